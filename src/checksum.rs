@@ -1,0 +1,152 @@
+//! SHA-256 checksums, the names of all objects.
+//!
+//! A checksum is written as 64 lower-case hexadecimal digits in refs, on the command line and in file names, as 32 raw
+//! bytes inside objects, and in a modified base64 in the names of static deltas.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest, Sha256};
+
+/// A SHA-256 checksum.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Checksum([u8; 32]);
+
+/// The text is not 64 lower-case hexadecimal digits; `Display` gives upstream's words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidChecksum {
+    /// The text has another length than 64.
+    #[error("Invalid rev {0}")]
+    Length(String),
+    /// The text holds a character that is no lower-case hexadecimal digit; the number is its code, as upstream prints it.
+    #[error("Invalid character '{character}' in rev '{rev}'")]
+    Character {
+        /// The byte, as a number.
+        character: u8,
+        /// The whole text.
+        rev: String,
+    },
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+impl Checksum {
+    /// Hashes `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// Takes the 32 raw bytes of a checksum.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Takes a slice as raw bytes; `None` unless there are exactly 32.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// Parses 64 lower-case hexadecimal digits.
+    pub fn from_hex(text: &str) -> Result<Self, InvalidChecksum> {
+        let digits = text.as_bytes();
+        if digits.len() != 64 {
+            return Err(InvalidChecksum::Length(text.to_owned()));
+        }
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            for &digit in pair {
+                let value = match digit {
+                    b'0'..=b'9' => digit - b'0',
+                    b'a'..=b'f' => digit - b'a' + 10,
+                    _ => return Err(InvalidChecksum::Character { character: digit, rev: text.to_owned() }),
+                };
+                *byte = *byte << 4 | value;
+            }
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The 32 raw bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The 64 hexadecimal digits.
+    pub fn to_hex(&self) -> String {
+        let mut text = String::with_capacity(64);
+        for byte in self.0 {
+            text.push(HEX[usize::from(byte >> 4)] as char);
+            text.push(HEX[usize::from(byte & 15)] as char);
+        }
+        text
+    }
+}
+
+impl fmt::Display for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_hex())
+    }
+}
+
+impl fmt::Debug for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Checksum {
+    type Err = InvalidChecksum;
+
+    fn from_str(text: &str) -> Result<Self, InvalidChecksum> {
+        Self::from_hex(text)
+    }
+}
+
+/// Hashes bytes as they come.
+#[derive(Clone, Default)]
+pub struct Hasher(Sha256);
+
+impl Hasher {
+    /// A hasher that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Hashes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The checksum of all bytes seen.
+    pub fn finish(self) -> Checksum {
+        Checksum(self.0.finalize().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hexadecimal_digits_round_trip() {
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(Checksum::of(b"").to_hex(), empty);
+        assert_eq!(Checksum::from_hex(empty), Ok(Checksum::of(b"")));
+    }
+
+    #[test]
+    fn malformed_digits_are_refused_in_upstreams_words() {
+        assert_eq!(Checksum::from_hex("abc").unwrap_err().to_string(), "Invalid rev abc");
+        let upper = "E3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let message = format!("Invalid character '69' in rev '{upper}'");
+        assert_eq!(Checksum::from_hex(upper).unwrap_err().to_string(), message);
+    }
+
+    #[test]
+    fn hashing_in_pieces_equals_hashing_at_once() {
+        let mut hasher = Hasher::new();
+        hasher.update(b"he");
+        hasher.update(b"llo");
+        assert_eq!(hasher.finish(), Checksum::of(b"hello"));
+    }
+}

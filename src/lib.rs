@@ -1,0 +1,26 @@
+//! OSTree repository tooling in pure Rust.
+//!
+//! The layers, each using only what stands before it: [`checksum`], [`gvariant`], [`keyfile`], [`refspec`], [`date`],
+//! [`deflate`], `map`; [`object`] (bytes to values, no I/O); [`error`], [`progress`]; [`repo`], the repository on disk;
+//! [`source`], a directory tree as entries; then the operations, free functions that take a [`repo::Repo`]: [`summary`],
+//! [`commit`], [`fsck`] and [`bench`].
+
+pub mod bench;
+pub mod checksum;
+pub mod commit;
+pub mod date;
+pub mod deflate;
+pub mod error;
+pub mod fsck;
+pub mod gvariant;
+pub mod keyfile;
+mod map;
+pub mod object;
+pub mod progress;
+pub mod refspec;
+pub mod repo;
+pub mod source;
+pub mod summary;
+
+pub use checksum::Checksum;
+pub use error::{Error, Result};

@@ -1,0 +1,3 @@
+//! The `osier` program.
+
+fn main() {}

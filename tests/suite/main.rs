@@ -1,0 +1,2 @@
+//! The test suite, one binary; each module is one capability.
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
