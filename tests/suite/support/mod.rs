@@ -1,0 +1,82 @@
+//! What the tests share: running programs, scratch directories, golden fixtures, comparing.
+//!
+//! Nothing skips silently: a test that needs something the machine lacks says so on the real standard error (the test
+//! runner only captures `print!` and `eprint!`), and with `OSIER_REQUIRE_OSTREE=1` it fails instead.
+
+// Other modules of the suite come and go; what they share need not be used by each of them.
+#![allow(dead_code, unused_imports)]
+
+mod compare;
+mod fixtures;
+mod program;
+mod text;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use rustix::fs::XattrFlags;
+
+pub use compare::{Snapshot, assert_same_repository, differences, masked_summary, snapshot};
+pub use fixtures::{GOLDEN_REPOS, expected, extract_repo, extract_tree, golden, golden_commit};
+pub use program::{Output, Program, osier, ostree, path_with_osier_as_ostree};
+pub use text::assert_same_text;
+
+/// Free bytes below which `/dev/shm` is not used for scratch directories.
+const ENOUGH_SHARED_MEMORY: u64 = 1 << 30;
+
+/// Says why a test does not run; with `OSIER_REQUIRE_OSTREE=1` it fails.
+#[track_caller]
+pub fn skip(reason: &str) {
+    assert!(std::env::var_os("OSIER_REQUIRE_OSTREE").is_none_or(|value| value != "1"), "cannot run: {reason}");
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("a test");
+    let _ = writeln!(std::io::stderr(), "SKIPPED {name}: {reason}");
+}
+
+/// Whether the tests run as root; skips if not.
+#[track_caller]
+pub fn needs_root() -> bool {
+    let root = is_root();
+    if !root {
+        skip("needs root (owners, device nodes, trusted xattrs)");
+    }
+    root
+}
+
+/// Whether the tests run as root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A fresh directory below [`scratch_root`] that goes away with the value.
+pub fn scratch() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("osier-test-").tempdir_in(scratch_root()).unwrap()
+}
+
+/// Where scratch directories are made: in memory where that has `user.*` xattrs and room (no time lost in fsync), else
+/// in the temporary directory.
+pub fn scratch_root() -> &'static Path {
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let memory = Path::new("/dev/shm");
+        let room = rustix::fs::statvfs(memory).is_ok_and(|s| s.f_bavail * s.f_frsize >= ENOUGH_SHARED_MEMORY);
+        if room && has_xattrs(memory, "user.osier") { memory.to_owned() } else { std::env::temp_dir() }
+    })
+}
+
+/// Whether an xattr of that name can be set on a file in `directory`.
+pub fn has_xattrs(directory: &Path, name: &str) -> bool {
+    let Ok(probe) = tempfile::NamedTempFile::new_in(directory) else { return false };
+    rustix::fs::setxattr(probe.path(), name, b"1", XattrFlags::empty()).is_ok()
+}
+
+/// Whether scratch directories take `user.*` xattrs; skips if not.
+#[track_caller]
+pub fn needs_user_xattrs() -> bool {
+    let there = has_xattrs(scratch_root(), "user.osier");
+    if !there {
+        skip("the scratch directory's file system has no user xattrs");
+    }
+    there
+}

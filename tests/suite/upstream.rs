@@ -1,0 +1,1 @@
+//! The upstream test-suite with osier as `ostree`.
