@@ -1,1 +1,89 @@
-//! To be written.
+//! The command line: `ostree`'s commands, options, output and exit status.
+//!
+//! Each subcommand has a file of its own with its `Args` (spelling), its `run` and its printing; [`builtins`] lists
+//! them. [`options`] reads the arguments by the rules of GLib's GOption, [`help`] renders their help texts, and
+//! [`Context`] is what a command gets to work with. Meaning and defaults live in the library's options structs.
+
+// The commands that use these arrive one by one.
+#![allow(dead_code)]
+
+use std::env;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+mod builtins;
+mod context;
+mod error;
+mod extension;
+mod help;
+mod init;
+mod options;
+mod output;
+mod version;
+
+use builtins::{Action, Builtin};
+use context::Context;
+use error::Failure;
+use options::Request;
+use output::Output;
+
+/// Runs the program and says how it ended.
+pub(super) fn main() -> ExitCode {
+    let mut arguments = env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    let program = Path::new(&name).file_name().unwrap_or(name.as_ref()).to_string_lossy().into_owned();
+    let out = Output::stdout();
+    let result = dispatch(&program, arguments.collect(), &out).and_then(|()| out.flush());
+    error::exit_code(result)
+}
+
+/// Finds the command among the arguments, and runs it.
+///
+/// The command is the first argument that does not start with `-`, wherever it stands; whatever remains, also what
+/// stood before it, is for the command to parse.
+fn dispatch(program: &str, mut arguments: Vec<OsString>, out: &Output) -> Result<(), Failure> {
+    let position = arguments.iter().position(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
+    let named = position.map(|position| arguments[position].clone());
+    if let Some(builtin) = named.as_ref().and_then(|name| builtins::find(name)) {
+        position.map(|position| arguments.remove(position));
+        return run(program, builtin, arguments, out);
+    }
+    if let Some(name) = &named {
+        extension::replace_process(name, &arguments)?;
+    }
+    let help = || help::of_program(program);
+    let parsed = match options::read(clap::Command::new("osier"), arguments) {
+        Ok(Request::Help) => return out.write_str(&help()),
+        Ok(Request::Run(parsed)) => parsed,
+        Err(message) => return Err(Failure::usage(message).after_help(help)),
+    };
+    if parsed.global.version {
+        return version::print(program, out);
+    }
+    let message = match named {
+        Some(name) => format!("Unknown command '{}'", name.to_string_lossy()),
+        None => "No command specified".to_owned(),
+    };
+    Err(Failure::usage(message).after_help(help))
+}
+
+/// Parses what is for the command, and runs it.
+fn run(program: &str, builtin: &Builtin, arguments: Vec<OsString>, out: &Output) -> Result<(), Failure> {
+    let (repo, define, run) = match builtin.action {
+        Action::Run { repo, define, run } => (repo, define, run),
+        Action::Refuse(reason) => return Err(Failure::failed(format!("{}: {reason}", builtin.name))),
+    };
+    let table = builtins::table(repo, define);
+    let parsed = match options::read(table.clone(), arguments) {
+        Ok(Request::Help) => return out.write_str(&help::of_command(program, builtin, &table)),
+        Ok(Request::Run(parsed)) => parsed,
+        Err(message) => return Err(Failure::failed(message)),
+    };
+    if parsed.global.version {
+        return version::print(program, out);
+    }
+    let mut context = Context::new(out.clone(), &parsed, repo);
+    run(&parsed.matches, &mut context)
+        .map_err(|failure| failure.after_help(|| help::of_command(program, builtin, &table)))
+}

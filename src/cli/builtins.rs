@@ -1,0 +1,129 @@
+//! The commands, in the order of the program's help.
+
+use std::ffi::OsStr;
+
+use clap::{ArgMatches, Args, FromArgMatches};
+
+use super::context::Context;
+use super::error::Failure;
+use super::options::RepoArgument;
+
+/// A command of `ostree`.
+pub(super) struct Builtin {
+    /// What the user types.
+    pub(super) name: &'static str,
+    /// What the usage line says after the options.
+    pub(super) arguments: &'static str,
+    /// What it does, in the words of the real program's help.
+    pub(super) about: &'static str,
+    /// What happens when it is called.
+    pub(super) action: Action,
+}
+
+/// What a command does when it is called.
+#[derive(Clone, Copy)]
+pub(super) enum Action {
+    /// It works.
+    Run {
+        /// Whether it knows `--repo`.
+        repo: RepoOption,
+        /// Adds its options to a table.
+        define: fn(clap::Command) -> clap::Command,
+        /// Runs it with its parsed options.
+        run: fn(&ArgMatches, &mut Context) -> Result<(), Failure>,
+    },
+    /// `ostree` has it and osier has not; the text says so.
+    Refuse(&'static str),
+}
+
+/// Whether a command knows `--repo`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum RepoOption {
+    /// It works on a repository.
+    Known,
+    /// It needs none.
+    Unknown,
+}
+
+impl Builtin {
+    /// Whether the program's help lists it.
+    pub(super) fn is_listed(&self) -> bool {
+        matches!(self.action, Action::Run { .. })
+    }
+}
+
+/// A command whose file is `$module`, with `Args` and `run`.
+macro_rules! command {
+    ($module:ident, $name:literal, $arguments:literal, $about:literal) => {
+        command!($module, $name, $arguments, $about, RepoOption::Known)
+    };
+    ($module:ident, $name:literal, $arguments:literal, $about:literal, $repo:expr) => {
+        Builtin {
+            name: $name,
+            arguments: $arguments,
+            about: $about,
+            action: Action::Run {
+                repo: $repo,
+                define: <super::$module::Args as Args>::augment_args,
+                run: |matches, context| super::$module::run(from_matches(matches)?, context),
+            },
+        }
+    };
+}
+
+/// A command that `ostree` has and osier has not.
+const fn later(name: &'static str) -> Builtin {
+    Builtin { name, arguments: "", about: "", action: Action::Refuse("not supported yet") }
+}
+
+static BUILTINS: &[Builtin] = &[
+    Builtin { name: "admin", arguments: "", about: "", action: Action::Refuse("not part of osier") },
+    later("cat"),
+    later("checkout"),
+    later("checksum"),
+    later("commit"),
+    later("config"),
+    later("diff"),
+    later("export"),
+    later("find-remotes"),
+    later("create-usb"),
+    later("fsck"),
+    later("gpg-sign"),
+    command!(init, "init", "", "Initialize a new empty repository"),
+    later("log"),
+    later("ls"),
+    later("prune"),
+    later("pull-local"),
+    later("pull"),
+    later("refs"),
+    later("remote"),
+    later("reset"),
+    later("rev-parse"),
+    later("sign"),
+    later("show"),
+    later("static-delta"),
+    later("summary"),
+];
+
+/// All of them.
+pub(super) fn all() -> impl Iterator<Item = &'static Builtin> {
+    BUILTINS.iter()
+}
+
+/// The one with this name.
+pub(super) fn find(name: &OsStr) -> Option<&'static Builtin> {
+    BUILTINS.iter().find(|builtin| builtin.name == name)
+}
+
+/// A command's own options, `--repo` first.
+pub(super) fn table(repo: RepoOption, define: fn(clap::Command) -> clap::Command) -> clap::Command {
+    let table = clap::Command::new("osier").disable_help_flag(true).args_override_self(true);
+    match repo {
+        RepoOption::Known => define(RepoArgument::augment_args(table)),
+        RepoOption::Unknown => define(table),
+    }
+}
+
+fn from_matches<A: FromArgMatches>(matches: &ArgMatches) -> Result<A, Failure> {
+    A::from_arg_matches(matches).map_err(|error| Failure::failed(super::options::message(&error)))
+}

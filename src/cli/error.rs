@@ -1,0 +1,77 @@
+//! How a command fails, and how the program says so.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::process::ExitCode;
+
+use osier::Error;
+
+/// Why a command ended early.
+pub(super) enum Failure {
+    /// The command line makes no sense: the command's help is printed before the message.
+    Usage(String),
+    /// The operation failed.
+    Error(Error),
+    /// Standard output does not take what is written to it.
+    Output(io::Error),
+}
+
+/// The status that a shell shows for a program ended by SIGPIPE, which is how `ostree` ends when nobody reads on.
+const BROKEN_PIPE_STATUS: u8 = 128 + 13;
+
+impl Failure {
+    /// An error that prints the command's help first.
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(message.into())
+    }
+
+    /// A refusal in so many words.
+    pub(super) fn failed(message: impl Into<String>) -> Self {
+        Self::Error(Error::failed(message))
+    }
+
+    /// The one error for an option that needs what osier does not have yet; `option` is spelled with its dashes.
+    pub(super) fn not_supported(option: &str) -> Self {
+        Self::failed(format!("{option}: not supported yet"))
+    }
+
+    /// Prints the help text to standard error if this is a usage error.
+    pub(super) fn after_help(self, help: impl FnOnce() -> String) -> Self {
+        if let Self::Usage(_) = self {
+            to_stderr(&help());
+        }
+        self
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Reports a failure on standard error, and turns the result into the program's exit status.
+pub(super) fn exit_code(result: Result<(), Failure>) -> ExitCode {
+    let message = match result {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => return BROKEN_PIPE_STATUS.into(),
+        Err(Failure::Error(error)) if error.io_kind() == Some(ErrorKind::BrokenPipe) => {
+            return BROKEN_PIPE_STATUS.into();
+        }
+        Err(Failure::Output(error)) => format!("writing to standard output: {}", osier::error::OsError(error)),
+        Err(Failure::Error(error)) => error.chain(),
+        Err(Failure::Usage(message)) => message,
+    };
+    let (bold_red, plain) = if io::stderr().is_terminal() { ("\x1b[31m\x1b[1m", "\x1b[22m\x1b[0m") } else { ("", "") };
+    to_stderr(&format!("{bold_red}error:{plain} {message}\n"));
+    ExitCode::FAILURE
+}
+
+/// Prints a warning to standard error.
+pub(super) fn warn(message: &str) {
+    to_stderr(&format!("{message}\n"));
+}
+
+fn to_stderr(text: &str) {
+    // When standard error is closed too, there is nobody left to tell.
+    let _ = io::stderr().write_all(text.as_bytes());
+}

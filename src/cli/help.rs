@@ -1,0 +1,106 @@
+//! Help texts in the shape that GOption gives them, from the clap definitions.
+
+use std::iter;
+
+use clap::Arg;
+
+use super::builtins::{self, Builtin};
+use super::options;
+
+/// The help text of the program itself.
+pub(super) fn of_program(program: &str) -> String {
+    let mut options = help_option();
+    let global = options::global_table();
+    options.application.extend(global.get_arguments().map(Row::of));
+    let commands = builtins::all().filter(|builtin| builtin.is_listed());
+    let commands: Vec<Row> = commands.map(|builtin| Row::new(builtin.name, builtin.about)).collect();
+    let width = options.rows().chain(&commands).map(Row::width).max().unwrap_or_default();
+    let mut text = format!("Usage:\n  {program} [OPTION…] COMMAND\n\nBuiltin Commands:\n");
+    push_rows(&mut text, &commands, width);
+    options.push_to(&mut text, width);
+    text
+}
+
+/// The help text of a command with its own option table.
+pub(super) fn of_command(program: &str, builtin: &Builtin, table: &clap::Command) -> String {
+    let mut options = help_option();
+    let visible = |arg: &&Arg| !arg.is_positional() && !arg.is_hide_set();
+    let own: Vec<&Arg> = table.get_arguments().filter(visible).collect();
+    let global = options::global_table();
+    for arg in own.iter().copied().chain(global.get_arguments()) {
+        let mut row = arg.clone();
+        if !own.iter().any(|other| other.get_id() == arg.get_id())
+            && own.iter().any(|other| other.get_short().is_some() && other.get_short() == arg.get_short())
+        {
+            // The letter is the command's own in the help, although it acts in both tables.
+            row = row.short(None);
+        }
+        options.application.push(Row::of(&row));
+    }
+    let Builtin { name, arguments, about, .. } = builtin;
+    let space = if arguments.is_empty() { "" } else { " " };
+    let mut text = format!("Usage:\n  {program} {name} [OPTION…]{space}{arguments}\n\n{about}\n");
+    let width = options.rows().map(Row::width).max().unwrap_or_default();
+    options.push_to(&mut text, width);
+    text
+}
+
+/// The two groups of options.
+struct Options {
+    help: [Row; 1],
+    application: Vec<Row>,
+}
+
+fn help_option() -> Options {
+    Options { help: [Row::new("-h, --help", "Show help options")], application: Vec::new() }
+}
+
+impl Options {
+    fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.help.iter().chain(&self.application)
+    }
+
+    fn push_to(&self, text: &mut String, width: usize) {
+        text.push_str("\nHelp Options:\n");
+        push_rows(text, &self.help, width);
+        text.push_str("\nApplication Options:\n");
+        push_rows(text, &self.application, width);
+        text.push('\n');
+    }
+}
+
+/// One line: what to type, and what it does.
+struct Row {
+    left: String,
+    right: String,
+}
+
+impl Row {
+    fn new(left: &str, right: &str) -> Self {
+        Self { left: left.to_owned(), right: right.to_owned() }
+    }
+
+    fn of(option: &Arg) -> Self {
+        let short = option.get_short().map(|letter| format!("-{letter}, ")).unwrap_or_default();
+        // An empty value name stands for an option whose argument has no name in the real program's help.
+        let named = option.get_value_names().and_then(|names| names.first()).filter(|name| !name.is_empty());
+        let takes_value = option.get_action().takes_values();
+        let value = named.filter(|_| takes_value).map(|name| format!("={name}")).unwrap_or_default();
+        let left = format!("{short}--{}{value}", option.get_long().unwrap_or_default());
+        Self { left, right: option.get_help().map(ToString::to_string).unwrap_or_default() }
+    }
+
+    fn width(&self) -> usize {
+        self.left.chars().count()
+    }
+}
+
+/// The longest left side has four blanks after it, besides the one that ends it.
+const GAP: usize = 5;
+
+fn push_rows(text: &mut String, rows: &[Row], width: usize) {
+    for row in rows {
+        let blanks: String = iter::repeat_n(' ', width + GAP - row.width()).collect();
+        text.push_str(&format!("  {}{blanks}{}\n", row.left, row.right));
+    }
+}
