@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::checksum::{Checksum, InvalidChecksum};
 use crate::gvariant::DecodeError;
 use crate::object::{ObjectName, ObjectType};
+use crate::refspec::InvalidRefspec;
 
 /// What the library's fallible functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -85,6 +86,9 @@ pub enum Error {
     /// A text is no checksum.
     #[error(transparent)]
     InvalidChecksum(#[from] InvalidChecksum),
+    /// A text is no ref, refspec, remote name or collection id.
+    #[error(transparent)]
+    InvalidRefspec(#[from] InvalidRefspec),
     /// The repository is locked by somebody else for longer than `core.lock-timeout-secs`.
     #[error("Locking repo {kind} failed: Resource temporarily unavailable")]
     LockTimeout {
