@@ -1,32 +1,104 @@
-//! What a command gets to work with.
+//! What a command gets to work with, and where it finds its repository.
 
-use std::path::PathBuf;
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::path::{Component, Path, PathBuf};
 
-use super::builtins::RepoOption;
+use osier::error::During;
+use osier::progress::Progress;
+
 use super::error::Failure;
 use super::options::Parsed;
 use super::output::Output;
+use super::progress::Display;
 
 /// What a command gets to work with.
 pub(super) struct Context {
     /// Standard output.
     pub(super) out: Output,
     /// The value of `--repo`.
-    pub(super) repo: Option<PathBuf>,
+    repo: Option<OsString>,
 }
 
 impl Context {
     /// For a command that is about to run.
-    pub(super) fn new(out: Output, parsed: &Parsed, repo: RepoOption) -> Self {
-        let repo = match repo {
-            RepoOption::Known => parsed.matches.get_one::<std::ffi::OsString>("repo").map(PathBuf::from),
-            RepoOption::Unknown => None,
-        };
+    pub(super) fn new(out: Output, parsed: &Parsed) -> Self {
+        let repo = parsed.matches.try_get_one::<OsString>("repo").ok().flatten().cloned();
         Self { out, repo }
     }
 
-    /// The repository's path: `--repo`, else what the current directory or the system offers.
+    /// Shows the user how an operation comes along.
+    pub(super) fn progress(&self) -> impl Progress + use<> {
+        Display::new(self.out.clone())
+    }
+
+    /// The absolute path of the repository that the command is to work on, whether or not there is one.
     pub(super) fn repo_path(&self) -> Result<PathBuf, Failure> {
-        self.repo.clone().ok_or_else(|| Failure::usage("Command requires a --repo argument"))
+        let path = match &self.repo {
+            Some(path) => PathBuf::from(path),
+            None => discover(|name| env::var_os(name)).ok_or_else(no_repo)?,
+        };
+        let current = env::current_dir().during("finding", "the current directory")?;
+        Ok(normalized(&current.join(path)))
+    }
+}
+
+fn no_repo() -> Failure {
+    Failure::Incomplete("Command requires a --repo argument".to_owned())
+}
+
+/// Where the system's repository is, below the system root.
+const SYSTEM_REPO: &str = "ostree/repo";
+
+/// The repository of a command without `--repo`: the current directory if it is one, else the one that the environment
+/// names, else the system's.
+fn discover(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    if Path::new("objects").is_dir() && Path::new("config").is_file() {
+        return Some(PathBuf::from("."));
+    }
+    let candidate = match variable("OSTREE_REPO") {
+        Some(path) => PathBuf::from(path),
+        None => Path::new(variable("OSTREE_SYSROOT").as_deref().unwrap_or(OsStr::new("/"))).join(SYSTEM_REPO),
+    };
+    candidate.exists().then_some(candidate)
+}
+
+/// An absolute path without `.`, `..` and doubled slashes, symbolic links not followed: how upstream names files in its
+/// messages.
+fn normalized(path: &Path) -> PathBuf {
+    let mut result = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                result.pop();
+            }
+            other => result.push(other),
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_normalized_without_looking_at_the_disk() {
+        let cases = [("/a/./b/../c", "/a/c"), ("/../a", "/a"), ("//a///b/", "/a/b"), ("/", "/"), ("/a/..", "/")];
+        for (path, expected) in cases {
+            assert_eq!(normalized(Path::new(path)), Path::new(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn without_an_option_the_environment_names_the_repository() {
+        let environment = |name: &'static str, value: &'static str| {
+            move |wanted: &str| (wanted == name).then(|| OsString::from(value))
+        };
+        // Unit tests run in the package's directory, which is no repository.
+        assert_eq!(discover(environment("OSTREE_REPO", "src")), Some(PathBuf::from("src")));
+        assert_eq!(discover(environment("OSTREE_REPO", "not-there")), None);
+        assert_eq!(discover(environment("OSTREE_SYSROOT", "/not-there")), None);
     }
 }

@@ -7,8 +7,10 @@ use osier::Error;
 
 /// Why a command ended early.
 pub(super) enum Failure {
-    /// The command line makes no sense: the command's help is printed before the message.
+    /// The command got the wrong arguments: its help and a blank line are printed before the message.
     Usage(String),
+    /// There is no command or no repository to run it on: the help is printed right before the message.
+    Incomplete(String),
     /// The operation failed.
     Error(Error),
     /// Standard output does not take what is written to it.
@@ -34,10 +36,12 @@ impl Failure {
         Self::failed(format!("{option}: not supported yet"))
     }
 
-    /// Prints the help text to standard error if this is a usage error.
+    /// Prints the help text to standard error if this failure asks for it.
     pub(super) fn after_help(self, help: impl FnOnce() -> String) -> Self {
-        if let Self::Usage(_) = self {
-            to_stderr(&help());
+        match self {
+            Self::Usage(_) => to_stderr(&format!("{}\n", help())),
+            Self::Incomplete(_) => to_stderr(&help()),
+            Self::Error(_) | Self::Output(_) => {}
         }
         self
     }
@@ -59,7 +63,7 @@ pub(super) fn exit_code(result: Result<(), Failure>) -> ExitCode {
         }
         Err(Failure::Output(error)) => format!("writing to standard output: {}", osier::error::OsError(error)),
         Err(Failure::Error(error)) => error.chain(),
-        Err(Failure::Usage(message)) => message,
+        Err(Failure::Usage(message) | Failure::Incomplete(message)) => message,
     };
     let (bold_red, plain) = if io::stderr().is_terminal() { ("\x1b[31m\x1b[1m", "\x1b[22m\x1b[0m") } else { ("", "") };
     to_stderr(&format!("{bold_red}error:{plain} {message}\n"));

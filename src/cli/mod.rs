@@ -20,6 +20,7 @@ mod help;
 mod init;
 mod options;
 mod output;
+mod progress;
 mod version;
 
 use builtins::{Action, Builtin};
@@ -56,7 +57,7 @@ fn dispatch(program: &str, mut arguments: Vec<OsString>, out: &Output) -> Result
     let parsed = match options::read(clap::Command::new("osier"), arguments) {
         Ok(Request::Help) => return out.write_str(&help()),
         Ok(Request::Run(parsed)) => parsed,
-        Err(message) => return Err(Failure::usage(message).after_help(help)),
+        Err(message) => return Err(Failure::Incomplete(message).after_help(help)),
     };
     if parsed.global.version {
         return version::print(program, out);
@@ -65,7 +66,7 @@ fn dispatch(program: &str, mut arguments: Vec<OsString>, out: &Output) -> Result
         Some(name) => format!("Unknown command '{}'", name.to_string_lossy()),
         None => "No command specified".to_owned(),
     };
-    Err(Failure::usage(message).after_help(help))
+    Err(Failure::Incomplete(message).after_help(help))
 }
 
 /// Parses what is for the command, and runs it.
@@ -83,7 +84,7 @@ fn run(program: &str, builtin: &Builtin, arguments: Vec<OsString>, out: &Output)
     if parsed.global.version {
         return version::print(program, out);
     }
-    let mut context = Context::new(out.clone(), &parsed, repo);
+    let mut context = Context::new(out.clone(), &parsed);
     run(&parsed.matches, &mut context)
         .map_err(|failure| failure.after_help(|| help::of_command(program, builtin, &table)))
 }
