@@ -207,7 +207,7 @@ pub(super) fn split_variant(bytes: &[u8]) -> Option<(Type<'_>, &[u8])> {
 }
 
 /// The width of the framing offsets in a container of that many bytes.
-pub(super) fn width_in(length: usize) -> usize {
+pub(crate) fn width_in(length: usize) -> usize {
     match length {
         0..=0xff => 1,
         0x100..=0xffff => 2,
@@ -217,7 +217,7 @@ pub(super) fn width_in(length: usize) -> usize {
 }
 
 /// The framing offset at `at`; `None` if it is not inside the container.
-pub(super) fn offset_at(bytes: &[u8], at: usize, width: usize) -> Option<usize> {
+pub(crate) fn offset_at(bytes: &[u8], at: usize, width: usize) -> Option<usize> {
     let field = bytes.get(at..at.checked_add(width)?)?;
     let mut buffer = [0; 8];
     buffer.get_mut(..width)?.copy_from_slice(field);

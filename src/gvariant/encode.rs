@@ -59,8 +59,9 @@ impl Encoder {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Writes a string with its NUL.
+    /// Writes a string with its NUL. GVariant ends strings at the first NUL, so what follows one is dropped.
     pub fn put_text(&mut self, text: &str) {
+        let text = text.split_once('\0').map_or(text, |(head, _)| head);
         self.put(text.as_bytes());
         self.bytes.push(0);
     }
@@ -77,13 +78,18 @@ impl Encoder {
         Framing { start: self.bytes.len(), ends: Vec::new() }
     }
 
+    /// Goes on with a tuple that began where the encoder did.
+    pub(crate) fn resume_tuple(&self) -> Framing {
+        Framing { start: 0, ends: Vec::new() }
+    }
+
     /// Ends an array whose elements have no fixed size.
     pub fn end_array(&mut self, framing: Framing) {
         let Framing { start, ends } = framing;
         let width = offset_width(self.bytes.len() - start, ends.len());
         self.bytes.reserve(ends.len() * width);
         for end in ends {
-            put_offset(&mut self.bytes, end, width);
+            self.put_offset(end, width);
         }
     }
 
@@ -92,8 +98,14 @@ impl Encoder {
         let Framing { start, ends } = framing;
         let width = offset_width(self.bytes.len() - start, ends.len());
         for end in ends.into_iter().rev() {
-            put_offset(&mut self.bytes, end, width);
+            self.put_offset(end, width);
         }
+    }
+
+    /// Writes one framing offset.
+    pub(crate) fn put_offset(&mut self, offset: usize, width: usize) {
+        let field = (offset as u64).to_le_bytes();
+        self.put(field.get(..width).unwrap_or(&field));
     }
 
     /// Number of bytes written so far.
@@ -130,12 +142,6 @@ pub(crate) fn offset_width(body: usize, count: usize) -> usize {
     } else {
         8
     }
-}
-
-/// Writes one framing offset.
-pub(crate) fn put_offset(bytes: &mut Vec<u8>, offset: usize, width: usize) {
-    let field = (offset as u64).to_le_bytes();
-    bytes.extend_from_slice(field.get(..width).unwrap_or(&field));
 }
 
 #[cfg(test)]

@@ -28,10 +28,10 @@ mod types;
 mod value;
 
 pub use decode::{Children, Variant};
+pub(crate) use decode::{offset_at, width_in};
 pub use dict::Dict;
+pub(crate) use encode::offset_width;
 pub use encode::{Encoder, Framing};
-#[expect(unused_imports, reason = "the writers of objects come next")]
-pub(crate) use encode::{offset_width, put_offset};
 pub use types::{Members, Type};
 pub use value::Value;
 

@@ -63,11 +63,9 @@ impl Value {
     }
 
     fn text(ty: &str, text: &str) -> Self {
-        let text = text.split_once('\0').map_or(text, |(head, _)| head);
-        let mut bytes = Vec::with_capacity(text.len() + 1);
-        bytes.extend_from_slice(text.as_bytes());
-        bytes.push(0);
-        Self { ty: ty.to_owned(), bytes }
+        let mut encoder = Encoder::with_capacity(text.len() + 1);
+        encoder.put_text(text);
+        Self { ty: ty.to_owned(), bytes: encoder.finish() }
     }
 
     /// A boolean (`b`).

@@ -1,8 +1,80 @@
 //! Objects: bytes to values and back, no I/O.
+//!
+//! A content object is a [`FileHeader`] and the file's bytes; metadata objects are GVariants: [`Commit`], [`DirTree`],
+//! [`DirMeta`], and the dictionaries of tombstones and detached metadata. Numbers in them are big-endian. `decode`
+//! accepts only normal form and checks what upstream checks, in upstream's words (formats document, sections 6 to 11
+//! and 18).
+
+mod commit;
+mod dirmeta;
+mod dirtree;
+mod file;
+mod sizes;
+mod tombstone;
+mod xattrs;
 
 use std::fmt;
 
 use crate::checksum::Checksum;
+use crate::gvariant::{DecodeError, Variant};
+
+pub use commit::Commit;
+pub use dirmeta::DirMeta;
+pub use dirtree::{DirEntry, DirRef, DirTree, DirTreeReader, FileRef, validate_file_name};
+pub use file::FileHeader;
+pub use sizes::{SizeEntry, put_varint, take_varint};
+pub use tombstone::tombstone;
+pub use xattrs::Xattrs;
+
+/// The GVariant type of a commit: metadata, parent, related objects, subject, body, time, root dirtree and dirmeta.
+pub const COMMIT_TYPE: &str = "(a{sv}aya(say)sstayay)";
+/// The GVariant type of a dirtree: files and directories.
+pub const DIRTREE_TYPE: &str = "(a(say)a(sayay))";
+/// The GVariant type of a dirmeta: uid, gid, mode, xattrs.
+pub const DIRMETA_TYPE: &str = "(uuua(ayay))";
+/// The GVariant type of a summary: refs and metadata.
+pub const SUMMARY_TYPE: &str = "(a(s(taya{sv}))a{sv})";
+
+/// The bits of a mode that tell the type of a file.
+pub const S_IFMT: u32 = 0o170_000;
+/// A directory.
+pub const S_IFDIR: u32 = 0o040_000;
+/// A regular file.
+pub const S_IFREG: u32 = 0o100_000;
+/// A symlink.
+pub const S_IFLNK: u32 = 0o120_000;
+
+/// The GVariant type of objects of a type; `None` for those that are no GVariant.
+pub fn metadata_type(object_type: ObjectType) -> Option<&'static str> {
+    match object_type {
+        ObjectType::Commit => Some(COMMIT_TYPE),
+        ObjectType::DirTree => Some(DIRTREE_TYPE),
+        ObjectType::DirMeta => Some(DIRMETA_TYPE),
+        ObjectType::TombstoneCommit | ObjectType::CommitMeta => Some("a{sv}"),
+        ObjectType::FileXattrs => Some(xattrs::XATTRS_TYPE),
+        ObjectType::File | ObjectType::PayloadLink | ObjectType::FileXattrsLink => None,
+    }
+}
+
+/// The checksum that an `ay` holds.
+fn checksum_in(member: Option<Variant<'_>>) -> Result<Checksum, DecodeError> {
+    let bytes = member.and_then(|member| member.as_bytes()).unwrap_or_default();
+    Checksum::from_slice(bytes)
+        .ok_or_else(|| DecodeError::new(format!("Invalid checksum of length {} expected 32", bytes.len())))
+}
+
+/// The number that a `u` holds in big-endian order.
+fn number_in(member: Option<Variant<'_>>) -> u32 {
+    u32::from_be(member.and_then(|member| member.as_u32()).unwrap_or_default())
+}
+
+/// Refuses modes with other bits than type and permissions.
+fn check_mode_bits(mode: u32) -> Result<(), DecodeError> {
+    if mode & !(S_IFMT | 0o7777) != 0 {
+        return Err(DecodeError::new(format!("Invalid mode {mode}; invalid bits in mode")));
+    }
+    Ok(())
+}
 
 /// The kinds of object, with the numbers that upstream gives them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +101,28 @@ pub enum ObjectType {
 }
 
 impl ObjectType {
+    /// The type with that number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::File,
+            2 => Self::DirTree,
+            3 => Self::DirMeta,
+            4 => Self::Commit,
+            5 => Self::TombstoneCommit,
+            6 => Self::CommitMeta,
+            7 => Self::PayloadLink,
+            8 => Self::FileXattrs,
+            9 => Self::FileXattrsLink,
+            _ => return None,
+        })
+    }
+
+    /// Whether objects of this type are GVariants that describe trees and commits: dirtree, dirmeta, commit and what
+    /// belongs to commits.
+    pub fn is_metadata(self) -> bool {
+        (Self::DirTree as u8..=Self::CommitMeta as u8).contains(&(self as u8))
+    }
+
     /// The extension of loose objects of this type (without the `z` that archives append to `file`).
     pub fn extension(self) -> &'static str {
         match self {
