@@ -21,6 +21,7 @@ pub mod refspec;
 pub mod repo;
 pub mod source;
 pub mod summary;
+pub mod units;
 
 pub use checksum::Checksum;
 pub use error::{Error, Result};
