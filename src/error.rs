@@ -95,6 +95,14 @@ pub enum Error {
         /// `exclusive` or `shared`.
         kind: &'static str,
     },
+    /// Writing more would leave less free space than the repository's config wants.
+    #[error("{limit} would be exceeded, at least {size} requested")]
+    MinFreeSpace {
+        /// The limit, as in `min-free-space-percent '3%'`.
+        limit: String,
+        /// What the object needs.
+        size: String,
+    },
     /// A source file changed while it was being read, so no object was written for it.
     #[error("{} changed while it was being read", path.display())]
     SourceChanged {

@@ -1,1 +1,208 @@
-//! To be written.
+//! The repository on disk.
+//!
+//! [`Repo`] opens, reads, writes, lists and moves refs; everything else is a free function that takes one. The layout is
+//! in the formats document, section 3:
+//!
+//! ```text
+//! config                     see `config`
+//! .lock                      see `lock`
+//! objects/XX/YY....EXT       see `objects`, `file`; written through a `Transaction`
+//! refs/heads, remotes, mirrors  see `refs`, `revs`
+//! state/HEX.commitpartial    see `state`
+//! tmp/                       staging directories and scratch files
+//! summary                    see `crate::summary`
+//! ```
+
+mod bare;
+mod config;
+mod content;
+mod create;
+mod file;
+mod lock;
+mod mode;
+mod objects;
+mod reachable;
+mod ref_write;
+mod refs;
+mod replace;
+mod revs;
+mod space;
+mod staging;
+mod state;
+mod transaction;
+mod xattrs;
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, Mode, OFlags};
+
+use crate::error::{Context, During, Error, Result};
+use crate::keyfile::KeyFile;
+use crate::refspec::CollectionId;
+
+pub use config::{Config, MinFreeSpace};
+pub use file::FileObject;
+pub use lock::{LockKind, RepoLock};
+pub use mode::RepoMode;
+pub use reachable::Reachable;
+pub use refs::ListRefs;
+pub use state::CommitState;
+pub use transaction::{ContentWriter, Transaction, TransactionStats};
+pub use xattrs::{read_xattrs, read_xattrs_at};
+
+/// An open repository.
+#[derive(Debug)]
+pub struct Repo {
+    dir: File,
+    objects: File,
+    path: PathBuf,
+    config: Config,
+    parent: Option<Box<Repo>>,
+    writable: bool,
+    options: OpenOptions,
+    lock_stack: lock::LockStack,
+}
+
+/// What the environment of a program decides about the repositories it opens.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    /// Stands in the names of staging directories; the kernel's boot id when absent.
+    pub boot_id: Option<String>,
+    /// Do not create `tmp/cache`.
+    pub skip_cache: bool,
+    /// Write bare-split-xattrs repositories in upstream's experimental, incomplete way instead of refusing.
+    pub write_bare_split_xattrs: bool,
+    /// Fail just before a transaction is committed, as upstream's test-suite asks for.
+    pub fail_before_commit: bool,
+    /// Sync nothing, as with `core.fsync=false`.
+    pub disable_fsync: bool,
+}
+
+/// How many parents of parents are followed; a repository that is its own ancestor ends here.
+const MAX_PARENT_DEPTH: usize = 32;
+
+impl Repo {
+    /// Opens the repository at `path`.
+    ///
+    /// # Errors
+    /// When it is not there, or its `config` is not one that can be worked with; the error starts with `opening repo`.
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, &OpenOptions::default())
+    }
+
+    /// Opens the repository at `path` with what the environment says.
+    ///
+    /// # Errors
+    /// As [`Repo::open`].
+    pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Self> {
+        Self::open_at_depth(path, options, 0)
+    }
+
+    fn open_at_depth(path: &Path, options: &OpenOptions, depth: usize) -> Result<Self> {
+        Self::open_inner(path, options, depth).context(|| "opening repo".to_owned())
+    }
+
+    fn open_inner(path: &Path, options: &OpenOptions, depth: usize) -> Result<Self> {
+        let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = File::from(rustix::fs::open(path, directory, Mode::empty()).calling("opendir", path)?);
+        let text = std::fs::read(path.join("config")).calling("openat", "config")?;
+        let objects = rustix::fs::openat(&dir, "objects", directory, Mode::empty()).calling("opendir", "objects")?;
+        let text = String::from_utf8(text)
+            .map_err(|_| Error::failed("Couldn't parse config file: Key file contains text that is not valid UTF-8"))?;
+        let keyfile = KeyFile::parse(&text)
+            .map_err(|source| Error::Malformed { what: "Couldn't parse config file".to_owned(), source })?;
+        let mut config = Config::from_keyfile(keyfile)?;
+        config.fsync &= !options.disable_fsync;
+        let parent = match &config.parent {
+            None => None,
+            Some(parent) if depth >= MAX_PARENT_DEPTH => {
+                let message = format!("too many parent repositories, the last is '{}'", parent.display());
+                return Err(Error::failed(message));
+            }
+            Some(parent) => {
+                let repo = Self::open_at_depth(parent, options, depth + 1)
+                    .context(|| format!("While checking parent repository '{}'", parent.display()))?;
+                Some(Box::new(repo))
+            }
+        };
+        let writable = rustix::fs::accessat(&objects, ".", Access::WRITE_OK, AtFlags::EACCESS).is_ok();
+        let repo = Self {
+            dir,
+            objects: objects.into(),
+            path: path.to_owned(),
+            config,
+            parent,
+            writable,
+            options: options.clone(),
+            lock_stack: lock::LockStack::default(),
+        };
+        if writable {
+            repo.ensure_directory("tmp")?;
+            if !options.skip_cache {
+                repo.ensure_directory("tmp/cache")?;
+            }
+        }
+        Ok(repo)
+    }
+
+    /// Where the repository was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The repository's directory.
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// The `objects` directory.
+    pub(crate) fn objects_dir(&self) -> BorrowedFd<'_> {
+        self.objects.as_fd()
+    }
+
+    /// How file objects are stored.
+    pub fn mode(&self) -> RepoMode {
+        self.config.mode
+    }
+
+    /// What the `config` said when the repository was opened.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The parent repository, if there is one.
+    pub fn parent(&self) -> Option<&Repo> {
+        self.parent.as_deref()
+    }
+
+    /// The collection that the repository's own refs belong to.
+    pub fn collection_id(&self) -> Option<&CollectionId> {
+        self.config.collection_id.as_ref()
+    }
+
+    /// Whether objects may be written, as far as permissions tell.
+    pub fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    /// What the environment said when the repository was opened.
+    pub fn options(&self) -> &OpenOptions {
+        &self.options
+    }
+
+    /// # Errors
+    /// The operating system's reason why `objects` cannot be written to.
+    pub fn check_writable(&self) -> Result<()> {
+        rustix::fs::accessat(&self.objects, ".", Access::WRITE_OK, AtFlags::EACCESS)
+            .during("Cannot write to repository:", self.path.join("objects"))
+    }
+
+    fn ensure_directory(&self, name: &str) -> Result<()> {
+        match rustix::fs::mkdirat(&self.dir, name, Mode::from_raw_mode(0o775)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+            Err(error) => Err(error).calling("mkdirat", name),
+        }
+    }
+}

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
 
 mod golden;
+mod repository;
 mod support;
 mod tidy;
 mod upstream;

@@ -1,0 +1,192 @@
+//! File objects of the modes that keep files as files (formats document, section 5).
+//!
+//! | mode | owner, mode and xattrs live in |
+//! |---|---|
+//! | bare | the inode |
+//! | bare-user | the xattr `user.ostreemeta`, `(uuua(ayay))`, big-endian numbers |
+//! | bare-user-only | mode in the inode, nothing else |
+//! | bare-split-xattrs | the inode, xattrs in an object of their own |
+//!
+//! Symlinks are symlinks, except in bare-user, where they are regular files that hold the target and a NUL.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
+
+use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::io::Errno;
+
+use super::objects::loose_path;
+use super::xattrs::proc_path;
+use super::{Repo, RepoMode, read_xattrs, read_xattrs_at};
+use crate::error::{During, Error, OfObject, Result};
+use crate::gvariant::DecodeError;
+use crate::object::{FileHeader, ObjectName, ObjectType, Xattrs};
+
+/// Where bare-user keeps a file's metadata.
+const METADATA_XATTR: &str = "user.ostreemeta";
+/// The mode bits that bare-user and bare-user-only let a file have.
+const USER_MODE_BITS: u32 = 0o775;
+const TYPE_BITS: u32 = 0o170_000;
+/// The longest target that Linux allows, in bytes.
+const MAX_TARGET: u64 = 4096;
+
+/// Reads the header of a file object and opens its content (`None` for symlinks); `None` when it is not there.
+pub(super) fn load(repo: &Repo, name: ObjectName) -> Result<Option<(FileHeader, u64, Option<File>)>> {
+    let file = match repo.open_own_object(&name) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Ok(None),
+        // `O_NOFOLLOW` says so of symlinks.
+        Err(error) if is_symlink_error(&error) => return load_symlink(repo, name).map(Some),
+        Err(error) => return Err(error),
+    };
+    let path = || repo.path().join("objects").join(loose_path(&name, repo.mode()));
+    let stat = file.metadata().during("reading", path())?;
+    if !stat.is_file() {
+        return Err(DecodeError::new("neither a regular file nor a symlink")).of_object(name);
+    }
+    let mut header = FileHeader {
+        uid: stat.uid(),
+        gid: stat.gid(),
+        mode: stat.mode(),
+        symlink_target: String::new(),
+        xattrs: Xattrs::default(),
+    };
+    match repo.mode() {
+        RepoMode::BareUser => {
+            let meta = read_metadata_xattr(&file).map_err(|error| match error {
+                Errno::NODATA => Error::failed(format!("malformed object {name}: no xattr {METADATA_XATTR}")),
+                error => {
+                    Error::Io { action: "reading xattrs of", path: path(), source: crate::error::OsError(error.into()) }
+                }
+            })?;
+            header = FileHeader::decode_meta(&meta).of_object(name)?;
+            if header.is_symlink() {
+                header.symlink_target = read_target(file, name)?;
+                return Ok(Some((header, 0, None)));
+            }
+        }
+        RepoMode::BareUserOnly => (header.uid, header.gid) = (0, 0),
+        RepoMode::BareSplitXattrs => header.xattrs = load_split_xattrs(repo, name)?,
+        _ if repo.config().disable_xattrs => {}
+        _ => header.xattrs = read_xattrs(&file).during("reading xattrs of", path())?,
+    }
+    Ok(Some((header, stat.len(), Some(file))))
+}
+
+fn is_symlink_error(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.0.raw_os_error() == Some(Errno::LOOP.raw_os_error()))
+}
+
+fn load_symlink(repo: &Repo, name: ObjectName) -> Result<(FileHeader, u64, Option<File>)> {
+    let loose = loose_path(&name, repo.mode());
+    let path = || repo.path().join("objects").join(&loose);
+    let stat = rustix::fs::statat(repo.objects_dir(), &loose, AtFlags::SYMLINK_NOFOLLOW).during("reading", path())?;
+    let target = rustix::fs::readlinkat(repo.objects_dir(), &loose, Vec::new()).during("reading", path())?;
+    let symlink_target = target
+        .into_string()
+        .map_err(|_| DecodeError::new("the symlink's target is not valid UTF-8"))
+        .of_object(name)?;
+    let xattrs = match repo.mode() {
+        RepoMode::BareSplitXattrs => load_split_xattrs(repo, name)?,
+        RepoMode::BareUserOnly => Xattrs::default(),
+        _ if repo.config().disable_xattrs => Xattrs::default(),
+        _ => read_xattrs_at(repo.objects_dir(), loose.as_bytes()).during("reading xattrs of", path())?,
+    };
+    let (uid, gid) = match repo.mode() {
+        RepoMode::BareUserOnly => (0, 0),
+        _ => (stat.st_uid, stat.st_gid),
+    };
+    Ok((FileHeader { uid, gid, mode: stat.st_mode, symlink_target, xattrs }, 0, None))
+}
+
+/// bare-split-xattrs: the object's `.file-xattrs-link` is a hard link to the xattrs.
+fn load_split_xattrs(repo: &Repo, name: ObjectName) -> Result<Xattrs> {
+    let link = ObjectName::new(name.checksum, ObjectType::FileXattrsLink);
+    Xattrs::decode(&repo.load_metadata(&link)?).of_object(link)
+}
+
+fn read_metadata_xattr(file: &File) -> Result<Vec<u8>, Errno> {
+    let mut buffer = vec![0; 256];
+    loop {
+        match rustix::fs::fgetxattr(file, METADATA_XATTR, &mut buffer[..]) {
+            Ok(length) => {
+                buffer.truncate(length);
+                return Ok(buffer);
+            }
+            // The kernel's limit is 64 KiB.
+            Err(Errno::RANGE) if buffer.len() < 1 << 16 => buffer.resize(buffer.len() * 4, 0),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn read_target(file: File, name: ObjectName) -> Result<String> {
+    let mut target = Vec::new();
+    file.take(MAX_TARGET + 1).read_to_end(&mut target).during("reading", name.to_string())?;
+    if let Some(end) = target.iter().position(|&byte| byte == 0) {
+        target.truncate(end);
+    }
+    String::from_utf8(target).map_err(|_| DecodeError::new("the symlink's target is not valid UTF-8")).of_object(name)
+}
+
+/// Gives a finished temporary file the owner, mode, xattrs and modification time that it has as an object.
+pub(super) fn apply_metadata(repo: &Repo, file: &File, header: &FileHeader) -> Result<(), Errno> {
+    let permissions = header.mode & !TYPE_BITS;
+    match repo.mode() {
+        RepoMode::Bare => {
+            // Changing the owner clears the setuid bits, so the mode comes after it.
+            rustix::fs::fchown(file, Some(Uid::from_raw(header.uid)), Some(Gid::from_raw(header.gid)))?;
+            rustix::fs::fchmod(file, Mode::from_raw_mode(permissions))?;
+            for (name, value) in header.xattrs.iter() {
+                rustix::fs::fsetxattr(file, name, value, XattrFlags::empty())?;
+            }
+        }
+        RepoMode::BareUser => {
+            rustix::fs::fsetxattr(file, METADATA_XATTR, &header.encode_meta(), XattrFlags::empty())?;
+            let mode = if header.is_symlink() { 0o644 } else { permissions & USER_MODE_BITS | 0o400 };
+            rustix::fs::fchmod(file, Mode::from_raw_mode(mode))?;
+        }
+        RepoMode::BareUserOnly => rustix::fs::fchmod(file, Mode::from_raw_mode(permissions))?,
+        // Upstream's experimental writer leaves everything but the content out.
+        RepoMode::BareSplitXattrs | RepoMode::Archive => rustix::fs::fchmod(file, Mode::from_raw_mode(0o644))?,
+    }
+    if repo.mode() != RepoMode::Archive {
+        let epoch = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let keep = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
+        rustix::fs::futimens(file, &Timestamps { last_access: keep, last_modification: epoch })?;
+    }
+    Ok(())
+}
+
+/// Whether the mode keeps symlinks as symlinks.
+pub(super) fn has_real_symlinks(mode: RepoMode) -> bool {
+    matches!(mode, RepoMode::Bare | RepoMode::BareUserOnly | RepoMode::BareSplitXattrs)
+}
+
+/// Makes a symlink object under a temporary name in `dir`.
+pub(super) fn create_symlink(repo: &Repo, dir: BorrowedFd<'_>, name: &str, header: &FileHeader) -> Result<(), Errno> {
+    rustix::fs::symlinkat(&header.symlink_target, dir, name)?;
+    if repo.mode() != RepoMode::Bare {
+        return Ok(());
+    }
+    let (uid, gid) = (Uid::from_raw(header.uid), Gid::from_raw(header.gid));
+    rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+    for (key, value) in header.xattrs.iter() {
+        let path = proc_path(dir, name.as_bytes());
+        rustix::fs::lsetxattr(&path[..], key, value, XattrFlags::empty())?;
+    }
+    Ok(())
+}
+
+/// bare-user-only refuses modes that it could not keep.
+pub(super) fn check_user_only_mode(name: &ObjectName, header: &FileHeader) -> Result<()> {
+    let permissions = header.mode & !TYPE_BITS;
+    let refused = permissions & !USER_MODE_BITS;
+    if header.is_symlink() || refused == 0 {
+        return Ok(());
+    }
+    let message = format!("Content object {}: invalid mode 0{permissions:03o} with bits 0{refused:03o}", name.checksum);
+    Err(Error::failed(message))
+}

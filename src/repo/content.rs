@@ -1,0 +1,353 @@
+//! Writing file objects.
+//!
+//! There are three ways in, all with the same result:
+//! - [`Transaction::write_bytes`] for content that is in memory: hashed, and only if it is new compressed and written;
+//! - [`Transaction::write_file`] for content that can be read twice: hashed first, then, only if it is new, read again
+//!   and hashed again, so that a file that changes meanwhile never gets a wrong name;
+//! - [`ContentWriter`] for content that comes once, as from a tar stream.
+
+use std::cell::RefCell;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use super::transaction::{Claim, Temporary, Transaction};
+use super::{RepoMode, bare};
+use crate::checksum::{Checksum, Hasher};
+use crate::deflate::{self, Deflater, Effort};
+use crate::error::{During, Error, Result};
+use crate::object::{FileHeader, ObjectName, ObjectType};
+
+/// How much of a file is read at a time, in bytes.
+const READ_SIZE: usize = 128 << 10;
+/// Compressed output is written once so much has come together, in bytes.
+const WRITE_SIZE: usize = 128 << 10;
+
+thread_local! {
+    /// The encoder and buffers of this thread, made when they are first needed.
+    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch { deflater: None, packed: Vec::new(), read: Vec::new() }) };
+}
+
+struct Scratch {
+    deflater: Option<(u32, Deflater)>,
+    packed: Vec<u8>,
+    read: Vec<u8>,
+}
+
+impl Scratch {
+    fn deflater(&mut self, level: u32) -> (&mut Deflater, &mut Vec<u8>) {
+        if self.deflater.as_ref().is_none_or(|(other, _)| *other != level) {
+            self.deflater = Some((level, Deflater::new(level)));
+        }
+        let (_, deflater) = self.deflater.as_mut().expect("the encoder was made just above");
+        (deflater, &mut self.packed)
+    }
+}
+
+impl<'r> Transaction<'r> {
+    /// Stores a symlink, or a regular file whose content is in memory, and returns its checksum.
+    ///
+    /// # Errors
+    /// When it cannot be written; in bare-user-only also for a mode that cannot be kept.
+    pub fn write_bytes(&self, header: &FileHeader, content: &[u8]) -> Result<Checksum> {
+        let mut hasher = Hasher::new();
+        hasher.update(&header.content_header());
+        hasher.update(content);
+        let name = ObjectName::new(hasher.finish(), ObjectType::File);
+        if self.begin_content(&name, header, content.len() as u64)? == Claim::Done {
+            return Ok(name.checksum);
+        }
+        if header.is_symlink() && bare::has_real_symlinks(self.repo.mode()) {
+            self.place_symlink(&name, header)?;
+        } else {
+            let mut temporary = self.create_temporary()?;
+            SCRATCH.with_borrow_mut(|scratch| match self.repo.mode() {
+                RepoMode::Archive => {
+                    let (deflater, packed) = scratch.deflater(self.repo.config().zlib_level);
+                    pack(deflater, packed, header, content).during("compressing", name.to_string())?;
+                    temporary.write(packed)
+                }
+                RepoMode::BareUser if header.is_symlink() => {
+                    temporary.write(header.symlink_target.as_bytes())?;
+                    temporary.write(b"\0")
+                }
+                _ => temporary.write(content),
+            })?;
+            self.finish_regular(temporary, &name, header)?;
+        }
+        self.end_content(&name, header, content.len() as u64)?;
+        Ok(name.checksum)
+    }
+
+    /// Stores a regular file that is read from `file`, an open file at its start, up to twice. `path` is for messages.
+    ///
+    /// # Errors
+    /// [`Error::SourceChanged`] when the file did not stay the same; else as [`Transaction::write_bytes`].
+    pub fn write_file(&self, header: &FileHeader, file: &std::fs::File, size: u64, path: &Path) -> Result<Checksum> {
+        use std::io::{Seek, SeekFrom};
+        let mut file = file;
+        let changed = || Error::SourceChanged { path: path.to_owned() };
+        let mut hasher = Hasher::new();
+        hasher.update(&header.content_header());
+        let read = for_each_chunk(&mut file, path, |chunk| {
+            hasher.update(chunk);
+            Ok(())
+        })?;
+        if read != size {
+            return Err(changed());
+        }
+        let name = ObjectName::new(hasher.finish(), ObjectType::File);
+        if self.begin_content(&name, header, size)? == Claim::Done {
+            return Ok(name.checksum);
+        }
+        file.seek(SeekFrom::Start(0)).during("reading", path)?;
+        let mut writer = ContentWriter::of_unknown(self, header.clone(), size)?;
+        if self.repo.mode() == RepoMode::Archive && !samples_shrink(file, size).during("reading", path)? {
+            writer.effort(Effort::Store);
+        }
+        let read = for_each_chunk(&mut file, path, |chunk| writer.write(chunk))?;
+        if read != size || writer.hasher.clone().finish() != name.checksum {
+            return Err(changed());
+        }
+        writer.finish_new(&name)
+    }
+
+    /// Counts the object and finds out whether it has to be written.
+    fn begin_content(&self, name: &ObjectName, header: &FileHeader, size: u64) -> Result<Claim> {
+        if self.repo.mode() == RepoMode::BareUserOnly {
+            bare::check_user_only_mode(name, header)?;
+        }
+        self.counters.content_total.fetch_add(1, Ordering::Relaxed);
+        let claim = self.claim(name)?;
+        match claim {
+            Claim::Write => {
+                if let Some(space) = &self.space {
+                    space.take(size)?;
+                }
+            }
+            Claim::Done if self.records_sizes() => self.record_content_size(name, header, size)?,
+            Claim::Done => {}
+        }
+        Ok(claim)
+    }
+
+    fn end_content(&self, name: &ObjectName, header: &FileHeader, size: u64) -> Result<()> {
+        self.counters.content_written.fetch_add(1, Ordering::Relaxed);
+        self.counters.content_bytes.fetch_add(size, Ordering::Relaxed);
+        if self.records_sizes() { self.record_content_size(name, header, size) } else { Ok(()) }
+    }
+
+    fn record_content_size(&self, name: &ObjectName, header: &FileHeader, size: u64) -> Result<()> {
+        let unpacked = if header.is_symlink() { header.symlink_target.len() as u64 } else { size };
+        match self.stored_size(name) {
+            Ok(stored) => self.record_size(*name, stored, unpacked),
+            // Another thread is still writing it, and will record it.
+            Err(Error::MissingFile { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn finish_regular(&self, temporary: Temporary<'_, '_>, name: &ObjectName, header: &FileHeader) -> Result<()> {
+        bare::apply_metadata(self.repo, &temporary.file, header).during("setting the metadata of", name.to_string())?;
+        temporary.place(name)
+    }
+
+    fn place_symlink(&self, name: &ObjectName, header: &FileHeader) -> Result<()> {
+        let (dir, _) = self.work_dir();
+        let temporary = loop {
+            let temporary = self.temporary_name();
+            match bare::create_symlink(self.repo, dir, &temporary, header) {
+                Ok(()) => break temporary,
+                Err(Errno::EXIST) => {}
+                Err(error) => {
+                    let _ = rustix::fs::unlinkat(dir, &temporary, AtFlags::empty());
+                    return Err(error).during("creating the symlink", name.to_string());
+                }
+            }
+        };
+        self.place(&temporary, name)
+    }
+}
+
+/// Writes a whole `.filez` into `packed`.
+fn pack(deflater: &mut Deflater, packed: &mut Vec<u8>, header: &FileHeader, content: &[u8]) -> std::io::Result<()> {
+    packed.clear();
+    packed.extend_from_slice(&header.archive_header(content.len() as u64));
+    if header.is_symlink() {
+        return Ok(());
+    }
+    deflater.begin(if deflate::shrinks(content) { Effort::Deflate } else { Effort::Store });
+    deflater.push(content, packed)?;
+    deflater.finish(packed)
+}
+
+/// Reads `reader` to its end in a buffer of this thread; returns the number of bytes.
+fn for_each_chunk(reader: &mut impl Read, path: &Path, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<u64> {
+    // Taken out, because the sink needs the encoder that lies beside it.
+    let mut buffer = SCRATCH.with_borrow_mut(|scratch| std::mem::take(&mut scratch.read));
+    buffer.resize(READ_SIZE, 0);
+    let mut total = 0;
+    let result = loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => break Ok(total),
+            Ok(length) => {
+                total += length as u64;
+                if let Err(error) = sink(&buffer[..length]) {
+                    break Err(error);
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(error).during("reading", path),
+        }
+    };
+    SCRATCH.with_borrow_mut(|scratch| scratch.read = buffer);
+    result
+}
+
+/// Asks [`deflate::shrinks`] about a few places of a large file.
+fn samples_shrink(file: impl AsFd, size: u64) -> std::io::Result<bool> {
+    const PLACES: u64 = 8;
+    const PLACE_SIZE: usize = 8 << 10;
+    let mut samples = Vec::with_capacity(PLACE_SIZE * PLACES as usize);
+    let mut piece = [0; PLACE_SIZE];
+    for place in 0..PLACES {
+        let length = rustix::io::pread(&file, &mut piece, size / PLACES * place)?;
+        samples.extend_from_slice(&piece[..length]);
+    }
+    Ok(deflate::shrinks(&samples))
+}
+
+/// Stores one file whose content comes piece by piece.
+pub struct ContentWriter<'t, 'r> {
+    transaction: &'t Transaction<'r>,
+    header: FileHeader,
+    size: u64,
+    written: u64,
+    hasher: Hasher,
+    temporary: Temporary<'t, 'r>,
+    packer: Option<Packer>,
+}
+
+/// The compressing half of a [`ContentWriter`]; it borrows the encoder of its thread.
+struct Packer {
+    level: u32,
+    deflater: Option<Deflater>,
+    packed: Vec<u8>,
+    /// Set when it is known whether compression is worth it.
+    begun: bool,
+}
+
+impl Packer {
+    fn new(level: u32, packed: Vec<u8>) -> Self {
+        let kept = SCRATCH.with_borrow_mut(|scratch| scratch.deflater.take_if(|(other, _)| *other == level));
+        let deflater = kept.map_or_else(|| Deflater::new(level), |(_, deflater)| deflater);
+        Self { level, deflater: Some(deflater), packed, begun: false }
+    }
+
+    /// The encoder, which only [`Drop`] takes away, and what it writes to.
+    fn parts(&mut self) -> (&mut Deflater, &mut Vec<u8>) {
+        let level = self.level;
+        (self.deflater.get_or_insert_with(|| Deflater::new(level)), &mut self.packed)
+    }
+
+    fn begin(&mut self, effort: Effort) {
+        self.parts().0.begin(effort);
+        self.begun = true;
+    }
+}
+
+impl Drop for Packer {
+    fn drop(&mut self) {
+        if let Some(deflater) = self.deflater.take() {
+            SCRATCH.with_borrow_mut(|scratch| scratch.deflater = Some((self.level, deflater)));
+        }
+    }
+}
+
+impl<'t, 'r> ContentWriter<'t, 'r> {
+    /// Begins a regular file of `size` bytes. Its space is reserved even if the object turns out to be there.
+    ///
+    /// # Errors
+    /// When there is no space, or no file can be created.
+    pub fn begin(transaction: &'t Transaction<'r>, header: FileHeader, size: u64) -> Result<Self> {
+        if let Some(space) = &transaction.space {
+            space.take(size)?;
+        }
+        Self::of_unknown(transaction, header, size)
+    }
+
+    fn of_unknown(transaction: &'t Transaction<'r>, header: FileHeader, size: u64) -> Result<Self> {
+        let mut hasher = Hasher::new();
+        hasher.update(&header.content_header());
+        let packer = (transaction.repo.mode() == RepoMode::Archive)
+            .then(|| Packer::new(transaction.repo.config().zlib_level, header.archive_header(size)));
+        let temporary = transaction.create_temporary()?;
+        Ok(Self { transaction, header, size, written: 0, hasher, temporary, packer })
+    }
+
+    fn effort(&mut self, effort: Effort) {
+        if let Some(packer) = &mut self.packer {
+            packer.begin(effort);
+        }
+    }
+
+    /// Takes the next piece of the content.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&mut self, chunk: &[u8]) -> Result<()> {
+        self.written += chunk.len() as u64;
+        self.hasher.update(chunk);
+        let Some(packer) = &mut self.packer else { return self.temporary.write(chunk) };
+        if !packer.begun {
+            packer.begin(Effort::Deflate);
+        }
+        let (deflater, packed) = packer.parts();
+        deflater.push(chunk, packed).during("compressing", "a file")?;
+        if packer.packed.len() >= WRITE_SIZE {
+            self.temporary.write(&packer.packed)?;
+            packer.packed.clear();
+        }
+        Ok(())
+    }
+
+    /// Ends the file, stores it unless the object is there, and returns its checksum.
+    ///
+    /// # Errors
+    /// When the content had another length than announced, or cannot be written.
+    pub fn finish(self) -> Result<Checksum> {
+        let name = ObjectName::new(self.hasher.clone().finish(), ObjectType::File);
+        let (transaction, size) = (self.transaction, self.size);
+        if self.written != size {
+            let message = format!("content has {} bytes where {size} were announced", self.written);
+            return Err(Error::failed(message));
+        }
+        if let Some(space) = &transaction.space {
+            // `begin_content` takes it again if the object is new.
+            space.give_back(size);
+        }
+        match transaction.begin_content(&name, &self.header, size)? {
+            Claim::Done => Ok(name.checksum),
+            Claim::Write => self.finish_new(&name),
+        }
+    }
+
+    fn finish_new(mut self, name: &ObjectName) -> Result<Checksum> {
+        if self.size == 0 {
+            self.effort(Effort::Deflate);
+        }
+        if let Some(packer) = &mut self.packer {
+            let (deflater, packed) = packer.parts();
+            deflater.finish(packed).during("compressing", name.to_string())?;
+            self.temporary.write(packed)?;
+        }
+        self.transaction.finish_regular(self.temporary, name, &self.header)?;
+        self.transaction.end_content(name, &self.header, self.size)?;
+        Ok(name.checksum)
+    }
+}

@@ -1,0 +1,252 @@
+//! Reading file objects, in every mode.
+//!
+//! A `.filez` of an archive is `u32be(length of Z)`, four zero bytes, `Z` of type `(tuuuusa(ayay))`, then for regular
+//! files a raw deflate stream (formats document, section 7). Where owner, mode and xattrs are in the other modes:
+//! [`super::bare`].
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, Read};
+
+use super::{Repo, RepoMode, bare};
+use crate::checksum::{Checksum, Hasher};
+use crate::deflate::Inflater;
+use crate::error::{During, Error, OfObject, Result};
+use crate::gvariant::DecodeError;
+use crate::object::{FileHeader, ObjectName, ObjectType};
+
+use super::objects::{MAX_METADATA_SIZE, loose_path};
+
+/// A file object that has been opened: its header is read, its content is not.
+#[derive(Debug)]
+pub struct FileObject {
+    /// Owner, mode, xattrs and symlink target.
+    pub header: FileHeader,
+    /// The length of the content in bytes; 0 for symlinks.
+    pub size: u64,
+    name: ObjectName,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// Symlinks.
+    None,
+    /// The file is the content.
+    Plain(File),
+    /// Deflated; `read_ahead` has been read from the file already.
+    Deflated { file: File, read_ahead: Vec<u8> },
+}
+
+/// How much of a `.filez` is read at first: nearly always the whole header, often the whole file.
+const FIRST_READ: usize = 4 << 10;
+/// How much is read at a time after that.
+const READ_SIZE: usize = 128 << 10;
+
+thread_local! {
+    /// The decoder and read buffer of this thread.
+    static SCRATCH: RefCell<(Inflater, Box<[u8]>)> =
+        RefCell::new((Inflater::new(), vec![0; READ_SIZE].into_boxed_slice()));
+}
+
+impl Repo {
+    /// Opens a file object and reads its header.
+    ///
+    /// # Errors
+    /// [`Error::MissingFile`] when it is neither here nor in a parent; [`Error::MalformedObject`] when its header makes
+    /// no sense.
+    pub fn load_file(&self, checksum: &Checksum) -> Result<FileObject> {
+        let name = ObjectName::new(*checksum, ObjectType::File);
+        let found = match self.mode() {
+            RepoMode::Archive => self.load_archive_file(name)?,
+            _ => bare::load(self, name)?.map(|(header, size, file)| FileObject {
+                header,
+                size,
+                name,
+                content: file.map_or(Content::None, Content::Plain),
+            }),
+        };
+        match (found, self.parent()) {
+            (Some(object), _) => Ok(object),
+            (None, Some(parent)) => parent.load_file(checksum),
+            (None, None) => Err(Error::missing(name)),
+        }
+    }
+
+    fn load_archive_file(&self, name: ObjectName) -> Result<Option<FileObject>> {
+        let Some(mut file) = self.open_own_object(&name)? else { return Ok(None) };
+        let path = || self.path().join("objects").join(loose_path(&name, RepoMode::Archive));
+        let metadata = file.metadata().during("reading", path())?;
+        if !metadata.is_file() {
+            return Err(DecodeError::new("not a regular file")).of_object(name);
+        }
+        let file_size = metadata.len();
+        let mut start = vec![0; FIRST_READ.min(usize::try_from(file_size).unwrap_or(FIRST_READ))];
+        file.read_exact(&mut start).during("reading", path())?;
+        let Some(&prefix) = start.first_chunk() else {
+            return Err(DecodeError::new("file is too short for a header")).of_object(name);
+        };
+        let header_size = FileHeader::decode_prefix(prefix, file_size.saturating_sub(8)).of_object(name)?;
+        if header_size as u64 > MAX_METADATA_SIZE {
+            return Err(DecodeError::new(format!("File header size {header_size} is too large"))).of_object(name);
+        }
+        let header_end = 8 + header_size;
+        if start.len() < header_end {
+            let read = start.len();
+            start.resize(header_end, 0);
+            file.read_exact(&mut start[read..]).during("reading", path())?;
+        }
+        let (header, size) = FileHeader::decode_archive_header(&start[8..header_end]).of_object(name)?;
+        let content = if header.is_symlink() {
+            Content::None
+        } else {
+            start.drain(..header_end);
+            Content::Deflated { file, read_ahead: start }
+        };
+        Ok(Some(FileObject { header, size, name, content }))
+    }
+}
+
+impl FileObject {
+    /// The object's checksum, which nobody has compared with the content yet.
+    pub fn checksum(&self) -> &Checksum {
+        &self.name.checksum
+    }
+
+    /// Gives the content to `sink`, piece by piece in order, and returns its length in bytes.
+    ///
+    /// # Errors
+    /// Those of `sink`; [`Error::MalformedObject`] when the content cannot be inflated, has another length than the
+    /// header says, or is followed by more bytes.
+    pub fn read_chunks(self, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<u64> {
+        SCRATCH.with_borrow_mut(|(inflater, buffer)| match self.content {
+            Content::None => Ok(0),
+            Content::Plain(file) => read_plain(file, buffer, &self.name, sink),
+            Content::Deflated { file, read_ahead } => {
+                let mut input = Input { file, buffer, read_ahead };
+                read_deflated(&mut input, inflater, (&self.name, self.size), sink)
+            }
+        })
+    }
+
+    /// Reads everything and compares it with the checksum; returns the length of the content in bytes.
+    ///
+    /// # Errors
+    /// [`Error::CorruptedObject`] when the content or header is not what the name says, else as
+    /// [`FileObject::read_chunks`].
+    pub fn verify(self) -> Result<u64> {
+        let name = self.name;
+        let (actual, size) = self.actual_checksum()?;
+        if actual == name.checksum { Ok(size) } else { Err(Error::CorruptedObject { object: name, actual }) }
+    }
+
+    /// Hashes header and content.
+    fn actual_checksum(self) -> Result<(Checksum, u64)> {
+        let mut hasher = Hasher::new();
+        hasher.update(&self.header.content_header());
+        let size = self.read_chunks(&mut |chunk| {
+            hasher.update(chunk);
+            Ok(())
+        })?;
+        Ok((hasher.finish(), size))
+    }
+
+    /// A reader of the content; an error in the object comes as [`io::ErrorKind::InvalidData`].
+    pub fn into_reader(self) -> Box<dyn Read + Send> {
+        match self.content {
+            Content::None => Box::new(io::empty()),
+            Content::Plain(file) => Box::new(file),
+            Content::Deflated { file, read_ahead } => {
+                let stored = io::Cursor::new(read_ahead).chain(file);
+                let buffered = io::BufReader::with_capacity(READ_SIZE, stored);
+                Box::new(flate2::bufread::DeflateDecoder::new(buffered).take(self.size))
+            }
+        }
+    }
+
+    /// The open file whose bytes are the content, when the repository keeps it that way.
+    pub fn plain_file(&self) -> Option<&File> {
+        match &self.content {
+            Content::Plain(file) => Some(file),
+            _ => None,
+        }
+    }
+}
+
+fn read_plain(
+    mut file: File,
+    buffer: &mut [u8],
+    name: &ObjectName,
+    sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<u64> {
+    let mut total = 0;
+    loop {
+        let length = file.read(buffer).during("reading", name.to_string())?;
+        if length == 0 {
+            return Ok(total);
+        }
+        total += length as u64;
+        sink(&buffer[..length])?;
+    }
+}
+
+/// The stored bytes of an object, a piece at a time.
+struct Input<'b> {
+    file: File,
+    buffer: &'b mut [u8],
+    read_ahead: Vec<u8>,
+}
+
+impl Input<'_> {
+    /// The next piece; empty at the end of the file.
+    fn next(&mut self, name: &ObjectName) -> Result<&[u8]> {
+        let length = if self.read_ahead.is_empty() {
+            self.file.read(self.buffer).during("reading", name.to_string())?
+        } else {
+            let length = self.read_ahead.len().min(self.buffer.len());
+            self.buffer[..length].copy_from_slice(&self.read_ahead[..length]);
+            self.read_ahead.drain(..length);
+            length
+        };
+        Ok(&self.buffer[..length])
+    }
+}
+
+fn read_deflated(
+    input: &mut Input<'_>,
+    inflater: &mut Inflater,
+    (name, size): (&ObjectName, u64),
+    sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<u64> {
+    let malformed = |what: String| Error::MalformedObject { object: *name, source: DecodeError::new(what) };
+    inflater.begin();
+    let mut total = 0;
+    loop {
+        let mut piece = input.next(name)?;
+        if piece.is_empty() {
+            return Err(malformed("the deflate stream ends too early".to_owned()));
+        }
+        loop {
+            let step = inflater.push(piece).map_err(|error| malformed(format!("cannot be inflated: {error}")))?;
+            total += step.output.len() as u64;
+            if total > size {
+                return Err(malformed(format!("content is longer than the {size} bytes of its header")));
+            }
+            if !step.output.is_empty() {
+                sink(step.output)?;
+            }
+            piece = &piece[step.consumed..];
+            if step.finished {
+                let more = !piece.is_empty() || !input.next(name)?.is_empty();
+                return match (more, total == size) {
+                    (false, true) => Ok(total),
+                    (true, _) => Err(malformed("bytes follow the deflate stream".to_owned())),
+                    (false, false) => Err(malformed(format!("content has {total} bytes, its header says {size}"))),
+                };
+            }
+            if step.needs_input {
+                break;
+            }
+        }
+    }
+}

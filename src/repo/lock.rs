@@ -1,0 +1,179 @@
+//! The repository lock and the locks of staging directories: open-file-description locks on files that stay.
+//!
+//! A lock belongs to an open file, so one that a killed process held is gone with it. Within a process the repository
+//! lock is a stack: whoever holds it may take it again, in either kind, and the file is locked in the strongest kind
+//! that is held.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use rustix::fs::{FlockOperation, Mode, OFlags};
+
+use super::Repo;
+use crate::error::{During, Error, Result};
+
+/// What a lock keeps away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LockKind {
+    /// Keeps away whoever deletes objects.
+    Shared,
+    /// Keeps away everybody else.
+    Exclusive,
+}
+
+impl LockKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Exclusive => "exclusive",
+        }
+    }
+}
+
+/// How often a busy lock is tried again.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The lock file of an open repository with the kinds of lock that this process holds, the latest last.
+#[derive(Debug, Default)]
+pub(super) struct LockStack(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    file: Option<File>,
+    kinds: Vec<LockKind>,
+}
+
+/// Holds the repository lock until it is dropped.
+#[derive(Debug)]
+#[must_use = "the lock is released when this is dropped"]
+pub struct RepoLock<'r> {
+    stack: Option<&'r LockStack>,
+    kind: LockKind,
+}
+
+impl Repo {
+    /// Takes the repository lock, waiting up to `core.lock-timeout-secs`. A repository that is not writable, or that
+    /// has `core.locking=false`, is not locked.
+    ///
+    /// # Errors
+    /// [`Error::LockTimeout`] when somebody else keeps it for longer.
+    pub fn lock(&self, kind: LockKind) -> Result<RepoLock<'_>> {
+        if !self.is_writable() || !self.config().locking {
+            return Ok(RepoLock { stack: None, kind });
+        }
+        let timeout = u64::try_from(self.config().lock_timeout_secs).ok().map(Duration::from_secs);
+        let started = Instant::now();
+        loop {
+            // The mutex is not held while waiting: another thread may be about to release.
+            if self.lock_stack.try_push(self, kind)? {
+                return Ok(RepoLock { stack: Some(&self.lock_stack), kind });
+            }
+            match timeout {
+                Some(timeout) if started.elapsed() >= timeout => {
+                    return Err(Error::LockTimeout { kind: kind.name() });
+                }
+                _ => thread::sleep(POLL_INTERVAL),
+            }
+        }
+    }
+}
+
+impl LockStack {
+    fn try_push(&self, repo: &Repo, kind: LockKind) -> Result<bool> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let strongest = held.kinds.iter().copied().max();
+        if strongest < Some(kind) {
+            if held.file.is_none() {
+                let mode = Mode::from_raw_mode(0o660);
+                let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
+                let file = rustix::fs::openat(repo.dir(), ".lock", flags, mode)
+                    .during("opening", repo.path().join(".lock"))?;
+                held.file = Some(file.into());
+            }
+            let file = held.file.as_ref().expect("the lock file was opened just above");
+            if !try_lock(file, kind).during("locking", repo.path().join(".lock"))? {
+                return Ok(false);
+            }
+        }
+        held.kinds.push(kind);
+        Ok(true)
+    }
+
+    fn pop(&self, kind: LockKind) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = held.kinds.iter().rposition(|&other| other == kind) {
+            held.kinds.remove(index);
+        }
+        match held.kinds.iter().copied().max() {
+            // Closing the file releases the lock.
+            None => held.file = None,
+            Some(remaining) if remaining < kind => {
+                if let Some(file) = &held.file {
+                    // Weakening a lock that is held cannot fail to get it.
+                    let _ = try_lock(file, remaining);
+                }
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+impl Drop for RepoLock<'_> {
+    fn drop(&mut self) {
+        if let Some(stack) = self.stack {
+            stack.pop(self.kind);
+        }
+    }
+}
+
+/// Locks a whole file without waiting; `false` when somebody else has it.
+pub(super) fn try_lock(file: &File, kind: LockKind) -> io::Result<bool> {
+    let lock = libc::flock {
+        l_type: match kind {
+            LockKind::Shared => libc::F_RDLCK,
+            LockKind::Exclusive => libc::F_WRLCK,
+        } as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    match fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&lock)) {
+        Ok(_) => Ok(true),
+        Err(nix::Error::EAGAIN | nix::Error::EACCES) => Ok(false),
+        // A file system without open-file-description locks.
+        Err(nix::Error::EINVAL) => {
+            let operation = match kind {
+                LockKind::Shared => FlockOperation::NonBlockingLockShared,
+                LockKind::Exclusive => FlockOperation::NonBlockingLockExclusive,
+            };
+            match rustix::fs::flock(file, operation) {
+                Ok(()) => Ok(true),
+                Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+                Err(error) => Err(error.into()),
+            }
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes the exclusive lock of a lock file that is removed when it is released, as those of staging directories are.
+///
+/// Returns `None` when somebody else has it, or removed it while we were looking.
+pub(super) fn try_lock_removable(dir: impl AsFd, name: &Path) -> io::Result<Option<File>> {
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = File::from(rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o660))?);
+    if !try_lock(&file, LockKind::Exclusive)? {
+        return Ok(None);
+    }
+    // Whoever released it between our open and our lock has unlinked the file that we now hold.
+    let still_there = rustix::fs::fstat(&file)?.st_nlink > 0;
+    Ok(still_there.then_some(file))
+}

@@ -1,0 +1,238 @@
+//! Loose objects: their paths, whether they are there, metadata objects, listing.
+
+use std::fs::File;
+
+use rayon::prelude::*;
+use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::{Repo, RepoMode};
+use crate::checksum::Checksum;
+use crate::error::{During, Error, OfObject, Result};
+use crate::gvariant::{DecodeError, Dict};
+use crate::map::FileBytes;
+use crate::object::{Commit, DirMeta, DirTree, ObjectName, ObjectType};
+
+/// The largest metadata object that is read, 128 MiB as upstream.
+pub const MAX_METADATA_SIZE: u64 = 128 << 20;
+
+/// The path of an object below `objects`, as in `ab/cdef….dirtree`.
+pub(crate) fn loose_path(name: &ObjectName, mode: RepoMode) -> String {
+    let hex = name.checksum.to_hex();
+    let mut path = String::with_capacity(96);
+    path.push_str(&hex[..2]);
+    path.push('/');
+    path.push_str(&hex[2..]);
+    path.push('.');
+    path.push_str(name.object_type.extension());
+    if mode == RepoMode::Archive && name.object_type == ObjectType::File {
+        path.push('z');
+    }
+    path
+}
+
+impl Repo {
+    /// Whether the object is in this repository or a parent.
+    ///
+    /// # Errors
+    /// When the operating system cannot tell.
+    pub fn has_object(&self, name: &ObjectName) -> Result<bool> {
+        Ok(self.has_own_object(name)?
+            || match self.parent() {
+                Some(parent) => parent.has_object(name)?,
+                None => false,
+            })
+    }
+
+    /// Whether the object is in this repository itself.
+    ///
+    /// # Errors
+    /// When the operating system cannot tell.
+    pub fn has_own_object(&self, name: &ObjectName) -> Result<bool> {
+        let path = loose_path(name, self.mode());
+        match rustix::fs::statat(self.objects_dir(), &path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error).during("looking for", self.path().join("objects").join(path)),
+        }
+    }
+
+    /// The number of bytes that the object takes in the repository, compressed if it is.
+    ///
+    /// # Errors
+    /// When it is missing.
+    pub fn stored_size(&self, name: &ObjectName) -> Result<u64> {
+        let path = loose_path(name, self.mode());
+        match rustix::fs::statat(self.objects_dir(), &path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(u64::try_from(stat.st_size).unwrap_or(0)),
+            Err(Errno::NOENT) => match self.parent() {
+                Some(parent) => parent.stored_size(name),
+                None => Err(Error::missing(*name)),
+            },
+            Err(error) => Err(error).during("looking for", self.path().join("objects").join(path)),
+        }
+    }
+
+    /// Opens a loose object of this repository for reading; `None` when it is not there.
+    pub(super) fn open_own_object(&self, name: &ObjectName) -> Result<Option<File>> {
+        let path = loose_path(name, self.mode());
+        // A fifo in an object's place must not make us wait.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        match rustix::fs::openat(self.objects_dir(), &path, flags, Mode::empty()) {
+            Ok(fd) => Ok(Some(fd.into())),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error).during("opening", self.path().join("objects").join(path)),
+        }
+    }
+
+    /// The bytes of a metadata object (commit, dirtree, dirmeta, detached metadata, tombstone, file xattrs). They are
+    /// not compared with the checksum.
+    ///
+    /// # Errors
+    /// [`Error::MissingMetadata`] when it is neither here nor in a parent; [`Error::MalformedObject`] when it is larger
+    /// than any metadata object may be, or no regular file.
+    pub fn load_metadata(&self, name: &ObjectName) -> Result<FileBytes> {
+        let Some(file) = self.open_own_object(name)? else {
+            return match self.parent() {
+                Some(parent) => parent.load_metadata(name),
+                None => Err(Error::missing(*name)),
+            };
+        };
+        let during = || self.path().join("objects").join(loose_path(name, self.mode()));
+        let stat = file.metadata().during("reading", during())?;
+        if !stat.is_file() {
+            return Err(DecodeError::new("not a regular file")).of_object(*name);
+        }
+        if stat.len() > MAX_METADATA_SIZE {
+            let what = format!("{} bytes are more than a metadata object may have", stat.len());
+            return Err(DecodeError::new(what)).of_object(*name);
+        }
+        FileBytes::of_object(file, stat.len()).during("reading", during())
+    }
+
+    /// Loads a commit.
+    ///
+    /// # Errors
+    /// As [`Repo::load_metadata`], and [`Error::MalformedObject`].
+    pub fn load_commit(&self, checksum: &Checksum) -> Result<Commit> {
+        let name = ObjectName::new(*checksum, ObjectType::Commit);
+        Commit::decode(&self.load_metadata(&name)?).of_object(name)
+    }
+
+    /// Loads a dirtree.
+    ///
+    /// # Errors
+    /// As [`Repo::load_commit`].
+    pub fn load_dirtree(&self, checksum: &Checksum) -> Result<DirTree> {
+        let name = ObjectName::new(*checksum, ObjectType::DirTree);
+        DirTree::decode(&self.load_metadata(&name)?).of_object(name)
+    }
+
+    /// Loads a dirmeta.
+    ///
+    /// # Errors
+    /// As [`Repo::load_commit`].
+    pub fn load_dirmeta(&self, checksum: &Checksum) -> Result<DirMeta> {
+        let name = ObjectName::new(*checksum, ObjectType::DirMeta);
+        DirMeta::decode(&self.load_metadata(&name)?).of_object(name)
+    }
+
+    /// Loads the detached metadata of a commit; `None` when it has none.
+    ///
+    /// # Errors
+    /// [`Error::MalformedObject`] when it is not an `a{sv}`.
+    pub fn load_detached_metadata(&self, commit: &Checksum) -> Result<Option<Dict>> {
+        let name = ObjectName::new(*commit, ObjectType::CommitMeta);
+        match self.load_metadata(&name) {
+            Ok(bytes) => Dict::decode(&bytes).of_object(name).map(Some),
+            Err(Error::MissingMetadata { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All loose objects of this repository (not its parents') of the types that upstream lists: file, dirtree,
+    /// dirmeta, commit and payload link, sorted by checksum.
+    ///
+    /// # Errors
+    /// When a directory cannot be read.
+    pub fn list_objects(&self) -> Result<Vec<ObjectName>> {
+        let per_directory: Vec<Vec<ObjectName>> =
+            (0..=255u8).into_par_iter().map(|first| self.list_fan_out(first)).collect::<Result<_>>()?;
+        Ok(per_directory.concat())
+    }
+
+    /// The commits of this repository whose hexadecimal name starts with `prefix`, sorted.
+    ///
+    /// # Errors
+    /// When a directory cannot be read.
+    pub fn list_commits_starting_with(&self, prefix: &str) -> Result<Vec<Checksum>> {
+        let fan_outs: Vec<u8> = match prefix.get(..2) {
+            Some(two) => u8::from_str_radix(two, 16).into_iter().collect(),
+            None => (0..=255).filter(|byte| format!("{byte:02x}").starts_with(prefix)).collect(),
+        };
+        let mut commits = Vec::new();
+        for first in fan_outs {
+            let names = self.list_fan_out(first)?.into_iter();
+            let of_commits = names.filter(|name| name.object_type == ObjectType::Commit).map(|name| name.checksum);
+            commits.extend(of_commits.filter(|checksum| checksum.to_hex().starts_with(prefix)));
+        }
+        Ok(commits)
+    }
+
+    /// The objects in one of the 256 directories, sorted.
+    fn list_fan_out(&self, first: u8) -> Result<Vec<ObjectName>> {
+        let prefix = format!("{first:02x}");
+        let path = || self.path().join("objects").join(&prefix);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = match rustix::fs::openat(self.objects_dir(), &prefix, flags, Mode::empty()) {
+            Ok(directory) => directory,
+            Err(Errno::NOENT) => return Ok(Vec::new()),
+            Err(error) => return Err(error).during("listing", path()),
+        };
+        let mut names = Vec::new();
+        for entry in Dir::new(directory).during("listing", path())? {
+            let entry = entry.during("listing", path())?;
+            names.extend(parse_loose_name(&prefix, entry.file_name().to_bytes(), self.mode()));
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+}
+
+/// What a file name in `objects/XX` stands for; `None` for anything that upstream does not list.
+fn parse_loose_name(prefix: &str, file_name: &[u8], mode: RepoMode) -> Option<ObjectName> {
+    let (rest, extension) = std::str::from_utf8(file_name).ok()?.split_once('.')?;
+    let object_type = match (extension, mode) {
+        ("filez", RepoMode::Archive) => ObjectType::File,
+        ("file", mode) if mode != RepoMode::Archive => ObjectType::File,
+        ("dirtree", _) => ObjectType::DirTree,
+        ("dirmeta", _) => ObjectType::DirMeta,
+        ("commit", _) => ObjectType::Commit,
+        ("payload-link", _) => ObjectType::PayloadLink,
+        _ => return None,
+    };
+    let checksum = Checksum::from_hex(&format!("{prefix}{rest}")).ok()?;
+    Some(ObjectName::new(checksum, object_type))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loose_names_round_trip_and_foreign_names_are_not_listed() {
+        let checksum = Checksum::of(b"x");
+        let name = ObjectName::new(checksum, ObjectType::File);
+        let hex = checksum.to_hex();
+        let (prefix, rest) = hex.split_at(2);
+        assert_eq!(loose_path(&name, RepoMode::Archive), format!("{prefix}/{rest}.filez"));
+        assert_eq!(loose_path(&name, RepoMode::Bare), format!("{prefix}/{rest}.file"));
+        let listed = |extension: &str, mode| parse_loose_name(prefix, format!("{rest}{extension}").as_bytes(), mode);
+        assert_eq!(listed(".filez", RepoMode::Archive), Some(name));
+        assert_eq!(listed(".file", RepoMode::Bare), Some(name));
+        assert_eq!(listed(".file", RepoMode::Archive), None);
+        assert_eq!(listed(".commitmeta", RepoMode::Bare), None);
+        assert_eq!(listed(".commit", RepoMode::Bare), Some(ObjectName::new(checksum, ObjectType::Commit)));
+        assert_eq!(parse_loose_name(prefix, b"abc.commit", RepoMode::Bare), None);
+    }
+}

@@ -1,0 +1,232 @@
+//! Reading refs: files below `refs/` that hold a commit's checksum (formats document, section 12).
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::Repo;
+use crate::checksum::Checksum;
+use crate::error::{Context, During, Error, OsError, Result};
+use crate::refspec::{CollectionId, CollectionRef, InvalidRefspec, RefName, Refspec, is_fragment};
+
+/// How listed refs are spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListRefs {
+    /// Whole: `exampleos/x86_64/host`, `remote:exampleos/x86_64/host`.
+    Full,
+    /// Without the prefix that was asked for: `x86_64/host`.
+    BelowPrefix,
+}
+
+/// Directories deeper than this hold no refs; a loop of symlinks ends here.
+const MAX_DEPTH: usize = 128;
+
+impl Repo {
+    /// Lists refs of `refs/heads` and `refs/remotes` with their commits, sorted by their spelling. A `prefix` is a ref,
+    /// a directory of refs, or either with `remote:` before it; one that names nothing gives an empty list.
+    ///
+    /// # Errors
+    /// For a prefix that cannot be one, and for a ref whose content is no checksum.
+    pub fn list_refs(&self, prefix: Option<&str>, spelling: ListRefs) -> Result<Vec<(String, Checksum)>> {
+        let mut refs = Vec::new();
+        match prefix {
+            None => {
+                for name in self.ref_names(Path::new("refs/heads"))? {
+                    refs.push(self.read_listed(&format!("refs/heads/{name}"), name)?);
+                }
+                for remote in self.remotes_with_refs()? {
+                    let base = format!("refs/remotes/{remote}");
+                    for name in self.ref_names(Path::new(&base))? {
+                        refs.push(self.read_listed(&format!("{base}/{name}"), format!("{remote}:{name}"))?);
+                    }
+                }
+            }
+            Some(prefix) => self.list_below(prefix, spelling, &mut refs)?,
+        }
+        refs.sort_unstable();
+        Ok(refs)
+    }
+
+    fn list_below(&self, prefix: &str, spelling: ListRefs, refs: &mut Vec<(String, Checksum)>) -> Result<()> {
+        // A remote alone has the path `.`, which upstream shows in the full spelling.
+        let (remote, path) = match prefix.strip_suffix(':') {
+            Some(remote) => (Some(remote.to_owned()), ".".to_owned()),
+            None => {
+                let Refspec { remote, name } = Refspec::parse(prefix).map_err(in_words)?;
+                (remote, name.as_str().to_owned())
+            }
+        };
+        let (base, before) = match &remote {
+            Some(remote) => (format!("refs/remotes/{remote}"), format!("{remote}:")),
+            None => ("refs/heads".to_owned(), String::new()),
+        };
+        let directory = format!("{base}/{path}");
+        if !self.path().join(&directory).is_dir() {
+            return match self.read_ref(Path::new(&directory))? {
+                Some(commit) => {
+                    refs.push((format!("{before}{path}"), commit));
+                    Ok(())
+                }
+                None => Ok(()),
+            };
+        }
+        for name in self.ref_names(Path::new(&directory))? {
+            let spelled = match spelling {
+                ListRefs::Full => format!("{before}{path}/{name}"),
+                ListRefs::BelowPrefix => format!("{before}{name}"),
+            };
+            refs.push(self.read_listed(&format!("{directory}/{name}"), spelled)?);
+        }
+        Ok(())
+    }
+
+    /// Lists refs with the collection they belong to, sorted: those in `refs/heads` if the repository has a collection,
+    /// mirrored ones, and those of remotes whose collection is configured. Only `collection`'s if one is given.
+    ///
+    /// # Errors
+    /// As [`Repo::list_refs`].
+    pub fn list_collection_refs(&self, collection: Option<&str>) -> Result<Vec<(CollectionRef, Checksum)>> {
+        let mut bases = Vec::new();
+        if let Some(own) = self.collection_id() {
+            bases.push((own.clone(), "refs/heads".to_owned()));
+        }
+        for name in self.subdirectories("refs/mirrors")? {
+            if let Ok(id) = CollectionId::parse(&name) {
+                bases.push((id, format!("refs/mirrors/{name}")));
+            }
+        }
+        for remote in self.remotes_with_refs()? {
+            let group = format!("remote \"{remote}\"");
+            let id = self.config().keyfile.get_raw(&group, "collection-id").map(CollectionId::parse);
+            if let Some(Ok(id)) = id {
+                bases.push((id, format!("refs/remotes/{remote}")));
+            }
+        }
+        let mut refs = Vec::new();
+        for (id, base) in bases {
+            if collection.is_some_and(|wanted| wanted != id.as_str()) {
+                continue;
+            }
+            for name in self.ref_names(Path::new(&base))? {
+                let path = format!("{base}/{name}");
+                let name = RefName::parse(&name).map_err(in_words)?;
+                if let Some(commit) = self.read_ref(Path::new(&path))? {
+                    refs.push((CollectionRef { collection: id.clone(), name }, commit));
+                }
+            }
+        }
+        refs.sort_unstable();
+        // A mirrored ref may also be a remote's; the first found counts, as in upstream's hash table.
+        refs.dedup_by(|later, earlier| later.0 == earlier.0);
+        Ok(refs)
+    }
+
+    /// Lists aliases (refs in `refs/heads` that are symlinks) with the refs they stand for, sorted; all, or those at or
+    /// below `prefix`.
+    ///
+    /// # Errors
+    /// When a directory cannot be read.
+    pub fn list_aliases(&self, prefix: Option<&str>) -> Result<Vec<(String, String)>> {
+        let mut aliases = Vec::new();
+        for name in self.ref_names(Path::new("refs/heads"))? {
+            let wanted = prefix.is_none_or(|prefix| {
+                name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            });
+            let path = self.path().join("refs/heads").join(&name);
+            if let (true, Ok(target)) = (wanted, fs::read_link(&path)) {
+                let target = target.to_string_lossy().into_owned();
+                aliases.push((name, target.trim_start_matches("../").to_owned()));
+            }
+        }
+        Ok(aliases)
+    }
+
+    /// The commit in a ref file, named relative to the repository; `None` when there is no such file.
+    pub(super) fn read_ref(&self, path: &Path) -> Result<Option<Checksum>> {
+        match fs::read(self.path().join(path)) {
+            Ok(content) => {
+                let text = String::from_utf8_lossy(&content);
+                Ok(Some(Checksum::from_hex(text.trim_end_matches(|c: char| c.is_ascii_whitespace()))?))
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => {
+                let name = path.components().skip(2).collect::<PathBuf>();
+                let what = format!("Couldn't open ref '{}': {}", name.display(), OsError(error));
+                Err(Error::failed(what))
+            }
+        }
+    }
+
+    /// A ref that vanished since it was listed is an error: the list would be wrong without it.
+    fn read_listed(&self, path: &str, spelled: String) -> Result<(String, Checksum)> {
+        match self.read_ref(Path::new(path))? {
+            Some(commit) => Ok((spelled, commit)),
+            None => Err(Error::RefNotFound { refspec: spelled }),
+        }
+    }
+
+    /// The names of all refs below a directory, relative to it, sorted.
+    pub(super) fn ref_names(&self, base: &Path) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        let root = self.path().join(base);
+        let walk = walkdir::WalkDir::new(&root).min_depth(1).max_depth(MAX_DEPTH);
+        // What is no valid fragment is not looked into.
+        let entries = walk
+            .into_iter()
+            .filter_entry(|entry| entry.depth() == 0 || entry.file_name().to_str().is_some_and(is_fragment));
+        for entry in entries {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) if error.io_error().is_some_and(|error| error.kind() == ErrorKind::NotFound) => continue,
+                Err(error) => {
+                    let path = error.path().unwrap_or(&root).to_owned();
+                    return Err(std::io::Error::from(error)).during("listing", path);
+                }
+            };
+            if entry.file_type().is_dir() {
+                continue;
+            }
+            let relative = entry.path().strip_prefix(&root).ok().and_then(Path::to_str);
+            names.extend(relative.map(str::to_owned));
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// The remotes that have a directory of refs, sorted.
+    pub(super) fn remotes_with_refs(&self) -> Result<Vec<String>> {
+        let mut names = self.subdirectories("refs/remotes")?;
+        names.retain(|name| is_fragment(name));
+        Ok(names)
+    }
+
+    fn subdirectories(&self, path: &str) -> Result<Vec<String>> {
+        let path = self.path().join(path);
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error).during("listing", path),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.during("listing", &path)?;
+            if entry.path().is_dir() {
+                names.extend(entry.file_name().into_string());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Lists refs for a command, with upstream's word before an error.
+    ///
+    /// # Errors
+    /// As [`Repo::list_refs`].
+    pub fn list_refs_for_display(&self, prefix: Option<&str>, spelling: ListRefs) -> Result<Vec<(String, Checksum)>> {
+        self.list_refs(prefix, spelling).context(|| "Listing refs".to_owned())
+    }
+}
+
+pub(super) fn in_words(error: InvalidRefspec) -> Error {
+    Error::failed(error.to_string())
+}

@@ -1,0 +1,64 @@
+//! The free space that a transaction must leave (formats document, section 15).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{MinFreeSpace, Repo};
+use crate::error::{During, Error, Result};
+use crate::units::format_size;
+
+/// Counts down the blocks that a transaction may still use.
+#[derive(Debug)]
+pub(super) struct SpaceBudget {
+    limit: MinFreeSpace,
+    block_size: u64,
+    blocks_left: AtomicU64,
+}
+
+impl SpaceBudget {
+    /// Looks at the file system; `None` when nothing has to stay free.
+    pub(super) fn of(repo: &Repo) -> Result<Option<Self>> {
+        let limit = repo.config().min_free_space;
+        let stat = rustix::fs::fstatvfs(repo.dir()).during("reading the free space of", repo.path())?;
+        let block_size = stat.f_frsize.max(1);
+        let reserved = match limit {
+            MinFreeSpace::None => return Ok(None),
+            MinFreeSpace::Percent(percent) => (stat.f_blocks as f64 * (f64::from(percent) / 100.0)) as u64,
+            MinFreeSpace::Mebibytes(size) => size.saturating_mul(1 << 20) / block_size,
+        };
+        let free = if rustix::process::geteuid().is_root() { stat.f_bfree } else { stat.f_bavail };
+        Ok(Some(Self { limit, block_size, blocks_left: AtomicU64::new(free.saturating_sub(reserved)) }))
+    }
+
+    /// Takes the blocks that `bytes` of content need.
+    pub(super) fn take(&self, bytes: u64) -> Result<()> {
+        let blocks = self.blocks_of(bytes);
+        let taken =
+            self.blocks_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(blocks));
+        match taken {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                let size = format_size(blocks.saturating_mul(self.block_size));
+                Err(Error::MinFreeSpace { limit: self.limit.to_string(), size })
+            }
+        }
+    }
+
+    /// Gives the blocks back: the object was there already.
+    pub(super) fn give_back(&self, bytes: u64) {
+        self.blocks_left.fetch_add(self.blocks_of(bytes), Ordering::Relaxed);
+    }
+
+    fn blocks_of(&self, bytes: u64) -> u64 {
+        bytes / self.block_size + 1
+    }
+}
+
+impl std::fmt::Display for MinFreeSpace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::None => f.write_str("no min-free-space"),
+            Self::Percent(percent) => write!(f, "min-free-space-percent '{percent}%'"),
+            Self::Mebibytes(size) => write!(f, "min-free-space-size {size}MB"),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Where a transaction keeps its finished objects until they are moved into place together.
+//!
+//! `tmp/staging-BOOTID-XXXXXX` belongs to whoever holds the exclusive lock of `tmp/staging-BOOTID-XXXXXX-lock` beside it.
+//! One that an aborted or killed transaction of the same boot left behind is taken over with the objects in it; those of
+//! other boots may hold objects that never reached the disk, so they are only ever removed.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rayon::prelude::*;
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::lock::try_lock_removable;
+use super::replace::random_letters;
+use super::{Repo, transaction::FanOut};
+use crate::error::{During, Result};
+
+/// A locked staging directory.
+#[derive(Debug)]
+pub(super) struct Staging {
+    /// The name in `tmp/`.
+    name: String,
+    pub(super) dir: File,
+    pub(super) fan_out: FanOut,
+    /// Whether objects of an earlier transaction may be in it.
+    pub(super) resumed: bool,
+    _lock: File,
+}
+
+const PREFIX: &str = "staging-";
+const LOCK_SUFFIX: &str = "-lock";
+/// Unfinished files have names that start so; they are worth nothing when their writer is gone.
+pub(super) const UNFINISHED_PREFIX: &str = "unfinished-";
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+
+impl Staging {
+    /// Takes over a staging directory of this boot that nobody holds, or makes one.
+    pub(super) fn acquire(repo: &Repo) -> Result<Self> {
+        let prefix = format!("{PREFIX}{}-", boot_id(repo)?);
+        for name in staging_names(repo)? {
+            if !name.starts_with(&prefix) {
+                continue;
+            }
+            if let Some(staging) = Self::lock_and_open(repo, &name)? {
+                staging.remove_unfinished(repo)?;
+                return Ok(Self { resumed: true, ..staging });
+            }
+        }
+        loop {
+            let name = format!("{prefix}{}", random_letters()?);
+            let path = repo.path().join("tmp").join(&name);
+            // The lock comes first, so that nobody takes over the directory in between.
+            let Some(lock) = try_lock_removable(repo.dir(), &lock_path(&name)).during("locking", &path)? else {
+                continue;
+            };
+            match rustix::fs::mkdirat(repo.dir(), tmp_path(&name), Mode::from_raw_mode(0o775)) {
+                Ok(()) => {}
+                Err(Errno::EXIST) => continue,
+                Err(error) => return Err(error).during("creating", path),
+            }
+            let dir = rustix::fs::openat(repo.dir(), tmp_path(&name), DIRECTORY, Mode::empty());
+            let dir = dir.during("opening", path)?.into();
+            return Ok(Self { name, dir, fan_out: FanOut::default(), resumed: false, _lock: lock });
+        }
+    }
+
+    fn lock_and_open(repo: &Repo, name: &str) -> Result<Option<Self>> {
+        let path = repo.path().join("tmp").join(name);
+        let Some(lock) = try_lock_removable(repo.dir(), &lock_path(name)).during("locking", &path)? else {
+            return Ok(None);
+        };
+        match rustix::fs::openat(repo.dir(), tmp_path(name), DIRECTORY, Mode::empty()) {
+            Ok(dir) => {
+                let fan_out = FanOut::default();
+                Ok(Some(Self { name: name.to_owned(), dir: dir.into(), fan_out, resumed: false, _lock: lock }))
+            }
+            Err(Errno::NOENT) => {
+                // Its owner has just finished.
+                let _ = rustix::fs::unlinkat(repo.dir(), lock_path(name), AtFlags::empty());
+                Ok(None)
+            }
+            Err(error) => Err(error).during("opening", path),
+        }
+    }
+
+    fn remove_unfinished(&self, repo: &Repo) -> Result<()> {
+        for name in names_in(&self.dir).during("listing", self.path(repo))? {
+            if name.starts_with(UNFINISHED_PREFIX) {
+                rustix::fs::unlinkat(&self.dir, &name, AtFlags::empty()).during("removing", self.path(repo))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn path(&self, repo: &Repo) -> PathBuf {
+        repo.path().join("tmp").join(&self.name)
+    }
+
+    /// Moves every object into `objects/`. One that is there already stays, except detached metadata, which the new
+    /// version replaces. Then the directories are synced: after this the objects survive a power loss.
+    pub(super) fn move_into_place(&self, repo: &Repo, fan_out: &FanOut) -> Result<()> {
+        let directories: Vec<String> = names_in(&self.dir)
+            .during("listing", self.path(repo))?
+            .into_iter()
+            .filter(|name| name.len() == 2 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            .collect();
+        directories.par_iter().try_for_each(|prefix| self.move_fan_out(repo, fan_out, prefix))?;
+        repo.objects.sync_all().during("syncing", repo.path().join("objects"))
+    }
+
+    fn move_fan_out(&self, repo: &Repo, fan_out: &FanOut, prefix: &str) -> Result<()> {
+        let staged_path = || self.path(repo).join(prefix);
+        let staged =
+            rustix::fs::openat(&self.dir, prefix, DIRECTORY, Mode::empty()).during("opening", staged_path())?;
+        let target_path = || repo.path().join("objects").join(prefix);
+        fan_out.ensure(repo.objects_dir(), prefix).during("creating", target_path())?;
+        let target = rustix::fs::openat(repo.objects_dir(), prefix, DIRECTORY, Mode::empty());
+        let target = File::from(target.during("opening", target_path())?);
+        for name in names_in(&staged).during("listing", staged_path())? {
+            let flags = if name.ends_with(".commitmeta") { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
+            match rename(&staged, &target, &name, flags) {
+                Ok(()) => {}
+                Err(Errno::EXIST) => {
+                    rustix::fs::unlinkat(&staged, &name, AtFlags::empty()).during("removing", staged_path())?;
+                }
+                Err(error) => return Err(error).during("moving to", target_path().join(name)),
+            }
+        }
+        target.sync_all().during("syncing", target_path())?;
+        rustix::fs::unlinkat(&self.dir, prefix, AtFlags::REMOVEDIR).during("removing", staged_path())
+    }
+
+    /// Gives the lock back. The directory goes if it is empty, else it waits for the next transaction.
+    pub(super) fn release(self, repo: &Repo) {
+        self.remove_empty(repo);
+        // Removed while it is still locked, so that nobody can be holding it.
+        let _ = rustix::fs::unlinkat(repo.dir(), lock_path(&self.name), AtFlags::empty());
+    }
+
+    /// Gives the lock back and throws away what was staged.
+    pub(super) fn discard(self, repo: &Repo) {
+        let _ = fs::remove_dir_all(self.path(repo));
+        let _ = rustix::fs::unlinkat(repo.dir(), lock_path(&self.name), AtFlags::empty());
+    }
+
+    fn remove_empty(&self, repo: &Repo) {
+        // `rmdir` refuses what is not empty, and then it shall stay.
+        for name in names_in(&self.dir).unwrap_or_default() {
+            let _ = rustix::fs::unlinkat(&self.dir, &name, AtFlags::REMOVEDIR);
+        }
+        let _ = rustix::fs::unlinkat(repo.dir(), tmp_path(&self.name), AtFlags::REMOVEDIR);
+    }
+}
+
+/// Removes what has no business in `tmp/` any more: staging directories of other boots that nobody holds, and unknown
+/// entries older than `core.tmp-expiry-secs`.
+pub(super) fn clean_tmp(repo: &Repo) -> Result<()> {
+    let path = repo.path().join("tmp");
+    let this_boot = format!("{PREFIX}{}-", boot_id(repo)?);
+    let expiry = Duration::from_secs(repo.config().tmp_expiry_secs);
+    for entry in fs::read_dir(&path).during("listing", &path)? {
+        let entry = entry.during("listing", &path)?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str().filter(|&name| name != "cache") else { continue };
+        let is_lock = name.starts_with(PREFIX) && name.ends_with(LOCK_SUFFIX);
+        if is_lock || name.starts_with(&this_boot) {
+            continue;
+        }
+        if name.starts_with(PREFIX) {
+            if let Some(staging) = Staging::lock_and_open(repo, name)? {
+                staging.discard(repo);
+            }
+            continue;
+        }
+        // What vanishes meanwhile was somebody else's to remove.
+        let Ok(metadata) = entry.metadata() else { continue };
+        let age = metadata.modified().ok().and_then(|then| SystemTime::now().duration_since(then).ok());
+        if age.is_some_and(|age| age > expiry) {
+            let removed =
+                if metadata.is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
+            match removed {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(error).during("removing", entry.path());
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Renames without replacing where the file system can; else checks first, which is as good as long as all writers
+/// write equal objects.
+pub(super) fn rename(from: impl std::os::fd::AsFd, to: &File, name: &str, flags: RenameFlags) -> Result<(), Errno> {
+    match rustix::fs::renameat_with(&from, name, to, name, flags) {
+        Err(Errno::INVAL | Errno::NOSYS) if !flags.is_empty() => {
+            match rustix::fs::statat(to, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(_) => Err(Errno::EXIST),
+                Err(Errno::NOENT) => rustix::fs::renameat(&from, name, to, name),
+                Err(error) => Err(error),
+            }
+        }
+        result => result,
+    }
+}
+
+fn staging_names(repo: &Repo) -> Result<Vec<String>> {
+    let tmp = rustix::fs::openat(repo.dir(), "tmp", DIRECTORY, Mode::empty()).calling("opendir", "tmp")?;
+    let mut names = names_in(tmp).during("listing", repo.path().join("tmp"))?;
+    names.retain(|name| name.starts_with(PREFIX) && !name.ends_with(LOCK_SUFFIX));
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// The names in a directory, without `.` and `..`; those that are no UTF-8 are not ours.
+fn names_in(dir: impl std::os::fd::AsFd) -> Result<Vec<String>, Errno> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(dir)? {
+        let entry = entry?;
+        match entry.file_name().to_str() {
+            Ok("." | "..") | Err(_) => {}
+            Ok(name) => names.push(name.to_owned()),
+        }
+    }
+    Ok(names)
+}
+
+fn tmp_path(name: &str) -> PathBuf {
+    Path::new("tmp").join(name)
+}
+
+fn lock_path(name: &str) -> PathBuf {
+    tmp_path(&format!("{name}{LOCK_SUFFIX}"))
+}
+
+fn boot_id(repo: &Repo) -> Result<String> {
+    const KERNEL_BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+    match &repo.options().boot_id {
+        Some(id) => Ok(id.clone()),
+        None => Ok(fs::read_to_string(KERNEL_BOOT_ID).during("reading", KERNEL_BOOT_ID)?.trim().to_owned()),
+    }
+}

@@ -1,0 +1,67 @@
+//! Commits of which objects may be missing: `state/HEX.commitpartial` (formats document, section 11).
+
+use std::path::PathBuf;
+
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use super::Repo;
+use crate::checksum::Checksum;
+use crate::error::{During, Result};
+
+/// Whether everything that a commit reaches should be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitState {
+    /// Yes.
+    Complete,
+    /// Objects may be missing on purpose: a pull was interrupted or asked for less.
+    Partial,
+    /// `fsck` found objects missing or damaged.
+    PartialFsck,
+}
+
+/// What `fsck` writes into the marker.
+const FSCK_MARK: &[u8] = b"f";
+
+impl Repo {
+    /// Reads the marker of a commit.
+    ///
+    /// # Errors
+    /// When a marker is there but cannot be read.
+    pub fn commit_state(&self, commit: &Checksum) -> Result<CommitState> {
+        let path = self.path().join(marker(commit));
+        match std::fs::read(&path) {
+            Ok(content) if content.starts_with(FSCK_MARK) => Ok(CommitState::PartialFsck),
+            Ok(_) => Ok(CommitState::Partial),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => match self.parent() {
+                Some(parent) if !self.has_own_object(&commit_name(commit))? => parent.commit_state(commit),
+                _ => Ok(CommitState::Complete),
+            },
+            Err(error) => Err(error).during("reading", path),
+        }
+    }
+
+    /// Writes or removes the marker of a commit.
+    ///
+    /// # Errors
+    /// When it cannot be written or removed.
+    pub fn mark_commit(&self, commit: &Checksum, state: CommitState) -> Result<()> {
+        let name = marker(commit);
+        match state {
+            CommitState::Complete => match rustix::fs::unlinkat(self.dir(), &name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                Err(error) => Err(error).during("removing", self.path().join(name)),
+            },
+            CommitState::Partial => self.replace_file(&name, b""),
+            CommitState::PartialFsck => self.replace_file(&name, FSCK_MARK),
+        }
+    }
+}
+
+fn marker(commit: &Checksum) -> PathBuf {
+    PathBuf::from(format!("state/{commit}.commitpartial"))
+}
+
+fn commit_name(commit: &Checksum) -> crate::object::ObjectName {
+    crate::object::ObjectName::new(*commit, crate::object::ObjectType::Commit)
+}

@@ -1,0 +1,425 @@
+//! Writing: objects are staged, made durable and moved into place together, then refs are moved.
+//!
+//! Between [`Transaction::begin`] and [`Transaction::commit`] nothing in `objects/` or `refs/` changes (with
+//! `core.fsync=false` or `core.per-object-fsync=true` objects appear at once, refs still last). A kill at any moment
+//! therefore leaves a repository in which every ref names a commit that is whole.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::lock::{LockKind, RepoLock};
+use super::objects::loose_path;
+use super::space::SpaceBudget;
+use super::staging::{self, Staging, UNFINISHED_PREFIX};
+use super::{Repo, RepoMode};
+use crate::checksum::Checksum;
+use crate::error::{During, Error, Result};
+use crate::gvariant::Dict;
+use crate::object::{ObjectName, ObjectType, SizeEntry};
+use crate::refspec::{CollectionRef, Refspec};
+
+pub use super::content::ContentWriter;
+
+/// A set of objects and refs on their way into the repository. All methods that write objects may be called from many
+/// threads at once.
+#[derive(Debug)]
+pub struct Transaction<'r> {
+    pub(super) repo: &'r Repo,
+    staging: Option<Staging>,
+    /// The fan-out directories of `objects/` that are known to be there.
+    fan_out: FanOut,
+    pub(super) space: Option<SpaceBudget>,
+    /// Objects that a thread of this transaction has written, is writing, or has found.
+    claimed: Mutex<HashSet<ObjectName>>,
+    sizes: Option<Mutex<BTreeMap<ObjectName, SizeEntry>>>,
+    refs: BTreeMap<Refspec, Option<Checksum>>,
+    collection_refs: BTreeMap<CollectionRef, Option<Checksum>>,
+    pub(super) counters: Counters,
+    temporary_number: AtomicU64,
+    _lock: RepoLock<'r>,
+}
+
+/// What a transaction has written, as `commit --table-output` prints it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransactionStats {
+    /// Metadata objects that were asked to be written.
+    pub metadata_objects_total: u64,
+    /// Metadata objects that were not there before.
+    pub metadata_objects_written: u64,
+    /// File objects that were asked to be written.
+    pub content_objects_total: u64,
+    /// File objects that were not there before.
+    pub content_objects_written: u64,
+    /// Bytes of content in the file objects that were not there before, uncompressed.
+    pub content_bytes_written: u64,
+    /// Files whose checksum was known from their device and inode.
+    pub devino_cache_hits: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) metadata_total: AtomicU64,
+    pub(super) metadata_written: AtomicU64,
+    pub(super) content_total: AtomicU64,
+    pub(super) content_written: AtomicU64,
+    pub(super) content_bytes: AtomicU64,
+    devino_hits: AtomicU64,
+}
+
+/// Which of the 256 directories `00` to `ff` are known to exist in some directory.
+#[derive(Debug)]
+pub(super) struct FanOut([AtomicBool; 256]);
+
+impl Default for FanOut {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicBool::new(false)))
+    }
+}
+
+impl FanOut {
+    /// Makes the directory `prefix` (two hexadecimal digits) in `dir` unless it is known to be there.
+    pub(super) fn ensure(&self, dir: BorrowedFd<'_>, prefix: &str) -> Result<(), Errno> {
+        let known = u8::from_str_radix(prefix, 16).ok().map(|index| &self.0[usize::from(index)]);
+        if known.is_some_and(|known| known.load(Ordering::Relaxed)) {
+            return Ok(());
+        }
+        match rustix::fs::mkdirat(dir, prefix, Mode::from_raw_mode(0o777)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error),
+        }
+        if let Some(known) = known {
+            known.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// Whether an object has to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// The caller is the one to write it.
+    Write,
+    /// It is there, or another thread of the transaction sees to it.
+    Done,
+}
+
+impl<'r> Transaction<'r> {
+    /// Locks the repository against deletion and prepares to write.
+    ///
+    /// # Errors
+    /// [`Error::LockTimeout`]; whatever keeps the repository from being written to.
+    pub fn begin(repo: &'r Repo) -> Result<Self> {
+        repo.check_writable()?;
+        if repo.mode() == RepoMode::BareSplitXattrs && !repo.options().write_bare_split_xattrs {
+            return Err(Error::failed("Not allowed due to repo mode"));
+        }
+        let lock = repo.lock(LockKind::Shared)?;
+        let space = SpaceBudget::of(repo)?;
+        let stages = repo.config().fsync && !repo.config().per_object_fsync;
+        let staging = if stages { Some(Staging::acquire(repo)?) } else { None };
+        Ok(Self {
+            repo,
+            staging,
+            fan_out: FanOut::default(),
+            space,
+            claimed: Mutex::default(),
+            sizes: None,
+            refs: BTreeMap::new(),
+            collection_refs: BTreeMap::new(),
+            counters: Counters::default(),
+            temporary_number: AtomicU64::new(0),
+            _lock: lock,
+        })
+    }
+
+    /// The repository that is being written to.
+    pub fn repo(&self) -> &'r Repo {
+        self.repo
+    }
+
+    /// Starts recording the sizes of all objects for `ostree.sizes`; only archives have them.
+    pub fn record_sizes(&mut self) {
+        if self.repo.mode() == RepoMode::Archive {
+            self.sizes = Some(Mutex::default());
+        }
+    }
+
+    /// The sizes recorded so far, sorted by checksum; `None` unless they are recorded.
+    pub fn recorded_sizes(&self) -> Option<Vec<SizeEntry>> {
+        let sizes = self.sizes.as_ref()?;
+        Some(sizes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect())
+    }
+
+    /// Whether sizes are recorded.
+    pub(super) fn records_sizes(&self) -> bool {
+        self.sizes.is_some()
+    }
+
+    pub(super) fn record_size(&self, name: ObjectName, stored: u64, unpacked: u64) {
+        if let Some(sizes) = &self.sizes {
+            let mut sizes = sizes.lock().unwrap_or_else(PoisonError::into_inner);
+            sizes.insert(name, SizeEntry { name, stored, unpacked });
+        }
+    }
+
+    /// Counts a file that did not have to be read.
+    pub fn count_devino_hit(&self) {
+        self.counters.devino_hits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Stores a metadata object and returns its checksum.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_metadata(&self, object_type: ObjectType, bytes: &[u8]) -> Result<Checksum> {
+        let name = ObjectName::new(Checksum::of(bytes), object_type);
+        self.counters.metadata_total.fetch_add(1, Ordering::Relaxed);
+        self.record_size_of_metadata(name, bytes);
+        if self.claim(&name)? == Claim::Write {
+            self.write_loose(&name, bytes)?;
+            self.counters.metadata_written.fetch_add(1, Ordering::Relaxed);
+        }
+        if object_type == ObjectType::Commit {
+            self.remove_tombstone(&name.checksum)?;
+        }
+        Ok(name.checksum)
+    }
+
+    /// Stores the detached metadata of a commit, replacing what it had. An empty dictionary leaves an empty file.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_detached_metadata(&self, commit: &Checksum, metadata: &Dict) -> Result<()> {
+        let name = ObjectName::new(*commit, ObjectType::CommitMeta);
+        self.write_loose(&name, &metadata.encode())
+    }
+
+    /// The commit object goes into the sizes of no commit; dirtrees and dirmetas do.
+    fn record_size_of_metadata(&self, name: ObjectName, bytes: &[u8]) {
+        if matches!(name.object_type, ObjectType::DirTree | ObjectType::DirMeta) {
+            self.record_size(name, bytes.len() as u64, bytes.len() as u64);
+        }
+    }
+
+    fn write_loose(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+        let mut temporary = self.create_temporary()?;
+        temporary.write(bytes)?;
+        rustix::fs::fchmod(&temporary.file, Mode::from_raw_mode(0o644))
+            .during("changing the mode of", name.to_string())?;
+        temporary.place(name)
+    }
+
+    fn remove_tombstone(&self, commit: &Checksum) -> Result<()> {
+        let path = loose_path(&ObjectName::new(*commit, ObjectType::TombstoneCommit), self.repo.mode());
+        match rustix::fs::unlinkat(self.repo.objects_dir(), &path, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error).during("removing", self.repo.path().join("objects").join(path)),
+        }
+    }
+
+    /// Finds out whether the object must be written, and if so makes it the caller's to write.
+    pub(super) fn claim(&self, name: &ObjectName) -> Result<Claim> {
+        if !self.claimed.lock().unwrap_or_else(PoisonError::into_inner).insert(*name) {
+            return Ok(Claim::Done);
+        }
+        Ok(if self.is_stored(name)? { Claim::Done } else { Claim::Write })
+    }
+
+    /// Takes note that an object turned up another way, so that nobody writes it again.
+    fn is_stored(&self, name: &ObjectName) -> Result<bool> {
+        if let Some(staging) = self.staging.as_ref().filter(|staging| staging.resumed) {
+            let path = loose_path(name, self.repo.mode());
+            if rustix::fs::statat(&staging.dir, &path, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+                return Ok(true);
+            }
+        }
+        self.repo.has_own_object(name)
+    }
+
+    /// The number of bytes that an object of this transaction takes.
+    pub(super) fn stored_size(&self, name: &ObjectName) -> Result<u64> {
+        if let Some(staging) = &self.staging {
+            let path = loose_path(name, self.repo.mode());
+            if let Ok(stat) = rustix::fs::statat(&staging.dir, &path, AtFlags::SYMLINK_NOFOLLOW) {
+                return Ok(u64::try_from(stat.st_size).unwrap_or(0));
+            }
+        }
+        self.repo.stored_size(name)
+    }
+
+    /// Sets a ref when the transaction is committed; `None` deletes it.
+    pub fn set_ref(&mut self, refspec: Refspec, commit: Option<Checksum>) {
+        self.refs.insert(refspec, commit);
+    }
+
+    /// Sets a ref of a collection when the transaction is committed; `None` deletes it.
+    pub fn set_collection_ref(&mut self, name: CollectionRef, commit: Option<Checksum>) {
+        self.collection_refs.insert(name, commit);
+    }
+
+    /// Makes everything durable and moves it into place: objects, then refs.
+    ///
+    /// # Errors
+    /// When anything cannot be written; refs have not moved unless all objects are in place.
+    pub fn commit(mut self) -> Result<TransactionStats> {
+        if self.repo.options().fail_before_commit {
+            return Err(Error::failed("OSTREE_REPO_TEST_ERROR=pre-commit specified"));
+        }
+        if self.repo.config().fsync {
+            rustix::fs::syncfs(self.repo.dir()).during("syncing", self.repo.path())?;
+        }
+        if let Some(staging) = self.staging.take() {
+            let moved = staging.move_into_place(self.repo, &self.fan_out);
+            staging.release(self.repo);
+            moved?;
+        }
+        staging::clean_tmp(self.repo)?;
+        for (refspec, commit) in &self.refs {
+            self.repo.write_ref(refspec.remote.as_deref(), &refspec.name, commit.as_ref())?;
+        }
+        for (name, commit) in &self.collection_refs {
+            self.repo.write_collection_ref(name, commit.as_ref())?;
+        }
+        if !(self.refs.is_empty() && self.collection_refs.is_empty()) {
+            self.repo.touch()?;
+        }
+        Ok(self.stats())
+    }
+
+    /// Gives up. What was staged stays for the next transaction to take over, unless space is what was lacking.
+    pub fn abort(self, reason: Option<&Error>) {
+        let mut this = self;
+        if let Some(staging) = this.staging.take() {
+            match reason {
+                Some(Error::MinFreeSpace { .. }) => staging.discard(this.repo),
+                _ => staging.release(this.repo),
+            }
+        }
+    }
+
+    /// What has been written so far.
+    pub fn stats(&self) -> TransactionStats {
+        let Counters { metadata_total, metadata_written, content_total, content_written, content_bytes, devino_hits } =
+            &self.counters;
+        TransactionStats {
+            metadata_objects_total: metadata_total.load(Ordering::Relaxed),
+            metadata_objects_written: metadata_written.load(Ordering::Relaxed),
+            content_objects_total: content_total.load(Ordering::Relaxed),
+            content_objects_written: content_written.load(Ordering::Relaxed),
+            content_bytes_written: content_bytes.load(Ordering::Relaxed),
+            devino_cache_hits: devino_hits.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The directory for unfinished files, and what their names start with.
+    pub(super) fn work_dir(&self) -> (BorrowedFd<'_>, &'static str) {
+        use std::os::fd::AsFd;
+        match &self.staging {
+            Some(staging) => (staging.dir.as_fd(), UNFINISHED_PREFIX),
+            None => (self.repo.dir(), "tmp/unfinished-"),
+        }
+    }
+
+    pub(super) fn temporary_name(&self) -> String {
+        let (_, prefix) = self.work_dir();
+        let number = self.temporary_number.fetch_add(1, Ordering::Relaxed);
+        match self.staging {
+            Some(_) => format!("{prefix}{number}"),
+            // `tmp/` is shared with other processes.
+            None => format!("{prefix}{}-{number}", rustix::process::getpid().as_raw_nonzero()),
+        }
+    }
+
+    /// Creates a file for an object whose name is not known yet.
+    pub(super) fn create_temporary(&self) -> Result<Temporary<'_, 'r>> {
+        let (dir, _) = self.work_dir();
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        loop {
+            let name = self.temporary_name();
+            match rustix::fs::openat(dir, &name, flags, Mode::from_raw_mode(0o600)) {
+                Ok(fd) => return Ok(Temporary { transaction: self, name: Some(name), file: fd.into() }),
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error).during("creating", self.repo.path().join(name)),
+            }
+        }
+    }
+
+    /// Renames a finished file in the work directory to its object name. Losing the race to an equal object is success.
+    pub(super) fn place(&self, temporary: &str, name: &ObjectName) -> Result<()> {
+        let loose = loose_path(name, self.repo.mode());
+        let path = || self.repo.path().join("objects").join(&loose);
+        let (work_dir, _) = self.work_dir();
+        let prefix = &loose[..2];
+        let (target, flags) = match &self.staging {
+            Some(staging) => {
+                use std::os::fd::AsFd;
+                staging.fan_out.ensure(staging.dir.as_fd(), prefix).during("creating", path())?;
+                (staging.dir.as_fd(), RenameFlags::empty())
+            }
+            None => {
+                self.fan_out.ensure(self.repo.objects_dir(), prefix).during("creating", path())?;
+                let replaces = name.object_type == ObjectType::CommitMeta;
+                let flags = if replaces { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
+                (self.repo.objects_dir(), flags)
+            }
+        };
+        match rustix::fs::renameat_with(work_dir, temporary, target, &loose, flags) {
+            Ok(()) => Ok(()),
+            Err(Errno::EXIST) => rustix::fs::unlinkat(work_dir, temporary, AtFlags::empty()).during("removing", path()),
+            // A file system that cannot do it without replacing: an equal object is replaced by its equal.
+            Err(Errno::INVAL | Errno::NOSYS) if !flags.is_empty() => {
+                rustix::fs::renameat(work_dir, temporary, target, &loose).during("moving to", path())
+            }
+            Err(error) => Err(error).during("moving to", path()),
+        }
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if let Some(staging) = self.staging.take() {
+            staging.release(self.repo);
+        }
+    }
+}
+
+/// An unfinished file of a transaction; it is removed unless it is placed.
+#[derive(Debug)]
+pub(super) struct Temporary<'t, 'r> {
+    transaction: &'t Transaction<'r>,
+    name: Option<String>,
+    pub(super) file: File,
+}
+
+impl Temporary<'_, '_> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        use std::io::Write;
+        self.file.write_all(bytes).during("writing to", self.transaction.repo.path().join("tmp"))
+    }
+
+    /// Gives the file its name as an object.
+    pub(super) fn place(mut self, name: &ObjectName) -> Result<()> {
+        if self.transaction.repo.config().per_object_fsync && self.transaction.repo.config().fsync {
+            self.file.sync_data().during("syncing", name.to_string())?;
+        }
+        match self.name.take() {
+            Some(temporary) => self.transaction.place(&temporary, name),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Temporary<'_, '_> {
+    fn drop(&mut self) {
+        if let Some(name) = self.name.take() {
+            let (dir, _) = self.transaction.work_dir();
+            let _ = rustix::fs::unlinkat(dir, &name, AtFlags::empty());
+        }
+    }
+}
