@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 10] = [
     // `gvariant` holds the error that every decoder returns.
     &["checksum", "gvariant"],
-    &["keyfile", "refspec", "date", "deflate", "map"],
+    &["keyfile", "refspec", "date", "deflate", "map", "units"],
     &["object"],
     &["error", "progress"],
     &["repo"],
