@@ -12,4 +12,3 @@ mod xattrs;
 pub use filter::{Filter, Modifier, Ownership};
 pub use statoverride::{SkipList, StatOverride};
 pub use walk::{Directory, Entry, EntryKind, Metadata, OpenFile};
-pub use xattrs::Xattrs;

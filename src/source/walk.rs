@@ -7,8 +7,9 @@ use std::path::Path;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom, Stat};
 
-use super::xattrs::{self, Xattrs};
+use super::xattrs;
 use crate::error::{During, Error, Result};
+use crate::object::Xattrs;
 
 /// An open directory of the tree.
 ///

@@ -7,8 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use rustix::fs::{fgetxattr, flistxattr, lgetxattr, llistxattr};
 use rustix::io::{Errno, Result as OsResult};
 
-/// Names (without a NUL) and values.
-pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+use crate::object::Xattrs;
 
 use crate::error::{During, Result};
 
@@ -71,7 +70,7 @@ fn read(
         }
     }
     pairs.sort_unstable();
-    Ok(pairs)
+    Ok(Xattrs::from_pairs(pairs))
 }
 
 /// Gives a call a small buffer first, and the largest that can be needed if that is too small.

@@ -3,6 +3,7 @@
 
 mod golden;
 mod repository;
+mod source;
 mod support;
 mod tidy;
 mod upstream;
