@@ -1,6 +1,7 @@
 //! The test suite, one binary; each module is one capability.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
 
+mod command_line;
 mod golden;
 mod repository;
 mod source;
