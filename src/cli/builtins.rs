@@ -82,7 +82,7 @@ static BUILTINS: &[Builtin] = &[
     later("checkout"),
     later("checksum"),
     command!(commit, "commit", "[PATH]", "Commit a new revision"),
-    later("config"),
+    command!(config, "config", "(get KEY|set KEY VALUE|unset KEY)", "Change repo configuration settings"),
     later("diff"),
     later("export"),
     later("find-remotes"),

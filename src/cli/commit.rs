@@ -144,7 +144,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    context.repo_path()?;
+    context.open_writable_repo()?;
     let _ = (args, editor::edit_message);
     Err(Failure::failed("commit: not supported yet"))
 }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 mod builtins;
 mod commit;
+mod config;
 mod context;
 mod editor;
 mod error;

@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, Mode, OFlags};
 
-use crate::error::{Context, During, Error, Result};
+use crate::error::{Context, During, Error, OsError, Result};
 use crate::keyfile::KeyFile;
 use crate::refspec::CollectionId;
 
@@ -107,8 +107,8 @@ impl Repo {
     fn open_inner(path: &Path, options: &OpenOptions, depth: usize) -> Result<Self> {
         let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = File::from(rustix::fs::open(path, directory, Mode::empty()).calling("opendir", path)?);
-        let text = std::fs::read(path.join("config")).calling("openat", "config")?;
         let objects = rustix::fs::openat(&dir, "objects", directory, Mode::empty()).calling("opendir", "objects")?;
+        let text = std::fs::read(path.join("config")).calling("openat", "config")?;
         let text = String::from_utf8(text)
             .map_err(|_| Error::failed("Couldn't parse config file: Key file contains text that is not valid UTF-8"))?;
         let keyfile = KeyFile::parse(&text)
@@ -196,7 +196,7 @@ impl Repo {
     /// The operating system's reason why `objects` cannot be written to.
     pub fn check_writable(&self) -> Result<()> {
         rustix::fs::accessat(&self.objects, ".", Access::WRITE_OK, AtFlags::EACCESS)
-            .during("Cannot write to repository:", self.path.join("objects"))
+            .map_err(|error| Error::failed(format!("Cannot write to repository: {}", OsError(error.into()))))
     }
 
     fn ensure_directory(&self, name: &str) -> Result<()> {

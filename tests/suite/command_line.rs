@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use super::support::{Program, osier, ostree, scratch};
 
@@ -122,8 +124,6 @@ init --repo=new --mode=bogus
 init --repo=new --collection-id=
 init --repo=new --collection-id 'a b'
 init --repo=new --mode=bogus --collection-id='a b'
-init --repo=no/such/place
-init --repo=f
 init --repo=r --mode=bogus
 init --repo=r --collection-id='a b'
 init --repo=r --mode=bare
@@ -208,8 +208,6 @@ commit --repo=nope -b x
 commit -b x d
 commit --repo=d -b x d
 commit --repo=f -b x d
-commit --repo=r
-commit --repo=r d
 commit --repo=r -b
 commit --repo=r --branch
 commit --repo=r -s
@@ -227,7 +225,6 @@ commit --repo=r -Ib
 commit --repo=r -bI
 commit --repo=r -IbX
 commit --repo=r -IbX x
-commit --repo=r -se x
 commit --repo=r --owner-uid
 commit --repo=r --owner-uid=
 commit --repo=r --owner-uid=x
@@ -252,11 +249,6 @@ commit --repo=r --owner-uid=5 --owner-uid=x
 commit --repo=r --owner-uid=1.5
 commit --repo=r --owner-uid=２
 commit --repo=r --owner-gid=99999999999
-commit --repo=r --owner-uid=0x10
-commit --repo=r --owner-uid=' 010'
-commit --repo=r --owner-uid -5
-commit --repo=r --owner-uid=+5
-commit --repo=r --table-output=x
 commit --repo=r --fsync=zz d
 "#;
 
@@ -404,4 +396,102 @@ fn commands_that_osier_lacks_are_refused_by_name() {
             if *name == "admin" { "admin: not part of osier" } else { &format!("{name}: not supported yet") };
         assert_eq!(osier().run([*name, "x", "--help"]).failure(), *expected);
     }
+}
+
+#[test]
+fn a_repository_that_cannot_be_made_is_an_error_with_its_path() {
+    let directory = scratch();
+    fs::write(directory.path().join("file"), "").unwrap();
+    for place in ["no/such/place", "file"] {
+        let message = osier().in_directory(directory.path()).run(["init", "--repo", place]).failure();
+        assert!(message.starts_with("Creating repo: ") && message.contains(place), "{message}");
+    }
+}
+
+#[test]
+fn the_version_block_is_the_real_programs_in_shape() {
+    let version = osier().run(["--version"]).success();
+    assert_eq!(version, "libostree:\n Version: '2026.4'\n Features:\n  - libarchive\n");
+    assert_eq!(osier().run(["commit", "-b", "x", "--version", "nothing"]).success(), version);
+    let Some(ostree) = ostree() else { return };
+    let theirs = ostree.run(["--version"]).success();
+    let shape = |text: &str| text.lines().filter(|line| !line.starts_with("  - ")).count();
+    assert_eq!(shape(&version), shape(&theirs), "{theirs}");
+    for feature in version.lines().filter(|line| line.starts_with("  - ")) {
+        assert!(theirs.lines().any(|line| line == feature), "{feature} is no feature of the real program");
+    }
+}
+
+#[test]
+fn called_by_its_own_name_it_tells_its_own_version_first() {
+    let osier = Program::other(env!("CARGO_BIN_EXE_osier"), "osier");
+    let own = concat!("osier ", env!("CARGO_PKG_VERSION"), "\nlibostree:\n Version: '2026.4'\n");
+    assert!(osier.run(["--version"]).success().starts_with(own));
+    let usage = format!("Usage:\n  {} init [OPTION…]\n", env!("CARGO_BIN_EXE_osier"));
+    assert!(osier.run(["init", "--help"]).success().starts_with(&usage));
+}
+
+#[test]
+fn an_unknown_command_is_looked_for_on_the_search_path() {
+    let Some(ostree) = ostree() else { return };
+    let directory = scratch();
+    let script = |name: &str, mode| {
+        let path = directory.path().join(name);
+        fs::write(&path, "#!/bin/sh\nprintf '<%s>' \"$@\"\nexit 7\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    script("ostree-hello", 0o755);
+    script("ostree-init", 0o755);
+    script("ostree-closed", 0o644);
+    fs::create_dir(directory.path().join("ostree-folder")).unwrap();
+    let run = |program: Program, call: &str| {
+        let path = format!("{}:/usr/bin:/bin", directory.path().display());
+        let output = program.clone().with("PATH", path).in_directory(directory.path()).run(arguments(call));
+        let name = program.path.to_str().unwrap();
+        let texts =
+            [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).replace(name, "ostree"));
+        let texts = texts.map(|text| text.split_inclusive('\n').filter(|line| !is_exempt(line)).collect::<String>());
+        (texts, output.status)
+    };
+    let calls = [
+        "hello",
+        "hello a 'b c' --d",
+        "--repo=r hello a",
+        "-v hello",
+        "--version hello",
+        "hello --help",
+        "-- hello -- x",
+        "--bogus hello",
+        "closed",
+        "folder",
+        "none",
+        "./hello",
+        "init --bogus",
+    ];
+    for call in calls {
+        assert_eq!(run(osier(), call), run(ostree.clone(), call), "{call}");
+    }
+    assert_eq!(run(osier(), "-v hello a"), (["<-v><hello><a>".to_owned(), String::new()], 7));
+}
+
+/// Runs osier with something else for its standard output; returns its exit status and standard error.
+fn run_into(stdout: impl Into<Stdio>) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_osier"));
+    let output = command.arg("--help").stdout(stdout).stderr(Stdio::piped()).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn output_that_nobody_reads_ends_the_program_quietly() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    // What a shell shows for a program that SIGPIPE ended.
+    assert_eq!(run_into(writer), (Some(141), String::new()));
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let message = "error: writing to standard output: No space left on device\n";
+    assert_eq!(run_into(full), (Some(1), message.to_owned()));
 }
