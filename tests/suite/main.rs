@@ -3,6 +3,8 @@
 
 mod command_line;
 mod golden;
+mod gvariant;
+mod gvariant_oracle;
 mod repository;
 mod source;
 mod support;
