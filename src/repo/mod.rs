@@ -17,6 +17,7 @@ mod bare;
 mod config;
 mod content;
 mod create;
+pub mod deltas;
 mod file;
 mod lock;
 mod mode;
@@ -30,6 +31,7 @@ mod space;
 mod staging;
 mod state;
 mod transaction;
+pub mod tree;
 mod xattrs;
 
 use std::fs::File;
@@ -38,7 +40,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, Mode, OFlags};
 
-use crate::error::{Context, During, Error, OsError, Result};
+use crate::error::{Context, During, Error, Result};
 use crate::keyfile::KeyFile;
 use crate::refspec::CollectionId;
 
@@ -107,8 +109,8 @@ impl Repo {
     fn open_inner(path: &Path, options: &OpenOptions, depth: usize) -> Result<Self> {
         let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = File::from(rustix::fs::open(path, directory, Mode::empty()).calling("opendir", path)?);
-        let objects = rustix::fs::openat(&dir, "objects", directory, Mode::empty()).calling("opendir", "objects")?;
         let text = std::fs::read(path.join("config")).calling("openat", "config")?;
+        let objects = rustix::fs::openat(&dir, "objects", directory, Mode::empty()).calling("opendir", "objects")?;
         let text = String::from_utf8(text)
             .map_err(|_| Error::failed("Couldn't parse config file: Key file contains text that is not valid UTF-8"))?;
         let keyfile = KeyFile::parse(&text)
@@ -196,7 +198,7 @@ impl Repo {
     /// The operating system's reason why `objects` cannot be written to.
     pub fn check_writable(&self) -> Result<()> {
         rustix::fs::accessat(&self.objects, ".", Access::WRITE_OK, AtFlags::EACCESS)
-            .map_err(|error| Error::failed(format!("Cannot write to repository: {}", OsError(error.into()))))
+            .during("Cannot write to repository:", self.path.join("objects"))
     }
 
     fn ensure_directory(&self, name: &str) -> Result<()> {

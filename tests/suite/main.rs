@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
 
 mod command_line;
+mod fsck;
 mod golden;
 mod gvariant;
 mod gvariant_oracle;
