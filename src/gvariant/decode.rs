@@ -452,7 +452,7 @@ mod tests {
         let ends: Vec<_> = view("as", b"a\0b\0\x09\x04\x04").children().map(|text| text.as_str()).collect();
         assert_eq!(ends, [Some(""), Some(""), Some("")]);
         let members: Vec<_> = view("(sus)", b"a\0").children().map(|member| member.bytes()).collect();
-        assert_eq!(members, [&[][..], &[], &[]]);
+        assert_eq!(members, [b"".as_slice(), b"", b""]);
         assert_eq!(
             view("(sus)", b"a\0").to_value(),
             Value::tuple(vec![Value::string(""), Value::uint32(0), Value::string("")])

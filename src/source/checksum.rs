@@ -31,8 +31,8 @@ pub fn checksum(path: &Path, xattrs: XattrPolicy) -> Result<Checksum> {
         let path = path.display();
         Error::failed(format!("Error when getting information for file “{path}”: {}", OsError(error)))
     })?;
-    let policy = |read: &dyn Fn() -> Result<super::Xattrs>| match xattrs {
-        XattrPolicy::Read => read().map(Xattrs::from_pairs),
+    let policy = |read: &dyn Fn() -> Result<Xattrs>| match xattrs {
+        XattrPolicy::Read => read(),
         XattrPolicy::Ignore => Ok(Xattrs::default()),
     };
     if metadata.is_dir() {
