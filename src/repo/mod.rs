@@ -19,6 +19,7 @@ mod content;
 mod create;
 pub mod deltas;
 mod file;
+mod identity;
 mod lock;
 mod mode;
 mod objects;
