@@ -29,6 +29,10 @@ pub enum InvalidChecksum {
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
+/// The standard alphabet with `_` for `/`, so that names are file names.
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+_";
+/// Characters of a checksum in base64; the padding is left out.
+const BASE64_LENGTH: usize = 43;
 
 impl Checksum {
     /// Hashes `bytes`.
@@ -79,6 +83,40 @@ impl Checksum {
             text.push(HEX[usize::from(byte & 15)] as char);
         }
         text
+    }
+
+    /// The 43 characters in the modified base64 of static delta names.
+    pub fn to_base64(&self) -> String {
+        let mut text = String::with_capacity(BASE64_LENGTH + 1);
+        for group in self.0.chunks(3) {
+            let bits = group.iter().fold(0, |bits, &byte| bits << 8 | usize::from(byte)) << (8 * (3 - group.len()));
+            text.extend([18, 12, 6, 0].map(|shift| char::from(BASE64[bits >> shift & 63])));
+        }
+        // The last group has two bytes, hence three characters.
+        text.truncate(BASE64_LENGTH);
+        text
+    }
+
+    /// Parses what [`Checksum::to_base64`] writes; `None` for anything else.
+    pub fn from_base64(text: &str) -> Option<Self> {
+        if text.len() != BASE64_LENGTH {
+            return None;
+        }
+        let mut bytes = Vec::with_capacity(33);
+        for group in text.as_bytes().chunks(4) {
+            let mut bits = 0;
+            for index in 0..4 {
+                let digit = match group.get(index) {
+                    Some(character) => BASE64.iter().position(|other| other == character)?,
+                    None => 0,
+                };
+                bits = bits << 6 | digit;
+            }
+            bytes.extend([16, 8, 0].map(|shift| (bits >> shift & 255) as u8));
+        }
+        // The spare bits of the last character must be zero, else two names would mean the same checksum.
+        let (checksum, spare) = bytes.split_at(32);
+        if spare == [0] { Self::from_slice(checksum) } else { None }
     }
 }
 
@@ -140,6 +178,15 @@ mod tests {
         let upper = "E3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let message = format!("Invalid character '69' in rev '{upper}'");
         assert_eq!(Checksum::from_hex(upper).unwrap_err().to_string(), message);
+    }
+
+    #[test]
+    fn base64_is_that_of_delta_names() {
+        let commit = Checksum::from_hex("6d7db1e20af1b7bd81fd73677c8179a909059164c9a98637517f636dafa44143").unwrap();
+        assert_eq!(commit.to_base64(), "bX2x4grxt72B_XNnfIF5qQkFkWTJqYY3UX9jba+kQUM");
+        assert_eq!(Checksum::from_base64("bX2x4grxt72B_XNnfIF5qQkFkWTJqYY3UX9jba+kQUM"), Some(commit));
+        assert_eq!(Checksum::from_base64("bX2x4grxt72B/XNnfIF5qQkFkWTJqYY3UX9jba+kQUM"), None);
+        assert_eq!(Checksum::from_base64("bX2x4grxt72B_XNnfIF5qQkFkWTJqYY3UX9jba+kQUN"), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use clap::{ArgMatches, Args, FromArgMatches};
 
 use super::context::Context;
 use super::error::Failure;
-use super::options::RepoArgument;
+use super::options::{self, RepoArgument};
 
 /// A command of `ostree`.
 pub(super) struct Builtin {
@@ -81,8 +81,8 @@ static BUILTINS: &[Builtin] = &[
     later("cat"),
     later("checkout"),
     later("checksum"),
-    later("commit"),
-    later("config"),
+    command!(commit, "commit", "[PATH]", "Commit a new revision"),
+    command!(config, "config", "(get KEY|set KEY VALUE|unset KEY)", "Change repo configuration settings"),
     later("diff"),
     later("export"),
     later("find-remotes"),
@@ -117,13 +117,12 @@ pub(super) fn find(name: &OsStr) -> Option<&'static Builtin> {
 
 /// A command's own options, `--repo` first.
 pub(super) fn table(repo: RepoOption, define: fn(clap::Command) -> clap::Command) -> clap::Command {
-    let table = clap::Command::new("osier").disable_help_flag(true).args_override_self(true);
     match repo {
-        RepoOption::Known => define(RepoArgument::augment_args(table)),
-        RepoOption::Unknown => define(table),
+        RepoOption::Known => define(RepoArgument::augment_args(options::blank_table())),
+        RepoOption::Unknown => define(options::blank_table()),
     }
 }
 
 fn from_matches<A: FromArgMatches>(matches: &ArgMatches) -> Result<A, Failure> {
-    A::from_arg_matches(matches).map_err(|error| Failure::failed(super::options::message(&error)))
+    A::from_arg_matches(matches).map_err(|error| Failure::failed(options::message(&error)))
 }

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use osier::error::During;
 use osier::progress::Progress;
+use osier::repo::{OpenOptions, Repo};
 
 use super::error::Failure;
 use super::options::Parsed;
@@ -32,6 +33,23 @@ impl Context {
         Display::new(self.out.clone())
     }
 
+    /// Opens the repository that the command is to work on.
+    pub(super) fn open_repo(&self) -> Result<Repo, Failure> {
+        self.open_repo_with(&open_options())
+    }
+
+    /// The same, with other options than those of the environment.
+    pub(super) fn open_repo_with(&self, options: &OpenOptions) -> Result<Repo, Failure> {
+        Ok(Repo::open_with(&self.repo_path()?, options)?)
+    }
+
+    /// Opens the repository, and makes sure that it may be written to.
+    pub(super) fn open_writable_repo(&self) -> Result<Repo, Failure> {
+        let repo = self.open_repo()?;
+        repo.check_writable()?;
+        Ok(repo)
+    }
+
     /// The absolute path of the repository that the command is to work on, whether or not there is one.
     pub(super) fn repo_path(&self) -> Result<PathBuf, Failure> {
         let path = match &self.repo {
@@ -40,6 +58,17 @@ impl Context {
         };
         let current = env::current_dir().during("finding", "the current directory")?;
         Ok(normalized(&current.join(path)))
+    }
+}
+
+/// What the environment says about opening a repository.
+pub(super) fn open_options() -> OpenOptions {
+    OpenOptions {
+        boot_id: env::var("OSTREE_BOOTID").ok(),
+        skip_cache: env::var_os("OSTREE_SKIP_CACHE").is_some(),
+        write_bare_split_xattrs: env::var_os("OSTREE_EXP_WRITE_BARE_SPLIT_XATTRS").is_some(),
+        fail_before_commit: env::var_os("OSTREE_REPO_TEST_ERROR").is_some_and(|value| value == "pre-commit"),
+        ..OpenOptions::default()
     }
 }
 

@@ -9,11 +9,13 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::Path;
 use std::process::ExitCode;
 
 mod builtins;
+mod commit;
+mod config;
 mod context;
+mod editor;
 mod error;
 mod extension;
 mod help;
@@ -21,6 +23,7 @@ mod init;
 mod options;
 mod output;
 mod progress;
+mod values;
 mod version;
 
 use builtins::{Action, Builtin};
@@ -32,8 +35,7 @@ use output::Output;
 /// Runs the program and says how it ended.
 pub(super) fn main() -> ExitCode {
     let mut arguments = env::args_os();
-    let name = arguments.next().unwrap_or_default();
-    let program = Path::new(&name).file_name().unwrap_or(name.as_ref()).to_string_lossy().into_owned();
+    let program = arguments.next().unwrap_or_default().to_string_lossy().into_owned();
     let out = Output::stdout();
     let result = dispatch(&program, arguments.collect(), &out).and_then(|()| out.flush());
     error::exit_code(result)
@@ -41,7 +43,7 @@ pub(super) fn main() -> ExitCode {
 
 /// Finds the command among the arguments, and runs it.
 ///
-/// The command is the first argument that does not start with `-`, wherever it stands; whatever remains, also what
+/// `program` is the name by which the program was called, as typed: the usage lines show it so. The command is the first argument that does not start with `-`, wherever it stands; whatever remains, also what
 /// stood before it, is for the command to parse.
 fn dispatch(program: &str, mut arguments: Vec<OsString>, out: &Output) -> Result<(), Failure> {
     let position = arguments.iter().position(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
@@ -54,7 +56,7 @@ fn dispatch(program: &str, mut arguments: Vec<OsString>, out: &Output) -> Result
         extension::replace_process(name, &arguments)?;
     }
     let help = || help::of_program(program);
-    let parsed = match options::read(clap::Command::new("osier"), arguments) {
+    let parsed = match options::read(options::blank_table(), arguments) {
         Ok(Request::Help) => return out.write_str(&help()),
         Ok(Request::Run(parsed)) => parsed,
         Err(message) => return Err(Failure::Incomplete(message).after_help(help)),

@@ -11,13 +11,13 @@
 //! - `-h`, `-?`, `--help` and `--help-all` act at once, so does an error: the first of them counts.
 //! - If a command and the global table know the same short letter, both act.
 
-use std::any::TypeId;
 use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 /// What the arguments ask for.
@@ -80,7 +80,12 @@ pub(super) fn read(table: Command, arguments: Vec<OsString>) -> Result<Request, 
 
 /// The options of every command, as a table.
 pub(super) fn global_table() -> Command {
-    GlobalArguments::augment_args(Command::new("osier").disable_help_flag(true).args_override_self(true))
+    GlobalArguments::augment_args(blank_table())
+}
+
+/// A table without options, in which a repeated option is no error.
+pub(super) fn blank_table() -> Command {
+    Command::new("osier").disable_help_flag(true).args_override_self(true)
 }
 
 /// Parses a path; unlike clap's own, an empty one too: what is wrong with it is for the command to say.
@@ -88,11 +93,12 @@ pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
 }
 
-/// The sentence for an error that only clap can find, which is little after [`read`].
+/// The sentence for an error of clap's: that of the value's parser where there is one.
 pub(super) fn message(error: &clap::Error) -> String {
-    match error.source() {
-        Some(source) => source.to_string(),
-        None => error.to_string().trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned(),
+    match (error.kind(), error.source()) {
+        (ErrorKind::InvalidUtf8, _) => "Invalid byte sequence in conversion input".to_owned(),
+        (_, Some(source)) => source.to_string(),
+        (_, None) => error.to_string().trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned(),
     }
 }
 
@@ -145,7 +151,7 @@ struct Reader {
 
 impl Reader {
     fn new(table: Command) -> Self {
-        Self { tables: [Table::new(table.disable_help_flag(true)), Table::new(global_table())], rest: Vec::new() }
+        Self { tables: [Table::new(table), Table::new(global_table())], rest: Vec::new() }
     }
 
     /// `--name`, `--name=value` or `--name value`.
@@ -224,22 +230,15 @@ fn takes_value(option: &Arg) -> bool {
 
 /// Checks a value as soon as it is read, since the first error counts.
 fn check_value(option: &Arg, spelling: &str, value: &OsStr) -> Result<(), String> {
-    let value_type = option.get_value_parser().type_id();
-    if value_type == TypeId::of::<i32>() {
-        return match integer(&value.to_string_lossy()) {
-            Ok(_) => Ok(()),
-            Err(BadInteger::Malformed) => {
-                Err(format!("Cannot parse integer value “{}” for {spelling}", value.display()))
-            }
-            Err(BadInteger::OutOfRange) => {
-                Err(format!("Integer value “{}” for {spelling} out of range", value.display()))
-            }
-        };
-    }
-    match value_type == TypeId::of::<String>() && value.to_str().is_none() {
-        true => Err("Invalid byte sequence in conversion input".to_owned()),
-        false => Ok(()),
-    }
+    let mut table = Table::new(blank_table().arg(option.clone()));
+    table.push(option, Some(value));
+    let Err(error) = table.command.try_get_matches_from(table.arguments) else { return Ok(()) };
+    let value = value.display();
+    Err(match error.source().and_then(|source| source.downcast_ref()) {
+        Some(BadInteger::Malformed) => format!("Cannot parse integer value “{value}” for {spelling}"),
+        Some(BadInteger::OutOfRange) => format!("Integer value “{value}” for {spelling} out of range"),
+        None => message(&error),
+    })
 }
 
 /// Why a text is no integer.
@@ -273,4 +272,154 @@ pub(super) fn integer(text: &str) -> Result<i32, BadInteger> {
     // Anything that does not fit 128 bits does not fit 32.
     let magnitude = i128::from_str_radix(digits, radix).map_err(|_| BadInteger::OutOfRange)?;
     i32::try_from(sign * magnitude).map_err(|_| BadInteger::OutOfRange)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A table with one option of each kind; `-v` is in the global table, too.
+    #[derive(Debug, PartialEq, Eq, Default, Args)]
+    struct Sample {
+        #[arg(short, long)]
+        view: bool,
+        #[arg(short = 'R', long)]
+        recursive: bool,
+        #[arg(short, long)]
+        subject: Option<String>,
+        #[arg(short, long)]
+        branch: Option<OsString>,
+        #[arg(short, long, value_parser = integer)]
+        depth: Option<i32>,
+        #[arg(long)]
+        tree: Vec<String>,
+        #[arg(value_parser = path())]
+        rest: Vec<PathBuf>,
+    }
+
+    fn sample(arguments: &[&str]) -> Result<(Sample, bool), String> {
+        let table = Sample::augment_args(blank_table());
+        match read(table, arguments.iter().map(OsString::from).collect())? {
+            Request::Help => Err("help".to_owned()),
+            Request::Run(parsed) => {
+                let sample = Sample::from_arg_matches(&parsed.matches).map_err(|error| message(&error))?;
+                Ok((sample, parsed.global.verbose))
+            }
+        }
+    }
+
+    fn taken(arguments: &[&str]) -> Sample {
+        sample(arguments).unwrap().0
+    }
+
+    #[test]
+    fn options_and_arguments_stand_in_any_order() {
+        let expected = Sample { recursive: true, rest: vec!["a".into(), "-".into(), "b".into()], ..Sample::default() };
+        assert_eq!(taken(&["a", "-R", "-", "b"]), expected);
+        assert_eq!(taken(&["a", "-", "b", "--recursive", "--recursive"]), expected);
+    }
+
+    #[test]
+    fn only_the_first_double_dash_is_dropped() {
+        let rest = vec!["a".into(), "-R".into(), "--".into(), "--bogus".into()];
+        assert_eq!(taken(&["a", "--", "-R", "--", "--bogus"]), Sample { rest, ..Sample::default() });
+    }
+
+    #[test]
+    fn a_value_is_taken_whatever_it_looks_like_and_the_last_one_counts() {
+        for (arguments, subject) in [
+            (&["--subject", "--recursive"][..], "--recursive"),
+            (&["-s", "--"], "--"),
+            (&["--subject="], ""),
+            (&["--subject=a=b"], "a=b"),
+            (&["--subject=a", "-s", "b"], "b"),
+        ] {
+            let expected = Sample { subject: Some(subject.to_owned()), ..Sample::default() };
+            assert_eq!(taken(arguments), expected, "{arguments:?}");
+        }
+        assert_eq!(taken(&["--tree=a", "--tree", "b"]).tree, ["a", "b"]);
+    }
+
+    #[test]
+    fn short_options_are_bundled_with_one_value_at_most() {
+        let expected = Sample { recursive: true, subject: Some("x".to_owned()), ..Sample::default() };
+        assert_eq!(taken(&["-Rs", "x"]), expected);
+        assert_eq!(taken(&["-sR", "x"]), expected);
+        for (arguments, expected) in [
+            (&["-sb", "x", "y"][..], "Error parsing option -b"),
+            (&["-Rs"], "Missing argument for -s"),
+            (&["-sZ"], "Missing argument for -s"),
+            (&["-sZ", "x"], "Unknown option -sZ"),
+            (&["-sx"], "Missing argument for -s"),
+            (&["-s=x", "y"], "Unknown option -s=x"),
+            (&["-RZh"], "Unknown option -RZh"),
+            (&["-RhZ"], "help"),
+        ] {
+            assert_eq!(sample(arguments).unwrap_err(), expected, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn a_letter_that_two_tables_know_acts_in_both() {
+        assert_eq!(sample(&["-v"]).unwrap(), (Sample { view: true, ..Sample::default() }, true));
+        assert_eq!(sample(&["--view"]).unwrap(), (Sample { view: true, ..Sample::default() }, false));
+        assert_eq!(sample(&["--verbose"]).unwrap(), (Sample::default(), true));
+    }
+
+    #[test]
+    fn a_flag_ignores_what_stands_after_an_equals_sign() {
+        assert_eq!(taken(&["--recursive=no"]), Sample { recursive: true, ..Sample::default() });
+    }
+
+    #[test]
+    fn the_first_error_counts() {
+        for (arguments, expected) in [
+            (&["--bogus", "--help"][..], "Unknown option --bogus"),
+            (&["--help", "--bogus"], "help"),
+            (&["--depth=x", "--help"], "Cannot parse integer value “x” for --depth"),
+            (&["-d", "x", "--bogus"], "Cannot parse integer value “x” for -d"),
+            (&["--depth=x", "--depth=1"], "Cannot parse integer value “x” for --depth"),
+            (&["--rec"], "Unknown option --rec"),
+            (&["--help=x"], "Unknown option --help=x"),
+            (&["--subject"], "Missing argument for --subject"),
+        ] {
+            assert_eq!(sample(arguments).unwrap_err(), expected, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused_where_text_is_asked_for() {
+        let bad = |prefix: &[u8]| OsString::from_vec([prefix, b"\xff"].concat());
+        let table = || Sample::augment_args(blank_table());
+        let error = |arguments| read(table(), arguments).map(|_| ()).unwrap_err();
+        assert_eq!(error(vec![bad(b"--subject=")]), "Invalid byte sequence in conversion input");
+        assert!(read(table(), vec![bad(b"--branch="), bad(b"x")]).is_ok());
+    }
+
+    #[test]
+    fn integers_are_decimal_octal_or_hex() {
+        for (text, expected) in [
+            ("5", Ok(5)),
+            ("+5", Ok(5)),
+            (" \t-5", Ok(-5)),
+            ("010", Ok(8)),
+            ("-0x10", Ok(-16)),
+            ("0", Ok(0)),
+            ("00", Ok(0)),
+            ("2147483647", Ok(i32::MAX)),
+            ("-2147483648", Ok(i32::MIN)),
+            ("2147483648", Err(BadInteger::OutOfRange)),
+            ("9999999999999999999999999999999999999999999999", Err(BadInteger::OutOfRange)),
+            ("", Err(BadInteger::Malformed)),
+            ("-", Err(BadInteger::Malformed)),
+            ("--1", Err(BadInteger::Malformed)),
+            ("0x", Err(BadInteger::Malformed)),
+            ("0b1", Err(BadInteger::Malformed)),
+            ("08", Err(BadInteger::Malformed)),
+            ("1 ", Err(BadInteger::Malformed)),
+            ("\u{662}", Err(BadInteger::Malformed)),
+        ] {
+            assert_eq!(integer(text), expected, "{text:?}");
+        }
+    }
 }

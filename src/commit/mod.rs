@@ -1,1 +1,188 @@
-//! To be written.
+//! Making commits: trees in, objects and a moved ref out.
+//!
+//! ```text
+//! options    what is asked for
+//! ingest     directories -> file and dirmeta objects, in parallel
+//! tar        tar archives -> the same
+//! tree       names and checksums in memory; dirtree objects, leaves first
+//! description  the commit's metadata
+//! ```
+
+mod description;
+mod devino;
+mod ingest;
+mod options;
+mod tar;
+mod tree;
+
+use std::path::Path;
+
+use crate::checksum::Checksum;
+use crate::error::{During, Error, Result};
+use crate::object::{Commit, ObjectType};
+use crate::progress::{Event, Progress};
+use crate::refspec::Refspec;
+use crate::repo::{Repo, RepoMode, Transaction, TransactionStats};
+use crate::source::{Directory, Filter};
+
+use devino::DevInoCache;
+use ingest::Ingest;
+use tree::Tree;
+
+pub use options::{Bindings, CommitOptions, Description, HardLinks, Parent, Reading, Source};
+pub use tar::TarOptions;
+
+/// What came of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitOutcome {
+    /// The new commit, or the parent if nothing had changed and that was to be skipped.
+    pub commit: Checksum,
+    /// Whether the commit was skipped.
+    pub skipped: bool,
+    /// What was written.
+    pub stats: TransactionStats,
+}
+
+/// The stack of the threads that go into directories, in bytes: trees are as deep as they are.
+const STACK_SIZE: usize = 64 << 20;
+
+/// Makes a commit.
+///
+/// # Errors
+/// Whatever a source, the repository or the options have wrong. The ref has not moved then.
+pub fn commit(repo: &Repo, options: &CommitOptions, progress: &dyn Progress) -> Result<CommitOutcome> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .stack_size(STACK_SIZE)
+        .build()
+        .map_err(|error| Error::failed(format!("starting threads: {error}")))?;
+    let parent = find_parent(repo, options)?;
+    let mut transaction = Transaction::begin(repo)?;
+    if options.reading.generate_sizes {
+        transaction.record_sizes();
+    }
+    progress.event(Event::Started { task: "commit", total: None });
+    let result = pool.install(|| write_objects(&transaction, options, parent, progress));
+    progress.event(Event::Finished);
+    let written = match result {
+        Ok(written) => written,
+        Err(error) => {
+            transaction.abort(Some(&error));
+            return Err(error);
+        }
+    };
+    let stats = transaction.stats();
+    let Some(commit) = written else {
+        let commit = parent.ok_or_else(|| Error::failed("a commit without parent cannot be unchanged"))?;
+        transaction.abort(None);
+        return Ok(CommitOutcome { commit, skipped: true, stats });
+    };
+    if let Some(branch) = &options.branch {
+        transaction.set_ref(branch.clone(), Some(commit));
+    }
+    let stats = transaction.commit()?;
+    if options.reading.consume {
+        consume(options)?;
+    }
+    Ok(CommitOutcome { commit, skipped: false, stats })
+}
+
+fn find_parent(repo: &Repo, options: &CommitOptions) -> Result<Option<Checksum>> {
+    match (options.parent, &options.branch) {
+        (Parent::None, _) | (Parent::OfBranch, None) => Ok(None),
+        (Parent::Commit(parent), _) => Ok(Some(parent)),
+        (Parent::OfBranch, Some(Refspec { remote, name })) => match remote {
+            None => repo.read_local_ref(name),
+            Some(remote) => repo.try_resolve_rev(&format!("{remote}:{name}")),
+        },
+    }
+}
+
+/// Writes everything up to the commit object; `None` when that is skipped.
+fn write_objects(
+    transaction: &Transaction<'_>,
+    options: &CommitOptions,
+    parent: Option<Checksum>,
+    progress: &dyn Progress,
+) -> Result<Option<Checksum>> {
+    let repo = transaction.repo();
+    let mut tree = read_sources(transaction, options, progress)?;
+    let mut metadata = description::metadata(repo, options, parent.as_ref(), &mut tree)?;
+    let root = tree.write(transaction)?;
+    match &parent {
+        Some(parent) if options.skip_if_unchanged && description::is_unchanged(repo, parent, &root)? => {
+            return Ok(None);
+        }
+        _ => {}
+    }
+    description::add_sizes(transaction, &mut metadata);
+    let commit = Commit {
+        metadata,
+        parent,
+        related: Vec::new(),
+        subject: options.description.subject.clone(),
+        body: options.description.body.clone(),
+        timestamp: options.description.timestamp,
+        root_dirtree: root.0,
+        root_dirmeta: root.1,
+    };
+    let commit = transaction.write_metadata(ObjectType::Commit, &commit.encode())?;
+    if !options.description.detached_metadata.is_empty() {
+        transaction.write_detached_metadata(&commit, &options.description.detached_metadata)?;
+    }
+    Ok(Some(commit))
+}
+
+fn read_sources(transaction: &Transaction<'_>, options: &CommitOptions, progress: &dyn Progress) -> Result<Tree> {
+    let repo = transaction.repo();
+    let mut modifier = options.modifier.clone();
+    let is_modified = modifier.is_active();
+    modifier.canonical_permissions |= repo.mode() == RepoMode::BareUserOnly;
+    let filter = Filter::new(&modifier);
+    let hard_links = options.reading.hard_links;
+    let devino = if hard_links == HardLinks::Read { DevInoCache::default() } else { DevInoCache::scan(repo)? };
+    let ingest = Ingest { transaction, filter: &filter, hard_links, devino, progress };
+    let mut tree = match &options.base {
+        None => Tree::default(),
+        Some(base) => {
+            let commit = repo.load_commit(base)?;
+            Tree::load(repo, &commit.root_dirtree, &commit.root_dirmeta)?
+        }
+    };
+    for source in &options.sources {
+        match source {
+            Source::Directory(path) => tree = ingest.root(&Directory::open(path)?, tree)?,
+            Source::Tar(path, tar_options) => tree = tar::read(&ingest, path.as_deref(), tar_options, tree)?,
+            Source::Commit(commit) => {
+                let commit = repo.load_commit(commit)?;
+                if is_modified {
+                    tree = ingest.stored("/", (&commit.root_dirtree, &commit.root_dirmeta), tree)?;
+                } else {
+                    tree.lay_over(repo, &commit.root_dirtree, &commit.root_dirmeta)?;
+                }
+            }
+        }
+    }
+    filter.check_all_used(progress)?;
+    Ok(tree)
+}
+
+/// Deletes the source directories. Upstream deletes while it reads; here the commit is safe on disk before anything goes.
+fn consume(options: &CommitOptions) -> Result<()> {
+    for source in &options.sources {
+        let Source::Directory(path) = source else { continue };
+        if path == Path::new(".") {
+            for entry in std::fs::read_dir(path).during("listing", path)? {
+                remove(&entry.during("listing", path)?.path())?;
+            }
+        } else {
+            remove(path)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<()> {
+    let is_directory = path.symlink_metadata().during("removing", path)?.is_dir();
+    let removed = if is_directory { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    removed.during("removing", path)
+}

@@ -240,11 +240,7 @@ impl<'a> Iterator for Children<'a> {
 
     fn next(&mut self) -> Option<Variant<'a>> {
         match &mut self.0 {
-            Kind::Elements(elements) => {
-                let child = elements.get(elements.next)?;
-                elements.next += 1;
-                Some(child)
-            }
+            Kind::Elements(elements) => elements.next(),
             Kind::Tuple(members) => members.next(),
             Kind::One(child) => child.take(),
         }
@@ -259,17 +255,6 @@ impl<'a> Iterator for Children<'a> {
             _ => (0, None),
         }
     }
-
-    fn nth(&mut self, skipped: usize) -> Option<Variant<'a>> {
-        if let Kind::Elements(elements) = &mut self.0 {
-            elements.next = elements.next.saturating_add(skipped);
-            return self.next();
-        }
-        for _ in 0..skipped {
-            self.next()?;
-        }
-        self.next()
-    }
 }
 
 /// An array, with what finding its elements takes.
@@ -281,6 +266,8 @@ struct Elements<'a> {
     layout: ElementLayout,
     count: usize,
     next: usize,
+    /// Where the last element taken in order ended; `None` once a framing offset was out of order.
+    at: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -305,25 +292,47 @@ impl<'a> Elements<'a> {
                 (ElementLayout::Framed { alignment, width, body }, frame / width)
             }
         };
-        Some(Self { element, bytes, depth: array.depth + 1, layout, count, next: 0 })
+        Some(Self { element, bytes, depth: array.depth + 1, layout, count, next: 0, at: Some(0) })
     }
 
     fn get(&self, index: usize) -> Option<Variant<'a>> {
+        let previous_end = if index == 0 { Some(0) } else { self.end_of(index - 1) };
+        (index < self.count).then(|| self.element_after(previous_end, index))
+    }
+
+    /// The next element in order. Nothing is read twice: where offsets are out of order, all that follows is broken.
+    /// Else few bytes could be made to hold a value without end.
+    fn next(&mut self) -> Option<Variant<'a>> {
+        let index = self.next;
         if index >= self.count {
             return None;
         }
+        self.next += 1;
+        let element = self.element_after(self.at, index);
+        self.at = self.end_of(index).filter(|&end| self.at.is_some_and(|at| at <= end));
+        Some(element)
+    }
+
+    fn element_after(&self, previous_end: Option<usize>, index: usize) -> Variant<'a> {
         let bytes = match self.layout {
             ElementLayout::Fixed { size } => self.bytes.get(index * size..(index + 1) * size),
-            ElementLayout::Framed { alignment, width, body } => {
-                let end_of = |index: usize| offset_at(self.bytes, body + index * width, width);
-                let start = if index == 0 { Some(0) } else { end_of(index - 1) };
-                let start = start.and_then(|start| start.checked_next_multiple_of(alignment));
-                let end = end_of(index).filter(|&end| end <= body);
-                start.zip(end).and_then(|(start, end)| self.bytes.get(start..end))
+            ElementLayout::Framed { alignment, .. } => {
+                let start = previous_end.and_then(|end| end.checked_next_multiple_of(alignment));
+                start.zip(self.end_of(index)).and_then(|(start, end)| self.bytes.get(start..end))
             }
         };
         // The size was measured already, so there is no need to look at the type again.
-        Some(Variant { ty: self.element, bytes: bytes.unwrap_or_default(), depth: self.depth })
+        Variant { ty: self.element, bytes: bytes.unwrap_or_default(), depth: self.depth }
+    }
+
+    /// Where an element ends, if that is inside the array's body.
+    fn end_of(&self, index: usize) -> Option<usize> {
+        match self.layout {
+            ElementLayout::Fixed { size } => Some((index + 1) * size),
+            ElementLayout::Framed { width, body, .. } => {
+                offset_at(self.bytes, body + index * width, width).filter(|&end| end <= body)
+            }
+        }
     }
 }
 
@@ -366,9 +375,9 @@ impl<'a> Iterator for TupleMembers<'a> {
                 None => None,
             },
         };
-        let end = end.filter(|&end| end <= self.frame);
-        self.at = end;
-        let bytes = start.zip(end).and_then(|(start, end)| self.bytes.get(start..end)).unwrap_or_default();
+        let range = start.zip(end).filter(|&(start, end)| start <= end && end <= self.frame);
+        self.at = range.map(|(_, end)| end);
+        let bytes = range.and_then(|(start, end)| self.bytes.get(start..end)).unwrap_or_default();
         Some(Variant { ty, bytes, depth: self.depth })
     }
 }
@@ -443,7 +452,7 @@ mod tests {
         let ends: Vec<_> = view("as", b"a\0b\0\x09\x04\x04").children().map(|text| text.as_str()).collect();
         assert_eq!(ends, [Some(""), Some(""), Some("")]);
         let members: Vec<_> = view("(sus)", b"a\0").children().map(|member| member.bytes()).collect();
-        assert_eq!(members, [&[][..], &[], &[]]);
+        assert_eq!(members, [b"".as_slice(), b"", b""]);
         assert_eq!(
             view("(sus)", b"a\0").to_value(),
             Value::tuple(vec![Value::string(""), Value::uint32(0), Value::string("")])
@@ -458,6 +467,25 @@ mod tests {
         let content = view("v", &bytes).as_variant().unwrap();
         assert_eq!(content.children().count(), 130);
         assert!(!content.is_normal());
+    }
+
+    #[test]
+    fn offsets_that_go_back_and_forth_do_not_multiply_what_they_hold() {
+        // Every other offset spans the whole body, which is again such an array, and so on.
+        let mut bytes = b"x\0".to_vec();
+        for _ in 0..40 {
+            let body = u8::try_from(bytes.len()).unwrap();
+            bytes.extend_from_slice(&[body, 0, body, 0, body]);
+        }
+        let ty = "a".repeat(40) + "s";
+        fn leaves(value: Variant<'_>) -> usize {
+            if value.ty().class() == b's' { 1 } else { value.children().map(leaves).sum() }
+        }
+        // One that was written, and four defaults where the offsets went back.
+        assert_eq!(leaves(view(&ty, &bytes)), 5);
+        let tuple = |inner: &str| format!("({inner}{inner}{inner})");
+        let ty = (0..5).fold("v".to_owned(), |inner, _| tuple(&inner));
+        assert!(Variant::new(Type::parse(&ty).unwrap(), &[0xff; 200]).to_value().view().is_normal());
     }
 
     #[test]

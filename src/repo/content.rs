@@ -16,7 +16,7 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::transaction::{Claim, Temporary, Transaction};
-use super::{RepoMode, bare};
+use super::{FileObject, RepoMode, bare};
 use crate::checksum::{Checksum, Hasher};
 use crate::deflate::{self, Deflater, Effort};
 use crate::error::{During, Error, Result};
@@ -114,6 +114,19 @@ impl<'r> Transaction<'r> {
             return Err(changed());
         }
         writer.finish_new(&name)
+    }
+
+    /// Stores the content of `object` under another header.
+    ///
+    /// # Errors
+    /// As [`FileObject::read_chunks`] and [`Transaction::write_bytes`].
+    pub fn write_object(&self, header: &FileHeader, object: FileObject) -> Result<Checksum> {
+        if header.is_symlink() {
+            return self.write_bytes(header, b"");
+        }
+        let mut writer = ContentWriter::begin(self, header.clone(), object.size)?;
+        object.read_chunks(&mut |chunk| writer.write(chunk))?;
+        writer.finish()
     }
 
     /// Counts the object and finds out whether it has to be written.

@@ -6,7 +6,7 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 
 use super::{OpenOptions, Repo, RepoMode};
-use crate::error::{During, Result};
+use crate::error::{Context, During, Result};
 use crate::refspec::CollectionId;
 
 /// The directories of a new repository, in the order in which upstream makes them: `objects` last, so that a repository
@@ -35,27 +35,32 @@ impl Repo {
         options: &OpenOptions,
     ) -> Result<Self> {
         if !path.join("objects").is_dir() {
-            make_directory(path)?;
-            if mode == RepoMode::BareUser {
-                probe_user_xattrs(path)?;
-            }
-            let config = path.join("config");
-            if !config.exists() {
-                let mut text = format!("[core]\nrepo_version=1\nmode={mode}\n");
-                if let Some(id) = collection_id {
-                    text.push_str(&format!("collection-id={id}\n"));
-                }
-                // A half-written config would make the directory unusable for good, so it appears whole.
-                let temporary = path.join(".config-new");
-                std::fs::write(&temporary, text).during("writing", &temporary)?;
-                std::fs::rename(&temporary, &config).during("renaming", &temporary)?;
-            }
-            for name in DIRECTORIES {
-                make_directory(&path.join(name))?;
-            }
+            write_skeleton(path, mode, collection_id).context(|| "Creating repo".to_owned())?;
         }
         Self::open_with(path, options)
     }
+}
+
+fn write_skeleton(path: &Path, mode: RepoMode, collection_id: Option<&CollectionId>) -> Result<()> {
+    make_directory(path)?;
+    if mode == RepoMode::BareUser {
+        probe_user_xattrs(path)?;
+    }
+    let config = path.join("config");
+    if !config.exists() {
+        let mut text = format!("[core]\nrepo_version=1\nmode={mode}\n");
+        if let Some(id) = collection_id {
+            text.push_str(&format!("collection-id={id}\n"));
+        }
+        // A half-written config would make the directory unusable for good, so it appears whole.
+        let temporary = path.join(".config-new");
+        std::fs::write(&temporary, text).during("writing", &temporary)?;
+        std::fs::rename(&temporary, &config).during("renaming", &temporary)?;
+    }
+    for name in DIRECTORIES {
+        make_directory(&path.join(name))?;
+    }
+    Ok(())
 }
 
 fn make_directory(path: &Path) -> Result<()> {

@@ -32,6 +32,8 @@ pub struct FileObject {
 enum Content {
     /// Symlinks.
     None,
+    /// Symlinks of an archive that have a size or content. It is never used, but the file is not what was written.
+    Stray,
     /// The file is the content.
     Plain(File),
     /// Deflated; `read_ahead` has been read from the file already.
@@ -98,7 +100,7 @@ impl Repo {
         }
         let (header, size) = FileHeader::decode_archive_header(&start[8..header_end]).of_object(name)?;
         let content = if header.is_symlink() {
-            Content::None
+            if size == 0 && file_size == header_end as u64 { Content::None } else { Content::Stray }
         } else {
             start.drain(..header_end);
             Content::Deflated { file, read_ahead: start }
@@ -121,6 +123,7 @@ impl FileObject {
     pub fn read_chunks(self, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<u64> {
         SCRATCH.with_borrow_mut(|(inflater, buffer)| match self.content {
             Content::None => Ok(0),
+            Content::Stray => Err(DecodeError::new("symlink with content")).of_object(self.name),
             Content::Plain(file) => read_plain(file, buffer, &self.name, sink),
             Content::Deflated { file, read_ahead } => {
                 let mut input = Input { file, buffer, read_ahead };
@@ -154,7 +157,7 @@ impl FileObject {
     /// A reader of the content; an error in the object comes as [`io::ErrorKind::InvalidData`].
     pub fn into_reader(self) -> Box<dyn Read + Send> {
         match self.content {
-            Content::None => Box::new(io::empty()),
+            Content::None | Content::Stray => Box::new(io::empty()),
             Content::Plain(file) => Box::new(file),
             Content::Deflated { file, read_ahead } => {
                 let stored = io::Cursor::new(read_ahead).chain(file);

@@ -17,7 +17,9 @@ mod bare;
 mod config;
 mod content;
 mod create;
+pub mod deltas;
 mod file;
+mod identity;
 mod lock;
 mod mode;
 mod objects;
@@ -30,6 +32,7 @@ mod space;
 mod staging;
 mod state;
 mod transaction;
+pub mod tree;
 mod xattrs;
 
 use std::fs::File;

@@ -141,6 +141,14 @@ impl Repo {
         Ok(aliases)
     }
 
+    /// The commit that a ref of `refs/heads` of this repository itself names.
+    ///
+    /// # Errors
+    /// When its content is no checksum.
+    pub fn read_local_ref(&self, name: &RefName) -> Result<Option<Checksum>> {
+        self.read_ref(&Path::new("refs/heads").join(name.as_str()))
+    }
+
     /// The commit in a ref file, named relative to the repository; `None` when there is no such file.
     pub(super) fn read_ref(&self, path: &Path) -> Result<Option<Checksum>> {
         match fs::read(self.path().join(path)) {

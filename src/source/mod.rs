@@ -4,11 +4,13 @@
 //! cannot lead it elsewhere. [`Directory`] lists and opens, one system call per question; walking it, in parallel or
 //! not, is the caller's part. [`Filter`] says what is recorded for an entry: owner, permissions, or nothing at all.
 
+mod checksum;
 mod filter;
 mod statoverride;
 mod walk;
 mod xattrs;
 
+pub use checksum::{XattrPolicy, checksum};
 pub use filter::{Filter, Modifier, Ownership};
 pub use statoverride::{SkipList, StatOverride};
 pub use walk::{Directory, Entry, EntryKind, Metadata, OpenFile};

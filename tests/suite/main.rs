@@ -1,7 +1,11 @@
 //! The test suite, one binary; each module is one capability.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
 
+mod command_line;
+mod fsck;
 mod golden;
+mod gvariant;
+mod gvariant_oracle;
 mod repository;
 mod source;
 mod support;

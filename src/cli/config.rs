@@ -1,0 +1,71 @@
+//! `config`: reads and changes the repository's `config` file.
+
+use osier::gvariant::DecodeError;
+use osier::repo::{Config, Repo};
+
+use super::context::Context;
+use super::error::Failure;
+
+/// The options of `config`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Group name
+    #[arg(long, value_name = "")]
+    group: Option<String>,
+    operation: Vec<String>,
+}
+
+pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
+    let Args { group, operation } = args;
+    let repo = context.open_repo()?;
+    let Some((operation, arguments)) = operation.split_first() else {
+        return Err(Failure::usage("OPERATION must be specified"));
+    };
+    let most_arguments = if operation == "set" { 2 } else { 1 };
+    if arguments.len() > most_arguments {
+        return Err(Failure::usage("Too many arguments given"));
+    }
+    let needs_key = if group.is_some() { "Group name and key must be specified" } else { "KEY must be specified" };
+    match (operation.as_str(), arguments) {
+        ("get", [name]) => {
+            let (group, key) = split_name(group.as_deref(), name)?;
+            let value = repo.config().keyfile.require(group, key).map_err(in_words)?;
+            writeln!(context.out, "{value}")
+        }
+        ("set", [name, value]) => {
+            let (group, key) = split_name(group.as_deref(), name)?;
+            set(&repo, group, key, value)
+        }
+        ("unset", [name]) => {
+            let (group, key) = split_name(group.as_deref(), name)?;
+            let mut keyfile = repo.config().keyfile.clone();
+            keyfile.remove(group, key);
+            Ok(repo.write_config(&keyfile)?)
+        }
+        ("get" | "unset", _) => Err(Failure::failed(needs_key)),
+        ("set", _) if group.is_some() => Err(Failure::failed("GROUP name, KEY and VALUE must be specified")),
+        ("set", _) => Err(Failure::failed("KEY and VALUE must be specified")),
+        _ => Err(Failure::failed(format!("Unknown operation {operation}"))),
+    }
+}
+
+/// Sets a key, unless the repository could not be opened any more afterwards.
+fn set(repo: &Repo, group: &str, key: &str, value: &str) -> Result<(), Failure> {
+    let mut keyfile = repo.config().keyfile.clone();
+    keyfile.set_string(group, key, value).map_err(in_words)?;
+    Config::from_keyfile(keyfile.clone())?;
+    Ok(repo.write_config(&keyfile)?)
+}
+
+/// Group and key: the whole name is the key if the group was given, else it is split at the first dot.
+fn split_name<'n>(group: Option<&'n str>, name: &'n str) -> Result<(&'n str, &'n str), Failure> {
+    let parts = match group {
+        Some(group) => Some((group, name)),
+        None => name.split_once('.'),
+    };
+    parts.ok_or_else(|| Failure::failed("Key must be of the form \"sectionname.keyname\""))
+}
+
+fn in_words(error: DecodeError) -> Failure {
+    Failure::failed(error.to_string())
+}

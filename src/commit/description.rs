@@ -1,0 +1,100 @@
+//! The metadata of a commit object, in the order in which it enters the commit (formats document, section 9).
+
+use super::options::{Bindings, CommitOptions};
+use super::tree::Tree;
+use crate::checksum::Checksum;
+use crate::error::{Error, Result};
+use crate::gvariant::{Dict, Value};
+use crate::repo::{Repo, Transaction};
+
+const REF_BINDING: &str = "ostree.ref-binding";
+const COLLECTION_BINDING: &str = "ostree.collection-binding";
+const SIZES: &str = "ostree.sizes";
+
+/// Assembles everything but the sizes, which are known only when all dirtrees are written.
+pub(super) fn metadata(
+    repo: &Repo,
+    options: &CommitOptions,
+    parent: Option<&Checksum>,
+    tree: &mut Tree,
+) -> Result<Dict> {
+    let description = &options.description;
+    let mut metadata = Dict::new();
+    for (key, value) in &description.metadata {
+        metadata.push(key.clone(), value.clone());
+    }
+    keep_metadata(repo, &description.keep_metadata, parent, &mut metadata)?;
+    if let Bindings::Refs(refs) = &description.bindings {
+        if !metadata.contains_key(REF_BINDING) {
+            let branch = options.branch.iter().map(|branch| branch.to_string());
+            let mut names: Vec<String> = branch.chain(refs.iter().cloned()).collect();
+            names.sort_unstable();
+            metadata.push(REF_BINDING, Value::strings(&names));
+        }
+        if let (Some(id), false) = (repo.collection_id(), metadata.contains_key(COLLECTION_BINDING)) {
+            metadata.push(COLLECTION_BINDING, Value::string(id.as_str()));
+        }
+    }
+    if description.bootable {
+        let version = kernel_version(repo, tree)?;
+        metadata.push("ostree.bootable", Value::boolean(true));
+        metadata.push("ostree.linux", Value::string(&version));
+        metadata = metadata.in_table_order();
+    }
+    Ok(metadata)
+}
+
+/// Appends `ostree.sizes` if sizes were recorded.
+pub(super) fn add_sizes(transaction: &Transaction<'_>, metadata: &mut Dict) {
+    if let Some(sizes) = transaction.recorded_sizes() {
+        let entries = sizes.iter().map(|entry| Value::bytes_value(&entry.encode())).collect();
+        metadata.push(SIZES, Value::array("ay", entries));
+    }
+}
+
+fn keep_metadata(repo: &Repo, keys: &[String], parent: Option<&Checksum>, metadata: &mut Dict) -> Result<()> {
+    let Some(parent) = parent.filter(|_| !keys.is_empty()) else {
+        return match keys.first() {
+            Some(_) => Err(Error::failed("Either --branch or --parent must be specified when using --keep-metadata")),
+            None => Ok(()),
+        };
+    };
+    let commit = repo.load_commit(parent)?;
+    for key in keys {
+        let value = commit
+            .metadata
+            .get(key)
+            .ok_or_else(|| Error::failed(format!("Missing metadata key '{key}' from commit '{parent}'")))?;
+        metadata.push(key.clone(), value.clone());
+    }
+    Ok(())
+}
+
+/// The name of the one directory in `usr/lib/modules` that holds a `vmlinuz`.
+fn kernel_version(repo: &Repo, tree: &mut Tree) -> Result<String> {
+    let missing = || Error::failed("No kernel found in /usr/lib/modules");
+    let mut modules = tree;
+    for name in ["usr", "lib", "modules"] {
+        if !modules.has_directory(name) {
+            return Err(missing());
+        }
+        modules = modules.directory(repo, name)?;
+    }
+    let mut found = None;
+    let names: Vec<String> = modules.directory_names().map(str::to_owned).collect();
+    for name in names {
+        if modules.directory(repo, &name)?.file("vmlinuz").is_some() {
+            if found.is_some() {
+                return Err(Error::failed("Multiple kernels found in /usr/lib/modules"));
+            }
+            found = Some(name);
+        }
+    }
+    found.ok_or_else(missing)
+}
+
+/// Whether the parent has exactly this tree.
+pub(super) fn is_unchanged(repo: &Repo, parent: &Checksum, root: &(Checksum, Checksum)) -> Result<bool> {
+    let commit = repo.load_commit(parent)?;
+    Ok((commit.root_dirtree, commit.root_dirmeta) == *root)
+}

@@ -1,0 +1,258 @@
+//! Turning directories into objects, in parallel.
+//!
+//! Each directory is listed by one thread, its entries are then worked on by all: files are read, hashed and, if they
+//! are new, compressed and staged; subdirectories are gone into. Results are collected in name order, so timing has no
+//! say in them. The content of small files is held in a buffer of the thread, larger files stream.
+
+use std::cell::RefCell;
+use std::io::Read;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::devino::DevInoCache;
+use super::options::HardLinks;
+use super::tree::Tree;
+use crate::checksum::Checksum;
+use crate::error::{During, Error, Result};
+use crate::object::{DirMeta, FileHeader, ObjectType, Xattrs};
+use crate::progress::{Event, Progress};
+use crate::repo::Transaction;
+use crate::source::{Directory, Entry, EntryKind, Filter, Metadata, OpenFile, Ownership};
+
+/// Files up to this size, in bytes, are read once and held in memory; above it they are read once to be hashed and, if
+/// they are new, again to be stored.
+const MAX_HELD: u64 = 1 << 20;
+
+thread_local! {
+    /// The content of the file that this thread is working on.
+    static CONTENT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What all threads share while reading sources.
+pub(super) struct Ingest<'i, 'r> {
+    pub(super) transaction: &'i Transaction<'r>,
+    pub(super) filter: &'i Filter<'i>,
+    pub(super) hard_links: HardLinks,
+    pub(super) devino: DevInoCache,
+    pub(super) progress: &'i dyn Progress,
+}
+
+/// What became of an entry.
+enum Done {
+    File(String, Checksum),
+    Directory(String, Tree),
+    /// The skip list names it; what the tree had under that name stays.
+    Skipped,
+}
+
+impl Ingest<'_, '_> {
+    /// Lays a directory with everything in it over `tree`.
+    pub(super) fn root(&self, directory: &Directory, tree: Tree) -> Result<Tree> {
+        match self.recorded(directory)? {
+            Some(ownership) => self.directory(directory, ownership, tree),
+            None => Ok(tree),
+        }
+    }
+
+    /// What is recorded for the directory itself; `None` leaves it out.
+    fn recorded(&self, directory: &Directory) -> Result<Option<Ownership>> {
+        let path = if self.filter.needs_paths() { directory.path() } else { "" };
+        self.filter.apply(path, ownership(&directory.metadata()?))
+    }
+
+    fn directory(&self, directory: &Directory, ownership: Ownership, mut tree: Tree) -> Result<Tree> {
+        let xattrs = self.xattrs(|| directory.xattrs())?;
+        let dirmeta = DirMeta { uid: ownership.uid, gid: ownership.gid, mode: ownership.mode, xattrs };
+        tree.dirmeta = Some(self.transaction.write_metadata(ObjectType::DirMeta, &dirmeta.encode())?);
+        let mut work = Vec::new();
+        for entry in directory.entries()? {
+            let existing = match entry.kind {
+                EntryKind::Directory if tree.has_directory(&entry.name) => {
+                    Some(tree.take_directory(self.transaction.repo(), &entry.name)?)
+                }
+                _ => None,
+            };
+            work.push((entry, existing));
+        }
+        // All are waited for, so that of several errors always the same one is reported.
+        let done: Vec<Result<Done>> =
+            work.into_par_iter().map(|(entry, existing)| self.entry(directory, entry, existing)).collect();
+        for result in done {
+            match result? {
+                Done::File(name, checksum) => tree.add_file(&name, checksum)?,
+                Done::Directory(name, subtree) => {
+                    if tree.file(&name).is_some() {
+                        return Err(Error::failed(format!("Can't replace file with directory: {name}")));
+                    }
+                    tree.put_directory(name, subtree);
+                }
+                Done::Skipped => {}
+            }
+        }
+        Ok(tree)
+    }
+
+    fn entry(&self, directory: &Directory, entry: Entry, existing: Option<Tree>) -> Result<Done> {
+        let Entry { name, kind } = entry;
+        let stored = match kind {
+            EntryKind::Directory => {
+                let below = directory.open_directory(&name)?;
+                return Ok(match (self.recorded(&below)?, existing) {
+                    (Some(ownership), existing) => {
+                        let tree = self.directory(&below, ownership, existing.unwrap_or_default())?;
+                        Done::Directory(name, tree)
+                    }
+                    (None, Some(tree)) => Done::Directory(name, tree),
+                    (None, None) => Done::Skipped,
+                });
+            }
+            EntryKind::File => self.file(directory, &name)?,
+            EntryKind::Symlink => self.symlink(directory, &name)?,
+        };
+        Ok(stored.map_or(Done::Skipped, |checksum| Done::File(name, checksum)))
+    }
+
+    fn file(&self, directory: &Directory, name: &str) -> Result<Option<Checksum>> {
+        let file = directory.open_file(name)?;
+        let metadata = file.metadata;
+        let known = self.known_object(&metadata);
+        if let (Some(checksum), HardLinks::Trust) = (known, self.hard_links) {
+            return Ok(Some(self.reuse(checksum)));
+        }
+        let original = match known {
+            Some(checksum) => Some(self.transaction.repo().load_file(&checksum)?.header),
+            None => None,
+        };
+        // The checkout of a bare-user repository has lost owner and mode; the object still has them.
+        let found = original.as_ref().map_or(ownership(&metadata), ownership_of_header);
+        let Some(recorded) = self.filtered(directory, name, found)? else { return Ok(None) };
+        let xattrs = match &original {
+            Some(header) => self.xattrs(|| Ok(header.xattrs.clone()))?,
+            None => self.xattrs(|| directory.xattrs_of_file(name, &file))?,
+        };
+        let header = header(recorded, xattrs, String::new());
+        match known {
+            Some(checksum) if original.as_ref() == Some(&header) => Ok(Some(self.reuse(checksum))),
+            _ => self.content(directory, name, &header, file).map(Some),
+        }
+    }
+
+    fn content(&self, directory: &Directory, name: &str, header: &FileHeader, file: OpenFile) -> Result<Checksum> {
+        let size = file.metadata.size;
+        let shown = || directory.shown_path(name);
+        let file = file.into_file();
+        let checksum = if size > MAX_HELD {
+            self.transaction.write_file(header, &file, size, Path::new(&shown()))?
+        } else {
+            CONTENT.with_borrow_mut(|content| {
+                content.clear();
+                // One byte more than it had shows whether it grew beyond what may be held.
+                (&file).take(MAX_HELD + 1).read_to_end(content).during("reading", shown())?;
+                if content.len() as u64 > MAX_HELD {
+                    return Err(Error::SourceChanged { path: shown().into() });
+                }
+                self.transaction.write_bytes(header, content)
+            })?
+        };
+        self.progress.event(Event::Advanced { steps: 1, bytes: size });
+        Ok(checksum)
+    }
+
+    fn symlink(&self, directory: &Directory, name: &str) -> Result<Option<Checksum>> {
+        let metadata = directory.metadata_of(name)?;
+        if metadata.kind() != Some(EntryKind::Symlink) {
+            return Err(Error::SourceChanged { path: directory.shown_path(name).into() });
+        }
+        if let (Some(checksum), HardLinks::Trust) = (self.known_object(&metadata), self.hard_links) {
+            return Ok(Some(self.reuse(checksum)));
+        }
+        let Some(recorded) = self.filtered(directory, name, ownership(&metadata))? else { return Ok(None) };
+        let xattrs = self.xattrs(|| directory.xattrs_of_symlink(name))?;
+        let header = header(recorded, xattrs, directory.symlink_target(name)?);
+        let checksum = self.transaction.write_bytes(&header, b"")?;
+        self.progress.event(Event::Advanced { steps: 1, bytes: 0 });
+        Ok(Some(checksum))
+    }
+
+    fn known_object(&self, metadata: &Metadata) -> Option<Checksum> {
+        self.devino.get(metadata.dev, metadata.ino).copied()
+    }
+
+    fn reuse(&self, checksum: Checksum) -> Checksum {
+        self.transaction.count_devino_hit();
+        self.progress.event(Event::Advanced { steps: 1, bytes: 0 });
+        checksum
+    }
+
+    fn filtered(&self, directory: &Directory, name: &str, found: Ownership) -> Result<Option<Ownership>> {
+        if self.filter.needs_paths() {
+            self.filter.apply(&directory.child_path(name), found)
+        } else {
+            self.filter.apply("", found)
+        }
+    }
+
+    fn xattrs(&self, read: impl FnOnce() -> Result<Xattrs>) -> Result<Xattrs> {
+        if self.filter.records_xattrs() && !self.transaction.repo().config().disable_xattrs {
+            read()
+        } else {
+            Ok(Xattrs::new())
+        }
+    }
+
+    /// Lays the tree of a stored directory over `tree`, running every file and directory through the filter.
+    pub(super) fn stored(
+        &self,
+        path: &str,
+        (dirtree, dirmeta): (&Checksum, &Checksum),
+        mut tree: Tree,
+    ) -> Result<Tree> {
+        let repo = self.transaction.repo();
+        let meta = repo.load_dirmeta(dirmeta)?;
+        let found = Ownership { uid: meta.uid, gid: meta.gid, mode: meta.mode };
+        let Some(recorded) = self.filter.apply(path, found)? else { return Ok(tree) };
+        let xattrs = self.xattrs(|| Ok(meta.xattrs))?;
+        let meta = DirMeta { uid: recorded.uid, gid: recorded.gid, mode: recorded.mode, xattrs };
+        tree.dirmeta = Some(self.transaction.write_metadata(ObjectType::DirMeta, &meta.encode())?);
+        let contents = repo.load_dirtree(dirtree)?;
+        let child = |name: &str| if path == "/" { format!("/{name}") } else { format!("{path}/{name}") };
+        let files: Vec<Result<Option<Checksum>>> =
+            contents.files.par_iter().map(|(name, checksum)| self.stored_file(&child(name), checksum)).collect();
+        for ((name, _), checksum) in contents.files.iter().zip(files) {
+            if let Some(checksum) = checksum? {
+                tree.add_file(name, checksum)?;
+            }
+        }
+        for dir in &contents.dirs {
+            let had = tree.has_directory(&dir.name);
+            let existing = tree.take_directory(repo, &dir.name)?;
+            let below = self.stored(&child(&dir.name), (&dir.dirtree, &dir.dirmeta), existing)?;
+            if had || below.dirmeta.is_some() {
+                tree.put_directory(dir.name.clone(), below);
+            }
+        }
+        Ok(tree)
+    }
+
+    fn stored_file(&self, path: &str, checksum: &Checksum) -> Result<Option<Checksum>> {
+        let object = self.transaction.repo().load_file(checksum)?;
+        let Some(recorded) = self.filter.apply(path, ownership_of_header(&object.header))? else { return Ok(None) };
+        let xattrs = self.xattrs(|| Ok(object.header.xattrs.clone()))?;
+        let header = header(recorded, xattrs, object.header.symlink_target.clone());
+        self.progress.event(Event::Advanced { steps: 1, bytes: object.size });
+        self.transaction.write_object(&header, object).map(Some)
+    }
+}
+
+fn ownership(metadata: &Metadata) -> Ownership {
+    Ownership { uid: metadata.uid, gid: metadata.gid, mode: metadata.mode }
+}
+
+fn ownership_of_header(header: &FileHeader) -> Ownership {
+    Ownership { uid: header.uid, gid: header.gid, mode: header.mode }
+}
+
+fn header(Ownership { uid, gid, mode }: Ownership, xattrs: Xattrs, symlink_target: String) -> FileHeader {
+    FileHeader { uid, gid, mode, symlink_target, xattrs }
+}

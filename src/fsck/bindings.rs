@@ -1,0 +1,98 @@
+//! Bindings: a commit's metadata say which refs, of which collection, it was made for.
+
+use crate::checksum::Checksum;
+use crate::error::{Error, Result};
+use crate::object::Commit;
+use crate::refspec::CollectionRef;
+use crate::repo::Repo;
+
+/// The key of the refs a commit was made for (`as`).
+const REF_BINDING: &str = "ostree.ref-binding";
+/// The key of the collection they belong to (`s`).
+const COLLECTION_BINDING: &str = "ostree.collection-binding";
+
+/// The ref by which a commit was found.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'n> {
+    pub(super) name: &'n str,
+    /// `Some` demands that the commit has both bindings; `None` is content without any.
+    pub(super) collection: Option<&'n str>,
+}
+
+/// Checks that the commit was made for the ref.
+pub(super) fn verify(commit: &Commit, wanted: Wanted<'_>) -> Result<()> {
+    match refs(commit) {
+        None if wanted.collection.is_some() => {
+            return Err(Error::failed("Expected commit metadata to have ref binding information, found none"));
+        }
+        Some(refs) if !refs.iter().any(|name| name == wanted.name) => {
+            let refs = match refs.is_empty() {
+                true => "no refs".to_owned(),
+                false => refs.iter().map(|name| format!("‘{name}’")).collect::<Vec<_>>().join(", "),
+            };
+            let name = wanted.name;
+            return Err(Error::failed(format!(
+                "Commit has no requested ref ‘{name}’ in ref binding metadata ({refs})"
+            )));
+        }
+        _ => {}
+    }
+    match (wanted.collection, collection(commit)) {
+        (Some(_), None) => {
+            Err(Error::failed("Expected commit metadata to have collection ID binding information, found none"))
+        }
+        (Some(wanted), Some(found)) if wanted != found => Err(Error::failed(format!(
+            "Commit has collection ID ‘{found}’ in collection binding metadata, while the remote it came from has \
+             collection ID ‘{wanted}’"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that the refs a commit was made for point to it.
+pub(super) fn verify_back_refs(repo: &Repo, checksum: &Checksum, commit: &Commit) -> Result<()> {
+    let collection = collection(commit);
+    for name in refs(commit).unwrap_or_default() {
+        let (label, target) = match &collection {
+            Some(collection) => {
+                let target = resolve_collection_ref(repo, collection, &name)?;
+                (format!("Collection–ref ({collection}, {name})"), target)
+            }
+            None => (format!("Ref ‘{name}’"), repo.try_resolve_rev(&name)?),
+        };
+        let fault = match target {
+            Some(target) if target == *checksum => continue,
+            Some(_) => "does not resolve to that commit",
+            None => "does not exist",
+        };
+        return Err(Error::failed(format!("{label} in bindings for commit {checksum} {fault}")));
+    }
+    Ok(())
+}
+
+fn refs(commit: &Commit) -> Option<Vec<String>> {
+    let binding = commit.metadata.get(REF_BINDING).filter(|value| value.type_string() == "as")?;
+    Some(binding.view().children().filter_map(|name| name.as_str().map(str::to_owned)).collect())
+}
+
+fn collection(commit: &Commit) -> Option<String> {
+    commit.metadata.get(COLLECTION_BINDING)?.view().as_str().map(str::to_owned)
+}
+
+fn resolve_collection_ref(repo: &Repo, collection: &str, name: &str) -> Result<Option<Checksum>> {
+    let refs = repo.list_collection_refs(Some(collection))?;
+    Ok(refs.into_iter().find(|(found, _)| found.name.as_str() == name).map(|(_, commit)| commit))
+}
+
+/// The refs of collections in `refs/heads` and `refs/mirrors`. Those of remotes are left out, as upstream does.
+pub(super) fn own_collection_refs(repo: &Repo) -> Result<Vec<(CollectionRef, Checksum)>> {
+    let mut refs = repo.list_collection_refs(None)?;
+    refs.retain(|(CollectionRef { collection, name }, _)| {
+        let directory = match repo.collection_id() == Some(collection) {
+            true => "refs/heads".to_owned(),
+            false => format!("refs/mirrors/{}", collection.as_str()),
+        };
+        repo.path().join(directory).join(name.as_str()).exists()
+    });
+    Ok(refs)
+}

@@ -1,0 +1,57 @@
+//! Which inodes the file objects are, for recognising hard links to them.
+
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use super::objects::loose_path;
+use super::{Repo, RepoMode};
+use crate::checksum::Checksum;
+use crate::error::{During, Result};
+use crate::object::{ObjectName, ObjectType};
+
+/// Device and inode number.
+pub type FileIdentity = (u64, u64);
+
+/// Where archives keep the content of files that were checked out in user mode.
+const UNCOMPRESSED_CACHE: &str = "uncompressed-objects-cache";
+
+impl Repo {
+    /// The inode of a file object that is stored as a file; `None` in archives, and when it has vanished.
+    ///
+    /// # Errors
+    /// When the operating system cannot tell.
+    pub fn file_identity(&self, checksum: &Checksum) -> Result<Option<FileIdentity>> {
+        if self.mode() == RepoMode::Archive {
+            return Ok(None);
+        }
+        let path = loose_path(&ObjectName::new(*checksum, ObjectType::File), self.mode());
+        match rustix::fs::statat(self.objects_dir(), &path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some((stat.st_dev, stat.st_ino))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error).during("looking for", self.path().join("objects").join(path)),
+        }
+    }
+
+    /// The inodes of the files in `uncompressed-objects-cache/XX/….file`.
+    ///
+    /// # Errors
+    /// When the cache is there but cannot be read.
+    pub fn uncompressed_cache(&self) -> Result<Vec<(FileIdentity, Checksum)>> {
+        use std::os::unix::fs::MetadataExt;
+        let root = self.path().join(UNCOMPRESSED_CACHE);
+        if !root.is_dir() {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        for entry in walkdir::WalkDir::new(&root).min_depth(2).max_depth(2) {
+            let entry = entry.map_err(std::io::Error::from).during("listing", &root)?;
+            let Some(path) = entry.path().strip_prefix(&root).ok().and_then(|path| path.to_str()) else { continue };
+            let hex = path.strip_suffix(".file").unwrap_or_default().replacen('/', "", 1);
+            if let Ok(checksum) = Checksum::from_hex(&hex) {
+                let metadata = entry.metadata().map_err(std::io::Error::from).during("reading", entry.path())?;
+                found.push(((metadata.dev(), metadata.ino()), checksum));
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,141 @@
+//! Paths within a commit.
+//!
+//! They are looked up as upstream does: literally. `.` and `..` are names like others (which no directory has), a slash at
+//! the end names an entry without a name, and what stands before a doubled slash does not count. Symbolic links are
+//! not followed.
+
+use super::Repo;
+use crate::checksum::Checksum;
+use crate::error::{Error, Result};
+use crate::object::{Commit, DirTree};
+
+/// A file or directory of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// A directory.
+    Directory {
+        /// What it contains.
+        dirtree: Checksum,
+        /// Its owner, mode and xattrs.
+        dirmeta: Checksum,
+    },
+    /// A regular file or symbolic link.
+    File(Checksum),
+}
+
+impl Node {
+    /// The root directory of a commit.
+    pub fn root_of(commit: &Commit) -> Self {
+        Self::Directory { dirtree: commit.root_dirtree, dirmeta: commit.root_dirmeta }
+    }
+}
+
+/// A [`Node`] and where it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The names from the root to it.
+    pub names: Vec<String>,
+    /// The file or directory.
+    pub node: Node,
+}
+
+impl Place {
+    /// The absolute path.
+    pub fn path(&self) -> String {
+        join(&self.names)
+    }
+
+    /// The names of the directory that it is in.
+    pub fn parent(&self) -> Vec<String> {
+        let mut names = self.names.clone();
+        names.pop();
+        names
+    }
+}
+
+/// Finds a path; a relative one starts at the root too.
+///
+/// # Errors
+/// In upstream's words when there is no such file, or something on the way is no directory.
+pub fn lookup(repo: &Repo, root: &Node, path: &str) -> Result<Place> {
+    lookup_from(repo, root, &[], path)
+}
+
+/// Finds a path that, if relative, starts at the directory with these names from the root.
+///
+/// # Errors
+/// As [`lookup`].
+pub fn lookup_from(repo: &Repo, root: &Node, directory: &[String], path: &str) -> Result<Place> {
+    let names = resolve(directory, path);
+    let mut node = *root;
+    for (index, name) in names.iter().enumerate() {
+        let Node::Directory { dirtree, .. } = node else { return Err(Error::failed("Not a directory")) };
+        node = child(&repo.load_dirtree(&dirtree)?, name)
+            .ok_or_else(|| Error::failed(format!("No such file or directory: {}", join(&names[..=index]))))?;
+    }
+    Ok(Place { names, node })
+}
+
+fn child(dirtree: &DirTree, name: &str) -> Option<Node> {
+    let file = dirtree.files.iter().find(|(file, _)| file == name).map(|(_, checksum)| Node::File(*checksum));
+    file.or_else(|| {
+        let dir = dirtree.dirs.iter().find(|dir| dir.name == name)?;
+        Some(Node::Directory { dirtree: dir.dirtree, dirmeta: dir.dirmeta })
+    })
+}
+
+fn join(names: &[String]) -> String {
+    format!("/{}", names.join("/"))
+}
+
+/// The names that a path stands for.
+fn resolve(directory: &[String], mut path: &str) -> Vec<String> {
+    let mut names = directory.to_vec();
+    loop {
+        if path == "/" {
+            return Vec::new();
+        }
+        if let Some(rest) = path.strip_prefix('/') {
+            names.clear();
+            path = rest;
+        }
+        let Some((name, rest)) = path.split_once('/') else {
+            names.push(path.to_owned());
+            return names;
+        };
+        names.push(name.to_owned());
+        path = rest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_taken_literally() {
+        // What the real program looks for, as far as its messages show: `ls COMMIT PATH`.
+        let cases: [(&str, &[&str]); 10] = [
+            ("/", &[]),
+            ("///", &[]),
+            ("//", &["", ""]),
+            ("", &[""]),
+            ("usr", &["usr"]),
+            ("/usr/bin", &["usr", "bin"]),
+            ("/usr/", &["usr", ""]),
+            ("//usr//bin", &["bin"]),
+            ("./usr", &[".", "usr"]),
+            ("/usr/../usr", &["usr", "..", "usr"]),
+        ];
+        for (path, names) in cases {
+            assert_eq!(resolve(&[], path), names, "{path}");
+        }
+    }
+
+    #[test]
+    fn relative_targets_start_at_the_directory_of_the_link() {
+        let directory = ["usr".to_owned(), "lib".to_owned()];
+        assert_eq!(resolve(&directory, "lib.so.1"), ["usr", "lib", "lib.so.1"]);
+        assert_eq!(resolve(&directory, "/etc/x"), ["etc", "x"]);
+    }
+}

@@ -1,0 +1,162 @@
+//! Writing the summary of a repository.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use rayon::prelude::*;
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use super::{Summary, SummaryRef, encode_collection_map, key, ref_key};
+use crate::checksum::Checksum;
+use crate::error::{During, Error, OfObject, Result};
+use crate::gvariant::{Dict, Value};
+use crate::object::{Commit, DirMeta, DirTree, ObjectName, ObjectType, Xattrs};
+use crate::refspec::{CollectionId, CollectionRef, RefName};
+use crate::repo::{ListRefs, LockKind, Repo, Transaction, deltas};
+
+/// The ref whose commits carry the metadata of a repository that has a collection id.
+pub const METADATA_REF: &str = "ostree-metadata";
+
+/// The seconds of the years 1 to 9999. Upstream leaves out times that GLib's calendar cannot show.
+const CALENDAR: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+
+/// What `summary -u` writes besides what it finds in the repository.
+#[derive(Clone, Debug, Default)]
+pub struct UpdateOptions {
+    /// Metadata of the user, ahead of ours.
+    pub metadata: Dict,
+    /// The time of the summary, in seconds since 1970.
+    pub now: u64,
+    /// The time of the commit that is made when the repository has a collection id, in seconds since 1970.
+    pub commit_timestamp: u64,
+}
+
+/// Brings the summary up to date; with a collection id, first commits the user's metadata to [`METADATA_REF`].
+///
+/// # Errors
+/// As [`regenerate`], and when the commit cannot be written.
+pub fn update(repo: &Repo, options: &UpdateOptions) -> Result<()> {
+    if let Some(collection) = repo.collection_id() {
+        commit_metadata(repo, collection, options)?;
+    }
+    regenerate(repo, &options.metadata, options.now)
+}
+
+/// What operations that move refs call when they are done: updates the summary if the config asks for it
+/// (`core.auto-update-summary`). `now` is in seconds since 1970.
+///
+/// # Errors
+/// As [`regenerate`].
+pub fn auto_update(repo: &Repo, now: u64) -> Result<()> {
+    match repo.config().auto_update_summary {
+        true => regenerate(repo, &Dict::new(), now),
+        false => Ok(()),
+    }
+}
+
+/// Writes the summary anew, with `additional` metadata and `now` (seconds since 1970) as its time; updates the delta
+/// indexes and removes the signatures of the old summary.
+///
+/// # Errors
+/// When a ref points to a commit that is missing or malformed, or something cannot be written.
+pub fn regenerate(repo: &Repo, additional: &Dict, now: u64) -> Result<()> {
+    let _lock = repo.lock(LockKind::Shared)?;
+    let summary = collect(repo, additional, now)?;
+    deltas::reindex(repo)?;
+    repo.replace_file("summary".as_ref(), &summary.encode())?;
+    match rustix::fs::unlinkat(repo.dir(), "summary.sig", AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error).during("removing", repo.path().join("summary.sig")),
+    }
+}
+
+/// What the summary of the repository says now.
+fn collect(repo: &Repo, additional: &Dict, now: u64) -> Result<Summary> {
+    let mut collections = BTreeMap::<String, Vec<(String, Checksum)>>::new();
+    for (CollectionRef { collection, name }, commit) in repo.list_collection_refs(None)? {
+        collections.entry(collection.as_str().to_owned()).or_default().push((name.as_str().to_owned(), commit));
+    }
+    let own = match repo.collection_id() {
+        Some(collection) => collections.remove(collection.as_str()).unwrap_or_default(),
+        None => {
+            let mut refs = repo.list_refs(None, ListRefs::Full)?;
+            refs.retain(|(refspec, _)| !refspec.contains(':'));
+            refs
+        }
+    };
+
+    let mut metadata = additional.clone();
+    if !repo.config().no_deltas_in_summary {
+        let names = deltas::list(repo)?;
+        if !names.is_empty() {
+            metadata.push(key::STATIC_DELTAS, deltas::digests(repo, &names)?.to_value());
+        }
+    }
+    metadata.push(key::LAST_MODIFIED, Value::uint64(now.to_be()));
+    metadata.push(key::MODE, Value::string(repo.mode().as_str()));
+    metadata.push(key::TOMBSTONE_COMMITS, Value::boolean(repo.config().tombstone_commits));
+    metadata.push(key::INDEXED_DELTAS, Value::boolean(true));
+    if let Some(collection) = repo.collection_id() {
+        metadata.push(key::COLLECTION_ID, Value::string(collection.as_str()));
+    }
+    if !collections.is_empty() {
+        let entries: Vec<_> = collections
+            .into_iter()
+            .map(|(collection, refs)| Ok((collection, describe(repo, refs)?)))
+            .collect::<Result<_>>()?;
+        metadata.push(key::COLLECTION_MAP, encode_collection_map(&entries));
+    }
+    Ok(Summary { refs: describe(repo, own)?, metadata: metadata.in_table_order() })
+}
+
+/// Looks up what the summary says about each ref, in name order.
+fn describe(repo: &Repo, mut refs: Vec<(String, Checksum)>) -> Result<Vec<SummaryRef>> {
+    refs.sort_unstable();
+    refs.into_par_iter().map(|(name, commit)| describe_ref(repo, name, commit)).collect()
+}
+
+fn describe_ref(repo: &Repo, name: String, commit: Checksum) -> Result<SummaryRef> {
+    let bytes = repo.load_metadata(&name_of(commit))?;
+    let object = Commit::decode(&bytes).of_object(name_of(commit))?;
+    let mut metadata = Dict::new();
+    if CALENDAR.contains(&object.timestamp.cast_signed()) {
+        metadata.push(ref_key::TIMESTAMP, Value::uint64(object.timestamp.to_be()));
+    }
+    if let Some(version) = object.version() {
+        metadata.push(ref_key::VERSION, Value::string(version));
+    }
+    Ok(SummaryRef { name, commit_size: bytes.len() as u64, commit, metadata: metadata.in_table_order() })
+}
+
+fn name_of(commit: Checksum) -> ObjectName {
+    ObjectName::new(commit, ObjectType::Commit)
+}
+
+/// Commits an empty tree whose metadata are the user's, on top of the last such commit.
+fn commit_metadata(repo: &Repo, collection: &CollectionId, options: &UpdateOptions) -> Result<()> {
+    let mut metadata = options.metadata.clone();
+    metadata.push("ostree.collection-binding", Value::string(collection.as_str()));
+    metadata.push("ostree.ref-binding", Value::strings([METADATA_REF]));
+    let name = RefName::parse(METADATA_REF).map_err(|error| Error::failed(error.to_string()))?;
+    let parent = repo.try_resolve_rev(METADATA_REF)?;
+
+    let mut transaction = Transaction::begin(repo)?;
+    let root_dirtree = transaction.write_metadata(ObjectType::DirTree, &DirTree::default().encode())?;
+    let root_dirmeta = DirMeta { uid: 0, gid: 0, mode: 0o40755, xattrs: Xattrs::default() };
+    let root_dirmeta = transaction.write_metadata(ObjectType::DirMeta, &root_dirmeta.encode())?;
+    let commit = Commit {
+        metadata: metadata.in_table_order(),
+        parent,
+        related: Vec::new(),
+        subject: String::new(),
+        body: String::new(),
+        timestamp: options.commit_timestamp,
+        root_dirtree,
+        root_dirmeta,
+    };
+    let commit = transaction.write_metadata(ObjectType::Commit, &commit.encode())?;
+    transaction.set_collection_ref(CollectionRef { collection: collection.clone(), name }, Some(commit));
+    transaction.commit()?;
+    Ok(())
+}

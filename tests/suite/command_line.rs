@@ -1,0 +1,497 @@
+//! The command line, held against the real program's: the same arguments must give the same output and exit status.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::support::{Program, osier, ostree, scratch};
+
+/// Commands of `ostree` that osier does not have (yet): they are not in its help.
+const NOT_IN_OSIER: &[&str] = &[
+    "admin",
+    "cat",
+    "checkout",
+    "checksum",
+    "diff",
+    "export",
+    "find-remotes",
+    "create-usb",
+    "fsck",
+    "gpg-sign",
+    "log",
+    "ls",
+    "prune",
+    "pull-local",
+    "pull",
+    "refs",
+    "remote",
+    "reset",
+    "rev-parse",
+    "sign",
+    "show",
+    "static-delta",
+    "summary",
+];
+
+/// Options that came after the 2022.7 that the tests compare with, and so are missing in its help; CLI.md section 8.
+const NEW_OPTIONS: &[&str] =
+    &["--selinux-labeling-epoch=EPOCH", "--sign-from-file=PATH", "--generate-composefs-metadata"];
+
+/// Arguments that every command is called with.
+const FOR_EVERY_COMMAND: &[&str] = &[
+    "--help",
+    "-h",
+    "-?",
+    "--help-all",
+    "-vh",
+    "-hv",
+    "-hZ",
+    "-Zh",
+    "-vZh",
+    "--help --bogus",
+    "--bogus --help",
+    "--version --help",
+    "--verbose=1 --help",
+    "-v --help",
+    "--help x",
+    "x --help",
+    "x y -h",
+    "--bogus",
+    "--bogus=1",
+    "--bogus value",
+    "-Z",
+    "-vZ",
+    "-Z=",
+    "-v=",
+    "--help=",
+    "--help=1",
+    "--hel",
+    "--verb",
+    "--version=1 --bogus",
+    "--version --bogus",
+    "-é",
+    "--é",
+    "--=",
+    "--=x",
+    "-- --help",
+];
+
+/// Single calls, read as a shell would without quotes; an argument in `'` may hold blanks. They run in order, in a
+/// directory with the repository `r`, the directory `d` and the file `f`.
+const CALLS: &str = r#"
+bogus
+--repo=r bogus
+--repo=r
+--repo r refs
+-v
+-v bogus
+--verbose
+--verbose=1
+-q
+-vq
+--
+-- bogus
+--bogus
+--bogus x
+x --bogus
+x y
+x y -h
+-h
+-?
+--help
+--help-all
+--help=x
+-hx
+-xh
+-vh
+''
+--repo
+--rep=r
+./init
+../bin/x
+init=
+Init
+
+init
+--repo
+init --repo
+init --mode
+init --repo=new --mode
+init --repo=new --mode=
+init --repo=new --mode=bogus
+init --repo=new --collection-id=
+init --repo=new --collection-id 'a b'
+init --repo=new --mode=bogus --collection-id='a b'
+init --repo=r --mode=bogus
+init --repo=r --collection-id='a b'
+init --repo=r --mode=bare
+init --repo=new1 --mode archive
+init --mode=archive-z2 --repo=new2 extra arguments
+--repo=new3 init
+-v --repo=new4 --mode bare-user-only init
+--repo=new5 init --repo=new6
+init --repo new7 --mode=bogus --mode=archive
+init --repo=new8 --collection-id=org.example.Os
+-- init
+--repo=new9 -- init
+
+config
+config get
+config --repo=nope get
+config --repo=nope bogus
+config --repo=f get
+config --repo=d get
+--repo=r config
+config --repo=r
+config --repo=r get
+config --repo=r get a
+config --repo=r get a.
+config --repo=r get .a
+config --repo=r get .
+config --repo=r get core.mode
+--repo=r config get core.mode
+config get core.mode --repo r
+config get --repo=nope core.mode --repo=r
+config --repo=r get core.mode x
+config --repo=r get core.nope
+config --repo=r get nope.nope
+config --repo=r get core
+config --repo=r set
+config --repo=r set a
+config --repo=r set a b
+config --repo=r set a.b
+config --repo=r set a.b c d
+config --repo=r set a.b c
+config --repo=r set a.b.c.d e
+config --repo=r get a.b.c.d
+config --repo=r set a.b -- -x
+config --repo=r get a.b
+config --repo=r -- set a.b --
+config --repo=r get a.b
+config --repo=r bogus
+config --repo=r bogus a
+config --repo=r bogus a b
+config --repo=r bogus a b c
+config --repo=r GET a.b
+config --repo=r unset
+config --repo=r unset a
+config --repo=r unset a.b c
+config --repo=r unset a.b
+config --repo=r unset a.b
+config --repo=r unset nope.b
+config --repo=r --group
+config --repo=r --group x
+config --repo=r --group=x get
+config --repo=r --group=x get a.b
+config --repo=r --group=x get a b
+config --repo=r --group=x set
+config --repo=r --group=x set a
+config --repo=r --group=x set a.b 'c;d  '
+config --repo=r --group=x get a.b
+config --repo=r --group=x set a ' leading blank'
+config --repo=r --group=x get a
+config --repo=r --group=x bogus
+config --repo=r --group=x unset
+config --repo=r --group=x unset a b
+config --repo=r --group=x unset a.b
+config --repo=r --group= get a.b
+config --repo=r --group=y --group=x get a
+config --repo=r --group 'remote "x"' set url http://example.com/repo
+config --repo=r --group 'remote "x"' get url
+config --repo=r get 'remote "x".url'
+config --repo=r --group 'remote "x"' unset url
+
+commit
+commit --repo=nope -b x
+commit -b x d
+commit --repo=d -b x d
+commit --repo=f -b x d
+commit --repo=r -b
+commit --repo=r --branch
+commit --repo=r -s
+commit --repo=r -sb x
+commit --repo=r -bs x y
+commit --repo=r -bx y
+commit --repo=r -bhx y
+commit --repo=r -bxh y
+commit --repo=r -bxh
+commit --repo=r -sx -b x
+commit --repo=r -s=x -b x
+commit --repo=r -vs
+commit --repo=r -sv
+commit --repo=r -Ib
+commit --repo=r -bI
+commit --repo=r -IbX
+commit --repo=r -IbX x
+commit --repo=r --owner-uid
+commit --repo=r --owner-uid=
+commit --repo=r --owner-uid=x
+commit --repo=r --owner-uid x
+commit --repo=r --owner-uid=1x
+commit --repo=r --owner-uid=0x
+commit --repo=r --owner-uid=0xg
+commit --repo=r --owner-uid=08
+commit --repo=r --owner-uid=0b1
+commit --repo=r --owner-uid='1 '
+commit --repo=r --owner-uid='- 1'
+commit --repo=r --owner-uid=--1
+commit --repo=r --owner-uid=2147483648
+commit --repo=r --owner-uid=-2147483649
+commit --repo=r --owner-uid=0x80000000
+commit --repo=r --owner-uid=99999999999999999999999999999999999999999999999999
+commit --repo=r --owner-uid=x --help
+commit --repo=r --owner-uid=x --bogus
+commit --repo=r --bogus --owner-uid=x
+commit --repo=r --owner-uid=x --owner-uid=5
+commit --repo=r --owner-uid=5 --owner-uid=x
+commit --repo=r --owner-uid=1.5
+commit --repo=r --owner-uid=２
+commit --repo=r --owner-gid=99999999999
+commit --repo=r --fsync=zz d
+"#;
+
+/// A directory in which both programs find the same things.
+struct Playground {
+    directory: tempfile::TempDir,
+    program: Program,
+}
+
+impl Playground {
+    /// The repository is the real program's work, so that a fault of osier's shows only where it is looked for.
+    fn new(program: &Program, ostree: &Program) -> Self {
+        let directory = scratch();
+        fs::create_dir(directory.path().join("d")).unwrap();
+        fs::write(directory.path().join("d/file"), "content\n").unwrap();
+        fs::write(directory.path().join("f"), "a file\n").unwrap();
+        ostree.clone().in_directory(directory.path()).run(["init", "--repo=r", "--mode=archive"]).success();
+        let program = program.clone().in_directory(directory.path());
+        let program = program.with("SOURCE_DATE_EPOCH", "1700000000").with("EDITOR", "true");
+        Self { directory, program }
+    }
+
+    /// What a call printed and how it ended, without what differs by design: where it ran, and what 2022.7 or osier
+    /// does not have.
+    fn run(&self, call: &[String]) -> String {
+        let output = self.program.run(call);
+        output.assert_no_panic();
+        let comparable = |bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes).replace(self.directory.path().to_str().unwrap(), "DIRECTORY");
+            let text = text.replace(self.program.path.to_str().unwrap(), "ostree");
+            text.split_inclusive('\n').filter(|line| !is_exempt(line)).collect::<String>()
+        };
+        format!(
+            "stdout:\n{}stderr:\n{}status: {}",
+            comparable(&output.stdout),
+            comparable(&output.stderr),
+            output.status
+        )
+    }
+}
+
+/// Whether a line of a help text is there in one of the programs only.
+fn is_exempt(line: &str) -> bool {
+    let word = line.strip_prefix("  ").and_then(|rest| rest.split("  ").next()).unwrap_or_default();
+    NOT_IN_OSIER.contains(&word) || NEW_OPTIONS.contains(&word)
+}
+
+/// Splits a call into its arguments.
+fn arguments(call: &str) -> Vec<String> {
+    let mut arguments = Vec::new();
+    let mut current: Option<String> = None;
+    let mut quoted = false;
+    for c in call.chars() {
+        match c {
+            '\'' => {
+                quoted = !quoted;
+                current.get_or_insert_default();
+            }
+            ' ' if !quoted => arguments.extend(current.take()),
+            _ => current.get_or_insert_default().push(c),
+        }
+    }
+    assert!(!quoted, "{call}");
+    arguments.extend(current);
+    arguments
+}
+
+/// Runs the calls one after the other with both programs, each in a directory of its own.
+#[track_caller]
+fn compare_calls(calls: &[Vec<String>]) {
+    let Some(ostree) = ostree() else { return };
+    let (ours, theirs) = (Playground::new(&osier(), &ostree), Playground::new(&ostree, &ostree));
+    let mut different = Vec::new();
+    for call in calls {
+        let (our_result, their_result) = (ours.run(call), theirs.run(call));
+        if our_result != their_result {
+            different.push(format!("===== {}\n--- osier\n{our_result}\n--- ostree\n{their_result}", call.join(" ")));
+        }
+    }
+    assert!(different.is_empty(), "{} of {}:\n{}", different.len(), calls.len(), different.join("\n"));
+    let config = |directory: &Path| fs::read_to_string(directory.join("r/config")).unwrap();
+    assert_eq!(config(ours.directory.path()), config(theirs.directory.path()));
+}
+
+/// The commands in osier's help.
+fn commands() -> Vec<String> {
+    let help = osier().run(["--help"]).success();
+    let list = help.split("Builtin Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    list.lines().map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn calls_give_the_same_output_and_status() {
+    let calls: Vec<_> = CALLS.trim().lines().map(arguments).collect();
+    compare_calls(&calls);
+}
+
+#[test]
+fn every_command_treats_common_options_alike() {
+    let mut calls = Vec::new();
+    for command in commands() {
+        for rest in FOR_EVERY_COMMAND {
+            let mut call = vec![command.clone()];
+            call.extend(arguments(rest));
+            calls.push(call.clone());
+            // Before the command they mean the same.
+            if !rest.starts_with("-- ") && !rest.contains(['x', 'y']) && !rest.contains("value") {
+                call.rotate_left(1);
+                calls.push(call);
+            }
+        }
+    }
+    compare_calls(&calls);
+}
+
+#[test]
+fn every_option_of_every_command_misses_its_argument_alike() {
+    let Some(ostree) = ostree() else { return };
+    let mut calls = Vec::new();
+    for command in commands() {
+        let help = ostree.run([command.as_str(), "--help"]).success();
+        for line in help.lines().filter_map(|line| line.strip_prefix("  -")) {
+            let names = line.split("  ").next().unwrap();
+            for name in names.split(", ") {
+                let name = format!("-{}", name.split('=').next().unwrap());
+                // As the last argument, an option that takes a value has none; a flag lets the next error through.
+                calls.push(vec![command.clone(), name.clone()]);
+                calls.push(vec![command.clone(), format!("{name}=x"), "--bogus".to_owned()]);
+                calls.push(vec![command.clone(), name.clone(), "--bogus".to_owned()]);
+                calls.push(vec![command.clone(), name.clone(), "--".to_owned(), "--bogus".to_owned()]);
+            }
+        }
+    }
+    // These print the version, which is not the real program's.
+    calls.retain(|call| call.get(1).is_none_or(|option| option != "--version"));
+    compare_calls(&calls);
+}
+
+#[test]
+fn commands_that_osier_lacks_are_refused_by_name() {
+    let listed: BTreeSet<String> = commands().into_iter().collect();
+    for name in NOT_IN_OSIER {
+        assert!(!listed.contains(*name), "{name} is there now");
+        let expected =
+            if *name == "admin" { "admin: not part of osier" } else { &format!("{name}: not supported yet") };
+        assert_eq!(osier().run([*name, "x", "--help"]).failure(), *expected);
+    }
+}
+
+#[test]
+fn a_repository_that_cannot_be_made_is_an_error_with_its_path() {
+    let directory = scratch();
+    fs::write(directory.path().join("file"), "").unwrap();
+    for place in ["no/such/place", "file"] {
+        let message = osier().in_directory(directory.path()).run(["init", "--repo", place]).failure();
+        assert!(message.starts_with("Creating repo: ") && message.contains(place), "{message}");
+    }
+}
+
+#[test]
+fn the_version_block_is_the_real_programs_in_shape() {
+    let version = osier().run(["--version"]).success();
+    assert_eq!(version, "libostree:\n Version: '2026.4'\n Features:\n  - libarchive\n");
+    assert_eq!(osier().run(["commit", "-b", "x", "--version", "nothing"]).success(), version);
+    let Some(ostree) = ostree() else { return };
+    let theirs = ostree.run(["--version"]).success();
+    let shape = |text: &str| text.lines().filter(|line| !line.starts_with("  - ")).count();
+    assert_eq!(shape(&version), shape(&theirs), "{theirs}");
+    for feature in version.lines().filter(|line| line.starts_with("  - ")) {
+        assert!(theirs.lines().any(|line| line == feature), "{feature} is no feature of the real program");
+    }
+}
+
+#[test]
+fn called_by_its_own_name_it_tells_its_own_version_first() {
+    let osier = Program::other(env!("CARGO_BIN_EXE_osier"), "osier");
+    let own = concat!("osier ", env!("CARGO_PKG_VERSION"), "\nlibostree:\n Version: '2026.4'\n");
+    assert!(osier.run(["--version"]).success().starts_with(own));
+    let usage = format!("Usage:\n  {} init [OPTION…]\n", env!("CARGO_BIN_EXE_osier"));
+    assert!(osier.run(["init", "--help"]).success().starts_with(&usage));
+}
+
+#[test]
+fn an_unknown_command_is_looked_for_on_the_search_path() {
+    let Some(ostree) = ostree() else { return };
+    let directory = scratch();
+    let script = |name: &str, mode| {
+        let path = directory.path().join(name);
+        fs::write(&path, "#!/bin/sh\nprintf '<%s>' \"$@\"\nexit 7\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    script("ostree-hello", 0o755);
+    script("ostree-init", 0o755);
+    script("ostree-closed", 0o644);
+    fs::create_dir(directory.path().join("ostree-folder")).unwrap();
+    let run = |program: Program, call: &str| {
+        let path = format!("{}:/usr/bin:/bin", directory.path().display());
+        let output = program.clone().with("PATH", path).in_directory(directory.path()).run(arguments(call));
+        let name = program.path.to_str().unwrap();
+        let texts =
+            [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).replace(name, "ostree"));
+        let texts = texts.map(|text| text.split_inclusive('\n').filter(|line| !is_exempt(line)).collect::<String>());
+        (texts, output.status)
+    };
+    let calls = [
+        "hello",
+        "hello a 'b c' --d",
+        "--repo=r hello a",
+        "-v hello",
+        "--version hello",
+        "hello --help",
+        "-- hello -- x",
+        "--bogus hello",
+        "closed",
+        "folder",
+        "none",
+        "./hello",
+        "init --bogus",
+    ];
+    for call in calls {
+        assert_eq!(run(osier(), call), run(ostree.clone(), call), "{call}");
+    }
+    assert_eq!(run(osier(), "-v hello a"), (["<-v><hello><a>".to_owned(), String::new()], 7));
+}
+
+/// Runs osier with something else for its standard output; returns its exit status and standard error.
+fn run_into(stdout: impl Into<Stdio>) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_osier"));
+    let output = command.arg("--help").stdout(stdout).stderr(Stdio::piped()).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn output_that_nobody_reads_ends_the_program_quietly() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    // What a shell shows for a program that SIGPIPE ended.
+    assert_eq!(run_into(writer), (Some(141), String::new()));
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let message = "error: writing to standard output: No space left on device\n";
+    assert_eq!(run_into(full), (Some(1), message.to_owned()));
+}
