@@ -1,11 +1,26 @@
 //! `commit`: makes a commit of directories, tar archives and other commits.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::{env, mem};
 
-use super::context::Context;
-use super::editor;
+use jiff::{Timestamp, Zoned};
+use osier::commit::{
+    Bindings, CommitOptions, CommitOutcome, Description, HardLinks, Parent, Reading, Source, TarOptions, commit,
+};
+use osier::error::During;
+use osier::gvariant::{Dict, Value};
+use osier::refspec::Refspec;
+use osier::repo::{OpenOptions, Repo};
+use osier::source::{Modifier, SkipList, StatOverride};
+use osier::{date, keyfile};
+
+use super::context::{self, Context};
+use super::editor::{self, Message};
 use super::error::Failure;
 use super::options::{integer, path};
+use super::output::Output;
 use super::values;
 
 /// The options of `commit`, in the order of its help.
@@ -143,8 +158,219 @@ pub(super) struct Args {
     paths: Vec<PathBuf>,
 }
 
-pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    context.open_writable_repo()?;
-    let _ = (args, editor::edit_message);
-    Err(Failure::failed("commit: not supported yet"))
+pub(super) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> {
+    let disable_fsync = args.disable_fsync || args.fsync == Some(false);
+    let repo = context.open_repo_with(&OpenOptions { disable_fsync, ..context::open_options() })?;
+    repo.check_writable()?;
+    refuse_unsupported(&args)?;
+    let with_table = mem::take(&mut args.table_output);
+    let options = into_options(args, &repo)?;
+    let outcome = commit(&repo, &options, &context.progress())?;
+    match with_table {
+        true => print_table(&outcome, &context.out),
+        false => writeln!(context.out, "{}", outcome.commit),
+    }
+}
+
+/// Refuses the options that need signatures, SELinux or composefs.
+fn refuse_unsupported(args: &Args) -> Result<(), Failure> {
+    let given = [
+        ("--selinux-policy", args.selinux_policy.is_some()),
+        ("--selinux-policy-from-base", args.selinux_policy_from_base),
+        ("--selinux-labeling-epoch", args.selinux_labeling_epoch.is_some()),
+        ("--gpg-sign", !args.gpg_sign.is_empty()),
+        ("--gpg-homedir", args.gpg_homedir.is_some()),
+        ("--sign", !args.sign.is_empty()),
+        ("--sign-from-file", !args.sign_from_file.is_empty()),
+        ("--sign-type", args.sign_type.is_some()),
+        ("--generate-composefs-metadata", args.generate_composefs_metadata),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        Some((option, _)) => Err(Failure::not_supported(option)),
+        None => Ok(()),
+    }
+}
+
+/// What the options mean, checked in the order in which the real program does.
+fn into_options(args: Args, repo: &Repo) -> Result<CommitOptions, Failure> {
+    let Args {
+        parent,
+        subject,
+        body,
+        body_file,
+        editor,
+        branch,
+        orphan,
+        no_bindings,
+        bind_ref,
+        base,
+        tree,
+        add_metadata_string,
+        add_metadata,
+        keep_metadata,
+        add_detached_metadata_string,
+        owner_uid,
+        owner_gid,
+        canonical_permissions,
+        bootable,
+        mode_ro_executables,
+        no_xattrs,
+        link_checkout_speedup,
+        devino_canonical,
+        tar_autocreate_parents,
+        tar_pathname_filter,
+        skip_if_unchanged,
+        statoverride,
+        skip_list,
+        consume,
+        generate_sizes,
+        timestamp,
+        paths,
+        table_output: _,
+        disable_fsync: _,
+        fsync: _,
+        selinux_policy: _,
+        selinux_policy_from_base: _,
+        selinux_labeling_epoch: _,
+        gpg_sign: _,
+        gpg_homedir: _,
+        sign: _,
+        sign_from_file: _,
+        sign_type: _,
+        generate_composefs_metadata: _,
+    } = args;
+    let statoverride = statoverride.map(|path| StatOverride::read(&path)).transpose()?;
+    let skip_list = skip_list.map(|path| SkipList::read(&path)).transpose()?;
+    if branch.is_none() && !orphan {
+        return Err(Failure::failed("A branch must be specified with --branch, or use --orphan"));
+    }
+    let parent = match parent {
+        Some(text) => parse_parent(&text)?,
+        // An orphan may have a branch: it starts afresh.
+        None if orphan => Parent::None,
+        None => Parent::OfBranch,
+    };
+    let target = branch.as_deref().map(Refspec::parse).transpose().map_err(in_words)?;
+    let mut metadata = Vec::new();
+    for text in &add_metadata_string {
+        let (key, value) = values::key_value(text)?;
+        metadata.push((key.to_owned(), Value::string(value)));
+    }
+    for text in &add_metadata {
+        let (key, value) = values::key_variant(text)?;
+        metadata.push((key.to_owned(), value));
+    }
+    let mut detached_metadata = Dict::new();
+    for text in &add_detached_metadata_string {
+        let (key, value) = values::key_value(text)?;
+        detached_metadata.push(key, Value::string(value));
+    }
+    for (option, id) in [("--owner-uid", owner_uid), ("--owner-gid", owner_gid)] {
+        if canonical_permissions && id.is_some_and(|id| id > 0) {
+            let message = format!("Cannot specify both --canonical-permissions and non-zero {option}");
+            return Err(Failure::failed(message));
+        }
+    }
+    let message = match (editor, body_file) {
+        (true, _) => editor::edit_message(branch.as_deref(), subject.as_deref())?,
+        (false, Some(path)) => Message { subject: subject.unwrap_or_default(), body: read_text(&path)? },
+        (false, None) => Message { subject: subject.unwrap_or_default(), body: body.unwrap_or_default() },
+    };
+    let base = base.map(|rev| repo.resolve_rev(&rev)).transpose()?;
+    let tar = TarOptions { autocreate_parents: tar_autocreate_parents, pathname_filter: tar_pathname_filter };
+    let sources = match tree.is_empty() {
+        true => vec![Source::Directory(paths.into_iter().next().unwrap_or_else(|| PathBuf::from(".")))],
+        false => tree.iter().map(|text| parse_source(text, &tar, repo)).collect::<Result<_, _>>()?,
+    };
+    Ok(CommitOptions {
+        branch: target,
+        parent,
+        base,
+        sources,
+        modifier: Modifier {
+            // Negative numbers are as good as none.
+            owner_uid: owner_uid.and_then(|id| u32::try_from(id).ok()),
+            owner_gid: owner_gid.and_then(|id| u32::try_from(id).ok()),
+            canonical_permissions,
+            mode_ro_executables,
+            no_xattrs,
+            statoverride,
+            skip_list,
+        },
+        reading: Reading {
+            hard_links: match (devino_canonical, link_checkout_speedup) {
+                (true, _) => HardLinks::Trust,
+                (false, true) => HardLinks::Compare,
+                (false, false) => HardLinks::Read,
+            },
+            consume,
+            generate_sizes,
+        },
+        description: Description {
+            subject: message.subject,
+            body: message.body,
+            timestamp: commit_time(timestamp.as_deref())?,
+            metadata,
+            keep_metadata,
+            detached_metadata,
+            bindings: if no_bindings { Bindings::None } else { Bindings::Refs(bind_ref) },
+            bootable,
+        },
+        skip_if_unchanged,
+    })
+}
+
+fn parse_parent(text: &str) -> Result<Parent, Failure> {
+    match (text, text.parse()) {
+        ("none", _) => Ok(Parent::None),
+        (_, Ok(commit)) => Ok(Parent::Commit(commit)),
+        (_, Err(_)) => Err(Failure::failed(format!("Invalid rev {text}"))),
+    }
+}
+
+/// `dir=PATH`, `tar=FILE` or `ref=REV`.
+fn parse_source(text: &str, tar: &TarOptions, repo: &Repo) -> Result<Source, Failure> {
+    match text.split_once('=') {
+        Some(("dir", path)) => Ok(Source::Directory(path.into())),
+        Some(("tar", "-")) => Ok(Source::Tar(None, tar.clone())),
+        Some(("tar", path)) => Ok(Source::Tar(Some(path.into()), tar.clone())),
+        Some(("ref", rev)) => Ok(Source::Commit(repo.resolve_rev(rev)?)),
+        Some((kind, _)) => Err(Failure::failed(format!("Invalid tree type specification '{kind}'"))),
+        None => Err(Failure::failed(format!("Missing type in tree specification '{text}'"))),
+    }
+}
+
+/// The file with the body of the commit message.
+fn read_text(path: &Path) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    let mut file = File::open(path).calling("openat", path)?;
+    file.read_to_end(&mut bytes).during("reading", path)?;
+    Ok(keyfile::text_of(&bytes).map_err(in_words)?.to_owned())
+}
+
+/// Seconds since 1970: what the user says, else what the environment says, else now. Earlier times wrap around, as
+/// they do upstream.
+fn commit_time(timestamp: Option<&str>) -> Result<u64, Failure> {
+    if let Some(text) = timestamp {
+        return Ok(date::parse(text, &Zoned::now()).map_err(in_words)?.cast_unsigned());
+    }
+    match env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) => values::source_date_epoch(&text).map(i64::cast_unsigned),
+        Err(_) => Ok(Timestamp::now().as_second().cast_unsigned()),
+    }
+}
+
+fn in_words(error: impl ToString) -> Failure {
+    Failure::failed(error.to_string())
+}
+
+fn print_table(outcome: &CommitOutcome, out: &Output) -> Result<(), Failure> {
+    let CommitOutcome { commit, skipped: _, stats } = outcome;
+    writeln!(out, "Commit: {commit}")?;
+    writeln!(out, "Metadata Total: {}", stats.metadata_objects_total)?;
+    writeln!(out, "Metadata Written: {}", stats.metadata_objects_written)?;
+    writeln!(out, "Content Total: {}", stats.content_objects_total)?;
+    writeln!(out, "Content Written: {}", stats.content_objects_written)?;
+    writeln!(out, "Content Cache Hits: {}", stats.devino_cache_hits)?;
+    writeln!(out, "Content Bytes Written: {}", stats.content_bytes_written)
 }

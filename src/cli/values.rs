@@ -1,5 +1,7 @@
 //! Option values that more than one command takes.
 
+use osier::gvariant::Value;
+
 use super::error::Failure;
 
 /// Parses the `POLICY` of `--fsync`: whether to sync. To be named as the option's `value_parser`.
@@ -18,6 +20,12 @@ pub(super) fn key_value(text: &str) -> Result<(&str, &str), Failure> {
         Some(("", _)) => Err(Failure::failed("Empty metadata key")),
         Some(pair) => Ok(pair),
     }
+}
+
+/// Parses `KEY=VALUE` with a VALUE in GVariant's text format.
+pub(super) fn key_variant(argument: &str) -> Result<(&str, Value), Failure> {
+    key_value(argument)?;
+    Err(Failure::not_supported("--add-metadata"))
 }
 
 /// Parses the variable `SOURCE_DATE_EPOCH` as C's `strtoll` does: blanks and a sign before the digits, anything behind.

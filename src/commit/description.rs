@@ -74,9 +74,11 @@ fn keep_metadata(repo: &Repo, keys: &[String], parent: Option<&Checksum>, metada
 fn kernel_version(repo: &Repo, tree: &mut Tree) -> Result<String> {
     let missing = || Error::failed("No kernel found in /usr/lib/modules");
     let mut modules = tree;
+    let mut path = String::new();
     for name in ["usr", "lib", "modules"] {
+        path.push_str(&format!("/{name}"));
         if !modules.has_directory(name) {
-            return Err(missing());
+            return Err(Error::failed(format!("No such file or directory: {path}")));
         }
         modules = modules.directory(repo, name)?;
     }

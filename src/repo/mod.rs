@@ -110,8 +110,8 @@ impl Repo {
     fn open_inner(path: &Path, options: &OpenOptions, depth: usize) -> Result<Self> {
         let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = File::from(rustix::fs::open(path, directory, Mode::empty()).calling("opendir", path)?);
-        let text = std::fs::read(path.join("config")).calling("openat", "config")?;
         let objects = rustix::fs::openat(&dir, "objects", directory, Mode::empty()).calling("opendir", "objects")?;
+        let text = std::fs::read(path.join("config")).calling("openat", "config")?;
         let text = String::from_utf8(text)
             .map_err(|_| Error::failed("Couldn't parse config file: Key file contains text that is not valid UTF-8"))?;
         let keyfile = KeyFile::parse(&text)

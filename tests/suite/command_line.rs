@@ -36,8 +36,16 @@ const NOT_IN_OSIER: &[&str] = &[
 ];
 
 /// Options that came after the 2022.7 that the tests compare with, and so are missing in its help; CLI.md section 8.
-const NEW_OPTIONS: &[&str] =
-    &["--selinux-labeling-epoch=EPOCH", "--sign-from-file=PATH", "--generate-composefs-metadata"];
+const NEW_OPTIONS: &[&str] = &[
+    "--selinux-labeling-epoch=EPOCH",
+    "-r, --revision",
+    "--print-hex",
+    "--list-metadata-keys",
+    "--list-detached-metadata-keys",
+    "--print-metadata-key=KEY",
+    "--sign-from-file=PATH",
+    "--generate-composefs-metadata",
+];
 
 /// Arguments that every command is called with.
 const FOR_EVERY_COMMAND: &[&str] = &[
@@ -250,6 +258,93 @@ commit --repo=r --owner-uid=1.5
 commit --repo=r --owner-uid=２
 commit --repo=r --owner-gid=99999999999
 commit --repo=r --fsync=zz d
+commit --repo=r
+commit --repo=r d
+commit --repo=r --orphan nope
+commit --repo=r -se x
+commit --repo=r --table-output=x
+commit --repo=r -b x a b c
+commit --repo=r -b x nope
+commit --repo=r -b x f
+commit --repo=r -b x --tree=x
+commit --repo=r -b x --tree=foo=bar
+commit --repo=r -b x --tree==bar
+commit --repo=r -b x --tree=dir=nope
+commit --repo=r -b x --tree=ref=nope
+commit --repo=r -b x --tree=ref=
+commit --repo=r -b x --base=nope d
+commit --repo=r -b x --parent=zz d
+commit --repo=r -b x --parent=abc d
+commit --repo=r -b x --parent= d
+commit --repo=r -b 'x y' d
+commit --repo=r -b -x d
+commit --repo=r -b :x d
+commit --repo=r -b x/ d
+commit --repo=r -b x --fsync= d
+commit --repo=r -b x --fsync=on d
+commit --repo=r -b x --disable-fsync --fsync=zz d
+commit --repo=r -b x --timestamp=foo d
+commit --repo=r -b x --add-metadata-string=x d
+commit --repo=r -b x --add-metadata-string==y d
+commit --repo=r -b x --add-metadata=x d
+commit --repo=r -b x --add-detached-metadata-string=x d
+commit --repo=r -b x --keep-metadata=nope d
+commit --repo=r --orphan --keep-metadata=nope d
+commit --repo=r -b x --owner-uid=5 --canonical-permissions d
+commit --repo=r -b x --owner-gid=5 --canonical-permissions d
+commit --repo=r -b x --statoverride=nope d
+commit --repo=r -b x --statoverride=f d
+commit --repo=r -b x --skip-list=nope d
+commit --repo=r -b x --skip-list=f d
+commit --repo=r -b x -F nope d
+commit --repo=r -b x -e d
+commit --repo=r --statoverride=nope --skip-list=alsonope d
+commit --repo=r --skip-list=nope d
+commit --repo=r -b 'x y' --parent=zz d
+commit --repo=r -b x --parent=zz --add-metadata-string=x d
+commit --repo=r -b x --add-metadata=x --add-metadata-string=y d
+commit --repo=r -b x --add-metadata=x --add-detached-metadata-string=y d
+commit --repo=r -b x --canonical-permissions --owner-uid=5 --add-detached-metadata-string=y d
+commit --repo=r -b x --canonical-permissions --owner-uid=5 -F nope d
+commit --repo=r -b x --canonical-permissions --owner-uid=5 --owner-gid=5 d
+commit --repo=r -b x -F nope --base=nope d
+commit --repo=r -b x --base=nope --tree=x
+commit --repo=r -b x d
+commit d -b x --repo=r -s 'a subject' -m 'a body' -I
+commit d -bI x --repo=r -s first -s 'the last subject counts'
+commit --repo=r --branch=x --owner-uid=0x10 --owner-gid=' 010' d
+commit --repo=r --branch=x --owner-uid -5 d
+commit --repo=r --branch=x --owner-uid=+5 d
+commit --repo=r --branch=x --parent=none d
+commit --repo=r --branch=x --parent=0000000000000000000000000000000000000000000000000000000000000000 d
+commit --repo=r --branch=x --parent=none --table-output d
+commit --repo=r --branch=x --parent=none --table-output --fsync=NO d e g
+commit --repo=r --branch=x --skip-if-unchanged d
+commit --repo=r --orphan d
+commit --repo=r --orphan -b y d
+commit --repo=r --orphan -b y --bind-ref=a --bind-ref 'b c' d
+commit --repo=r -b y --no-bindings --bind-ref=a d
+commit --repo=r -b remote:y d
+commit --repo=r -b z --timestamp=@5 --add-metadata-string=k= --add-detached-metadata-string=k=v=w d
+commit --repo=r -b z --timestamp=@-5 d
+commit --repo=r -b z --timestamp= '2020-01-02 03:04:05 +0100' d
+commit --repo=r -b z --timestamp '2020-01-02 03:04:05 +0100' d
+commit --repo=r -b z -F f -m ignored d
+commit --repo=r -b z -F f -s subject d
+commit --repo=r -b z -s subject -e d
+commit --repo=r -b z -s subject -m body -e d
+commit --repo=r -b z -s subject -F nope -e d
+commit --repo=r -b z --no-xattrs --mode-ro-executables --canonical-permissions d
+commit --repo=r -b z --link-checkout-speedup --bootable d
+commit --repo=r -b z -s '' -m '' d
+commit --repo=r -b z -- d
+commit --repo=r -b z -- -- d
+commit --repo=r -b z -- -d
+config --repo=r set core.collection-id org.example.Os
+commit --repo=r -b z d
+commit --repo=r -b z --no-bindings d
+commit --repo=r --orphan d
+config --repo=r unset core.collection-id
 "#;
 
 /// A directory in which both programs find the same things.
