@@ -93,7 +93,8 @@ impl<'r> Transaction<'r> {
         let changed = || Error::SourceChanged { path: path.to_owned() };
         let mut hasher = Hasher::new();
         hasher.update(&header.content_header());
-        let read = for_each_chunk(&mut file, path, |chunk| {
+        // One byte more than announced tells that the file grew; how much more does not matter, it may never end.
+        let read = for_each_chunk(&mut file.take(size.saturating_add(1)), path, |chunk| {
             hasher.update(chunk);
             Ok(())
         })?;
@@ -109,7 +110,7 @@ impl<'r> Transaction<'r> {
         if self.repo.mode() == RepoMode::Archive && !samples_shrink(file, size).during("reading", path)? {
             writer.effort(Effort::Store);
         }
-        let read = for_each_chunk(&mut file, path, |chunk| writer.write(chunk))?;
+        let read = for_each_chunk(&mut file.take(size.saturating_add(1)), path, |chunk| writer.write(chunk))?;
         if read != size || writer.hasher.clone().finish() != name.checksum {
             return Err(changed());
         }
