@@ -1,7 +1,7 @@
 //! The name that a file would have as an object, without a repository.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Directory, EntryKind, Metadata};
 use crate::checksum::{Checksum, Hasher};
@@ -25,12 +25,22 @@ const BUFFER_LEN: usize = 128 * 1024;
 /// # Errors
 /// When the file cannot be read, or is something else.
 pub fn checksum(path: &Path, xattrs: XattrPolicy) -> Result<Checksum> {
-    let path = std::path::absolute(path).during("looking for", path)?;
-    // The answer to this question is upstream's, and asked before anything is opened.
-    let metadata = std::fs::symlink_metadata(&path).map_err(|error| {
-        let path = path.display();
-        Error::failed(format!("Error when getting information for file “{path}”: {}", OsError(error)))
-    })?;
+    // The real program asks in two ways: with xattrs it names the file in full, and a slash at the end does not count.
+    let absolute = std::path::absolute(path).during("looking for", path)?;
+    let (path, metadata) = match xattrs {
+        XattrPolicy::Read => {
+            let path: PathBuf = absolute.components().collect();
+            let metadata = std::fs::symlink_metadata(&path).map_err(|error| {
+                let path = path.display();
+                Error::failed(format!("Error when getting information for file “{path}”: {}", OsError(error)))
+            })?;
+            (path, metadata)
+        }
+        XattrPolicy::Ignore => {
+            let metadata = std::fs::symlink_metadata(path).calling("fstatat", path)?;
+            (absolute, metadata)
+        }
+    };
     let policy = |read: &dyn Fn() -> Result<Xattrs>| match xattrs {
         XattrPolicy::Read => read(),
         XattrPolicy::Ignore => Ok(Xattrs::default()),

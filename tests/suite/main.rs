@@ -6,6 +6,7 @@ mod fsck;
 mod golden;
 mod gvariant;
 mod gvariant_oracle;
+mod reading;
 mod repository;
 mod source;
 mod support;

@@ -1,0 +1,142 @@
+//! `ls`: lists the files of a commit.
+
+use osier::Checksum;
+use osier::error::Context as _;
+use osier::gvariant::text::{Annotate, print as print_variant};
+use osier::gvariant::{Type, Variant};
+use osier::object::Xattrs;
+use osier::repo::Repo;
+use osier::repo::tree::{self, Node};
+
+use super::context::Context;
+use super::error::Failure;
+use super::output::Output;
+
+/// The options of `ls`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Do not recurse into directory arguments
+    #[arg(short, long)]
+    dironly: bool,
+    /// Print directories recursively
+    #[arg(short = 'R', long)]
+    recursive: bool,
+    /// Print checksum
+    #[arg(short = 'C', long)]
+    checksum: bool,
+    /// Print extended attributes
+    #[arg(short = 'X', long)]
+    xattrs: bool,
+    /// Print only filenames, NUL separated
+    #[arg(long)]
+    nul_filenames_only: bool,
+    arguments: Vec<String>,
+}
+
+pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
+    let Args { dironly, recursive, checksum, xattrs, nul_filenames_only, arguments } = args;
+    let repo = context.open_repo()?;
+    let Some((rev, paths)) = arguments.split_first() else {
+        return Err(Failure::usage("An COMMIT argument is required"));
+    };
+    let commit = repo.load_commit(&repo.resolve_rev(rev)?)?;
+    let root = Node::root_of(&commit);
+    let depth = match (recursive, dironly) {
+        (true, _) => Depth::All,
+        (false, true) => Depth::None,
+        (false, false) => Depth::Children,
+    };
+    let listing = Listing { repo: &repo, out: &context.out, checksum, xattrs, nul_filenames_only };
+    let default = ["/".to_owned()];
+    for path in if paths.is_empty() { &default } else { paths } {
+        let inspecting = || format!("Inspecting path '{path}'");
+        let place = tree::lookup(&repo, &root, path).context(inspecting)?;
+        listing.print(&place.node, &place.path(), depth).map_err(|failure| match failure {
+            Failure::Error(error) => Failure::Error(Err::<(), _>(error).context(inspecting).unwrap_err()),
+            other => other,
+        })?;
+    }
+    Ok(())
+}
+
+/// How far below a directory is listed.
+#[derive(Clone, Copy)]
+enum Depth {
+    None,
+    Children,
+    All,
+}
+
+/// What is printed of each file, and where.
+struct Listing<'c> {
+    repo: &'c Repo,
+    out: &'c Output,
+    checksum: bool,
+    xattrs: bool,
+    nul_filenames_only: bool,
+}
+
+impl Listing<'_> {
+    fn print(&self, node: &Node, path: &str, depth: Depth) -> Result<(), Failure> {
+        let dirtree = match node {
+            Node::File(checksum) => return self.print_file(checksum, path),
+            Node::Directory { dirtree, dirmeta } => {
+                self.print_directory(dirtree, dirmeta, path)?;
+                dirtree
+            }
+        };
+        let depth = match depth {
+            Depth::None => return Ok(()),
+            Depth::Children => Depth::None,
+            Depth::All => Depth::All,
+        };
+        let dirtree = self.repo.load_dirtree(dirtree)?;
+        let prefix = if path == "/" { "" } else { path };
+        for (name, checksum) in &dirtree.files {
+            self.print_file(checksum, &format!("{prefix}/{name}"))?;
+        }
+        for dir in &dirtree.dirs {
+            let node = Node::Directory { dirtree: dir.dirtree, dirmeta: dir.dirmeta };
+            self.print(&node, &format!("{prefix}/{}", dir.name), depth)?;
+        }
+        Ok(())
+    }
+
+    fn print_directory(&self, dirtree: &Checksum, dirmeta: &Checksum, path: &str) -> Result<(), Failure> {
+        if self.nul_filenames_only {
+            return write!(self.out, "{path}\0");
+        }
+        let meta = self.repo.load_dirmeta(dirmeta)?;
+        let checksums = if self.checksum { format!("{dirtree} {dirmeta} ") } else { String::new() };
+        let xattrs = self.xattrs_column(&meta.xattrs)?;
+        let (mode, uid, gid) = (meta.mode & 0o7777, meta.uid, meta.gid);
+        writeln!(self.out, "d0{mode:04o} {uid} {gid} {:>6} {checksums}{xattrs}{path}", 0)
+    }
+
+    fn print_file(&self, checksum: &Checksum, path: &str) -> Result<(), Failure> {
+        if self.nul_filenames_only {
+            return write!(self.out, "{path}\0");
+        }
+        let file = self.repo.load_file(checksum)?;
+        let header = &file.header;
+        let (kind, target) = match header.is_symlink() {
+            true => ('l', format!(" -> {}", header.symlink_target)),
+            false => ('-', String::new()),
+        };
+        let checksums = if self.checksum { format!("{checksum} ") } else { String::new() };
+        let xattrs = self.xattrs_column(&header.xattrs)?;
+        let (mode, uid, gid, size) = (header.mode & 0o7777, header.uid, header.gid, file.size);
+        writeln!(self.out, "{kind}0{mode:04o} {uid} {gid} {size:>6} {checksums}{xattrs}{path}{target}")
+    }
+
+    fn xattrs_column(&self, xattrs: &Xattrs) -> Result<String, Failure> {
+        Ok(if self.xattrs { format!("{{ {} }} ", xattrs_text(xattrs)?) } else { String::new() })
+    }
+}
+
+/// Xattrs as GVariant text.
+pub(super) fn xattrs_text(xattrs: &Xattrs) -> Result<String, Failure> {
+    let bytes = xattrs.encode();
+    let ty = Type::parse("a(ayay)").map_err(|error| Failure::failed(error.what))?;
+    Ok(print_variant(Variant::new(ty, &bytes), Annotate::Yes))
+}

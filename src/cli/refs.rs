@@ -1,0 +1,225 @@
+//! `refs`: lists, creates and deletes refs.
+
+use osier::error::Context as _;
+use osier::refspec::{CollectionId, CollectionRef, InvalidRefspec, Refspec};
+use osier::repo::{ListRefs, Repo};
+use osier::summary;
+
+use super::clock;
+use super::context::Context;
+use super::error::Failure;
+use super::output::Output;
+
+/// The options of `refs`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Delete refs which match PREFIX, rather than listing them
+    #[arg(long)]
+    delete: bool,
+    /// Do not remove the prefix from the refs
+    #[arg(long)]
+    list: bool,
+    /// Show the commit that each ref points to
+    #[arg(short, long)]
+    revision: bool,
+    /// If used with --create, create an alias, otherwise just list aliases
+    #[arg(short = 'A', long)]
+    alias: bool,
+    /// Create a new ref for an existing commit
+    #[arg(long, value_name = "NEWREF")]
+    create: Option<String>,
+    /// Enable listing collection IDs for refs
+    #[arg(short, long)]
+    collections: bool,
+    /// Overwrite existing refs when creating
+    #[arg(long)]
+    force: bool,
+    arguments: Vec<String>,
+}
+
+pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
+    let Args { delete, list, revision, alias, create, collections, force, arguments } = args;
+    if let Some(new) = create {
+        let repo = context.open_writable_repo()?;
+        let existing = match &arguments[..] {
+            [] => return Err(Failure::failed("You must specify a revision when creating a new ref")),
+            [existing] => existing,
+            _ => return Err(Failure::failed("You must specify only 1 existing ref when creating a new ref")),
+        };
+        let overwrite = if force { Overwrite::Yes } else { Overwrite::No };
+        match (collections, alias) {
+            (true, _) => create_collection_ref(&repo, &new, existing)?,
+            (false, true) => create_alias(&repo, &new, existing, overwrite)?,
+            (false, false) => create_ref(&repo, &new, existing, overwrite)?,
+        }
+        return Ok(summary::auto_update(&repo, clock::now())?);
+    }
+    if delete {
+        let repo = context.open_writable_repo()?;
+        if arguments.is_empty() {
+            return Err(Failure::failed("At least one PREFIX is required when deleting refs"));
+        }
+        for prefix in &arguments {
+            match collections {
+                true => delete_collection_refs(&repo, prefix)?,
+                false => delete_refs(&repo, prefix)?,
+            }
+        }
+        return Ok(summary::auto_update(&repo, clock::now())?);
+    }
+    let repo = context.open_repo()?;
+    let spelling = if list { ListRefs::Full } else { ListRefs::BelowPrefix };
+    let listing = match (collections, alias) {
+        (true, _) => Listing::Collections,
+        (false, true) => Listing::Aliases,
+        (false, false) => Listing::Refs(spelling),
+    };
+    let printer = Printer { repo: &repo, out: &context.out, revision };
+    if arguments.is_empty() {
+        return printer.print(listing, None);
+    }
+    arguments.iter().try_for_each(|prefix| printer.print(listing, Some(prefix)))
+}
+
+#[derive(Clone, Copy)]
+enum Listing {
+    Refs(ListRefs),
+    Aliases,
+    Collections,
+}
+
+struct Printer<'c> {
+    repo: &'c Repo,
+    out: &'c Output,
+    revision: bool,
+}
+
+impl Printer<'_> {
+    fn print(&self, listing: Listing, prefix: Option<&str>) -> Result<(), Failure> {
+        let what = || "Listing refs".to_owned();
+        match listing {
+            Listing::Refs(spelling) => {
+                let refs = self.repo.list_refs(prefix, spelling).context(what)?;
+                refs.iter().try_for_each(|(refspec, commit)| self.line(refspec, commit))
+            }
+            Listing::Aliases => {
+                let aliases = self.repo.list_aliases(prefix).context(what)?;
+                aliases.iter().try_for_each(|(name, target)| writeln!(self.out, "{name} -> {target}"))
+            }
+            Listing::Collections => {
+                let refs = list_collection(self.repo, prefix)?;
+                refs.iter().try_for_each(|(CollectionRef { collection, name }, commit)| {
+                    self.line(&format!("({}, {})", collection.as_str(), name.as_str()), commit)
+                })
+            }
+        }
+    }
+
+    fn line(&self, name: &str, commit: &osier::Checksum) -> Result<(), Failure> {
+        match self.revision {
+            true => writeln!(self.out, "{name}\t{commit}"),
+            false => writeln!(self.out, "{name}"),
+        }
+    }
+}
+
+fn invalid(error: InvalidRefspec) -> Failure {
+    Failure::failed(error.to_string())
+}
+
+fn list_collection(repo: &Repo, collection: Option<&str>) -> Result<Vec<(CollectionRef, osier::Checksum)>, Failure> {
+    if let Some(collection) = collection {
+        CollectionId::parse(collection).map_err(|error| Failure::failed(format!("Listing refs: {error}")))?;
+    }
+    Ok(repo.list_collection_refs(collection).context(|| "Listing refs".to_owned())?)
+}
+
+/// What to do with a ref that is there already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Overwrite {
+    Yes,
+    No,
+}
+
+fn create_ref(repo: &Repo, new: &str, rev: &str, overwrite: Overwrite) -> Result<(), Failure> {
+    if overwrite == Overwrite::No && is_taken(repo, new)? {
+        return Err(already_exists(new));
+    }
+    let commit = repo.resolve_rev(rev)?;
+    let Refspec { remote, name } = Refspec::parse(new).map_err(invalid)?;
+    Ok(repo.set_ref_immediate(remote.as_deref(), &name, Some(&commit))?)
+}
+
+fn create_alias(repo: &Repo, new: &str, target: &str, overwrite: Overwrite) -> Result<(), Failure> {
+    // An alias that is there already may be pointed elsewhere.
+    let is_alias = || Ok::<_, Failure>(repo.list_aliases(None)?.iter().any(|(name, _)| name == new));
+    if overwrite == Overwrite::No && is_taken(repo, new)? && !is_alias()? {
+        return Err(already_exists(new));
+    }
+    let Refspec { remote, name } = Refspec::parse(new).map_err(invalid)?;
+    if let Some(remote) = remote {
+        return Err(Failure::failed(format!("Cannot create alias to remote ref: {remote}")));
+    }
+    match Refspec::parse(target) {
+        Ok(refspec @ Refspec { remote: None, .. }) if exists(repo, &refspec)? => {
+            Ok(repo.set_alias(&name, &refspec.name)?)
+        }
+        _ => Err(Failure::failed(format!("Cannot create alias to non-existent ref: {target}"))),
+    }
+}
+
+fn create_collection_ref(repo: &Repo, new: &str, rev: &str) -> Result<(), Failure> {
+    let commit = repo.resolve_rev(rev)?;
+    let Refspec { remote: collection, name } = Refspec::parse(new).map_err(invalid)?;
+    let collection = collection.unwrap_or_else(|| name.as_str().to_owned());
+    let collection = CollectionId::parse(&collection).map_err(invalid)?;
+    Ok(repo.set_collection_ref_immediate(&CollectionRef { collection, name }, Some(&commit))?)
+}
+
+fn already_exists(name: &str) -> Failure {
+    Failure::failed(format!("--create specified but ref {name} already exists"))
+}
+
+/// Whether a new ref of that name would hide something that can be named so now: revs of commits count, refs of other
+/// remotes do not.
+fn is_taken(repo: &Repo, new: &str) -> Result<bool, Failure> {
+    match Refspec::parse(new) {
+        Ok(refspec) if !looks_like_commit(new) => exists(repo, &refspec),
+        _ => Ok(repo.try_resolve_rev(new)?.is_some()),
+    }
+}
+
+fn looks_like_commit(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Whether there is exactly that ref.
+pub(super) fn exists(repo: &Repo, refspec: &Refspec) -> Result<bool, Failure> {
+    let name = match &refspec.remote {
+        Some(remote) => format!("{remote}:{}", refspec.name.as_str()),
+        None => refspec.name.as_str().to_owned(),
+    };
+    Ok(repo.list_refs(Some(&name), ListRefs::Full)?.iter().any(|(listed, _)| *listed == name))
+}
+
+fn delete_refs(repo: &Repo, prefix: &str) -> Result<(), Failure> {
+    let aliases = repo.list_aliases(None)?;
+    let mut refs = Vec::new();
+    for (refspec, _) in repo.list_refs(Some(prefix), ListRefs::Full).context(|| "Listing refs".to_owned())? {
+        if let Some((alias, _)) = aliases.iter().find(|(_, target)| *target == refspec) {
+            return Err(Failure::failed(format!("Ref '{refspec}' has an active alias: '{alias}'")));
+        }
+        refs.push(Refspec::parse(&refspec).map_err(invalid)?);
+    }
+    for Refspec { remote, name } in refs {
+        repo.set_ref_immediate(remote.as_deref(), &name, None)?;
+    }
+    Ok(())
+}
+
+fn delete_collection_refs(repo: &Repo, collection: &str) -> Result<(), Failure> {
+    for (collection_ref, _) in list_collection(repo, Some(collection))? {
+        repo.set_collection_ref_immediate(&collection_ref, None)?;
+    }
+    Ok(())
+}

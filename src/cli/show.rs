@@ -1,0 +1,252 @@
+//! `show`: prints an object, or parts of a commit.
+
+use std::path::Path;
+
+use osier::Checksum;
+use osier::error::During as _;
+use osier::gvariant::text::{Annotate, print as print_variant};
+use osier::gvariant::{Dict, Type, Variant};
+use osier::object::SizeEntry;
+use osier::object::{DIRMETA_TYPE, DIRTREE_TYPE, ObjectName, ObjectType};
+use osier::repo::Repo;
+use osier::units::format_size;
+
+use super::context::Context;
+use super::error::Failure;
+use super::ls::xattrs_text;
+use super::output::Output;
+use super::print_commit::{self, Form, print_variant_of};
+
+/// The options of `show`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Show the "related" commits
+    #[arg(long)]
+    print_related: bool,
+    /// Memory map OBJECT (in this case a filename) to the GVariant type string
+    #[arg(long, value_name = "TYPE")]
+    print_variant_type: Option<String>,
+    /// List the available metadata keys
+    #[arg(long)]
+    list_metadata_keys: bool,
+    /// Print string value of metadata key
+    #[arg(long, value_name = "KEY")]
+    print_metadata_key: Option<String>,
+    /// For byte array valued keys, print an unquoted hexadecimal string
+    #[arg(long)]
+    print_hex: bool,
+    /// List the available detached metadata keys
+    #[arg(long)]
+    list_detached_metadata_keys: bool,
+    /// Print string value of detached metadata key
+    #[arg(long, value_name = "KEY")]
+    print_detached_metadata_key: Option<String>,
+    /// Show the commit size metadata
+    #[arg(long)]
+    print_sizes: bool,
+    /// Show raw variant data
+    #[arg(long)]
+    raw: bool,
+    /// Do not automatically convert variant data from big endian
+    #[arg(short = 'B', long)]
+    no_byteswap: bool,
+    /// GPG Homedir to use when looking for keyrings
+    #[arg(long, value_name = "HOMEDIR")]
+    gpg_homedir: Option<String>,
+    /// Use REMOTE name for GPG configuration
+    #[arg(long, value_name = "REMOTE")]
+    gpg_verify_remote: Option<String>,
+    objects: Vec<String>,
+}
+
+/// What to print.
+enum Request {
+    Key(Dictionary, String),
+    Keys(Dictionary),
+    Related,
+    Variant(String),
+    Sizes,
+    Object,
+}
+
+/// Which metadata of a commit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dictionary {
+    Commit,
+    Detached,
+}
+
+pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
+    let Args {
+        print_related,
+        print_variant_type,
+        list_metadata_keys,
+        print_metadata_key,
+        print_hex,
+        list_detached_metadata_keys,
+        print_detached_metadata_key,
+        print_sizes,
+        raw,
+        no_byteswap,
+        gpg_homedir,
+        gpg_verify_remote,
+        objects,
+    } = args;
+    for (given, option) in [(&gpg_homedir, "--gpg-homedir"), (&gpg_verify_remote, "--gpg-verify-remote")] {
+        if given.is_some() {
+            return Err(Failure::not_supported(option));
+        }
+    }
+    let repo = context.open_repo()?;
+    let Some(object) = objects.first() else {
+        return Err(Failure::usage("An object argument is required"));
+    };
+    // Of several requests this is the order in which the real program finds one.
+    let request = if let Some(key) = print_detached_metadata_key {
+        Request::Key(Dictionary::Detached, key)
+    } else if let Some(key) = print_metadata_key {
+        Request::Key(Dictionary::Commit, key)
+    } else if list_detached_metadata_keys {
+        Request::Keys(Dictionary::Detached)
+    } else if list_metadata_keys {
+        Request::Keys(Dictionary::Commit)
+    } else if print_related {
+        Request::Related
+    } else if let Some(ty) = print_variant_type {
+        Request::Variant(ty)
+    } else if print_sizes {
+        Request::Sizes
+    } else {
+        Request::Object
+    };
+    let form = match (no_byteswap, raw) {
+        (true, _) => Form::Unswapped,
+        (false, true) => Form::Raw,
+        (false, false) => Form::Pretty,
+    };
+    let out = &context.out;
+    match request {
+        Request::Key(dictionary, key) => {
+            let metadata = load(&repo, object, dictionary)?;
+            let value = metadata.get(&key).ok_or_else(|| no_such_key(&key))?.view();
+            let hex = if print_hex { value.as_bytes() } else { None };
+            print_value(value, hex, form, out)
+        }
+        Request::Keys(dictionary) => {
+            let metadata = load(&repo, object, dictionary)?;
+            let mut keys: Vec<&str> = metadata.iter().map(|(key, _)| key).collect();
+            keys.sort_unstable();
+            keys.into_iter().try_for_each(|key| writeln!(out, "{key}"))
+        }
+        Request::Related => {
+            let commit = repo.load_commit(&repo.resolve_rev(object)?)?;
+            commit.related.iter().try_for_each(|(name, commit)| writeln!(out, "{name} {commit}"))
+        }
+        Request::Variant(ty) => print_file(&ty, object.as_ref(), out),
+        Request::Sizes => print_sizes_of(&repo, &repo.resolve_rev(object)?, out),
+        Request::Object => print_object(&repo, object, form, out),
+    }
+}
+
+fn no_such_key(key: &str) -> Failure {
+    Failure::failed(format!("No such metadata key '{key}'"))
+}
+
+fn load(repo: &Repo, rev: &str, dictionary: Dictionary) -> Result<Dict, Failure> {
+    let commit = repo.resolve_rev(rev)?;
+    match dictionary {
+        Dictionary::Commit => Ok(repo.load_commit(&commit)?.metadata),
+        Dictionary::Detached => repo
+            .load_detached_metadata(&commit)?
+            .ok_or_else(|| Failure::failed(format!("No detached metadata for commit {commit}"))),
+    }
+}
+
+fn print_value(value: Variant<'_>, hex: Option<&[u8]>, form: Form, out: &Output) -> Result<(), Failure> {
+    if let Some(bytes) = hex {
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        return writeln!(out, "{digits}");
+    }
+    match form {
+        Form::Unswapped => writeln!(out, "{}", print_variant(value, Annotate::Yes)),
+        Form::Pretty | Form::Raw => writeln!(out, "{}", print_variant(value.byteswapped().view(), Annotate::Yes)),
+    }
+}
+
+/// Prints a file as a value of some type; what is not in normal form has default values.
+fn print_file(ty: &str, path: &Path, out: &Output) -> Result<(), Failure> {
+    let ty = Type::parse(ty).map_err(|error| Failure::failed(format!("Invalid type '{ty}': {}", error.what)))?;
+    let bytes = std::fs::read(path).calling("openat", path)?;
+    let value = Variant::new(ty, &bytes);
+    writeln!(out, "{}", print_variant(value.byteswapped().view(), Annotate::Yes))
+}
+
+/// Prints how much of what the commit says it needs is not here yet.
+fn print_sizes_of(repo: &Repo, commit: &Checksum, out: &Output) -> Result<(), Failure> {
+    let commit = repo.load_commit(commit)?;
+    let Some(entries) = commit.metadata.get("ostree.sizes").filter(|value| value.type_string() == "aay") else {
+        return Err(Failure::failed("No metadata key ostree.sizes in commit"));
+    };
+    let (mut needed, mut total) = ([0u64; 3], [0u64; 3]);
+    for entry in entries.view().children() {
+        let bytes = entry.as_bytes().unwrap_or_default();
+        let entry = SizeEntry::decode(bytes).map_err(|error| Failure::failed(error.what))?;
+        let sums = if repo.has_object(&entry.name)? { &mut [&mut total][..] } else { &mut [&mut total, &mut needed] };
+        for sum in sums {
+            for (sum, value) in sum.iter_mut().zip([entry.stored, entry.unpacked, 1]) {
+                *sum = sum.saturating_add(value);
+            }
+        }
+    }
+    for (what, index) in [("Compressed", 0), ("Unpacked", 1)] {
+        let (needed, total) = (format_size(needed[index]), format_size(total[index]));
+        writeln!(out, "{what} size (needed/total): {needed}/{total}")?;
+    }
+    writeln!(out, "Number of objects (needed/total): {}/{}", needed[2], total[2])
+}
+
+/// Prints what a rev stands for, or any object whose full checksum is given.
+fn print_object(repo: &Repo, object: &str, form: Form, out: &Output) -> Result<(), Failure> {
+    let Ok(checksum) = Checksum::from_hex(object) else {
+        return print_commit(repo, &repo.resolve_rev(object)?, form, out);
+    };
+    let is_there = |object_type| repo.has_object(&ObjectName::new(checksum, object_type));
+    if is_there(ObjectType::Commit)? {
+        return print_commit(repo, &checksum, form, out);
+    }
+    for (object_type, ty) in [(ObjectType::DirMeta, DIRMETA_TYPE), (ObjectType::DirTree, DIRTREE_TYPE)] {
+        if is_there(object_type)? {
+            writeln!(out, "{object_type} {checksum}")?;
+            return print_variant_of(ty, &repo.load_metadata(&ObjectName::new(checksum, object_type))?, form, out);
+        }
+    }
+    print_file_object(repo, &checksum, out)
+}
+
+fn print_commit(repo: &Repo, commit: &Checksum, form: Form, out: &Output) -> Result<(), Failure> {
+    print_commit::print(repo, commit, form, out)?;
+    let signatures = repo.load_detached_metadata(commit)?.and_then(|metadata| {
+        let signatures = metadata.get("ostree.gpgsigs")?.view();
+        (signatures.ty().as_str() == "aay").then(|| signatures.len())
+    });
+    match signatures {
+        None | Some(0) => Ok(()),
+        Some(count) => {
+            let plural = if count == 1 { "" } else { "s" };
+            writeln!(out, "Found {count} signature{plural}:")?;
+            (0..count).try_for_each(|_| writeln!(out, "\n  Can't check signature: not supported yet"))
+        }
+    }
+}
+
+fn print_file_object(repo: &Repo, checksum: &Checksum, out: &Output) -> Result<(), Failure> {
+    let file = repo.load_file(checksum)?;
+    let header = &file.header;
+    writeln!(out, "Object: {checksum}\nType: {}", ObjectType::File)?;
+    match header.is_symlink() {
+        true => writeln!(out, "File Type: symlink\nTarget: {}", header.symlink_target)?,
+        false => writeln!(out, "File Type: regular\nSize: {}", file.size)?,
+    }
+    writeln!(out, "Mode: 0{:04o}\nUid: {}\nGid: {}", header.mode, header.uid, header.gid)?;
+    writeln!(out, "Extended Attributes: {{ {} }}", xattrs_text(&header.xattrs)?)
+}

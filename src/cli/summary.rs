@@ -1,0 +1,196 @@
+//! `summary`: updates or prints the summary.
+
+use osier::date;
+use osier::error::{During as _, Error};
+use osier::gvariant::text::{Annotate, parse as parse_variant, print as print_variant};
+use osier::gvariant::{Dict, Type, Value, Variant};
+use osier::repo::Repo;
+use osier::summary::{self, SUMMARY_TYPE, Summary, SummaryRef, UpdateOptions, key, ref_key};
+use osier::units::format_size;
+
+use super::clock;
+use super::context::Context;
+use super::error::Failure;
+use super::output::Output;
+use super::values::key_value;
+
+/// The options of `summary`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Update the summary
+    #[arg(short, long)]
+    update: bool,
+    /// View the local summary file
+    #[arg(short, long)]
+    view: bool,
+    /// View the raw bytes of the summary file
+    #[arg(long)]
+    raw: bool,
+    /// List the available metadata keys
+    #[arg(long)]
+    list_metadata_keys: bool,
+    /// Print string value of metadata key
+    #[arg(long, value_name = "KEY")]
+    print_metadata_key: Option<String>,
+    /// GPG Key ID to sign the summary with
+    #[arg(long, value_name = "KEY-ID")]
+    gpg_sign: Vec<String>,
+    /// GPG Homedir to use when looking for keyrings
+    #[arg(long, value_name = "HOMEDIR")]
+    gpg_homedir: Option<String>,
+    /// Key ID to sign the summary with
+    #[arg(long, value_name = "KEY-ID")]
+    sign: Vec<String>,
+    /// Signature type to use (defaults to 'ed25519')
+    #[arg(long, value_name = "NAME")]
+    sign_type: Option<String>,
+    /// Additional metadata field to add to the summary
+    #[arg(short = 'm', long, value_name = "KEY=VALUE")]
+    add_metadata: Vec<String>,
+}
+
+pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
+    let Args {
+        update,
+        view,
+        raw,
+        list_metadata_keys,
+        print_metadata_key,
+        gpg_sign,
+        gpg_homedir,
+        sign,
+        sign_type,
+        add_metadata,
+    } = args;
+    let unsupported = [
+        (!gpg_sign.is_empty(), "--gpg-sign"),
+        (gpg_homedir.is_some(), "--gpg-homedir"),
+        (!sign.is_empty(), "--sign"),
+        (sign_type.is_some(), "--sign-type"),
+    ];
+    if let Some((_, option)) = unsupported.into_iter().find(|(given, _)| *given) {
+        return Err(Failure::not_supported(option));
+    }
+    if update {
+        let repo = context.open_writable_repo()?;
+        let metadata = parse_metadata(&add_metadata)?;
+        let now = clock::now();
+        let options = UpdateOptions { metadata, now, commit_timestamp: clock::commit_time()? };
+        return Ok(summary::update(&repo, &options)?);
+    }
+    let repo = context.open_repo()?;
+    let out = &context.out;
+    if list_metadata_keys {
+        let summary = load(&repo)?;
+        let mut keys: Vec<&str> = summary.metadata.iter().map(|(key, _)| key).collect();
+        keys.sort_unstable();
+        return keys.into_iter().try_for_each(|key| writeln!(out, "{key}"));
+    }
+    if let Some(key) = print_metadata_key {
+        let summary = load(&repo)?;
+        let Some(value) = summary.metadata.get(&key) else {
+            return Err(Failure::failed(format!("No such metadata key '{key}'")));
+        };
+        return writeln!(out, "{}", print_variant(value.view().byteswapped().view(), Annotate::No));
+    }
+    if raw {
+        let bytes = load_bytes(&repo)?;
+        let ty = Type::parse(SUMMARY_TYPE).map_err(|error| Failure::failed(error.what))?;
+        let view = Variant::decode(ty, &bytes).map_err(malformed)?;
+        return writeln!(out, "{}", print_variant(view.byteswapped().view(), Annotate::Yes));
+    }
+    if view {
+        return print(&load(&repo)?, out);
+    }
+    Err(Failure::failed("No option specified; use -u to update summary"))
+}
+
+/// Parses `KEY=VALUE`, the values in GVariant's text format.
+fn parse_metadata(arguments: &[String]) -> Result<Dict, Failure> {
+    let mut metadata = Dict::new();
+    for argument in arguments {
+        let (key, text) = key_value(argument)?;
+        let value = parse_variant(None, text)
+            .map_err(|error| Failure::failed(format!("Error parsing variant ‘{text}’: : {}", error.what)))?;
+        metadata.push(key, value);
+    }
+    Ok(metadata)
+}
+
+fn load_bytes(repo: &Repo) -> Result<Vec<u8>, Failure> {
+    Ok(std::fs::read(repo.path().join("summary")).calling("openat", "summary")?)
+}
+
+fn load(repo: &Repo) -> Result<Summary, Failure> {
+    Summary::decode(&load_bytes(repo)?).map_err(malformed)
+}
+
+fn malformed(source: osier::gvariant::DecodeError) -> Failure {
+    Failure::Error(Error::Malformed { what: "summary".to_owned(), source })
+}
+
+fn print(summary: &Summary, out: &Output) -> Result<(), Failure> {
+    let own = summary.metadata.get(key::COLLECTION_ID).and_then(|id| id.view().as_str());
+    for entry in &summary.refs {
+        print_ref(own, entry, out)?;
+    }
+    for (collection, refs) in summary.collection_map().map_err(malformed)? {
+        for entry in &refs {
+            print_ref(Some(&collection), entry, out)?;
+        }
+    }
+    for (key, value) in summary.metadata.iter() {
+        print_metadata(key, value, out)?;
+    }
+    Ok(())
+}
+
+fn print_ref(collection: Option<&str>, entry: &SummaryRef, out: &Output) -> Result<(), Failure> {
+    match collection {
+        Some(collection) => writeln!(out, "* ({collection}, {})", entry.name)?,
+        None => writeln!(out, "* {}", entry.name)?,
+    }
+    writeln!(out, "    Latest Commit ({}):\n      {}", format_size(entry.commit_size), entry.commit)?;
+    for (key, value) in entry.metadata.iter() {
+        let view = value.view();
+        let (label, text) = match key {
+            ref_key::VERSION => (Some("Version"), view.as_str().map(str::to_owned)),
+            ref_key::TIMESTAMP => (Some("Timestamp"), timestamp(view)),
+            _ => (None, None),
+        };
+        let text = text.unwrap_or_else(|| print_variant(view, Annotate::No));
+        match label {
+            Some(label) => writeln!(out, "    {label} ({key}): {text}")?,
+            None => writeln!(out, "    {key}: {text}")?,
+        }
+    }
+    writeln!(out)
+}
+
+fn print_metadata(key: &str, value: &Value, out: &Output) -> Result<(), Failure> {
+    let view = value.view();
+    let (label, text) = match key {
+        key::STATIC_DELTAS => (Some("Static Deltas"), None),
+        key::LAST_MODIFIED => (Some("Last-Modified"), timestamp(view)),
+        key::EXPIRES => (Some("Expires"), timestamp(view)),
+        key::COLLECTION_ID => (Some("Collection ID"), view.as_str().map(str::to_owned)),
+        key::COLLECTION_MAP => (Some("Collection Map"), Some("(printed above)".to_owned())),
+        key::MODE => (Some("Repository Mode"), view.as_str().map(str::to_owned)),
+        key::TOMBSTONE_COMMITS => {
+            let text = view.as_bool().map(|yes| if yes { "Yes" } else { "No" }.to_owned());
+            (Some("Has Tombstone Commits"), text)
+        }
+        _ => (None, None),
+    };
+    let text = text.unwrap_or_else(|| print_variant(view, Annotate::No));
+    match label {
+        Some(label) => writeln!(out, "{label} ({key}): {text}"),
+        None => writeln!(out, "{key}: {text}"),
+    }
+}
+
+/// A time in the local zone; `None` for a value of another type.
+fn timestamp(value: Variant<'_>) -> Option<String> {
+    let seconds = u64::from_be(value.as_u64()?);
+    Some(date::format_local_summary(seconds.cast_signed()).unwrap_or_else(|| "invalid".to_owned()))
+}
