@@ -1,12 +1,12 @@
 //! `ls`: lists the files of a commit.
 
-use osier::Checksum;
 use osier::error::Context as _;
 use osier::gvariant::text::{Annotate, print as print_variant};
 use osier::gvariant::{Type, Variant};
 use osier::object::Xattrs;
 use osier::repo::Repo;
 use osier::repo::tree::{self, Node};
+use osier::{Checksum, Error};
 
 use super::context::Context;
 use super::error::Failure;
@@ -52,7 +52,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         let inspecting = || format!("Inspecting path '{path}'");
         let place = tree::lookup(&repo, &root, path).context(inspecting)?;
         listing.print(&place.node, &place.path(), depth).map_err(|failure| match failure {
-            Failure::Error(error) => Failure::Error(Err::<(), _>(error).context(inspecting).unwrap_err()),
+            Failure::Error(error) => Error::During { what: inspecting(), source: Box::new(error) }.into(),
             other => other,
         })?;
     }
