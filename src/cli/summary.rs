@@ -91,7 +91,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         let Some(value) = summary.metadata.get(&key) else {
             return Err(Failure::failed(format!("No such metadata key '{key}'")));
         };
-        return writeln!(out, "{}", print_variant(value.view().byteswapped().view(), Annotate::No));
+        return writeln!(out, "{}", print_variant(value.view().byteswapped().view(), Annotate::Yes));
     }
     if raw {
         let bytes = load_bytes(&repo)?;

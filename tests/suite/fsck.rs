@@ -8,7 +8,7 @@ use osier::fsck::{FsckOptions, FsckReport, fsck};
 use osier::progress::{Event, Silent};
 use osier::repo::Repo;
 
-use crate::support::{GOLDEN_REPOS, extract_repo, scratch};
+use crate::support::{GOLDEN_REPOS, Program, assert_same_text, expected, extract_repo, osier, ostree, scratch};
 
 /// Messages and warnings of a check, in order.
 fn check(repo: &Path, options: FsckOptions) -> (Result<FsckReport, String>, Vec<String>) {
@@ -260,4 +260,132 @@ fn progress_counts_every_object_once() {
     // As many as in expected/fsck.plain.txt.
     assert_eq!(counted.into_inner().unwrap(), (Some(69), 69, true));
     assert_eq!(fsck(&Repo::open(&repo).unwrap(), &FsckOptions::default(), &Silent).unwrap().commits, 3);
+}
+
+/// Standard output without the lines that depend on the clock, standard error with lists of commits sorted (2022.7
+/// writes them in the order of a hash table), and the exit status.
+fn told(program: &Program, repo: &Path, arguments: &[&str]) -> (String, String, i32) {
+    let output = program.repo(repo, [&["fsck"], arguments].concat());
+    output.assert_no_panic();
+    let mut lines: Vec<String> = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+    let is_progress = |line: &String| line.starts_with("fsck objects (");
+    let last = lines.iter().rposition(is_progress);
+    let mut index = 0;
+    lines.retain(|line| {
+        index += 1;
+        !is_progress(line) || line.starts_with("fsck objects (1/") || last == Some(index - 1)
+    });
+    let sort_commits = |line: &str| match line.split_once("n commits ").and_then(|(_, rest)| rest.split_once(": ")) {
+        Some((list, _)) => {
+            let mut commits: Vec<&str> = list.split(", ").collect();
+            commits.sort_unstable();
+            line.replace(list, &commits.join(", "))
+        }
+        None => line.to_owned(),
+    };
+    let mut errors: Vec<String> = String::from_utf8(output.stderr).unwrap().lines().map(sort_commits).collect();
+    // The commits are marked in the order of the list.
+    errors.sort_unstable();
+    (lines.join("\n"), errors.join("\n"), output.status)
+}
+
+#[test]
+fn golden_output_is_reproduced() {
+    for name in GOLDEN_REPOS {
+        let directory = scratch();
+        let Some(repo) = extract_repo(name, directory.path()) else { continue };
+        let output = osier().repo(&repo, ["fsck"]);
+        assert_eq!((output.status, &output.stderr[..]), (0, &b""[..]), "{output:?}");
+        let stored = format!("fsck.{name}.txt");
+        assert_same_text(&stored, ("osier", &output.stdout), (&stored, &expected(&stored)));
+    }
+}
+
+/// What happens to a repository.
+type Harm<'h> = &'h dyn Fn(&Path);
+
+/// Damages a copy for each program, and compares what they say.
+#[track_caller]
+fn says_the_same(golden: &str, damage: Harm<'_>, arguments: &[&str]) {
+    let Some(ostree) = ostree() else { return };
+    let (left, right) = (scratch(), scratch());
+    let Some(theirs) = extract_repo(golden, left.path()) else { return };
+    let Some(ours) = extract_repo(golden, right.path()) else { return };
+    damage(&theirs);
+    damage(&ours);
+    // Twice: the first check may leave commits marked as partial.
+    for _ in 0..2 {
+        assert_eq!(told(&osier(), &ours, arguments), told(&ostree, &theirs, arguments), "{golden} {arguments:?}");
+    }
+    let states = |repo: &Path| {
+        let mut names: Vec<_> = fs::read_dir(repo.join("state")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(states(&ours), states(&theirs), "{golden} {arguments:?}");
+}
+
+#[test]
+fn damage_is_told_as_by_the_real_program() {
+    let remove = |hex: &'static str, extension: &'static str| {
+        move |repo: &Path| fs::remove_file(object(repo, hex, extension)).unwrap()
+    };
+    let flip = |hex: &'static str, extension: &'static str, at: usize| {
+        move |repo: &Path| {
+            let path = object(repo, hex, extension);
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[at] ^= 0x10;
+            fs::write(path, bytes).unwrap();
+        }
+    };
+    let damages: [(&str, Harm<'_>); 12] = [
+        ("plain", &|_| {}),
+        ("pruned", &|_| {}),
+        ("plain", &remove(HARD_A, "filez")),
+        ("plain", &remove(BIG2, "filez")),
+        ("plain", &remove(DIRMETA, "dirmeta")),
+        ("plain", &remove(ETC, "dirtree")),
+        ("plain", &remove(C2, "commit")),
+        ("plain", &remove(C3, "commit")),
+        ("plain", &flip(C3, "commit", 9)),
+        ("plain", &flip(DIRMETA, "dirmeta", 3)),
+        ("bare", &flip(HARD_A, "file", 3)),
+        ("bare-user", &flip(BIG2, "file", 1000)),
+    ];
+    for (golden, damage) in damages {
+        for arguments in [&[][..], &["-q"], &["-a"]] {
+            says_the_same(golden, damage, arguments);
+        }
+    }
+}
+
+#[test]
+fn bindings_are_told_as_by_the_real_program() {
+    let keep_main = |repo: &Path| {
+        for name in ["golden/alias", "golden/tag"] {
+            fs::remove_file(repo.join("refs/heads").join(name)).unwrap();
+        }
+        fs::remove_dir_all(repo.join("refs/remotes/third")).unwrap();
+        fs::remove_dir_all(repo.join("refs/mirrors/org.example.Other")).unwrap();
+    };
+    let rebind = |repo: &Path| {
+        keep_main(repo);
+        fs::create_dir_all(repo.join("refs/mirrors/org.example.Other/golden")).unwrap();
+        fs::copy(repo.join("refs/heads/golden/two"), repo.join("refs/mirrors/org.example.Other/golden/two")).unwrap();
+    };
+    let unbind = |repo: &Path| fs::remove_file(repo.join("refs/heads/signed")).unwrap();
+    says_the_same("archive", &keep_main, &["--verify-bindings"]);
+    says_the_same("archive", &rebind, &["--verify-bindings"]);
+    says_the_same("gpg", &|_| {}, &["--verify-bindings"]);
+    says_the_same("gpg", &|_| {}, &["--verify-back-refs"]);
+    says_the_same("gpg", &unbind, &["--verify-back-refs"]);
+}
+
+#[test]
+fn deleting_is_refused() {
+    let directory = scratch();
+    let Some(repo) = extract_repo("gpg", directory.path()) else { return };
+    for option in ["--delete", "--add-tombstones"] {
+        assert_eq!(osier().repo(&repo, ["fsck", option]).failure(), format!("{option}: not supported yet"));
+    }
 }

@@ -9,6 +9,7 @@ mod gvariant_oracle;
 mod reading;
 mod repository;
 mod source;
+mod summary;
 mod support;
 mod tidy;
 mod upstream;
