@@ -140,7 +140,8 @@ pub(super) struct Args {
     /// Signature type to use (defaults to 'ed25519')
     #[arg(long, value_name = "NAME")]
     sign_type: Option<String>,
-    /// Generate size information along with commit metadata
+    /// Generate size information along with commit metadata (as the sizes of compressed files enter the commit's id,
+    /// it is not the id that ostree gives)
     #[arg(long)]
     generate_sizes: bool,
     /// Add the digest of the commit's composefs image to its metadata

@@ -1,6 +1,6 @@
 //! Option values that more than one command takes.
 
-use osier::gvariant::Value;
+use osier::gvariant::{Value, text};
 
 use super::error::Failure;
 
@@ -24,8 +24,9 @@ pub(super) fn key_value(text: &str) -> Result<(&str, &str), Failure> {
 
 /// Parses `KEY=VALUE` with a VALUE in GVariant's text format.
 pub(super) fn key_variant(argument: &str) -> Result<(&str, Value), Failure> {
-    key_value(argument)?;
-    Err(Failure::not_supported("--add-metadata"))
+    let (key, value) = key_value(argument)?;
+    let value = text::parse(None, value).map_err(|error| Failure::failed(format!("Parsing {argument}: {error}")))?;
+    Ok((key, value))
 }
 
 /// Parses the variable `SOURCE_DATE_EPOCH` as C's `strtoll` does: blanks and a sign before the digits, anything behind.
