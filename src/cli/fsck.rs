@@ -15,12 +15,12 @@ pub(super) struct Args {
     /// Only print error messages
     #[arg(short, long)]
     quiet: bool,
-    /// Remove corrupted objects
-    #[arg(long)]
-    delete: bool,
     /// Don't stop on first error
     #[arg(short, long)]
     all: bool,
+    /// Remove corrupted objects
+    #[arg(long)]
+    delete: bool,
     /// Verify ref bindings
     #[arg(long)]
     verify_bindings: bool,
@@ -31,12 +31,12 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let Args { add_tombstones, quiet, delete, all, verify_bindings, verify_back_refs } = args;
+    let repo = context.open_repo()?;
     for (given, option) in [(add_tombstones, "--add-tombstones"), (delete, "--delete")] {
         if given {
             return Err(Failure::not_supported(option));
         }
     }
-    let repo = context.open_repo()?;
     let display = context.progress();
     let progress = |event: Event<'_>| match event {
         Event::Message(_) if quiet => {}

@@ -4,9 +4,6 @@
 //! them. [`options`] reads the arguments by the rules of GLib's GOption, [`help`] renders their help texts, and
 //! [`Context`] is what a command gets to work with. Meaning and defaults live in the library's options structs.
 
-// The commands that use these arrive one by one.
-#![allow(dead_code)]
-
 use std::env;
 use std::ffi::OsString;
 use std::process::ExitCode;

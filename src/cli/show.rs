@@ -92,12 +92,12 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         gpg_verify_remote,
         objects,
     } = args;
+    let repo = context.open_repo()?;
     for (given, option) in [(&gpg_homedir, "--gpg-homedir"), (&gpg_verify_remote, "--gpg-verify-remote")] {
         if given.is_some() {
             return Err(Failure::not_supported(option));
         }
     }
-    let repo = context.open_repo()?;
     let Some(object) = objects.first() else {
         return Err(Failure::usage("An object argument is required"));
     };

@@ -62,6 +62,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         sign_type,
         add_metadata,
     } = args;
+    let repo = if update { context.open_writable_repo()? } else { context.open_repo()? };
     let unsupported = [
         (!gpg_sign.is_empty(), "--gpg-sign"),
         (gpg_homedir.is_some(), "--gpg-homedir"),
@@ -72,13 +73,11 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return Err(Failure::not_supported(option));
     }
     if update {
-        let repo = context.open_writable_repo()?;
         let metadata = parse_metadata(&add_metadata)?;
         let now = clock::now();
         let options = UpdateOptions { metadata, now, commit_timestamp: clock::commit_time()? };
         return Ok(summary::update(&repo, &options)?);
     }
-    let repo = context.open_repo()?;
     let out = &context.out;
     if list_metadata_keys {
         let summary = load(&repo)?;
