@@ -3,6 +3,7 @@
 
 mod command_line;
 mod fsck;
+mod fuzz_replay;
 mod golden;
 mod gvariant;
 mod gvariant_oracle;

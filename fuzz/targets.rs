@@ -1,0 +1,86 @@
+//! What each fuzz target does with its bytes. Errors are fine; a panic, or a value that does not come back, is a bug.
+//!
+//! The programs in `fuzz_targets` call these, and so does the test that replays every file of `corpus`.
+
+use osier::gvariant::{Dict, Type, Value, Variant};
+use osier::object::{Commit, DirMeta, DirTree, FileHeader, SUMMARY_TYPE};
+
+/// What takes the fuzzer's bytes.
+pub type Target = fn(&[u8]);
+
+/// Every target by name.
+pub const TARGETS: [(&str, Target); 6] = [
+    ("gvariant", gvariant),
+    ("commit", commit),
+    ("dirtree", dirtree),
+    ("dirmeta", dirmeta),
+    ("filez", filez),
+    ("summary", summary),
+];
+
+/// A type string, a NUL, and the bytes of a value.
+pub fn gvariant(data: &[u8]) {
+    let mut parts = data.splitn(2, |byte| *byte == 0);
+    let (Some(Ok(text)), Some(bytes)) = (parts.next().map(str::from_utf8), parts.next()) else { return };
+    let Ok(ty) = Type::parse(text) else { return };
+    check_value(ty, bytes);
+}
+
+/// What is in normal form is written again as it was; what is not reads as something that is.
+fn check_value(ty: Type<'_>, bytes: &[u8]) {
+    match Variant::decode(ty, bytes) {
+        Ok(value) => {
+            assert_eq!(value.byteswapped().view().byteswapped().bytes(), bytes);
+            assert_eq!(Value::from_bytes(ty.as_str(), bytes.to_vec()).map(Value::into_bytes).as_deref(), Ok(bytes));
+        }
+        // Broken values may be much larger than their bytes: an array of a hundred broken tuples of a thousand numbers.
+        Err(_) if bytes.len() * ty.as_str().len() < 1 << 18 => {
+            let value = Variant::new(ty, bytes).to_value();
+            assert!(value.view().is_normal());
+            assert_ne!(value.bytes(), bytes);
+        }
+        Err(_) => {}
+    }
+}
+
+/// A commit object.
+pub fn commit(data: &[u8]) {
+    if let Ok(commit) = Commit::decode(data) {
+        assert_eq!(commit.encode(), data);
+    }
+}
+
+/// A dirtree object.
+pub fn dirtree(data: &[u8]) {
+    if let Ok(tree) = DirTree::decode(data) {
+        assert_eq!(tree.encode(), data);
+    }
+}
+
+/// A dirmeta object.
+pub fn dirmeta(data: &[u8]) {
+    if let Ok(meta) = DirMeta::decode(data) {
+        assert_eq!(meta.encode(), data);
+    }
+}
+
+/// A file of an archive repository.
+pub fn filez(data: &[u8]) {
+    let Some((prefix, rest)) = data.split_first_chunk() else { return };
+    let Ok(length) = FileHeader::decode_prefix(*prefix, data.len() as u64) else { return };
+    let Some(header) = rest.get(..length) else { return };
+    let Ok((header, size)) = FileHeader::decode_archive_header(header) else { return };
+    let encoded = header.archive_header(size);
+    assert_eq!(FileHeader::decode_archive_header(&encoded[FileHeader::PREFIX_BYTES..]), Ok((header, size)));
+}
+
+/// A summary file, or one of its dictionaries.
+pub fn summary(data: &[u8]) {
+    if let Ok(ty) = Type::parse(SUMMARY_TYPE) {
+        check_value(ty, data);
+    }
+    if let Ok(dict) = Dict::decode(data) {
+        assert_eq!(dict.encode(), data);
+        assert_eq!(dict.in_table_order().iter().count(), dict.in_table_order().len());
+    }
+}
