@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::mem;
 use std::path::{Path, PathBuf};
-use std::{env, mem};
 
-use jiff::{Timestamp, Zoned};
+use jiff::Zoned;
 use osier::commit::{
     Bindings, CommitOptions, CommitOutcome, Description, HardLinks, Parent, Reading, Source, TarOptions, commit,
 };
@@ -16,6 +16,7 @@ use osier::repo::{OpenOptions, Repo};
 use osier::source::{Modifier, SkipList, StatOverride};
 use osier::{date, keyfile};
 
+use super::clock;
 use super::context::{self, Context};
 use super::editor::{self, Message};
 use super::error::Failure;
@@ -352,12 +353,9 @@ fn read_text(path: &Path) -> Result<String, Failure> {
 /// Seconds since 1970: what the user says, else what the environment says, else now. Earlier times wrap around, as
 /// they do upstream.
 fn commit_time(timestamp: Option<&str>) -> Result<u64, Failure> {
-    if let Some(text) = timestamp {
-        return Ok(date::parse(text, &Zoned::now()).map_err(in_words)?.cast_unsigned());
-    }
-    match env::var("SOURCE_DATE_EPOCH") {
-        Ok(text) => values::source_date_epoch(&text).map(i64::cast_unsigned),
-        Err(_) => Ok(Timestamp::now().as_second().cast_unsigned()),
+    match timestamp {
+        Some(text) => Ok(date::parse(text, &Zoned::now()).map_err(in_words)?.cast_unsigned()),
+        None => clock::commit_time(),
     }
 }
 
