@@ -14,7 +14,7 @@ use osier::gvariant::{Dict, Value};
 use osier::refspec::Refspec;
 use osier::repo::{OpenOptions, Repo};
 use osier::source::{Modifier, SkipList, StatOverride};
-use osier::{date, keyfile};
+use osier::{date, keyfile, summary};
 
 use super::clock;
 use super::context::{self, Context};
@@ -168,6 +168,9 @@ pub(super) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> 
     let with_table = mem::take(&mut args.table_output);
     let options = into_options(args, &repo)?;
     let outcome = commit(&repo, &options, &context.progress())?;
+    if !outcome.skipped {
+        summary::auto_update(&repo, clock::now())?;
+    }
     match with_table {
         true => print_table(&outcome, &context.out),
         false => writeln!(context.out, "{}", outcome.commit),

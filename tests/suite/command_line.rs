@@ -340,6 +340,106 @@ fn an_unknown_command_is_looked_for_on_the_search_path() {
     assert_eq!(run(osier(), "-v hello a"), (["<-v><hello><a>".to_owned(), String::new()], 7));
 }
 
+#[test]
+fn an_option_of_a_later_day_is_refused_by_name() {
+    let directory = scratch();
+    let osier = osier().in_directory(directory.path());
+    osier.run(["init", "--repo=r"]).success();
+    for (call, option) in [
+        ("commit -b x --gpg-sign=K", "--gpg-sign"),
+        ("commit -b x --gpg-homedir=H", "--gpg-homedir"),
+        ("commit -b x --sign=K", "--sign"),
+        ("commit -b x --sign-from-file=F", "--sign-from-file"),
+        ("commit -b x --sign-type=dummy", "--sign-type"),
+        ("commit -b x -P", "--selinux-policy-from-base"),
+        ("commit -b x --selinux-policy=/", "--selinux-policy"),
+        ("commit -b x --selinux-labeling-epoch=1", "--selinux-labeling-epoch"),
+        ("commit -b x --generate-composefs-metadata", "--generate-composefs-metadata"),
+        ("summary -u --gpg-sign=K", "--gpg-sign"),
+        ("summary -u --gpg-homedir=H", "--gpg-homedir"),
+        ("summary -u --sign=K", "--sign"),
+        ("summary -u --sign-type=dummy", "--sign-type"),
+        ("show x --gpg-homedir=H", "--gpg-homedir"),
+        ("show x --gpg-verify-remote=R", "--gpg-verify-remote"),
+        ("fsck --delete", "--delete"),
+        ("fsck --add-tombstones", "--add-tombstones"),
+    ] {
+        let message = osier.run(arguments(&format!("--repo=r {call}"))).failure();
+        assert_eq!(message, format!("{option}: not supported yet"), "{call}");
+    }
+    assert_eq!(osier.run(["--repo=r", "refs"]).success(), "");
+}
+
+#[test]
+fn without_the_option_the_repository_is_found_alike() {
+    let Some(ostree) = ostree() else { return };
+    let both = [Playground::new(&osier(), &ostree), Playground::new(&ostree, &ostree)];
+    for playground in &both {
+        let path = playground.directory.path();
+        fs::create_dir_all(path.join("half/objects")).unwrap();
+        fs::create_dir_all(path.join("root/ostree")).unwrap();
+        for place in ["root/ostree/repo", "named"] {
+            playground.program.run(["init", "--mode=archive", "--repo", place]).success();
+            playground.program.run(arguments(&format!("commit --repo={place} -b {place} d"))).success();
+        }
+        playground.program.run(arguments("commit --repo=r -b here d")).success();
+    }
+    for (inside, variables) in [
+        ("r", &[][..]),
+        ("r", &[("OSTREE_REPO", "../named")]),
+        (".", &[]),
+        ("half", &[]),
+        ("half", &[("OSTREE_REPO", "../named")]),
+        (".", &[("OSTREE_REPO", "named")]),
+        (".", &[("OSTREE_REPO", "nope")]),
+        (".", &[("OSTREE_REPO", "f")]),
+        (".", &[("OSTREE_REPO", "d")]),
+        (".", &[("OSTREE_REPO", "")]),
+        (".", &[("OSTREE_SYSROOT", "root")]),
+        (".", &[("OSTREE_SYSROOT", "nope")]),
+        (".", &[("OSTREE_SYSROOT", "root"), ("OSTREE_REPO", "nope")]),
+        (".", &[("OSTREE_SYSROOT", "root"), ("OSTREE_REPO", "named")]),
+    ] {
+        let [ours, theirs] = both.each_ref().map(|playground| {
+            let directory = playground.directory.path().join(inside);
+            let mut program = playground.program.clone().in_directory(directory);
+            for (name, value) in variables {
+                program = program.with(*name, *value);
+            }
+            Playground { directory: tempfile::tempdir().unwrap(), program }.run(&arguments("refs"))
+        });
+        let [ours, theirs] = [(ours, &both[0]), (theirs, &both[1])]
+            .map(|(text, playground)| text.replace(playground.directory.path().to_str().unwrap(), "DIRECTORY"));
+        assert_eq!(ours, theirs, "in {inside} with {variables:?}");
+    }
+}
+
+#[test]
+fn the_editor_writes_the_message_alike() {
+    let Some(ostree) = ostree() else { return };
+    let both = [Playground::new(&osier(), &ostree), Playground::new(&ostree, &ostree)];
+    for (call, script) in [
+        ("-b x", "printf 'subject\\n\\n body \\n#no\\nmore\\n\\n' > \"$1\""),
+        ("-b x -s given", "true"),
+        ("-b x -s given -m lost", "true"),
+        ("-b x -s given -F f", "sed -i 's/given/changed/' \"$1\""),
+        ("--orphan -s given", "echo last >> \"$1\""),
+        ("-b x", "true"),
+        ("-b x", "printf '\\377' > \"$1\""),
+        ("-b x", "exit 3"),
+    ] {
+        let results = both.each_ref().map(|playground| {
+            let editor = playground.directory.path().join("editor");
+            fs::write(&editor, format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(&editor, fs::Permissions::from_mode(0o755)).unwrap();
+            let program = playground.program.clone().with("OSTREE_EDITOR", "./editor");
+            let output = program.run(arguments(&format!("commit --repo=r -e {call} d")));
+            (output.status, String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+        });
+        assert_eq!(results[0], results[1], "{call} with {script}");
+    }
+}
+
 /// Runs osier with something else for its standard output; returns its exit status and standard error.
 fn run_into(stdout: impl Into<Stdio>) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_osier"));
