@@ -93,7 +93,6 @@ impl Config {
         check_default_repo_finders(&core)?;
         check_sysroot(&Group { keyfile: &keyfile, name: "sysroot" })?;
         check_integrity(&keyfile)?;
-        check_remotes(&keyfile)?;
         Ok(Self {
             mode,
             collection_id,
@@ -231,15 +230,6 @@ fn check_integrity(keyfile: &KeyFile) -> Result<()> {
         if value.is_some_and(|value| ["yes", "true", "1"].contains(&value.as_str())) {
             return Err(Error::failed(format!("{group}.{key}: not supported yet")));
         }
-    }
-    Ok(())
-}
-
-fn check_remotes(keyfile: &KeyFile) -> Result<()> {
-    // Groups of the same name are one group in a key file, so a remote cannot be there twice; its name can be wrong.
-    for group in keyfile.groups() {
-        let Some(name) = group.strip_prefix("remote \"").and_then(|rest| rest.strip_suffix('"')) else { continue };
-        crate::refspec::validate_remote_name(name).map_err(|error| Error::failed(error.to_string()))?;
     }
     Ok(())
 }

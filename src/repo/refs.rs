@@ -48,8 +48,9 @@ impl Repo {
     }
 
     fn list_below(&self, prefix: &str, spelling: ListRefs, refs: &mut Vec<(String, Checksum)>) -> Result<()> {
-        // A remote alone has the path `.`, which upstream shows in the full spelling.
-        let (remote, path) = match prefix.strip_suffix(':') {
+        // A remote alone has the path `.`, which upstream takes as well and shows in the full spelling.
+        let alone = prefix.strip_suffix('.').unwrap_or(prefix).strip_suffix(':');
+        let (remote, path) = match alone {
             Some(remote) => (Some(remote.to_owned()), ".".to_owned()),
             None => {
                 let Refspec { remote, name } = Refspec::parse(prefix).map_err(in_words)?;
