@@ -306,6 +306,8 @@ fn refs_agree_with_the_real_program() {
         &["refs", "--list", "golden/tag"],
         &["refs", "nosuch"],
         &["refs", "third:"],
+        &["refs", "third:."],
+        &["refs", "--list", "third:."],
         &["refs", "--list", "third:"],
         &["refs", "third:third"],
         &["refs", "--list", "third:third"],
