@@ -193,7 +193,7 @@ impl Ingest<'_, '_> {
         }
     }
 
-    fn xattrs(&self, read: impl FnOnce() -> Result<Xattrs>) -> Result<Xattrs> {
+    pub(super) fn xattrs(&self, read: impl FnOnce() -> Result<Xattrs>) -> Result<Xattrs> {
         if self.filter.records_xattrs() && !self.transaction.repo().config().disable_xattrs {
             read()
         } else {
@@ -253,6 +253,6 @@ fn ownership_of_header(header: &FileHeader) -> Ownership {
     Ownership { uid: header.uid, gid: header.gid, mode: header.mode }
 }
 
-fn header(Ownership { uid, gid, mode }: Ownership, xattrs: Xattrs, symlink_target: String) -> FileHeader {
+pub(super) fn header(Ownership { uid, gid, mode }: Ownership, xattrs: Xattrs, symlink_target: String) -> FileHeader {
     FileHeader { uid, gid, mode, symlink_target, xattrs }
 }

@@ -12,6 +12,7 @@ mod description;
 mod devino;
 mod ingest;
 mod options;
+mod pathname_filter;
 mod tar;
 mod tree;
 

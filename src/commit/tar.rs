@@ -1,10 +1,26 @@
 //! Tar archives as sources.
+//!
+//! The archive is read by one thread; small files are collected, and hashed and compressed by all when there are enough of
+//! them. Hard links wait for the end, as they may come before their target.
 
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
-use super::ingest::Ingest;
+use rayon::prelude::*;
+
+use super::ingest::{Ingest, header};
+use super::pathname_filter::PathnameFilter;
 use super::tree::Tree;
-use crate::error::{Error, Result};
+use crate::checksum::Checksum;
+use crate::error::{Context, Error, Result};
+use crate::gvariant::table::HashTable;
+use crate::object::{DirMeta, FileHeader, ObjectType, Xattrs, validate_file_name};
+use crate::progress::Event;
+use crate::repo::ContentWriter;
+use crate::source::tar::{Archive, Entry, Kind};
+use crate::source::{Ownership, Stream};
 
 /// How a tar archive is read.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +31,396 @@ pub struct TarOptions {
     pub pathname_filter: Option<String>,
 }
 
+const DIRECTORY: u32 = 0o040_000;
+const REGULAR: u32 = 0o100_000;
+const SYMLINK: u32 = 0o120_000;
+
+/// Files up to this size, in bytes, are collected; larger ones are stored at once.
+const MAX_COLLECTED: u64 = 1 << 20;
+
+/// How much is collected, in bytes of content and in files.
+const BATCH_BYTES: usize = 32 << 20;
+const BATCH_FILES: usize = 4096;
+
+/// The buffer for the content of large files.
+const BUFFER_BYTES: usize = 128 << 10;
+
 /// Lays an archive over `tree`; no path is standard input.
-pub(super) fn read(_ingest: &Ingest<'_, '_>, _path: Option<&Path>, _options: &TarOptions, _tree: Tree) -> Result<Tree> {
-    Err(Error::failed("--tree=tar: not supported yet"))
+pub(super) fn read(ingest: &Ingest<'_, '_>, path: Option<&Path>, options: &TarOptions, tree: Tree) -> Result<Tree> {
+    let names = options.pathname_filter.as_deref().map(PathnameFilter::parse).transpose()?;
+    let mut archive = open(path)?;
+    let mut import = Import { ingest, options, names, tree, batch: Vec::new(), batch_bytes: 0, hard_links: Vec::new() };
+    while let Some(entry) = archive.next_entry().map_err(in_archive)? {
+        import.entry(entry, &mut archive)?;
+    }
+    import.finish()
+}
+
+fn open(path: Option<&Path>) -> Result<Archive> {
+    let Some(path) = path else {
+        return Archive::open(Box::new(std::io::stdin()))
+            .map_err(in_archive)
+            .context(|| "archive_read_open_fd".to_owned());
+    };
+    let opened = || -> Result<Archive> {
+        let shown = || std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let file = File::open(path).map_err(|_| Error::failed(format!("Failed to open '{}'", shown().display())))?;
+        if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+            return Err(Error::failed(format!("Error reading '{}'", shown().display())));
+        }
+        let stream: Stream = Box::new(file);
+        Archive::open(stream).map_err(in_archive)
+    };
+    opened().context(|| "archive_read_open_filename".to_owned())
+}
+
+/// Errors of the archive come in libarchive's words and need no more.
+fn in_archive(error: std::io::Error) -> Error {
+    Error::failed(error.to_string())
+}
+
+struct Import<'i, 'r, 'o> {
+    ingest: &'i Ingest<'i, 'r>,
+    options: &'o TarOptions,
+    names: Option<PathnameFilter>,
+    tree: Tree,
+    batch: Vec<Collected>,
+    batch_bytes: usize,
+    hard_links: Vec<HardLink>,
+}
+
+/// A file on its way into the tree.
+struct Collected {
+    place: Vec<String>,
+    work: Work,
+}
+
+enum Work {
+    Stored(Checksum),
+    Held(FileHeader, Vec<u8>),
+}
+
+/// Another name for a file, until the last entry has been read.
+struct HardLink {
+    place: Vec<String>,
+    target: String,
+}
+
+impl Import<'_, '_, '_> {
+    fn entry(&mut self, entry: Entry, archive: &mut Archive) -> Result<()> {
+        let in_step = |error: Error| match entry.kind {
+            Kind::Directory => error_in(error, "ostree-tar: Failed to handle directory"),
+            _ => error_in(error_in(error, "ostree-tar: Failed to import file"), "ostree-tar: Failed to handle file"),
+        };
+        let path = self.relative_path(&entry.path)?;
+        let place = split(&path)?;
+        let type_bits = match entry.kind {
+            Kind::Directory => DIRECTORY,
+            Kind::Symlink { .. } => SYMLINK,
+            _ => REGULAR,
+        };
+        let found = Ownership { uid: entry.uid, gid: entry.gid, mode: entry.mode | type_bits };
+        let Some(recorded) = self.ingest.filter.apply(&format!("/{}", place.join("/")), found)? else { return Ok(()) };
+        let Some((name, parents)) = place.split_last() else {
+            return if entry.kind == Kind::Directory {
+                self.tree.dirmeta = Some(self.dirmeta(recorded, entry.xattrs)?);
+                Ok(())
+            } else {
+                Err(in_step(Error::failed("Invalid empty filename")))
+            };
+        };
+        self.make_parents(parents, found)?;
+        validate_file_name(name).map_err(|error| in_step(Error::failed(error.what)))?;
+        match &entry.kind {
+            Kind::Special => Err(Error::failed(format!("Unsupported file type for path \"{path}\""))),
+            Kind::Directory => {
+                let dirmeta = self.dirmeta(recorded, entry.xattrs)?;
+                let repo = self.ingest.transaction.repo();
+                let parent = descend(&mut self.tree, repo, parents)?;
+                let directory = parent.directory(repo, name).map_err(in_step)?;
+                directory.dirmeta = Some(dirmeta);
+                Ok(())
+            }
+            Kind::HardLink { target } => {
+                let target = self.relative_path(target)?;
+                self.hard_links.push(HardLink { place, target });
+                Ok(())
+            }
+            Kind::Symlink { target } => {
+                let invalid = |what: &str| in_step(Error::failed(format!("{what} in target of symbolic link {path}")));
+                let target = String::from_utf8(target.clone()).map_err(|_| invalid("Invalid UTF-8"))?;
+                if target.is_empty() || target.contains('\0') {
+                    return Err(invalid("Invalid empty text"));
+                }
+                let xattrs = self.ingest.xattrs(|| Ok(Xattrs::from_pairs(entry.xattrs)))?;
+                self.collect(place, Work::Held(header(recorded, xattrs, target), Vec::new()))
+            }
+            Kind::Regular { size } => {
+                let size = *size;
+                let xattrs = self.ingest.xattrs(|| Ok(Xattrs::from_pairs(entry.xattrs)))?;
+                let header = header(recorded, xattrs, String::new());
+                let work = if size > MAX_COLLECTED {
+                    Work::Stored(self.store(header, size, archive)?)
+                } else {
+                    let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+                    Content(archive).read_to_end(&mut content).map_err(in_archive)?;
+                    Work::Held(header, content)
+                };
+                self.collect(place, work)
+            }
+        }
+    }
+
+    /// The name in the tree: without what makes it absolute, and as the pathname filter wants it.
+    fn relative_path(&self, raw: &[u8]) -> Result<String> {
+        let raw = relative(raw);
+        let path = String::from_utf8(raw.to_vec()).map_err(|_| {
+            let error = Error::failed(format!("Invalid UTF-8 in filename {}", String::from_utf8_lossy(raw)));
+            error_in(error_in(error, "ostree-tar: Failed to import file"), "ostree-tar: Failed to handle file")
+        })?;
+        if let Err(error) = split(&path) {
+            return Err(Error::failed(format!("While making relative path \"{path}\":{error}")));
+        }
+        match &self.names {
+            None => Ok(path),
+            Some(names) => Ok(names.apply(&path)),
+        }
+    }
+
+    fn dirmeta(&self, recorded: Ownership, xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Checksum> {
+        let xattrs = self.ingest.xattrs(|| Ok(Xattrs::from_pairs(xattrs)))?;
+        let dirmeta = DirMeta { uid: recorded.uid, gid: recorded.gid, mode: recorded.mode, xattrs };
+        self.ingest.transaction.write_metadata(ObjectType::DirMeta, &dirmeta.encode())
+    }
+
+    /// Requires the directories above an entry, or makes them with its owner; the filter has no say in these.
+    fn make_parents(&mut self, parents: &[String], found: Ownership) -> Result<()> {
+        let made = Ownership { mode: DIRECTORY | 0o755, ..found };
+        if self.options.autocreate_parents && self.tree.dirmeta.is_none() {
+            self.tree.dirmeta = Some(self.autocreated(made)?);
+        }
+        let repo = self.ingest.transaction.repo();
+        let mut missing = None;
+        let mut tree = &mut self.tree;
+        for (depth, name) in parents.iter().enumerate() {
+            if !tree.has_directory(name) {
+                missing = Some(depth);
+                break;
+            }
+            tree = tree.directory(repo, name)?;
+        }
+        let Some(depth) = missing else { return Ok(()) };
+        let (_, missing) = parents.split_at(depth);
+        if let (false, Some(name)) = (self.options.autocreate_parents, missing.first()) {
+            return Err(Error::failed(format!("No such file or directory: {name}")));
+        }
+        let dirmeta = autocreated(self.ingest, made)?;
+        for name in missing {
+            tree = tree.directory(repo, name)?;
+            tree.dirmeta = Some(dirmeta);
+        }
+        Ok(())
+    }
+
+    fn autocreated(&self, made: Ownership) -> Result<Checksum> {
+        autocreated(self.ingest, made)
+    }
+
+    /// Stores a large file as it comes.
+    fn store(&self, header: FileHeader, size: u64, archive: &mut Archive) -> Result<Checksum> {
+        let mut writer = ContentWriter::begin(self.ingest.transaction, header, size)?;
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            match archive.read_content(&mut buffer).map_err(in_archive)? {
+                0 => return writer.finish(),
+                count => writer.write(buffer.get(..count).unwrap_or_default())?,
+            }
+        }
+    }
+
+    fn collect(&mut self, place: Vec<String>, work: Work) -> Result<()> {
+        if let Work::Held(_, content) = &work {
+            self.batch_bytes += content.len();
+        }
+        self.batch.push(Collected { place, work });
+        if self.batch_bytes >= BATCH_BYTES || self.batch.len() >= BATCH_FILES { self.flush() } else { Ok(()) }
+    }
+
+    /// Stores what has been collected, and puts it in the tree in the order of the archive.
+    fn flush(&mut self) -> Result<()> {
+        let ingest = self.ingest;
+        self.batch_bytes = 0;
+        let store = |Collected { place, work }| {
+            let (checksum, bytes) = match work {
+                Work::Stored(checksum) => (checksum, 0),
+                Work::Held(header, content) => {
+                    (ingest.transaction.write_bytes(&header, &content)?, content.len() as u64)
+                }
+            };
+            ingest.progress.event(Event::Advanced { steps: 1, bytes });
+            Ok((place, checksum))
+        };
+        // All are waited for, so that of several errors always the same one is reported.
+        let stored: Vec<Result<(Vec<String>, Checksum)>> =
+            std::mem::take(&mut self.batch).into_par_iter().map(store).collect();
+        for result in stored {
+            let (place, checksum) = result?;
+            self.put(&place, checksum).map_err(|error| {
+                error_in(error_in(error, "ostree-tar: Failed to import file"), "ostree-tar: Failed to handle file")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, place: &[String], checksum: Checksum) -> Result<()> {
+        match place.split_last() {
+            Some((name, parents)) => {
+                descend(&mut self.tree, self.ingest.transaction.repo(), parents)?.add_file(name, checksum)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn finish(mut self) -> Result<Tree> {
+        self.flush()?;
+        // Upstream keeps the links in a hash table by target, and the order matters where a target is a link itself.
+        let mut order = HashTable::new();
+        let mut by_target: HashMap<String, Vec<Vec<String>>> = HashMap::new();
+        for HardLink { place, target } in std::mem::take(&mut self.hard_links) {
+            order.insert(target.clone(), ());
+            by_target.entry(target).or_default().push(place);
+        }
+        for (target, ()) in order.iter() {
+            let places = by_target.remove(target).unwrap_or_default();
+            self.link(target, &places).context(|| format!("ostree-tar: Processing deferred hardlink {target}"))?;
+        }
+        if self.options.autocreate_parents && self.tree.dirmeta.is_none() {
+            self.tree.dirmeta = Some(self.autocreated(Ownership { uid: 0, gid: 0, mode: DIRECTORY | 0o755 })?);
+        }
+        Ok(self.tree)
+    }
+
+    fn link(&mut self, target: &str, places: &[Vec<String>]) -> Result<()> {
+        let file = self.find(target).map_err(|error| error_in(error, "Failed to find object"))?;
+        for place in places {
+            self.put(place, file).map_err(|error| error_in(error, "Failed to replace file"))?;
+        }
+        Ok(())
+    }
+
+    /// The file that a hard link names.
+    fn find(&mut self, target: &str) -> Result<Checksum> {
+        let is_directory =
+            || Error::failed(format!("Expected hardlink file target at \"{target}\" but found a directory"));
+        let place = split(target)?;
+        let Some((name, parents)) = place.split_last() else { return Err(is_directory()) };
+        let repo = self.ingest.transaction.repo();
+        let mut tree = &mut self.tree;
+        for parent in parents {
+            if !tree.has_directory(parent) {
+                return Err(Error::failed(format!("No such file or directory: {parent}")));
+            }
+            tree = tree.directory(repo, parent)?;
+        }
+        match tree.file(name) {
+            Some(file) => Ok(*file),
+            None if tree.has_directory(name) => Err(is_directory()),
+            None => Err(Error::failed(format!("No such file or directory: {name}"))),
+        }
+    }
+}
+
+/// The content of the current entry.
+struct Content<'a>(&'a mut Archive);
+
+impl Read for Content<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read_content(buffer)
+    }
+}
+
+fn autocreated(ingest: &Ingest<'_, '_>, made: Ownership) -> Result<Checksum> {
+    let dirmeta = DirMeta { uid: made.uid, gid: made.gid, mode: made.mode, xattrs: Xattrs::new() };
+    ingest.transaction.write_metadata(ObjectType::DirMeta, &dirmeta.encode())
+}
+
+fn error_in(error: Error, what: &str) -> Error {
+    Error::During { what: what.to_owned(), source: Box::new(error) }
+}
+
+/// The directory at a place that is known to be there.
+fn descend<'t>(tree: &'t mut Tree, repo: &crate::repo::Repo, parents: &[String]) -> Result<&'t mut Tree> {
+    parents.iter().try_fold(tree, |tree, name| tree.directory(repo, name))
+}
+
+/// Without what makes a name absolute, `./` in front, and `..` that would lead above the root of a file system.
+fn relative(raw: &[u8]) -> &[u8] {
+    let mut path = raw;
+    while let Some(rest) = path.strip_prefix(b"/") {
+        path = match rest.strip_prefix(b"..") {
+            Some(above) if above.is_empty() || above.starts_with(b"/") => above,
+            _ => rest,
+        };
+    }
+    while let Some(rest) = path.strip_prefix(b"./") {
+        path = rest;
+        while let Some(rest) = path.strip_prefix(b"/") {
+            path = rest;
+        }
+    }
+    if path == b"." { b"" } else { path }
+}
+
+/// The names in a path. A `.` is passed over, except at the end, where no name can be made of it.
+fn split(path: &str) -> Result<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    for name in path.split('/').filter(|name| !name.is_empty()) {
+        if name == ".." {
+            return Err(Error::failed(format!("Invalid uplink '..' in path {path}")));
+        }
+        if names.last().is_some_and(|last| last == ".") {
+            names.pop();
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{relative, split};
+
+    /// As `ostree commit` shows them.
+    #[test]
+    fn names_are_made_relative() {
+        for (raw, expected) in [
+            ("a", "a"),
+            ("./a", "a"),
+            ("/a", "a"),
+            ("//a", "a"),
+            ("././a", "a"),
+            (".//./a", "a"),
+            ("/../a", "a"),
+            ("/..", ""),
+            ("./../a", "../a"),
+            (".//../a", "../a"),
+            ("/.././../a", "../a"),
+            (".", ""),
+            ("./.", ""),
+            ("/.", ""),
+            ("..", ".."),
+            ("...", "..."),
+            ("a/", "a/"),
+        ] {
+            assert_eq!(relative(raw.as_bytes()), expected.as_bytes(), "{raw}");
+        }
+    }
+
+    #[test]
+    fn names_are_split_at_slashes_and_lead_nowhere_above() {
+        assert_eq!(split("a//b/./c/").unwrap(), ["a", "b", "c"]);
+        assert_eq!(split("a/.").unwrap(), ["a", "."]);
+        assert_eq!(split("").unwrap(), Vec::<String>::new());
+        assert_eq!(split("d/../x").unwrap_err().to_string(), "Invalid uplink '..' in path d/../x");
+    }
 }

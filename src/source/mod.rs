@@ -5,12 +5,15 @@
 //! not, is the caller's part. [`Filter`] says what is recorded for an entry: owner, permissions, or nothing at all.
 
 mod checksum;
+mod compressed;
 mod filter;
 mod statoverride;
+pub mod tar;
 mod walk;
 mod xattrs;
 
 pub use checksum::{XattrPolicy, checksum};
+pub use compressed::{Stream, decompressed};
 pub use filter::{Filter, Modifier, Ownership};
 pub use statoverride::{SkipList, StatOverride};
 pub use walk::{Directory, Entry, EntryKind, Metadata, OpenFile};

@@ -12,6 +12,7 @@ mod repository;
 mod source;
 mod summary;
 mod support;
+mod tar_import;
 mod tidy;
 mod upstream;
 mod variant_text;

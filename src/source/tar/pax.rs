@@ -1,0 +1,178 @@
+//! Extended headers: records `LENGTH KEYWORD=VALUE\n`, where the length counts the whole record and values may hold any
+//! byte.
+
+use std::io;
+
+use super::header::checked_size;
+use super::sparse::PaxSparse;
+
+/// Names and values of extended attributes.
+pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// What was said about an entry ahead of its header.
+#[derive(Debug, Default)]
+pub(super) struct Extensions {
+    pub(super) path: Option<Vec<u8>>,
+    pub(super) link_path: Option<Vec<u8>>,
+    pub(super) size: Option<u64>,
+    pub(super) uid: Option<u64>,
+    pub(super) gid: Option<u64>,
+    pub(super) sparse: PaxSparse,
+    xattrs: Pairs,
+}
+
+impl Extensions {
+    /// Takes the records of one extended header. Unknown keywords mean nothing to us.
+    pub(super) fn add_records(&mut self, records: &[u8]) -> io::Result<()> {
+        let mut rest = records;
+        while !rest.is_empty() {
+            let (record, after) = split_record(rest).ok_or_else(malformed)?;
+            self.add(record.0, record.1)?;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, keyword: &[u8], value: &[u8]) -> io::Result<()> {
+        match keyword {
+            b"path" => self.path = Some(value.to_vec()),
+            b"linkpath" => self.link_path = Some(value.to_vec()),
+            b"size" => self.size = Some(number(value).and_then(checked_size)?),
+            b"uid" => self.uid = Some(number(value)?),
+            b"gid" => self.gid = Some(number(value)?),
+            b"RHT.security.selinux" => self.add_xattr(b"security.selinux".to_vec(), value.to_vec()),
+            _ => {
+                if let Some(name) = keyword.strip_prefix(b"SCHILY.xattr.") {
+                    self.add_xattr(name.to_vec(), value.to_vec());
+                } else if let Some(name) = keyword.strip_prefix(b"LIBARCHIVE.xattr.") {
+                    self.add_xattr(percent_decoded(name), base64_decoded(value));
+                } else if let Some(keyword) = keyword.strip_prefix(b"GNU.sparse.") {
+                    self.sparse.add(keyword, value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_xattr(&mut self, name: Vec<u8>, value: Vec<u8>) {
+        if !name.is_empty() {
+            self.xattrs.push((name, value));
+        }
+    }
+
+    /// The extended attributes from the last to the first, which is libarchive's order. Archives of bsdtar have each
+    /// twice, in both spellings; no object can hold a name twice, so the last one counts.
+    pub(super) fn into_xattrs(self) -> Pairs {
+        let mut seen = std::collections::HashSet::new();
+        self.xattrs.into_iter().rev().filter(|(name, _)| seen.insert(name.clone())).collect()
+    }
+}
+
+/// A keyword and its value.
+type Record<'r> = (&'r [u8], &'r [u8]);
+
+/// The first record and what follows it.
+fn split_record(records: &[u8]) -> Option<(Record<'_>, &[u8])> {
+    let space = records.iter().take(20).position(|&byte| byte == b' ')?;
+    let length: usize = std::str::from_utf8(records.get(..space)?).ok()?.parse().ok()?;
+    let (record, rest) = records.split_at_checked(length)?;
+    let body = record.strip_suffix(b"\n")?.get(space + 1..)?;
+    let equals = body.iter().position(|&byte| byte == b'=')?;
+    Some(((body.get(..equals)?, body.get(equals + 1..)?), rest))
+}
+
+/// A decimal number.
+pub(super) fn number(value: &[u8]) -> io::Result<u64> {
+    std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok()).ok_or_else(malformed)
+}
+
+/// libarchive's words for records that do not follow the format.
+pub(super) fn malformed() -> io::Error {
+    io::Error::other("Rejecting malformed pax extended attributes")
+}
+
+fn percent_decoded(name: &[u8]) -> Vec<u8> {
+    let digit = |byte: Option<&u8>| byte.and_then(|&byte| char::from(byte).to_digit(16));
+    let mut decoded = Vec::new();
+    let mut at = 0;
+    while let Some(&byte) = name.get(at) {
+        match (byte, digit(name.get(at + 1)), digit(name.get(at + 2))) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            _ => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    decoded
+}
+
+/// Base64 with or without padding; other characters are passed over.
+fn base64_decoded(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::new();
+    let (mut bits, mut count) = (0_u32, 0);
+    for &byte in text {
+        let digit = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            b'=' => break,
+            _ => continue,
+        };
+        bits = bits << 6 | u32::from(digit);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            decoded.push((bits >> count & 0xff) as u8);
+        }
+    }
+    decoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Extensions, base64_decoded, percent_decoded};
+
+    fn record(keyword: &str, value: &[u8]) -> Vec<u8> {
+        let body = [b" ", keyword.as_bytes(), b"=", value, b"\n"].concat();
+        let digits = (1..).find(|digits| (body.len() + digits).to_string().len() == *digits).unwrap();
+        [(body.len() + digits).to_string().as_bytes(), &body].concat()
+    }
+
+    #[test]
+    fn values_hold_any_byte_and_xattrs_come_last_first() {
+        let mut extensions = Extensions::default();
+        let records = [
+            record("path", b"a\nb"),
+            record("SCHILY.xattr.user.x", b"1\n12 path=no\n\0"),
+            record("LIBARCHIVE.xattr.user.%41", b"MTI="),
+            record("SCHILY.xattr.user.x", b""),
+            record("SCHILY.xattr.", b"no name"),
+            record("RHT.security.selinux", b"t"),
+        ];
+        extensions.add_records(&records.concat()).unwrap();
+        assert_eq!(extensions.path.as_deref(), Some(b"a\nb".as_slice()));
+        let pair = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+        assert_eq!(extensions.into_xattrs(), [pair("security.selinux", "t"), pair("user.x", ""), pair("user.A", "12")]);
+    }
+
+    #[test]
+    fn records_whose_length_lies_are_refused() {
+        for bad in ["5 a=b\n", "7 a=b\n", "99 a=b\n", "6a=b\n", " a=b\n", "-6 a=b\n", "6 ab \n", "6"] {
+            let mut extensions = Extensions::default();
+            assert!(extensions.add_records(bad.as_bytes()).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn libarchives_spelling_of_xattrs_is_decoded() {
+        assert_eq!(percent_decoded(b"user.%41%4g%"), b"user.A%4g%");
+        assert_eq!(base64_decoded(b"MTIz"), b"123");
+        assert_eq!(base64_decoded(b"MQ"), b"1");
+    }
+}
