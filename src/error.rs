@@ -77,6 +77,12 @@ pub enum Error {
         /// What is wrong with it.
         source: DecodeError,
     },
+    /// A commit has no file or directory of that path.
+    #[error("No such file or directory: {path}")]
+    NoSuchPath {
+        /// The absolute path as far as it was looked for.
+        path: String,
+    },
     /// A rev names nothing.
     #[error("Refspec '{refspec}' not found")]
     RefNotFound {

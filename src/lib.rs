@@ -3,9 +3,10 @@
 //! The layers, each using only what stands before it: [`checksum`], [`gvariant`], [`keyfile`], [`refspec`], [`date`],
 //! [`deflate`], `map`; [`object`] (bytes to values, no I/O); [`error`], [`progress`]; [`repo`], the repository on disk;
 //! [`source`], a directory tree as entries; then the operations, free functions that take a [`repo::Repo`]: [`summary`],
-//! [`commit`], [`fsck`] and [`mod@bench`].
+//! [`commit`], [`checkout`], [`fsck`] and [`mod@bench`].
 
 pub mod bench;
+pub mod checkout;
 pub mod checksum;
 pub mod commit;
 pub mod date;

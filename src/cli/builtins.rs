@@ -79,7 +79,7 @@ const fn later(name: &'static str) -> Builtin {
 static BUILTINS: &[Builtin] = &[
     Builtin { name: "admin", arguments: "", about: "", action: Action::Refuse("not part of osier") },
     command!(cat, "cat", "COMMIT PATH...", "Concatenate contents of files"),
-    later("checkout"),
+    command!(checkout, "checkout", "COMMIT [DESTINATION]", "Check out a commit into a filesystem tree"),
     command!(checksum, "checksum", "PATH", "Checksum a file or directory", RepoOption::Unknown),
     command!(commit, "commit", "[PATH]", "Commit a new revision"),
     command!(config, "config", "(get KEY|set KEY VALUE|unset KEY)", "Change repo configuration settings"),

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 mod builtins;
 mod cat;
+mod checkout;
 mod checksum;
 mod clock;
 mod commit;

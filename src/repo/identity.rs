@@ -13,7 +13,7 @@ use crate::object::{ObjectName, ObjectType};
 pub type FileIdentity = (u64, u64);
 
 /// Where archives keep the content of files that were checked out in user mode.
-const UNCOMPRESSED_CACHE: &str = "uncompressed-objects-cache";
+pub(crate) const UNCOMPRESSED_CACHE: &str = "uncompressed-objects-cache";
 
 impl Repo {
     /// The inode of a file object that is stored as a file; `None` in archives, and when it has vanished.

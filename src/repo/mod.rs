@@ -47,8 +47,10 @@ use crate::refspec::CollectionId;
 
 pub use config::{Config, MinFreeSpace};
 pub use file::FileObject;
+pub(crate) use identity::UNCOMPRESSED_CACHE;
 pub use lock::{LockKind, RepoLock};
 pub use mode::RepoMode;
+pub(crate) use objects::loose_path;
 pub use reachable::Reachable;
 pub use refs::ListRefs;
 pub use state::CommitState;

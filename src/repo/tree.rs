@@ -71,7 +71,7 @@ pub fn lookup_from(repo: &Repo, root: &Node, directory: &[String], path: &str) -
     for (index, name) in names.iter().enumerate() {
         let Node::Directory { dirtree, .. } = node else { return Err(Error::failed("Not a directory")) };
         node = child(&repo.load_dirtree(&dirtree)?, name)
-            .ok_or_else(|| Error::failed(format!("No such file or directory: {}", join(&names[..=index]))))?;
+            .ok_or_else(|| Error::NoSuchPath { path: join(&names[..=index]) })?;
     }
     Ok(Place { names, node })
 }

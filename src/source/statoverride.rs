@@ -67,6 +67,11 @@ impl SkipList {
         Ok(Self::parse(&read_text(path)?))
     }
 
+    /// The paths, in the order of the file.
+    pub fn paths(&self) -> &[String] {
+        &self.paths
+    }
+
     /// Parses the text of a file.
     pub fn parse(text: &str) -> Self {
         let mut seen = std::collections::HashSet::new();

@@ -11,7 +11,6 @@ use super::support::{Program, osier, ostree, scratch};
 /// Commands of `ostree` that osier does not have (yet): they are not in its help.
 const NOT_IN_OSIER: &[&str] = &[
     "admin",
-    "checkout",
     "diff",
     "export",
     "find-remotes",
@@ -28,6 +27,8 @@ const NOT_IN_OSIER: &[&str] = &[
 /// Options that came after the 2022.7 that the tests compare with, and so are missing in its help; CLI.md section 8.
 const NEW_OPTIONS: &[&str] = &[
     "--selinux-labeling-epoch=EPOCH",
+    "--composefs",
+    "--composefs-noverity",
     "-r, --revision",
     "--print-hex",
     "--list-metadata-keys",

@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 10] = [
     &["repo"],
     &["source"],
     &["summary"],
-    &["commit", "fsck"],
+    &["commit", "checkout", "fsck"],
     &["bench"],
     &["lib", "main", "cli"],
 ];

@@ -1,0 +1,69 @@
+//! `uncompressed-objects-cache/XX/….file`: the files of an archive as they are in user mode, for checkouts to link to.
+
+use rustix::fs::{AtFlags, Mode};
+use rustix::io::Errno;
+
+use super::HardLinks;
+use super::file::Link;
+use super::tree::{Checkout, Target};
+use crate::error::{Context, During, Result};
+use crate::object::{ObjectName, ObjectType};
+use crate::repo::{FileObject, RepoMode, UNCOMPRESSED_CACHE, loose_path};
+
+impl Checkout<'_> {
+    pub(super) fn uses_cache(&self) -> bool {
+        self.options.uncompressed_cache
+            && self.user_mode
+            && self.options.hard_links == HardLinks::WherePossible
+            && self.repo.mode() == RepoMode::Archive
+            && self.repo.config().enable_uncompressed_cache
+            && self.repo.is_writable()
+    }
+
+    /// Links to the cached file, which is made if it is not there. Gives the object back if it has to be copied.
+    pub(super) fn link_cached(&self, target: &Target, name: &str, object: FileObject) -> Result<Option<FileObject>> {
+        let checksum = *object.checksum();
+        let path = loose_path(&ObjectName::new(checksum, ObjectType::File), RepoMode::BareUser);
+        let path = format!("{UNCOMPRESSED_CACHE}/{path}");
+        let link = || self.link_to(target, name, (self.repo.dir(), &path), &checksum);
+        let mut outcome = link()?;
+        if matches!(outcome, Link::Missing) {
+            self.fill_cache(&path, object).context(|| format!("Unpacking loose object {checksum}"))?;
+            outcome = link().context(|| format!("Using new cached uncompressed hardlink of {checksum} to {name}"))?;
+        } else if matches!(outcome, Link::Copy(_)) {
+            return Ok(Some(object));
+        }
+        match outcome {
+            Link::Done => Ok(None),
+            Link::Copy(_) | Link::Missing => self.load(&checksum).map(Some),
+        }
+    }
+
+    fn fill_cache(&self, path: &str, object: FileObject) -> Result<()> {
+        let repo = self.repo.dir();
+        let header = object.header.clone();
+        let (temporary, file) = self.repo.create_temporary("uncompressed")?;
+        let filled = self
+            .write_content(object, &file, path)
+            .and_then(|()| self.set_metadata(&file, &header).calling("fchmod", path))
+            .and_then(|()| {
+                let place = || rustix::fs::renameat(repo, &temporary, repo, path);
+                match place() {
+                    Err(Errno::NOENT) => {
+                        for (end, _) in path.match_indices('/') {
+                            match rustix::fs::mkdirat(repo, &path[..end], Mode::from_raw_mode(0o777)) {
+                                Ok(()) | Err(Errno::EXIST) => {}
+                                Err(error) => return Err(error).calling("mkdirat", &path[..end]),
+                            }
+                        }
+                        place().calling("renameat", path)
+                    }
+                    placed => placed.calling("renameat", path),
+                }
+            });
+        if filled.is_err() {
+            let _ = rustix::fs::unlinkat(repo, &temporary, AtFlags::empty());
+        }
+        filled
+    }
+}

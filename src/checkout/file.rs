@@ -1,0 +1,193 @@
+//! One file or symlink: a hard link to the object where the repository keeps it as it is to be, else a copy.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{AtFlags, FileType};
+use rustix::io::Errno;
+
+use super::tree::{Checkout, Target};
+use super::{HardLinks, Overwrite, existing, whiteout};
+use crate::checksum::Checksum;
+use crate::error::{Context, During, Error, Result};
+use crate::object::{FileHeader, ObjectName, ObjectType};
+use crate::repo::{FileObject, Repo, RepoMode, loose_path};
+
+/// What came of the attempt to link.
+pub(super) enum Link {
+    /// The file is there, or what was there before may stay.
+    Done,
+    /// It has to be a copy; the object, if it has been opened.
+    Copy(Option<Box<FileObject>>),
+    /// The repository does not have the object.
+    Missing,
+}
+
+/// Without it nobody but root could read the checked out file.
+const OWNER_MAY_READ: u32 = 0o400;
+
+impl Checkout<'_> {
+    /// Checks out one file object as `name`.
+    pub(super) fn file(&self, target: &Target, name: &str, checksum: &Checksum) -> Result<()> {
+        if let (Some(name), true) = (whiteout::passthrough_name(name), self.options.passthrough_whiteouts) {
+            let object = self.load(checksum)?;
+            if !object.header.is_symlink() {
+                return self.whiteout_device(target, name, &object.header);
+            }
+        }
+        let mut opened = None;
+        if self.options.hard_links != HardLinks::Never {
+            match self.link(target, name, checksum)? {
+                Link::Done => return Ok(()),
+                Link::Copy(object) => opened = object,
+                Link::Missing => {}
+            }
+        }
+        let mut object = match opened {
+            Some(object) => *object,
+            None => self.load(checksum)?,
+        };
+        if self.uses_cache() && is_linked_in_user_mode(&object) {
+            match self.link_cached(target, name, object)? {
+                None => return Ok(()),
+                Some(again) => object = again,
+            }
+        }
+        self.copy(target, name, object).context(|| format!("Copy checkout of {checksum} to {name}"))
+    }
+
+    pub(super) fn load(&self, checksum: &Checksum) -> Result<FileObject> {
+        match self.repo.load_file(checksum) {
+            Err(error) if self.repo.mode() != RepoMode::Archive => {
+                Err(error).context(|| format!("Opening content object {checksum}"))
+            }
+            loaded => loaded,
+        }
+    }
+
+    /// Links to the object in the repository, or in the first parent that has it.
+    fn link(&self, target: &Target, name: &str, checksum: &Checksum) -> Result<Link> {
+        let mut next = Some(self.repo);
+        while let Some(repo) = next {
+            if self.can_link(repo.mode()) {
+                match self.link_object(repo, target, name, checksum)? {
+                    Link::Missing => {}
+                    outcome => return Ok(outcome),
+                }
+            } else if self.options.hard_links == HardLinks::Required {
+                return Err(Error::failed(match repo.mode() {
+                    RepoMode::BareUser => "User repository mode requires user checkout mode to hardlink",
+                    _ => "Bare repository mode cannot hardlink in user checkout mode",
+                }));
+            }
+            next = repo.parent();
+        }
+        Ok(Link::Missing)
+    }
+
+    fn can_link(&self, mode: RepoMode) -> bool {
+        match mode {
+            RepoMode::Bare => !self.user_mode,
+            RepoMode::BareUser | RepoMode::BareUserOnly => self.user_mode,
+            RepoMode::BareSplitXattrs | RepoMode::Archive => false,
+        }
+    }
+
+    fn link_object(&self, repo: &Repo, target: &Target, name: &str, checksum: &Checksum) -> Result<Link> {
+        let object_name = ObjectName::new(*checksum, ObjectType::File);
+        let path = loose_path(&object_name, repo.mode());
+        if repo.mode() == RepoMode::BareUser {
+            if repo.parent().is_some() && !repo.has_own_object(&object_name)? {
+                return Ok(Link::Missing);
+            }
+            let object = match repo.load_file(checksum) {
+                Err(Error::MissingFile { .. }) => return Ok(Link::Missing),
+                loaded => loaded?,
+            };
+            if !is_linked_in_user_mode(&object) {
+                return Ok(Link::Copy(Some(Box::new(object))));
+            }
+        } else {
+            let stat = match rustix::fs::statat(repo.objects_dir(), &path, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => stat,
+                Err(Errno::NOENT) => return Ok(Link::Missing),
+                Err(error) => return Err(error).during("looking for", repo.path().join("objects").join(path)),
+            };
+            // Links to an empty file save nothing, and there can only be so many of them.
+            let is_empty = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size == 0;
+            let is_symlink = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+            let is_unreadable = stat.st_mode & OWNER_MAY_READ == 0;
+            if is_empty || repo.mode() == RepoMode::BareUserOnly && (is_symlink || is_unreadable) {
+                return Ok(Link::Copy(None));
+            }
+        }
+        self.link_to(target, name, (repo.objects_dir(), &path), checksum)
+    }
+
+    /// Links `name` to a file of the repository.
+    pub(super) fn link_to(
+        &self,
+        target: &Target,
+        name: &str,
+        (from, path): (BorrowedFd<'_>, &str),
+        checksum: &Checksum,
+    ) -> Result<Link> {
+        let dir = target.dir.as_fd();
+        let mut linked = rustix::fs::linkat(from, path, dir, name, AtFlags::empty());
+        if linked == Err(Errno::EXIST) {
+            match self.options.overwrite {
+                Overwrite::Union => linked = self.replace_by_link(target, name, (from, path))?,
+                Overwrite::UnionAdd => return Ok(Link::Done),
+                Overwrite::UnionIdentical
+                    if existing::is_same_inode((dir, name), (from, path))?
+                        || existing::is_identical(self.repo, dir, name, checksum)? =>
+                {
+                    return Ok(Link::Done);
+                }
+                Overwrite::Nothing | Overwrite::UnionIdentical => {}
+            }
+        }
+        match linked {
+            Ok(()) => {
+                self.count_linked();
+                Ok(Link::Done)
+            }
+            Err(Errno::MLINK | Errno::XDEV | Errno::PERM) if self.options.hard_links != HardLinks::Required => {
+                Ok(Link::Copy(None))
+            }
+            Err(Errno::NOENT) => Ok(Link::Missing),
+            Err(error) => {
+                let error = crate::error::OsError(error.into());
+                Err(Error::failed(format!("Hardlinking {path} to {name}: {error}")))
+            }
+        }
+    }
+
+    /// Puts a new link in the place of what is there; the inner result is that of linking.
+    fn replace_by_link(
+        &self,
+        target: &Target,
+        name: &str,
+        (from, path): (BorrowedFd<'_>, &str),
+    ) -> Result<std::result::Result<(), Errno>> {
+        let dir = target.dir.as_fd();
+        let temporary = loop {
+            let temporary = super::copy::temporary_name();
+            match rustix::fs::linkat(from, path, dir, &temporary, AtFlags::empty()) {
+                Ok(()) => break temporary,
+                Err(Errno::EXIST) => {}
+                Err(error) => return Ok(Err(error)),
+            }
+        };
+        let renamed = rustix::fs::renameat(dir, &temporary, dir, name);
+        // Renaming one of two links to a file over the other does nothing, and leaves both.
+        let _ = rustix::fs::unlinkat(dir, &temporary, AtFlags::empty());
+        renamed.calling("renameat", format!("{temporary}, {name}"))?;
+        Ok(Ok(()))
+    }
+}
+
+/// Whether a file of the repository can stand for the object in user mode.
+pub(super) fn is_linked_in_user_mode(object: &FileObject) -> bool {
+    let FileHeader { mode, .. } = object.header;
+    !object.header.is_symlink() && object.size > 0 && mode & OWNER_MAY_READ != 0
+}

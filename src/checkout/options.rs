@@ -1,0 +1,65 @@
+//! What is asked for.
+
+use crate::source::SkipList;
+
+/// How a commit is checked out.
+#[derive(Clone, Debug, Default)]
+pub struct CheckoutOptions {
+    /// Files belong to whoever checks out: no owners, no xattrs, no setuid and setgid bits on files.
+    pub user_mode: bool,
+    /// What happens to files that are there already.
+    pub overwrite: Overwrite,
+    /// The directory of the commit that becomes the destination, or the file that is put into it; all by default.
+    pub subpath: Option<String>,
+    /// Whether files are hard links to objects.
+    pub hard_links: HardLinks,
+    /// Directories get no mode bits outside of 0775.
+    pub plain_directory_modes: bool,
+    /// Files named `.wh.NAME` remove NAME, `.wh..wh..opq` empties its directory; neither is checked out itself.
+    pub whiteouts: bool,
+    /// Files named `.ostree-wh.NAME` become the character device 0:0 NAME, the whiteout of overlayfs.
+    pub passthrough_whiteouts: bool,
+    /// Paths that are left out, counted from the directory that is checked out; directories end in a slash.
+    pub skip_list: Option<SkipList>,
+    /// In user mode, keep the inflated files of an archive in its `uncompressed-objects-cache` and link to them.
+    pub uncompressed_cache: bool,
+    /// Everything is on disk when the checkout is done.
+    pub fsync: bool,
+}
+
+/// What happens to what is there already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overwrite {
+    /// The destination must not exist.
+    #[default]
+    Nothing,
+    /// Existing directories stay as they are and are filled, existing files are replaced.
+    Union,
+    /// Existing directories and files stay as they are, what is missing is added.
+    UnionAdd,
+    /// As [`Overwrite::UnionAdd`], but an existing file must be the one that would have been added.
+    UnionIdentical,
+}
+
+/// Whether files are hard links to objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HardLinks {
+    /// Where it can be: the repository's mode keeps them as they are to be, in the same file system.
+    #[default]
+    WherePossible,
+    /// It is an error if it cannot be. Empty files, and symlinks of repositories that have none, are copies all the same.
+    Required,
+    /// Never; copies share their blocks with the object where the file system can do that.
+    Never,
+}
+
+/// What a checkout did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckoutStats {
+    /// Files and symlinks that are hard links to objects.
+    pub files_linked: u64,
+    /// Files and symlinks that were written.
+    pub files_copied: u64,
+    /// Content bytes of the files that were written.
+    pub content_bytes_written: u64,
+}
