@@ -107,7 +107,8 @@ fn array_is_normal(element: &Layout, bytes: &[u8], depth: usize) -> Option<()> {
     let body = offset_at(bytes, bytes.len().checked_sub(width)?, width)?;
     let frame = bytes.len().checked_sub(body)?;
     let count = frame / width;
-    if !frame.is_multiple_of(width) || offset_width(body, count) != width {
+    // An offset that points at its own end would leave an array of no elements that is not empty.
+    if count == 0 || !frame.is_multiple_of(width) || offset_width(body, count) != width {
         return None;
     }
     let mut at = 0;
@@ -232,6 +233,8 @@ mod tests {
             ("as", b"a\0b\0\x04\x02", false),
             ("as", b"a\0b\0\x02\x05", false),
             ("as", b"a\0", false),
+            ("as", b"a\0\x03", false),
+            ("as", b"\x01", false),
             ("(ss)", b"a\0b\0\x02", true),
             ("(ss)", b"a\0b\0\x06", false),
             ("(ss)", b"", false),

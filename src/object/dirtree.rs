@@ -176,7 +176,7 @@ impl<'a> Array<'a> {
         let body = offset_at(bytes, bytes.len().checked_sub(width)?, width)?;
         let frame = bytes.len().checked_sub(body)?;
         let count = frame / width;
-        let fits = frame.is_multiple_of(width) && offset_width(body, count) == width;
+        let fits = count > 0 && frame.is_multiple_of(width) && offset_width(body, count) == width;
         fits.then_some(Self { bytes, width, body, count })
     }
 
@@ -327,6 +327,8 @@ mod tests {
             (gap, "Not normal form"),
             (Vec::new(), "Not normal form"),
             (vec![1], "Not normal form"),
+            // The offset of the first list's only element points at its own end.
+            (vec![1, 1], "Not normal form"),
         ];
         for (bytes, message) in table {
             assert_eq!(DirTree::decode(&bytes).unwrap_err().what, message, "{bytes:02x?}");
