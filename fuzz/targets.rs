@@ -2,8 +2,10 @@
 //!
 //! The programs in `fuzz_targets` call these, and so does the test that replays every file of `corpus`.
 
+use osier::deflate::Inflater;
 use osier::gvariant::{Dict, Type, Value, Variant};
 use osier::object::{Commit, DirMeta, DirTree, FileHeader, SUMMARY_TYPE};
+use osier::summary::Summary;
 
 /// What takes the fuzzer's bytes.
 pub type Target = fn(&[u8]);
@@ -68,16 +70,38 @@ pub fn dirmeta(data: &[u8]) {
 pub fn filez(data: &[u8]) {
     let Some((prefix, rest)) = data.split_first_chunk() else { return };
     let Ok(length) = FileHeader::decode_prefix(*prefix, data.len() as u64) else { return };
-    let Some(header) = rest.get(..length) else { return };
+    let Some((header, content)) = rest.split_at_checked(length) else { return };
     let Ok((header, size)) = FileHeader::decode_archive_header(header) else { return };
+    inflate(content);
     let encoded = header.archive_header(size);
     assert_eq!(FileHeader::decode_archive_header(&encoded[FileHeader::PREFIX_BYTES..]), Ok((header, size)));
+}
+
+/// Inflates until the stream ends or is refused, or enough has come out to see that it can go on.
+fn inflate(mut input: &[u8]) {
+    const ENOUGH: usize = 1 << 20;
+    let mut inflater = Inflater::new();
+    let mut produced = 0;
+    inflater.begin();
+    while let Ok(step) = inflater.push(input) {
+        produced += step.output.len();
+        let (finished, needs_input) = (step.finished, step.needs_input);
+        assert!(step.consumed > 0 || !step.output.is_empty() || finished || needs_input, "no progress");
+        input = &input[step.consumed..];
+        if finished || needs_input || produced > ENOUGH {
+            return;
+        }
+    }
 }
 
 /// A summary file, or one of its dictionaries.
 pub fn summary(data: &[u8]) {
     if let Ok(ty) = Type::parse(SUMMARY_TYPE) {
         check_value(ty, data);
+    }
+    if let Ok(summary) = Summary::decode(data) {
+        assert_eq!(summary.encode(), data);
+        let _ = summary.collection_map();
     }
     if let Ok(dict) = Dict::decode(data) {
         assert_eq!(dict.encode(), data);
