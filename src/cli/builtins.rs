@@ -92,7 +92,7 @@ static BUILTINS: &[Builtin] = &[
     command!(init, "init", "", "Initialize a new empty repository"),
     command!(log, "log", "REV", "Show log starting at commit or ref"),
     command!(ls, "ls", "COMMIT [PATH...]", "List file paths"),
-    later("prune"),
+    command!(prune, "prune", "", "Search for unreachable objects"),
     later("pull-local"),
     later("pull"),
     command!(refs, "refs", "[PREFIX]", "List refs"),

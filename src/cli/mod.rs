@@ -28,6 +28,7 @@ mod options;
 mod output;
 mod print_commit;
 mod progress;
+mod prune;
 mod refs;
 mod reset;
 mod rev_parse;

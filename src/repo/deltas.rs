@@ -14,9 +14,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::Repo;
+use super::replace::random_letters;
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
 use crate::gvariant::{Dict, Value};
+use crate::object::{ObjectName, ObjectType};
 
 /// The key of the map from delta names to digests, in the summary and in delta indexes.
 pub const STATIC_DELTAS: &str = "ostree.static-deltas";
@@ -88,6 +90,31 @@ pub fn list(repo: &Repo) -> Result<Vec<DeltaName>> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+/// Whether the commit that a delta leads to is in the repository or a parent.
+///
+/// # Errors
+/// When the operating system cannot tell.
+pub fn target_exists(repo: &Repo, name: &DeltaName) -> Result<bool> {
+    repo.has_object(&ObjectName::new(name.to, ObjectType::Commit))
+}
+
+/// Removes a static delta. It disappears at once: what is left of it in `tmp` when this is interrupted expires.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn remove(repo: &Repo, name: &DeltaName) -> Result<()> {
+    let directory = repo.path().join(name.directory());
+    let doomed = loop {
+        let candidate = repo.path().join(format!("tmp/delta-{}", random_letters()?));
+        match std::fs::create_dir(&candidate) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            result => break result.map(|()| candidate.clone()).during("creating", candidate)?,
+        }
+    };
+    std::fs::rename(&directory, &doomed).during("removing", &directory)?;
+    std::fs::remove_dir_all(&doomed).during("removing", &doomed)
 }
 
 /// The map from the names of these deltas to the SHA-256 of their superblocks, in hash-table order as upstream writes it.

@@ -157,8 +157,22 @@ impl Repo {
     /// When a directory cannot be read.
     pub fn list_objects(&self) -> Result<Vec<ObjectName>> {
         let per_directory: Vec<Vec<ObjectName>> =
-            (0..=255u8).into_par_iter().map(|first| self.list_fan_out(first)).collect::<Result<_>>()?;
+            (0..=255u8).into_par_iter().map(|first| self.list_objects_starting_with(first)).collect::<Result<_>>()?;
         Ok(per_directory.concat())
+    }
+
+    /// Removes a loose object of this repository and says whether it was there. What belongs to it (the mark and the
+    /// detached metadata of a commit) stays.
+    ///
+    /// # Errors
+    /// When it is there and cannot be removed.
+    pub fn delete_object(&self, name: &ObjectName) -> Result<bool> {
+        let path = loose_path(name, self.mode());
+        match rustix::fs::unlinkat(self.objects_dir(), &path, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error).during("removing", self.path().join("objects").join(path)),
+        }
     }
 
     /// The commits of this repository whose hexadecimal name starts with `prefix`, sorted.
@@ -172,15 +186,18 @@ impl Repo {
         };
         let mut commits = Vec::new();
         for first in fan_outs {
-            let names = self.list_fan_out(first)?.into_iter();
+            let names = self.list_objects_starting_with(first)?.into_iter();
             let of_commits = names.filter(|name| name.object_type == ObjectType::Commit).map(|name| name.checksum);
             commits.extend(of_commits.filter(|checksum| checksum.to_hex().starts_with(prefix)));
         }
         Ok(commits)
     }
 
-    /// The objects in one of the 256 directories, sorted.
-    fn list_fan_out(&self, first: u8) -> Result<Vec<ObjectName>> {
+    /// [`Repo::list_objects`], only those in one of the 256 directories.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn list_objects_starting_with(&self, first: u8) -> Result<Vec<ObjectName>> {
         let prefix = format!("{first:02x}");
         let path = || self.path().join("objects").join(&prefix);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

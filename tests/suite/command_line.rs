@@ -16,7 +16,6 @@ const NOT_IN_OSIER: &[&str] = &[
     "find-remotes",
     "create-usb",
     "gpg-sign",
-    "prune",
     "pull-local",
     "pull",
     "remote",

@@ -8,6 +8,7 @@ mod fuzz_replay;
 mod golden;
 mod gvariant;
 mod gvariant_oracle;
+mod prune;
 mod reading;
 mod repository;
 mod source;

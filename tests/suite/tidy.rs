@@ -14,8 +14,8 @@ const LAYERS: [&[&str]; 10] = [
     &["error", "progress"],
     &["repo"],
     &["source"],
-    &["summary"],
-    &["commit", "checkout", "fsck"],
+    &["summary", "remote"],
+    &["commit", "checkout", "fsck", "prune"],
     &["bench"],
     &["lib", "main", "cli"],
 ];

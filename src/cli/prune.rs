@@ -1,0 +1,209 @@
+//! `prune`: removes what no commit needs.
+
+use std::collections::BTreeMap;
+
+use jiff::Zoned;
+use osier::prune::{self, Depth, PruneOptions, Retention, Roots, Scope};
+use osier::repo::Repo;
+use osier::units::format_size;
+use osier::{Checksum, date};
+
+use super::context::Context;
+use super::error::Failure;
+use super::options::integer;
+
+/// The options of `prune`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Only display unreachable objects; don't delete
+    #[arg(long)]
+    no_prune: bool,
+    /// Only compute reachability via refs
+    #[arg(long)]
+    refs_only: bool,
+    /// Only traverse DEPTH parents for each commit (default: -1=infinite)
+    #[arg(long, value_name = "DEPTH", value_parser = integer)]
+    depth: Option<i32>,
+    /// Specify a commit to delete
+    #[arg(long, value_name = "COMMIT")]
+    delete_commit: Option<String>,
+    /// Prune all commits older than the specified date
+    #[arg(long, value_name = "DATE")]
+    keep_younger_than: Option<String>,
+    /// Change the behavior of delete-commit and keep-younger-than to prune only static deltas
+    #[arg(long)]
+    static_deltas_only: bool,
+    /// Additionally retain BRANCH=DEPTH commits
+    #[arg(long, value_name = "BRANCH=DEPTH")]
+    retain_branch_depth: Vec<String>,
+    /// Only prune BRANCH (may be specified multiple times)
+    #[arg(long, value_name = "BRANCH")]
+    only_branch: Vec<String>,
+    // Written so because clap takes the full stop from a comment.
+    #[arg(long, help = "Only traverse and delete commit objects.")]
+    commit_only: bool,
+}
+
+pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
+    // Looking is allowed to everybody.
+    let mut repo = if args.no_prune { context.open_repo()? } else { context.open_writable_repo()? };
+    let static_deltas_only = args.static_deltas_only;
+    if args.delete_commit.is_some() && args.no_prune {
+        return Err(Failure::usage("Cannot specify both --delete-commit and --no-prune"));
+    }
+    if static_deltas_only && args.delete_commit.is_none() {
+        let message =
+            "--static-deltas-only requires --delete-commit; see https://github.com/ostreedev/ostree/issues/1479";
+        return Err(Failure::failed(message));
+    }
+    let delete_commit = args.delete_commit.clone();
+    let options = into_options(args, &repo)?;
+    match delete_commit {
+        Some(commit) if static_deltas_only => {
+            // What is no checksum has no deltas.
+            if let Ok(commit) = Checksum::from_hex(&commit) {
+                prune::delete_static_deltas(&repo, &commit)?;
+            }
+        }
+        Some(commit) => {
+            let checksum = Checksum::from_hex(&commit).ok();
+            if let Some(checksum) = checksum {
+                prune::check_unreferenced(&repo, &checksum)?;
+            }
+            if !repo.config().tombstone_commits {
+                enable_tombstones(&repo)?;
+                repo = context.open_writable_repo()?;
+            }
+            prune::delete_commit(&repo, &checksum.ok_or_else(|| no_such_commit(&commit))?)?;
+        }
+        None => {}
+    }
+    let stats = prune::prune(&repo, &options, &context.progress())?;
+    let (out, scope) = (&context.out, if options.scope == Scope::CommitsOnly { " (commit only)" } else { "" });
+    writeln!(out, "Total{scope} objects: {}", stats.objects_total)?;
+    let (count, size) = (stats.objects_deleted, format_size(stats.bytes_freed));
+    match (count, options.dry_run) {
+        (0, _) => writeln!(out, "No unreachable objects"),
+        (_, true) => writeln!(out, "Would delete: {count} objects, freeing {size}"),
+        (_, false) => writeln!(out, "Deleted {count} objects, {size} freed"),
+    }
+}
+
+fn into_options(args: Args, repo: &Repo) -> Result<PruneOptions, Failure> {
+    let Args {
+        no_prune,
+        refs_only,
+        depth,
+        delete_commit: _,
+        keep_younger_than,
+        static_deltas_only: _,
+        retain_branch_depth,
+        only_branch,
+        commit_only,
+    } = args;
+    let depth = depth.map_or(Depth::Unlimited, to_depth);
+    let by_branch = keep_younger_than.is_some() || !retain_branch_depth.is_empty() || !only_branch.is_empty();
+    let roots = match (by_branch, refs_only) {
+        (true, _) => {
+            let younger_than = keep_younger_than.map(|text| date::parse(&text, &Zoned::now())).transpose();
+            let younger_than = younger_than.map_err(|error| Failure::failed(error.what))?;
+            let mut by_name = BTreeMap::new();
+            for text in &retain_branch_depth {
+                let (branch, number) = branch_depth(text)?;
+                by_name.insert(branch, number);
+            }
+            // Upstream takes a depth of 0 for nothing said about the branch.
+            let said = by_name.into_iter().filter(|(_, number)| *number != 0);
+            let branch_depth = said.map(|(branch, number)| (branch.to_owned(), to_depth(number))).collect();
+            for branch in &only_branch {
+                repo.resolve_rev(branch)?;
+            }
+            Roots::Retained(Retention { depth, younger_than, only_branches: only_branch, branch_depth })
+        }
+        (false, true) => Roots::Refs(depth),
+        (false, false) => Roots::AllCommits,
+    };
+    let scope = if commit_only { Scope::CommitsOnly } else { Scope::AllObjects };
+    Ok(PruneOptions { roots, scope, dry_run: no_prune })
+}
+
+/// -1 is no limit; smaller numbers are none at all, as for upstream.
+fn to_depth(number: i32) -> Depth {
+    match number {
+        -1 => Depth::Unlimited,
+        number => Depth::Parents(u32::try_from(number).unwrap_or(0)),
+    }
+}
+
+/// Parses `BRANCH=DEPTH`, the depth as C's `strtoll` and a cast to `int` read it.
+fn branch_depth(text: &str) -> Result<(&str, i32), Failure> {
+    let Some((branch, depth)) = text.split_once('=') else {
+        return Err(Failure::failed(format!("Invalid value {text}, must specify BRANCH=DEPTH")));
+    };
+    let number = leading_integer(depth).ok_or_else(|| Failure::failed(format!("Invalid depth {depth}")))?;
+    Ok((branch, number))
+}
+
+fn leading_integer(text: &str) -> Option<i32> {
+    let text = text.trim_start_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r']);
+    let digits_start = usize::from(text.starts_with(['-', '+']));
+    let digits = text[digits_start..].bytes().take_while(u8::is_ascii_digit).count();
+    if digits == 0 {
+        return None;
+    }
+    let saturated = if text.starts_with('-') { i64::MIN } else { i64::MAX };
+    let number = text[..digits_start + digits].parse::<i64>().unwrap_or(saturated);
+    // Upstream keeps the low 32 bits.
+    Some(number as i32)
+}
+
+fn enable_tombstones(repo: &Repo) -> Result<(), Failure> {
+    let mut keyfile = repo.config().keyfile.clone();
+    keyfile.set_bool("core", "tombstone-commits", true).map_err(|error| Failure::failed(error.what))?;
+    Ok(repo.write_config(&keyfile)?)
+}
+
+/// What upstream says of a text that is no checksum, after trying to remove the object of that name.
+fn no_such_commit(text: &str) -> Failure {
+    let path = match text.split_at_checked(2) {
+        Some((prefix, rest)) => format!("{prefix}/{rest}.commit"),
+        None => text.to_owned(),
+    };
+    Failure::failed(format!("Deleting object {text}.commit: unlinkat({path}): No such file or directory"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_branch_and_its_depth_are_split_at_the_first_equals_sign() {
+        // What the real program keeps of a branch with a history of twelve commits.
+        for (text, expected) in [
+            ("main=2", ("main", 2)),
+            ("main=010", ("main", 10)),
+            ("main=0x2", ("main", 0)),
+            ("main= -1x", ("main", -1)),
+            ("main=1=2", ("main", 1)),
+            ("=1", ("", 1)),
+            ("main=4294967297", ("main", 1)),
+            ("main=99999999999999999999", ("main", -1)),
+        ] {
+            assert_eq!(branch_depth(text).ok(), Some(expected), "{text}");
+        }
+        for (text, message) in [
+            ("main", "Invalid value main, must specify BRANCH=DEPTH"),
+            ("main=", "Invalid depth "),
+            ("main=x", "Invalid depth x"),
+        ] {
+            assert!(matches!(branch_depth(text), Err(Failure::Error(error)) if error.chain() == message), "{text}");
+        }
+    }
+
+    #[test]
+    fn minus_one_is_no_limit_and_less_is_nothing() {
+        assert_eq!(to_depth(-1), Depth::Unlimited);
+        assert_eq!(to_depth(-2), Depth::Parents(0));
+        assert_eq!(to_depth(7), Depth::Parents(7));
+    }
+}

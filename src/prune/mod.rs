@@ -1,0 +1,190 @@
+//! Removing what no commit needs, and commits that nobody needs any more (formats document, section 20).
+//!
+//! A commit is kept because of its [`Roots`]; what a kept commit reaches is kept, everything else goes. All names are
+//! known before the first file is removed, so an error on the way there removes nothing. Commits are removed before what
+//! they need, and dirtrees before what they list: a killed prune leaves objects that the next one removes, never a commit
+//! with holes.
+
+mod commits;
+mod reach;
+mod sweep;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use crate::checksum::Checksum;
+use crate::error::{During, Error, Result};
+use crate::progress::{Event, Progress};
+use crate::remote;
+use crate::repo::deltas::{self, DeltaName};
+use crate::repo::{LockKind, Repo};
+
+/// What to remove.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PruneOptions {
+    /// Which commits are kept.
+    pub roots: Roots,
+    /// Which objects are looked at.
+    pub scope: Scope,
+    /// Remove nothing, only count.
+    pub dry_run: bool,
+}
+
+/// Which commits are kept, with the parents that come with them. Commits that are not in the repository are skipped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Roots {
+    /// All commits in the repository.
+    #[default]
+    AllCommits,
+    /// Those that refs point to: `refs/heads`, remote and mirrored ones.
+    Refs(Depth),
+    /// Those that `refs/heads` and remote refs point to, with rules for each ref.
+    Retained(Retention),
+}
+
+/// How many parents of a commit come with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// So many.
+    Parents(u32),
+    /// All.
+    Unlimited,
+}
+
+/// What is kept of each ref's history. The commit that a ref points to is always kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// The parents that come with a ref for which nothing else is said.
+    pub depth: Depth,
+    /// Instead of `depth`: parents down to the first that is older than this time, in seconds since 1970.
+    pub younger_than: Option<i64>,
+    /// Keep the whole history of all refs but these; empty for no such rule. A ref is spelled as in [`Repo::list_refs`].
+    pub only_branches: Vec<String>,
+    /// The parents that come with particular refs, whatever the other rules say.
+    pub branch_depth: BTreeMap<String, Depth>,
+}
+
+/// Which objects are looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// All.
+    #[default]
+    AllObjects,
+    /// Commits alone, with what belongs to them; what they reach is neither counted nor removed.
+    CommitsOnly,
+}
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PruneStats {
+    /// Objects that were there.
+    pub objects_total: u64,
+    /// Those of them that were removed, or would have been.
+    pub objects_deleted: u64,
+    /// Their size in the repository, in bytes.
+    pub bytes_freed: u64,
+}
+
+/// Removes unreachable objects, static deltas to commits that are gone, and summaries of remotes that are gone. Nobody
+/// else can use the repository meanwhile.
+///
+/// A commit that goes takes its detached metadata and its mark of being partial with it, and leaves a tombstone if
+/// `core.tombstone-commits` says so.
+///
+/// # Errors
+/// When a dirtree of a kept commit is missing, unless the commit is marked as partial, and when a kept commit or dirtree
+/// is malformed: nothing has been removed then. When something cannot be removed.
+pub fn prune(repo: &Repo, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneStats> {
+    let _lock = repo.lock(LockKind::Exclusive)?;
+    progress.event(Event::Started { task: "looking for unreachable objects", total: None });
+    let kept = commits::kept(repo, &options.roots)?;
+    let reachable = match options.scope {
+        Scope::AllObjects => reach::from_commits(repo, &kept)?,
+        Scope::CommitsOnly => reach::commits_alone(&kept),
+    };
+    drop(kept);
+    let found = sweep::unreachable(repo, options.scope, &reachable)?;
+    drop(reachable);
+    progress.event(Event::Finished);
+    if !options.dry_run {
+        sweep::remove(repo, &found, progress)?;
+        remove_deltas(repo, |name| Ok(!deltas::target_exists(repo, name)?))?;
+    }
+    remove_stale_summaries(repo)?;
+    Ok(found.stats)
+}
+
+/// Removes one commit, as [`prune`] would, but not what it alone needs.
+///
+/// # Errors
+/// When a ref points to it, in upstream's words; when it is not in the repository.
+pub fn delete_commit(repo: &Repo, commit: &Checksum) -> Result<()> {
+    let _lock = repo.lock(LockKind::Exclusive)?;
+    check_unreferenced(repo, commit)?;
+    sweep::remove_commit(repo, commit, sweep::Absent::IsAnError)
+}
+
+/// Refuses a commit that a ref points to.
+///
+/// # Errors
+/// In upstream's words, with the ref.
+pub fn check_unreferenced(repo: &Repo, commit: &Checksum) -> Result<()> {
+    let refs = repo.list_refs(None, crate::repo::ListRefs::Full)?.into_iter();
+    let refs = refs.map(|(refspec, target)| (format!("'{refspec}'"), target));
+    let collections = repo.list_collection_refs(None)?.into_iter().map(|(name, target)| (name.to_string(), target));
+    match refs.chain(collections).find(|(_, target)| target == commit) {
+        Some((name, _)) => Err(Error::failed(format!("Commit '{commit}' is referenced by {name}"))),
+        None => Ok(()),
+    }
+}
+
+/// Removes the static deltas to a commit.
+///
+/// # Errors
+/// When they cannot be removed.
+pub fn delete_static_deltas(repo: &Repo, to: &Checksum) -> Result<()> {
+    let _lock = repo.lock(LockKind::Exclusive)?;
+    remove_deltas(repo, |name| Ok(name.to == *to))
+}
+
+fn remove_deltas(repo: &Repo, is_gone: impl Fn(&DeltaName) -> Result<bool>) -> Result<()> {
+    for name in deltas::list(repo)? {
+        if is_gone(&name)? {
+            deltas::remove(repo, &name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where the summaries of remotes are kept between two pulls, as `REMOTE` and `REMOTE.sig`.
+const SUMMARY_CACHE: &str = "tmp/cache/summaries";
+
+fn remove_stale_summaries(repo: &Repo) -> Result<()> {
+    let directory = repo.path().join(SUMMARY_CACHE);
+    let entries = match fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).during("listing", directory),
+    };
+    let remotes = remote::names(repo)?;
+    let is_known = |name: &str| remotes.iter().any(|remote| remote == name);
+    for entry in entries {
+        let entry = entry.during("listing", &directory)?;
+        let known = entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| is_known(name) || name.strip_suffix(".sig").is_some_and(is_known));
+        if !known && entry.file_type().during("reading", entry.path())?.is_file() {
+            remove_if_present(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_if_present(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).during("removing", path),
+        _ => Ok(()),
+    }
+}
