@@ -3,7 +3,7 @@
 //! The layers, each using only what stands before it: [`checksum`], [`gvariant`], [`keyfile`], [`refspec`], [`date`],
 //! [`deflate`], `map`; [`object`] (bytes to values, no I/O); [`error`], [`progress`]; [`repo`], the repository on disk;
 //! [`source`], a directory tree as entries; then the operations, free functions that take a [`repo::Repo`]: [`summary`],
-//! [`remote`], [`commit`], [`checkout`], [`fsck`], [`prune`] and [`mod@bench`].
+//! [`remote`], [`commit`], [`checkout`], [`fsck`], [`prune`], [`pull`] and [`mod@bench`].
 
 pub mod bench;
 pub mod checkout;
@@ -19,6 +19,7 @@ mod map;
 pub mod object;
 pub mod progress;
 pub mod prune;
+pub mod pull;
 pub mod refspec;
 pub mod remote;
 pub mod repo;

@@ -93,7 +93,7 @@ static BUILTINS: &[Builtin] = &[
     command!(log, "log", "REV", "Show log starting at commit or ref"),
     command!(ls, "ls", "COMMIT [PATH...]", "List file paths"),
     command!(prune, "prune", "", "Search for unreachable objects"),
-    later("pull-local"),
+    command!(pull_local, "pull-local", "SRC_REPO [REFS...]", "Copy data from SRC_REPO"),
     later("pull"),
     command!(refs, "refs", "[PREFIX]", "List refs"),
     later("remote"),

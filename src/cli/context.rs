@@ -57,9 +57,14 @@ impl Context {
             Some(path) => PathBuf::from(path),
             None => discover(|name| env::var_os(name)).ok_or_else(no_repo)?,
         };
-        let current = env::current_dir().during("finding", "the current directory")?;
-        Ok(normalized(&current.join(path)))
+        absolute(&path)
     }
+}
+
+/// The absolute path of a repository that the user named.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    let current = env::current_dir().during("finding", "the current directory")?;
+    Ok(normalized(&current.join(path)))
 }
 
 /// What the environment says about opening a repository.

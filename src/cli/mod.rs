@@ -29,6 +29,7 @@ mod output;
 mod print_commit;
 mod progress;
 mod prune;
+mod pull_local;
 mod refs;
 mod reset;
 mod rev_parse;

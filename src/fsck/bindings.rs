@@ -13,14 +13,14 @@ const COLLECTION_BINDING: &str = "ostree.collection-binding";
 
 /// The ref by which a commit was found.
 #[derive(Clone, Copy)]
-pub(super) struct Wanted<'n> {
-    pub(super) name: &'n str,
+pub(crate) struct Wanted<'n> {
+    pub(crate) name: &'n str,
     /// `Some` demands that the commit has both bindings; `None` is content without any.
-    pub(super) collection: Option<&'n str>,
+    pub(crate) collection: Option<&'n str>,
 }
 
 /// Checks that the commit was made for the ref.
-pub(super) fn verify(commit: &Commit, wanted: Wanted<'_>) -> Result<()> {
+pub(crate) fn verify(commit: &Commit, wanted: Wanted<'_>) -> Result<()> {
     match refs(commit) {
         None if wanted.collection.is_some() => {
             return Err(Error::failed("Expected commit metadata to have ref binding information, found none"));

@@ -5,7 +5,7 @@
 //! of the objects' names, whatever the threads do. A missing object is reported and its commits are marked as partial;
 //! anything else wrong ends the check, unless [`FsckOptions::all`].
 
-mod bindings;
+pub(crate) mod bindings;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -187,6 +187,7 @@ pub(super) fn check_user_only_mode(name: &ObjectName, header: &FileHeader) -> Re
     if header.is_symlink() || refused == 0 {
         return Ok(());
     }
-    let message = format!("Content object {}: invalid mode 0{permissions:03o} with bits 0{refused:03o}", name.checksum);
+    let mode = header.mode;
+    let message = format!("Content object {}: invalid mode 0{mode:04o} with bits 0{refused:04o}", name.checksum);
     Err(Error::failed(message))
 }

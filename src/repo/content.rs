@@ -107,9 +107,7 @@ impl<'r> Transaction<'r> {
         }
         file.seek(SeekFrom::Start(0)).during("reading", path)?;
         let mut writer = ContentWriter::of_unknown(self, header.clone(), size)?;
-        if self.repo.mode() == RepoMode::Archive && !samples_shrink(file, size).during("reading", path)? {
-            writer.effort(Effort::Store);
-        }
+        writer.choose_effort(file, size).during("reading", path)?;
         let read = for_each_chunk(&mut file.take(size.saturating_add(1)), path, |chunk| writer.write(chunk))?;
         if read != size || writer.hasher.clone().finish() != name.checksum {
             return Err(changed());
@@ -147,6 +145,20 @@ impl<'r> Transaction<'r> {
             Claim::Done => {}
         }
         Ok(claim)
+    }
+
+    /// Reserves space for content of so many bytes.
+    pub(super) fn take_space(&self, bytes: u64) -> Result<()> {
+        match &self.space {
+            Some(space) => space.take(bytes),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts a file object that was copied as it is, with the bytes of content that count as written.
+    pub(super) fn count_copied_file(&self, bytes: u64) {
+        self.counters.content_written.fetch_add(1, Ordering::Relaxed);
+        self.counters.content_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn end_content(&self, name: &ObjectName, header: &FileHeader, size: u64) -> Result<()> {
@@ -349,6 +361,23 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
             Claim::Done => Ok(name.checksum),
             Claim::Write => self.finish_new(&name),
         }
+    }
+
+    /// Ends the file, and stores it under the name that it is expected to have and that nobody else writes.
+    pub(super) fn finish_as(self, name: &ObjectName) -> Result<()> {
+        let actual = self.hasher.clone().finish();
+        if actual != name.checksum {
+            return Err(Error::CorruptedObject { object: *name, actual });
+        }
+        self.finish_new(name).map(drop)
+    }
+
+    /// Stores content without compressing it when a look at a few places of the file says that it will not shrink.
+    pub(super) fn choose_effort(&mut self, file: impl AsFd, size: u64) -> std::io::Result<()> {
+        if self.packer.is_some() && !samples_shrink(file, size)? {
+            self.effort(Effort::Store);
+        }
+        Ok(())
     }
 
     fn finish_new(mut self, name: &ObjectName) -> Result<Checksum> {

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::PathBuf;
 
 use super::{Repo, RepoMode, bare};
 use crate::checksum::{Checksum, Hasher};
@@ -76,8 +77,17 @@ impl Repo {
     }
 
     fn load_archive_file(&self, name: ObjectName) -> Result<Option<FileObject>> {
-        let Some(mut file) = self.open_own_object(&name)? else { return Ok(None) };
-        let path = || self.path().join("objects").join(loose_path(&name, RepoMode::Archive));
+        let Some(file) = self.open_own_object(&name)? else { return Ok(None) };
+        FileObject::of_archive_file(file, name, || {
+            self.path().join("objects").join(loose_path(&name, RepoMode::Archive))
+        })
+        .map(Some)
+    }
+}
+
+impl FileObject {
+    /// Reads the header of an open `.filez`; `path` is for messages.
+    pub(super) fn of_archive_file(mut file: File, name: ObjectName, path: impl Fn() -> PathBuf) -> Result<Self> {
         let metadata = file.metadata().during("reading", path())?;
         if !metadata.is_file() {
             return Err(DecodeError::new("not a regular file")).of_object(name);
@@ -105,11 +115,9 @@ impl Repo {
             start.drain(..header_end);
             Content::Deflated { file, read_ahead: start }
         };
-        Ok(Some(FileObject { header, size, name, content }))
+        Ok(Self { header, size, name, content })
     }
-}
 
-impl FileObject {
     /// The object's checksum, which nobody has compared with the content yet.
     pub fn checksum(&self) -> &Checksum {
         &self.name.checksum

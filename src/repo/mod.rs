@@ -20,6 +20,7 @@ mod create;
 pub mod deltas;
 mod file;
 mod identity;
+mod import;
 mod lock;
 mod mode;
 mod objects;
@@ -48,6 +49,7 @@ use crate::refspec::CollectionId;
 pub use config::{Config, MinFreeSpace};
 pub use file::FileObject;
 pub(crate) use identity::UNCOMPRESSED_CACHE;
+pub use import::{FileModes, Importer, Trust};
 pub use lock::{LockKind, RepoLock};
 pub use mode::RepoMode;
 pub(crate) use objects::loose_path;
@@ -83,6 +85,8 @@ pub struct OpenOptions {
     pub fail_before_commit: bool,
     /// Sync nothing, as with `core.fsync=false`.
     pub disable_fsync: bool,
+    /// Sync each file object by itself, as with `core.per-object-fsync=true`.
+    pub per_object_fsync: bool,
 }
 
 /// How many parents of parents are followed; a repository that is its own ancestor ends here.
@@ -120,6 +124,7 @@ impl Repo {
             .map_err(|source| Error::Malformed { what: "Couldn't parse config file".to_owned(), source })?;
         let mut config = Config::from_keyfile(keyfile)?;
         config.fsync &= !options.disable_fsync;
+        config.per_object_fsync |= options.per_object_fsync;
         let parent = match &config.parent {
             None => None,
             Some(parent) if depth >= MAX_PARENT_DEPTH => {

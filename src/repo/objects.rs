@@ -1,6 +1,7 @@
 //! Loose objects: their paths, whether they are there, metadata objects, listing.
 
 use std::fs::File;
+use std::os::fd::BorrowedFd;
 
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
@@ -198,22 +199,26 @@ impl Repo {
     /// # Errors
     /// When the directory cannot be read.
     pub fn list_objects_starting_with(&self, first: u8) -> Result<Vec<ObjectName>> {
-        let prefix = format!("{first:02x}");
-        let path = || self.path().join("objects").join(&prefix);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = match rustix::fs::openat(self.objects_dir(), &prefix, flags, Mode::empty()) {
-            Ok(directory) => directory,
-            Err(Errno::NOENT) => return Ok(Vec::new()),
-            Err(error) => return Err(error).during("listing", path()),
-        };
-        let mut names = Vec::new();
-        for entry in Dir::new(directory).during("listing", path())? {
-            let entry = entry.during("listing", path())?;
-            names.extend(parse_loose_name(&prefix, entry.file_name().to_bytes(), self.mode()));
-        }
-        names.sort_unstable();
-        Ok(names)
+        list_fan_out(self.objects_dir(), first, self.mode())
+            .during("listing", self.path().join("objects").join(format!("{first:02x}")))
     }
+}
+
+/// The objects in one of the 256 directories of `dir`, sorted; none if it is not there.
+pub(super) fn list_fan_out(dir: BorrowedFd<'_>, first: u8, mode: RepoMode) -> Result<Vec<ObjectName>, Errno> {
+    let prefix = format!("{first:02x}");
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = match rustix::fs::openat(dir, &prefix, flags, Mode::empty()) {
+        Ok(directory) => directory,
+        Err(Errno::NOENT) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in Dir::new(directory)? {
+        names.extend(parse_loose_name(&prefix, entry?.file_name().to_bytes(), mode));
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// What a file name in `objects/XX` stands for; `None` for anything that upstream does not list.

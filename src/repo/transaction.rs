@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::lock::{LockKind, RepoLock};
-use super::objects::loose_path;
+use super::objects::{list_fan_out, loose_path};
 use super::space::SpaceBudget;
 use super::staging::{self, Staging, UNFINISHED_PREFIX};
 use super::{Repo, RepoMode};
@@ -207,15 +207,19 @@ impl<'r> Transaction<'r> {
         }
     }
 
+    /// Stores a metadata object of another repository under its name there.
+    pub(super) fn import_metadata_bytes(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+        self.write_loose(name, bytes)
+    }
+
     fn write_loose(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
         let mut temporary = self.create_temporary()?;
         temporary.write(bytes)?;
-        rustix::fs::fchmod(&temporary.file, Mode::from_raw_mode(0o644))
-            .during("changing the mode of", name.to_string())?;
-        temporary.place(name)
+        temporary.place_readable(name)
     }
 
-    fn remove_tombstone(&self, commit: &Checksum) -> Result<()> {
+    /// Removes the mark that a commit was deleted: it is about to come back.
+    pub(super) fn remove_tombstone(&self, commit: &Checksum) -> Result<()> {
         let path = loose_path(&ObjectName::new(*commit, ObjectType::TombstoneCommit), self.repo.mode());
         match rustix::fs::unlinkat(self.repo.objects_dir(), &path, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -319,7 +323,6 @@ impl<'r> Transaction<'r> {
 
     /// The directory for unfinished files, and what their names start with.
     pub(super) fn work_dir(&self) -> (BorrowedFd<'_>, &'static str) {
-        use std::os::fd::AsFd;
         match &self.staging {
             Some(staging) => (staging.dir.as_fd(), UNFINISHED_PREFIX),
             None => (self.repo.dir(), "tmp/unfinished-"),
@@ -350,25 +353,34 @@ impl<'r> Transaction<'r> {
         }
     }
 
+    /// The directory in which finished objects get their names, with the directory `prefix` in it.
+    pub(super) fn object_target(&self, prefix: &str) -> Result<BorrowedFd<'_>, Errno> {
+        let (target, fan_out) = match &self.staging {
+            Some(staging) => (staging.dir.as_fd(), &staging.fan_out),
+            None => (self.repo.objects_dir(), &self.fan_out),
+        };
+        fan_out.ensure(target, prefix)?;
+        Ok(target)
+    }
+
+    /// The objects that an earlier transaction has left in the staging directory, of those whose names start with
+    /// `first`. The directory must not have been written to.
+    pub(super) fn list_staged(&self, first: u8) -> Result<Vec<ObjectName>> {
+        match self.staging.as_ref().filter(|staging| staging.resumed) {
+            Some(staging) => list_fan_out(staging.dir.as_fd(), first, self.repo.mode())
+                .during("listing", self.repo.path().join("tmp")),
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// Renames a finished file in the work directory to its object name. Losing the race to an equal object is success.
     pub(super) fn place(&self, temporary: &str, name: &ObjectName) -> Result<()> {
         let loose = loose_path(name, self.repo.mode());
         let path = || self.repo.path().join("objects").join(&loose);
         let (work_dir, _) = self.work_dir();
-        let prefix = &loose[..2];
-        let (target, flags) = match &self.staging {
-            Some(staging) => {
-                use std::os::fd::AsFd;
-                staging.fan_out.ensure(staging.dir.as_fd(), prefix).during("creating", path())?;
-                (staging.dir.as_fd(), RenameFlags::empty())
-            }
-            None => {
-                self.fan_out.ensure(self.repo.objects_dir(), prefix).during("creating", path())?;
-                let replaces = name.object_type == ObjectType::CommitMeta;
-                let flags = if replaces { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
-                (self.repo.objects_dir(), flags)
-            }
-        };
+        let target = self.object_target(&loose[..2]).during("creating", path())?;
+        let replaces = self.staging.is_some() || name.object_type == ObjectType::CommitMeta;
+        let flags = if replaces { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
         match rustix::fs::renameat_with(work_dir, temporary, target, &loose, flags) {
             Ok(()) => Ok(()),
             Err(Errno::EXIST) => rustix::fs::unlinkat(work_dir, temporary, AtFlags::empty()).during("removing", path()),
@@ -401,6 +413,20 @@ impl Temporary<'_, '_> {
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         use std::io::Write;
         self.file.write_all(bytes).during("writing to", self.transaction.repo.path().join("tmp"))
+    }
+
+    /// Opens the file once more, to read what was written.
+    pub(super) fn reopen(&self) -> Result<File> {
+        let (dir, _) = self.transaction.work_dir();
+        let name = self.name.as_deref().unwrap_or_default();
+        let file = rustix::fs::openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        Ok(file.during("opening", self.transaction.repo.path().join("tmp"))?.into())
+    }
+
+    /// Gives the file its name as an object, readable for everybody.
+    pub(super) fn place_readable(self, name: &ObjectName) -> Result<()> {
+        rustix::fs::fchmod(&self.file, Mode::from_raw_mode(0o644)).during("changing the mode of", name.to_string())?;
+        self.place(name)
     }
 
     /// Gives the file its name as an object.

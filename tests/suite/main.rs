@@ -9,6 +9,7 @@ mod golden;
 mod gvariant;
 mod gvariant_oracle;
 mod prune;
+mod pull_local;
 mod reading;
 mod repository;
 mod source;

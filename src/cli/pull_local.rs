@@ -1,0 +1,154 @@
+//! `pull-local`: takes commits over from a repository on this machine.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use osier::pull::{PullOptions, PullStats, pull_local};
+use osier::repo::{FileModes, OpenOptions, Repo, Trust};
+use osier::summary;
+use osier::units::format_size;
+
+use super::clock;
+use super::context::{self, Context};
+use super::error::Failure;
+use super::options::integer;
+
+/// The options of `pull-local`, in the order of its help.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Fetch only the commit metadata
+    #[arg(long)]
+    commit_metadata_only: bool,
+    /// Add REMOTE to refspec
+    #[arg(long, value_name = "REMOTE")]
+    remote: Option<String>,
+    /// Do not invoke fsync()
+    #[arg(long)]
+    disable_fsync: bool,
+    /// Perform writes in such a way that avoids stalling concurrent processes
+    #[arg(long)]
+    per_object_fsync: bool,
+    /// Verify checksums of local sources (always enabled for HTTP pulls)
+    #[arg(long)]
+    untrusted: bool,
+    /// Reject regular files with mode outside of 0775 (world writable, suid, etc.)
+    #[arg(long)]
+    bareuseronly_files: bool,
+    /// Require static deltas
+    #[arg(long)]
+    require_static_deltas: bool,
+    /// Do not use static deltas
+    #[arg(long)]
+    disable_static_deltas: bool,
+    /// GPG verify commits (must specify --remote)
+    #[arg(long)]
+    gpg_verify: bool,
+    /// GPG verify summary (must specify --remote)
+    #[arg(long)]
+    gpg_verify_summary: bool,
+    /// Do not verify commit bindings
+    #[arg(long)]
+    disable_verify_bindings: bool,
+    /// Traverse DEPTH parents (-1=infinite) (default: 0)
+    #[arg(long, value_name = "DEPTH", value_parser = integer)]
+    depth: Option<i32>,
+    /// The source, then refs.
+    rest: Vec<OsString>,
+}
+
+pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
+    let Args {
+        commit_metadata_only,
+        remote,
+        disable_fsync,
+        per_object_fsync,
+        untrusted,
+        bareuseronly_files,
+        require_static_deltas,
+        // There are none to disable: a source on this machine is read object by object.
+        disable_static_deltas: _,
+        gpg_verify,
+        gpg_verify_summary,
+        disable_verify_bindings,
+        depth,
+        rest,
+    } = args;
+    let open = OpenOptions { disable_fsync, per_object_fsync, ..context::open_options() };
+    let repo = context.open_repo_with(&open)?;
+    repo.check_writable()?;
+    let Some((source, wanted)) = rest.split_first() else {
+        return Err(Failure::usage("DESTINATION must be specified"));
+    };
+    let source = Repo::open_with(&context::absolute(Path::new(source))?, &context::open_options())?;
+    if (gpg_verify || gpg_verify_summary) && remote.is_none() {
+        return Err(Failure::failed("Must specify remote name to enable gpg verification"));
+    }
+    let unsupported = [
+        (require_static_deltas, "--require-static-deltas"),
+        (gpg_verify, "--gpg-verify"),
+        (gpg_verify_summary, "--gpg-verify-summary"),
+    ];
+    if let Some((_, option)) = unsupported.iter().find(|(given, _)| *given) {
+        return Err(Failure::not_supported(option));
+    }
+    let options = PullOptions {
+        wanted: wanted.iter().map(|text| text.to_string_lossy().into_owned()).collect(),
+        remote,
+        depth: generations(depth)?,
+        commit_metadata_only,
+        trust: if untrusted { Trust::Untrusted } else { Trust::Trusted },
+        file_modes: if bareuseronly_files { FileModes::BareUserOnly } else { FileModes::Any },
+        verify_bindings: !disable_verify_bindings,
+    };
+    let stats = pull_local(&repo, &source, &options, &context.progress())?;
+    summary::auto_update(&repo, clock::now())?;
+    writeln!(context.out, "{}", status_line(&stats))
+}
+
+/// `None` is all of them.
+fn generations(depth: Option<i32>) -> Result<Option<u32>, Failure> {
+    match depth {
+        None => Ok(PullOptions::default().depth),
+        Some(-1) => Ok(None),
+        Some(depth) => match u32::try_from(depth) {
+            Ok(depth) => Ok(Some(depth)),
+            // Upstream aborts.
+            Err(_) => Err(Failure::failed(format!("Invalid depth {depth}"))),
+        },
+    }
+}
+
+fn status_line(stats: &PullStats) -> String {
+    let PullStats { metadata_objects_imported, content_objects_imported, content_bytes_written, transferred_bytes } =
+        *stats;
+    let transferred = match transferred_bytes {
+        0 => String::new(),
+        // What upstream counts as fetched comes from the same machine, so the seconds are none.
+        bytes if bytes < 1024 => format!("{bytes} B transferred in 0 seconds; "),
+        bytes => format!("{} KiB transferred in 0 seconds; ", bytes / 1024),
+    };
+    format!(
+        "{metadata_objects_imported} metadata, {content_objects_imported} content objects imported; {transferred}{} \
+         content written",
+        format_size(content_bytes_written)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_line_is_upstreams() {
+        let stats = PullStats { metadata_objects_imported: 5, content_objects_imported: 6, ..PullStats::default() };
+        assert_eq!(status_line(&stats), "5 metadata, 6 content objects imported; 0 bytes content written");
+        let stats = PullStats { transferred_bytes: 14, content_bytes_written: 1500, ..PullStats::default() };
+        let expected =
+            "0 metadata, 0 content objects imported; 14 B transferred in 0 seconds; 1.5\u{a0}kB content written";
+        assert_eq!(status_line(&stats), expected);
+        let stats = PullStats { transferred_bytes: 3040, ..PullStats::default() };
+        let expected =
+            "0 metadata, 0 content objects imported; 2 KiB transferred in 0 seconds; 0 bytes content written";
+        assert_eq!(status_line(&stats), expected);
+    }
+}

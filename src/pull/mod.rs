@@ -1,0 +1,131 @@
+//! Taking commits over from another repository.
+//!
+//! ```text
+//! refs     what is asked for -> commits
+//! commits  commits and their parents, one after the other: detached metadata, .commitpartial, the commit, bindings
+//! local    dirtrees and dirmetas level by level, then files, each in parallel
+//! ```
+//!
+//! A commit is marked as partial before its object is written, and no longer when all that it reaches is safely on disk;
+//! refs move last. A pull that is killed leaves nothing that looks complete, and the next one goes on where it ended.
+
+mod commits;
+mod local;
+mod refs;
+
+use std::collections::HashSet;
+
+use crate::checksum::Checksum;
+use crate::error::{Error, Result};
+use crate::progress::{Event, Progress};
+use crate::refspec::Refspec;
+use crate::repo::{CommitState, FileModes, Importer, Repo, Transaction, Trust};
+
+/// What to pull, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullOptions {
+    /// Refs and checksums of commits; all refs of the source if there are none.
+    pub wanted: Vec<String>,
+    /// The remote that refs become those of; without one they become local refs.
+    pub remote: Option<String>,
+    /// How many generations of parents to follow; `None` is all.
+    pub depth: Option<u32>,
+    /// Take the commit objects only. They are marked as partial.
+    pub commit_metadata_only: bool,
+    /// Whether to compare objects with their checksums.
+    pub trust: Trust,
+    /// Which files are taken.
+    pub file_modes: FileModes,
+    /// Check that commits were made for the refs that they are found by.
+    pub verify_bindings: bool,
+}
+
+impl Default for PullOptions {
+    fn default() -> Self {
+        Self {
+            wanted: Vec::new(),
+            remote: None,
+            depth: Some(0),
+            commit_metadata_only: false,
+            trust: Trust::Trusted,
+            file_modes: FileModes::Any,
+            verify_bindings: true,
+        }
+    }
+}
+
+/// What was taken over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PullStats {
+    /// Commits, dirtrees and dirmetas that were not there before.
+    pub metadata_objects_imported: u64,
+    /// File objects that were not there before.
+    pub content_objects_imported: u64,
+    /// Bytes of content in files that were neither linked nor copied as they are, uncompressed.
+    pub content_bytes_written: u64,
+    /// Bytes of detached metadata of commits that were there already.
+    pub transferred_bytes: u64,
+}
+
+/// The stack of the threads that import, in bytes.
+const STACK_SIZE: usize = 8 << 20;
+
+/// Takes commits with all that they reach from `source`, a repository on this machine, into `repo`.
+///
+/// # Errors
+/// When a ref is not in the source, a commit was made for another ref, an object is missing or (as far as it is looked at)
+/// damaged, or something cannot be written. No ref has moved then; what was imported stays for the next attempt.
+pub fn pull_local(repo: &Repo, source: &Repo, options: &PullOptions, progress: &dyn Progress) -> Result<PullStats> {
+    let wanted = refs::resolve(source, options)?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .stack_size(STACK_SIZE)
+        .build()
+        .map_err(|error| Error::failed(format!("starting threads: {error}")))?;
+    let mut transaction = Transaction::begin(repo)?;
+    progress.event(Event::Started { task: "pull", total: None });
+    let result = pool.install(|| import(&transaction, source, (&wanted, options), progress));
+    progress.event(Event::Finished);
+    let (complete, stats) = match result {
+        Ok(imported) => imported,
+        Err(error) => {
+            transaction.abort(Some(&error));
+            return Err(error);
+        }
+    };
+    for (refspec, commit) in wanted.refs {
+        // What the name resolves to already, be it in a parent repository or as a remote's ref, upstream leaves as it is.
+        if repo.try_resolve_rev(&spelled(&refspec))? != Some(commit) {
+            transaction.set_ref(refspec, Some(commit));
+        }
+    }
+    transaction.commit()?;
+    for commit in complete {
+        repo.mark_commit(&commit, CommitState::Complete)?;
+    }
+    Ok(stats)
+}
+
+/// Imports everything, and returns the commits that are complete now.
+fn import(
+    transaction: &Transaction<'_>,
+    source: &Repo,
+    (wanted, options): (&refs::Wanted, &PullOptions),
+    progress: &dyn Progress,
+) -> Result<(HashSet<Checksum>, PullStats)> {
+    let importer = Importer::new(transaction, source, options.trust, options.file_modes)?;
+    let mut commits = commits::Commits::new(transaction, source, &importer, options);
+    for (commit, name) in &wanted.commits {
+        commits.add(commit, name.as_deref())?;
+    }
+    let commits::Found { reached, roots, mut stats } = commits.finish();
+    local::import_trees(&importer, roots, &mut stats, progress)?;
+    let complete = if options.commit_metadata_only { HashSet::new() } else { reached };
+    Ok((complete, stats))
+}
+
+fn spelled(Refspec { remote, name }: &Refspec) -> String {
+    match remote {
+        Some(remote) => format!("{remote}:{}", name.as_str()),
+        None => name.as_str().to_owned(),
+    }
+}
