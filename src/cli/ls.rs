@@ -5,7 +5,7 @@ use osier::gvariant::text::{Annotate, print as print_variant};
 use osier::gvariant::{Type, Variant};
 use osier::object::Xattrs;
 use osier::repo::Repo;
-use osier::repo::tree::{self, Node};
+use osier::repo::tree::{self, Descent, Node};
 use osier::{Checksum, Error};
 
 use super::context::Context;
@@ -51,7 +51,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     for path in if paths.is_empty() { &default } else { paths } {
         let inspecting = || format!("Inspecting path '{path}'");
         let place = tree::lookup(&repo, &root, path).context(inspecting)?;
-        listing.print(&place.node, &place.path(), depth).map_err(|failure| match failure {
+        listing.print(&place.node, &place.path(), depth, &mut Descent::default()).map_err(|failure| match failure {
             Failure::Error(error) => Error::During { what: inspecting(), source: Box::new(error) }.into(),
             other => other,
         })?;
@@ -77,7 +77,7 @@ struct Listing<'c> {
 }
 
 impl Listing<'_> {
-    fn print(&self, node: &Node, path: &str, depth: Depth) -> Result<(), Failure> {
+    fn print(&self, node: &Node, path: &str, depth: Depth, descent: &mut Descent) -> Result<(), Failure> {
         let dirtree = match node {
             Node::File(checksum) => return self.print_file(checksum, path),
             Node::Directory { dirtree, dirmeta } => {
@@ -90,6 +90,7 @@ impl Listing<'_> {
             Depth::Children => Depth::None,
             Depth::All => Depth::All,
         };
+        descent.enter(dirtree)?;
         let dirtree = self.repo.load_dirtree(dirtree)?;
         let prefix = if path == "/" { "" } else { path };
         for (name, checksum) in &dirtree.files {
@@ -97,8 +98,9 @@ impl Listing<'_> {
         }
         for dir in &dirtree.dirs {
             let node = Node::Directory { dirtree: dir.dirtree, dirmeta: dir.dirmeta };
-            self.print(&node, &format!("{prefix}/{}", dir.name), depth)?;
+            self.print(&node, &format!("{prefix}/{}", dir.name), depth, descent)?;
         }
+        descent.leave();
         Ok(())
     }
 

@@ -18,6 +18,7 @@ use crate::error::{During, Error, Result};
 use crate::object::{DirMeta, FileHeader, ObjectType, Xattrs};
 use crate::progress::{Event, Progress};
 use crate::repo::Transaction;
+use crate::repo::tree::Descent;
 use crate::source::{Directory, Entry, EntryKind, Filter, Metadata, OpenFile, Ownership};
 
 /// Files up to this size, in bytes, are read once and held in memory; above it they are read once to be hashed and, if
@@ -202,16 +203,22 @@ impl Ingest<'_, '_> {
     }
 
     /// Lays the tree of a stored directory over `tree`, running every file and directory through the filter.
-    pub(super) fn stored(
+    pub(super) fn stored(&self, dirtree: &Checksum, dirmeta: &Checksum, tree: Tree) -> Result<Tree> {
+        self.stored_below("/", (dirtree, dirmeta), tree, &mut Descent::default())
+    }
+
+    fn stored_below(
         &self,
         path: &str,
         (dirtree, dirmeta): (&Checksum, &Checksum),
         mut tree: Tree,
+        descent: &mut Descent,
     ) -> Result<Tree> {
         let repo = self.transaction.repo();
         let meta = repo.load_dirmeta(dirmeta)?;
         let found = Ownership { uid: meta.uid, gid: meta.gid, mode: meta.mode };
         let Some(recorded) = self.filter.apply(path, found)? else { return Ok(tree) };
+        descent.enter(dirtree)?;
         let xattrs = self.xattrs(|| Ok(meta.xattrs))?;
         let meta = DirMeta { uid: recorded.uid, gid: recorded.gid, mode: recorded.mode, xattrs };
         tree.dirmeta = Some(self.transaction.write_metadata(ObjectType::DirMeta, &meta.encode())?);
@@ -227,11 +234,12 @@ impl Ingest<'_, '_> {
         for dir in &contents.dirs {
             let had = tree.has_directory(&dir.name);
             let existing = tree.take_directory(repo, &dir.name)?;
-            let below = self.stored(&child(&dir.name), (&dir.dirtree, &dir.dirmeta), existing)?;
+            let below = self.stored_below(&child(&dir.name), (&dir.dirtree, &dir.dirmeta), existing, descent)?;
             if had || below.dirmeta.is_some() {
                 tree.put_directory(dir.name.clone(), below);
             }
         }
+        descent.leave();
         Ok(tree)
     }
 

@@ -156,7 +156,7 @@ fn read_sources(transaction: &Transaction<'_>, options: &CommitOptions, progress
             Source::Commit(commit) => {
                 let commit = repo.load_commit(commit)?;
                 if is_modified {
-                    tree = ingest.stored("/", (&commit.root_dirtree, &commit.root_dirmeta), tree)?;
+                    tree = ingest.stored(&commit.root_dirtree, &commit.root_dirmeta, tree)?;
                 } else {
                     tree.lay_over(repo, &commit.root_dirtree, &commit.root_dirmeta)?;
                 }

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
 use crate::object::{DirEntry, DirTree, ObjectType};
+use crate::repo::tree::Descent;
 use crate::repo::{Repo, Transaction};
 
 /// A directory of the tree.
@@ -91,6 +92,16 @@ impl Tree {
 
     /// Lays a stored directory over this one. Where this one has nothing, nothing is loaded.
     pub(super) fn lay_over(&mut self, repo: &Repo, dirtree: &Checksum, dirmeta: &Checksum) -> Result<()> {
+        self.lay_over_below(repo, (dirtree, dirmeta), &mut Descent::default())
+    }
+
+    fn lay_over_below(
+        &mut self,
+        repo: &Repo,
+        (dirtree, dirmeta): (&Checksum, &Checksum),
+        descent: &mut Descent,
+    ) -> Result<()> {
+        descent.enter(dirtree)?;
         let above = Tree::load(repo, dirtree, dirmeta)?;
         self.dirmeta = above.dirmeta;
         for (name, file) in above.files {
@@ -99,7 +110,7 @@ impl Tree {
         for (name, node) in above.dirs {
             match node {
                 Node::Stored { dirtree, dirmeta } if self.dirs.contains_key(&name) => {
-                    self.directory(repo, &name)?.lay_over(repo, &dirtree, &dirmeta)?;
+                    self.directory(repo, &name)?.lay_over_below(repo, (&dirtree, &dirmeta), descent)?;
                 }
                 node => {
                     if self.files.contains_key(&name) {
@@ -109,6 +120,7 @@ impl Tree {
                 }
             }
         }
+        descent.leave();
         Ok(())
     }
 

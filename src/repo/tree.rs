@@ -6,8 +6,12 @@
 
 use super::Repo;
 use crate::checksum::Checksum;
-use crate::error::{Error, Result};
-use crate::object::{Commit, DirTree};
+use crate::error::{Error, OfObject, Result};
+use crate::gvariant::DecodeError;
+use crate::object::{Commit, DirTree, ObjectName, ObjectType};
+
+/// Directories within each other that are followed: as many as the longest path has names.
+const MAX_DEPTH: usize = 2048;
 
 /// A file or directory of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +31,38 @@ impl Node {
     /// The root directory of a commit.
     pub fn root_of(commit: &Commit) -> Self {
         Self::Directory { dirtree: commit.root_dirtree, dirmeta: commit.root_dirmeta }
+    }
+}
+
+/// The dirtrees on the way down from a root.
+///
+/// A dirtree that contains itself cannot be made, but a repository with damaged objects can have one, and nesting without
+/// end can be made: whoever recurses into directories enters them here.
+#[derive(Clone, Debug, Default)]
+pub struct Descent {
+    entered: Vec<Checksum>,
+}
+
+impl Descent {
+    /// Goes down into a directory.
+    ///
+    /// # Errors
+    /// [`Error::MalformedObject`] when the directory is within itself, or within too many others.
+    pub fn enter(&mut self, dirtree: &Checksum) -> Result<()> {
+        let refuse = |what: &str| Err(DecodeError::new(what)).of_object(ObjectName::new(*dirtree, ObjectType::DirTree));
+        if self.entered.contains(dirtree) {
+            return refuse("the directory contains itself");
+        }
+        if self.entered.len() == MAX_DEPTH {
+            return refuse("too many directories within each other");
+        }
+        self.entered.push(*dirtree);
+        Ok(())
+    }
+
+    /// Goes back up from the directory entered last.
+    pub fn leave(&mut self) {
+        self.entered.pop();
     }
 }
 
