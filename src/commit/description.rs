@@ -25,12 +25,11 @@ pub(super) fn metadata(
     }
     keep_metadata(repo, &description.keep_metadata, parent, &mut metadata)?;
     if let Bindings::Refs(refs) = &description.bindings {
-        if !metadata.contains_key(REF_BINDING) {
-            let branch = options.branch.iter().map(|branch| branch.to_string());
-            let mut names: Vec<String> = branch.chain(refs.iter().cloned()).collect();
-            names.sort_unstable();
-            metadata.push(REF_BINDING, Value::strings(&names));
-        }
+        // Upstream does not look whether the user has given one; the first of the two is the one that is read.
+        let branch = options.branch.iter().map(|branch| branch.to_string());
+        let mut names: Vec<String> = branch.chain(refs.iter().cloned()).collect();
+        names.sort_unstable();
+        metadata.push(REF_BINDING, Value::strings(&names));
         if let (Some(id), false) = (repo.collection_id(), metadata.contains_key(COLLECTION_BINDING)) {
             metadata.push(COLLECTION_BINDING, Value::string(id.as_str()));
         }
