@@ -1,6 +1,7 @@
 //! The commands, in the order of the program's help.
 
 use std::ffi::OsStr;
+use std::path::Path;
 
 use clap::{ArgMatches, Args, FromArgMatches};
 
@@ -45,10 +46,14 @@ pub(super) enum RepoOption {
     Unknown,
 }
 
+/// What `ostree` does not have.
+const OWN: [&str; 1] = ["bench"];
+
 impl Builtin {
-    /// Whether the program's help lists it.
-    pub(super) fn is_listed(&self) -> bool {
-        matches!(self.action, Action::Run { .. })
+    /// Whether the help of the program lists it, when the program is called by that name.
+    pub(super) fn is_listed(&self, program: &str) -> bool {
+        let stands_in = Path::new(program).file_name() == Some(OsStr::new("ostree"));
+        matches!(self.action, Action::Run { .. }) && !(stands_in && OWN.contains(&self.name))
     }
 }
 
@@ -78,6 +83,7 @@ const fn later(name: &'static str) -> Builtin {
 
 static BUILTINS: &[Builtin] = &[
     Builtin { name: "admin", arguments: "", about: "", action: Action::Refuse("not part of osier") },
+    command!(bench, "bench", "", "Compare with the ostree of this machine", RepoOption::Unknown),
     command!(cat, "cat", "COMMIT PATH...", "Concatenate contents of files"),
     command!(checkout, "checkout", "COMMIT [DESTINATION]", "Check out a commit into a filesystem tree"),
     command!(checksum, "checksum", "PATH", "Checksum a file or directory", RepoOption::Unknown),

@@ -12,7 +12,7 @@ pub(super) fn of_program(program: &str) -> String {
     let mut options = help_option();
     let global = options::global_table();
     options.application.extend(global.get_arguments().map(Row::of));
-    let commands = builtins::all().filter(|builtin| builtin.is_listed());
+    let commands = builtins::all().filter(|builtin| builtin.is_listed(program));
     let commands: Vec<Row> = commands.map(|builtin| Row::new(builtin.name, builtin.about)).collect();
     let width = options.rows().chain(&commands).map(Row::width).max().unwrap_or_default();
     let mut text = format!("Usage:\n  {program} [OPTION…] COMMAND\n\nBuiltin Commands:\n");

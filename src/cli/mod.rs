@@ -8,6 +8,7 @@ use std::env;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+mod bench;
 mod builtins;
 mod cat;
 mod checkout;
