@@ -3,6 +3,8 @@
 
 mod checkout;
 mod command_line;
+mod damage;
+mod differential;
 mod fsck;
 mod fuzz_replay;
 mod golden;
@@ -17,5 +19,6 @@ mod summary;
 mod support;
 mod tar_import;
 mod tidy;
+mod trees;
 mod upstream;
 mod variant_text;

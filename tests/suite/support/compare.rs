@@ -34,8 +34,24 @@ pub type Snapshot = BTreeMap<String, Entry>;
 /// Reads a repository.
 pub fn snapshot(repo: &Path) -> Snapshot {
     let mut entries = Snapshot::new();
-    add(repo, "", &mut entries);
+    add(repo, "", Bytes::Comparable, &mut entries);
     entries
+}
+
+/// Reads a repository with the bytes of its files as they are; objects may be damaged.
+pub fn raw_snapshot(repo: &Path) -> Snapshot {
+    let mut entries = Snapshot::new();
+    add(repo, "", Bytes::AsTheyAre, &mut entries);
+    entries
+}
+
+/// How the content of files is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bytes {
+    /// As two programs must agree on them.
+    Comparable,
+    /// Unchanged.
+    AsTheyAre,
 }
 
 /// Fails unless both repositories hold the same objects, refs, config, state and summary.
@@ -88,7 +104,7 @@ fn show_xattrs(entry: &Entry) -> String {
     format!("[{}]", all.join(", "))
 }
 
-fn add(directory: &Path, prefix: &str, entries: &mut Snapshot) {
+fn add(directory: &Path, prefix: &str, taken: Bytes, entries: &mut Snapshot) {
     for item in fs::read_dir(directory).unwrap() {
         let item = item.unwrap();
         let relative = format!("{prefix}{}", item.file_name().to_string_lossy());
@@ -104,6 +120,7 @@ fn add(directory: &Path, prefix: &str, entries: &mut Snapshot) {
         } else {
             let bytes = fs::read(&path).unwrap();
             match relative.as_str() {
+                _ if taken == Bytes::AsTheyAre => bytes,
                 "summary" => masked_summary(&bytes),
                 name if name.ends_with(".filez") => inflated(name, &bytes),
                 _ => bytes,
@@ -114,7 +131,7 @@ fn add(directory: &Path, prefix: &str, entries: &mut Snapshot) {
         let owner = (metadata.uid(), metadata.gid());
         entries.insert(relative.clone(), Entry { mode: metadata.mode(), owner, seconds, xattrs, content });
         if metadata.is_dir() {
-            add(&path, &format!("{relative}/"), entries);
+            add(&path, &format!("{relative}/"), taken, entries);
         }
     }
 }

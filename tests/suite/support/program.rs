@@ -18,9 +18,16 @@ const TIME_LIMIT: Duration = Duration::from_secs(120);
 /// The search path of every program that a test runs.
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// osier, called by the name `ostree`.
+/// osier, called by the name `ostree`. `OSIER_UNDER_TEST` names another program to put in its place: the real `ostree`
+/// shows what the tests themselves get wrong, an installed osier can be tried where nothing can be built.
 pub fn osier() -> Program {
-    Program { path: as_ostree().join("ostree"), name: "osier", directory: None, variables: Vec::new() }
+    Program {
+        path: as_ostree().join("ostree"),
+        name: "osier",
+        called: Some("ostree"),
+        directory: None,
+        variables: Vec::new(),
+    }
 }
 
 /// The `ostree` on the search path; says why not and returns nothing where there is none.
@@ -35,7 +42,7 @@ pub fn ostree() -> Option<Program> {
         skip("no `ostree` on PATH to compare with (Debian: apt-get install ostree)");
     }
     let path = found.clone()?;
-    Some(Program { path, name: "ostree", directory: None, variables: Vec::new() })
+    Some(Program { path, name: "ostree", called: Some("ostree"), directory: None, variables: Vec::new() })
 }
 
 /// osier itself may be installed under the name.
@@ -48,12 +55,13 @@ fn is_genuine(candidate: &Path) -> bool {
 fn as_ostree() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     DIRECTORY.get_or_init(|| {
+        let program = std::env::var_os("OSIER_UNDER_TEST").unwrap_or_else(|| env!("CARGO_BIN_EXE_osier").into());
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("as-ostree");
         std::fs::create_dir_all(&directory).unwrap();
         // Another test process may be doing the same: make the link aside and rename it into place.
         let fresh = directory.join(format!("ostree.{}", std::process::id()));
         let _ = std::fs::remove_file(&fresh);
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_osier"), &fresh).unwrap();
+        std::os::unix::fs::symlink(program, &fresh).unwrap();
         std::fs::rename(&fresh, directory.join("ostree")).unwrap();
         directory
     })
@@ -74,6 +82,7 @@ pub struct Program {
     pub path: PathBuf,
     /// What messages call it.
     pub name: &'static str,
+    called: Option<&'static str>,
     directory: Option<PathBuf>,
     variables: Vec<(OsString, OsString)>,
 }
@@ -81,7 +90,7 @@ pub struct Program {
 impl Program {
     /// Any other program, by its path or by its name on the system's search path.
     pub fn other(path: impl Into<PathBuf>, name: &'static str) -> Self {
-        Self { path: path.into(), name, directory: None, variables: Vec::new() }
+        Self { path: path.into(), name, called: None, directory: None, variables: Vec::new() }
     }
 
     /// Runs in that directory.
@@ -116,6 +125,10 @@ impl Program {
     pub fn run_with_input<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>, input: &[u8]) -> Output {
         let arguments: Vec<OsString> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
         let mut command = Command::new(&self.path);
+        // Usage texts begin with the name by which a program is called: the same for both.
+        if let Some(name) = self.called {
+            command.arg0(name);
+        }
         command.args(&arguments).env_clear().env("PATH", SYSTEM_PATH).env("HOME", "/nonexistent");
         command
             .env("LC_ALL", "C.UTF-8")

@@ -1,0 +1,737 @@
+//! Command lines for both programs, see `Pair::line` for their syntax. Every script but those named `init...` starts in
+//! a fresh repository of the mode that is being tried.
+
+/// A name that says what is tried, and the lines.
+pub type Script = (&'static str, &'static [&'static str]);
+
+/// Scripts that are known not to do the same yet: the modes, the name, and what differs. A row that no longer holds makes
+/// the test fail, so this list only shrinks.
+pub const OPEN: &[(&str, &str, &str)] = &[
+    ("archive bare bare-user bare-user-only", "init does not make parents", "the call's path in the message"),
+    ("bare bare-user-only", "--consume deletes the source", "files are not renamed into place"),
+    ("bare bare-user-only", "hard links into the repository are reused", "which files count as cache hits"),
+    ("archive bare bare-user bare-user-only", "a ref below a ref and a ref above one", "the message of a conflict"),
+    ("archive bare bare-user bare-user-only", "garbage in refs", "refs lists no broken refs, it fails"),
+    ("bare bare-user bare-user-only", "show of what is not there", "the words before the message"),
+];
+
+/// All scripts.
+pub const SCRIPTS: &[Script] = &[
+    // init and opening
+    ("init twice changes nothing", &["init --mode=archive", "init --mode=bare", "config get core.mode"]),
+    ("init defaults to bare", &["init", "config get core.mode"]),
+    (
+        "init with a collection id",
+        &["init --mode=archive-z2 --collection-id=org.example.Main", "config get core.collection-id"],
+    ),
+    ("init refuses a bad collection id", &["init --collection-id=nodots", "init --mode=archive"]),
+    ("init refuses a bad mode", &["init --mode=squashed", "init --mode=archive"]),
+    (
+        "init does not make parents",
+        &["init", "raw: --repo=a/b/c init", "raw: --repo=fresh init --mode=archive", "raw: --repo=fresh refs"],
+    ),
+    (
+        "a path that is no repository is refused",
+        &["raw: --repo=nowhere refs", "raw: --repo=../body refs", "raw: --repo=../tree refs"],
+    ),
+    ("the repository is found in the current directory", &["sh: cd repo && $OSTREE refs", "raw: refs"]),
+    (
+        "OSTREE_REPO names the repository",
+        &["OSTREE_REPO=repo raw: config get core.mode", "OSTREE_REPO=nowhere raw: refs"],
+    ),
+    // config
+    (
+        "config get, set and unset",
+        &[
+            "config get core.repo_version",
+            "config set core.min-free-space-percent 5",
+            "config get core.min-free-space-percent",
+            "config unset core.min-free-space-percent",
+            "config unset core.min-free-space-percent",
+            "config get core.min-free-space-percent",
+            "config get nogroup.key",
+            "config get nodot",
+            "config get",
+            "config",
+            "config bogus a b",
+            "config set core.fsync",
+            "config get a b c",
+            "config --group='remote \"x\"' set url http://example.com",
+            "config --group='remote \"x\"' get url",
+            "config --group=core get mode",
+            "config set core.x ' leading and \\ back'",
+            "config get core.x",
+        ],
+    ),
+    (
+        "config is rewritten with comments dropped and order kept",
+        &[
+            "sh: printf '# top\\n\\n[zz]\\nb=1\\n\\n# c\\na=x;y;\\n' >> repo/config",
+            "config set zz.c new",
+            "config set aa.k v",
+            "config get zz.a",
+        ],
+    ),
+    // commit: metadata
+    ("commit prints the id", &["commit -b main --timestamp=@1700000000 --tree=dir=../tree", "rev-parse main"]),
+    ("commit takes a path argument", &["commit -b main --timestamp=@1700000000 ../tree", "ls -R main"]),
+    ("commit needs a branch", &["commit --timestamp=@1 --tree=dir=../tree"]),
+    (
+        "commit keeps subject and body",
+        &["commit -b main -s 'The Subject – ü' -m 'Body one' --timestamp=@1 --tree=dir=../tree2", "log main"],
+    ),
+    (
+        "commit reads the body from a file",
+        &[
+            "commit -b main -s x -F ../body --timestamp=@1 --tree=dir=../tree2",
+            "show main",
+            "commit -b main -F ../none --tree=dir=../tree2",
+        ],
+    ),
+    (
+        "commit asks an editor",
+        &["OSTREE_EDITOR=../editor commit -b main -e --timestamp=@1 --tree=dir=../tree2", "show main"],
+    ),
+    (
+        "commit with an empty subject from the editor aborts",
+        &["OSTREE_EDITOR=../editor-empty commit -b main -e --timestamp=@1 --tree=dir=../tree2"],
+    ),
+    (
+        "commit takes VISUAL and EDITOR",
+        &[
+            "TERM=xterm VISUAL=../editor commit -b main -e --timestamp=@1 --tree=dir=../tree2",
+            "TERM=xterm EDITOR=../editor commit -b two -e --timestamp=@1 --tree=dir=../tree2",
+        ],
+    ),
+    (
+        "commit metadata of every type",
+        &[
+            "commit -b main --timestamp=@1 --add-metadata-string=version=1.0 --add-metadata-string='k=a string with = and ü' --add-metadata='u=uint32 42' --add-metadata='i=int64 -5' --add-metadata='y=byte 0x7f' --add-metadata=b=true --add-metadata=d=1.5 --add-metadata='as=[\"one\",\"two\"]' --add-metadata='ay=b\"bytes\"' --add-metadata='dict={\"k\": <uint64 7>}' --add-metadata='m=@ms nothing' --add-metadata='t=(\"x\", 1, true)' --tree=dir=../tree2",
+            "show main",
+            "show --raw main",
+            "show -B main",
+            "show --print-metadata-key=u main",
+            "show -B --print-metadata-key=u main",
+            "show --print-metadata-key=dict main",
+            "show --print-metadata-key=ay main",
+            "show --print-metadata-key=t main",
+            "log main",
+        ],
+    ),
+    (
+        "commit refuses broken metadata",
+        &[
+            "commit -b main --add-metadata=u=uint32 --tree=dir=../tree2",
+            "commit -b main --add-metadata=novalue --tree=dir=../tree2",
+            "commit -b main --add-metadata-string=novalue --tree=dir=../tree2",
+            "commit -b main --add-metadata=k=[1,true] --tree=dir=../tree2",
+        ],
+    ),
+    (
+        "commit keeps metadata of the parent",
+        &[
+            "commit -b main --timestamp=@1 --add-metadata-string=keep=me --tree=dir=../tree2",
+            "commit -b main --timestamp=@2 --keep-metadata=keep --add-metadata-string=new=one --tree=dir=../tree2",
+            "show --raw main",
+            "commit -b main --keep-metadata=gone --tree=dir=../tree2",
+            "commit -b fresh --keep-metadata=keep --tree=dir=../tree2",
+        ],
+    ),
+    (
+        "commit adds detached metadata",
+        &[
+            "commit -b main --timestamp=@1 --add-detached-metadata-string=d=later --add-detached-metadata-string=e=x --tree=dir=../tree2",
+            "show --print-detached-metadata-key=d main",
+            "show --print-detached-metadata-key=none main",
+        ],
+    ),
+    (
+        "commit binds refs in name order",
+        &["commit -b main --bind-ref=zz --bind-ref=aa --timestamp=@1 --tree=dir=../tree2", "show --raw main"],
+    ),
+    (
+        "commit without bindings",
+        &["commit -b main --no-bindings --timestamp=@1 --tree=dir=../tree2", "show --raw main"],
+    ),
+    (
+        "commit keeps a binding of the user's",
+        &[
+            "commit -b main --add-metadata='ostree.ref-binding=[\"mine\"]' --timestamp=@1 --tree=dir=../tree2",
+            "show --raw main",
+        ],
+    ),
+    (
+        "init for commits with collection binding",
+        &[
+            "init --mode=archive --collection-id=org.example.Main",
+            "commit -b main --timestamp=@1 --tree=dir=../tree2",
+            "show --raw main",
+            "commit -b nob --no-bindings --timestamp=@1 --tree=dir=../tree2",
+            "show --raw nob",
+            "fsck --verify-bindings",
+            "refs -c",
+        ],
+    ),
+    ("commit --orphan writes no ref", &["commit --orphan --timestamp=@1 --tree=dir=../tree2", "refs", "rev-parse -S"]),
+    (
+        "commit --bootable finds the kernel",
+        &[
+            "commit -b main --bootable --timestamp=@1 --tree=dir=../tree",
+            "show --raw main",
+            "commit -b none --bootable --timestamp=@1 --tree=dir=../tree2",
+        ],
+    ),
+    (
+        "commit --bootable reorders the metadata",
+        &[
+            "commit -b main --bootable --add-metadata-string=version=1 --add-metadata-string=version=2 --add-metadata-string=a=b --add-metadata-string=zeta=1 --timestamp=@1 --tree=dir=../tree",
+            "show --raw main",
+        ],
+    ),
+    (
+        "commit refuses two kernels",
+        &[
+            "sh: cp -a ../tree two && mkdir two/usr/lib/modules/6.2 && cp two/usr/lib/modules/6.1.0/vmlinuz two/usr/lib/modules/6.2/",
+            "commit -b main --bootable --timestamp=@1 --tree=dir=two",
+        ],
+    ),
+    (
+        "commit --table-output",
+        &[
+            "commit -b main --table-output --timestamp=@1 --tree=dir=../tree",
+            "commit -b main --table-output --timestamp=@1 --tree=dir=../tree",
+            "commit -b main --table-output --timestamp=@1 --tree=dir=../tree2",
+        ],
+    ),
+    (
+        "commit takes the time from the environment",
+        &[
+            "SOURCE_DATE_EPOCH=1234567890 commit -b main --tree=dir=../tree2",
+            "log main",
+            "SOURCE_DATE_EPOCH=x commit -b main --tree=dir=../tree2",
+        ],
+    ),
+    (
+        "commit takes dates of many forms",
+        &[
+            "commit -b date-a --timestamp='2020-02-02 02:02:02' --tree=dir=../tree2",
+            "commit -b date-b --timestamp='Sun, 01 Jan 2023 00:00:00 +0100' --tree=dir=../tree2",
+            "commit -b date-c --timestamp=2021-03-04T05:06:07Z --tree=dir=../tree2",
+            "commit -b date-d --timestamp='2021-03-04 05:06:07 EST' --tree=dir=../tree2",
+            "commit -b date-e --timestamp=@-1 --tree=dir=../tree2",
+            "commit -b date-f --timestamp='1 Jan 2022 12:00 +3 days' --tree=dir=../tree2",
+            "commit -b date-g --timestamp=bogus --tree=dir=../tree2",
+            "commit -b date-h --timestamp=@99999999999 --tree=dir=../tree2",
+            "log date-a",
+            "log date-e",
+            "log date-h",
+        ],
+    ),
+    // commit: parents
+    (
+        "a second commit has the first as parent",
+        &[
+            "commit -b main -s one --timestamp=@1 --tree=dir=../tree",
+            "commit -b main -s two --timestamp=@2 --tree=dir=../tree2",
+            "log main",
+            "rev-parse main^",
+            "rev-parse main^^",
+            "show main^",
+        ],
+    ),
+    (
+        "--parent=none starts again",
+        &[
+            "commit -b main --timestamp=@1 --tree=dir=../tree2",
+            "commit -b main --parent=none --timestamp=@2 --tree=dir=../tree",
+            "log main",
+        ],
+    ),
+    (
+        "--parent must be a checksum",
+        &[
+            "commit -b main --parent=bogus --timestamp=@1 --tree=dir=../tree2",
+            "commit -b main --parent=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 --timestamp=@1 --tree=dir=../tree2",
+            "log main",
+        ],
+    ),
+    (
+        "--skip-if-unchanged",
+        &[
+            "commit -b main --timestamp=@1 --tree=dir=../tree",
+            "commit -b main --skip-if-unchanged --timestamp=@2 --tree=dir=../tree",
+            "commit -b main --skip-if-unchanged --timestamp=@3 --tree=dir=../tree2",
+            "log main",
+        ],
+    ),
+    // commit: modifiers
+    (
+        "--owner-uid and --owner-gid",
+        &[
+            "commit -b own-a --owner-uid=1 --timestamp=@1 --tree=dir=../tree",
+            "commit -b own-b --owner-gid=2 --timestamp=@1 --tree=dir=../tree",
+            "commit -b own-c --owner-uid=0 --owner-gid=0 --timestamp=@1 --tree=dir=../tree",
+            "ls -RCX own-a",
+            "ls -RCX own-b",
+        ],
+    ),
+    (
+        "--owner-uid takes C numbers only",
+        &[
+            "commit -b own-a --owner-uid=0x10 --owner-gid=010 --timestamp=@1 --tree=dir=../tree",
+            "ls -RCX own-a",
+            "commit -b own-a --owner-uid=ten --timestamp=@1 --tree=dir=../tree",
+            "commit -b own-a --owner-uid= --timestamp=@1 --tree=dir=../tree",
+        ],
+    ),
+    (
+        "--canonical-permissions",
+        &[
+            "commit -b main --canonical-permissions --timestamp=@1 --tree=dir=../tree",
+            "ls -RCX main",
+            "commit -b main --canonical-permissions --owner-uid=0 --timestamp=@2 --tree=dir=../tree",
+            "commit -b main --canonical-permissions --owner-uid=5 --timestamp=@2 --tree=dir=../tree",
+        ],
+    ),
+    (
+        "--mode-ro-executables",
+        &["commit -b main --mode-ro-executables --timestamp=@1 --tree=dir=../tree", "ls -R main"],
+    ),
+    ("--no-xattrs", &["commit -b main --no-xattrs --timestamp=@1 --tree=dir=../tree", "ls -RCX main"]),
+    ("--statoverride", &["commit -b main --statoverride=../override --timestamp=@1 --tree=dir=../tree", "ls -R main"]),
+    (
+        "--statoverride unmatched",
+        &[
+            "commit -b main --statoverride=../override-unmatched --timestamp=@1 --tree=dir=../tree",
+            "commit -b main --statoverride=../override-unused-set --timestamp=@1 --tree=dir=../tree",
+            "commit -b main --statoverride=../override-broken --timestamp=@1 --tree=dir=../tree",
+            "commit -b main --statoverride=../none --timestamp=@1 --tree=dir=../tree",
+        ],
+    ),
+    (
+        "--skip-list",
+        &[
+            "commit -b main --skip-list=../skip --timestamp=@1 --tree=dir=../tree",
+            "ls -R main",
+            "commit -b main --skip-list=../skip-unmatched --timestamp=@1 --tree=dir=../tree",
+            "commit -b main --skip-list=../none --timestamp=@1 --tree=dir=../tree",
+        ],
+    ),
+    (
+        "--disable-fsync and --fsync",
+        &[
+            "commit -b main --fsync=false --timestamp=@1 --tree=dir=../tree",
+            "commit -b main --disable-fsync --timestamp=@2 --tree=dir=../tree2",
+            "commit -b main --fsync=No --timestamp=@3 --tree=dir=../tree",
+            "commit -b main --fsync=perhaps --timestamp=@4 --tree=dir=../tree",
+        ],
+    ),
+    ("--generate-sizes says nothing outside archives", &["config set core.mode bare", "config unset core.mode"]),
+    // commit: sources
+    (
+        "trees are overlaid",
+        &[
+            "commit -b main --timestamp=@1 --tree=dir=../tree --tree=dir=../tree2",
+            "ls -RCX main",
+            "commit -b other --timestamp=@1 --tree=dir=../tree2 --tree=dir=../tree",
+            "ls -RCX other",
+        ],
+    ),
+    (
+        "a file in a directory's place is refused",
+        &[
+            "sh: mkdir clash clash2 && echo x > clash/etc && mkdir -p clash2/etc/passwd",
+            "commit -b main --timestamp=@1 --tree=dir=../tree --tree=dir=clash",
+            "commit -b main --timestamp=@1 --tree=dir=clash --tree=dir=../tree",
+            "commit -b main --timestamp=@1 --tree=dir=../tree --tree=dir=clash2",
+        ],
+    ),
+    (
+        "--tree=ref merges",
+        &[
+            "commit -b one --timestamp=@1 --tree=dir=../tree",
+            "commit -b two --timestamp=@1 --tree=dir=../tree2",
+            "commit -b both --timestamp=@2 --tree=ref=one --tree=ref=two",
+            "ls -RCX both",
+            "commit -b changed --owner-uid=7 --timestamp=@2 --tree=ref=one",
+            "ls -RCX changed",
+            "commit -b none --tree=ref=missing",
+        ],
+    ),
+    (
+        "--base starts from a commit",
+        &[
+            "commit -b one --timestamp=@1 --tree=dir=../tree",
+            "commit -b two --base=one --owner-uid=9 --timestamp=@2 --tree=dir=../tree2",
+            "ls -RCX two",
+            "commit -b none --base=missing --tree=dir=../tree2",
+        ],
+    ),
+    (
+        "broken --tree arguments are refused",
+        &[
+            "commit -b main --tree=bogus=x",
+            "commit -b main --tree=bogus",
+            "commit -b main --tree=dir=../none",
+            "commit -b main --tree=dir=../body",
+            "commit -b main --tree=tar=../none",
+            "commit -b main ../none",
+        ],
+    ),
+    (
+        "--consume deletes the source",
+        &[
+            "sh: cp -a ../tree gone",
+            "commit -b main --consume --timestamp=@1 --tree=dir=gone",
+            "sh: test ! -e gone",
+            "ls -RCX main",
+        ],
+    ),
+    (
+        "--consume of the current directory keeps it",
+        &[
+            "sh: mkdir -p repo/../w && cp -a ../tree2 w/t && cd w/t && $OSTREE --repo=../../repo commit -b theirs --consume --timestamp=@1",
+        ],
+    ),
+    (
+        "tar archives, plain and compressed",
+        &[
+            "sh: cd ../tree && tar --sort=name --format=pax -cf $OLDPWD/t.tar . && cd - && gzip -k t.tar && xz -k t.tar && zstd -q -k t.tar && bzip2 -k t.tar",
+            "commit -b plain --timestamp=@1 --tree=tar=t.tar",
+            "commit -b gz --timestamp=@1 --tree=tar=t.tar.gz",
+            "commit -b xz --timestamp=@1 --tree=tar=t.tar.xz",
+            "commit -b zst --timestamp=@1 --tree=tar=t.tar.zst",
+            "commit -b bz2 --timestamp=@1 --tree=tar=t.tar.bz2",
+            "ls -RCX plain",
+            "ls -RCX zst",
+        ],
+    ),
+    (
+        "tar archives with hard links, long names, no root and no parents",
+        &[
+            "sh: mkdir src && cp -a ../tree/etc src/ && ln src/etc/passwd src/etc/hard && touch src/$(printf 'n%.0s' $(seq 200)) && ln -s $(printf 't%.0s' $(seq 150)) src/longlink && tar -C src --sort=name -cf gnu.tar . && tar -C src --sort=name -cf noroot.tar etc && tar -C src --no-recursion -cf orphanfile.tar etc/passwd && tar -C src --format=ustar -cf ustar.tar etc && tar -C src --sort=name -Pcf dots.tar ./etc && tar -cf empty.tar -T /dev/null",
+            "commit -b gnu --timestamp=@1 --tree=tar=gnu.tar",
+            "ls -RCX gnu",
+            "commit -b noroot --timestamp=@1 --tree=tar=noroot.tar",
+            "commit -b noroot --timestamp=@1 --tar-autocreate-parents --tree=tar=noroot.tar",
+            "ls -RCX noroot",
+            "commit -b orphan --timestamp=@1 --tree=tar=orphanfile.tar",
+            "commit -b orphan --timestamp=@1 --tar-autocreate-parents --tree=tar=orphanfile.tar",
+            "ls -RCX orphan",
+            "commit -b ustar --tar-autocreate-parents --timestamp=@1 --tree=tar=ustar.tar",
+            "commit -b dots --tar-autocreate-parents --timestamp=@1 --tree=tar=dots.tar",
+            "commit -b empty --timestamp=@1 --tree=tar=empty.tar",
+            "commit -b empty --timestamp=@1 --tar-autocreate-parents --tree=tar=empty.tar",
+            "ls -RCX empty",
+        ],
+    ),
+    (
+        "tar archives through filters",
+        &[
+            "sh: tar -C ../tree --sort=name -cf t.tar .",
+            "commit -b owner --owner-uid=3 --owner-gid=4 --timestamp=@1 --tree=tar=t.tar",
+            "ls -RCX owner",
+            "commit -b skip --skip-list=../skip --timestamp=@1 --tree=tar=t.tar",
+            "ls -R skip",
+            "commit -b override --statoverride=../override --timestamp=@1 --tree=tar=t.tar",
+            "ls -R override",
+            "commit -b canon --canonical-permissions --timestamp=@1 --tree=tar=t.tar",
+            "ls -RCX canon",
+            "commit -b renamed --tar-pathname-filter='^usr/,new/' --tar-autocreate-parents --timestamp=@1 --tree=tar=t.tar",
+            "ls -R renamed",
+            "commit -b overlaid --timestamp=@1 --tree=dir=../tree2 --tree=tar=t.tar",
+            "ls -RCX overlaid",
+        ],
+    ),
+    (
+        "hard links into the repository are reused",
+        &[
+            "commit -b main --timestamp=@1 --tree=dir=../tree",
+            "sh: for how in -H '-U -H' ''; do rm -rf out; if $OSTREE --repo=repo checkout $how main out; then exit; fi; done",
+            "commit -b again --table-output --link-checkout-speedup --timestamp=@2 --tree=dir=out",
+            "ls -RCX again",
+            "commit -b third --table-output -I --timestamp=@3 --tree=dir=out",
+            "ls -RCX third",
+        ],
+    ),
+    // refs
+    (
+        "refs are listed, made and deleted",
+        &[
+            "commit -b a/main --timestamp=@1 --tree=dir=../tree2",
+            "refs --create=a/tag a/main",
+            "refs --create=a/tag a/main",
+            "refs --create=b a/main",
+            "refs --create=a/b/c a/main",
+            "refs",
+            "refs a",
+            "refs --list a",
+            "refs a b",
+            "refs nothing",
+            "refs --delete a/tag",
+            "refs",
+            "refs --delete",
+            "refs --delete nothing",
+            "refs --delete a",
+            "refs",
+            "refs --create=x missing",
+            "refs --create=-bad b",
+            "refs --create='a b' b",
+            "refs --create=b/c b",
+            "refs --create=origin:remote b",
+            "refs",
+            "refs origin:",
+            "refs --list origin:",
+            "rev-parse origin:remote",
+            "rev-parse origin/remote",
+            "rev-parse remote",
+            "rev-parse ''",
+        ],
+    ),
+    (
+        "refs --force replaces",
+        &[
+            "commit -b a --timestamp=@1 --tree=dir=../tree2",
+            "commit -b a --timestamp=@2 --tree=dir=../tree2",
+            "refs --create=t a^",
+            "refs --create=t a",
+            "refs --force --create=t a",
+            "rev-parse t a a^",
+        ],
+    ),
+    (
+        "a ref below a ref and a ref above one",
+        &[
+            "commit -b t --timestamp=@1 --tree=dir=../tree2",
+            "refs --create=t/u t",
+            "refs --create=a/b t",
+            "refs --create=a t",
+            "refs --delete a/b",
+            "refs --create=a t",
+            "refs",
+        ],
+    ),
+    (
+        "aliases",
+        &[
+            "commit -b dir/main --timestamp=@1 --tree=dir=../tree2",
+            "refs -A --create=alias dir/main",
+            "refs -A --create=deep/er/alias dir/main",
+            "refs -A",
+            "refs",
+            "refs -A deep",
+            "rev-parse alias",
+            "refs --delete dir/main",
+            "commit -b other --timestamp=@2 --tree=dir=../tree2",
+            "refs -A --create=alias other",
+            "refs -A",
+            "refs -A --create=broken missing",
+            "refs --delete alias",
+            "refs -A",
+            "summary -u",
+            "summary --raw",
+        ],
+    ),
+    (
+        "init for collection refs",
+        &[
+            "init --mode=archive --collection-id=org.example.Main",
+            "commit -b main --timestamp=@1 --tree=dir=../tree2",
+            "refs -c --create=org.example.Other:other/ref main",
+            "refs -c --create=org.example.Main:second main",
+            "refs -c",
+            "refs -c org.example.Other",
+            "refs",
+            "refs -c --create=bad:ref main",
+            "refs -c --delete org.example.Other",
+            "refs -c",
+            "rev-parse other/ref",
+        ],
+    ),
+    (
+        "revs",
+        &[
+            "commit -b main --timestamp=@1 --tree=dir=../tree2",
+            "commit -b main --timestamp=@2 --tree=dir=../tree",
+            "rev-parse main main^",
+            "rev-parse main^^",
+            "rev-parse ''",
+            "rev-parse e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "rev-parse E3B0",
+            "rev-parse g",
+            "rev-parse -- -x",
+            "rev-parse -S",
+            "rev-parse",
+            "rev-parse main^x",
+            "rev-parse remote:main",
+        ],
+    ),
+    (
+        "reset",
+        &[
+            "commit -b main --timestamp=@1 --tree=dir=../tree2",
+            "commit -b main --timestamp=@2 --tree=dir=../tree",
+            "reset main main^",
+            "log main",
+            "reset missing main",
+            "reset main missing",
+            "reset main",
+            "reset",
+        ],
+    ),
+    (
+        "garbage in refs",
+        &[
+            "commit -b main --timestamp=@1 --tree=dir=../tree2",
+            "sh: printf 'nonsense\\n' > repo/refs/heads/bad; : > repo/refs/heads/empty; cp repo/refs/heads/main 'repo/refs/heads/white'; printf '  \\n' >> repo/refs/heads/white; touch repo/refs/heads/.hidden",
+            "refs",
+            "rev-parse bad",
+            "rev-parse empty",
+            "rev-parse white",
+            "log bad",
+            "refs --delete bad",
+            "sh: rm -f repo/refs/heads/bad repo/refs/heads/empty repo/refs/heads/.hidden",
+        ],
+    ),
+    // reading
+    (
+        "show of what is not there",
+        &[
+            "commit -b main --timestamp=@1 --tree=dir=../tree2",
+            "show missing",
+            "show e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "show",
+            "log missing",
+            "log",
+            "ls missing",
+            "ls",
+            "cat missing /x",
+            "cat main",
+            "cat",
+            "checksum ../none",
+            "checksum",
+        ],
+    ),
+    (
+        "show --print-variant-type",
+        &[
+            "show --print-variant-type=s ../body",
+            "sh: printf 'a\\0' > s; printf '\\001\\000\\000\\000' > u",
+            "show --print-variant-type=s s",
+            "show --print-variant-type=u u",
+            "show --print-variant-type=u none",
+        ],
+    ),
+    (
+        "ls of files, links and directories",
+        &[
+            "commit -b main --timestamp=@1 --tree=dir=../tree",
+            "ls main /etc/link",
+            "ls main /etc/passwd /usr",
+            "ls -d main /usr",
+            "ls -C main /usr/share/doc",
+            "ls -X main /usr/share",
+            "ls main usr",
+            "ls main /etc/",
+            "ls main /etc/link/x",
+            "cat main /etc/link",
+            "cat main /etc/dangling",
+            "cat main etc/passwd /usr/bin/tool",
+            "ls -R --nul-filenames-only main /usr",
+        ],
+    ),
+    (
+        "history that was not fetched",
+        &[
+            "commit -b main --timestamp=@1 --tree=dir=../tree2",
+            "commit -b main --timestamp=@2 --tree=dir=../tree",
+            "sh: c=$($OSTREE --repo=repo rev-parse main^); rm repo/objects/$(echo $c | cut -c1-2)/$(echo $c | cut -c3-).commit",
+            "log main",
+            "log --raw main",
+        ],
+    ),
+    (
+        "checksum",
+        &[
+            "raw: checksum ../tree/etc/passwd",
+            "raw: checksum ../tree/etc/link",
+            "raw: checksum ../tree",
+            "raw: checksum --ignore-xattrs ../tree/usr/share/labelled",
+            "raw: checksum ../tree/usr/share/labelled",
+        ],
+    ),
+    // summary
+    ("summary needs an option", &["summary", "summary --raw", "summary -v"]),
+    ("summary -u of nothing", &["summary -u", "summary -v", "sh: test -f repo/summary"]),
+    (
+        "summary of some refs",
+        &[
+            "commit -b main --add-metadata-string=version=1.2 --timestamp=@1700000000 --tree=dir=../tree2",
+            "commit -b a/b/c --timestamp=@1700000001 --tree=dir=../tree2",
+            "refs --create=o:remote main",
+            "summary -u",
+        ],
+    ),
+    (
+        "summary with metadata",
+        &[
+            "commit -b main --timestamp=@1 --tree=dir=../tree2",
+            "summary -u -m a=1 --add-metadata='b=\"x\"' --add-metadata='ostree.summary.expires=uint64 1'",
+            "summary -u -m broken",
+            "summary -u -m 'x=[1,'",
+        ],
+    ),
+    (
+        "summary of many refs",
+        &[
+            "commit -b main --timestamp=@1 --tree=dir=../tree2",
+            "sh: for i in $(seq 130); do cp repo/refs/heads/main repo/refs/heads/r$i; done",
+            "summary -u",
+        ],
+    ),
+    (
+        "init for a summary with collections",
+        &[
+            "init --mode=archive --collection-id=org.example.Main",
+            "commit -b main --timestamp=@1 --tree=dir=../tree2",
+            "refs -c --create=org.example.Other:other/ref main",
+            "refs -c --create=org.example.Third:x main",
+            "SOURCE_DATE_EPOCH=1700000000 summary -u",
+            "refs -c",
+        ],
+    ),
+    (
+        "auto-update-summary",
+        &[
+            "config set core.auto-update-summary true",
+            "commit -b main --timestamp=@1 --tree=dir=../tree2",
+            "sh: test -f repo/summary",
+            "refs --create=x main",
+            "refs --delete x",
+            "reset main main",
+        ],
+    ),
+    // fsck
+    (
+        "fsck of a sound repository",
+        &[
+            "commit -b main --timestamp=@1 --tree=dir=../tree",
+            "fsck",
+            "fsck -q",
+            "fsck -a",
+            "fsck --verify-bindings",
+            "fsck --verify-back-refs",
+        ],
+    ),
+    (
+        "fsck of wrong bindings",
+        &[
+            "commit -b main --timestamp=@1 --tree=dir=../tree2",
+            "refs --create=other main",
+            "fsck",
+            "fsck --verify-bindings",
+            "refs --delete main",
+            "fsck --verify-back-refs",
+        ],
+    ),
+];
