@@ -1,5 +1,6 @@
 //! Reading refs: files below `refs/` that hold a commit's checksum (formats document, section 12).
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Repo;
 use crate::checksum::Checksum;
 use crate::error::{Context, During, Error, OsError, Result};
-use crate::refspec::{CollectionId, CollectionRef, InvalidRefspec, RefName, Refspec, is_fragment};
+use crate::refspec::{CollectionId, CollectionRef, RefName, Refspec, is_fragment};
 
 /// How listed refs are spelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +54,7 @@ impl Repo {
         let (remote, path) = match alone {
             Some(remote) => (Some(remote.to_owned()), ".".to_owned()),
             None => {
-                let Refspec { remote, name } = Refspec::parse(prefix).map_err(in_words)?;
+                let Refspec { remote, name } = Refspec::parse(prefix)?;
                 (remote, name.as_str().to_owned())
             }
         };
@@ -103,23 +104,21 @@ impl Repo {
                 bases.push((id, format!("refs/remotes/{remote}")));
             }
         }
-        let mut refs = Vec::new();
+        let mut refs = BTreeMap::new();
         for (id, base) in bases {
             if collection.is_some_and(|wanted| wanted != id.as_str()) {
                 continue;
             }
             for name in self.ref_names(Path::new(&base))? {
                 let path = format!("{base}/{name}");
-                let name = RefName::parse(&name).map_err(in_words)?;
+                let name = RefName::parse(&name)?;
                 if let Some(commit) = self.read_ref(Path::new(&path))? {
-                    refs.push((CollectionRef { collection: id.clone(), name }, commit));
+                    // A mirrored ref may also be a remote's: the first found counts.
+                    refs.entry(CollectionRef { collection: id.clone(), name }).or_insert(commit);
                 }
             }
         }
-        refs.sort_unstable();
-        // A mirrored ref may also be a remote's; the first found counts, as in upstream's hash table.
-        refs.dedup_by(|later, earlier| later.0 == earlier.0);
-        Ok(refs)
+        Ok(refs.into_iter().collect())
     }
 
     /// Lists aliases (refs in `refs/heads` that are symlinks) with the refs they stand for, sorted; all, or those at or
@@ -234,8 +233,4 @@ impl Repo {
     pub fn list_refs_for_display(&self, prefix: Option<&str>, spelling: ListRefs) -> Result<Vec<(String, Checksum)>> {
         self.list_refs(prefix, spelling).context(|| "Listing refs".to_owned())
     }
-}
-
-pub(super) fn in_words(error: InvalidRefspec) -> Error {
-    Error::failed(error.to_string())
 }

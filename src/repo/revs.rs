@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::Repo;
-use super::refs::in_words;
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
 use crate::refspec::Refspec;
@@ -51,7 +50,7 @@ impl Repo {
                 _ => return Err(Error::failed(format!("Refspec {rev} not unique"))),
             }
         }
-        let refspec = Refspec::parse(rev).map_err(in_words)?;
+        let refspec = Refspec::parse(rev)?;
         match self.find_ref(&refspec)? {
             Some(commit) => Ok(Some(commit)),
             None => match self.parent() {
