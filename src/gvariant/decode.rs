@@ -2,7 +2,7 @@
 //!
 //! Every position is checked, so no bytes lead to a panic; what is broken reads as the default value of its type.
 
-use super::types::{Measure, Members};
+use super::types::Members;
 use super::{DecodeError, Type, Value, normal};
 
 /// How many containers may enclose each other through variants, counted as GLib does.
@@ -207,6 +207,7 @@ pub(super) fn split_variant(bytes: &[u8]) -> Option<(Type<'_>, &[u8])> {
 }
 
 /// The width of the framing offsets in a container of that many bytes.
+#[inline]
 pub(crate) fn width_in(length: usize) -> usize {
     match length {
         0..=0xff => 1,
@@ -217,11 +218,26 @@ pub(crate) fn width_in(length: usize) -> usize {
 }
 
 /// The framing offset at `at`; `None` if it is not inside the container.
+#[inline]
 pub(crate) fn offset_at(bytes: &[u8], at: usize, width: usize) -> Option<usize> {
-    let field = bytes.get(at..at.checked_add(width)?)?;
-    let mut buffer = [0; 8];
-    buffer.get_mut(..width)?.copy_from_slice(field);
-    usize::try_from(u64::from_le_bytes(buffer)).ok()
+    // One arm for each width is much quicker than copying a number of bytes that is not known beforehand.
+    match width {
+        1 => bytes.get(at).map(|&byte| usize::from(byte)),
+        2 => field_at(bytes, at).map(|field| usize::from(u16::from_le_bytes(field))),
+        4 => field_at(bytes, at).and_then(|field| usize::try_from(u32::from_le_bytes(field)).ok()),
+        _ => field_at(bytes, at).and_then(|field| usize::try_from(u64::from_le_bytes(field)).ok()),
+    }
+}
+
+/// The next multiple of a power of two. The library's function for any number divides, which is slow.
+#[inline]
+pub(super) fn align(at: usize, alignment: usize) -> Option<usize> {
+    at.checked_add(alignment - 1).map(|end| end & !(alignment - 1))
+}
+
+#[inline]
+fn field_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk().copied()
 }
 
 /// The children of a value, see [`Variant::children`].
@@ -280,12 +296,13 @@ impl<'a> Elements<'a> {
     fn new(array: Variant<'a>) -> Option<Self> {
         let element = array.ty.element()?;
         let bytes = array.bytes;
-        let (layout, count) = match element.measure() {
-            Measure { fixed_size: Some(size), .. } => {
+        let (layout, count) = match element.fixed_size() {
+            Some(size) => {
                 let whole = bytes.len().is_multiple_of(size);
                 (ElementLayout::Fixed { size }, if whole { bytes.len() / size } else { 0 })
             }
-            Measure { alignment, .. } => {
+            None => {
+                let alignment = element.alignment();
                 let width = width_in(bytes.len());
                 let body = bytes.len().checked_sub(width).and_then(|last| offset_at(bytes, last, width)).unwrap_or(0);
                 let frame = bytes.len().checked_sub(body).filter(|frame| frame.is_multiple_of(width)).unwrap_or(0);
@@ -317,7 +334,7 @@ impl<'a> Elements<'a> {
         let bytes = match self.layout {
             ElementLayout::Fixed { size } => self.bytes.get(index * size..(index + 1) * size),
             ElementLayout::Framed { alignment, .. } => {
-                let start = previous_end.and_then(|end| end.checked_next_multiple_of(alignment));
+                let start = previous_end.and_then(|end| align(end, alignment));
                 start.zip(self.end_of(index)).and_then(|(start, end)| self.bytes.get(start..end))
             }
         };
@@ -362,9 +379,8 @@ impl<'a> Iterator for TupleMembers<'a> {
 
     fn next(&mut self) -> Option<Variant<'a>> {
         let ty = self.members.next()?;
-        let Measure { fixed_size, alignment, .. } = ty.measure();
-        let start = self.at.and_then(|at| at.checked_next_multiple_of(alignment));
-        let end = match fixed_size {
+        let start = self.at.and_then(|at| align(at, ty.alignment()));
+        let end = match ty.fixed_size() {
             Some(size) => start.and_then(|start| start.checked_add(size)),
             None if self.members.is_empty() => Some(self.frame),
             None => match self.frame.checked_sub(self.width) {

@@ -4,7 +4,7 @@
 //! are 0 or 1, strings end in their only NUL and are valid UTF-8, object paths and signatures follow D-Bus' grammar.
 //! The time it takes is proportional to the length of the bytes, whatever they are.
 
-use super::decode::{MAX_DEPTH, offset_at, split_variant, width_in};
+use super::decode::{MAX_DEPTH, align, offset_at, split_variant, width_in};
 use super::encode::offset_width;
 use super::types::{Measure, Type};
 
@@ -88,7 +88,7 @@ impl Layout {
 
     /// The child that begins after `at`, if the padding before it is zero and it is normal.
     fn child_is_normal(&self, bytes: &[u8], at: usize, end: usize, depth: usize) -> Option<()> {
-        let start = at.next_multiple_of(self.alignment);
+        let start = align(at, self.alignment)?;
         let content = bytes.get(start..end)?;
         let padding = bytes.get(at..start)?;
         (padding.iter().all(|&byte| byte == 0) && self.is_normal(content, depth + 1)).then_some(())

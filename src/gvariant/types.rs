@@ -60,14 +60,14 @@ impl<'t> Type<'t> {
     /// Values start at a multiple of this: 1, 2, 4 or 8.
     pub fn alignment(self) -> usize {
         // A container is aligned as the widest of what it holds.
-        self.0.bytes().map(|class| basic_layout(class).1).max().unwrap_or(1)
+        self.0.bytes().map(alignment_of).fold(1, usize::max)
     }
 
     /// The size that every value of the type has, if it is the same for all.
     pub fn fixed_size(self) -> Option<usize> {
         match self.0.as_bytes() {
-            [class] => basic_layout(*class).0,
-            [b'a' | b'm', ..] => None,
+            [class] => basic_size(*class),
+            text if text.iter().any(|&class| is_variable(class)) => None,
             _ => self.measure().fixed_size,
         }
     }
@@ -177,22 +177,36 @@ fn is_basic(class: u8) -> bool {
     b"bynqiuxthdsog".contains(&class)
 }
 
-/// Fixed size and alignment of what one character of a type string stands for.
-fn basic_layout(class: u8) -> (Option<usize>, usize) {
+/// The size of what one character of a type string stands for, if it has one.
+fn basic_size(class: u8) -> Option<usize> {
     match class {
-        b'y' | b'b' => (Some(1), 1),
-        b'n' | b'q' => (Some(2), 2),
-        b'i' | b'u' | b'h' => (Some(4), 4),
-        b'x' | b't' | b'd' => (Some(8), 8),
-        b'v' => (None, 8),
-        _ => (None, 1),
+        b'y' | b'b' => Some(1),
+        b'n' | b'q' => Some(2),
+        b'i' | b'u' | b'h' => Some(4),
+        b'x' | b't' | b'd' => Some(8),
+        _ => None,
     }
+}
+
+/// The alignment of what one character of a type string stands for.
+fn alignment_of(class: u8) -> usize {
+    match class {
+        b'n' | b'q' => 2,
+        b'i' | b'u' | b'h' => 4,
+        b'x' | b't' | b'd' | b'v' => 8,
+        _ => 1,
+    }
+}
+
+/// Whether a character makes the size of every type it stands in vary.
+fn is_variable(class: u8) -> bool {
+    matches!(class, b's' | b'o' | b'g' | b'v' | b'a' | b'm')
 }
 
 /// Measures the type at the start of checked text; also says how long it is.
 fn measure(text: &[u8]) -> (Measure, usize) {
     let class = text.first().copied().unwrap_or(b'(');
-    let (fixed_size, alignment) = basic_layout(class);
+    let (fixed_size, alignment) = (basic_size(class), alignment_of(class));
     match class {
         b'a' | b'm' => {
             let (element, length) = measure(text.get(1..).unwrap_or_default());
