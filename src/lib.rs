@@ -3,7 +3,7 @@
 //! The layers, each using only what stands before it: [`checksum`], [`gvariant`], [`keyfile`], [`refspec`], [`date`],
 //! [`deflate`], `map`; [`object`] (bytes to values, no I/O); [`error`], [`progress`]; [`repo`], the repository on disk;
 //! [`source`], a directory tree as entries; then the operations, free functions that take a [`repo::Repo`]: [`summary`],
-//! [`remote`], [`commit`], [`checkout`], [`fsck`], [`prune`], [`pull`] and [`mod@bench`].
+//! [`remote`], [`commit`], [`checkout`], [`diff`], [`export`], [`fsck`], [`prune`], [`pull`] and [`mod@bench`].
 
 pub mod bench;
 pub mod checkout;
@@ -11,7 +11,9 @@ pub mod checksum;
 pub mod commit;
 pub mod date;
 pub mod deflate;
+pub mod diff;
 pub mod error;
+pub mod export;
 pub mod fsck;
 pub mod gvariant;
 pub mod keyfile;

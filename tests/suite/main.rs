@@ -4,7 +4,9 @@
 mod checkout;
 mod command_line;
 mod damage;
+mod diff;
 mod differential;
+mod export;
 mod fsck;
 mod fuzz_replay;
 mod golden;

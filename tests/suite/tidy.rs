@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 11] = [
     &["repo"],
     &["source"],
     &["summary", "remote"],
-    &["commit", "checkout", "fsck", "prune"],
+    &["commit", "checkout", "diff", "export", "fsck", "prune"],
     &["pull"],
     &["bench"],
     &["lib", "main", "cli"],

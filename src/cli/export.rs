@@ -1,0 +1,54 @@
+//! `export`: writes a commit as a tar archive.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use osier::export::{ExportOptions, Padding, export};
+
+use super::context::Context;
+use super::error::Failure;
+use super::options::path;
+
+/// The options of `export`, in the order of its help.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Skip output of extended attributes
+    #[arg(long)]
+    no_xattrs: bool,
+    /// Checkout sub-directory PATH
+    #[arg(long, value_name = "PATH")]
+    subpath: Option<String>,
+    /// Add PATH as prefix to archive pathnames
+    #[arg(long, value_name = "PATH")]
+    prefix: Option<String>,
+    // The blank at the end is upstream's.
+    #[arg(short, long, value_name = "PATH", value_parser = path(), help = "Output to PATH ")]
+    output: Option<PathBuf>,
+    arguments: Vec<String>,
+}
+
+/// The archive is written in pieces of at least this many bytes.
+const BUFFER_LEN: usize = 256 << 10;
+
+pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
+    // The archive's format has no place for xattrs, so they are never there.
+    let Args { no_xattrs: _, subpath, prefix, output, arguments } = args;
+    let repo = context.open_repo()?;
+    let Some(rev) = arguments.first() else { return Err(Failure::usage("A COMMIT argument is required")) };
+    let commit = repo.resolve_rev(rev)?;
+    let mut options = ExportOptions { subpath, prefix: prefix.unwrap_or_default(), padding: Padding::Blocks };
+    let progress = context.progress();
+    let Some(path) = output else {
+        return Ok(export(&repo, &commit, &mut context.out, &options, &progress)?);
+    };
+    let failed = |_| Failure::failed(format!("Failed to open '{}'", path.display()));
+    let file = File::create(&path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.is_file() {
+        options.padding = Padding::None;
+    }
+    let mut file = BufWriter::with_capacity(BUFFER_LEN, file);
+    export(&repo, &commit, &mut file, &options, &progress)?;
+    let error = |error| Failure::failed(format!("writing {}: {}", path.display(), osier::error::OsError(error)));
+    file.flush().map_err(error)
+}

@@ -1,0 +1,430 @@
+//! What differs between two trees, each a commit or a directory.
+//!
+//! Entries are compared by the names that they have or would have as objects: content, owner, mode and xattrs of files,
+//! the dirmeta of directories. The root itself is not compared. The order of the result is upstream's: a directory of
+//! the first tree is gone through with its subdirectories before what the second has in addition is added, and local
+//! directories are listed in [`local order`](Local::entries).
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use rustix::fs::RawDir;
+
+use crate::checksum::{Checksum, Hasher};
+use crate::error::{During, Error, OsError, Result};
+use crate::object::{DirMeta, DirTree, FileHeader, ObjectName, Xattrs};
+use crate::repo::{Reachable, Repo, RepoMode};
+use crate::source::{Directory, EntryKind, Metadata};
+
+/// One of the two trees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiffTree {
+    /// A commit; its paths start with a slash.
+    Commit(Checksum),
+    /// A directory of the file system; its paths do not.
+    Directory(PathBuf),
+}
+
+/// What is taken for true of the files in directories.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiffOptions {
+    /// Those of the second tree all have this owner.
+    pub owner_uid: Option<u32>,
+    /// Those of the second tree all have this group.
+    pub owner_gid: Option<u32>,
+    /// None has xattrs.
+    pub no_xattrs: bool,
+}
+
+/// The paths that differ.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diff {
+    /// In both trees, and not the same. Of a directory that became something else, or the reverse, only this is told.
+    pub modified: Vec<String>,
+    /// In the first tree only; of a directory only its own path.
+    pub removed: Vec<String>,
+    /// In the second tree only; a directory and everything in it.
+    pub added: Vec<String>,
+}
+
+/// What two commits share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiffStats {
+    /// The number of objects that the first needs.
+    pub objects_in_first: u64,
+    /// The number of objects that the second needs.
+    pub objects_in_second: u64,
+    /// The number of objects that both need.
+    pub common_objects: u64,
+    /// The bytes that those take in the repository.
+    pub common_bytes: u64,
+}
+
+/// The stack of the threads that go into directories, in bytes: trees are as deep as they are.
+const STACK_SIZE: usize = 64 << 20;
+/// Upstream gets so many entries of a directory at a time, and sorts those by inode.
+const LISTING_LEN: usize = 1000;
+/// Listings are read in pieces of this many bytes.
+const LISTING_BUFFER_LEN: usize = 16 << 10;
+/// Files are read in pieces of this many bytes.
+const BUFFER_LEN: usize = 128 << 10;
+
+/// Compares two trees.
+///
+/// # Errors
+/// When something of them cannot be read.
+pub fn diff(repo: &Repo, first: &DiffTree, second: &DiffTree, options: &DiffOptions) -> Result<Diff> {
+    let keeps_xattrs = repo.mode() != RepoMode::BareUserOnly && !repo.config().disable_xattrs;
+    let is_commit = |tree: &DiffTree| matches!(tree, DiffTree::Commit(_));
+    let mut options = *options;
+    // The objects of such a repository have none, so nothing that is compared with them has.
+    options.no_xattrs |= !keeps_xattrs && (is_commit(first) || is_commit(second));
+    let comparison = Comparison { repo, options };
+    let pool = rayon::ThreadPoolBuilder::new()
+        .stack_size(STACK_SIZE)
+        .build()
+        .map_err(|error| Error::failed(format!("starting threads: {error}")))?;
+    pool.install(|| {
+        let (first, second) = (comparison.open(first)?, comparison.open(second)?);
+        comparison.directories(&first, &second)
+    })
+}
+
+/// Counts the objects of two commits, without their parents'.
+///
+/// # Errors
+/// When an object is missing or malformed.
+pub fn stats(repo: &Repo, first: &Checksum, second: &Checksum) -> Result<DiffStats> {
+    let (mut one, mut other) = (Reachable::new(), Reachable::new());
+    one.add_commit(repo, first)?;
+    other.add_commit(repo, second)?;
+    let common: Vec<&ObjectName> = one.objects().intersection(other.objects()).collect();
+    let common_bytes = common.par_iter().map(|name| repo.stored_size(name)).sum::<Result<u64>>()?;
+    Ok(DiffStats {
+        objects_in_first: one.objects().len() as u64,
+        objects_in_second: other.objects().len() as u64,
+        common_objects: common.len() as u64,
+        common_bytes,
+    })
+}
+
+/// Whose owners count: upstream's options are for the second tree only.
+#[derive(Clone, Copy)]
+enum Side {
+    First,
+    Second,
+}
+
+struct Comparison<'r> {
+    repo: &'r Repo,
+    options: DiffOptions,
+}
+
+/// A directory of either tree.
+enum Tree {
+    Stored(Stored),
+    Local(Local),
+}
+
+/// A directory of a commit.
+struct Stored {
+    dirtree: Checksum,
+    path: String,
+    contents: DirTree,
+}
+
+/// A directory of the file system.
+struct Local {
+    directory: Directory,
+    path: String,
+}
+
+/// An entry as it was listed.
+#[derive(Clone)]
+struct Item {
+    name: String,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    StoredFile(Checksum),
+    StoredDirectory { dirtree: Checksum, dirmeta: Checksum },
+    Local(Metadata),
+}
+
+impl Kind {
+    fn is_directory(self) -> bool {
+        match self {
+            Self::StoredFile(_) => false,
+            Self::StoredDirectory { .. } => true,
+            Self::Local(metadata) => metadata.kind() == Some(EntryKind::Directory),
+        }
+    }
+}
+
+impl Diff {
+    fn append(&mut self, other: Self) {
+        self.modified.extend(other.modified);
+        self.removed.extend(other.removed);
+        self.added.extend(other.added);
+    }
+}
+
+impl Comparison<'_> {
+    fn open(&self, tree: &DiffTree) -> Result<Tree> {
+        match tree {
+            DiffTree::Commit(commit) => {
+                let dirtree = self.repo.load_commit(commit)?.root_dirtree;
+                self.stored(dirtree, "/".to_owned())
+            }
+            DiffTree::Directory(path) => {
+                open_root(path).map(|directory| Tree::Local(Local { directory, path: String::new() }))
+            }
+        }
+    }
+
+    fn stored(&self, dirtree: Checksum, path: String) -> Result<Tree> {
+        Ok(Tree::Stored(Stored { dirtree, path, contents: self.repo.load_dirtree(&dirtree)? }))
+    }
+
+    fn directories(&self, first: &Tree, second: &Tree) -> Result<Diff> {
+        if let (Tree::Stored(one), Tree::Stored(other)) = (first, second)
+            && one.dirtree == other.dirtree
+        {
+            return Ok(Diff::default());
+        }
+        let known: HashMap<&str, Kind> = match second {
+            Tree::Stored(stored) => stored.items().collect(),
+            Tree::Local(_) => HashMap::new(),
+        };
+        let items = first.entries()?;
+        let found: Vec<Result<Diff>> = items
+            .par_iter()
+            .map(|item| {
+                let counterpart = match second {
+                    Tree::Stored(_) => known.get(item.name.as_str()).copied(),
+                    Tree::Local(local) => local.find(&item.name)?,
+                };
+                match counterpart {
+                    Some(kind) => self.entries(first, second, (item, kind)),
+                    None => Ok(Diff { removed: vec![first.child_path(&item.name)], ..Diff::default() }),
+                }
+            })
+            .collect();
+        let mut diff = Diff::default();
+        for found in found {
+            diff.append(found?);
+        }
+        let names: std::collections::HashSet<&str> = items.iter().map(|item| item.name.as_str()).collect();
+        for item in second.entries()? {
+            if !names.contains(item.name.as_str()) {
+                self.add(second, &item, &mut diff.added)?;
+            }
+        }
+        Ok(diff)
+    }
+
+    /// Compares an entry of the first tree with that of the same name in the second.
+    fn entries(&self, first: &Tree, second: &Tree, (item, counterpart): (&Item, Kind)) -> Result<Diff> {
+        let name = &item.name;
+        let mut diff = Diff::default();
+        if item.kind.is_directory() != counterpart.is_directory() {
+            diff.modified.push(first.child_path(name));
+        } else if item.kind.is_directory() {
+            let (one, other) = (self.child(first, name, item.kind)?, self.child(second, name, counterpart)?);
+            if self.dirmeta(&one, item.kind, Side::First)? != self.dirmeta(&other, counterpart, Side::Second)? {
+                diff.modified.push(first.child_path(name));
+            }
+            diff.append(self.directories(&one, &other)?);
+        } else {
+            let one = self.file(first, (name, item.kind), Side::First)?;
+            if one != self.file(second, (name, counterpart), Side::Second)? {
+                diff.modified.push(first.child_path(name));
+            }
+        }
+        Ok(diff)
+    }
+
+    fn add(&self, parent: &Tree, item: &Item, added: &mut Vec<String>) -> Result<()> {
+        added.push(parent.child_path(&item.name));
+        if item.kind.is_directory() {
+            let directory = self.child(parent, &item.name, item.kind)?;
+            for item in directory.entries()? {
+                self.add(&directory, &item, added)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn child(&self, parent: &Tree, name: &str, kind: Kind) -> Result<Tree> {
+        let path = parent.child_path(name);
+        match (parent, kind) {
+            (_, Kind::StoredDirectory { dirtree, .. }) => self.stored(dirtree, path),
+            (Tree::Local(local), _) => {
+                Ok(Tree::Local(Local { directory: local.directory.open_directory(name)?, path }))
+            }
+            (Tree::Stored(_), _) => Err(Error::failed(format!("Not a directory: {path}"))),
+        }
+    }
+
+    fn dirmeta(&self, directory: &Tree, kind: Kind, side: Side) -> Result<Checksum> {
+        match (directory, kind) {
+            (Tree::Local(local), _) => {
+                let metadata = self.owned(local.directory.metadata()?, side);
+                let xattrs = self.xattrs(|| local.directory.xattrs())?;
+                let dirmeta = DirMeta { uid: metadata.uid, gid: metadata.gid, mode: metadata.mode, xattrs };
+                Ok(Checksum::of(&dirmeta.encode()))
+            }
+            (Tree::Stored(_), Kind::StoredDirectory { dirmeta, .. }) => Ok(dirmeta),
+            (Tree::Stored(stored), _) => Err(Error::failed(format!("Not a directory: {}", stored.path))),
+        }
+    }
+
+    /// The name that a file has or would have as an object.
+    fn file(&self, parent: &Tree, (name, kind): (&str, Kind), side: Side) -> Result<Checksum> {
+        let (local, metadata) = match (parent, kind) {
+            (_, Kind::StoredFile(checksum)) => return Ok(checksum),
+            (Tree::Local(local), Kind::Local(metadata)) => (local, self.owned(metadata, side)),
+            _ => return Err(Error::failed(format!("Not a regular file or symlink: {}", parent.child_path(name)))),
+        };
+        let directory = &local.directory;
+        let mut header = FileHeader {
+            uid: metadata.uid,
+            gid: metadata.gid,
+            mode: metadata.mode,
+            symlink_target: String::new(),
+            xattrs: Xattrs::new(),
+        };
+        match metadata.kind() {
+            Some(EntryKind::Symlink) => {
+                header.xattrs = self.xattrs(|| directory.xattrs_of_symlink(name))?;
+                header.symlink_target = directory.symlink_target(name)?;
+                Ok(Checksum::of(&header.content_header()))
+            }
+            Some(EntryKind::File) => {
+                let file = directory.open_file(name)?;
+                header.xattrs = self.xattrs(|| directory.xattrs_of_file(name, &file))?;
+                hash(&header, file.into_file(), &local.child_path(name))
+            }
+            // No object can be a device or pipe, but two of them can be compared.
+            _ => Ok(Checksum::of(&header.content_header())),
+        }
+    }
+
+    fn owned(&self, mut metadata: Metadata, side: Side) -> Metadata {
+        if matches!(side, Side::Second) {
+            metadata.uid = self.options.owner_uid.unwrap_or(metadata.uid);
+            metadata.gid = self.options.owner_gid.unwrap_or(metadata.gid);
+        }
+        metadata
+    }
+
+    fn xattrs(&self, read: impl FnOnce() -> Result<Xattrs>) -> Result<Xattrs> {
+        if self.options.no_xattrs { Ok(Xattrs::new()) } else { read() }
+    }
+}
+
+impl Tree {
+    fn child_path(&self, name: &str) -> String {
+        match self {
+            Self::Stored(stored) if stored.path == "/" => format!("/{name}"),
+            Self::Stored(stored) => format!("{}/{name}", stored.path),
+            Self::Local(local) => local.child_path(name),
+        }
+    }
+
+    fn entries(&self) -> Result<Vec<Item>> {
+        match self {
+            Self::Stored(stored) => {
+                Ok(stored.items().map(|(name, kind)| Item { name: name.to_owned(), kind }).collect())
+            }
+            Self::Local(local) => local.entries(),
+        }
+    }
+}
+
+impl Stored {
+    /// Files first, then directories.
+    fn items(&self) -> impl Iterator<Item = (&str, Kind)> {
+        let files = self.contents.files.iter().map(|(name, file)| (name.as_str(), Kind::StoredFile(*file)));
+        let dirs = self
+            .contents
+            .dirs
+            .iter()
+            .map(|dir| (dir.name.as_str(), Kind::StoredDirectory { dirtree: dir.dirtree, dirmeta: dir.dirmeta }));
+        files.chain(dirs)
+    }
+}
+
+impl Local {
+    fn child_path(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) }
+    }
+
+    /// The entries in upstream's order: as the file system lists them, each thousand sorted by inode.
+    fn entries(&self) -> Result<Vec<Item>> {
+        let fd = self.directory.as_fd();
+        rustix::fs::seek(fd, rustix::fs::SeekFrom::Start(0)).calling("lseek", &self.path)?;
+        let mut buffer = [MaybeUninit::uninit(); LISTING_BUFFER_LEN];
+        let mut listing = RawDir::new(fd, &mut buffer);
+        let mut names: Vec<(u64, String)> = Vec::new();
+        while let Some(entry) = listing.next() {
+            let entry = entry.calling("readdir", &self.path)?;
+            match std::str::from_utf8(entry.file_name().to_bytes()) {
+                Ok("." | "..") => {}
+                Ok(name) => names.push((entry.ino(), name.to_owned())),
+                Err(_) => {
+                    let name = String::from_utf8_lossy(entry.file_name().to_bytes()).into_owned();
+                    return Err(Error::failed(format!("Invalid UTF-8 in filename {}", self.child_path(&name))));
+                }
+            }
+        }
+        names.chunks_mut(LISTING_LEN).for_each(<[_]>::sort);
+        let mut items = Vec::with_capacity(names.len());
+        for (_, name) in names {
+            let kind = Kind::Local(self.directory.metadata_of(&name)?);
+            items.push(Item { name, kind });
+        }
+        Ok(items)
+    }
+
+    fn find(&self, name: &str) -> Result<Option<Kind>> {
+        match self.directory.metadata_of(name) {
+            Ok(metadata) => Ok(Some(Kind::Local(metadata))),
+            Err(error) if error.io_kind() == Some(std::io::ErrorKind::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Opens the directory that the user has named; the answers are upstream's.
+fn open_root(path: &Path) -> Result<Directory> {
+    let absolute = std::path::absolute(path).during("looking for", path)?;
+    let shown = absolute.components().collect::<PathBuf>();
+    let metadata = std::fs::metadata(&absolute).map_err(|error| {
+        Error::failed(format!("Error when getting information for file “{}”: {}", shown.display(), OsError(error)))
+    })?;
+    if !metadata.is_dir() {
+        return Err(Error::failed(format!("Error opening directory '{}': Not a directory", shown.display())));
+    }
+    // With a slash at the end, because it may be a symlink to one.
+    Directory::open(&absolute.join(""))
+}
+
+fn hash(header: &FileHeader, mut file: File, path: &str) -> Result<Checksum> {
+    let mut hasher = Hasher::new();
+    hasher.update(&header.content_header());
+    let mut buffer = vec![0; BUFFER_LEN];
+    loop {
+        match file.read(&mut buffer).during("reading", path)? {
+            0 => return Ok(hasher.finish()),
+            length => hasher.update(&buffer[..length]),
+        }
+    }
+}
