@@ -31,20 +31,20 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let Args { add_tombstones, quiet, delete, all, verify_bindings, verify_back_refs } = args;
-    let repo = context.open_repo()?;
-    for (given, option) in [(add_tombstones, "--add-tombstones"), (delete, "--delete")] {
-        if given {
-            return Err(Failure::not_supported(option));
-        }
-    }
+    let repo = if delete || add_tombstones { context.open_writable_repo()? } else { context.open_repo()? };
     let display = context.progress();
     let progress = |event: Event<'_>| match event {
         Event::Message(_) if quiet => {}
         event => display.event(event),
     };
-    let options = FsckOptions { all, verify_bindings, verify_back_refs };
-    let FsckReport { commits, partial_commits, damaged_commits, corrupted } = fsck(&repo, &options, &progress)?;
-    if partial_commits > 0 {
+    let options = FsckOptions { all, delete, add_tombstones, verify_bindings, verify_back_refs };
+    let FsckReport { commits, partial_commits, damaged_commits, corrupted, tombstones } =
+        fsck(&repo, &options, &progress)?;
+    for commit in tombstones {
+        writeln!(context.out, "Adding tombstone for commit {commit}")?;
+    }
+    // Upstream tells one or the other.
+    if partial_commits > 0 && !add_tombstones {
         writeln!(context.out, "{partial_commits} partial commits not verified")?;
     }
     if corrupted {

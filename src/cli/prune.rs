@@ -71,7 +71,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
                 prune::check_unreferenced(&repo, &checksum)?;
             }
             if !repo.config().tombstone_commits {
-                enable_tombstones(&repo)?;
+                repo.enable_tombstones()?;
                 repo = context.open_writable_repo()?;
             }
             prune::delete_commit(&repo, &checksum.ok_or_else(|| no_such_commit(&commit))?)?;
@@ -155,12 +155,6 @@ fn leading_integer(text: &str) -> Option<i32> {
     let number = text[..digits_start + digits].parse::<i64>().unwrap_or(saturated);
     // Upstream keeps the low 32 bits.
     Some(number as i32)
-}
-
-fn enable_tombstones(repo: &Repo) -> Result<(), Failure> {
-    let mut keyfile = repo.config().keyfile.clone();
-    keyfile.set_bool("core", "tombstone-commits", true).map_err(|error| Failure::failed(error.what))?;
-    Ok(repo.write_config(&keyfile)?)
 }
 
 /// What upstream says of a text that is no checksum, after trying to remove the object of that name.

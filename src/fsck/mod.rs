@@ -3,7 +3,7 @@
 //! In upstream's order: the commits that refs point to, those of collection refs, then all objects that any commit reaches
 //! unless it is known to be partial. Objects are verified in parallel, each read once; what is found is told in the order
 //! of the objects' names, whatever the threads do. A missing object is reported and its commits are marked as partial;
-//! anything else wrong ends the check, unless [`FsckOptions::all`].
+//! anything else wrong ends the check, unless [`FsckOptions::all`] or [`FsckOptions::delete`].
 
 pub(crate) mod bindings;
 
@@ -23,6 +23,10 @@ use crate::repo::{CommitState, ListRefs, Repo};
 pub struct FsckOptions {
     /// Go on after corruption, and tell everything.
     pub all: bool,
+    /// Delete corrupted objects and mark their commits as partial; go on as with `all`.
+    pub delete: bool,
+    /// Delete commits whose parent is missing, and leave tombstones for them.
+    pub add_tombstones: bool,
     /// Check that commits behind refs name those refs in their bindings.
     pub verify_bindings: bool,
     /// Check that the refs in the bindings of all commits point back to them.
@@ -30,7 +34,7 @@ pub struct FsckOptions {
 }
 
 /// What was found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FsckReport {
     /// Commits whose objects were verified.
     pub commits: u64,
@@ -40,6 +44,8 @@ pub struct FsckReport {
     pub damaged_commits: u64,
     /// Whether objects are missing or corrupted.
     pub corrupted: bool,
+    /// Commits that were replaced by tombstones.
+    pub tombstones: Vec<Checksum>,
 }
 
 /// Checks the repository.
@@ -68,6 +74,12 @@ pub fn fsck(repo: &Repo, options: &FsckOptions, progress: &dyn Progress) -> Resu
     progress.event(Event::Message(&format!("Verifying content integrity of {count} commit objects...")));
     check.contents(&complete)?;
     report.corrupted = check.corrupted;
+    for commit in &report.tombstones {
+        repo.enable_tombstones()?;
+        repo.write_tombstone(commit)?;
+        repo.delete_object(&ObjectName::new(*commit, ObjectType::Commit))?;
+        repo.delete_object(&ObjectName::new(*commit, ObjectType::CommitMeta))?;
+    }
     Ok(report)
 }
 
@@ -95,6 +107,11 @@ impl Check<'_> {
                 self.progress.event(Event::Warning(&format!("Object missing: {name}")));
                 return Err(Error::missing(name)).context(|| format!("Loading commit for ref {label}"));
             }
+            Err(Problem::Corrupted(error)) if self.options.delete => {
+                self.progress.event(Event::Warning(&error.chain()));
+                self.repo.delete_object(&name)?;
+                return Err(Error::missing(name)).context(|| format!("Loading commit for ref {label}"));
+            }
             Err(Problem::Corrupted(error)) => return self.found_corruption(error),
         }
         if self.options.verify_bindings {
@@ -111,6 +128,9 @@ impl Check<'_> {
         for commit in self.repo.list_commits_starting_with("")? {
             if self.options.verify_back_refs {
                 self.back_refs(&commit)?;
+            }
+            if self.options.add_tombstones && self.lacks_parent(&commit)? {
+                report.tombstones.push(commit);
             }
             match self.repo.commit_state(&commit)? {
                 CommitState::Complete => complete.push(commit),
@@ -133,6 +153,13 @@ impl Check<'_> {
         }
     }
 
+    fn lacks_parent(&self, commit: &Checksum) -> Result<bool> {
+        match decoded(self.repo.load_commit(commit))?.and_then(|object| object.parent) {
+            Some(parent) => Ok(!self.repo.has_object(&ObjectName::new(parent, ObjectType::Commit))?),
+            None => Ok(false),
+        }
+    }
+
     /// Verifies everything that the commits reach.
     fn contents(&mut self, commits: &[Checksum]) -> Result<()> {
         let mut reached = HashSet::new();
@@ -149,8 +176,13 @@ impl Check<'_> {
         result
     }
 
-    /// Verifies objects in parallel and returns what is wrong, in order. Without [`FsckOptions::all`] that ends with the
-    /// first corrupted object: the same one on every run, because nothing before it is skipped.
+    /// Whether corruption does not end the check.
+    fn goes_on(&self) -> bool {
+        self.options.all || self.options.delete
+    }
+
+    /// Verifies objects in parallel and returns what is wrong, in order. Unless the check [goes on](Self::goes_on) that
+    /// ends with the first corrupted object: the same one on every run, because nothing before it is skipped.
     fn verify_all(&self, objects: &[ObjectName]) -> Vec<(ObjectName, Problem)> {
         let first_corrupted = AtomicUsize::new(usize::MAX);
         let mut problems: Vec<_> = objects
@@ -162,7 +194,7 @@ impl Check<'_> {
                 }
                 let problem = verify(self.repo, name).err();
                 self.progress.event(Event::Advanced { steps: 1, bytes: 0 });
-                if !self.options.all && matches!(problem, Some(Problem::Corrupted(_))) {
+                if !self.goes_on() && matches!(problem, Some(Problem::Corrupted(_))) {
                     first_corrupted.fetch_min(index, Ordering::Relaxed);
                 }
                 problem.map(|problem| (index, *name, problem))
@@ -186,22 +218,26 @@ impl Check<'_> {
                 Problem::Corrupted(error) => {
                     let error = Err(error).context(|| format!("In commits {list}"));
                     error.or_else(|error| self.found_corruption(error))?;
+                    if !self.options.delete {
+                        continue;
+                    }
+                    self.repo.delete_object(&name)?;
                 }
                 Problem::Missing => {
                     self.corrupted = true;
                     self.progress.event(Event::Warning(&format!("Object missing in commits {list}: {name}")));
-                    for commit in owners.iter().filter(|commit| marked.insert(**commit)) {
-                        self.progress.event(Event::Warning(&format!("Marking commit as partial: {commit}")));
-                        self.repo.mark_commit(commit, CommitState::PartialFsck)?;
-                    }
                 }
+            }
+            for commit in owners.iter().filter(|commit| marked.insert(**commit)) {
+                self.progress.event(Event::Warning(&format!("Marking commit as partial: {commit}")));
+                self.repo.mark_commit(commit, CommitState::PartialFsck)?;
             }
         }
         Ok(())
     }
 
     fn found_corruption(&mut self, error: Error) -> Result<()> {
-        if !self.options.all {
+        if !self.goes_on() {
             return Err(error);
         }
         self.progress.event(Event::Warning(&error.chain()));

@@ -1,8 +1,6 @@
 //! Finding the objects that are not reachable, and removing them: each of the 256 directories is listed once, and one
 //! thread at a time works on it.
 
-use std::path::PathBuf;
-
 use rayon::prelude::*;
 use rustix::io::Errno;
 
@@ -10,7 +8,7 @@ use super::reach::ObjectSet;
 use super::{PruneStats, Scope};
 use crate::checksum::Checksum;
 use crate::error::{Context, During, Result};
-use crate::object::{ObjectName, ObjectType, tombstone};
+use crate::object::{ObjectName, ObjectType};
 use crate::progress::{Event, Progress};
 use crate::repo::{CommitState, Repo};
 
@@ -88,18 +86,13 @@ pub(super) enum Absent {
 pub(super) fn remove_commit(repo: &Repo, commit: &Checksum, absent: Absent) -> Result<()> {
     let name = ObjectName::new(*commit, ObjectType::Commit);
     if repo.config().tombstone_commits && repo.has_own_object(&name)? {
-        repo.replace_file(&tombstone_path(commit), &tombstone(commit).encode())?;
+        repo.write_tombstone(commit)?;
     }
     if !repo.delete_object(&name)? && absent == Absent::IsAnError {
-        let path = tombstone_path(commit).with_extension("commit");
-        let path = path.strip_prefix("objects").unwrap_or(&path);
+        let hex = commit.to_hex();
+        let path = format!("{}/{}.commit", &hex[..2], &hex[2..]);
         return Err(Errno::NOENT).calling("unlinkat", path).context(|| format!("Deleting object {name}"));
     }
     repo.delete_object(&ObjectName::new(*commit, ObjectType::CommitMeta))?;
     repo.mark_commit(commit, CommitState::Complete).context(|| format!("Deleting object {name}"))
-}
-
-fn tombstone_path(commit: &Checksum) -> PathBuf {
-    let hex = commit.to_hex();
-    PathBuf::from(format!("objects/{}/{}.tombstone-commit", &hex[..2], &hex[2..]))
 }

@@ -32,6 +32,7 @@ mod revs;
 mod space;
 mod staging;
 mod state;
+mod tombstones;
 mod transaction;
 pub mod tree;
 mod xattrs;

@@ -84,7 +84,8 @@ fn a_missing_object_marks_its_commits_as_partial_and_the_check_goes_on() {
         assert_eq!(fs::read(repo.join(format!("state/{commit}.commitpartial"))).unwrap(), b"f");
     }
     let (report, _) = check(&repo, FsckOptions::default());
-    let damaged = FsckReport { commits: 0, partial_commits: 3, damaged_commits: 3, corrupted: false };
+    let damaged =
+        FsckReport { commits: 0, partial_commits: 3, damaged_commits: 3, corrupted: false, tombstones: Vec::new() };
     assert_eq!(report, Ok(damaged));
 }
 
@@ -104,7 +105,8 @@ fn a_missing_parent_is_no_fault() {
     let directory = scratch();
     let Some(repo) = extract_repo("plain", directory.path()) else { return };
     fs::remove_file(object(&repo, C2, "commit")).unwrap();
-    let sound = FsckReport { commits: 2, partial_commits: 0, damaged_commits: 0, corrupted: false };
+    let sound =
+        FsckReport { commits: 2, partial_commits: 0, damaged_commits: 0, corrupted: false, tombstones: Vec::new() };
     assert_eq!(check(&repo, FsckOptions::default()).0, Ok(sound));
 }
 
@@ -304,6 +306,17 @@ fn golden_output_is_reproduced() {
 /// What happens to a repository.
 type Harm<'h> = &'h dyn Fn(&Path);
 
+/// The names of all objects and marks, and the config.
+fn files(repo: &Path) -> (Vec<String>, String) {
+    let mut names = Vec::new();
+    for directory in ["objects", "state"] {
+        for entry in walkdir::WalkDir::new(repo.join(directory)).sort_by_file_name() {
+            names.push(entry.unwrap().path().strip_prefix(repo).unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    (names, fs::read_to_string(repo.join("config")).unwrap())
+}
+
 /// Damages a copy for each program, and compares what they say.
 #[track_caller]
 fn says_the_same(golden: &str, damage: Harm<'_>, arguments: &[&str]) {
@@ -317,12 +330,7 @@ fn says_the_same(golden: &str, damage: Harm<'_>, arguments: &[&str]) {
     for _ in 0..2 {
         assert_eq!(told(&osier(), &ours, arguments), told(&ostree, &theirs, arguments), "{golden} {arguments:?}");
     }
-    let states = |repo: &Path| {
-        let mut names: Vec<_> = fs::read_dir(repo.join("state")).unwrap().map(|e| e.unwrap().file_name()).collect();
-        names.sort_unstable();
-        names
-    };
-    assert_eq!(states(&ours), states(&theirs), "{golden} {arguments:?}");
+    assert_eq!(files(&ours), files(&theirs), "{golden} {arguments:?}");
 }
 
 #[test]
@@ -353,7 +361,9 @@ fn damage_is_told_as_by_the_real_program() {
         ("bare-user", &flip(BIG2, "file", 1000)),
     ];
     for (golden, damage) in damages {
-        for arguments in [&[][..], &["-q"], &["-a"]] {
+        for arguments in
+            [&[][..], &["-q"], &["-a"], &["--delete"], &["--add-tombstones"], &["--delete", "--add-tombstones"]]
+        {
             says_the_same(golden, damage, arguments);
         }
     }
@@ -379,13 +389,4 @@ fn bindings_are_told_as_by_the_real_program() {
     says_the_same("gpg", &|_| {}, &["--verify-bindings"]);
     says_the_same("gpg", &|_| {}, &["--verify-back-refs"]);
     says_the_same("gpg", &unbind, &["--verify-back-refs"]);
-}
-
-#[test]
-fn deleting_is_refused() {
-    let directory = scratch();
-    let Some(repo) = extract_repo("gpg", directory.path()) else { return };
-    for option in ["--delete", "--add-tombstones"] {
-        assert_eq!(osier().repo(&repo, ["fsck", option]).failure(), format!("{option}: not supported yet"));
-    }
 }
