@@ -166,7 +166,11 @@ pub(super) fn clean_tmp(repo: &Repo) -> Result<()> {
         let name = entry.file_name();
         let Some(name) = name.to_str().filter(|&name| name != "cache") else { continue };
         let is_lock = name.starts_with(PREFIX) && name.ends_with(LOCK_SUFFIX);
-        if is_lock || name.starts_with(&this_boot) {
+        if is_lock {
+            remove_stale_lock(repo, name)?;
+            continue;
+        }
+        if name.starts_with(&this_boot) {
             continue;
         }
         if name.starts_with(PREFIX) {
@@ -188,6 +192,20 @@ pub(super) fn clean_tmp(repo: &Repo) -> Result<()> {
                 _ => {}
             }
         }
+    }
+    Ok(())
+}
+
+/// Removes the lock file of a staging directory whose owner was killed after it had removed the directory.
+fn remove_stale_lock(repo: &Repo, name: &str) -> Result<()> {
+    let Some(staging) = name.strip_suffix(LOCK_SUFFIX) else { return Ok(()) };
+    if rustix::fs::statat(repo.dir(), tmp_path(staging), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+        return Ok(());
+    }
+    // Whoever is about to make the directory holds the lock already.
+    let path = tmp_path(name);
+    if let Some(_lock) = try_lock_removable(repo.dir(), &path).during("locking", repo.path().join(&path))? {
+        let _ = rustix::fs::unlinkat(repo.dir(), &path, AtFlags::empty());
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod fuzz_replay;
 mod golden;
 mod gvariant;
 mod gvariant_oracle;
+mod interruption;
 mod prune;
 mod pull_local;
 mod reading;
