@@ -352,8 +352,6 @@ fn an_option_of_a_later_day_is_refused_by_name() {
         ("summary -u --sign-type=dummy", "--sign-type"),
         ("show x --gpg-homedir=H", "--gpg-homedir"),
         ("show x --gpg-verify-remote=R", "--gpg-verify-remote"),
-        ("fsck --delete", "--delete"),
-        ("fsck --add-tombstones", "--add-tombstones"),
     ] {
         let message = osier.run(arguments(&format!("--repo=r {call}"))).failure();
         assert_eq!(message, format!("{option}: not supported yet"), "{call}");
