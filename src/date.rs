@@ -27,6 +27,11 @@ pub fn format_utc(seconds: i64) -> Option<String> {
     Some(format!("{}-{} +0000", time.year(), time.strftime("%m-%d %H:%M:%S")))
 }
 
+/// Prints a time as ISO 8601 has it: `2024-01-02T03:04:05Z`. `None` outside the years 1 to 9999.
+pub fn format_iso(seconds: i64) -> Option<String> {
+    Some(utc(seconds)?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
 /// Prints a time in the system's time zone as `summary --view` does: `2024-01-02T04:04:05+01`. `None` where the year, in
 /// UTC or there, is not one of 1 to 9999.
 pub fn format_local_summary(seconds: i64) -> Option<String> {
@@ -352,6 +357,7 @@ mod tests {
         ];
         for (seconds, expected) in table {
             assert_eq!(format_utc(seconds).as_deref(), expected, "{seconds}");
+            assert_eq!(format_iso(seconds).is_some(), expected.is_some(), "{seconds}");
         }
     }
 

@@ -52,9 +52,13 @@ const OWN: [&str; 1] = ["bench"];
 impl Builtin {
     /// Whether the help of the program lists it, when the program is called by that name.
     pub(super) fn is_listed(&self, program: &str) -> bool {
-        let stands_in = Path::new(program).file_name() == Some(OsStr::new("ostree"));
-        matches!(self.action, Action::Run { .. }) && !(stands_in && OWN.contains(&self.name))
+        matches!(self.action, Action::Run { .. }) && !(stands_in_for_ostree(program) && OWN.contains(&self.name))
     }
+}
+
+/// Whether the program is called by the name of the real one; `program` is the name as typed.
+pub(super) fn stands_in_for_ostree(program: &str) -> bool {
+    Path::new(program).file_name() == Some(OsStr::new("ostree"))
 }
 
 /// A command whose file is `$module`, with `Args` and `run`.

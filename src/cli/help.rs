@@ -35,7 +35,11 @@ pub(super) fn of_command(program: &str, builtin: &Builtin, table: &clap::Command
             // The letter is the command's own in the help, although it acts in both tables.
             row = row.short(None);
         }
-        options.application.push(Row::of(&row));
+        match row.get_help_heading() {
+            Some(options::OWN_OPTIONS) if builtins::stands_in_for_ostree(program) => {}
+            Some(options::OWN_OPTIONS) => options.own.push(Row::of(&row)),
+            _ => options.application.push(Row::of(&row)),
+        }
     }
     let Builtin { name, arguments, about, .. } = builtin;
     let space = if arguments.is_empty() { "" } else { " " };
@@ -45,19 +49,20 @@ pub(super) fn of_command(program: &str, builtin: &Builtin, table: &clap::Command
     text
 }
 
-/// The two groups of options.
+/// The groups of options; the last one is there only if it is not empty.
 struct Options {
     help: [Row; 1],
     application: Vec<Row>,
+    own: Vec<Row>,
 }
 
 fn help_option() -> Options {
-    Options { help: [Row::new("-h, --help", "Show help options")], application: Vec::new() }
+    Options { help: [Row::new("-h, --help", "Show help options")], application: Vec::new(), own: Vec::new() }
 }
 
 impl Options {
     fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.help.iter().chain(&self.application)
+        self.help.iter().chain(&self.application).chain(&self.own)
     }
 
     fn push_to(&self, text: &mut String, width: usize) {
@@ -65,6 +70,10 @@ impl Options {
         push_rows(text, &self.help, width);
         text.push_str("\nApplication Options:\n");
         push_rows(text, &self.application, width);
+        if !self.own.is_empty() {
+            text.push_str(&format!("\n{}:\n", options::OWN_OPTIONS));
+            push_rows(text, &self.own, width);
+        }
         text.push('\n');
     }
 }

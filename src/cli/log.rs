@@ -1,10 +1,15 @@
 //! `log`: prints a commit and its ancestors.
 
-use osier::Error;
 use osier::object::ObjectName;
+use osier::repo::Repo;
+use osier::{Checksum, Error};
+use serde_json::json;
 
 use super::context::Context;
 use super::error::Failure;
+use super::json::{self, List, Numbers};
+use super::options::OWN_OPTIONS;
+use super::output::Output;
 use super::print_commit::{self, Form};
 
 /// The options of `log`.
@@ -13,15 +18,21 @@ pub(super) struct Args {
     /// Show raw variant data
     #[arg(long)]
     raw: bool,
+    /// Print a JSON document
+    #[arg(long, help_heading = OWN_OPTIONS)]
+    json: bool,
     revs: Vec<String>,
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    let Args { raw, revs } = args;
+    let Args { raw, json, revs } = args;
     let repo = context.open_repo()?;
     let Some(rev) = revs.first() else {
         return Err(Failure::usage("A rev argument is required"));
     };
+    if json {
+        return print_json(&repo, repo.resolve_rev(rev)?, &context.out);
+    }
     let form = if raw { Form::Raw } else { Form::Pretty };
     let mut commit = repo.resolve_rev(rev)?;
     let mut parent = print_commit::print(&repo, &commit, form, &context.out)?;
@@ -37,4 +48,19 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         };
     }
     Ok(())
+}
+
+fn print_json(repo: &Repo, mut checksum: Checksum, out: &Output) -> Result<(), Failure> {
+    let mut commit = repo.load_commit(&checksum)?;
+    let mut list = List::begin(out, &json!({}), "commits")?;
+    let missing_parent = loop {
+        list.push(&json::commit(repo, &checksum, &commit, Numbers::BigEndian)?)?;
+        let Some(parent) = commit.parent else { break None };
+        checksum = parent;
+        commit = match repo.load_commit(&parent) {
+            Err(Error::MissingMetadata { object }) if object.checksum == parent => break Some(parent),
+            other => other?,
+        };
+    };
+    list.finish(&json!({ "missing_parent": missing_parent.map(|parent| parent.to_hex()) }))
 }

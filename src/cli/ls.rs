@@ -7,9 +7,12 @@ use osier::object::Xattrs;
 use osier::repo::Repo;
 use osier::repo::tree::{self, Descent, Node};
 use osier::{Checksum, Error};
+use serde_json::json;
 
 use super::context::Context;
 use super::error::Failure;
+use super::json::{self, List};
+use super::options::OWN_OPTIONS;
 use super::output::Output;
 
 /// The options of `ls`.
@@ -30,23 +33,33 @@ pub(super) struct Args {
     /// Print only filenames, NUL separated
     #[arg(long)]
     nul_filenames_only: bool,
+    /// Print a JSON document
+    #[arg(long, help_heading = OWN_OPTIONS)]
+    json: bool,
     arguments: Vec<String>,
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    let Args { dironly, recursive, checksum, xattrs, nul_filenames_only, arguments } = args;
+    let Args { dironly, recursive, checksum, xattrs, nul_filenames_only, json, arguments } = args;
     let repo = context.open_repo()?;
     let Some((rev, paths)) = arguments.split_first() else {
         return Err(Failure::usage("An COMMIT argument is required"));
     };
-    let commit = repo.load_commit(&repo.resolve_rev(rev)?)?;
+    let checksum_of_commit = repo.resolve_rev(rev)?;
+    let commit = repo.load_commit(&checksum_of_commit)?;
     let root = Node::root_of(&commit);
     let depth = match (recursive, dironly) {
         (true, _) => Depth::All,
         (false, true) => Depth::None,
         (false, false) => Depth::Children,
     };
-    let listing = Listing { repo: &repo, out: &context.out, checksum, xattrs, nul_filenames_only };
+    let out = &context.out;
+    let style = match (json, nul_filenames_only) {
+        (true, _) => Style::Json(List::begin(out, &json!({ "commit": checksum_of_commit.to_hex() }), "entries")?),
+        (false, true) => Style::Names(out),
+        (false, false) => Style::Lines { out, checksum, xattrs },
+    };
+    let mut listing = Listing { repo: &repo, style };
     let default = ["/".to_owned()];
     for path in if paths.is_empty() { &default } else { paths } {
         let inspecting = || format!("Inspecting path '{path}'");
@@ -56,7 +69,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
             other => other,
         })?;
     }
-    Ok(())
+    listing.finish()
 }
 
 /// How far below a directory is listed.
@@ -67,17 +80,24 @@ enum Depth {
     All,
 }
 
-/// What is printed of each file, and where.
+/// How files are listed.
 struct Listing<'c> {
     repo: &'c Repo,
-    out: &'c Output,
-    checksum: bool,
-    xattrs: bool,
-    nul_filenames_only: bool,
+    style: Style<'c>,
+}
+
+/// What is printed of each file, and where.
+enum Style<'c> {
+    /// A line, with or without columns for its checksums and its xattrs.
+    Lines { out: &'c Output, checksum: bool, xattrs: bool },
+    /// Its path, and a NUL.
+    Names(&'c Output),
+    /// All that there is to say of it.
+    Json(List<'c>),
 }
 
 impl Listing<'_> {
-    fn print(&self, node: &Node, path: &str, depth: Depth, descent: &mut Descent) -> Result<(), Failure> {
+    fn print(&mut self, node: &Node, path: &str, depth: Depth, descent: &mut Descent) -> Result<(), Failure> {
         let dirtree = match node {
             Node::File(checksum) => return self.print_file(checksum, path),
             Node::Directory { dirtree, dirmeta } => {
@@ -104,36 +124,68 @@ impl Listing<'_> {
         Ok(())
     }
 
-    fn print_directory(&self, dirtree: &Checksum, dirmeta: &Checksum, path: &str) -> Result<(), Failure> {
-        if self.nul_filenames_only {
-            return write!(self.out, "{path}\0");
+    fn print_directory(&mut self, dirtree: &Checksum, dirmeta: &Checksum, path: &str) -> Result<(), Failure> {
+        match &mut self.style {
+            Style::Names(out) => write!(out, "{path}\0"),
+            Style::Lines { out, checksum, xattrs } => {
+                let meta = self.repo.load_dirmeta(dirmeta)?;
+                let checksums = if *checksum { format!("{dirtree} {dirmeta} ") } else { String::new() };
+                let xattrs = xattrs_column(&meta.xattrs, *xattrs)?;
+                let (mode, uid, gid) = (meta.mode & 0o7777, meta.uid, meta.gid);
+                writeln!(out, "d0{mode:04o} {uid} {gid} {:>6} {checksums}{xattrs}{path}", 0)
+            }
+            Style::Json(list) => {
+                let meta = self.repo.load_dirmeta(dirmeta)?;
+                list.push(&json!({
+                    "path": path,
+                    "type": "directory",
+                    "dirtree": dirtree.to_hex(),
+                    "dirmeta": dirmeta.to_hex(),
+                    "mode": json::mode(meta.mode),
+                    "uid": meta.uid,
+                    "gid": meta.gid,
+                    "xattrs": json::xattrs(&meta.xattrs),
+                }))
+            }
         }
-        let meta = self.repo.load_dirmeta(dirmeta)?;
-        let checksums = if self.checksum { format!("{dirtree} {dirmeta} ") } else { String::new() };
-        let xattrs = self.xattrs_column(&meta.xattrs)?;
-        let (mode, uid, gid) = (meta.mode & 0o7777, meta.uid, meta.gid);
-        writeln!(self.out, "d0{mode:04o} {uid} {gid} {:>6} {checksums}{xattrs}{path}", 0)
     }
 
-    fn print_file(&self, checksum: &Checksum, path: &str) -> Result<(), Failure> {
-        if self.nul_filenames_only {
-            return write!(self.out, "{path}\0");
+    fn print_file(&mut self, checksum: &Checksum, path: &str) -> Result<(), Failure> {
+        if let Style::Names(out) = &self.style {
+            return write!(out, "{path}\0");
         }
         let file = self.repo.load_file(checksum)?;
-        let header = &file.header;
-        let (kind, target) = match header.is_symlink() {
-            true => ('l', format!(" -> {}", header.symlink_target)),
-            false => ('-', String::new()),
-        };
-        let checksums = if self.checksum { format!("{checksum} ") } else { String::new() };
-        let xattrs = self.xattrs_column(&header.xattrs)?;
-        let (mode, uid, gid, size) = (header.mode & 0o7777, header.uid, header.gid, file.size);
-        writeln!(self.out, "{kind}0{mode:04o} {uid} {gid} {size:>6} {checksums}{xattrs}{path}{target}")
+        match &mut self.style {
+            Style::Names(_) => Ok(()),
+            Style::Lines { out, checksum: wants_checksum, xattrs } => {
+                let header = &file.header;
+                let (kind, target) = match header.is_symlink() {
+                    true => ('l', format!(" -> {}", header.symlink_target)),
+                    false => ('-', String::new()),
+                };
+                let checksums = if *wants_checksum { format!("{checksum} ") } else { String::new() };
+                let xattrs = xattrs_column(&header.xattrs, *xattrs)?;
+                let (mode, uid, gid, size) = (header.mode & 0o7777, header.uid, header.gid, file.size);
+                writeln!(out, "{kind}0{mode:04o} {uid} {gid} {size:>6} {checksums}{xattrs}{path}{target}")
+            }
+            Style::Json(list) => {
+                let mut entry = json!({ "path": path, "type": json::file_type(&file), "checksum": checksum.to_hex() });
+                json::file_fields(&mut entry, &file);
+                list.push(&entry)
+            }
+        }
     }
 
-    fn xattrs_column(&self, xattrs: &Xattrs) -> Result<String, Failure> {
-        Ok(if self.xattrs { format!("{{ {} }} ", xattrs_text(xattrs)?) } else { String::new() })
+    fn finish(self) -> Result<(), Failure> {
+        match self.style {
+            Style::Json(list) => list.finish(&json!({})),
+            Style::Lines { .. } | Style::Names(_) => Ok(()),
+        }
     }
+}
+
+fn xattrs_column(xattrs: &Xattrs, wanted: bool) -> Result<String, Failure> {
+    Ok(if wanted { format!("{{ {} }} ", xattrs_text(xattrs)?) } else { String::new() })
 }
 
 /// Xattrs as GVariant text.

@@ -25,6 +25,7 @@ mod extension;
 mod fsck;
 mod help;
 mod init;
+mod json;
 mod log;
 mod ls;
 mod options;

@@ -20,6 +20,10 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
+/// The heading of the options that `ostree` does not have; named as the `help_heading` of each of them. They are accepted
+/// under any name of the program, and listed unless that is `ostree`.
+pub(super) const OWN_OPTIONS: &str = "osier Options";
+
 /// What the arguments ask for.
 pub(super) enum Request {
     /// The help text.

@@ -4,10 +4,13 @@ use osier::error::Context as _;
 use osier::refspec::{CollectionId, CollectionRef, InvalidRefspec, Refspec};
 use osier::repo::{ListRefs, Repo};
 use osier::summary;
+use serde_json::json;
 
 use super::clock;
 use super::context::Context;
 use super::error::Failure;
+use super::json;
+use super::options::OWN_OPTIONS;
 use super::output::Output;
 
 /// The options of `refs`.
@@ -34,11 +37,17 @@ pub(super) struct Args {
     /// Overwrite existing refs when creating
     #[arg(long)]
     force: bool,
+    /// Print a JSON document
+    #[arg(long, help_heading = OWN_OPTIONS)]
+    json: bool,
     arguments: Vec<String>,
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    let Args { delete, list, revision, alias, create, collections, force, arguments } = args;
+    let Args { delete, list, revision, alias, create, collections, force, json, arguments } = args;
+    if json && (create.is_some() || delete) {
+        return Err(Failure::failed("--json is for listing refs"));
+    }
     if let Some(new) = create {
         let repo = context.open_writable_repo()?;
         let existing = match &arguments[..] {
@@ -74,11 +83,15 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         (false, true) => Listing::Aliases,
         (false, false) => Listing::Refs(spelling),
     };
-    let printer = Printer { repo: &repo, out: &context.out, revision };
-    if arguments.is_empty() {
-        return printer.print(listing, None);
+    let prefixes = match &arguments[..] {
+        [] => vec![None],
+        prefixes => prefixes.iter().map(|prefix| Some(prefix.as_str())).collect(),
+    };
+    if json {
+        return print_json(&repo, listing, &prefixes, &context.out);
     }
-    arguments.iter().try_for_each(|prefix| printer.print(listing, Some(prefix)))
+    let printer = Printer { repo: &repo, out: &context.out, revision };
+    prefixes.into_iter().try_for_each(|prefix| printer.print(listing, prefix))
 }
 
 #[derive(Clone, Copy)]
@@ -86,6 +99,30 @@ enum Listing {
     Refs(ListRefs),
     Aliases,
     Collections,
+}
+
+fn print_json(repo: &Repo, listing: Listing, prefixes: &[Option<&str>], out: &Output) -> Result<(), Failure> {
+    let what = || "Listing refs".to_owned();
+    let mut list = Vec::new();
+    for prefix in prefixes {
+        match listing {
+            Listing::Refs(spelling) => {
+                let refs = repo.list_refs(*prefix, spelling).context(what)?;
+                list.extend(refs.iter().map(|(name, commit)| json!({ "ref": name, "commit": commit.to_hex() })));
+            }
+            Listing::Aliases => {
+                let aliases = repo.list_aliases(*prefix).context(what)?;
+                list.extend(aliases.iter().map(|(name, target)| json!({ "ref": name, "target": target })));
+            }
+            Listing::Collections => {
+                list.extend(list_collection(repo, *prefix)?.iter().map(|(CollectionRef { collection, name }, commit)| {
+                    json!({ "collection_id": collection.as_str(), "ref": name.as_str(), "commit": commit.to_hex() })
+                }));
+            }
+        }
+    }
+    let name = if matches!(listing, Listing::Aliases) { "aliases" } else { "refs" };
+    json::print(&json!({ name: list }), out)
 }
 
 struct Printer<'c> {

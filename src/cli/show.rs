@@ -10,10 +10,13 @@ use osier::object::SizeEntry;
 use osier::object::{DIRMETA_TYPE, DIRTREE_TYPE, ObjectName, ObjectType};
 use osier::repo::Repo;
 use osier::units::format_size;
+use serde_json::{Value, json};
 
 use super::context::Context;
 use super::error::Failure;
+use super::json::{self, Numbers};
 use super::ls::xattrs_text;
+use super::options::OWN_OPTIONS;
 use super::output::Output;
 use super::print_commit::{self, Form, print_variant_of};
 
@@ -56,6 +59,9 @@ pub(super) struct Args {
     /// Use REMOTE name for GPG configuration
     #[arg(long, value_name = "REMOTE")]
     gpg_verify_remote: Option<String>,
+    /// Print a JSON document
+    #[arg(long, help_heading = OWN_OPTIONS)]
+    json: bool,
     objects: Vec<String>,
 }
 
@@ -90,6 +96,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         no_byteswap,
         gpg_homedir,
         gpg_verify_remote,
+        json,
         objects,
     } = args;
     let repo = context.open_repo()?;
@@ -125,6 +132,10 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         (false, false) => Form::Pretty,
     };
     let out = &context.out;
+    if json {
+        let numbers = if form == Form::Unswapped { Numbers::LittleEndian } else { Numbers::BigEndian };
+        return json::print(&document(&repo, object, request, numbers)?, out);
+    }
     match request {
         Request::Key(dictionary, key) => {
             let metadata = load(&repo, object, dictionary)?;
@@ -146,6 +157,28 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         Request::Sizes => print_sizes_of(&repo, &repo.resolve_rev(object)?, out),
         Request::Object => print_object(&repo, object, form, out),
     }
+}
+
+/// The same as JSON.
+fn document(repo: &Repo, object: &str, request: Request, numbers: Numbers) -> Result<Value, Failure> {
+    Ok(match request {
+        Request::Key(dictionary, key) => {
+            let metadata = load(repo, object, dictionary)?;
+            json::with_key(&key, metadata.get(&key).ok_or_else(|| no_such_key(&key))?.view(), numbers)
+        }
+        Request::Keys(dictionary) => json::keys(&load(repo, object, dictionary)?),
+        Request::Related => json!({ "related": json::related(&repo.load_commit(&repo.resolve_rev(object)?)?.related) }),
+        Request::Variant(ty) => json::variant_of(file_as_variant(&ty, object.as_ref())?.view(), Numbers::BigEndian),
+        Request::Sizes => {
+            let [needed, total] = sizes_of(repo, &repo.resolve_rev(object)?)?
+                .map(|sizes| json!({ "compressed_bytes": sizes[0], "unpacked_bytes": sizes[1], "objects": sizes[2] }));
+            json!({ "needed": needed, "total": total })
+        }
+        Request::Object => match Checksum::from_hex(object) {
+            Ok(checksum) => json::object(repo, &checksum, numbers)?,
+            Err(_) => json::object(repo, &repo.resolve_rev(object)?, numbers)?,
+        },
+    })
 }
 
 fn no_such_key(key: &str) -> Failure {
@@ -175,14 +208,28 @@ fn print_value(value: Variant<'_>, hex: Option<&[u8]>, form: Form, out: &Output)
 
 /// Prints a file as a value of some type; what is not in normal form has default values.
 fn print_file(ty: &str, path: &Path, out: &Output) -> Result<(), Failure> {
+    let value = file_as_variant(ty, path)?;
+    writeln!(out, "{}", print_variant(value.view().byteswapped().view(), Annotate::Yes))
+}
+
+fn file_as_variant(ty: &str, path: &Path) -> Result<osier::gvariant::Value, Failure> {
     let ty = Type::parse(ty).map_err(|error| Failure::failed(format!("Invalid type '{ty}': {}", error.what)))?;
     let bytes = std::fs::read(path).calling("openat", path)?;
-    let value = Variant::new(ty, &bytes);
-    writeln!(out, "{}", print_variant(value.byteswapped().view(), Annotate::Yes))
+    Ok(Variant::new(ty, &bytes).to_value())
 }
 
 /// Prints how much of what the commit says it needs is not here yet.
 fn print_sizes_of(repo: &Repo, commit: &Checksum, out: &Output) -> Result<(), Failure> {
+    let [needed, total] = sizes_of(repo, commit)?;
+    for (what, index) in [("Compressed", 0), ("Unpacked", 1)] {
+        let (needed, total) = (format_size(needed[index]), format_size(total[index]));
+        writeln!(out, "{what} size (needed/total): {needed}/{total}")?;
+    }
+    writeln!(out, "Number of objects (needed/total): {}/{}", needed[2], total[2])
+}
+
+/// Compressed bytes, unpacked bytes and number of objects: first of what is not here, then of all.
+fn sizes_of(repo: &Repo, commit: &Checksum) -> Result<[[u64; 3]; 2], Failure> {
     let commit = repo.load_commit(commit)?;
     let Some(entries) = commit.metadata.get("ostree.sizes").filter(|value| value.type_string() == "aay") else {
         return Err(Failure::failed("No metadata key ostree.sizes in commit"));
@@ -198,11 +245,7 @@ fn print_sizes_of(repo: &Repo, commit: &Checksum, out: &Output) -> Result<(), Fa
             }
         }
     }
-    for (what, index) in [("Compressed", 0), ("Unpacked", 1)] {
-        let (needed, total) = (format_size(needed[index]), format_size(total[index]));
-        writeln!(out, "{what} size (needed/total): {needed}/{total}")?;
-    }
-    writeln!(out, "Number of objects (needed/total): {}/{}", needed[2], total[2])
+    Ok([needed, total])
 }
 
 /// Prints what a rev stands for, or any object whose full checksum is given.

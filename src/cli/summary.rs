@@ -7,10 +7,13 @@ use osier::gvariant::{Dict, Type, Value, Variant};
 use osier::repo::Repo;
 use osier::summary::{self, SUMMARY_TYPE, Summary, SummaryRef, UpdateOptions, key, ref_key};
 use osier::units::format_size;
+use serde_json::json;
 
 use super::clock;
 use super::context::Context;
 use super::error::Failure;
+use super::json::{self, Numbers};
+use super::options::OWN_OPTIONS;
 use super::output::Output;
 use super::values::key_value;
 
@@ -47,6 +50,9 @@ pub(super) struct Args {
     /// Additional metadata field to add to the summary
     #[arg(short = 'm', long, value_name = "KEY=VALUE")]
     add_metadata: Vec<String>,
+    /// Print a JSON document
+    #[arg(long, help_heading = OWN_OPTIONS)]
+    json: bool,
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
@@ -61,7 +67,11 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         sign,
         sign_type,
         add_metadata,
+        json,
     } = args;
+    if json && update {
+        return Err(Failure::failed("--json is for reading the summary"));
+    }
     let repo = if update { context.open_writable_repo()? } else { context.open_repo()? };
     let unsupported = [
         (!gpg_sign.is_empty(), "--gpg-sign"),
@@ -81,6 +91,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let out = &context.out;
     if list_metadata_keys {
         let summary = load(&repo)?;
+        if json {
+            return json::print(&json::keys(&summary.metadata), out);
+        }
         let mut keys: Vec<&str> = summary.metadata.iter().map(|(key, _)| key).collect();
         keys.sort_unstable();
         return keys.into_iter().try_for_each(|key| writeln!(out, "{key}"));
@@ -90,13 +103,22 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         let Some(value) = summary.metadata.get(&key) else {
             return Err(Failure::failed(format!("No such metadata key '{key}'")));
         };
+        if json {
+            return json::print(&json::with_key(&key, value.view(), Numbers::BigEndian), out);
+        }
         return writeln!(out, "{}", print_variant(value.view().byteswapped().view(), Annotate::Yes));
     }
     if raw {
         let bytes = load_bytes(&repo)?;
         let ty = Type::parse(SUMMARY_TYPE).map_err(|error| Failure::failed(error.what))?;
         let view = Variant::decode(ty, &bytes).map_err(malformed)?;
+        if json {
+            return json::print(&json::variant_of(view, Numbers::BigEndian), out);
+        }
         return writeln!(out, "{}", print_variant(view.byteswapped().view(), Annotate::Yes));
+    }
+    if view && json {
+        return json::print(&document(&load(&repo)?)?, out);
     }
     if view {
         return print(&load(&repo)?, out);
@@ -126,6 +148,36 @@ fn load(repo: &Repo) -> Result<Summary, Failure> {
 
 fn malformed(source: osier::gvariant::DecodeError) -> Failure {
     Failure::Error(Error::Malformed { what: "summary".to_owned(), source })
+}
+
+/// The summary as JSON.
+fn document(summary: &Summary) -> Result<serde_json::Value, Failure> {
+    let metadata = |key| summary.metadata.get(key).map(Value::view);
+    let own = metadata(key::COLLECTION_ID).and_then(|id| id.as_str());
+    let mut refs: Vec<_> = summary.refs.iter().map(|entry| ref_document(own, entry)).collect();
+    for (collection, entries) in summary.collection_map().map_err(malformed)? {
+        refs.extend(entries.iter().map(|entry| ref_document(Some(&collection), entry)));
+    }
+    Ok(json!({
+        "collection_id": own,
+        "last_modified": metadata(key::LAST_MODIFIED).and_then(seconds).map(json::time),
+        "expires": metadata(key::EXPIRES).and_then(seconds).map(json::time),
+        "refs": refs,
+        "metadata": json::metadata(&summary.metadata, Numbers::BigEndian),
+    }))
+}
+
+fn ref_document(collection: Option<&str>, entry: &SummaryRef) -> serde_json::Value {
+    let metadata = |key| entry.metadata.get(key).map(Value::view);
+    json!({
+        "collection_id": collection,
+        "ref": entry.name,
+        "commit": entry.commit.to_hex(),
+        "commit_bytes": entry.commit_size,
+        "version": metadata(ref_key::VERSION).and_then(|version| version.as_str()),
+        "timestamp": metadata(ref_key::TIMESTAMP).and_then(seconds).map(json::time),
+        "metadata": json::metadata(&entry.metadata, Numbers::BigEndian),
+    })
 }
 
 fn print(summary: &Summary, out: &Output) -> Result<(), Failure> {
@@ -190,6 +242,10 @@ fn print_metadata(key: &str, value: &Value, out: &Output) -> Result<(), Failure>
 
 /// A time in the local zone; `None` for a value of another type.
 fn timestamp(value: Variant<'_>) -> Option<String> {
-    let seconds = u64::from_be(value.as_u64()?);
-    Some(date::format_local_summary(seconds.cast_signed()).unwrap_or_else(|| "invalid".to_owned()))
+    Some(date::format_local_summary(seconds(value)?.cast_signed()).unwrap_or_else(|| "invalid".to_owned()))
+}
+
+/// Seconds since 1970, which are stored in big-endian order.
+fn seconds(value: Variant<'_>) -> Option<u64> {
+    value.as_u64().map(u64::from_be)
 }

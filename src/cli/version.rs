@@ -1,7 +1,6 @@
 //! `--version`.
 
-use std::path::Path;
-
+use super::builtins::stands_in_for_ostree;
 use super::error::Failure;
 use super::output::Output;
 
@@ -16,7 +15,7 @@ const FEATURES: &[&str] = &["libarchive"];
 /// All in one piece: scripts pipe this into programs that stop reading at the first match.
 pub(super) fn print(program: &str, out: &Output) -> Result<(), Failure> {
     let mut text = String::new();
-    if Path::new(program).file_name() != Some("ostree".as_ref()) {
+    if !stands_in_for_ostree(program) {
         text.push_str(concat!("osier ", env!("CARGO_PKG_VERSION"), "\n"));
     }
     text.push_str(&format!("libostree:\n Version: '{OSTREE_VERSION}'\n Features:\n"));

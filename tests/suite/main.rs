@@ -13,6 +13,7 @@ mod golden;
 mod gvariant;
 mod gvariant_oracle;
 mod interruption;
+mod json;
 mod prune;
 mod pull_local;
 mod reading;
