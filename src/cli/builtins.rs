@@ -3,11 +3,15 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use clap::{ArgMatches, Args, FromArgMatches};
+use clap::{ArgMatches, Args as _, FromArgMatches};
 
 use super::context::Context;
 use super::error::Failure;
 use super::options::{self, RepoArgument};
+use super::{
+    bench, cat, checkout, checksum, commit, config, diff, export, fsck, init, log, ls, prune, pull_local, refs, remote,
+    reset, rev_parse, show, summary,
+};
 
 /// A command of `ostree`.
 pub(super) struct Builtin {
@@ -33,6 +37,8 @@ pub(super) enum Action {
         /// Runs it with its parsed options.
         run: fn(&ArgMatches, &mut Context) -> Result<(), Failure>,
     },
+    /// It has commands of its own, named after it: `remote add`.
+    Group(&'static [Builtin]),
     /// `ostree` has it and osier has not; the text says so.
     Refuse(&'static str),
 }
@@ -50,9 +56,15 @@ pub(super) enum RepoOption {
 const OWN: [&str; 1] = ["bench"];
 
 impl Builtin {
+    /// What the user types after the name of the group.
+    pub(super) fn short_name(&self, group: &Self) -> &'static str {
+        self.name.strip_prefix(group.name).map_or(self.name, str::trim_start)
+    }
+
     /// Whether the help of the program lists it, when the program is called by that name.
     pub(super) fn is_listed(&self, program: &str) -> bool {
-        matches!(self.action, Action::Run { .. }) && !(stands_in_for_ostree(program) && OWN.contains(&self.name))
+        let has_action = matches!(self.action, Action::Run { .. } | Action::Group(_));
+        has_action && !(stands_in_for_ostree(program) && OWN.contains(&self.name))
     }
 }
 
@@ -64,25 +76,31 @@ pub(super) fn stands_in_for_ostree(program: &str) -> bool {
 /// A command whose file is `$module`, with `Args` and `run`.
 macro_rules! command {
     ($module:ident, $name:literal, $arguments:literal, $about:literal) => {
-        command!($module, $name, $arguments, $about, RepoOption::Known)
+        $crate::cli::builtins::command!($module, $name, $arguments, $about, $crate::cli::builtins::RepoOption::Known)
     };
     ($module:ident, $name:literal, $arguments:literal, $about:literal, $repo:expr) => {
         Builtin {
             name: $name,
             arguments: $arguments,
             about: $about,
-            action: Action::Run {
+            action: $crate::cli::builtins::Action::Run {
                 repo: $repo,
-                define: <super::$module::Args as Args>::augment_args,
-                run: |matches, context| super::$module::run(from_matches(matches)?, context),
+                define: <$module::Args as clap::Args>::augment_args,
+                run: |matches, context| $module::run($crate::cli::builtins::from_matches(matches)?, context),
             },
         }
     };
 }
+pub(super) use command;
 
 /// A command that `ostree` has and osier has not.
 const fn later(name: &'static str) -> Builtin {
     Builtin { name, arguments: "", about: "", action: Action::Refuse("not supported yet") }
+}
+
+/// The same in a group, whose help lists it nevertheless.
+pub(super) const fn later_in_group(name: &'static str, about: &'static str) -> Builtin {
+    Builtin { name, arguments: "", about, action: Action::Refuse("not supported yet") }
 }
 
 static BUILTINS: &[Builtin] = &[
@@ -106,7 +124,12 @@ static BUILTINS: &[Builtin] = &[
     command!(pull_local, "pull-local", "SRC_REPO [REFS...]", "Copy data from SRC_REPO"),
     later("pull"),
     command!(refs, "refs", "[PREFIX]", "List refs"),
-    later("remote"),
+    Builtin {
+        name: "remote",
+        arguments: "",
+        about: "Remote commands that may involve internet access",
+        action: Action::Group(remote::COMMANDS),
+    },
     command!(reset, "reset", "REF COMMIT", "Reset a REF to a previous COMMIT"),
     command!(rev_parse, "rev-parse", "REV", "Output the target of a rev"),
     later("sign"),
@@ -125,6 +148,12 @@ pub(super) fn find(name: &OsStr) -> Option<&'static Builtin> {
     BUILTINS.iter().find(|builtin| builtin.name == name)
 }
 
+/// The one of a group with this last word.
+pub(super) fn find_in(group: &Builtin, commands: &'static [Builtin], name: &OsStr) -> Option<&'static Builtin> {
+    let name = name.to_str()?;
+    commands.iter().find(|builtin| builtin.short_name(group) == name)
+}
+
 /// A command's own options, `--repo` first.
 pub(super) fn table(repo: RepoOption, define: fn(clap::Command) -> clap::Command) -> clap::Command {
     match repo {
@@ -133,6 +162,6 @@ pub(super) fn table(repo: RepoOption, define: fn(clap::Command) -> clap::Command
     }
 }
 
-fn from_matches<A: FromArgMatches>(matches: &ArgMatches) -> Result<A, Failure> {
+pub(super) fn from_matches<A: FromArgMatches>(matches: &ArgMatches) -> Result<A, Failure> {
     A::from_arg_matches(matches).map_err(|error| Failure::failed(options::message(&error)))
 }

@@ -21,6 +21,20 @@ pub(super) fn of_program(program: &str) -> String {
     text
 }
 
+/// The help text of a group of commands, those that are refused included.
+pub(super) fn of_group(program: &str, group: &Builtin, commands: &[Builtin]) -> String {
+    let mut options = help_option();
+    let global = options::global_table();
+    options.application.extend(global.get_arguments().map(Row::of));
+    let rows: Vec<Row> = commands.iter().map(|builtin| Row::new(builtin.short_name(group), builtin.about)).collect();
+    let width = options.rows().chain(&rows).map(Row::width).max().unwrap_or_default();
+    let Builtin { name, about, .. } = group;
+    let mut text = format!("Usage:\n  {program} {name} [OPTION…] COMMAND\n\n{about}\n\nBuiltin \"{name}\" Commands:\n");
+    push_rows(&mut text, &rows, width);
+    options.push_to(&mut text, width);
+    text
+}
+
 /// The help text of a command with its own option table.
 pub(super) fn of_command(program: &str, builtin: &Builtin, table: &clap::Command) -> String {
     let mut options = help_option();

@@ -35,6 +35,7 @@ mod progress;
 mod prune;
 mod pull_local;
 mod refs;
+mod remote;
 mod reset;
 mod rev_parse;
 mod show;
@@ -66,7 +67,10 @@ fn dispatch(program: &str, mut arguments: Vec<OsString>, out: &Output) -> Result
     let named = position.map(|position| arguments[position].clone());
     if let Some(builtin) = named.as_ref().and_then(|name| builtins::find(name)) {
         position.map(|position| arguments.remove(position));
-        return run(program, builtin, arguments, out);
+        return match builtin.action {
+            Action::Group(commands) => dispatch_in(program, builtin, commands, arguments, out),
+            _ => run(program, builtin, arguments, out),
+        };
     }
     if let Some(name) = &named {
         extension::replace_process(name, &arguments)?;
@@ -87,11 +91,42 @@ fn dispatch(program: &str, mut arguments: Vec<OsString>, out: &Output) -> Result
     Err(Failure::Incomplete(message).after_help(help))
 }
 
+/// Finds the command of a group among the arguments, as [`dispatch`] does, and runs it.
+fn dispatch_in(
+    program: &str,
+    group: &Builtin,
+    commands: &'static [Builtin],
+    mut arguments: Vec<OsString>,
+    out: &Output,
+) -> Result<(), Failure> {
+    let position = arguments.iter().position(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
+    let named = position.map(|position| arguments[position].clone());
+    if let Some(builtin) = named.as_ref().and_then(|name| builtins::find_in(group, commands, name)) {
+        position.map(|position| arguments.remove(position));
+        return run(program, builtin, arguments, out);
+    }
+    let help = || help::of_group(program, group, commands);
+    let parsed = match options::read(options::blank_table(), arguments) {
+        Ok(Request::Help) => return out.write_str(&help()),
+        Ok(Request::Run(parsed)) => parsed,
+        Err(message) => return Err(Failure::Incomplete(message).after_help(help)),
+    };
+    if parsed.global.version {
+        return version::print(program, out);
+    }
+    let message = match named {
+        Some(name) => format!("Unknown \"{}\" subcommand '{}'", group.name, name.to_string_lossy()),
+        None => format!("No \"{}\" subcommand specified", group.name),
+    };
+    Err(Failure::Incomplete(message).after_help(help))
+}
+
 /// Parses what is for the command, and runs it.
 fn run(program: &str, builtin: &Builtin, arguments: Vec<OsString>, out: &Output) -> Result<(), Failure> {
     let (repo, define, run) = match builtin.action {
         Action::Run { repo, define, run } => (repo, define, run),
         Action::Refuse(reason) => return Err(Failure::failed(format!("{}: {reason}", builtin.name))),
+        Action::Group(_) => return Err(Failure::failed(format!("{} has commands of its own", builtin.name))),
     };
     let table = builtins::table(repo, define);
     let parsed = match options::read(table.clone(), arguments) {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use jiff::Zoned;
-use osier::prune::{self, Depth, PruneOptions, Retention, Roots, Scope};
+use osier::prune::{self, Depth, PruneOptions, PruneStats, Retention, Roots, Scope};
 use osier::repo::Repo;
 use osier::units::format_size;
 use osier::{Checksum, date};
+use serde_json::json;
 
 use super::context::Context;
 use super::error::Failure;
@@ -42,12 +43,15 @@ pub(super) struct Args {
     // Written so because clap takes the full stop from a comment.
     #[arg(long, help = "Only traverse and delete commit objects.")]
     commit_only: bool,
+    /// Print JSON: an object with objects_total, objects_deleted, bytes_freed and dry_run
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     // Looking is allowed to everybody.
     let mut repo = if args.no_prune { context.open_repo()? } else { context.open_writable_repo()? };
-    let static_deltas_only = args.static_deltas_only;
+    let (static_deltas_only, json) = (args.static_deltas_only, args.json);
     if args.delete_commit.is_some() && args.no_prune {
         return Err(Failure::usage("Cannot specify both --delete-commit and --no-prune"));
     }
@@ -79,6 +83,16 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         None => {}
     }
     let stats = prune::prune(&repo, &options, &context.progress())?;
+    if json {
+        let PruneStats { objects_total, objects_deleted, bytes_freed } = stats;
+        let object = json!({
+            "objects_total": objects_total,
+            "objects_deleted": objects_deleted,
+            "bytes_freed": bytes_freed,
+            "dry_run": options.dry_run,
+        });
+        return writeln!(context.out, "{object}");
+    }
     let (out, scope) = (&context.out, if options.scope == Scope::CommitsOnly { " (commit only)" } else { "" });
     writeln!(out, "Total{scope} objects: {}", stats.objects_total)?;
     let (count, size) = (stats.objects_deleted, format_size(stats.bytes_freed));
@@ -100,6 +114,7 @@ fn into_options(args: Args, repo: &Repo) -> Result<PruneOptions, Failure> {
         retain_branch_depth,
         only_branch,
         commit_only,
+        json: _,
     } = args;
     let depth = depth.map_or(Depth::Unlimited, to_depth);
     let by_branch = keep_younger_than.is_some() || !retain_branch_depth.is_empty() || !only_branch.is_empty();

@@ -9,8 +9,7 @@ use std::process::{Command, Stdio};
 use super::support::{Program, osier, ostree, scratch};
 
 /// Commands of `ostree` that osier does not have (yet): they are not in its help.
-const NOT_IN_OSIER: &[&str] =
-    &["admin", "find-remotes", "create-usb", "gpg-sign", "pull", "remote", "sign", "static-delta"];
+const NOT_IN_OSIER: &[&str] = &["admin", "find-remotes", "create-usb", "gpg-sign", "pull", "sign", "static-delta"];
 
 /// Options that came after the 2022.7 that the tests compare with, and so are missing in its help; CLI.md section 8.
 const NEW_OPTIONS: &[&str] = &[

@@ -17,6 +17,7 @@ mod json;
 mod prune;
 mod pull_local;
 mod reading;
+mod remote;
 mod repository;
 mod source;
 mod summary;

@@ -1,0 +1,207 @@
+//! `remote add`: adds a remote.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use osier::error::OsError;
+use osier::remote::{self, Existing, Setting};
+
+use super::super::context::Context;
+use super::super::error::Failure;
+use super::super::options::path;
+use super::Place;
+
+/// The options of `remote add`.
+#[derive(clap::Args)]
+pub(in super::super) struct Args {
+    /// Set config option KEY=VALUE for remote
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Disable GPG verification
+    #[arg(long)]
+    no_gpg_verify: bool,
+    /// Disable signature verification
+    #[arg(long)]
+    no_sign_verify: bool,
+    /// Verify signatures using KEYTYPE=inline:PUBKEY or KEYTYPE=file:/path/to/key
+    #[arg(long, value_name = "KEYTYPE=[inline|file]:PUBKEY")]
+    sign_verify: Vec<String>,
+    /// Do nothing if the provided remote exists
+    #[arg(long)]
+    if_not_exists: bool,
+    /// Replace the provided remote if it exists
+    #[arg(long)]
+    force: bool,
+    /// Import GPG key from FILE
+    #[arg(long, value_name = "FILE", value_parser = path())]
+    gpg_import: Option<PathBuf>,
+    /// This remote has content not fetched via libostree
+    #[arg(long, value_name = "NAME")]
+    custom_backend: Option<String>,
+    /// Use URL when fetching content
+    #[arg(long, value_name = "URL")]
+    contenturl: Option<String>,
+    /// Globally unique ID for this repository as an collection of refs for redistribution to other repositories
+    #[arg(long, value_name = "COLLECTION-ID")]
+    collection_id: Option<String>,
+    /// Path to OSTree repository (defaults to /sysroot/ostree/repo)
+    #[arg(long, value_name = "PATH")]
+    repo: Option<OsString>,
+    /// Use sysroot at PATH (overrides --repo)
+    #[arg(long, value_name = "PATH", value_parser = path())]
+    sysroot: Option<PathBuf>,
+    arguments: Vec<String>,
+}
+
+pub(in super::super) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> {
+    let place = Place::open(context, args.sysroot.as_deref())?;
+    let mut arguments = std::mem::take(&mut args.arguments).into_iter();
+    let (Some(name), url) = (arguments.next(), arguments.next()) else { return Err(no_name()) };
+    if url.is_none() && args.custom_backend.is_none() {
+        return Err(no_name());
+    }
+    let existing = match (args.if_not_exists, args.force) {
+        (true, true) => return Err(Failure::usage("Can only specify one of --if-not-exists and --force")),
+        (true, false) => Existing::Keep,
+        (false, true) => Existing::Replace,
+        (false, false) => Existing::Refuse,
+    };
+    let gpg_import = args.gpg_import.take();
+    let settings = into_settings(args, url, arguments.collect())?;
+    remote::add(&place.repo, place.sysroot(), &name, &settings, existing)?;
+    match gpg_import {
+        Some(file) => import(&place, &name, &file, context),
+        None => Ok(()),
+    }
+}
+
+fn no_name() -> Failure {
+    Failure::usage("NAME and URL must be specified")
+}
+
+/// The options of the remote, in the order in which upstream writes them.
+fn into_settings(args: Args, url: Option<String>, branches: Vec<String>) -> Result<Vec<(String, Setting)>, Failure> {
+    let Args {
+        set,
+        no_gpg_verify,
+        no_sign_verify,
+        sign_verify,
+        if_not_exists: _,
+        force: _,
+        gpg_import: _,
+        custom_backend,
+        contenturl,
+        collection_id,
+        repo: _,
+        sysroot: _,
+        arguments: _,
+    } = args;
+    let mut settings = Vec::new();
+    let mut push = |key: &str, setting| settings.push((key.to_owned(), setting));
+    if let Some(url) = url {
+        match url.strip_prefix("metalink=") {
+            Some(metalink) => push("metalink", Setting::Text(metalink.to_owned())),
+            None => push("url", Setting::Text(url)),
+        }
+    }
+    if !branches.is_empty() {
+        push("branches", Setting::List(branches));
+    }
+    for (key, text) in [("contenturl", contenturl), ("custom-backend", custom_backend)] {
+        if let Some(text) = text {
+            push(key, Setting::Text(text));
+        }
+    }
+    for option in set {
+        let pair = option.split_once('=').ok_or_else(|| Failure::failed("Missing '=' in KEY=VALUE for --set"))?;
+        push(pair.0, Setting::Text(pair.1.to_owned()));
+    }
+    if no_gpg_verify || no_sign_verify {
+        push("gpg-verify", Setting::Boolean(false));
+    }
+    if no_sign_verify {
+        if !sign_verify.is_empty() {
+            return Err(Failure::failed("Cannot specify both --sign-verify and --no-sign-verify"));
+        }
+        push("sign-verify", Setting::Boolean(false));
+    }
+    let mut kinds = Vec::new();
+    for option in &sign_verify {
+        let key = VerificationKey::parse(option)?;
+        push(&format!("verification-{}-{}", key.kind, key.place), Setting::Text(key.value.to_owned()));
+        kinds.push(key.kind);
+    }
+    if !kinds.is_empty() {
+        push("sign-verify", Setting::Text(kinds.join(",")));
+    }
+    if let Some(id) = collection_id {
+        push("collection-id", Setting::Text(id));
+    }
+    Ok(settings)
+}
+
+/// The kinds of signature that can be verified with keys of the remote's own.
+const KINDS: [&str; 3] = ["ed25519", "spki", "dummy"];
+
+/// `KIND=inline:KEY` or `KIND=file:PATH`, as the remote's options call it.
+#[derive(Debug, PartialEq, Eq)]
+struct VerificationKey<'a> {
+    kind: &'a str,
+    place: &'static str,
+    value: &'a str,
+}
+
+impl<'a> VerificationKey<'a> {
+    fn parse(text: &'a str) -> Result<Self, Failure> {
+        let Some((kind, reference)) = text.split_once('=') else {
+            return Err(Failure::failed(format!("Failed to parse KEYTYPE=[inline|file]:DATA in {text}")));
+        };
+        if !KINDS.contains(&kind) {
+            return Err(Failure::failed("Requested signature type is not implemented"));
+        }
+        let (place, value) = reference.split_once(':').unwrap_or((reference, ""));
+        let place = match place {
+            "inline" => "key",
+            "file" => "file",
+            other => {
+                return Err(Failure::failed(format!("Invalid key reference {other}, expected inline|file")));
+            }
+        };
+        Ok(Self { kind, place, value })
+    }
+}
+
+fn import(place: &Place, name: &str, file: &Path, context: &Context) -> Result<(), Failure> {
+    let keys = std::fs::read(file);
+    let keys =
+        keys.map_err(|error| Failure::failed(format!("Error opening file {}: {}", file.display(), OsError(error))))?;
+    let count = remote::import_keys(&place.repo, name, &keys)?;
+    let plural = if count == 1 { "" } else { "s" };
+    writeln!(context.out, "Imported {count} GPG key{plural} to remote \"{name}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verification_key_is_inline_or_a_file() {
+        let key = |kind, place, value| VerificationKey { kind, place, value };
+        for (text, expected) in [
+            ("ed25519=inline:KEY=", key("ed25519", "key", "KEY=")),
+            ("spki=file:/a:b", key("spki", "file", "/a:b")),
+            ("dummy=inline:", key("dummy", "key", "")),
+        ] {
+            assert_eq!(VerificationKey::parse(text).ok(), Some(expected), "{text}");
+        }
+        for (text, message) in [
+            ("ed25519", "Failed to parse KEYTYPE=[inline|file]:DATA in ed25519"),
+            ("gpg=inline:x", "Requested signature type is not implemented"),
+            ("ed25519=url:x", "Invalid key reference url, expected inline|file"),
+            ("ed25519=", "Invalid key reference , expected inline|file"),
+        ] {
+            let result = VerificationKey::parse(text);
+            assert!(matches!(result, Err(Failure::Error(error)) if error.chain() == message), "{text}");
+        }
+    }
+}

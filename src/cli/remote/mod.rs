@@ -1,0 +1,67 @@
+//! `remote`: a group of commands of its own.
+
+mod add;
+mod delete;
+mod list;
+mod show_url;
+
+use std::path::{Path, PathBuf};
+
+use osier::error::{Context as _, During as _};
+use osier::repo::Repo;
+
+use super::builtins::{Builtin, RepoOption, command, later_in_group};
+use super::context::{self, Context};
+use super::error::Failure;
+
+/// The commands, in the order of the real program's help.
+pub(super) static COMMANDS: &[Builtin] = &[
+    command!(
+        add,
+        "remote add",
+        "NAME [metalink=|mirrorlist=]URL [BRANCH...]",
+        "Add a remote repository",
+        RepoOption::Unknown
+    ),
+    command!(delete, "remote delete", "NAME", "Delete a remote repository", RepoOption::Unknown),
+    command!(show_url, "remote show-url", "NAME", "Show remote repository URL", RepoOption::Known),
+    command!(list, "remote list", "", "List remote repository names", RepoOption::Known),
+    later_in_group("remote gpg-import", "Import GPG keys"),
+    later_in_group("remote gpg-list-keys", "Show remote GPG keys"),
+    later_in_group("remote add-cookie", "Add a cookie to remote"),
+    later_in_group("remote delete-cookie", "Remove one cookie from remote"),
+    later_in_group("remote list-cookies", "Show remote repository cookies"),
+    later_in_group("remote refs", "List remote refs"),
+    later_in_group("remote summary", "Show remote summary"),
+];
+
+/// A repository, and the system it belongs to.
+struct Place {
+    repo: Repo,
+    sysroot: Option<PathBuf>,
+}
+
+impl Place {
+    /// Opens the repository of `--sysroot` if that is given, else the one of `--repo`.
+    fn open(context: &Context, sysroot: Option<&Path>) -> Result<Self, Failure> {
+        let Some(sysroot) = sysroot else {
+            let repo = context.open_writable_repo()?;
+            let sysroot = std::env::var_os("OSTREE_SYSROOT").map(PathBuf::from);
+            // The variable only counts for the repository that it names.
+            let is_below = |sysroot: &PathBuf| {
+                let own = repo.path().canonicalize().ok();
+                own.is_some() && sysroot.join("ostree/repo").canonicalize().ok() == own
+            };
+            return Ok(Self { sysroot: sysroot.filter(is_below), repo });
+        };
+        let sysroot = std::path::absolute(sysroot).during("finding", sysroot)?;
+        std::fs::read_dir(&sysroot).calling("opendir", &sysroot).context(|| "loading sysroot".to_owned())?;
+        let repo = Repo::open_with(&sysroot.join("ostree/repo"), &context::open_options())?;
+        repo.check_writable()?;
+        Ok(Self { repo, sysroot: Some(sysroot) })
+    }
+
+    fn sysroot(&self) -> Option<&Path> {
+        self.sysroot.as_deref()
+    }
+}

@@ -1,0 +1,274 @@
+//! Remotes: where a repository may pull from (formats document, section 4).
+//!
+//! A remote is a group `[remote "NAME"]` in the repository's `config`, or in a `*.conf` file of the remotes directory,
+//! which only a system's own repository has. Remotes of a parent repository count as well; they cannot be changed.
+
+mod keyring;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{During, Error, Result};
+use crate::gvariant::DecodeError;
+use crate::keyfile::{KeyFile, text_of};
+use crate::refspec::validate_remote_name;
+use crate::repo::Repo;
+
+pub use keyring::import_keys;
+
+/// The remotes directory, below the root of a system.
+const REMOTES_DIRECTORY: &str = "etc/ostree/remotes.d";
+/// The repository of the running system.
+const SYSTEM_REPO: &str = "/ostree/repo";
+
+/// A configured remote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// Its name.
+    pub name: String,
+    /// The `*.conf` file that it is in; `None` for `config`.
+    pub file: Option<PathBuf>,
+    keyfile: KeyFile,
+}
+
+/// One option of a remote, as it is to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// A text.
+    Text(String),
+    /// `true` or `false`.
+    Boolean(bool),
+    /// Texts, each followed by `;`.
+    List(Vec<String>),
+}
+
+/// What to do with a remote that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It is an error.
+    Refuse,
+    /// It stays as it is.
+    Keep,
+    /// It goes, with all its options.
+    Replace,
+}
+
+/// What to do about a remote that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// It is an error.
+    Refuse,
+    /// Nothing.
+    Ignore,
+}
+
+impl Remote {
+    /// The value of an option.
+    ///
+    /// # Errors
+    /// When it cannot be read as a text.
+    pub fn get(&self, key: &str) -> Result<Option<String>> {
+        self.keyfile.get(&group_of(&self.name), key).map_err(in_words)
+    }
+
+    /// Where it is.
+    ///
+    /// # Errors
+    /// In upstream's words when it has no `url`.
+    pub fn url(&self) -> Result<String> {
+        let missing = || Error::failed(format!("No \"url\" option in remote \"{}\"", self.name));
+        self.get("url")?.ok_or_else(missing)
+    }
+}
+
+/// All remotes of a repository and its parents, sorted by name. `sysroot` is the system that the repository was opened
+/// for, if it was.
+///
+/// # Errors
+/// When the remotes directory cannot be read, or two of its files or it and the config have the same remote.
+pub fn list(repo: &Repo, sysroot: Option<&Path>) -> Result<Vec<Remote>> {
+    let mut remotes = match repo.parent() {
+        Some(parent) => by_name(list(parent, None)?),
+        None => BTreeMap::new(),
+    };
+    remotes.extend(own(repo, sysroot)?);
+    Ok(remotes.into_values().collect())
+}
+
+/// The names of all remotes, sorted.
+///
+/// # Errors
+/// As [`list`].
+pub fn names(repo: &Repo) -> Result<Vec<String>> {
+    Ok(list(repo, None)?.into_iter().map(|remote| remote.name).collect())
+}
+
+/// The remote with that name.
+///
+/// # Errors
+/// In upstream's words when there is none; as [`list`].
+pub fn find(repo: &Repo, sysroot: Option<&Path>, name: &str) -> Result<Remote> {
+    list(repo, sysroot)?.into_iter().find(|remote| remote.name == name).ok_or_else(|| not_found(name))
+}
+
+/// Adds a remote with its options, in their order; an option given twice has the last value in the first place.
+///
+/// # Errors
+/// For a name that no remote can have; for a remote that is there already, unless `existing` allows that; when the
+/// config cannot be written.
+pub fn add(
+    repo: &Repo,
+    sysroot: Option<&Path>,
+    name: &str,
+    settings: &[(String, Setting)],
+    existing: Existing,
+) -> Result<()> {
+    validate_remote_name(name)?;
+    let mut keyfile = repo.config().keyfile.clone();
+    match (own(repo, sysroot)?.get(name), existing) {
+        (Some(remote), Existing::Refuse) => {
+            let place = remote.file.as_ref().map_or("(in config)".to_owned(), |file| file.display().to_string());
+            return Err(Error::failed(format!("Remote configuration for \"{name}\" already exists: {place}")));
+        }
+        (Some(_), Existing::Keep) => return Ok(()),
+        (Some(Remote { file: Some(file), .. }), Existing::Replace) => return write_file(file, name, settings),
+        (Some(Remote { file: None, .. }), Existing::Replace) => drop(keyfile.remove_group(&group_of(name))),
+        (None, _) => {
+            let wanted = repo.config().keyfile.get_bool("core", "add-remotes-config-dir").map_err(in_words)?;
+            let directory = remotes_directory(repo, sysroot).filter(|_| wanted.unwrap_or(is_system(repo)));
+            if let Some(directory) = directory.filter(|directory| directory.is_dir()) {
+                return write_file(&directory.join(format!("{name}.conf")), name, settings);
+            }
+        }
+    }
+    apply(&mut keyfile, name, settings)?;
+    repo.write_config(&keyfile)
+}
+
+/// Deletes a remote and its keyring.
+///
+/// # Errors
+/// For a remote that is not there or is a parent's, unless `absent` allows that; when it cannot be deleted.
+pub fn delete(repo: &Repo, sysroot: Option<&Path>, name: &str, absent: Absent) -> Result<()> {
+    validate_remote_name(name)?;
+    match (own(repo, sysroot)?.get(name), absent) {
+        (None, Absent::Ignore) => return Ok(()),
+        (None, Absent::Refuse) => return Err(not_found(name)),
+        (Some(Remote { file: Some(file), .. }), _) => fs::remove_file(file).during("removing", file)?,
+        (Some(Remote { file: None, .. }), _) => {
+            let mut keyfile = repo.config().keyfile.clone();
+            keyfile.remove_group(&group_of(name));
+            repo.write_config(&keyfile)?;
+        }
+    }
+    let keyring = keyring::path(repo, name);
+    match fs::remove_file(&keyring) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).during("removing", keyring),
+        _ => Ok(()),
+    }
+}
+
+/// The remotes of the repository itself.
+fn own(repo: &Repo, sysroot: Option<&Path>) -> Result<BTreeMap<String, Remote>> {
+    let mut remotes = by_name(in_keyfile(&repo.config().keyfile, None).collect());
+    let Some(directory) = remotes_directory(repo, sysroot) else { return Ok(remotes) };
+    let entries = match fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(remotes),
+        Err(error) => return Err(error).during("listing", directory),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.during("listing", &directory)?.path();
+        if path.extension().is_some_and(|extension| extension == "conf") && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort_unstable();
+    for file in files {
+        let bytes = fs::read(&file).during("reading", &file)?;
+        let keyfile = text_of(&bytes).and_then(KeyFile::parse);
+        let keyfile = keyfile.map_err(|source| Error::Malformed { what: file.display().to_string(), source })?;
+        for remote in in_keyfile(&keyfile, Some(&file)) {
+            if remotes.contains_key(&remote.name) {
+                let name = remote.name;
+                return Err(Error::failed(format!("Multiple specifications found for remote \"{name}\"")));
+            }
+            remotes.insert(remote.name.clone(), remote);
+        }
+    }
+    Ok(remotes)
+}
+
+fn by_name(remotes: Vec<Remote>) -> BTreeMap<String, Remote> {
+    remotes.into_iter().map(|remote| (remote.name.clone(), remote)).collect()
+}
+
+fn in_keyfile(keyfile: &KeyFile, file: Option<&Path>) -> impl Iterator<Item = Remote> {
+    let names = keyfile.groups().filter_map(name_of_group);
+    names.map(move |name| {
+        // Each remote takes its own group along and nothing else.
+        let mut own = keyfile.clone();
+        for group in keyfile.groups().filter(|group| name_of_group(group) != Some(name)) {
+            own.remove_group(group);
+        }
+        Remote { name: name.to_owned(), file: file.map(Path::to_owned), keyfile: own }
+    })
+}
+
+fn remotes_directory(repo: &Repo, sysroot: Option<&Path>) -> Option<PathBuf> {
+    match sysroot {
+        Some(sysroot) => Some(sysroot.join(REMOTES_DIRECTORY)),
+        None => is_system(repo).then(|| Path::new("/").join(REMOTES_DIRECTORY)),
+    }
+}
+
+/// Whether this is the repository of the running system.
+fn is_system(repo: &Repo) -> bool {
+    let identity = |path: &Path| fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    identity(repo.path()).is_some_and(|own| identity(Path::new(SYSTEM_REPO)) == Some(own))
+}
+
+fn apply(keyfile: &mut KeyFile, name: &str, settings: &[(String, Setting)]) -> Result<()> {
+    let group = group_of(name);
+    for (key, setting) in settings {
+        let changed = match setting {
+            Setting::Text(text) => keyfile.set_string(&group, key, text),
+            Setting::Boolean(value) => keyfile.set_bool(&group, key, *value),
+            Setting::List(members) => keyfile.set_list(&group, key, members),
+        };
+        changed.map_err(in_words)?;
+    }
+    Ok(())
+}
+
+/// Replaces a file of the remotes directory, which is not in the repository.
+fn write_file(path: &Path, name: &str, settings: &[(String, Setting)]) -> Result<()> {
+    let mut keyfile = KeyFile::new();
+    apply(&mut keyfile, name, settings)?;
+    // A name that does not end in `.conf` is not read as a remote.
+    let temporary = path.with_extension(format!("conf.{}", std::process::id()));
+    let mut file = fs::File::create(&temporary).during("creating", &temporary)?;
+    file.write_all(keyfile.to_string().as_bytes()).and_then(|()| file.sync_all()).during("writing", &temporary)?;
+    fs::rename(&temporary, path).during("moving to", path)
+}
+
+fn group_of(name: &str) -> String {
+    format!("remote \"{name}\"")
+}
+
+/// The name in a group of a config file, as in `remote "origin"`.
+fn name_of_group(group: &str) -> Option<&str> {
+    group.strip_prefix("remote \"")?.strip_suffix('"').filter(|name| !name.is_empty())
+}
+
+fn not_found(name: &str) -> Error {
+    Error::failed(format!("Remote \"{name}\" not found"))
+}
+
+fn in_words(error: DecodeError) -> Error {
+    Error::failed(error.to_string())
+}

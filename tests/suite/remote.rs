@@ -1,0 +1,173 @@
+//! Remotes: adding, deleting, listing them, held against the real program.
+
+use std::fs;
+use std::path::Path;
+
+use osier::remote::{self, Absent, Existing, Setting};
+use osier::repo::{Repo, RepoMode};
+
+use crate::support::{Program, osier, ostree, scratch};
+
+fn new_repo(path: &Path) -> Repo {
+    Repo::create(path, RepoMode::Archive, None).unwrap();
+    Repo::open(path).unwrap()
+}
+
+fn text(text: &str) -> Setting {
+    Setting::Text(text.to_owned())
+}
+
+fn settings<const N: usize>(pairs: [(&str, Setting); N]) -> Vec<(String, Setting)> {
+    pairs.into_iter().map(|(key, setting)| (key.to_owned(), setting)).collect()
+}
+
+/// Everything that a remote leaves in a repository.
+fn left_behind(repo: &Path) -> (String, Vec<String>) {
+    let mut names: Vec<_> =
+        fs::read_dir(repo).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    (fs::read_to_string(repo.join("config")).unwrap(), names)
+}
+
+#[test]
+fn calls_do_what_they_do_in_the_real_program() {
+    let Some(ostree) = ostree() else { return };
+    let directory = scratch();
+    let run = |program: &Program, name: &str| {
+        let place = directory.path().join(name);
+        fs::create_dir(&place).unwrap();
+        let program = program.clone().in_directory(&place).with("OSTREE_DUMMY_SIGN_ENABLED", "1");
+        let mut told = Vec::new();
+        let mut repo = 0;
+        for line in include_str!("remote/calls.txt").lines().filter(|line| !line.starts_with('#')) {
+            // An empty line begins anew.
+            if line.is_empty() {
+                repo += 1;
+                new_repo(&place.join(format!("r{repo}")));
+                continue;
+            }
+            let repo = format!("r{repo}");
+            let call: Vec<String> = line.split(' ').map(|word| word.replace("REPO", &repo).replace("''", "")).collect();
+            let output = program.run(&call);
+            output.assert_no_panic();
+            let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            let printed =
+                printed.replace(program.path.to_str().unwrap(), "ostree").replace(place.to_str().unwrap(), "PLACE");
+            // osier's own option.
+            let printed: Vec<_> = printed.split_inclusive('\n').filter(|line| !line.starts_with("  --json ")).collect();
+            told.push((line, printed.concat(), output.status, left_behind(&place.join(repo))));
+        }
+        told
+    };
+    let (expected, told) = (run(&ostree, "theirs"), run(&osier(), "ours"));
+    for (expected, told) in expected.into_iter().zip(told) {
+        assert_eq!(told, expected);
+    }
+}
+
+#[test]
+fn keys_are_stored_in_binary_and_added_to_those_that_are_there() {
+    // Two packets each: a key and a user id. `mAFLzQFV` is their base64.
+    let armoured = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmAFLzQFV\n-----END PGP PUBLIC KEY BLOCK-----\n";
+    let (first, second) = (b"\x98\x01K\xcd\x01U", b"\x98\x01L\xcd\x01V");
+    let directory = scratch();
+    let path = directory.path().join("r");
+    let repo = new_repo(&path);
+    let keyring = path.join("origin.trustedkeys.gpg");
+    assert_eq!(remote::import_keys(&repo, "origin", armoured.as_bytes()).unwrap(), 1);
+    assert_eq!(fs::read(&keyring).unwrap(), first);
+    assert_eq!(remote::import_keys(&repo, "origin", &[&first[..], second].concat()).unwrap(), 2);
+    assert_eq!(fs::read(&keyring).unwrap(), [&first[..], second].concat());
+    for nothing in [&b""[..], b"no key", b"\x98\xff"] {
+        let error = remote::import_keys(&repo, "origin", nothing).unwrap_err();
+        assert_eq!(error.chain(), "GPG: Unable to export keys: GPGME: No data", "{nothing:?}");
+    }
+    assert_eq!(fs::read(&keyring).unwrap().len(), 12);
+
+    let url = settings([("url", text("https://example.org"))]);
+    remote::add(&repo, None, "origin", &url, Existing::Refuse).unwrap();
+    remote::delete(&Repo::open(&path).unwrap(), None, "origin", Absent::Refuse).unwrap();
+    assert!(!keyring.exists());
+}
+
+#[test]
+fn files_of_the_remotes_directory_are_remotes_too() {
+    let directory = scratch();
+    let sysroot = directory.path();
+    fs::create_dir_all(sysroot.join("ostree")).unwrap();
+    let path = sysroot.join("ostree/repo");
+    let remotes = sysroot.join("etc/ostree/remotes.d");
+    fs::create_dir_all(&remotes).unwrap();
+    fs::write(remotes.join("a.conf"), "[remote \"a\"]\nurl=https://a\n").unwrap();
+    fs::write(remotes.join("ignored.con"), "[remote \"b\"]\nurl=https://b\n").unwrap();
+    let repo = new_repo(&path);
+    let names = |repo: &Repo| {
+        let list = remote::list(repo, Some(sysroot)).unwrap();
+        list.into_iter().map(|remote| remote.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&repo), ["a"]);
+    assert_eq!(remote::find(&repo, Some(sysroot), "a").unwrap().url().unwrap(), "https://a");
+    let url = settings([("url", text("https://b"))]);
+    let error = remote::add(&repo, Some(sysroot), "a", &url, Existing::Refuse).unwrap_err().chain();
+    let expected = format!("Remote configuration for \"a\" already exists: {}", remotes.join("a.conf").display());
+    assert_eq!(error, expected);
+    remote::add(&repo, Some(sysroot), "a", &url, Existing::Replace).unwrap();
+    assert_eq!(fs::read_to_string(remotes.join("a.conf")).unwrap(), "[remote \"a\"]\nurl=https://b\n");
+
+    // Where a new one goes is for the config to say.
+    remote::add(&repo, Some(sysroot), "in-config", &url, Existing::Refuse).unwrap();
+    let config = fs::read_to_string(path.join("config")).unwrap();
+    fs::write(path.join("config"), config.replace("[core]\n", "[core]\nadd-remotes-config-dir=true\n")).unwrap();
+    let repo = Repo::open(&path).unwrap();
+    remote::add(&repo, Some(sysroot), "in-file", &url, Existing::Refuse).unwrap();
+    assert!(remotes.join("in-file.conf").exists());
+    assert_eq!(names(&repo), ["a", "in-config", "in-file"]);
+    remote::delete(&repo, Some(sysroot), "in-file", Absent::Refuse).unwrap();
+    assert!(!remotes.join("in-file.conf").exists());
+
+    fs::write(remotes.join("twice.conf"), "[remote \"in-config\"]\n").unwrap();
+    let error = remote::list(&repo, Some(sysroot)).unwrap_err().chain();
+    assert_eq!(error, "Multiple specifications found for remote \"in-config\"");
+}
+
+#[test]
+fn remotes_of_a_parent_are_seen_and_left_alone() {
+    let directory = scratch();
+    let parent = new_repo(&directory.path().join("parent"));
+    let url = settings([("url", text("https://parent"))]);
+    remote::add(&parent, None, "theirs", &url, Existing::Refuse).unwrap();
+    let path = directory.path().join("r");
+    new_repo(&path);
+    let config = fs::read_to_string(path.join("config")).unwrap();
+    fs::write(path.join("config"), format!("{config}parent={}\n", parent.path().display())).unwrap();
+    let repo = Repo::open(&path).unwrap();
+    assert_eq!(remote::names(&repo).unwrap(), ["theirs"]);
+    let error = remote::delete(&repo, None, "theirs", Absent::Refuse).unwrap_err();
+    assert_eq!(error.chain(), "Remote \"theirs\" not found");
+    let url = settings([("url", text("https://own"))]);
+    remote::add(&repo, None, "theirs", &url, Existing::Refuse).unwrap();
+    let own = remote::find(&Repo::open(&path).unwrap(), None, "theirs").unwrap();
+    assert_eq!(own.url().unwrap(), "https://own");
+}
+
+#[test]
+fn json_has_stable_names() {
+    let directory = scratch();
+    let path = directory.path().join("r");
+    let repo = new_repo(&path);
+    let url = settings([("url", text("https://a"))]);
+    remote::add(&repo, None, "a", &url, Existing::Refuse).unwrap();
+    let backend = settings([("custom-backend", text("x"))]);
+    remote::add(&Repo::open(&path).unwrap(), None, "b", &backend, Existing::Refuse).unwrap();
+    let list = osier().repo(&path, ["remote", "list", "--json"]).line();
+    assert_eq!(list, r#"[{"name":"a","url":"https://a"},{"name":"b","url":null}]"#);
+    let prune = osier().repo(&path, ["prune", "--json", "--no-prune"]).line();
+    assert_eq!(prune, r#"{"bytes_freed":0,"dry_run":true,"objects_deleted":0,"objects_total":0}"#);
+}
+
+#[test]
+fn commands_that_need_the_network_are_refused() {
+    for name in ["refs", "summary", "gpg-import", "gpg-list-keys", "add-cookie", "delete-cookie", "list-cookies"] {
+        assert_eq!(osier().run(["remote", name, "x"]).failure(), format!("remote {name}: not supported yet"));
+    }
+}
