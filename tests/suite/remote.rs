@@ -162,7 +162,7 @@ fn json_has_stable_names() {
     let list = osier().repo(&path, ["remote", "list", "--json"]).line();
     assert_eq!(list, r#"[{"name":"a","url":"https://a"},{"name":"b","url":null}]"#);
     let prune = osier().repo(&path, ["prune", "--json", "--no-prune"]).line();
-    assert_eq!(prune, r#"{"bytes_freed":0,"dry_run":true,"objects_deleted":0,"objects_total":0}"#);
+    assert_eq!(prune, r#"{"objects_total":0,"objects_deleted":0,"bytes_freed":0,"dry_run":true}"#);
 }
 
 #[test]
