@@ -9,8 +9,8 @@ use super::context::Context;
 use super::error::Failure;
 use super::options::{self, RepoArgument};
 use super::{
-    bench, cat, checkout, checksum, commit, config, diff, export, fsck, init, log, ls, prune, pull_local, refs, remote,
-    reset, rev_parse, show, summary,
+    bench, cat, checkout, checksum, commit, completions, config, diff, export, fsck, init, log, ls, man, prune,
+    pull_local, refs, remote, reset, rev_parse, show, summary,
 };
 
 /// A command of `ostree`.
@@ -52,8 +52,8 @@ pub(super) enum RepoOption {
     Unknown,
 }
 
-/// What `ostree` does not have.
-const OWN: [&str; 1] = ["bench"];
+/// What `ostree` does not have: unknown to the program when it is called by that name.
+const OWN: [&str; 3] = ["bench", "completions", "man"];
 
 impl Builtin {
     /// What the user types after the name of the group.
@@ -110,6 +110,7 @@ static BUILTINS: &[Builtin] = &[
     command!(checkout, "checkout", "COMMIT [DESTINATION]", "Check out a commit into a filesystem tree"),
     command!(checksum, "checksum", "PATH", "Checksum a file or directory", RepoOption::Unknown),
     command!(commit, "commit", "[PATH]", "Commit a new revision"),
+    command!(completions, "completions", "SHELL", "Print completions for bash, fish or zsh", RepoOption::Unknown),
     command!(config, "config", "(get KEY|set KEY VALUE|unset KEY)", "Change repo configuration settings"),
     command!(diff, "diff", "REV_OR_DIR REV_OR_DIR", "Compare directory TARGETDIR against revision REV"),
     command!(export, "export", "COMMIT", "Stream COMMIT to stdout in tar format"),
@@ -120,6 +121,7 @@ static BUILTINS: &[Builtin] = &[
     command!(init, "init", "", "Initialize a new empty repository"),
     command!(log, "log", "REV", "Show log starting at commit or ref"),
     command!(ls, "ls", "COMMIT [PATH...]", "List file paths"),
+    command!(man, "man", "DIR", "Write man pages into a directory", RepoOption::Unknown),
     command!(prune, "prune", "", "Search for unreachable objects"),
     command!(pull_local, "pull-local", "SRC_REPO [REFS...]", "Copy data from SRC_REPO"),
     later("pull"),
@@ -143,9 +145,10 @@ pub(super) fn all() -> impl Iterator<Item = &'static Builtin> {
     BUILTINS.iter()
 }
 
-/// The one with this name.
-pub(super) fn find(name: &OsStr) -> Option<&'static Builtin> {
-    BUILTINS.iter().find(|builtin| builtin.name == name)
+/// The one with this name, when the program is called by that of `program`.
+pub(super) fn find(program: &str, name: &OsStr) -> Option<&'static Builtin> {
+    let is_hidden = |builtin: &Builtin| stands_in_for_ostree(program) && OWN.contains(&builtin.name);
+    BUILTINS.iter().find(|builtin| builtin.name == name && !is_hidden(builtin))
 }
 
 /// The one of a group with this last word.

@@ -34,6 +34,11 @@ impl Context {
         Display::new(self.out.clone())
     }
 
+    /// The same, with nothing but warnings and bars, for a command that prints a document.
+    pub(super) fn quiet_progress(&self) -> impl Progress + use<> {
+        Display::new(self.out.clone()).without_lines()
+    }
+
     /// Opens the repository that the command is to work on.
     pub(super) fn open_repo(&self) -> Result<Repo, Failure> {
         self.open_repo_with(&open_options())

@@ -15,8 +15,10 @@ mod checkout;
 mod checksum;
 mod clock;
 mod commit;
+mod completions;
 mod config;
 mod context;
+mod definition;
 mod diff;
 mod editor;
 mod error;
@@ -28,6 +30,7 @@ mod init;
 mod json;
 mod log;
 mod ls;
+mod man;
 mod options;
 mod output;
 mod print_commit;
@@ -65,7 +68,7 @@ pub(super) fn main() -> ExitCode {
 fn dispatch(program: &str, mut arguments: Vec<OsString>, out: &Output) -> Result<(), Failure> {
     let position = arguments.iter().position(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
     let named = position.map(|position| arguments[position].clone());
-    if let Some(builtin) = named.as_ref().and_then(|name| builtins::find(name)) {
+    if let Some(builtin) = named.as_ref().and_then(|name| builtins::find(program, name)) {
         position.map(|position| arguments.remove(position));
         return match builtin.action {
             Action::Group(commands) => dispatch_in(program, builtin, commands, arguments, out),

@@ -48,6 +48,11 @@ impl Display {
         Self { out, lines: !io::stdout().is_terminal(), bars: io::stderr().is_terminal(), task: Mutex::new(None) }
     }
 
+    /// Leaves standard output to the result.
+    pub(super) fn without_lines(self) -> Self {
+        Self { lines: false, ..self }
+    }
+
     fn task(&self) -> MutexGuard<'_, Option<Task>> {
         self.task.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -259,9 +259,46 @@ fn a_summary_has_the_refs_of_all_collections_and_its_metadata() {
 }
 
 #[test]
+fn a_check_prints_a_document_whatever_it_finds() {
+    with("archive", |repo| {
+        let expected = json!({
+            "ok": true,
+            "problems": [],
+            "error": null,
+            "commits": 7,
+            "partial_commits": 0,
+            "damaged_commits": 0,
+            "corrupted": false,
+            "tombstones": [],
+        });
+        let found = read(repo, &["fsck"]);
+        assert_eq!(found, expected);
+        let c1 = golden_commit("c1");
+        let entries = read(repo, &["ls", "-d", &c1, "/usr/share/xattrs"]);
+        let checksum = entries["entries"][0]["checksum"].as_str().unwrap();
+        std::fs::remove_file(repo.join(format!("objects/{}/{}.filez", &checksum[..2], &checksum[2..]))).unwrap();
+        let output = osier().repo(repo, ["fsck", "--json"]);
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&found["ok"], &found["corrupted"]), (&json!(false), &json!(true)));
+        let missing = found["problems"][0].as_str().unwrap();
+        assert!(missing.starts_with("Object missing in commits ") && missing.contains(checksum), "{missing}");
+        assert_eq!(output.failure(), "Repository corruption encountered");
+        assert_eq!(read(repo, &["show", &c1])["state"], "damaged");
+
+        let meta = format!("objects/{}/{}.commit", &c1[..2], &c1[2..]);
+        std::fs::write(repo.join(meta), "damaged").unwrap();
+        let output = osier().repo(repo, ["fsck", "--json"]);
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let message = output.failure();
+        assert!(message.contains("Corrupted commit object"), "{message}");
+        assert_eq!(found, json!({ "ok": false, "problems": [], "error": message }));
+    });
+}
+
+#[test]
 fn the_help_lists_the_option_under_the_programs_own_name_only() {
     let own = Program::other(env!("CARGO_BIN_EXE_osier"), "osier");
-    for command in ["log", "show", "ls", "refs", "rev-parse", "summary"] {
+    for command in ["log", "show", "ls", "refs", "rev-parse", "summary", "fsck"] {
         let help = own.run([command, "--help"]).success();
         let (upstream, rest) = help.split_once("\nosier Options:\n").unwrap_or_else(|| panic!("{help}"));
         assert!(!upstream.contains("--json"), "{help}");

@@ -3,6 +3,7 @@
 
 mod checkout;
 mod command_line;
+mod completions;
 mod damage;
 mod diff;
 mod differential;
