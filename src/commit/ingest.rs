@@ -36,6 +36,8 @@ pub(super) struct Ingest<'i, 'r> {
     pub(super) filter: &'i Filter<'i>,
     pub(super) hard_links: HardLinks,
     pub(super) devino: DevInoCache,
+    /// Device and inode of the `tmp` directory of the repository that is written to.
+    pub(super) own_tmp: (u64, u64),
     pub(super) progress: &'i dyn Progress,
 }
 
@@ -67,7 +69,10 @@ impl Ingest<'_, '_> {
         let dirmeta = DirMeta { uid: ownership.uid, gid: ownership.gid, mode: ownership.mode, xattrs };
         tree.dirmeta = Some(self.transaction.write_metadata(ObjectType::DirMeta, &dirmeta.encode())?);
         let mut work = Vec::new();
-        for entry in directory.entries()? {
+        // The repository may lie in the tree, and this very commit makes files come and go in its `tmp`.
+        let metadata = directory.metadata()?;
+        let is_own_tmp = self.own_tmp == (metadata.dev, metadata.ino);
+        for entry in if is_own_tmp { Vec::new() } else { directory.entries()? } {
             let existing = match entry.kind {
                 EntryKind::Directory if tree.has_directory(&entry.name) => {
                     Some(tree.take_directory(self.transaction.repo(), &entry.name)?)

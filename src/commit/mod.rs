@@ -141,7 +141,8 @@ fn read_sources(transaction: &Transaction<'_>, options: &CommitOptions, progress
     let filter = Filter::new(&modifier);
     let hard_links = options.reading.hard_links;
     let devino = if hard_links == HardLinks::Read { DevInoCache::default() } else { DevInoCache::scan(repo)? };
-    let ingest = Ingest { transaction, filter: &filter, hard_links, devino, progress };
+    let own_tmp = repo.tmp_identity()?;
+    let ingest = Ingest { transaction, filter: &filter, hard_links, devino, own_tmp, progress };
     let mut tree = match &options.base {
         None => Tree::default(),
         Some(base) => {

@@ -32,6 +32,15 @@ impl Repo {
         }
     }
 
+    /// The inode of the directory `tmp`.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn tmp_identity(&self) -> Result<FileIdentity> {
+        let stat = rustix::fs::statat(self.dir(), "tmp", AtFlags::empty()).calling("fstatat", "tmp")?;
+        Ok((stat.st_dev, stat.st_ino))
+    }
+
     /// The inodes of the files in `uncompressed-objects-cache/XX/….file`.
     ///
     /// # Errors

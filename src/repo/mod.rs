@@ -19,6 +19,7 @@ mod content;
 mod create;
 pub mod deltas;
 mod file;
+mod flush;
 mod identity;
 mod import;
 mod lock;

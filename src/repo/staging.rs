@@ -116,6 +116,12 @@ impl Staging {
         let staged =
             rustix::fs::openat(&self.dir, prefix, DIRECTORY, Mode::empty()).during("opening", staged_path())?;
         let target_path = || repo.path().join("objects").join(prefix);
+        // Where `objects/` has no such directory yet the staged one takes its place, with one rename for all objects.
+        match rustix::fs::renameat_with(&self.dir, prefix, repo.objects_dir(), prefix, RenameFlags::NOREPLACE) {
+            Ok(()) => return File::from(staged).sync_all().during("syncing", target_path()),
+            Err(Errno::EXIST | Errno::NOTEMPTY | Errno::INVAL | Errno::NOSYS) => {}
+            Err(error) => return Err(error).during("moving to", target_path()),
+        }
         fan_out.ensure(repo.objects_dir(), prefix).during("creating", target_path())?;
         let target = rustix::fs::openat(repo.objects_dir(), prefix, DIRECTORY, Mode::empty());
         let target = File::from(target.during("opening", target_path())?);

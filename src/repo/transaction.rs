@@ -13,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::flush::Flusher;
 use super::lock::{LockKind, RepoLock};
 use super::objects::{list_fan_out, loose_path};
 use super::space::SpaceBudget;
@@ -32,6 +33,7 @@ pub use super::content::ContentWriter;
 pub struct Transaction<'r> {
     pub(super) repo: &'r Repo,
     staging: Option<Staging>,
+    flusher: Option<Flusher>,
     /// The fan-out directories of `objects/` that are known to be there.
     fan_out: FanOut,
     pub(super) space: Option<SpaceBudget>,
@@ -123,9 +125,11 @@ impl<'r> Transaction<'r> {
         let space = SpaceBudget::of(repo)?;
         let stages = repo.config().fsync && !repo.config().per_object_fsync;
         let staging = if stages { Some(Staging::acquire(repo)?) } else { None };
+        let flusher = if stages { Some(Flusher::start(repo)?) } else { None };
         Ok(Self {
             repo,
             staging,
+            flusher,
             fan_out: FanOut::default(),
             space,
             claimed: Mutex::default(),
@@ -275,6 +279,7 @@ impl<'r> Transaction<'r> {
         if self.repo.options().fail_before_commit {
             return Err(Error::failed("OSTREE_REPO_TEST_ERROR=pre-commit specified"));
         }
+        self.flusher = None;
         if self.repo.config().fsync {
             rustix::fs::syncfs(self.repo.dir()).during("syncing", self.repo.path())?;
         }
@@ -412,6 +417,9 @@ pub(super) struct Temporary<'t, 'r> {
 impl Temporary<'_, '_> {
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         use std::io::Write;
+        if let Some(flusher) = &self.transaction.flusher {
+            flusher.wrote(bytes.len());
+        }
         self.file.write_all(bytes).during("writing to", self.transaction.repo.path().join("tmp"))
     }
 
