@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn files_are_taken_until_there_are_enough_of_both() {
-        let even = choose((0..100_000).map(|number| candidate(number, 20_000)).collect());
+        let even = choose((0..100_000).map(|number| candidate(number, 15_000)).collect());
         assert_eq!(even.len() as u64, MIN_FILES);
         let small = choose((0..1_000_000).map(|number| candidate(number, 1000)).collect());
         assert_eq!(small.iter().map(|taken| taken.size).sum::<u64>(), MIN_BYTES);
