@@ -12,7 +12,7 @@ const SIZES: [usize; 3] = [1 << 10, 64 << 10, 4 << 20];
 fn content(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("SHA-256");
     for size in SIZES {
-        let bytes: Vec<u8> = (0..size).map(|at| (at * at >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..size).map(|at| ((at * at) >> 3) as u8).collect();
         group.throughput(Throughput::Bytes(size as u64));
         group.bench_function(format!("{} KiB", size >> 10), |bencher| {
             bencher.iter(|| {
