@@ -3,7 +3,7 @@
 //! Entries are compared by the names that they have or would have as objects: content, owner, mode and xattrs of files,
 //! the dirmeta of directories. The root itself is not compared. The order of the result is upstream's: a directory of
 //! the first tree is gone through with its subdirectories before what the second has in addition is added, and local
-//! directories are listed in [`local order`](Local::entries).
+//! directories are listed in `Local::entries`.
 
 use std::collections::HashMap;
 use std::fs::File;
