@@ -2,7 +2,7 @@
 //!
 //! The layers, each using only what stands before it: [`checksum`], [`gvariant`], [`keyfile`], [`refspec`], [`date`],
 //! [`deflate`], `map`; [`object`] (bytes to values, no I/O); [`error`], [`progress`]; [`repo`], the repository on disk;
-//! [`source`], a directory tree as entries; then the operations, free functions that take a [`repo::Repo`]: [`summary`],
+//! [`source`], a directory tree as entries; [`labels`], SELinux labels; then the operations, free functions that take a [`repo::Repo`]: [`summary`],
 //! [`remote`], [`commit`], [`checkout`], [`diff`], [`export`], [`fsck`], [`prune`], [`pull`] and [`mod@bench`].
 
 pub mod bench;
@@ -17,6 +17,7 @@ pub mod export;
 pub mod fsck;
 pub mod gvariant;
 pub mod keyfile;
+pub mod labels;
 mod map;
 pub mod object;
 pub mod progress;

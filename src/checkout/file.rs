@@ -6,7 +6,7 @@ use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
 use super::tree::{Checkout, Target};
-use super::{HardLinks, Overwrite, existing, whiteout};
+use super::{HardLinks, Overwrite, Relabel, existing, whiteout};
 use crate::checksum::Checksum;
 use crate::error::{Context, During, Error, Result};
 use crate::object::{FileHeader, ObjectName, ObjectType};
@@ -35,7 +35,8 @@ impl Checkout<'_> {
             }
         }
         let mut opened = None;
-        if self.options.hard_links != HardLinks::Never {
+        // A label is not the object's, so no link to it can have one.
+        if self.options.hard_links != HardLinks::Never && target.label_path.is_none() {
             match self.link(target, name, checksum)? {
                 Link::Done => return Ok(()),
                 Link::Copy(object) => opened = object,
@@ -46,6 +47,10 @@ impl Checkout<'_> {
             Some(object) => *object,
             None => self.load(checksum)?,
         };
+        if let (Some(Relabel { policy, .. }), Some(parent)) = (&self.options.relabel, &target.label_path) {
+            let xattrs = std::mem::take(&mut object.header.xattrs);
+            object.header.xattrs = policy.labelled(&format!("{parent}/{name}"), object.header.mode, xattrs)?;
+        }
         if self.uses_cache() && is_linked_in_user_mode(&object) {
             match self.link_cached(target, name, object)? {
                 None => return Ok(()),

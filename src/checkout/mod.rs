@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::progress::{Event, Progress};
 use crate::repo::Repo;
 
-pub use options::{CheckoutOptions, CheckoutStats, HardLinks, Overwrite};
+pub use options::{CheckoutOptions, CheckoutStats, HardLinks, Overwrite, Relabel};
 
 /// The stack of the threads that go into directories, in bytes: trees are as deep as they are.
 const STACK_SIZE: usize = 64 << 20;

@@ -1,5 +1,8 @@
 //! What is asked for.
 
+use std::sync::Arc;
+
+use crate::labels::Policy;
 use crate::source::SkipList;
 
 /// How a commit is checked out.
@@ -21,10 +24,22 @@ pub struct CheckoutOptions {
     pub passthrough_whiteouts: bool,
     /// Paths that are left out, counted from the directory that is checked out; directories end in a slash.
     pub skip_list: Option<SkipList>,
+    /// Gives what is copied its SELinux label, and each new directory; not in user mode, where no xattrs are set.
+    pub relabel: Option<Relabel>,
     /// In user mode, keep the inflated files of an archive in its `uncompressed-objects-cache` and link to them.
     pub uncompressed_cache: bool,
     /// Everything is on disk when the checkout is done.
     pub fsync: bool,
+}
+
+/// SELinux labels for a checkout. Upstream leaves the labels of directories to a kernel with SELinux; here they are set like
+/// those of files, so that any kernel will do.
+#[derive(Clone, Debug)]
+pub struct Relabel {
+    /// Where the labels come from.
+    pub policy: Arc<Policy>,
+    /// The path that the destination stands for; by default the one that it has in the commit.
+    pub prefix: Option<String>,
 }
 
 /// What happens to what is there already.

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use rustix::fs::{CWD, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::{CheckoutOptions, CheckoutStats, HardLinks, Overwrite, existing, whiteout};
+use super::{CheckoutOptions, CheckoutStats, HardLinks, Overwrite, Relabel, existing, whiteout};
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
 use crate::object::DirMeta;
@@ -47,6 +47,8 @@ pub(super) struct Target {
     pub(super) dir: File,
     /// Whether this checkout has made it. Nobody else looks into it yet, and there is nothing in the way.
     pub(super) is_new: bool,
+    /// The path that SELinux labels go by, if any are to be set; empty for the root.
+    pub(super) label_path: Option<String>,
 }
 
 /// A directory of the commit.
@@ -56,6 +58,8 @@ struct Stored<'t> {
     dirmeta: &'t Checksum,
     /// From the directory that is checked out, with a slash at both ends; empty when nobody asks for it.
     path: &'t str,
+    /// As in [`Target`].
+    label_path: Option<&'t str>,
 }
 
 /// Where a directory goes.
@@ -96,21 +100,32 @@ impl<'c> Checkout<'c> {
         // A commit without its root is refused as such, whatever part of it is wanted.
         self.dirmeta(&commit.root_dirmeta)?;
         let root = Node::root_of(&commit);
+        let mut subpath = Vec::new();
         let (node, name) = match &self.options.subpath {
             None => (root, None),
             Some(path) => {
                 let mut place = lookup(self.repo, &root, path)?;
-                (place.node, place.names.pop())
+                let name = match place.node {
+                    Node::Directory { .. } => None,
+                    Node::File(_) => place.names.pop(),
+                };
+                subpath = place.names;
+                (place.node, name)
             }
         };
+        let label_path =
+            self.options.relabel.as_ref().filter(|_| !self.user_mode).map(|relabel| match &relabel.prefix {
+                Some(prefix) => prefix.trim_end_matches('/').to_owned(),
+                None => subpath.iter().map(|name| format!("/{name}")).collect(),
+            });
         match (node, name) {
             (Node::Directory { dirtree, dirmeta }, _) => {
                 let path = if self.skipped.is_empty() { "" } else { "/" };
-                let stored = Stored { dirtree: &dirtree, dirmeta: &dirmeta, path };
+                let stored = Stored { dirtree: &dirtree, dirmeta: &dirmeta, path, label_path: label_path.as_deref() };
                 self.directory(Place::root(destination), stored)?;
             }
             (Node::File(file), name) => {
-                let target = self.make(Place::root(destination), MayExist::Yes)?;
+                let target = Target { label_path, ..self.make(Place::root(destination), MayExist::Yes)? };
                 self.file(&target, &name.unwrap_or_default(), &file)?;
             }
         }
@@ -137,9 +152,15 @@ impl<'c> Checkout<'c> {
             existing::remove_all(place.parent, name)?;
         }
         let may_exist = if self.options.overwrite == Overwrite::Nothing { MayExist::No } else { MayExist::Yes };
-        let target = self.make(place, may_exist)?;
+        let target = Target { label_path: stored.label_path.map(str::to_owned), ..self.make(place, may_exist)? };
         if target.is_new && !self.user_mode {
-            for (key, value) in dirmeta.xattrs.iter() {
+            let xattrs = match (&self.options.relabel, stored.label_path) {
+                (Some(Relabel { policy, .. }), Some(path)) => {
+                    &policy.labelled(if path.is_empty() { "/" } else { path }, dirmeta.mode, dirmeta.xattrs.clone())?
+                }
+                _ => &dirmeta.xattrs,
+            };
+            for (key, value) in xattrs.iter() {
                 rustix::fs::fsetxattr(&target.dir, key, value, XattrFlags::empty()).calling("fsetxattr", name)?;
             }
         }
@@ -163,7 +184,9 @@ impl<'c> Checkout<'c> {
                 if !path.is_empty() {
                     path.push('/');
                 }
-                let stored = Stored { dirtree: &dir.dirtree, dirmeta: &dir.dirmeta, path: &path };
+                let label_path = stored.label_path.map(|parent| format!("{parent}/{}", dir.name));
+                let label_path = label_path.as_deref();
+                let stored = Stored { dirtree: &dir.dirtree, dirmeta: &dir.dirmeta, path: &path, label_path };
                 let place = Place { parent: target.dir.as_fd(), name: Path::new(&dir.name), is_root: false };
                 self.directory(place, stored)
             })
@@ -191,7 +214,7 @@ impl<'c> Checkout<'c> {
                 )));
             }
         }
-        Ok(Target { dir, is_new })
+        Ok(Target { dir, is_new, label_path: None })
     }
 
     /// Gives a directory that is complete what the commit says about it.

@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use osier::Error;
-use osier::checkout::{CheckoutOptions, HardLinks, Overwrite, checkout};
+use osier::checkout::{CheckoutOptions, HardLinks, Overwrite, Relabel, checkout};
 use osier::error::Context as _;
+use osier::labels::Policy;
 use osier::source::SkipList;
 
 use super::context::Context;
@@ -150,12 +152,7 @@ fn plan(args: Args) -> Result<Plan, Failure> {
     } = args;
     let mut arguments = arguments.into_iter();
     let Some(commit) = arguments.next() else { return Err(Failure::usage("COMMIT must be specified")) };
-    for (is_given, option) in [
-        (composefs, "--composefs"),
-        (composefs_noverity, "--composefs-noverity"),
-        (selinux_policy.is_some(), "--selinux-policy"),
-        (selinux_prefix.is_some(), "--selinux-prefix"),
-    ] {
+    for (is_given, option) in [(composefs, "--composefs"), (composefs_noverity, "--composefs-noverity")] {
         if is_given {
             return Err(Failure::not_supported(option));
         }
@@ -170,7 +167,8 @@ fn plan(args: Args) -> Result<Plan, Failure> {
         || force_copy
         || force_copy_zerosized
         || bareuseronly_dirs
-        || skip_list.is_some();
+        || skip_list.is_some()
+        || selinux_policy.is_some();
     let overwrite = match (union, union_add, union_identical) {
         (true, true, _) => return Err(Failure::failed("Cannot specify both --union and --union-add")),
         (true, _, true) => return Err(Failure::failed("Cannot specify both --union and --union-identical")),
@@ -183,11 +181,22 @@ fn plan(args: Args) -> Result<Plan, Failure> {
         (_, _, true) => Overwrite::UnionIdentical,
         _ => Overwrite::Nothing,
     };
-    let hard_links = match (require_hardlinks, force_copy) {
+    let hard_links = match (require_hardlinks, force_copy || selinux_policy.is_some()) {
         (true, true) => return Err(Failure::failed("Cannot specify both --require-hardlinks and --force-copy")),
         (true, false) => HardLinks::Required,
         (false, true) => HardLinks::Never,
         (false, false) => HardLinks::WherePossible,
+    };
+    let relabel = match (selinux_policy, selinux_prefix) {
+        (Some(root), prefix) => {
+            let policy = match Policy::open(&root) {
+                Err(error @ Error::SystemCall { .. }) => Err(error).context(|| "selinux-policy: ".to_owned())?,
+                opened => opened?,
+            };
+            policy.map(|policy| Relabel { policy: Arc::new(policy), prefix })
+        }
+        (None, Some(_)) => return Err(Failure::failed("Cannot specify --selinux-prefix without --selinux-policy")),
+        (None, None) => None,
     };
     let is_listed = from_stdin || from_file.is_some();
     let (destination, trees) = if is_listed {
@@ -208,6 +217,7 @@ fn plan(args: Args) -> Result<Plan, Failure> {
         whiteouts,
         passthrough_whiteouts: process_passthrough_whiteouts,
         skip_list: skip_list.map(|path| SkipList::read(&path)).transpose()?,
+        relabel,
         uncompressed_cache: !is_new_style,
         fsync: fsync.unwrap_or(false),
     };

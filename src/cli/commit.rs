@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::mem;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Zoned;
 use osier::commit::{
@@ -11,10 +12,11 @@ use osier::commit::{
 };
 use osier::error::During;
 use osier::gvariant::{Dict, Value};
+use osier::labels::{Epoch, Policy};
 use osier::refspec::Refspec;
 use osier::repo::{OpenOptions, Repo};
 use osier::source::{Modifier, SkipList, StatOverride};
-use osier::{date, keyfile, summary};
+use osier::{Checksum, date, keyfile, summary};
 
 use super::clock;
 use super::context::{self, Context};
@@ -177,12 +179,9 @@ pub(super) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> 
     }
 }
 
-/// Refuses the options that need signatures, SELinux or composefs.
+/// Refuses the options that need signatures or composefs.
 fn refuse_unsupported(args: &Args) -> Result<(), Failure> {
     let given = [
-        ("--selinux-policy", args.selinux_policy.is_some()),
-        ("--selinux-policy-from-base", args.selinux_policy_from_base),
-        ("--selinux-labeling-epoch", args.selinux_labeling_epoch.is_some()),
         ("--gpg-sign", !args.gpg_sign.is_empty()),
         ("--gpg-homedir", args.gpg_homedir.is_some()),
         ("--sign", !args.sign.is_empty()),
@@ -231,12 +230,12 @@ fn into_options(args: Args, repo: &Repo) -> Result<CommitOptions, Failure> {
         generate_sizes,
         timestamp,
         paths,
+        selinux_policy,
+        selinux_policy_from_base,
+        selinux_labeling_epoch,
         table_output: _,
         disable_fsync: _,
         fsync: _,
-        selinux_policy: _,
-        selinux_policy_from_base: _,
-        selinux_labeling_epoch: _,
         gpg_sign: _,
         gpg_homedir: _,
         sign: _,
@@ -276,17 +275,23 @@ fn into_options(args: Args, repo: &Repo) -> Result<CommitOptions, Failure> {
             return Err(Failure::failed(message));
         }
     }
+    if selinux_policy.is_some() && selinux_policy_from_base {
+        return Err(Failure::failed("Cannot specify both --selinux-policy and --selinux-policy-from-base"));
+    }
+    let epoch = labeling_epoch(selinux_labeling_epoch)?;
     let message = match (editor, body_file) {
         (true, _) => editor::edit_message(branch.as_deref(), subject.as_deref())?,
         (false, Some(path)) => Message { subject: subject.unwrap_or_default(), body: read_text(&path)? },
         (false, None) => Message { subject: subject.unwrap_or_default(), body: body.unwrap_or_default() },
     };
+    let policy = selinux_policy.map(|root| Policy::open(&root)).transpose()?.flatten();
     let base = base.map(|rev| repo.resolve_rev(&rev)).transpose()?;
     let tar = TarOptions { autocreate_parents: tar_autocreate_parents, pathname_filter: tar_pathname_filter };
     let sources = match tree.is_empty() {
         true => vec![Source::Directory(paths.into_iter().next().unwrap_or_else(|| PathBuf::from(".")))],
         false => tree.iter().map(|text| parse_source(text, &tar, repo)).collect::<Result<_, _>>()?,
     };
+    let policy = if selinux_policy_from_base { policy_of_base(repo, base.as_ref(), &sources)? } else { policy };
     Ok(CommitOptions {
         branch: target,
         parent,
@@ -302,6 +307,7 @@ fn into_options(args: Args, repo: &Repo) -> Result<CommitOptions, Failure> {
             statoverride,
             skip_list,
         },
+        selinux_policy: policy.map(|policy| Arc::new(policy.with_epoch(epoch))),
         reading: Reading {
             hard_links: match (devino_canonical, link_checkout_speedup) {
                 (true, _) => HardLinks::Trust,
@@ -322,6 +328,26 @@ fn into_options(args: Args, repo: &Repo) -> Result<CommitOptions, Failure> {
             bootable,
         },
         skip_if_unchanged,
+    })
+}
+
+fn labeling_epoch(number: Option<i32>) -> Result<Epoch, Failure> {
+    match number {
+        None | Some(0) => Ok(Epoch::Zero),
+        Some(1) => Ok(Epoch::One),
+        Some(other) => Err(Failure::failed(format!("Unknown SELinux labeling epoch: {other}"))),
+    }
+}
+
+/// The policy that the base brings along, or else the first tree.
+fn policy_of_base(repo: &Repo, base: Option<&Checksum>, sources: &[Source]) -> Result<Option<Policy>, Failure> {
+    Ok(match (base, sources.first()) {
+        (Some(commit), _) | (None, Some(Source::Commit(commit))) => Policy::of_commit(repo, commit)?,
+        (None, Some(Source::Directory(path))) => Policy::open(path)?,
+        (None, Some(Source::Tar(..))) => {
+            return Err(Failure::failed("Cannot use --selinux-policy-from-base with tar"));
+        }
+        (None, None) => None,
     })
 }
 

@@ -15,6 +15,7 @@ use super::options::HardLinks;
 use super::tree::Tree;
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
+use crate::labels::Policy;
 use crate::object::{DirMeta, FileHeader, ObjectType, Xattrs};
 use crate::progress::{Event, Progress};
 use crate::repo::Transaction;
@@ -34,6 +35,8 @@ thread_local! {
 pub(super) struct Ingest<'i, 'r> {
     pub(super) transaction: &'i Transaction<'r>,
     pub(super) filter: &'i Filter<'i>,
+    /// Labels what the filter lets through.
+    pub(super) policy: Option<&'i Policy>,
     pub(super) hard_links: HardLinks,
     pub(super) devino: DevInoCache,
     /// Device and inode of the `tmp` directory of the repository that is written to.
@@ -65,7 +68,7 @@ impl Ingest<'_, '_> {
     }
 
     fn directory(&self, directory: &Directory, ownership: Ownership, mut tree: Tree) -> Result<Tree> {
-        let xattrs = self.xattrs(|| directory.xattrs())?;
+        let xattrs = self.labelled(directory.path(), ownership.mode, self.xattrs(|| directory.xattrs())?)?;
         let dirmeta = DirMeta { uid: ownership.uid, gid: ownership.gid, mode: ownership.mode, xattrs };
         tree.dirmeta = Some(self.transaction.write_metadata(ObjectType::DirMeta, &dirmeta.encode())?);
         let mut work = Vec::new();
@@ -137,6 +140,7 @@ impl Ingest<'_, '_> {
             Some(header) => self.xattrs(|| Ok(header.xattrs.clone()))?,
             None => self.xattrs(|| directory.xattrs_of_file(name, &file))?,
         };
+        let xattrs = self.labelled_child(directory, name, recorded.mode, xattrs)?;
         let header = header(recorded, xattrs, String::new());
         match known {
             Some(checksum) if original.as_ref() == Some(&header) => Ok(Some(self.reuse(checksum))),
@@ -175,6 +179,7 @@ impl Ingest<'_, '_> {
         }
         let Some(recorded) = self.filtered(directory, name, ownership(&metadata))? else { return Ok(None) };
         let xattrs = self.xattrs(|| directory.xattrs_of_symlink(name))?;
+        let xattrs = self.labelled_child(directory, name, recorded.mode, xattrs)?;
         let header = header(recorded, xattrs, directory.symlink_target(name)?);
         let checksum = self.transaction.write_bytes(&header, b"")?;
         self.progress.event(Event::Advanced { steps: 1, bytes: 0 });
@@ -207,6 +212,21 @@ impl Ingest<'_, '_> {
         }
     }
 
+    /// With the label that the policy has for the path.
+    pub(super) fn labelled(&self, path: &str, mode: u32, xattrs: Xattrs) -> Result<Xattrs> {
+        match self.policy {
+            None => Ok(xattrs),
+            Some(policy) => policy.labelled(path, mode, xattrs),
+        }
+    }
+
+    fn labelled_child(&self, directory: &Directory, name: &str, mode: u32, xattrs: Xattrs) -> Result<Xattrs> {
+        match self.policy {
+            None => Ok(xattrs),
+            Some(_) => self.labelled(&directory.child_path(name), mode, xattrs),
+        }
+    }
+
     /// Lays the tree of a stored directory over `tree`, running every file and directory through the filter.
     pub(super) fn stored(&self, dirtree: &Checksum, dirmeta: &Checksum, tree: Tree) -> Result<Tree> {
         self.stored_below("/", (dirtree, dirmeta), tree, &mut Descent::default())
@@ -224,7 +244,7 @@ impl Ingest<'_, '_> {
         let found = Ownership { uid: meta.uid, gid: meta.gid, mode: meta.mode };
         let Some(recorded) = self.filter.apply(path, found)? else { return Ok(tree) };
         descent.enter(dirtree)?;
-        let xattrs = self.xattrs(|| Ok(meta.xattrs))?;
+        let xattrs = self.labelled(path, recorded.mode, self.xattrs(|| Ok(meta.xattrs))?)?;
         let meta = DirMeta { uid: recorded.uid, gid: recorded.gid, mode: recorded.mode, xattrs };
         tree.dirmeta = Some(self.transaction.write_metadata(ObjectType::DirMeta, &meta.encode())?);
         let contents = repo.load_dirtree(dirtree)?;
@@ -251,7 +271,7 @@ impl Ingest<'_, '_> {
     fn stored_file(&self, path: &str, checksum: &Checksum) -> Result<Option<Checksum>> {
         let object = self.transaction.repo().load_file(checksum)?;
         let Some(recorded) = self.filter.apply(path, ownership_of_header(&object.header))? else { return Ok(None) };
-        let xattrs = self.xattrs(|| Ok(object.header.xattrs.clone()))?;
+        let xattrs = self.labelled(path, recorded.mode, self.xattrs(|| Ok(object.header.xattrs.clone()))?)?;
         let header = header(recorded, xattrs, object.header.symlink_target.clone());
         self.progress.event(Event::Advanced { steps: 1, bytes: object.size });
         self.transaction.write_object(&header, object).map(Some)

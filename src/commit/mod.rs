@@ -136,13 +136,14 @@ fn write_objects(
 fn read_sources(transaction: &Transaction<'_>, options: &CommitOptions, progress: &dyn Progress) -> Result<Tree> {
     let repo = transaction.repo();
     let mut modifier = options.modifier.clone();
-    let is_modified = modifier.is_active();
+    let policy = options.selinux_policy.as_deref().filter(|_| repo.mode() != RepoMode::BareUserOnly);
+    let is_modified = modifier.is_active() || policy.is_some();
     modifier.canonical_permissions |= repo.mode() == RepoMode::BareUserOnly;
     let filter = Filter::new(&modifier);
     let hard_links = options.reading.hard_links;
     let devino = if hard_links == HardLinks::Read { DevInoCache::default() } else { DevInoCache::scan(repo)? };
     let own_tmp = repo.tmp_identity()?;
-    let ingest = Ingest { transaction, filter: &filter, hard_links, devino, own_tmp, progress };
+    let ingest = Ingest { transaction, filter: &filter, policy, hard_links, devino, own_tmp, progress };
     let mut tree = match &options.base {
         None => Tree::default(),
         Some(base) => {

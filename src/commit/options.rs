@@ -1,9 +1,11 @@
 //! What can be asked of a commit.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::checksum::Checksum;
 use crate::gvariant::{Dict, Value};
+use crate::labels::Policy;
 use crate::refspec::Refspec;
 use crate::source::Modifier;
 
@@ -22,6 +24,9 @@ pub struct CommitOptions {
     pub sources: Vec<Source>,
     /// What is recorded otherwise than the sources say.
     pub modifier: Modifier,
+    /// Gives each file and directory of the sources its SELinux label, whatever the modifier says about xattrs. Without
+    /// effect in a bare-user-only repository, which cannot keep any.
+    pub selinux_policy: Option<Arc<Policy>>,
     /// How directories are read.
     pub reading: Reading,
     /// What the commit object says besides its tree.

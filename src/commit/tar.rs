@@ -120,10 +120,11 @@ impl Import<'_, '_, '_> {
             _ => REGULAR,
         };
         let found = Ownership { uid: entry.uid, gid: entry.gid, mode: entry.mode | type_bits };
-        let Some(recorded) = self.ingest.filter.apply(&format!("/{}", place.join("/")), found)? else { return Ok(()) };
+        let full_path = absolute(&place);
+        let Some(recorded) = self.ingest.filter.apply(&full_path, found)? else { return Ok(()) };
         let Some((name, parents)) = place.split_last() else {
             return if entry.kind == Kind::Directory {
-                self.tree.dirmeta = Some(self.dirmeta(recorded, entry.xattrs)?);
+                self.tree.dirmeta = Some(self.dirmeta(&full_path, recorded, entry.xattrs)?);
                 Ok(())
             } else {
                 Err(in_step(Error::failed("Invalid empty filename")))
@@ -134,7 +135,7 @@ impl Import<'_, '_, '_> {
         match &entry.kind {
             Kind::Special => Err(Error::failed(format!("Unsupported file type for path \"{path}\""))),
             Kind::Directory => {
-                let dirmeta = self.dirmeta(recorded, entry.xattrs)?;
+                let dirmeta = self.dirmeta(&full_path, recorded, entry.xattrs)?;
                 let repo = self.ingest.transaction.repo();
                 let parent = descend(&mut self.tree, repo, parents)?;
                 let directory = parent.directory(repo, name).map_err(in_step)?;
@@ -152,12 +153,12 @@ impl Import<'_, '_, '_> {
                 if target.is_empty() || target.contains('\0') {
                     return Err(invalid("Invalid empty text"));
                 }
-                let xattrs = self.ingest.xattrs(|| Ok(Xattrs::from_pairs(entry.xattrs)))?;
+                let xattrs = self.xattrs(&full_path, recorded, entry.xattrs)?;
                 self.collect(place, Work::Held(header(recorded, xattrs, target), Vec::new()))
             }
             Kind::Regular { size } => {
                 let size = *size;
-                let xattrs = self.ingest.xattrs(|| Ok(Xattrs::from_pairs(entry.xattrs)))?;
+                let xattrs = self.xattrs(&full_path, recorded, entry.xattrs)?;
                 let header = header(recorded, xattrs, String::new());
                 let work = if size > MAX_COLLECTED {
                     Work::Stored(self.store(header, size, archive)?)
@@ -187,8 +188,13 @@ impl Import<'_, '_, '_> {
         }
     }
 
-    fn dirmeta(&self, recorded: Ownership, xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Checksum> {
+    fn xattrs(&self, path: &str, recorded: Ownership, xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Xattrs> {
         let xattrs = self.ingest.xattrs(|| Ok(Xattrs::from_pairs(xattrs)))?;
+        self.ingest.labelled(path, recorded.mode, xattrs)
+    }
+
+    fn dirmeta(&self, path: &str, recorded: Ownership, xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Checksum> {
+        let xattrs = self.xattrs(path, recorded, xattrs)?;
         let dirmeta = DirMeta { uid: recorded.uid, gid: recorded.gid, mode: recorded.mode, xattrs };
         self.ingest.transaction.write_metadata(ObjectType::DirMeta, &dirmeta.encode())
     }
@@ -197,7 +203,7 @@ impl Import<'_, '_, '_> {
     fn make_parents(&mut self, parents: &[String], found: Ownership) -> Result<()> {
         let made = Ownership { mode: DIRECTORY | 0o755, ..found };
         if self.options.autocreate_parents && self.tree.dirmeta.is_none() {
-            self.tree.dirmeta = Some(self.autocreated(made)?);
+            self.tree.dirmeta = Some(autocreated(self.ingest, "/", made)?);
         }
         let repo = self.ingest.transaction.repo();
         let mut missing = None;
@@ -214,16 +220,12 @@ impl Import<'_, '_, '_> {
         if let (false, Some(name)) = (self.options.autocreate_parents, missing.first()) {
             return Err(Error::failed(format!("No such file or directory: {name}")));
         }
-        let dirmeta = autocreated(self.ingest, made)?;
-        for name in missing {
+        for (length, name) in (depth + 1..).zip(missing) {
             tree = tree.directory(repo, name)?;
-            tree.dirmeta = Some(dirmeta);
+            let path = absolute(parents.get(..length).unwrap_or(parents));
+            tree.dirmeta = Some(autocreated(self.ingest, &path, made)?);
         }
         Ok(())
-    }
-
-    fn autocreated(&self, made: Ownership) -> Result<Checksum> {
-        autocreated(self.ingest, made)
     }
 
     /// Stores a large file as it comes.
@@ -295,7 +297,8 @@ impl Import<'_, '_, '_> {
             self.link(target, &places).context(|| format!("ostree-tar: Processing deferred hardlink {target}"))?;
         }
         if self.options.autocreate_parents && self.tree.dirmeta.is_none() {
-            self.tree.dirmeta = Some(self.autocreated(Ownership { uid: 0, gid: 0, mode: DIRECTORY | 0o755 })?);
+            let made = Ownership { uid: 0, gid: 0, mode: DIRECTORY | 0o755 };
+            self.tree.dirmeta = Some(autocreated(self.ingest, "/", made)?);
         }
         Ok(self.tree)
     }
@@ -339,8 +342,9 @@ impl Read for Content<'_> {
     }
 }
 
-fn autocreated(ingest: &Ingest<'_, '_>, made: Ownership) -> Result<Checksum> {
-    let dirmeta = DirMeta { uid: made.uid, gid: made.gid, mode: made.mode, xattrs: Xattrs::new() };
+fn autocreated(ingest: &Ingest<'_, '_>, path: &str, made: Ownership) -> Result<Checksum> {
+    let xattrs = ingest.labelled(path, made.mode, Xattrs::new())?;
+    let dirmeta = DirMeta { uid: made.uid, gid: made.gid, mode: made.mode, xattrs };
     ingest.transaction.write_metadata(ObjectType::DirMeta, &dirmeta.encode())
 }
 
@@ -351,6 +355,11 @@ fn error_in(error: Error, what: &str) -> Error {
 /// The directory at a place that is known to be there.
 fn descend<'t>(tree: &'t mut Tree, repo: &crate::repo::Repo, parents: &[String]) -> Result<&'t mut Tree> {
     parents.iter().try_fold(tree, |tree, name| tree.directory(repo, name))
+}
+
+/// The path as the filter and the policy want it.
+fn absolute(place: &[String]) -> String {
+    format!("/{}", place.join("/"))
 }
 
 /// Without what makes a name absolute, `./` in front, and `..` that would lead above the root of a file system.

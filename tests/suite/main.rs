@@ -15,6 +15,7 @@ mod gvariant;
 mod gvariant_oracle;
 mod interruption;
 mod json;
+mod labels;
 mod prune;
 mod pull_local;
 mod reading;
