@@ -102,16 +102,15 @@ enum Listing {
 }
 
 fn print_json(repo: &Repo, listing: Listing, prefixes: &[Option<&str>], out: &Output) -> Result<(), Failure> {
-    let what = || "Listing refs".to_owned();
     let mut list = Vec::new();
     for prefix in prefixes {
         match listing {
             Listing::Refs(spelling) => {
-                let refs = repo.list_refs(*prefix, spelling).context(what)?;
+                let refs = repo.list_refs(*prefix, spelling)?;
                 list.extend(refs.iter().map(|(name, commit)| json!({ "ref": name, "commit": commit.to_hex() })));
             }
             Listing::Aliases => {
-                let aliases = repo.list_aliases(*prefix).context(what)?;
+                let aliases = repo.list_aliases(*prefix)?;
                 list.extend(aliases.iter().map(|(name, target)| json!({ "ref": name, "target": target })));
             }
             Listing::Collections => {
@@ -133,14 +132,13 @@ struct Printer<'c> {
 
 impl Printer<'_> {
     fn print(&self, listing: Listing, prefix: Option<&str>) -> Result<(), Failure> {
-        let what = || "Listing refs".to_owned();
         match listing {
             Listing::Refs(spelling) => {
-                let refs = self.repo.list_refs(prefix, spelling).context(what)?;
+                let refs = self.repo.list_refs(prefix, spelling)?;
                 refs.iter().try_for_each(|(refspec, commit)| self.line(refspec, commit))
             }
             Listing::Aliases => {
-                let aliases = self.repo.list_aliases(prefix).context(what)?;
+                let aliases = self.repo.list_aliases(prefix)?;
                 aliases.iter().try_for_each(|(name, target)| writeln!(self.out, "{name} -> {target}"))
             }
             Listing::Collections => {
@@ -242,7 +240,7 @@ pub(super) fn exists(repo: &Repo, refspec: &Refspec) -> Result<bool, Failure> {
 fn delete_refs(repo: &Repo, prefix: &str) -> Result<(), Failure> {
     let aliases = repo.list_aliases(None)?;
     let mut refs = Vec::new();
-    for (refspec, _) in repo.list_refs(Some(prefix), ListRefs::Full).context(|| "Listing refs".to_owned())? {
+    for (refspec, _) in repo.list_refs(Some(prefix), ListRefs::Full)? {
         if let Some((alias, _)) = aliases.iter().find(|(_, target)| *target == refspec) {
             return Err(Failure::failed(format!("Ref '{refspec}' has an active alias: '{alias}'")));
         }

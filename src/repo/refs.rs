@@ -5,6 +5,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, AtFlags};
+
 use super::Repo;
 use crate::checksum::Checksum;
 use crate::error::{Context, During, Error, OsError, Result};
@@ -27,11 +29,18 @@ impl Repo {
     /// a directory of refs, or either with `remote:` before it; one that names nothing gives an empty list.
     ///
     /// # Errors
-    /// For a prefix that cannot be one, and for a ref whose content is no checksum.
+    /// For a prefix that cannot be one, for a ref whose content is no checksum, and, when all are asked for, for a
+    /// repository without `refs/heads` or `refs/remotes`.
     pub fn list_refs(&self, prefix: Option<&str>, spelling: ListRefs) -> Result<Vec<(String, Checksum)>> {
+        self.listed_refs(prefix, spelling).context(|| "Listing refs".to_owned())
+    }
+
+    fn listed_refs(&self, prefix: Option<&str>, spelling: ListRefs) -> Result<Vec<(String, Checksum)>> {
         let mut refs = Vec::new();
         match prefix {
             None => {
+                self.require_ref_directory("refs/heads")?;
+                self.require_ref_directory("refs/remotes")?;
                 for name in self.ref_names(Path::new("refs/heads"))? {
                     refs.push(self.read_listed(&format!("refs/heads/{name}"), name)?);
                 }
@@ -127,7 +136,15 @@ impl Repo {
     /// # Errors
     /// When a directory cannot be read.
     pub fn list_aliases(&self, prefix: Option<&str>) -> Result<Vec<(String, String)>> {
+        self.listed_aliases(prefix).context(|| "Listing refs".to_owned())
+    }
+
+    fn listed_aliases(&self, prefix: Option<&str>) -> Result<Vec<(String, String)>> {
         let mut aliases = Vec::new();
+        if prefix.is_none() {
+            self.require_ref_directory("refs/heads")?;
+            self.require_ref_directory("refs/remotes")?;
+        }
         for name in self.ref_names(Path::new("refs/heads"))? {
             let wanted = prefix.is_none_or(|prefix| {
                 name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -165,9 +182,14 @@ impl Repo {
         }
     }
 
+    /// A repository that has lost its refs is not one without refs: a prune would delete everything.
+    fn require_ref_directory(&self, path: &str) -> Result<()> {
+        rustix::fs::accessat(self.dir(), path, Access::READ_OK, AtFlags::EACCESS).calling("opendir", path)
+    }
+
     /// A ref that vanished since it was listed is an error: the list would be wrong without it.
     fn read_listed(&self, path: &str, spelled: String) -> Result<(String, Checksum)> {
-        match self.read_ref(Path::new(path))? {
+        match self.read_ref(Path::new(path)).context(|| path.to_owned())? {
             Some(commit) => Ok((spelled, commit)),
             None => Err(Error::RefNotFound { refspec: spelled }),
         }
@@ -224,13 +246,5 @@ impl Repo {
         }
         names.sort_unstable();
         Ok(names)
-    }
-
-    /// Lists refs for a command, with upstream's word before an error.
-    ///
-    /// # Errors
-    /// As [`Repo::list_refs`].
-    pub fn list_refs_for_display(&self, prefix: Option<&str>, spelling: ListRefs) -> Result<Vec<(String, Checksum)>> {
-        self.list_refs(prefix, spelling).context(|| "Listing refs".to_owned())
     }
 }
