@@ -1,9 +1,9 @@
-//! Tar archives as sources.
+//! Archives, tar and cpio, as sources.
 //!
 //! The archive is read by one thread; small files are collected, and hashed and compressed by all when there are enough of
 //! them. Hard links wait for the end, as they may come before their target.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::gvariant::table::HashTable;
 use crate::object::{DirMeta, FileHeader, ObjectType, Xattrs, validate_file_name};
 use crate::progress::Event;
 use crate::repo::ContentWriter;
-use crate::source::tar::{Archive, Entry, Kind};
+use crate::source::archive::{Archive, Entry, Kind};
 use crate::source::{Ownership, Stream};
 
 /// How a tar archive is read.
@@ -49,7 +49,9 @@ const BUFFER_BYTES: usize = 128 << 10;
 pub(super) fn read(ingest: &Ingest<'_, '_>, path: Option<&Path>, options: &TarOptions, tree: Tree) -> Result<Tree> {
     let names = options.pathname_filter.as_deref().map(PathnameFilter::parse).transpose()?;
     let mut archive = open(path)?;
-    let mut import = Import { ingest, options, names, tree, batch: Vec::new(), batch_bytes: 0, hard_links: Vec::new() };
+    let (batch, hard_links) = (Vec::new(), Vec::new());
+    let with_content = HashSet::new();
+    let mut import = Import { ingest, options, names, tree, batch, batch_bytes: 0, hard_links, with_content };
     while let Some(entry) = archive.next_entry().map_err(in_archive)? {
         import.entry(entry, &mut archive)?;
     }
@@ -87,6 +89,8 @@ struct Import<'i, 'r, 'o> {
     batch: Vec<Collected>,
     batch_bytes: usize,
     hard_links: Vec<HardLink>,
+    /// The targets of hard links whose content came with one of the links.
+    with_content: HashSet<String>,
 }
 
 /// A file on its way into the tree.
@@ -142,10 +146,16 @@ impl Import<'_, '_, '_> {
                 directory.dirmeta = Some(dirmeta);
                 Ok(())
             }
-            Kind::HardLink { target } => {
+            Kind::HardLink { target, size } => {
                 let target = self.relative_path(target)?;
-                self.hard_links.push(HardLink { place, target });
-                Ok(())
+                // The first of the later names that brings content decides about the content of all of them.
+                let brings_content = *size > 0 && self.with_content.insert(target.clone());
+                self.hard_links.push(HardLink { place, target: target.clone() });
+                if !brings_content {
+                    return Ok(());
+                }
+                let xattrs = self.xattrs(&full_path, recorded, entry.xattrs)?;
+                self.regular(split(&target)?, header(recorded, xattrs, String::new()), *size, archive)
             }
             Kind::Symlink { target } => {
                 let invalid = |what: &str| in_step(Error::failed(format!("{what} in target of symbolic link {path}")));
@@ -157,19 +167,22 @@ impl Import<'_, '_, '_> {
                 self.collect(place, Work::Held(header(recorded, xattrs, target), Vec::new()))
             }
             Kind::Regular { size } => {
-                let size = *size;
                 let xattrs = self.xattrs(&full_path, recorded, entry.xattrs)?;
-                let header = header(recorded, xattrs, String::new());
-                let work = if size > MAX_COLLECTED {
-                    Work::Stored(self.store(header, size, archive)?)
-                } else {
-                    let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-                    Content(archive).read_to_end(&mut content).map_err(in_archive)?;
-                    Work::Held(header, content)
-                };
-                self.collect(place, work)
+                self.regular(place, header(recorded, xattrs, String::new()), *size, archive)
             }
         }
+    }
+
+    /// Takes the content of the current entry for the file at `place`.
+    fn regular(&mut self, place: Vec<String>, header: FileHeader, size: u64, archive: &mut Archive) -> Result<()> {
+        let work = if size > MAX_COLLECTED {
+            Work::Stored(self.store(header, size, archive)?)
+        } else {
+            let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+            Content(archive).read_to_end(&mut content).map_err(in_archive)?;
+            Work::Held(header, content)
+        };
+        self.collect(place, work)
     }
 
     /// The name in the tree: without what makes it absolute, and as the pathname filter wants it.

@@ -4,11 +4,13 @@
 //! cannot lead it elsewhere. [`Directory`] lists and opens, one system call per question; walking it, in parallel or
 //! not, is the caller's part. [`Filter`] says what is recorded for an entry: owner, permissions, or nothing at all.
 
+pub mod archive;
 mod checksum;
 mod compressed;
+mod cpio;
 mod filter;
 mod statoverride;
-pub mod tar;
+mod tar;
 mod walk;
 mod xattrs;
 

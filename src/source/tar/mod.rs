@@ -1,4 +1,4 @@
-//! Tar archives as entries, one after another: what `commit --tree=tar=` reads.
+//! Tar archives as entries, one after another.
 //!
 //! ```text
 //! mod      the archive: blocks, headers, what belongs to one entry, content
@@ -17,60 +17,17 @@ mod sparse;
 
 use std::io::{self, Read};
 
-use super::compressed::{Stream, decompressed};
+use super::archive::{Entry, Kind};
+use super::compressed::Stream;
 use header::{BLOCK_BYTES, Header};
 use pax::Extensions;
 use sparse::Chunk;
 
-pub use pax::Pairs;
-
 /// The most that the extended headers of one entry may take, in bytes. Linux limits the xattrs of a file to far less.
 pub const MAX_EXTENSION_BYTES: u64 = 16 << 20;
 
-/// One entry of an archive. Names are as the archive spells them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The name.
-    pub path: Vec<u8>,
-    /// What it is.
-    pub kind: Kind,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-    /// Permissions.
-    pub mode: u32,
-    /// Extended attributes in the order in which libarchive reports them, which is from the last of the archive to the
-    /// first; a name that is repeated has its last value.
-    pub xattrs: Pairs,
-}
-
-/// What an entry is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A directory.
-    Directory,
-    /// A regular file; its content is read through [`Archive::read_content`].
-    Regular {
-        /// Bytes of content, holes included.
-        size: u64,
-    },
-    /// A symbolic link.
-    Symlink {
-        /// Where it points.
-        target: Vec<u8>,
-    },
-    /// Another name of a file in the archive.
-    HardLink {
-        /// The name of that file, spelled as the archive does.
-        target: Vec<u8>,
-    },
-    /// A device or pipe.
-    Special,
-}
-
 /// An archive that is being read.
-pub struct Archive {
+pub(super) struct Archive {
     stream: Stream,
     /// The first block, which was read to recognise the format, or one that was looked at ahead of its time.
     ahead: Option<[u8; BLOCK_BYTES]>,
@@ -93,12 +50,11 @@ struct Content {
 }
 
 impl Archive {
-    /// Opens a stream that may be compressed. One without a single byte is an archive without entries.
+    /// An archive from its first byte. A stream without a single byte is an archive without entries.
     ///
     /// # Errors
-    /// `Unrecognized archive format`, or what the decompression says.
-    pub fn open(stream: Stream) -> io::Result<Self> {
-        let mut stream = decompressed(stream)?;
+    /// `Unrecognized archive format`.
+    pub(super) fn open(mut stream: Stream) -> io::Result<Self> {
         let mut block = [0; BLOCK_BYTES];
         let ahead = match fill_block(&mut stream, &mut block)? {
             Filled::None => None,
@@ -112,7 +68,7 @@ impl Archive {
     ///
     /// # Errors
     /// When the archive is damaged or ends early.
-    pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+    pub(super) fn next_entry(&mut self) -> io::Result<Option<Entry>> {
         let mut extensions = Extensions::default();
         loop {
             self.skip_content()?;
@@ -134,7 +90,7 @@ impl Archive {
     ///
     /// # Errors
     /// When the archive ends early.
-    pub fn read_content(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn read_content(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let content = &mut self.content;
         let mut wanted = content.size - content.position;
         while let Some(chunk) = content.chunks.last()
@@ -180,7 +136,7 @@ impl Archive {
         let kind = match header.type_flag() {
             b'1' => {
                 self.content = if self.has_no_body(stored)? { Content::default() } else { Content::stored(stored) };
-                Kind::HardLink { target: link_path }
+                Kind::HardLink { target: link_path, size: 0 }
             }
             b'2' => Kind::Symlink { target: link_path },
             b'3' | b'4' | b'6' => Kind::Special,

@@ -5,9 +5,7 @@ use std::io;
 
 use super::header::checked_size;
 use super::sparse::PaxSparse;
-
-/// Names and values of extended attributes.
-pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+use crate::source::archive::Pairs;
 
 /// What was said about an entry ahead of its header.
 #[derive(Debug, Default)]

@@ -1,0 +1,104 @@
+//! Archives as entries, one after another: what `commit --tree=tar=` reads. Which format it is, tar or cpio, is told by the
+//! first bytes; of the other formats that libarchive knows none is read.
+
+use std::io::{self, Cursor, Read};
+
+use super::compressed::{Stream, decompressed};
+use super::{cpio, tar};
+
+/// Extended attributes as an archive lists them: names with values.
+pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// One entry of an archive. Names are as the archive spells them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: Kind,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Permissions.
+    pub mode: u32,
+    /// Extended attributes in the order in which libarchive reports them, which is from the last of the archive to the
+    /// first; a name that is repeated has its last value.
+    pub xattrs: Pairs,
+}
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A regular file; its content is read through [`Archive::read_content`].
+    Regular {
+        /// Bytes of content, holes included.
+        size: u64,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// Where it points.
+        target: Vec<u8>,
+    },
+    /// Another name of a file in the archive.
+    HardLink {
+        /// The name of that file, spelled as the archive does.
+        target: Vec<u8>,
+        /// Bytes of content that come with this name; cpio may give them with any name of a file.
+        size: u64,
+    },
+    /// A device or pipe.
+    Special,
+}
+
+/// An archive that is being read.
+pub struct Archive(Reader);
+
+enum Reader {
+    /// Tar in all its dialects.
+    Tar(Box<tar::Archive>),
+    /// Cpio: `newc`, with checksums or without, `odc`, and the old binary form in both byte orders.
+    Cpio(cpio::Archive),
+}
+
+impl Archive {
+    /// Opens a stream that may be compressed. One without a single byte is an archive without entries.
+    ///
+    /// # Errors
+    /// `Unrecognized archive format`, or what the decompression says.
+    pub fn open(stream: Stream) -> io::Result<Self> {
+        let mut stream = decompressed(stream)?;
+        let mut magic = Vec::new();
+        stream.by_ref().take(cpio::MAGIC_BYTES).read_to_end(&mut magic)?;
+        let format = cpio::Format::of(&magic);
+        let stream: Stream = Box::new(Cursor::new(magic).chain(stream));
+        Ok(Self(match format {
+            Some(format) => Reader::Cpio(cpio::Archive::new(stream, format)),
+            None => Reader::Tar(Box::new(tar::Archive::open(stream)?)),
+        }))
+    }
+
+    /// Goes to the next entry; what was not read of the one before is skipped.
+    ///
+    /// # Errors
+    /// When the archive is damaged or ends early.
+    pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+        match &mut self.0 {
+            Reader::Tar(archive) => archive.next_entry(),
+            Reader::Cpio(archive) => archive.next_entry(),
+        }
+    }
+
+    /// Reads content of the current entry, as [`Read::read`] does.
+    ///
+    /// # Errors
+    /// When the archive ends early.
+    pub fn read_content(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Reader::Tar(archive) => archive.read_content(buffer),
+            Reader::Cpio(archive) => archive.read_content(buffer),
+        }
+    }
+}
