@@ -16,7 +16,7 @@ pub struct CheckoutOptions {
     pub subpath: Option<String>,
     /// Whether files are hard links to objects.
     pub hard_links: HardLinks,
-    /// Directories get no mode bits outside of 0775.
+    /// Directories get no mode bits outside of 0775, as they never do from bare-user-only repositories.
     pub plain_directory_modes: bool,
     /// Files named `.wh.NAME` remove NAME, `.wh..wh..opq` empties its directory; neither is checked out itself.
     pub whiteouts: bool,

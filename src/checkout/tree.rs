@@ -223,7 +223,9 @@ impl<'c> Checkout<'c> {
             let (uid, gid) = (Uid::from_raw(dirmeta.uid), Gid::from_raw(dirmeta.gid));
             rustix::fs::fchown(dir, Some(uid), Some(gid)).calling("fchown", name)?;
         }
-        let bits = if self.options.plain_directory_modes { PLAIN_DIRECTORY_BITS } else { PERMISSION_BITS };
+        // Directories of a bare-user-only repository never are what files there could not be.
+        let plain = self.options.plain_directory_modes || self.repo.mode() == RepoMode::BareUserOnly;
+        let bits = if plain { PLAIN_DIRECTORY_BITS } else { PERMISSION_BITS };
         rustix::fs::fchmod(dir, Mode::from_raw_mode(dirmeta.mode & bits)).calling("fchmod", name)?;
         // What is linked to objects has their time; a tree of copies has that of its making throughout.
         if self.options.hard_links != HardLinks::Never {
