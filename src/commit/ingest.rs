@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -18,8 +19,8 @@ use crate::error::{During, Error, Result};
 use crate::labels::Policy;
 use crate::object::{DirMeta, FileHeader, ObjectType, Xattrs};
 use crate::progress::{Event, Progress};
-use crate::repo::Transaction;
 use crate::repo::tree::Descent;
+use crate::repo::{Adoptable, SourceFile, Transaction};
 use crate::source::{Directory, Entry, EntryKind, Filter, Metadata, OpenFile, Ownership};
 
 /// Files up to this size, in bytes, are read once and held in memory; above it they are read once to be hashed and, if
@@ -38,6 +39,8 @@ pub(super) struct Ingest<'i, 'r> {
     /// Labels what the filter lets through.
     pub(super) policy: Option<&'i Policy>,
     pub(super) hard_links: HardLinks,
+    /// Files go away after the commit, so they may become objects.
+    pub(super) consume: bool,
     pub(super) devino: DevInoCache,
     /// Device and inode of the `tmp` directory of the repository that is written to.
     pub(super) own_tmp: (u64, u64),
@@ -152,8 +155,10 @@ impl Ingest<'_, '_> {
         let size = file.metadata.size;
         let shown = || directory.shown_path(name);
         let file = file.into_file();
-        let checksum = if size > MAX_HELD {
-            self.transaction.write_file(header, &file, size, Path::new(&shown()))?
+        let checksum = if size > MAX_HELD || self.consume {
+            let path = shown();
+            let adopt = self.consume.then(|| Adoptable { directory: directory.as_fd(), name });
+            self.transaction.write_file(header, SourceFile { file: &file, size, path: Path::new(&path), adopt })?
         } else {
             CONTENT.with_borrow_mut(|content| {
                 content.clear();

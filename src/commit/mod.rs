@@ -143,7 +143,8 @@ fn read_sources(transaction: &Transaction<'_>, options: &CommitOptions, progress
     let hard_links = options.reading.hard_links;
     let devino = if hard_links == HardLinks::Read { DevInoCache::default() } else { DevInoCache::scan(repo)? };
     let own_tmp = repo.tmp_identity()?;
-    let ingest = Ingest { transaction, filter: &filter, policy, hard_links, devino, own_tmp, progress };
+    let consume = options.reading.consume;
+    let ingest = Ingest { transaction, filter: &filter, policy, hard_links, consume, devino, own_tmp, progress };
     let mut tree = match &options.base {
         None => Tree::default(),
         Some(base) => {

@@ -16,7 +16,7 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::transaction::{Claim, Temporary, Transaction};
-use super::{FileObject, RepoMode, bare};
+use super::{Adoptable, FileObject, RepoMode, bare};
 use crate::checksum::{Checksum, Hasher};
 use crate::deflate::{self, Deflater, Effort};
 use crate::error::{During, Error, Result};
@@ -46,6 +46,19 @@ impl Scratch {
         let (_, deflater) = self.deflater.as_mut().expect("the encoder was made just above");
         (deflater, &mut self.packed)
     }
+}
+
+/// A regular file to be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceFile<'a> {
+    /// Open for reading, at its start.
+    pub file: &'a std::fs::File,
+    /// How long it is, in bytes.
+    pub size: u64,
+    /// What it is called in messages.
+    pub path: &'a Path,
+    /// Where it is, if it may become the object itself; it must be on its way out then.
+    pub adopt: Option<Adoptable<'a>>,
 }
 
 impl<'r> Transaction<'r> {
@@ -83,13 +96,13 @@ impl<'r> Transaction<'r> {
         Ok(name.checksum)
     }
 
-    /// Stores a regular file that is read from `file`, an open file at its start, up to twice. `path` is for messages.
+    /// Stores a regular file that is read up to twice.
     ///
     /// # Errors
     /// [`Error::SourceChanged`] when the file did not stay the same; else as [`Transaction::write_bytes`].
-    pub fn write_file(&self, header: &FileHeader, file: &std::fs::File, size: u64, path: &Path) -> Result<Checksum> {
+    pub fn write_file(&self, header: &FileHeader, source: SourceFile<'_>) -> Result<Checksum> {
         use std::io::{Seek, SeekFrom};
-        let mut file = file;
+        let SourceFile { mut file, size, path, adopt } = source;
         let changed = || Error::SourceChanged { path: path.to_owned() };
         let mut hasher = Hasher::new();
         hasher.update(&header.content_header());
@@ -103,6 +116,12 @@ impl<'r> Transaction<'r> {
         }
         let name = ObjectName::new(hasher.finish(), ObjectType::File);
         if self.begin_content(&name, header, size)? == Claim::Done {
+            return Ok(name.checksum);
+        }
+        if let Some(place) = adopt
+            && self.adopt(&name, header, file, place)?
+        {
+            self.end_content(&name, header, size)?;
             return Ok(name.checksum);
         }
         file.seek(SeekFrom::Start(0)).during("reading", path)?;

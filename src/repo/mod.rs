@@ -13,6 +13,7 @@
 //! summary                    see `crate::summary`
 //! ```
 
+mod adopt;
 mod bare;
 mod config;
 mod content;
@@ -48,7 +49,9 @@ use crate::error::{Context, During, Error, Result};
 use crate::keyfile::KeyFile;
 use crate::refspec::CollectionId;
 
+pub use adopt::Adoptable;
 pub use config::{Config, MinFreeSpace};
+pub use content::SourceFile;
 pub use file::FileObject;
 pub(crate) use identity::UNCOMPRESSED_CACHE;
 pub use import::{FileModes, Importer, Trust};

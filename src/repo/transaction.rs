@@ -277,7 +277,7 @@ impl<'r> Transaction<'r> {
     /// When anything cannot be written; refs have not moved unless all objects are in place.
     pub fn commit(mut self) -> Result<TransactionStats> {
         if self.repo.options().fail_before_commit {
-            return Err(Error::failed("OSTREE_REPO_TEST_ERROR=pre-commit specified"));
+            return Err(Error::failed("OSTREE_REPO_TEST_ERROR_PRE_COMMIT specified"));
         }
         self.flusher = None;
         if self.repo.config().fsync {

@@ -11,7 +11,7 @@ use crate::support::{scratch, skip};
 const INSTALLED_TESTS: &str = "/usr/libexec/installed-tests/libostree";
 
 /// The stages of `stages.tsv` whose files are tried even before they are in `passing.txt`.
-const STAGES: [&str; 1] = ["core"];
+const STAGES: [&str; 2] = ["core", "local"];
 
 #[test]
 fn what_passed_of_the_upstream_suite_still_passes() {

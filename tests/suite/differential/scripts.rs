@@ -8,7 +8,6 @@ pub type Script = (&'static str, &'static [&'static str]);
 /// the test fail, so this list only shrinks.
 pub const OPEN: &[(&str, &str, &str)] = &[
     ("archive bare bare-user bare-user-only", "init does not make parents", "the call's path in the message"),
-    ("bare bare-user-only", "--consume deletes the source", "files are not renamed into place"),
     ("bare bare-user-only", "hard links into the repository are reused", "which files count as cache hits"),
     ("archive bare bare-user bare-user-only", "a ref below a ref and a ref above one", "the message of a conflict"),
     ("archive bare bare-user bare-user-only", "garbage in refs", "refs lists no broken refs, it fails"),
