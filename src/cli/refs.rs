@@ -134,6 +134,10 @@ impl Printer<'_> {
     fn print(&self, listing: Listing, prefix: Option<&str>) -> Result<(), Failure> {
         match listing {
             Listing::Refs(spelling) => {
+                if !self.revision {
+                    let names = self.repo.list_ref_names(prefix, spelling)?;
+                    return names.iter().try_for_each(|name| writeln!(self.out, "{name}"));
+                }
                 let refs = self.repo.list_refs(prefix, spelling)?;
                 refs.iter().try_for_each(|(refspec, commit)| self.line(refspec, commit))
             }
@@ -220,6 +224,8 @@ fn already_exists(name: &str) -> Failure {
 fn is_taken(repo: &Repo, new: &str) -> Result<bool, Failure> {
     match Refspec::parse(new) {
         Ok(refspec) if !looks_like_commit(new) => exists(repo, &refspec),
+        // A directory of refs: writing the ref finds that and says it better.
+        Ok(_) if repo.path().join("refs/heads").join(new).is_dir() => Ok(false),
         _ => Ok(repo.try_resolve_rev(new)?.is_some()),
     }
 }
@@ -234,13 +240,13 @@ pub(super) fn exists(repo: &Repo, refspec: &Refspec) -> Result<bool, Failure> {
         Some(remote) => format!("{remote}:{}", refspec.name.as_str()),
         None => refspec.name.as_str().to_owned(),
     };
-    Ok(repo.list_refs(Some(&name), ListRefs::Full)?.iter().any(|(listed, _)| *listed == name))
+    Ok(repo.list_ref_names(Some(&name), ListRefs::Full)?.contains(&name))
 }
 
 fn delete_refs(repo: &Repo, prefix: &str) -> Result<(), Failure> {
     let aliases = repo.list_aliases(None)?;
     let mut refs = Vec::new();
-    for (refspec, _) in repo.list_refs(Some(prefix), ListRefs::Full)? {
+    for refspec in repo.list_ref_names(Some(prefix), ListRefs::Full)? {
         if let Some((alias, _)) = aliases.iter().find(|(_, target)| *target == refspec) {
             return Err(Failure::failed(format!("Ref '{refspec}' has an active alias: '{alias}'")));
         }

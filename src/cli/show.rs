@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use osier::Checksum;
-use osier::error::During as _;
+use osier::error::{Context as _, During as _};
 use osier::gvariant::text::{Annotate, print as print_variant};
 use osier::gvariant::{Dict, Type, Variant};
 use osier::object::SizeEntry;
 use osier::object::{DIRMETA_TYPE, DIRTREE_TYPE, ObjectName, ObjectType};
-use osier::repo::Repo;
+use osier::repo::{Repo, RepoMode};
 use osier::units::format_size;
 use serde_json::{Value, json};
 
@@ -283,7 +283,12 @@ fn print_commit(repo: &Repo, commit: &Checksum, form: Form, out: &Output) -> Res
 }
 
 fn print_file_object(repo: &Repo, checksum: &Checksum, out: &Output) -> Result<(), Failure> {
-    let file = repo.load_file(checksum)?;
+    let loaded = repo.load_file(checksum);
+    let file = match repo.mode() {
+        RepoMode::Archive => loaded?,
+        // Upstream opens the object by itself there.
+        _ => loaded.context(|| format!("Opening content object {checksum}"))?,
+    };
     let header = &file.header;
     writeln!(out, "Object: {checksum}\nType: {}", ObjectType::File)?;
     match header.is_symlink() {

@@ -179,13 +179,19 @@ impl Ingest<'_, '_> {
         if metadata.kind() != Some(EntryKind::Symlink) {
             return Err(Error::SourceChanged { path: directory.shown_path(name).into() });
         }
-        if let (Some(checksum), HardLinks::Trust) = (self.known_object(&metadata), self.hard_links) {
+        let known = self.known_object(&metadata);
+        if let (Some(checksum), HardLinks::Trust) = (known, self.hard_links) {
             return Ok(Some(self.reuse(checksum)));
         }
         let Some(recorded) = self.filtered(directory, name, ownership(&metadata))? else { return Ok(None) };
         let xattrs = self.xattrs(|| directory.xattrs_of_symlink(name))?;
         let xattrs = self.labelled_child(directory, name, recorded.mode, xattrs)?;
         let header = header(recorded, xattrs, directory.symlink_target(name)?);
+        if let Some(checksum) = known
+            && self.transaction.repo().load_file(&checksum)?.header == header
+        {
+            return Ok(Some(self.reuse(checksum)));
+        }
         let checksum = self.transaction.write_bytes(&header, b"")?;
         self.progress.event(Event::Advanced { steps: 1, bytes: 0 });
         Ok(Some(checksum))

@@ -32,23 +32,34 @@ impl Repo {
     /// For a prefix that cannot be one, for a ref whose content is no checksum, and, when all are asked for, for a
     /// repository without `refs/heads` or `refs/remotes`.
     pub fn list_refs(&self, prefix: Option<&str>, spelling: ListRefs) -> Result<Vec<(String, Checksum)>> {
-        self.listed_refs(prefix, spelling).context(|| "Listing refs".to_owned())
+        let read = |(spelled, path): (String, String)| self.read_listed(&path, spelled);
+        let refs = self.listed_refs(prefix, spelling).and_then(|refs| refs.into_iter().map(read).collect());
+        refs.context(|| "Listing refs".to_owned())
     }
 
-    fn listed_refs(&self, prefix: Option<&str>, spelling: ListRefs) -> Result<Vec<(String, Checksum)>> {
+    /// Lists refs as [`Repo::list_refs`], without looking into them.
+    ///
+    /// # Errors
+    /// As [`Repo::list_refs`], except for what is in a ref.
+    pub fn list_ref_names(&self, prefix: Option<&str>, spelling: ListRefs) -> Result<Vec<String>> {
+        let listed = self.listed_refs(prefix, spelling).context(|| "Listing refs".to_owned())?;
+        Ok(listed.into_iter().map(|(spelled, _)| spelled).collect())
+    }
+
+    /// Refs as they are spelled and their files, sorted.
+    fn listed_refs(&self, prefix: Option<&str>, spelling: ListRefs) -> Result<Vec<(String, String)>> {
         let mut refs = Vec::new();
         match prefix {
             None => {
                 self.require_ref_directory("refs/heads")?;
                 self.require_ref_directory("refs/remotes")?;
                 for name in self.ref_names(Path::new("refs/heads"))? {
-                    refs.push(self.read_listed(&format!("refs/heads/{name}"), name)?);
+                    refs.push((name.clone(), format!("refs/heads/{name}")));
                 }
                 for remote in self.remotes_with_refs()? {
                     let base = format!("refs/remotes/{remote}");
-                    for name in self.ref_names(Path::new(&base))? {
-                        refs.push(self.read_listed(&format!("{base}/{name}"), format!("{remote}:{name}"))?);
-                    }
+                    let names = self.ref_names(Path::new(&base))?;
+                    refs.extend(names.iter().map(|name| (format!("{remote}:{name}"), format!("{base}/{name}"))));
                 }
             }
             Some(prefix) => self.list_below(prefix, spelling, &mut refs)?,
@@ -57,7 +68,7 @@ impl Repo {
         Ok(refs)
     }
 
-    fn list_below(&self, prefix: &str, spelling: ListRefs, refs: &mut Vec<(String, Checksum)>) -> Result<()> {
+    fn list_below(&self, prefix: &str, spelling: ListRefs, refs: &mut Vec<(String, String)>) -> Result<()> {
         // A remote alone has the path `.`, which upstream takes as well and shows in the full spelling.
         let alone = prefix.strip_suffix('.').unwrap_or(prefix).strip_suffix(':');
         let (remote, path) = match alone {
@@ -72,21 +83,19 @@ impl Repo {
             None => ("refs/heads".to_owned(), String::new()),
         };
         let directory = format!("{base}/{path}");
-        if !self.path().join(&directory).is_dir() {
-            return match self.read_ref(Path::new(&directory))? {
-                Some(commit) => {
-                    refs.push((format!("{before}{path}"), commit));
-                    Ok(())
-                }
-                None => Ok(()),
-            };
+        let found = self.path().join(&directory);
+        if !found.is_dir() {
+            if found.exists() {
+                refs.push((format!("{before}{path}"), directory));
+            }
+            return Ok(());
         }
         for name in self.ref_names(Path::new(&directory))? {
             let spelled = match spelling {
                 ListRefs::Full => format!("{before}{path}/{name}"),
                 ListRefs::BelowPrefix => format!("{before}{name}"),
             };
-            refs.push(self.read_listed(&format!("{directory}/{name}"), spelled)?);
+            refs.push((spelled, format!("{directory}/{name}")));
         }
         Ok(())
     }
@@ -158,12 +167,13 @@ impl Repo {
         Ok(aliases)
     }
 
-    /// The commit that a ref of `refs/heads` of this repository itself names.
+    /// The commit that a ref of `refs/heads` of this repository itself names; none for a directory of refs.
     ///
     /// # Errors
     /// When its content is no checksum.
     pub fn read_local_ref(&self, name: &RefName) -> Result<Option<Checksum>> {
-        self.read_ref(&Path::new("refs/heads").join(name.as_str()))
+        let path = Path::new("refs/heads").join(name.as_str());
+        if self.path().join(&path).is_dir() { Ok(None) } else { self.read_ref(&path) }
     }
 
     /// The commit in a ref file, named relative to the repository; `None` when there is no such file.
