@@ -2,9 +2,9 @@
 //!
 //! The replacement is in GRegex's language: `\1` `\12` `\g<1>` `\g<name>` and `\0` are groups (empty if there is no such
 //! one), `\n` `\t` and the like characters, `\x41` `\x{e9}` codes, `\u` `\l` change the case of one character and `\U` `\L`
-//! of all up to `\E`. The pattern is the regex crate's: PCRE without looking around and without back references.
+//! of all up to `\E`. The pattern may look around and refer back, as PCRE's; a match that takes too long is an error.
 
-use regex::{Captures, Regex};
+use fancy_regex::{Captures, Regex};
 
 use crate::error::{Error, Result};
 
@@ -40,10 +40,8 @@ impl PathnameFilter {
         let (pattern, replacement) =
             argument.split_once(',').ok_or_else(|| Error::failed("Missing ',' in --tar-pathname-filter"))?;
         let compiled = Regex::new(pattern).map_err(|error| {
-            let reason = match &error {
-                regex::Error::Syntax(text) => text.lines().last().unwrap_or_default().replace("error: ", ""),
-                other => other.to_string(),
-            };
+            let reason = error.to_string();
+            let reason = reason.lines().last().unwrap_or_default().replace("error: ", "");
             Error::failed(format!(
                 "--tar-pathname-filter: Error while compiling regular expression ‘{pattern}’: {reason}"
             ))
@@ -57,11 +55,16 @@ impl PathnameFilter {
     }
 
     /// The name with every match replaced.
-    pub(super) fn apply(&self, name: &str) -> String {
-        self.pattern.replace_all(name, |captures: &Captures<'_>| self.expand(captures)).into_owned()
+    ///
+    /// # Errors
+    /// When the pattern goes back and forth in the name for too long.
+    pub(super) fn apply(&self, name: &str) -> Result<String> {
+        let replaced = self.pattern.try_replacen(name, 0, |captures: &Captures<'_, str>| self.expand(captures));
+        let told = |error| Error::failed(format!("--tar-pathname-filter: matching {name}: {error}"));
+        Ok(replaced.map_err(told)?.into_owned())
     }
 
-    fn expand(&self, captures: &Captures<'_>) -> String {
+    fn expand(&self, captures: &Captures<'_, str>) -> String {
         let mut expanded = String::new();
         let (mut all, mut one) = (Case::Keep, None);
         for piece in &self.replacement {
@@ -219,7 +222,7 @@ mod tests {
     use super::PathnameFilter;
 
     fn filtered(argument: &str, name: &str) -> Result<String, String> {
-        PathnameFilter::parse(argument).map(|filter| filter.apply(name)).map_err(|error| error.to_string())
+        PathnameFilter::parse(argument).and_then(|filter| filter.apply(name)).map_err(|error| error.to_string())
     }
 
     /// The results are those of `ostree commit`.
@@ -237,6 +240,9 @@ mod tests {
             ("a,$1&b", "a", "$1&b"),
             (".,Z", "d/x", "ZZZ"),
             ("x*,-", "", "-"),
+            ("a(?=b)(?!bc),-", "ab/abc", "-b/abc"),
+            ("(?<=/)x,-", "x/x", "x/-"),
+            (r"(.)\1,<\1>", "aab", "<a>b"),
         ] {
             assert_eq!(filtered(argument, name), Ok(expected.to_owned()), "{argument}");
         }
@@ -257,6 +263,8 @@ mod tests {
             let expected = format!("{text} “{replacement}” at char {at}: {reason}");
             assert_eq!(filtered(&format!("a,{replacement}"), ""), Err(expected));
         }
+        let error = filtered("(x+x+)+(?=y)z,b", &"x".repeat(64)).unwrap_err();
+        assert!(error.starts_with("--tar-pathname-filter: matching xxx"), "{error}");
         let error = filtered("(,b", "").unwrap_err();
         assert!(error.starts_with("--tar-pathname-filter: Error while compiling regular expression ‘(’"), "{error}");
     }

@@ -197,7 +197,7 @@ impl Import<'_, '_, '_> {
         }
         match &self.names {
             None => Ok(path),
-            Some(names) => Ok(names.apply(&path)),
+            Some(names) => names.apply(&path),
         }
     }
 
