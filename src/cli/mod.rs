@@ -18,6 +18,7 @@ mod commit;
 mod completions;
 mod config;
 mod context;
+mod debug;
 mod definition;
 mod diff;
 mod editor;
@@ -139,6 +140,9 @@ fn run(program: &str, builtin: &Builtin, arguments: Vec<OsString>, out: &Output)
     };
     if parsed.global.version {
         return version::print(program, out);
+    }
+    if parsed.global.verbose {
+        debug::show();
     }
     let mut context = Context::new(out.clone(), &parsed);
     run(&parsed.matches, &mut context)

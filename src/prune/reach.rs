@@ -49,6 +49,7 @@ pub(super) fn from_commits(repo: &Repo, commits: &[CommitRoot]) -> Result<Object
     let mut complete = Vec::new();
     let mut partial = Vec::new();
     for root in commits {
+        log::debug!("Traversing commit {}", root.commit);
         set.insert(ObjectName::new(root.dirmeta, ObjectType::DirMeta));
         match repo.commit_state(&root.commit)? {
             CommitState::Complete => complete.push(root.dirtree),

@@ -72,6 +72,7 @@ impl Repo {
         let started = Instant::now();
         loop {
             // The mutex is not held while waiting: another thread may be about to release.
+            log::debug!("Locking repo {}", kind.name());
             if self.lock_stack.try_push(self, kind)? {
                 return Ok(RepoLock { stack: Some(&self.lock_stack), kind });
             }

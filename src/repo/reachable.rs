@@ -27,6 +27,7 @@ impl Reachable {
         if !self.objects.insert(ObjectName::new(*commit, ObjectType::Commit)) {
             return Ok(());
         }
+        log::debug!("Traversing commit {commit}");
         let decoded = repo.load_commit(commit)?;
         self.objects.insert(ObjectName::new(decoded.root_dirmeta, ObjectType::DirMeta));
         self.add_dirtree(repo, &decoded.root_dirtree)
@@ -43,6 +44,7 @@ impl Reachable {
             if !self.objects.insert(ObjectName::new(dirtree, ObjectType::DirTree)) {
                 continue;
             }
+            log::debug!("Traversing dirtree {dirtree}");
             let decoded = repo.load_dirtree(&dirtree)?;
             let files = decoded.files.iter().map(|(_, checksum)| ObjectName::new(*checksum, ObjectType::File));
             self.objects.extend(files);

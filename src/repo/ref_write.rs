@@ -53,6 +53,10 @@ impl Repo {
     }
 
     pub(super) fn write_ref(&self, remote: Option<&str>, name: &RefName, commit: Option<&Checksum>) -> Result<()> {
+        match commit {
+            Some(commit) => log::debug!("Setting ref {} to {commit}", name.as_str()),
+            None => log::debug!("Deleting ref {}", name.as_str()),
+        }
         match remote {
             None => self.write_ref_below(Path::new("refs/heads"), name, commit),
             Some(remote) => self.write_ref_below(&Path::new("refs/remotes").join(remote), name, commit),

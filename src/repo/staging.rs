@@ -45,6 +45,7 @@ impl Staging {
                 continue;
             }
             if let Some(staging) = Self::lock_and_open(repo, &name)? {
+                log::debug!("Reusing tmpdir {name}");
                 staging.remove_unfinished(repo)?;
                 return Ok(Self { resumed: true, ..staging });
             }
@@ -63,6 +64,7 @@ impl Staging {
             }
             let dir = rustix::fs::openat(repo.dir(), tmp_path(&name), DIRECTORY, Mode::empty());
             let dir = dir.during("opening", path)?.into();
+            log::debug!("Using new tmpdir {name}");
             return Ok(Self { name, dir, fan_out: FanOut::default(), resumed: false, _lock: lock });
         }
     }

@@ -123,6 +123,7 @@ impl<'r> Transaction<'r> {
         }
         let lock = repo.lock(LockKind::Shared)?;
         let space = SpaceBudget::of(repo)?;
+        log::debug!("Preparing transaction in repository {}", repo.path().display());
         let stages = repo.config().fsync && !repo.config().per_object_fsync;
         let staging = if stages { Some(Staging::acquire(repo)?) } else { None };
         let flusher = if stages { Some(Flusher::start(repo)?) } else { None };
@@ -279,6 +280,7 @@ impl<'r> Transaction<'r> {
         if self.repo.options().fail_before_commit {
             return Err(Error::failed("OSTREE_REPO_TEST_ERROR_PRE_COMMIT specified"));
         }
+        log::debug!("Committing transaction in repository {}", self.repo.path().display());
         self.flusher = None;
         if self.repo.config().fsync {
             rustix::fs::syncfs(self.repo.dir()).during("syncing", self.repo.path())?;

@@ -446,3 +446,28 @@ fn output_that_cannot_be_written_is_an_error() {
     let message = "error: writing to standard output: No space left on device\n";
     assert_eq!(run_into(full), (Some(1), message.to_owned()));
 }
+
+#[test]
+fn verbose_tells_what_is_done_on_standard_error() {
+    let directory = scratch();
+    let repo = directory.path().join("repo");
+    osier().repo(&repo, ["init", "--mode=bare-user-only"]).success();
+    std::fs::create_dir(directory.path().join("tree")).unwrap();
+    let tree = format!("--tree=dir={}", directory.path().join("tree").display());
+    let output = osier().repo(&repo, ["commit", "--verbose", "-b", "main", "--timestamp=@1", &tree]);
+    let commit = String::from_utf8(output.stdout).unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status, 0, "{told}");
+    assert!(told.lines().all(|line| line.starts_with("OT: ")), "{told}");
+    for line in [
+        format!("OT: Preparing transaction in repository {}", repo.display()),
+        "OT: Locking repo shared".to_owned(),
+        format!("OT: Setting ref main to {}", commit.trim_end()),
+    ] {
+        assert!(told.lines().any(|told| told == line), "{line} is not in\n{told}");
+    }
+    let pruned = osier().repo(&repo, ["prune", "-v"]);
+    let told = String::from_utf8(pruned.stderr).unwrap();
+    assert!(told.contains(&format!("OT: Traversing commit {}", commit.trim_end())), "{told}");
+    assert_eq!(osier().repo(&repo, ["prune"]).stderr, b"");
+}
