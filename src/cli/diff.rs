@@ -9,7 +9,8 @@ use osier::units::format_size;
 
 use super::context::Context;
 use super::error::Failure;
-use super::options::integer;
+use super::json;
+use super::options::{OWN_OPTIONS, integer};
 use super::output::Output;
 
 /// The options of `diff`, in the order of its help.
@@ -30,8 +31,8 @@ pub(super) struct Args {
     /// Use file ownership group id for local files
     #[arg(long, value_name = "GID", value_parser = integer)]
     owner_gid: Option<i32>,
-    /// Print one JSON object: {"modified", "removed", "added"} with paths, {"stats"} with numbers
-    #[arg(long)]
+    /// Print a JSON document
+    #[arg(long, help_heading = OWN_OPTIONS)]
     json: bool,
     arguments: Vec<String>,
 }
@@ -106,5 +107,5 @@ fn print_json(diff: Option<&Diff>, stats: Option<&DiffStats>, out: &Output) -> R
         });
         object.insert("stats".to_owned(), stats);
     }
-    writeln!(out, "{}", serde_json::Value::Object(object))
+    json::print(&serde_json::Value::Object(object), out)
 }

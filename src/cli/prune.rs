@@ -11,7 +11,8 @@ use serde_json::json;
 
 use super::context::Context;
 use super::error::Failure;
-use super::options::integer;
+use super::json;
+use super::options::{OWN_OPTIONS, integer};
 
 /// The options of `prune`.
 #[derive(clap::Args)]
@@ -43,8 +44,8 @@ pub(super) struct Args {
     // Written so because clap takes the full stop from a comment.
     #[arg(long, help = "Only traverse and delete commit objects.")]
     commit_only: bool,
-    /// Print JSON: an object with objects_total, objects_deleted, bytes_freed and dry_run
-    #[arg(long)]
+    /// Print a JSON document
+    #[arg(long, help_heading = OWN_OPTIONS)]
     json: bool,
 }
 
@@ -91,7 +92,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
             "bytes_freed": bytes_freed,
             "dry_run": options.dry_run,
         });
-        return writeln!(context.out, "{object}");
+        return json::print(&object, &context.out);
     }
     let (out, scope) = (&context.out, if options.scope == Scope::CommitsOnly { " (commit only)" } else { "" });
     writeln!(out, "Total{scope} objects: {}", stats.objects_total)?;

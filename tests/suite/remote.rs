@@ -159,10 +159,13 @@ fn json_has_stable_names() {
     remote::add(&repo, None, "a", &url, Existing::Refuse).unwrap();
     let backend = settings([("custom-backend", text("x"))]);
     remote::add(&Repo::open(&path).unwrap(), None, "b", &backend, Existing::Refuse).unwrap();
-    let list = osier().repo(&path, ["remote", "list", "--json"]).line();
-    assert_eq!(list, r#"[{"name":"a","url":"https://a"},{"name":"b","url":null}]"#);
-    let prune = osier().repo(&path, ["prune", "--json", "--no-prune"]).line();
-    assert_eq!(prune, r#"{"objects_total":0,"objects_deleted":0,"bytes_freed":0,"dry_run":true}"#);
+    let document = |arguments: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&osier().repo(&path, arguments).success()).unwrap()
+    };
+    let remotes = serde_json::json!({ "remotes": [{ "name": "a", "url": "https://a" }, { "name": "b", "url": null }] });
+    assert_eq!(document(&["remote", "list", "--json"]), remotes);
+    let pruned = serde_json::json!({ "objects_total": 0, "objects_deleted": 0, "bytes_freed": 0, "dry_run": true });
+    assert_eq!(document(&["prune", "--json", "--no-prune"]), pruned);
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! `remote list`: lists remotes.
 
 use osier::remote;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::context::Context;
 use super::super::error::Failure;
+use super::super::json;
+use super::super::options::OWN_OPTIONS;
 
 /// The options of `remote list`.
 #[derive(clap::Args)]
@@ -12,8 +14,8 @@ pub(in super::super) struct Args {
     /// Show remote URLs in list
     #[arg(short = 'u', long)]
     show_urls: bool,
-    /// Print JSON: an array of objects with name and url
-    #[arg(long)]
+    /// Print a JSON document
+    #[arg(long, help_heading = OWN_OPTIONS)]
     json: bool,
 }
 
@@ -23,7 +25,8 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
     let remotes = remote::list(&repo, None)?;
     if json {
         let objects = remotes.iter().map(|remote| Ok(json!({ "name": remote.name, "url": remote.get("url")? })));
-        return writeln!(context.out, "{}", Value::Array(objects.collect::<Result<_, osier::Error>>()?));
+        let objects = objects.collect::<Result<Vec<_>, osier::Error>>()?;
+        return json::print(&json!({ "remotes": objects }), &context.out);
     }
     // Upstream counts bytes.
     let width = remotes.iter().map(|remote| remote.name.len()).max().unwrap_or_default();
