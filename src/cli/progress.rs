@@ -20,8 +20,8 @@ const TIME_BETWEEN_LINES: Duration = Duration::from_secs(1);
 /// A task that is done sooner needs no bar.
 const TIME_BEFORE_BAR: Duration = Duration::from_secs(1);
 
-const BAR_WITH_TOTAL: &str = "{msg} [{bar:20}] {pos}/{len} ({percent}%) {per_sec}, {eta} left";
-const BAR_WITHOUT_TOTAL: &str = "{msg} {spinner} {pos} ({per_sec}, {elapsed})";
+const BAR_WITH_TOTAL: &str = "{prefix} [{bar:20}] {pos}/{len} ({percent}%) {msg}";
+const BAR_WITHOUT_TOTAL: &str = "{prefix} {spinner} {pos} {msg}";
 
 /// Receives the events of one operation after the other.
 pub(super) struct Display {
@@ -71,7 +71,7 @@ impl Display {
         }
         if let Some(bar) = &task.bar {
             bar.set_position(task.steps);
-            bar.set_message(message(task));
+            bar.set_message(speed(task.started.elapsed(), task));
         }
     }
 
@@ -140,14 +140,42 @@ fn bar(task: &Task) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
-    bar.with_elapsed(task.started.elapsed())
+    bar.with_prefix(task.name.clone())
 }
 
-/// What stands before the bar: the task and how many bytes a second go through.
-fn message(task: &Task) -> String {
-    let seconds = task.started.elapsed().as_secs_f64();
-    if task.bytes == 0 || seconds <= 0.0 {
-        return task.name.clone();
+/// How fast the task goes, from its beginning on, and how long the rest will take at that rate.
+fn speed(elapsed: Duration, task: &Task) -> String {
+    let seconds = elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
+    let mut text = format!("{:.0}/s", task.steps as f64 / seconds);
+    if task.bytes > 0 {
+        text.push_str(&format!(", {:.0} MB/s", task.bytes as f64 / 1e6 / seconds));
     }
-    format!("{} {:.0} MB/s", task.name, task.bytes as f64 / 1e6 / seconds)
+    if let Some(total) = task.total.filter(|_| task.steps > 0) {
+        let left = seconds / task.steps as f64 * total.saturating_sub(task.steps) as f64;
+        text.push_str(&format!(", {left:.0} s left"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{Task, speed};
+
+    #[test]
+    fn the_speed_is_that_of_the_whole_task() {
+        let mut task = Task {
+            name: "fsck objects".to_owned(),
+            started: Instant::now(),
+            steps: 500,
+            bytes: 30_000_000,
+            total: Some(2000),
+            last_line: None,
+            bar: None,
+        };
+        assert_eq!(speed(Duration::from_secs(2), &task), "250/s, 15 MB/s, 6 s left");
+        (task.bytes, task.total) = (0, None);
+        assert_eq!(speed(Duration::from_secs(2), &task), "250/s");
+    }
 }
