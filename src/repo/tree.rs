@@ -49,13 +49,7 @@ impl Descent {
     /// # Errors
     /// [`Error::MalformedObject`] when the directory is within itself, or within too many others.
     pub fn enter(&mut self, dirtree: &Checksum) -> Result<()> {
-        let refuse = |what: &str| Err(DecodeError::new(what)).of_object(ObjectName::new(*dirtree, ObjectType::DirTree));
-        if self.entered.contains(dirtree) {
-            return refuse("the directory contains itself");
-        }
-        if self.entered.len() == MAX_DEPTH {
-            return refuse("too many directories within each other");
-        }
+        check_descent(self.entered.iter(), dirtree)?;
         self.entered.push(*dirtree);
         Ok(())
     }
@@ -64,6 +58,23 @@ impl Descent {
     pub fn leave(&mut self) {
         self.entered.pop();
     }
+}
+
+/// Checks that a directory may be gone into: [`Descent`] for whoever does not recurse. `entered` are the dirtrees that it
+/// is in, in any order.
+///
+/// # Errors
+/// As [`Descent::enter`].
+pub fn check_descent<'c>(entered: impl Iterator<Item = &'c Checksum>, dirtree: &Checksum) -> Result<()> {
+    let refuse = |what: &str| Err(DecodeError::new(what)).of_object(ObjectName::new(*dirtree, ObjectType::DirTree));
+    let mut depth = 0;
+    for outer in entered {
+        if outer == dirtree {
+            return refuse("the directory contains itself");
+        }
+        depth += 1;
+    }
+    if depth >= MAX_DEPTH { refuse("too many directories within each other") } else { Ok(()) }
 }
 
 /// A [`Node`] and where it was found.

@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 11] = [
     &["object"],
     &["error", "progress"],
     &["repo"],
-    &["source", "labels"],
+    &["source", "labels", "composefs"],
     &["summary", "remote"],
     &["commit", "checkout", "diff", "export", "fsck", "prune"],
     &["pull"],
