@@ -223,13 +223,27 @@ fn check_sysroot(sysroot: &Group<'_>) -> Result<()> {
     Ok(())
 }
 
-/// fs-verity and composefs for all objects need a kernel's help that osier does not ask for: `maybe` lets them be.
+/// What osier does not do is to switch fs-verity on for objects: where that is wished but not required it is let be, and
+/// so with composefs, which is about deployments and wishes for fs-verity besides.
 fn check_integrity(keyfile: &KeyFile) -> Result<()> {
-    for (group, key) in [("ex-integrity", "fsverity"), ("ex-integrity", "composefs"), ("ex-fsverity", "required")] {
-        let value = keyfile.get(group, key).map_err(in_words)?;
-        if value.is_some_and(|value| ["yes", "true", "1"].contains(&value.as_str())) {
-            return Err(Error::failed(format!("{group}.{key}: not supported yet")));
-        }
+    let (integrity, older) = ("ex-integrity", Group { keyfile, name: "ex-fsverity" });
+    is_required(keyfile, integrity, "composefs")?;
+    if is_required(keyfile, integrity, "fsverity")? {
+        return Err(Error::failed(format!("{integrity}.fsverity: not supported yet")));
+    }
+    older.boolean("opportunistic", false)?;
+    if older.boolean("required", false)? {
+        return Err(Error::failed("ex-fsverity.required: not supported yet"));
     }
     Ok(())
+}
+
+/// Whether something is required, and not only wished (`maybe`) or not wanted (`no`, the default).
+fn is_required(keyfile: &KeyFile, group: &str, key: &str) -> Result<bool> {
+    let Some(value) = keyfile.get(group, key).map_err(in_words)? else { return Ok(false) };
+    match value.as_str() {
+        "yes" | "true" | "1" => Ok(true),
+        "maybe" | "no" | "false" | "0" => Ok(false),
+        _ => Err(Error::failed(format!("Invalid tri-state value: {value}"))),
+    }
 }
