@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use osier::Error;
 use osier::checkout::{CheckoutOptions, HardLinks, Overwrite, Relabel, checkout};
+use osier::composefs::{FileDigests, ImageOptions, checkout_image};
 use osier::error::Context as _;
 use osier::labels::Policy;
 use osier::source::SkipList;
@@ -88,6 +89,8 @@ pub(super) struct Args {
 struct Plan {
     destination: PathBuf,
     trees: Trees,
+    /// Make a composefs image and not a directory.
+    image: Option<FileDigests>,
     options: CheckoutOptions,
     /// That a subpath is missing is no error.
     allow_missing: bool,
@@ -103,7 +106,13 @@ enum Trees {
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let repo = context.open_repo()?;
-    let Plan { destination, trees, options, allow_missing } = plan(args)?;
+    let Plan { destination, trees, image, options, allow_missing } = plan(args)?;
+    if let (Some(digests), Trees::One(rev)) = (image, &trees) {
+        let commit = repo.resolve_rev(rev)?;
+        let options = ImageOptions { digests, fsync: options.fsync };
+        checkout_image(&repo, &commit, &destination, &options, &context.progress())?;
+        return Ok(());
+    }
     let checkout_one = |rev: &str, options: &CheckoutOptions| -> Result<(), Failure> {
         let commit = repo.resolve_rev(rev)?;
         match checkout(&repo, &commit, &destination, options, &context.progress()) {
@@ -152,11 +161,6 @@ fn plan(args: Args) -> Result<Plan, Failure> {
     } = args;
     let mut arguments = arguments.into_iter();
     let Some(commit) = arguments.next() else { return Err(Failure::usage("COMMIT must be specified")) };
-    for (is_given, option) in [(composefs, "--composefs"), (composefs_noverity, "--composefs-noverity")] {
-        if is_given {
-            return Err(Failure::not_supported(option));
-        }
-    }
     // Upstream has an older and a newer way; these lead to the newer one, which knows neither of the two things below.
     let is_new_style = disable_cache
         || whiteouts
@@ -169,6 +173,16 @@ fn plan(args: Args) -> Result<Plan, Failure> {
         || bareuseronly_dirs
         || skip_list.is_some()
         || selinux_policy.is_some();
+    let image = match (composefs, composefs_noverity) {
+        (_, true) => Some(FileDigests::Omitted),
+        (true, false) => Some(FileDigests::Recorded),
+        (false, false) => None,
+    };
+    let is_listed = from_stdin || from_file.is_some();
+    // Upstream lets the last three pass and takes no note of them, so that the image is not of what was asked for.
+    if image.is_some() && (is_new_style || selinux_prefix.is_some() || subpath.is_some() || is_listed) {
+        return Err(Failure::failed("Specified options are incompatible with --composefs"));
+    }
     let overwrite = match (union, union_add, union_identical) {
         (true, true, _) => return Err(Failure::failed("Cannot specify both --union and --union-add")),
         (true, _, true) => return Err(Failure::failed("Cannot specify both --union and --union-identical")),
@@ -198,7 +212,6 @@ fn plan(args: Args) -> Result<Plan, Failure> {
         (None, Some(_)) => return Err(Failure::failed("Cannot specify --selinux-prefix without --selinux-policy")),
         (None, None) => None,
     };
-    let is_listed = from_stdin || from_file.is_some();
     let (destination, trees) = if is_listed {
         (commit, Trees::Listed(read_list(from_file.as_deref())?))
     } else {
@@ -221,7 +234,7 @@ fn plan(args: Args) -> Result<Plan, Failure> {
         uncompressed_cache: !is_new_style,
         fsync: fsync.unwrap_or(false),
     };
-    Ok(Plan { destination, trees, options, allow_missing: allow_noent && !is_new_style })
+    Ok(Plan { destination, trees, image, options, allow_missing: allow_noent && !is_new_style })
 }
 
 fn read_list(file: Option<&Path>) -> Result<Vec<u8>, Failure> {

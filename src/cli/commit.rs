@@ -179,7 +179,7 @@ pub(super) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> 
     }
 }
 
-/// Refuses the options that need signatures or composefs.
+/// Refuses the options that need signatures.
 fn refuse_unsupported(args: &Args) -> Result<(), Failure> {
     let given = [
         ("--gpg-sign", !args.gpg_sign.is_empty()),
@@ -187,7 +187,6 @@ fn refuse_unsupported(args: &Args) -> Result<(), Failure> {
         ("--sign", !args.sign.is_empty()),
         ("--sign-from-file", !args.sign_from_file.is_empty()),
         ("--sign-type", args.sign_type.is_some()),
-        ("--generate-composefs-metadata", args.generate_composefs_metadata),
     ];
     match given.iter().find(|(_, given)| *given) {
         Some((option, _)) => Err(Failure::not_supported(option)),
@@ -228,6 +227,7 @@ fn into_options(args: Args, repo: &Repo) -> Result<CommitOptions, Failure> {
         skip_list,
         consume,
         generate_sizes,
+        generate_composefs_metadata,
         timestamp,
         paths,
         selinux_policy,
@@ -241,7 +241,6 @@ fn into_options(args: Args, repo: &Repo) -> Result<CommitOptions, Failure> {
         sign: _,
         sign_from_file: _,
         sign_type: _,
-        generate_composefs_metadata: _,
     } = args;
     let statoverride = statoverride.map(|path| StatOverride::read(&path)).transpose()?;
     let skip_list = skip_list.map(|path| SkipList::read(&path)).transpose()?;
@@ -326,6 +325,7 @@ fn into_options(args: Args, repo: &Repo) -> Result<CommitOptions, Failure> {
             detached_metadata,
             bindings: if no_bindings { Bindings::None } else { Bindings::Refs(bind_ref) },
             bootable,
+            composefs_digest: generate_composefs_metadata,
         },
         skip_if_unchanged,
     })

@@ -3,15 +3,18 @@
 use super::options::{Bindings, CommitOptions};
 use super::tree::Tree;
 use crate::checksum::Checksum;
+use crate::composefs;
 use crate::error::{Error, Result};
 use crate::gvariant::{Dict, Value};
+use crate::progress::Progress;
+use crate::repo::tree::Node;
 use crate::repo::{Repo, Transaction};
 
 const REF_BINDING: &str = "ostree.ref-binding";
 const COLLECTION_BINDING: &str = "ostree.collection-binding";
 const SIZES: &str = "ostree.sizes";
 
-/// Assembles everything but the sizes, which are known only when all dirtrees are written.
+/// Assembles everything but the composefs digest and the sizes, which are known only when all dirtrees are written.
 pub(super) fn metadata(
     repo: &Repo,
     options: &CommitOptions,
@@ -41,6 +44,20 @@ pub(super) fn metadata(
         metadata = metadata.in_table_order();
     }
     Ok(metadata)
+}
+
+/// Adds the digest of the composefs image of the tree, which must have been written.
+pub(super) fn add_composefs_digest(
+    transaction: &Transaction<'_>,
+    root: &(Checksum, Checksum),
+    metadata: &mut Dict,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let root = Node::Directory { dirtree: root.0, dirmeta: root.1 };
+    let digest = composefs::image_digest(&transaction.view()?, &root, progress)?;
+    metadata.push(composefs::DIGEST_KEY, Value::bytes_value(digest.as_bytes()));
+    *metadata = metadata.in_table_order();
+    Ok(())
 }
 
 /// Appends `ostree.sizes` if sizes were recorded.

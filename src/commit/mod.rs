@@ -115,6 +115,9 @@ fn write_objects(
         }
         _ => {}
     }
+    if options.description.composefs_digest {
+        description::add_composefs_digest(transaction, &root, &mut metadata, progress)?;
+    }
     description::add_sizes(transaction, &mut metadata);
     let commit = Commit {
         metadata,

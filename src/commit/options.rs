@@ -100,6 +100,8 @@ pub struct Description {
     pub bindings: Bindings,
     /// Record the version of the one kernel in the tree, and that it boots.
     pub bootable: bool,
+    /// Record the digest of the tree's composefs image.
+    pub composefs_digest: bool,
 }
 
 /// The refs that a commit is bound to.

@@ -37,6 +37,7 @@ mod state;
 mod tombstones;
 mod transaction;
 pub mod tree;
+mod view;
 mod xattrs;
 
 use std::fs::File;

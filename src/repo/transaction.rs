@@ -336,6 +336,11 @@ impl<'r> Transaction<'r> {
         }
     }
 
+    /// The directory that has the finished objects, if they do not appear at once.
+    pub(super) fn staging_dir(&self) -> Option<&File> {
+        self.staging.as_ref().map(|staging| &staging.dir)
+    }
+
     pub(super) fn temporary_name(&self) -> String {
         let (_, prefix) = self.work_dir();
         let number = self.temporary_number.fetch_add(1, Ordering::Relaxed);

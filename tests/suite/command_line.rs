@@ -341,7 +341,6 @@ fn an_option_of_a_later_day_is_refused_by_name() {
         ("commit -b x --sign=K", "--sign"),
         ("commit -b x --sign-from-file=F", "--sign-from-file"),
         ("commit -b x --sign-type=dummy", "--sign-type"),
-        ("commit -b x --generate-composefs-metadata", "--generate-composefs-metadata"),
         ("summary -u --gpg-sign=K", "--gpg-sign"),
         ("summary -u --gpg-homedir=H", "--gpg-homedir"),
         ("summary -u --sign=K", "--sign"),

@@ -4,6 +4,7 @@
 mod checkout;
 mod command_line;
 mod completions;
+mod composefs;
 mod cpio_import;
 mod damage;
 mod diff;

@@ -1,0 +1,41 @@
+//! A repository as it will be once a transaction is committed.
+
+use std::fs::File;
+
+use super::{Repo, Transaction, lock};
+use crate::error::{During, Result};
+
+impl Transaction<'_> {
+    /// The repository together with the objects that this transaction has written so far, for reading only.
+    ///
+    /// # Errors
+    /// When the operating system has no more file descriptors.
+    pub fn view(&self) -> Result<Repo> {
+        let repo = self.repo();
+        match self.staging_dir() {
+            // What is missing among the staged objects is looked for in the parent, as ever.
+            Some(staged) => repo.copy(staged, Some(Box::new(repo.copy_whole()?))),
+            None => repo.copy_whole(),
+        }
+    }
+}
+
+impl Repo {
+    fn copy_whole(&self) -> Result<Self> {
+        let parent = self.parent.as_ref().map(|parent| parent.copy_whole()).transpose()?;
+        self.copy(&self.objects, parent.map(Box::new))
+    }
+
+    fn copy(&self, objects: &File, parent: Option<Box<Self>>) -> Result<Self> {
+        Ok(Self {
+            dir: self.dir.try_clone().during("opening", &self.path)?,
+            objects: objects.try_clone().during("opening", self.path.join("objects"))?,
+            path: self.path.clone(),
+            config: self.config.clone(),
+            parent,
+            writable: false,
+            options: self.options.clone(),
+            lock_stack: lock::LockStack::default(),
+        })
+    }
+}
