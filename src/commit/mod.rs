@@ -116,7 +116,10 @@ fn write_objects(
         _ => {}
     }
     if options.description.composefs_digest {
+        // The image is a phase of its own.
+        progress.event(Event::Finished);
         description::add_composefs_digest(transaction, &root, &mut metadata, progress)?;
+        progress.event(Event::Started { task: "commit", total: None });
     }
     description::add_sizes(transaction, &mut metadata);
     let commit = Commit {

@@ -87,6 +87,7 @@ impl Output<'_, '_> {
     /// Writes zeros up to a place, which is reached or ahead.
     fn pad_to(&mut self, offset: u64) -> Result<()> {
         let length = (offset - self.flushed) as usize;
+        debug_assert!(length >= self.buffer.len(), "the layout has room for everything");
         self.buffer.resize(length, 0);
         self.flush_if_full()
     }

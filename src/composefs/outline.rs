@@ -19,7 +19,7 @@ use crate::repo::tree::{Node, check_descent};
 const ROOT_DIRECTORIES: [&str; 5] = ["usr", "etc", "boot", "var", "sysroot"];
 
 /// More entries than any system has; directories that contain others many times over could have any number.
-const MAX_ENTRIES: usize = 1 << 24;
+const MAX_ENTRIES: usize = 1 << 23;
 /// The longest name in bytes.
 const MAX_NAME: usize = 255;
 

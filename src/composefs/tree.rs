@@ -3,6 +3,7 @@
 use std::collections::hash_map::Entry as Place;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
@@ -111,7 +112,6 @@ fn load_files(
     progress: &dyn Progress,
 ) -> Result<HashMap<Checksum, FileFacts>> {
     let mut seen = HashSet::new();
-    // In the order of the tree, so that of several errors always the same one is told.
     let mut files = Vec::new();
     for entry in entries {
         if let What::File(file) = entry.what
@@ -121,13 +121,25 @@ fn load_files(
         }
     }
     progress.event(Event::Started { task: "composefs", total: Some(files.len() as u64) });
-    let load = |file: Checksum| -> Result<(Checksum, FileFacts)> {
-        let facts = load_file(repo, &file, digests).context(|| format!("Processing {file}"))?;
-        let bytes = if facts.digest.is_some() { facts.size } else { 0 };
-        progress.event(Event::Advanced { steps: 1, bytes });
-        Ok((file, facts))
+    let first_failed = AtomicUsize::new(usize::MAX);
+    let load = |(index, file): (usize, &Checksum)| -> Option<Result<(Checksum, FileFacts)>> {
+        // What comes before an error is still read, so that the first error is always the same one.
+        if index > first_failed.load(Ordering::Relaxed) {
+            return None;
+        }
+        let loaded = load_file(repo, file, digests).context(|| format!("Processing {file}"));
+        match &loaded {
+            Ok(FileFacts { size, digest, .. }) => {
+                let bytes = if digest.is_some() { *size } else { 0 };
+                progress.event(Event::Advanced { steps: 1, bytes });
+            }
+            Err(_) => {
+                first_failed.fetch_min(index, Ordering::Relaxed);
+            }
+        }
+        Some(loaded.map(|facts| (*file, facts)))
     };
-    let loaded: Vec<Result<_>> = files.into_par_iter().map(load).collect();
+    let loaded: Vec<_> = files.par_iter().enumerate().filter_map(load).collect();
     progress.event(Event::Finished);
     loaded.into_iter().collect()
 }

@@ -136,8 +136,33 @@ fn generated_trees_have_the_images_of_the_real_program() {
 }
 
 #[test]
+fn one_thread_and_many_make_the_same_image_and_find_the_same_error() {
+    let directory = scratch();
+    let (repo, commit) = store(&directory.path().join("r"), &generate(31, 500));
+    let root = Node::root_of(&repo.load_commit(&commit).unwrap());
+    let with_threads = |number| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(number).build().unwrap();
+        pool.install(|| image_digest(&repo, &root, &Silent)).map_err(|error| error.chain())
+    };
+    let digest = with_threads(1).unwrap();
+    assert_eq!(with_threads(7), Ok(digest));
+    for prefix in fs::read_dir(directory.path().join("r/objects")).unwrap() {
+        for object in fs::read_dir(prefix.unwrap().path()).unwrap().map(|object| object.unwrap().path()) {
+            if object.extension().is_some_and(|extension| extension == "filez") {
+                fs::remove_file(object).unwrap();
+            }
+        }
+    }
+    let error = with_threads(1).unwrap_err();
+    assert!(error.contains("Couldn't find file object"), "{error}");
+    for _ in 0..10 {
+        assert_eq!(with_threads(7), Err(error.clone()));
+    }
+}
+
+#[test]
 fn an_image_says_what_the_tree_says() {
-    for (seed, size) in [(11, 20), (12, 500), (13, 4000)] {
+    for (seed, size) in [(11, 20), (12, 500), (13, 1500)] {
         let directory = scratch();
         let root = generate(seed, size);
         let (repo, commit) = store(&directory.path().join("r"), &root);
@@ -232,7 +257,7 @@ fn fsck_erofs_finds_nothing_wrong() {
     else {
         return skip("no `fsck.erofs` to check images with (Debian: apt-get install erofs-utils)");
     };
-    for (seed, size) in [(21, 50), (22, 2000), (23, 10_000)] {
+    for (seed, size) in [(21, 50), (22, 600), (23, 3000)] {
         let directory = scratch();
         let (repo, commit) = store(&directory.path().join("r"), &generate(seed, size));
         let image = directory.path().join("image");
