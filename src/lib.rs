@@ -1,10 +1,60 @@
-//! OSTree repository tooling in pure Rust.
+//! OSTree repository tooling in pure Rust: what the `ostree` command does to a repository, byte for byte, in parallel.
 //!
-//! The layers, each using only what stands before it: [`checksum`], [`gvariant`], [`keyfile`], [`refspec`], [`date`],
-//! [`deflate`], `map`; [`object`] (bytes to values, no I/O); [`error`], [`progress`]; [`repo`], the repository on disk;
-//! [`source`], a directory tree as entries; [`labels`], SELinux labels; [`composefs`], images of trees; then the
-//! operations, free functions that take a [`repo::Repo`]: [`summary`], [`remote`], [`commit`], [`checkout`], [`diff`],
-//! [`export`], [`fsck`], [`prune`], [`pull`] and [`mod@bench`].
+//! # The layers
+//!
+//! Each uses only what stands above it:
+//!
+//! | what | modules |
+//! | --- | --- |
+//! | bytes and text, no I/O | [`checksum`], [`gvariant`], [`keyfile`], [`refspec`], [`date`], [`deflate`], [`units`] |
+//! | objects as values, no I/O | [`object`] |
+//! | what callers hear | [`error`], [`progress`] |
+//! | the repository on disk | [`repo`]: opens, reads, writes, lists and moves refs, and nothing else |
+//! | trees as entries and images | [`source`], [`labels`], [`composefs`] |
+//! | operations, free functions that take a [`repo::Repo`] | [`summary`], [`remote`], [`commit`], [`checkout`], [`diff`], [`export`], [`fsck`], [`prune`], [`pull`] |
+//! | measuring | [`mod@bench`] |
+//!
+//! The command line is not part of the library: the program has it for itself, behind the feature `cli`. The library
+//! never prints, never ends the process and never reads the environment.
+//!
+//! # A worked example
+//!
+//! A tree is committed into a new archive, described by a summary, verified, and checked out again:
+//!
+//! ```
+//! use osier::checkout::{CheckoutOptions, checkout};
+//! use osier::commit::{CommitOptions, Description, Source, commit};
+//! use osier::fsck::{FsckOptions, fsck};
+//! use osier::progress::Silent;
+//! use osier::refspec::Refspec;
+//! use osier::repo::{Repo, RepoMode};
+//! use osier::summary;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let scratch = tempfile::tempdir()?;
+//! let (tree, path) = (scratch.path().join("tree"), scratch.path().join("repo"));
+//! std::fs::create_dir(&tree)?;
+//! std::fs::write(tree.join("hello"), "Hello, world!\n")?;
+//!
+//! let repo = Repo::create(&path, RepoMode::Archive, None)?;
+//! let options = CommitOptions {
+//!     branch: Some(Refspec::parse("exampleos/22/x86_64/host")?),
+//!     sources: vec![Source::Directory(tree)],
+//!     description: Description { subject: "Compose 22.1".to_owned(), timestamp: 1_700_000_000, ..Description::default() },
+//!     ..CommitOptions::default()
+//! };
+//! let committed = commit(&repo, &options, &Silent)?.commit;
+//! assert_eq!(repo.resolve_rev("exampleos/22/x86_64/host")?, committed);
+//!
+//! summary::update(&repo, &summary::UpdateOptions { now: 1_700_000_000, ..Default::default() })?;
+//! assert!(!fsck(&repo, &FsckOptions::default(), &Silent)?.corrupted);
+//!
+//! let options = CheckoutOptions { user_mode: true, ..CheckoutOptions::default() };
+//! checkout(&repo, &committed, &scratch.path().join("out"), &options, &Silent)?;
+//! assert_eq!(std::fs::read(scratch.path().join("out/hello"))?, b"Hello, world!\n");
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod bench;
 pub mod checkout;
