@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use jiff::Zoned;
 use osier::commit::{
-    Bindings, CommitOptions, CommitOutcome, Description, HardLinks, Parent, Reading, Source, TarOptions, commit,
+    Bindings, CommitOptions, CommitOutcome, Description, HardLinks, Parent, Reading, Source, StatCacheOptions,
+    TarOptions, commit,
 };
 use osier::error::During;
 use osier::gvariant::{Dict, Value};
@@ -22,7 +23,7 @@ use super::clock;
 use super::context::{self, Context};
 use super::editor::{self, Message};
 use super::error::Failure;
-use super::options::{integer, path};
+use super::options::{OWN_OPTIONS, integer, path};
 use super::output::Output;
 use super::values;
 
@@ -158,6 +159,10 @@ pub(super) struct Args {
     /// Override the timestamp of the commit
     #[arg(long, value_name = "TIMESTAMP")]
     timestamp: Option<String>,
+    /// Do not read files again that have not changed since a commit with this option; FILE remembers them (default:
+    /// tmp/cache/stat-cache in the repository)
+    #[arg(long, value_name = "FILE", require_equals = true, value_parser = path(), help_heading = OWN_OPTIONS)]
+    stat_cache: Option<Option<PathBuf>>,
     #[arg(value_parser = path())]
     paths: Vec<PathBuf>,
 }
@@ -229,6 +234,7 @@ fn into_options(args: Args, repo: &Repo) -> Result<CommitOptions, Failure> {
         generate_sizes,
         generate_composefs_metadata,
         timestamp,
+        stat_cache,
         paths,
         selinux_policy,
         selinux_policy_from_base,
@@ -315,6 +321,7 @@ fn into_options(args: Args, repo: &Repo) -> Result<CommitOptions, Failure> {
             },
             consume,
             generate_sizes,
+            stat_cache: stat_cache.map(stat_cache_options).transpose()?,
         },
         description: Description {
             subject: message.subject,
@@ -329,6 +336,13 @@ fn into_options(args: Args, repo: &Repo) -> Result<CommitOptions, Failure> {
         },
         skip_if_unchanged,
     })
+}
+
+fn stat_cache_options(file: Option<PathBuf>) -> Result<StatCacheOptions, Failure> {
+    match file {
+        Some(file) if file.file_name().is_none() => Err(Failure::failed("--stat-cache= must name a file")),
+        file => Ok(StatCacheOptions { file, ..StatCacheOptions::default() }),
+    }
 }
 
 fn labeling_epoch(number: Option<i32>) -> Result<Epoch, Failure> {
@@ -393,12 +407,17 @@ fn in_words(error: impl ToString) -> Failure {
 }
 
 fn print_table(outcome: &CommitOutcome, out: &Output) -> Result<(), Failure> {
-    let CommitOutcome { commit, skipped: _, stats } = outcome;
+    let CommitOutcome { commit, skipped: _, stats, stat_cache } = outcome;
     writeln!(out, "Commit: {commit}")?;
     writeln!(out, "Metadata Total: {}", stats.metadata_objects_total)?;
     writeln!(out, "Metadata Written: {}", stats.metadata_objects_written)?;
     writeln!(out, "Content Total: {}", stats.content_objects_total)?;
     writeln!(out, "Content Written: {}", stats.content_objects_written)?;
     writeln!(out, "Content Cache Hits: {}", stats.devino_cache_hits)?;
-    writeln!(out, "Content Bytes Written: {}", stats.content_bytes_written)
+    writeln!(out, "Content Bytes Written: {}", stats.content_bytes_written)?;
+    // Only whoever asks for what ostree does not have gets a line that it does not print.
+    match stat_cache {
+        Some(stat_cache) => writeln!(out, "Stat Cache Hits: {}", stat_cache.hits),
+        None => Ok(()),
+    }
 }

@@ -108,7 +108,11 @@ impl Row {
         // An empty value name stands for an option whose argument has no name in the real program's help.
         let named = option.get_value_names().and_then(|names| names.first()).filter(|name| !name.is_empty());
         let takes_value = option.get_action().takes_values();
-        let value = named.filter(|_| takes_value).map(|name| format!("={name}")).unwrap_or_default();
+        let value = match named.filter(|_| takes_value) {
+            Some(name) if options::can_do_without_value(option) => format!("[={name}]"),
+            Some(name) => format!("={name}"),
+            None => String::new(),
+        };
         let left = format!("{short}--{}{value}", option.get_long().unwrap_or_default());
         Self { left, right: option.get_help().map(ToString::to_string).unwrap_or_default() }
     }

@@ -7,6 +7,8 @@
 //! - Options and arguments stand in any order; `--` ends the options, and only the first one is dropped.
 //! - `--option=value` or `--option value`, the value taken whatever it looks like. The last value counts.
 //! - A flag ignores what stands after a `=`.
+//! - An option that can do without its value (there are such only among osier's own) has it after a `=` or not at all:
+//!   what follows it is never taken, so that a path behind it stays an argument.
 //! - Short options are bundled (`-RC`); one of them may take the next argument as its value. `-ovalue` is no value.
 //! - `-h`, `-?`, `--help` and `--help-all` act at once, so does an error: the first of them counts.
 //! - If a command and the global table know the same short letter, both act.
@@ -174,6 +176,10 @@ impl Reader {
             let spelling = format!("--{}", String::from_utf8_lossy(name));
             let value = match value {
                 Some(value) => value.to_owned(),
+                None if can_do_without_value(&option) => {
+                    table.push(&option, None);
+                    return Ok(());
+                }
                 None => following.next().ok_or_else(|| format!("Missing argument for {spelling}"))?,
             };
             check_value(&option, &spelling, &value)?;
@@ -230,6 +236,11 @@ impl Reader {
 
 fn takes_value(option: &Arg) -> bool {
     !matches!(option.get_action(), ArgAction::SetTrue)
+}
+
+/// Whether the value of an option that takes one may be left out.
+pub(super) fn can_do_without_value(option: &Arg) -> bool {
+    takes_value(option) && option.get_num_args().is_some_and(|number| number.min_values() == 0)
 }
 
 /// Checks a value as soon as it is read, since the first error counts.
@@ -297,6 +308,8 @@ mod tests {
         depth: Option<i32>,
         #[arg(long)]
         tree: Vec<String>,
+        #[arg(long, require_equals = true, value_parser = path())]
+        cache: Option<Option<PathBuf>>,
         #[arg(value_parser = path())]
         rest: Vec<PathBuf>,
     }
@@ -373,6 +386,22 @@ mod tests {
     #[test]
     fn a_flag_ignores_what_stands_after_an_equals_sign() {
         assert_eq!(taken(&["--recursive=no"]), Sample { recursive: true, ..Sample::default() });
+    }
+
+    #[test]
+    fn a_value_that_may_be_left_out_stands_after_an_equals_sign() {
+        for (arguments, cache, rest) in [
+            (&["--cache", "a"][..], Some(None), &["a"][..]),
+            (&["--cache=f", "a"], Some(Some("f")), &["a"]),
+            (&["a", "--cache"], Some(None), &["a"]),
+            (&["--cache=", "a"], Some(Some("")), &["a"]),
+            (&["--cache=f", "--cache", "--", "a"], Some(None), &["a"]),
+            (&["--cache", "--cache=f"], Some(Some("f")), &[]),
+        ] {
+            let cache = cache.map(|cache| cache.map(PathBuf::from));
+            let rest = rest.iter().map(PathBuf::from).collect();
+            assert_eq!(taken(arguments), Sample { cache, rest, ..Sample::default() }, "{arguments:?}");
+        }
     }
 
     #[test]

@@ -13,7 +13,9 @@ use rayon::prelude::*;
 
 use super::devino::DevInoCache;
 use super::options::HardLinks;
+use super::stat_cache::StatCache;
 use super::tree::Tree;
+use super::unchanged::Look;
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
 use crate::labels::Policy;
@@ -42,6 +44,8 @@ pub(super) struct Ingest<'i, 'r> {
     /// Files go away after the commit, so they may become objects.
     pub(super) consume: bool,
     pub(super) devino: DevInoCache,
+    /// Knows what files became that were not changed since.
+    pub(super) stat_cache: Option<&'i StatCache>,
     /// Device and inode of the `tmp` directory of the repository that is written to.
     pub(super) own_tmp: (u64, u64),
     pub(super) progress: &'i dyn Progress,
@@ -58,25 +62,30 @@ enum Done {
 impl Ingest<'_, '_> {
     /// Lays a directory with everything in it over `tree`.
     pub(super) fn root(&self, directory: &Directory, tree: Tree) -> Result<Tree> {
-        match self.recorded(directory)? {
-            Some(ownership) => self.directory(directory, ownership, tree),
+        let metadata = directory.metadata()?;
+        match self.recorded(directory, &metadata)? {
+            Some(ownership) => self.directory(directory, (&metadata, ownership), tree),
             None => Ok(tree),
         }
     }
 
     /// What is recorded for the directory itself; `None` leaves it out.
-    fn recorded(&self, directory: &Directory) -> Result<Option<Ownership>> {
+    fn recorded(&self, directory: &Directory, metadata: &Metadata) -> Result<Option<Ownership>> {
         let path = if self.filter.needs_paths() { directory.path() } else { "" };
-        self.filter.apply(path, ownership(&directory.metadata()?))
+        self.filter.apply(path, ownership(metadata))
     }
 
-    fn directory(&self, directory: &Directory, ownership: Ownership, mut tree: Tree) -> Result<Tree> {
+    fn directory(
+        &self,
+        directory: &Directory,
+        (metadata, ownership): (&Metadata, Ownership),
+        mut tree: Tree,
+    ) -> Result<Tree> {
         let xattrs = self.labelled(directory.path(), ownership.mode, self.xattrs(|| directory.xattrs())?)?;
         let dirmeta = DirMeta { uid: ownership.uid, gid: ownership.gid, mode: ownership.mode, xattrs };
         tree.dirmeta = Some(self.transaction.write_metadata(ObjectType::DirMeta, &dirmeta.encode())?);
         let mut work = Vec::new();
         // The repository may lie in the tree, and this very commit makes files come and go in its `tmp`.
-        let metadata = directory.metadata()?;
         let is_own_tmp = self.own_tmp == (metadata.dev, metadata.ino);
         for entry in if is_own_tmp { Vec::new() } else { directory.entries()? } {
             let existing = match entry.kind {
@@ -110,9 +119,10 @@ impl Ingest<'_, '_> {
         let stored = match kind {
             EntryKind::Directory => {
                 let below = directory.open_directory(&name)?;
-                return Ok(match (self.recorded(&below)?, existing) {
+                let metadata = below.metadata()?;
+                return Ok(match (self.recorded(&below, &metadata)?, existing) {
                     (Some(ownership), existing) => {
-                        let tree = self.directory(&below, ownership, existing.unwrap_or_default())?;
+                        let tree = self.directory(&below, (&metadata, ownership), existing.unwrap_or_default())?;
                         Done::Directory(name, tree)
                     }
                     (None, Some(tree)) => Done::Directory(name, tree),
@@ -126,9 +136,15 @@ impl Ingest<'_, '_> {
     }
 
     fn file(&self, directory: &Directory, name: &str) -> Result<Option<Checksum>> {
+        let looked = match self.look(directory, name, EntryKind::File)? {
+            Look::Skipped => return Ok(None),
+            Look::Unchanged(checksum) => return Ok(Some(self.done(checksum))),
+            Look::Changed(recorded) => Some(recorded),
+            Look::Nothing => None,
+        };
         let file = directory.open_file(name)?;
         let metadata = file.metadata;
-        let known = self.known_object(&metadata);
+        let known = if looked.is_some() { None } else { self.known_object(&metadata) };
         if let (Some(checksum), HardLinks::Trust) = (known, self.hard_links) {
             return Ok(Some(self.reuse(checksum)));
         }
@@ -136,19 +152,36 @@ impl Ingest<'_, '_> {
             Some(checksum) => Some(self.transaction.repo().load_file(&checksum)?.header),
             None => None,
         };
-        // The checkout of a bare-user repository has lost owner and mode; the object still has them.
-        let found = original.as_ref().map_or(ownership(&metadata), ownership_of_header);
-        let Some(recorded) = self.filtered(directory, name, found)? else { return Ok(None) };
+        let asked = looked.is_some();
+        let recorded = match looked {
+            Some(recorded) => recorded.of(&metadata, || directory.shown_path(name))?,
+            None => {
+                // The checkout of a bare-user repository has lost owner and mode; the object still has them.
+                let found = original.as_ref().map_or(ownership(&metadata), ownership_of_header);
+                let Some(recorded) = self.filtered(directory, name, found)? else { return Ok(None) };
+                recorded
+            }
+        };
         let xattrs = match &original {
             Some(header) => self.xattrs(|| Ok(header.xattrs.clone()))?,
             None => self.xattrs(|| directory.xattrs_of_file(name, &file))?,
         };
         let xattrs = self.labelled_child(directory, name, recorded.mode, xattrs)?;
         let header = header(recorded, xattrs, String::new());
-        match known {
-            Some(checksum) if original.as_ref() == Some(&header) => Ok(Some(self.reuse(checksum))),
-            _ => self.content(directory, name, &header, file).map(Some),
+        let question = match known {
+            Some(checksum) if original.as_ref() == Some(&header) => return Ok(Some(self.reuse(checksum))),
+            Some(_) => None,
+            None => self.question_of_opened(directory, name, &metadata, (recorded, &header.xattrs))?,
+        };
+        let (Some(cache), Some(question)) = (self.stat_cache, question) else {
+            return self.content(directory, name, &header, file).map(Some);
+        };
+        if !asked && let Some(checksum) = self.answer(cache, &question, metadata.size)? {
+            return Ok(Some(self.done(checksum)));
         }
+        let checksum = self.content(directory, name, &header, file)?;
+        cache.remember(question, checksum);
+        Ok(Some(checksum))
     }
 
     fn content(&self, directory: &Directory, name: &str, header: &FileHeader, file: OpenFile) -> Result<Checksum> {
@@ -175,15 +208,28 @@ impl Ingest<'_, '_> {
     }
 
     fn symlink(&self, directory: &Directory, name: &str) -> Result<Option<Checksum>> {
+        let looked = match self.look(directory, name, EntryKind::Symlink)? {
+            Look::Skipped => return Ok(None),
+            Look::Unchanged(checksum) => return Ok(Some(self.done(checksum))),
+            Look::Changed(recorded) => Some(recorded),
+            Look::Nothing => None,
+        };
         let metadata = directory.metadata_of(name)?;
         if metadata.kind() != Some(EntryKind::Symlink) {
             return Err(Error::SourceChanged { path: directory.shown_path(name).into() });
         }
-        let known = self.known_object(&metadata);
+        let asked = looked.is_some();
+        let known = if asked { None } else { self.known_object(&metadata) };
         if let (Some(checksum), HardLinks::Trust) = (known, self.hard_links) {
             return Ok(Some(self.reuse(checksum)));
         }
-        let Some(recorded) = self.filtered(directory, name, ownership(&metadata))? else { return Ok(None) };
+        let recorded = match looked {
+            Some(recorded) => recorded.of(&metadata, || directory.shown_path(name))?,
+            None => match self.filtered(directory, name, ownership(&metadata))? {
+                Some(recorded) => recorded,
+                None => return Ok(None),
+            },
+        };
         let xattrs = self.xattrs(|| directory.xattrs_of_symlink(name))?;
         let xattrs = self.labelled_child(directory, name, recorded.mode, xattrs)?;
         let header = header(recorded, xattrs, directory.symlink_target(name)?);
@@ -193,21 +239,33 @@ impl Ingest<'_, '_> {
             return Ok(Some(self.reuse(checksum)));
         }
         let checksum = self.transaction.write_bytes(&header, b"")?;
-        self.progress.event(Event::Advanced { steps: 1, bytes: 0 });
-        Ok(Some(checksum))
+        // Everything was asked for by name; it must have been one link all the time.
+        if asked
+            && let Some(cache) = self.stat_cache
+            && directory.metadata_of(name)? == metadata
+            && let Some(question) = self.question_of_opened(directory, name, &metadata, (recorded, &header.xattrs))?
+        {
+            cache.remember(question, checksum);
+        }
+        Ok(Some(self.done(checksum)))
     }
 
-    fn known_object(&self, metadata: &Metadata) -> Option<Checksum> {
+    pub(super) fn known_object(&self, metadata: &Metadata) -> Option<Checksum> {
         self.devino.get(metadata.dev, metadata.ino).copied()
     }
 
     fn reuse(&self, checksum: Checksum) -> Checksum {
         self.transaction.count_devino_hit();
+        self.done(checksum)
+    }
+
+    /// Tells that one more entry is done, without its content having been read.
+    fn done(&self, checksum: Checksum) -> Checksum {
         self.progress.event(Event::Advanced { steps: 1, bytes: 0 });
         checksum
     }
 
-    fn filtered(&self, directory: &Directory, name: &str, found: Ownership) -> Result<Option<Ownership>> {
+    pub(super) fn filtered(&self, directory: &Directory, name: &str, found: Ownership) -> Result<Option<Ownership>> {
         if self.filter.needs_paths() {
             self.filter.apply(&directory.child_path(name), found)
         } else {
@@ -216,11 +274,11 @@ impl Ingest<'_, '_> {
     }
 
     pub(super) fn xattrs(&self, read: impl FnOnce() -> Result<Xattrs>) -> Result<Xattrs> {
-        if self.filter.records_xattrs() && !self.transaction.repo().config().disable_xattrs {
-            read()
-        } else {
-            Ok(Xattrs::new())
-        }
+        if self.records_xattrs() { read() } else { Ok(Xattrs::new()) }
+    }
+
+    pub(super) fn records_xattrs(&self) -> bool {
+        self.filter.records_xattrs() && !self.transaction.repo().config().disable_xattrs
     }
 
     /// With the label that the policy has for the path.
@@ -289,7 +347,7 @@ impl Ingest<'_, '_> {
     }
 }
 
-fn ownership(metadata: &Metadata) -> Ownership {
+pub(super) fn ownership(metadata: &Metadata) -> Ownership {
     Ownership { uid: metadata.uid, gid: metadata.gid, mode: metadata.mode }
 }
 

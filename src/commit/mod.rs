@@ -3,6 +3,8 @@
 //! ```text
 //! options    what is asked for
 //! ingest     directories -> file and dirmeta objects, in parallel
+//! unchanged  files that the stat cache knows
+//! stat_cache what files became that were not changed since
 //! tar        tar archives -> the same
 //! tree       names and checksums in memory; dirtree objects, leaves first
 //! description  the commit's metadata
@@ -13,8 +15,10 @@ mod devino;
 mod ingest;
 mod options;
 mod pathname_filter;
+mod stat_cache;
 mod tar;
 mod tree;
+mod unchanged;
 
 use std::path::Path;
 
@@ -28,9 +32,11 @@ use crate::source::{Directory, Filter};
 
 use devino::DevInoCache;
 use ingest::Ingest;
+use stat_cache::StatCache;
 use tree::Tree;
 
 pub use options::{Bindings, CommitOptions, Description, HardLinks, Parent, Reading, Source};
+pub use stat_cache::{StatCacheOptions, StatCacheStats};
 pub use tar::TarOptions;
 
 /// What came of a commit.
@@ -42,6 +48,8 @@ pub struct CommitOutcome {
     pub skipped: bool,
     /// What was written.
     pub stats: TransactionStats,
+    /// What the stat cache was good for, if one was asked for and could be used.
+    pub stat_cache: Option<StatCacheStats>,
 }
 
 /// The stack of the threads that go into directories, in bytes: trees are as deep as they are.
@@ -57,12 +65,14 @@ pub fn commit(repo: &Repo, options: &CommitOptions, progress: &dyn Progress) -> 
         .build()
         .map_err(|error| Error::failed(format!("starting threads: {error}")))?;
     let parent = find_parent(repo, options)?;
+    let cache_options = options.reading.stat_cache.as_ref();
+    let cache = cache_options.and_then(|options| StatCache::open(repo, options, progress));
     let mut transaction = Transaction::begin(repo)?;
     if options.reading.generate_sizes {
         transaction.record_sizes();
     }
     progress.event(Event::Started { task: "commit", total: None });
-    let result = pool.install(|| write_objects(&transaction, options, parent, progress));
+    let result = pool.install(|| write_objects(&transaction, options, cache.as_ref(), parent, progress));
     progress.event(Event::Finished);
     let written = match result {
         Ok(written) => written,
@@ -72,19 +82,21 @@ pub fn commit(repo: &Repo, options: &CommitOptions, progress: &dyn Progress) -> 
         }
     };
     let stats = transaction.stats();
+    let remember = |cache: Option<StatCache>| Some(cache?.finish(repo, cache_options?, progress));
     let Some(commit) = written else {
         let commit = parent.ok_or_else(|| Error::failed("a commit without parent cannot be unchanged"))?;
         transaction.abort(None);
-        return Ok(CommitOutcome { commit, skipped: true, stats });
+        return Ok(CommitOutcome { commit, skipped: true, stats, stat_cache: remember(cache) });
     };
     if let Some(branch) = &options.branch {
         transaction.set_ref(branch.clone(), Some(commit));
     }
     let stats = transaction.commit()?;
+    let stat_cache = remember(cache);
     if options.reading.consume {
         consume(options)?;
     }
-    Ok(CommitOutcome { commit, skipped: false, stats })
+    Ok(CommitOutcome { commit, skipped: false, stats, stat_cache })
 }
 
 fn find_parent(repo: &Repo, options: &CommitOptions) -> Result<Option<Checksum>> {
@@ -102,11 +114,12 @@ fn find_parent(repo: &Repo, options: &CommitOptions) -> Result<Option<Checksum>>
 fn write_objects(
     transaction: &Transaction<'_>,
     options: &CommitOptions,
+    stat_cache: Option<&StatCache>,
     parent: Option<Checksum>,
     progress: &dyn Progress,
 ) -> Result<Option<Checksum>> {
     let repo = transaction.repo();
-    let mut tree = read_sources(transaction, options, progress)?;
+    let mut tree = read_sources(transaction, options, stat_cache, progress)?;
     let mut metadata = description::metadata(repo, options, parent.as_ref(), &mut tree)?;
     let root = tree.write(transaction)?;
     match &parent {
@@ -139,7 +152,12 @@ fn write_objects(
     Ok(Some(commit))
 }
 
-fn read_sources(transaction: &Transaction<'_>, options: &CommitOptions, progress: &dyn Progress) -> Result<Tree> {
+fn read_sources(
+    transaction: &Transaction<'_>,
+    options: &CommitOptions,
+    stat_cache: Option<&StatCache>,
+    progress: &dyn Progress,
+) -> Result<Tree> {
     let repo = transaction.repo();
     let mut modifier = options.modifier.clone();
     let policy = options.selinux_policy.as_deref().filter(|_| repo.mode() != RepoMode::BareUserOnly);
@@ -150,7 +168,8 @@ fn read_sources(transaction: &Transaction<'_>, options: &CommitOptions, progress
     let devino = if hard_links == HardLinks::Read { DevInoCache::default() } else { DevInoCache::scan(repo)? };
     let own_tmp = repo.tmp_identity()?;
     let consume = options.reading.consume;
-    let ingest = Ingest { transaction, filter: &filter, policy, hard_links, consume, devino, own_tmp, progress };
+    let ingest =
+        Ingest { transaction, filter: &filter, policy, hard_links, consume, devino, stat_cache, own_tmp, progress };
     let mut tree = match &options.base {
         None => Tree::default(),
         Some(base) => {

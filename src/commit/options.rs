@@ -9,6 +9,7 @@ use crate::labels::Policy;
 use crate::refspec::Refspec;
 use crate::source::Modifier;
 
+use super::stat_cache::StatCacheOptions;
 use super::tar::TarOptions;
 
 /// A commit to be made.
@@ -67,6 +68,8 @@ pub struct Reading {
     pub consume: bool,
     /// Record the size of each object in the commit (`ostree.sizes`); nothing in repositories other than archives.
     pub generate_sizes: bool,
+    /// Do not read files of directories again that the stat cache knows to be unchanged.
+    pub stat_cache: Option<StatCacheOptions>,
 }
 
 /// Trust in files that share device and inode with an object, as those of a hard-link checkout do.

@@ -134,6 +134,23 @@ impl<'r> Transaction<'r> {
         writer.finish_new(&name)
     }
 
+    /// Takes an object that the caller knows its file to be, without having read it; `false` when it is not there. The file
+    /// has `unpacked` bytes of content, or its target has.
+    ///
+    /// # Errors
+    /// When the operating system cannot tell.
+    pub fn reuse_file(&self, checksum: &Checksum, unpacked: u64) -> Result<bool> {
+        let name = ObjectName::new(*checksum, ObjectType::File);
+        if !self.is_claimed_or_stored(&name)? {
+            return Ok(false);
+        }
+        self.counters.content_total.fetch_add(1, Ordering::Relaxed);
+        if self.records_sizes() {
+            self.record_known_size(&name, unpacked)?;
+        }
+        Ok(true)
+    }
+
     /// Stores the content of `object` under another header.
     ///
     /// # Errors
@@ -188,6 +205,10 @@ impl<'r> Transaction<'r> {
 
     fn record_content_size(&self, name: &ObjectName, header: &FileHeader, size: u64) -> Result<()> {
         let unpacked = if header.is_symlink() { header.symlink_target.len() as u64 } else { size };
+        self.record_known_size(name, unpacked)
+    }
+
+    fn record_known_size(&self, name: &ObjectName, unpacked: u64) -> Result<()> {
         match self.stored_size(name) {
             Ok(stored) => self.record_size(*name, stored, unpacked),
             // Another thread is still writing it, and will record it.

@@ -240,7 +240,18 @@ impl<'r> Transaction<'r> {
         Ok(if self.is_stored(name)? { Claim::Done } else { Claim::Write })
     }
 
-    /// Takes note that an object turned up another way, so that nobody writes it again.
+    /// Whether the object is there or about to be, which is as good: if it cannot be written, the transaction fails.
+    pub(super) fn is_claimed_or_stored(&self, name: &ObjectName) -> Result<bool> {
+        if self.claimed.lock().unwrap_or_else(PoisonError::into_inner).contains(name) {
+            return Ok(true);
+        }
+        let stored = self.is_stored(name)?;
+        if stored {
+            self.claimed.lock().unwrap_or_else(PoisonError::into_inner).insert(*name);
+        }
+        Ok(stored)
+    }
+
     fn is_stored(&self, name: &ObjectName) -> Result<bool> {
         if let Some(staging) = self.staging.as_ref().filter(|staging| staging.resumed) {
             let path = loose_path(name, self.repo.mode());

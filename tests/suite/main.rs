@@ -24,6 +24,7 @@ mod reading;
 mod remote;
 mod repository;
 mod source;
+mod stat_cache;
 mod summary;
 mod support;
 mod tar_import;

@@ -1,0 +1,111 @@
+//! The stat cache at work: files that need not be read because nothing about them has changed.
+
+use super::ingest::{Ingest, ownership};
+use super::stat_cache::{Question, StatCache, Trust, XattrSource};
+use crate::checksum::Checksum;
+use crate::error::{Error, Result};
+use crate::object::Xattrs;
+use crate::source::{Directory, EntryKind, Metadata, Ownership};
+
+/// What a look at an entry by its name has told.
+pub(super) enum Look {
+    /// Nothing: the cache is not for it.
+    Nothing,
+    /// The filter leaves it out.
+    Skipped,
+    /// It is this object; neither it nor its xattrs were read.
+    Unchanged(Checksum),
+    /// It has to be read. The filter has had its say, which it may only have once.
+    Changed(Recorded),
+}
+
+/// What is recorded for an entry that looked so.
+pub(super) struct Recorded {
+    seen: Metadata,
+    recorded: Ownership,
+}
+
+impl Recorded {
+    /// What is recorded for the entry, which has been opened meanwhile.
+    pub(super) fn of(self, opened: &Metadata, shown_path: impl FnOnce() -> String) -> Result<Ownership> {
+        if ownership(&self.seen) == ownership(opened) {
+            return Ok(self.recorded);
+        }
+        Err(Error::SourceChanged { path: shown_path().into() })
+    }
+}
+
+impl Ingest<'_, '_> {
+    /// Looks at a regular file or symbolic link without opening it.
+    pub(super) fn look(&self, directory: &Directory, name: &str, kind: EntryKind) -> Result<Look> {
+        let Some(cache) = self.stat_cache else { return Ok(Look::Nothing) };
+        let metadata = directory.metadata_of(name)?;
+        if metadata.kind() != Some(kind)
+            || self.known_object(&metadata).is_some()
+            || cache.trust(directory, name, metadata.dev, self.progress) != Trust::Everything
+        {
+            return Ok(Look::Nothing);
+        }
+        let Some(recorded) = self.filtered(directory, name, ownership(&metadata))? else { return Ok(Look::Skipped) };
+        let known = self.question(cache, (directory, name), &metadata, recorded, self.xattr_source(None))?;
+        match known {
+            Some(question) => match self.answer(cache, &question, metadata.size)? {
+                Some(checksum) => Ok(Look::Unchanged(checksum)),
+                None => Ok(Look::Changed(Recorded { seen: metadata, recorded })),
+            },
+            None => Ok(Look::Changed(Recorded { seen: metadata, recorded })),
+        }
+    }
+
+    /// The question for a file that is open and whose xattrs were read; `None` if nothing can answer it.
+    pub(super) fn question_of_opened(
+        &self,
+        directory: &Directory,
+        name: &str,
+        metadata: &Metadata,
+        (recorded, xattrs): (Ownership, &Xattrs),
+    ) -> Result<Option<Question>> {
+        let Some(cache) = self.stat_cache else { return Ok(None) };
+        let xattrs = match cache.trust(directory, name, metadata.dev, self.progress) {
+            Trust::Nothing => return Ok(None),
+            Trust::Content => self.xattr_source(Some(xattrs)),
+            Trust::Everything => self.xattr_source(None),
+        };
+        self.question(cache, (directory, name), metadata, recorded, xattrs)
+    }
+
+    /// The object that answers a question, if it is in the repository.
+    pub(super) fn answer(&self, cache: &StatCache, question: &Question, size: u64) -> Result<Option<Checksum>> {
+        let Some(checksum) = cache.find(question) else { return Ok(None) };
+        if !self.transaction.reuse_file(&checksum, size)? {
+            return Ok(None);
+        }
+        cache.count_hit();
+        Ok(Some(checksum))
+    }
+
+    fn xattr_source(&self, read: Option<&Xattrs>) -> XattrSource {
+        match read {
+            _ if !self.records_xattrs() => XattrSource::None,
+            None => XattrSource::Inode,
+            Some(xattrs) => XattrSource::Read(Checksum::of(&xattrs.encode())),
+        }
+    }
+
+    fn question(
+        &self,
+        cache: &StatCache,
+        (directory, name): (&Directory, &str),
+        metadata: &Metadata,
+        recorded: Ownership,
+        xattrs: XattrSource,
+    ) -> Result<Option<Question>> {
+        match self.policy {
+            None => Ok(cache.question(metadata, recorded, xattrs, None)),
+            Some(policy) => {
+                let label = policy.label(&directory.child_path(name), recorded.mode)?;
+                Ok(cache.question(metadata, recorded, xattrs, label))
+            }
+        }
+    }
+}
