@@ -47,14 +47,13 @@ impl Ingest<'_, '_> {
             return Ok(Look::Nothing);
         }
         let Some(recorded) = self.filtered(directory, name, ownership(&metadata))? else { return Ok(Look::Skipped) };
-        let known = self.question(cache, (directory, name), &metadata, recorded, self.xattr_source(None))?;
-        match known {
-            Some(question) => match self.answer(cache, &question, metadata.size)? {
-                Some(checksum) => Ok(Look::Unchanged(checksum)),
-                None => Ok(Look::Changed(Recorded { seen: metadata, recorded })),
-            },
-            None => Ok(Look::Changed(Recorded { seen: metadata, recorded })),
-        }
+        let label = self.label(directory, name, recorded.mode)?;
+        let question = cache.question(&metadata, recorded, self.xattr_source(None), label);
+        let known = match &question {
+            Some(question) => self.answer(cache, question, metadata.size)?,
+            None => None,
+        };
+        Ok(known.map_or(Look::Changed(Recorded { seen: metadata, recorded }), Look::Unchanged))
     }
 
     /// The question for a file that is open and whose xattrs were read; `None` if nothing can answer it.
@@ -71,7 +70,7 @@ impl Ingest<'_, '_> {
             Trust::Content => self.xattr_source(Some(xattrs)),
             Trust::Everything => self.xattr_source(None),
         };
-        self.question(cache, (directory, name), metadata, recorded, xattrs)
+        Ok(cache.question(metadata, recorded, xattrs, self.label(directory, name, recorded.mode)?))
     }
 
     /// The object that answers a question, if it is in the repository.
@@ -92,20 +91,11 @@ impl Ingest<'_, '_> {
         }
     }
 
-    fn question(
-        &self,
-        cache: &StatCache,
-        (directory, name): (&Directory, &str),
-        metadata: &Metadata,
-        recorded: Ownership,
-        xattrs: XattrSource,
-    ) -> Result<Option<Question>> {
+    /// The label that the object gets whatever the inode has.
+    fn label(&self, directory: &Directory, name: &str, mode: u32) -> Result<Option<&str>> {
         match self.policy {
-            None => Ok(cache.question(metadata, recorded, xattrs, None)),
-            Some(policy) => {
-                let label = policy.label(&directory.child_path(name), recorded.mode)?;
-                Ok(cache.question(metadata, recorded, xattrs, label))
-            }
+            None => Ok(None),
+            Some(policy) => policy.label(&directory.child_path(name), mode),
         }
     }
 }
