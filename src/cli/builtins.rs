@@ -9,8 +9,8 @@ use super::context::Context;
 use super::error::Failure;
 use super::options::{self, RepoArgument};
 use super::{
-    bench, cat, checkout, checksum, commit, completions, config, diff, export, fsck, init, log, ls, man, prune,
-    pull_local, refs, remote, reset, rev_parse, show, summary,
+    bench, cat, checkout, checksum, commit, compare, completions, config, diff, export, fsck, init, log, ls, man,
+    prune, pull_local, refs, remote, reset, rev_parse, show, summary,
 };
 
 /// A command of `ostree`.
@@ -53,12 +53,19 @@ pub(super) enum RepoOption {
 }
 
 /// What `ostree` does not have: unknown to the program when it is called by that name.
-const OWN: [&str; 3] = ["bench", "completions", "man"];
+const OWN: [&str; 4] = ["bench", "compare", "completions", "man"];
+/// Their exit status is a verdict like that of `cmp`: 0 and 1 are answers, so a failure is 2.
+const WITH_VERDICT: [&str; 1] = ["compare"];
 
 impl Builtin {
     /// What the user types after the name of the group.
     pub(super) fn short_name(&self, group: &Self) -> &'static str {
         self.name.strip_prefix(group.name).map_or(self.name, str::trim_start)
+    }
+
+    /// Gives a failure the exit status that failures of the command have.
+    pub(super) fn failed(&self, failure: Failure) -> Failure {
+        if WITH_VERDICT.contains(&self.name) { Failure::Trouble(Box::new(failure)) } else { failure }
     }
 
     /// Whether the help of the program lists it, when the program is called by that name.
@@ -110,6 +117,13 @@ static BUILTINS: &[Builtin] = &[
     command!(checkout, "checkout", "COMMIT [DESTINATION]", "Check out a commit into a filesystem tree"),
     command!(checksum, "checksum", "PATH", "Checksum a file or directory", RepoOption::Unknown),
     command!(commit, "commit", "[PATH]", "Commit a new revision"),
+    command!(
+        compare,
+        "compare",
+        "REPO_A REPO_B | --with=PROGRAM TREE",
+        "Tell whether two repositories are equal",
+        RepoOption::Unknown
+    ),
     command!(completions, "completions", "SHELL", "Print completions for bash, fish or zsh", RepoOption::Unknown),
     command!(config, "config", "(get KEY|set KEY VALUE|unset KEY)", "Change repo configuration settings"),
     command!(diff, "diff", "REV_OR_DIR REV_OR_DIR", "Compare directory TARGETDIR against revision REV"),

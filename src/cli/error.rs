@@ -15,8 +15,16 @@ pub(super) enum Failure {
     Error(Error),
     /// Standard output does not take what is written to it.
     Output(io::Error),
+    /// The command has said what it found, and this status says it once more.
+    Verdict(u8),
+    /// The same as what is in it, for a command whose status 1 is a verdict: it ends with 2.
+    Trouble(Box<Failure>),
 }
 
+/// The status of every failure, those of usage included.
+const FAILURE_STATUS: u8 = 1;
+/// The status of [`Failure::Trouble`], as that of `cmp` and `diff`.
+const TROUBLE_STATUS: u8 = 2;
 /// The status that a shell shows for a program ended by SIGPIPE, which is how `ostree` ends when nobody reads on.
 const BROKEN_PIPE_STATUS: u8 = 128 + 13;
 
@@ -41,7 +49,8 @@ impl Failure {
         match self {
             Self::Usage(_) => to_stderr(&format!("{}\n", help())),
             Self::Incomplete(_) => to_stderr(&help()),
-            Self::Error(_) | Self::Output(_) => {}
+            Self::Trouble(failure) => return Self::Trouble(Box::new(failure.after_help(help))),
+            Self::Error(_) | Self::Output(_) | Self::Verdict(_) => {}
         }
         self
     }
@@ -55,19 +64,26 @@ impl From<Error> for Failure {
 
 /// Reports a failure on standard error, and turns the result into the program's exit status.
 pub(super) fn exit_code(result: Result<(), Failure>) -> ExitCode {
-    let message = match result {
-        Ok(()) => return ExitCode::SUCCESS,
-        Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => return BROKEN_PIPE_STATUS.into(),
-        Err(Failure::Error(error)) if error.io_kind() == Some(ErrorKind::BrokenPipe) => {
-            return BROKEN_PIPE_STATUS.into();
-        }
-        Err(Failure::Output(error)) => format!("writing to standard output: {}", osier::error::OsError(error)),
-        Err(Failure::Error(error)) => error.chain(),
-        Err(Failure::Usage(message) | Failure::Incomplete(message)) => message,
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(failure, FAILURE_STATUS).into(),
+    }
+}
+
+/// Says what went wrong, and returns the status: `status` unless the failure has its own.
+fn report(failure: Failure, status: u8) -> u8 {
+    let message = match failure {
+        Failure::Verdict(status) => return status,
+        Failure::Trouble(failure) => return report(*failure, TROUBLE_STATUS),
+        Failure::Output(error) if error.kind() == ErrorKind::BrokenPipe => return BROKEN_PIPE_STATUS,
+        Failure::Error(error) if error.io_kind() == Some(ErrorKind::BrokenPipe) => return BROKEN_PIPE_STATUS,
+        Failure::Output(error) => format!("writing to standard output: {}", osier::error::OsError(error)),
+        Failure::Error(error) => error.chain(),
+        Failure::Usage(message) | Failure::Incomplete(message) => message,
     };
     let (bold_red, plain) = if io::stderr().is_terminal() { ("\x1b[31m\x1b[1m", "\x1b[22m\x1b[0m") } else { ("", "") };
     to_stderr(&format!("{bold_red}error:{plain} {message}\n"));
-    ExitCode::FAILURE
+    status
 }
 
 /// Prints a warning to standard error.

@@ -15,6 +15,7 @@ mod checkout;
 mod checksum;
 mod clock;
 mod commit;
+mod compare;
 mod completions;
 mod config;
 mod context;
@@ -127,6 +128,10 @@ fn dispatch_in(
 
 /// Parses what is for the command, and runs it.
 fn run(program: &str, builtin: &Builtin, arguments: Vec<OsString>, out: &Output) -> Result<(), Failure> {
+    run_command(program, builtin, arguments, out).map_err(|failure| builtin.failed(failure))
+}
+
+fn run_command(program: &str, builtin: &Builtin, arguments: Vec<OsString>, out: &Output) -> Result<(), Failure> {
     let (repo, define, run) = match builtin.action {
         Action::Run { repo, define, run } => (repo, define, run),
         Action::Refuse(reason) => return Err(Failure::failed(format!("{}: {reason}", builtin.name))),

@@ -60,7 +60,7 @@ pub use lock::{LockKind, RepoLock};
 pub use mode::RepoMode;
 pub(crate) use objects::loose_path;
 pub use reachable::Reachable;
-pub use refs::ListRefs;
+pub use refs::{ListRefs, RefFile};
 pub use state::CommitState;
 pub use transaction::{ContentWriter, Transaction, TransactionStats};
 pub use xattrs::{read_xattrs, read_xattrs_at};

@@ -75,7 +75,7 @@ impl Repo {
     }
 
     /// Opens a loose object of this repository for reading; `None` when it is not there.
-    pub(super) fn open_own_object(&self, name: &ObjectName) -> Result<Option<File>> {
+    pub(crate) fn open_own_object(&self, name: &ObjectName) -> Result<Option<File>> {
         let path = loose_path(name, self.mode());
         // A fifo in an object's place must not make us wait.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -194,6 +194,21 @@ impl Repo {
         Ok(commits)
     }
 
+    /// What can be compared with another repository's in one of the 256 directories: files, dirtrees, dirmetas, commits,
+    /// detached metadata and tombstones.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub(crate) fn list_comparable_objects_starting_with(&self, first: u8) -> Result<Vec<ObjectName>> {
+        let parse = |prefix: &str, file_name: &[u8]| {
+            let listed = parse_loose_name(prefix, file_name, self.mode());
+            let beside = || parse_name_beside_commit(prefix, file_name);
+            listed.or_else(beside).filter(|name| name.object_type != ObjectType::PayloadLink)
+        };
+        names_in_fan_out(self.objects_dir(), first, parse)
+            .during("listing", self.path().join("objects").join(format!("{first:02x}")))
+    }
+
     /// [`Repo::list_objects`], only those in one of the 256 directories.
     ///
     /// # Errors
@@ -206,6 +221,14 @@ impl Repo {
 
 /// The objects in one of the 256 directories of `dir`, sorted; none if it is not there.
 pub(super) fn list_fan_out(dir: BorrowedFd<'_>, first: u8, mode: RepoMode) -> Result<Vec<ObjectName>, Errno> {
+    names_in_fan_out(dir, first, |prefix, file_name| parse_loose_name(prefix, file_name, mode))
+}
+
+fn names_in_fan_out(
+    dir: BorrowedFd<'_>,
+    first: u8,
+    parse: impl Fn(&str, &[u8]) -> Option<ObjectName>,
+) -> Result<Vec<ObjectName>, Errno> {
     let prefix = format!("{first:02x}");
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = match rustix::fs::openat(dir, &prefix, flags, Mode::empty()) {
@@ -215,7 +238,7 @@ pub(super) fn list_fan_out(dir: BorrowedFd<'_>, first: u8, mode: RepoMode) -> Re
     };
     let mut names = Vec::new();
     for entry in Dir::new(directory)? {
-        names.extend(parse_loose_name(&prefix, entry?.file_name().to_bytes(), mode));
+        names.extend(parse(&prefix, entry?.file_name().to_bytes()));
     }
     names.sort_unstable();
     Ok(names)
@@ -231,6 +254,18 @@ fn parse_loose_name(prefix: &str, file_name: &[u8], mode: RepoMode) -> Option<Ob
         ("dirmeta", _) => ObjectType::DirMeta,
         ("commit", _) => ObjectType::Commit,
         ("payload-link", _) => ObjectType::PayloadLink,
+        _ => return None,
+    };
+    let checksum = Checksum::from_hex(&format!("{prefix}{rest}")).ok()?;
+    Some(ObjectName::new(checksum, object_type))
+}
+
+/// The same for what belongs to a commit and is not listed.
+fn parse_name_beside_commit(prefix: &str, file_name: &[u8]) -> Option<ObjectName> {
+    let (rest, extension) = std::str::from_utf8(file_name).ok()?.split_once('.')?;
+    let object_type = match extension {
+        "commitmeta" => ObjectType::CommitMeta,
+        "tombstone-commit" => ObjectType::TombstoneCommit,
         _ => return None,
     };
     let checksum = Checksum::from_hex(&format!("{prefix}{rest}")).ok()?;

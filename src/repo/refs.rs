@@ -21,6 +21,15 @@ pub enum ListRefs {
     BelowPrefix,
 }
 
+/// What a file below `refs/` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RefFile {
+    /// The commit that the ref names.
+    Commit(Checksum),
+    /// It is a symlink in `refs/heads`, to this ref there.
+    Alias(String),
+}
+
 /// Directories deeper than this hold no refs; a loop of symlinks ends here.
 const MAX_DEPTH: usize = 128;
 
@@ -165,6 +174,34 @@ impl Repo {
             }
         }
         Ok(aliases)
+    }
+
+    /// All refs of this repository itself as files (`refs/heads/main`, `refs/remotes/origin/main`,
+    /// `refs/mirrors/org.example/main`), sorted. What is wrong with one is told in its place.
+    ///
+    /// # Errors
+    /// When a directory cannot be read.
+    pub fn list_ref_files(&self) -> Result<Vec<(String, Result<RefFile>)>> {
+        let mut files = Vec::new();
+        for base in ["refs/heads", "refs/mirrors", "refs/remotes"] {
+            for name in self.ref_names(Path::new(base))? {
+                let path = format!("{base}/{name}");
+                let target = match base {
+                    "refs/heads" => fs::read_link(self.path().join(&path)).ok(),
+                    _ => None,
+                };
+                let file = match target {
+                    Some(target) => Ok(RefFile::Alias(target.to_string_lossy().trim_start_matches("../").to_owned())),
+                    None => self
+                        .read_ref(Path::new(&path))
+                        .and_then(|commit| commit.ok_or(Error::RefNotFound { refspec: name }))
+                        .map(RefFile::Commit),
+                };
+                files.push((path, file));
+            }
+        }
+        files.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(files)
     }
 
     /// The commit that a ref of `refs/heads` of this repository itself names; none for a directory of refs.

@@ -3,6 +3,7 @@
 
 mod checkout;
 mod command_line;
+mod compare;
 mod completions;
 mod composefs;
 mod cpio_import;

@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 11] = [
     &["summary", "remote"],
     &["commit", "checkout", "diff", "export", "fsck", "prune"],
     &["pull"],
-    &["bench"],
+    &["compare", "bench"],
     &["lib", "main", "cli"],
 ];
 

@@ -1,0 +1,333 @@
+//! `compare`: tells whether two repositories are equal. `ostree` has no such command.
+//!
+//! Its exit status is that of `cmp`: 0 for equal, 1 for different, 2 when that could not be told.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use osier::compare::{
+    CompareOptions, CompareReport, FieldDifference, Finding, ModeReport, Outcome, Side, Subject, Verdict, WithOptions,
+    compare, compare_with,
+};
+use osier::error::During as _;
+use osier::repo::{OpenOptions, Repo, RepoMode};
+use serde_json::{Value, json};
+
+use super::context::{self, Context};
+use super::error::Failure;
+use super::json::List;
+use super::options::path;
+use super::output::Output;
+
+/// The options of `compare`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Other compressed bytes and another time of the summary are differences, too
+    #[arg(long)]
+    exact: bool,
+    /// Commit TREE with this ostree and with osier, in every mode, and compare
+    #[arg(long, value_name = "PATH", value_parser = path())]
+    with: Option<PathBuf>,
+    /// Where --with makes its repositories (default: /var/tmp)
+    #[arg(long, value_name = "DIR", value_parser = path())]
+    scratch: Option<PathBuf>,
+    /// Print a JSON document
+    #[arg(long)]
+    json: bool,
+    #[arg(value_parser = path())]
+    arguments: Vec<PathBuf>,
+}
+
+pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
+    let Args { exact, with, scratch, json, arguments } = args;
+    let options = CompareOptions { exact };
+    let outcome = match (with, &arguments[..]) {
+        (None, [first, second]) if scratch.is_none() => repositories((first, second), &options, json, context)?,
+        (None, [_, _]) => return Err(Failure::usage("--scratch is for --with only")),
+        (None, _) => return Err(Failure::usage("REPO_A and REPO_B must be specified")),
+        (Some(program), [tree]) => {
+            let defaults = WithOptions::default();
+            let scratch = scratch.unwrap_or_else(|| defaults.scratch.clone());
+            let osier = env::current_exe().during("finding", "the running program")?;
+            let options = WithOptions { program, osier, tree: tree.clone(), scratch, compare: options, ..defaults };
+            programs(&options, json, context)?
+        }
+        (Some(_), _) => return Err(Failure::usage("TREE must be specified")),
+    };
+    // The verdict stands on standard output before the status says it.
+    context.out.flush()?;
+    match outcome {
+        Outcome::Equal => Ok(()),
+        Outcome::Different => Err(Failure::Verdict(1)),
+        Outcome::Unknown => Err(Failure::Verdict(2)),
+    }
+}
+
+fn repositories(
+    (first, second): (&Path, &Path),
+    options: &CompareOptions,
+    json: bool,
+    context: &Context,
+) -> Result<Outcome, Failure> {
+    // To be compared is no reason to be given a cache directory.
+    let open_options = OpenOptions { skip_cache: true, ..context::open_options() };
+    let open = |path: &Path| Ok::<_, Failure>(Repo::open_with(&context::absolute(path)?, &open_options)?);
+    let (first, second) = (open(first)?, open(second)?);
+    let out = &context.out;
+    let mut printer = Printer::begin(out, json, ["the first".to_owned(), "the second".to_owned()])?;
+    let result = printer.run(|print| {
+        compare(&first, &second, options, &mut |finding| print(None, &finding), &context.quiet_progress())
+    });
+    let report = result?;
+    if json {
+        printer.finish(&report_fields(&report))?;
+    } else {
+        printer.print_notes(None)?;
+        print_verdict(None, &report, out)?;
+    }
+    Ok(report.outcome())
+}
+
+fn programs(options: &WithOptions, json: bool, context: &Context) -> Result<Outcome, Failure> {
+    let out = &context.out;
+    let names = [options.program.display().to_string(), "osier".to_owned()];
+    let mut printer = Printer::begin(out, json, names)?;
+    let result = printer.run(|print| {
+        compare_with(options, &mut |mode, finding| print(Some(shown_mode(mode)), &finding), &context.quiet_progress())
+    });
+    let reports = result?;
+    let outcome = overall(&reports);
+    if json {
+        let modes: Vec<Value> = reports.iter().map(mode_json).collect();
+        let fields = json!({
+            "result": name_of(outcome),
+            "program": options.program.display().to_string(),
+            "modes": modes,
+        });
+        printer.finish(&fields)?;
+        return Ok(outcome);
+    }
+    for ModeReport { mode, program, osier, report } in &reports {
+        let mode = shown_mode(*mode);
+        for (name, result) in printer.names.iter().zip([program, osier]) {
+            if let Err(words) = result {
+                writeln!(out, "{mode}: {name}: {words}")?;
+            }
+        }
+        printer.print_notes(Some(mode))?;
+        match report {
+            Some(report) => print_verdict(Some(mode), report, out)?,
+            None if program.is_err() && osier.is_err() => {
+                writeln!(out, "{mode}: could not tell: neither could commit")?
+            }
+            None => writeln!(out, "{mode}: different: only one could commit")?,
+        }
+    }
+    Ok(outcome)
+}
+
+/// A mode as `init --mode` takes it; the config spells one of them otherwise.
+fn shown_mode(mode: RepoMode) -> &'static str {
+    match mode {
+        RepoMode::Archive => "archive",
+        other => other.as_str(),
+    }
+}
+
+/// The worst of all modes.
+fn overall(reports: &[ModeReport]) -> Outcome {
+    let has = |wanted| reports.iter().any(|report| report.outcome() == wanted);
+    match () {
+        () if has(Outcome::Unknown) => Outcome::Unknown,
+        () if has(Outcome::Different) => Outcome::Different,
+        () => Outcome::Equal,
+    }
+}
+
+/// Prints findings while they are made.
+struct Printer<'c> {
+    out: &'c Output,
+    names: [String; 2],
+    list: Option<List<'c>>,
+    /// How many files are compressed differently, by mode.
+    compressed: Vec<(Option<String>, u64)>,
+}
+
+impl<'c> Printer<'c> {
+    fn begin(out: &'c Output, json: bool, names: [String; 2]) -> Result<Self, Failure> {
+        let list = if json { Some(List::begin(out, &json!({}), "findings")?) } else { None };
+        Ok(Self { out, names, list, compressed: Vec::new() })
+    }
+
+    /// Runs something that prints findings. What keeps them from being printed is the failure then.
+    fn run<T>(
+        &mut self,
+        work: impl FnOnce(&mut (dyn FnMut(Option<&str>, &Finding) -> osier::Result<()> + Send)) -> osier::Result<T>,
+    ) -> Result<T, Failure> {
+        let mut failure = None;
+        let result = work(&mut |mode, finding| {
+            self.print(mode, finding).map_err(|error| {
+                failure = Some(error);
+                osier::Error::failed("standard output does not take what is written to it")
+            })
+        });
+        match failure {
+            Some(failure) => Err(failure),
+            None => Ok(result?),
+        }
+    }
+
+    fn print(&mut self, mode: Option<&str>, finding: &Finding) -> Result<(), Failure> {
+        if let Some(list) = &mut self.list {
+            return list.push(&finding_json(mode, finding));
+        }
+        let Finding { subject, verdict } = finding;
+        let prefix = mode.map(|mode| format!("{mode}: ")).unwrap_or_default();
+        let name = |side: &Side| match side {
+            Side::First => &self.names[0],
+            Side::Second => &self.names[1],
+        };
+        match verdict {
+            Verdict::OnlyIn(side) => writeln!(self.out, "{prefix}{subject}: only in {}", name(side)),
+            Verdict::Different(fields) if fields.is_empty() => writeln!(self.out, "{prefix}{subject}: differs"),
+            Verdict::Different(fields) => {
+                fields.iter().try_for_each(|field| writeln!(self.out, "{prefix}{subject}: {}", self.shown(field)))
+            }
+            Verdict::Unknown { side, reason, field } => {
+                let field = field.as_ref().map(|field| format!("; {}", self.shown(field))).unwrap_or_default();
+                writeln!(self.out, "{prefix}{subject}: could not tell: in {}: {reason}{field}", name(side))
+            }
+            // There may be as many as there are files.
+            Verdict::Note(_) if matches!(subject, Subject::Object(_)) => {
+                match self.compressed.iter_mut().find(|(other, _)| other.as_deref() == mode) {
+                    Some((_, count)) => *count += 1,
+                    None => self.compressed.push((mode.map(str::to_owned), 1)),
+                }
+                Ok(())
+            }
+            Verdict::Note(field) => writeln!(self.out, "{prefix}note: {subject}: {}", self.shown(field)),
+        }
+    }
+
+    fn shown(&self, FieldDifference { field, first, second }: &FieldDifference) -> String {
+        let [one, other] = &self.names;
+        let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+        format!("{field}: {} in {one}, {} in {other}", value(first), value(second))
+    }
+
+    /// The notes that are only counted.
+    fn print_notes(&self, mode: Option<&str>) -> Result<(), Failure> {
+        let prefix = mode.map(|mode| format!("{mode}: ")).unwrap_or_default();
+        let mut of_mode = self.compressed.iter().filter(|(other, _)| other.as_deref() == mode);
+        of_mode.try_for_each(|(_, count)| writeln!(self.out, "{prefix}note: compressed differently: {count} files"))
+    }
+
+    /// Ends the document with these fields.
+    fn finish(self, fields: &Value) -> Result<(), Failure> {
+        match self.list {
+            Some(list) => list.finish(fields),
+            None => Ok(()),
+        }
+    }
+}
+
+fn print_verdict(mode: Option<&str>, report: &CompareReport, out: &Output) -> Result<(), Failure> {
+    let CompareReport { objects, refs, differences, unknown, notes: _ } = report;
+    let prefix = mode.map(|mode| format!("{mode}: ")).unwrap_or_default();
+    let whole = format!("{objects} objects, {refs} refs");
+    match report.outcome() {
+        Outcome::Equal => writeln!(out, "{prefix}equal: {whole}"),
+        Outcome::Different => writeln!(out, "{prefix}different: {whole}, {differences} differences"),
+        Outcome::Unknown => {
+            writeln!(out, "{prefix}could not tell: {whole}, {differences} differences, {unknown} not comparable")
+        }
+    }
+}
+
+fn name_of(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Equal => "equal",
+        Outcome::Different => "different",
+        Outcome::Unknown => "unknown",
+    }
+}
+
+fn report_fields(report: &CompareReport) -> Value {
+    let CompareReport { objects, refs, differences, unknown, notes } = report;
+    json!({
+        "result": name_of(report.outcome()),
+        "objects": objects,
+        "refs": refs,
+        "differences": differences,
+        "unknown": unknown,
+        "notes": notes,
+    })
+}
+
+fn mode_json(report: &ModeReport) -> Value {
+    let commit = |result: &Result<String, String>| match result {
+        Ok(commit) => json!({ "commit": commit, "error": null }),
+        Err(words) => json!({ "commit": null, "error": words }),
+    };
+    json!({
+        "mode": shown_mode(report.mode),
+        "result": name_of(report.outcome()),
+        "program": commit(&report.program),
+        "osier": commit(&report.osier),
+        "comparison": report.report.as_ref().map(report_fields),
+    })
+}
+
+fn finding_json(mode: Option<&str>, Finding { subject, verdict }: &Finding) -> Value {
+    let kind = match subject {
+        Subject::Ref(_) => "ref",
+        Subject::Path { .. } => "path",
+        Subject::Summary => "summary",
+        Subject::SummarySignature => "summary_signature",
+        Subject::Object(_) => "object",
+        Subject::Objects(_) => "object_directory",
+        Subject::Delta(_) => "static_delta",
+    };
+    let name = match subject {
+        Subject::Delta(name) => name.to_string(),
+        Subject::Path { path, .. } => path.clone(),
+        subject => subject.to_string(),
+    };
+    let mut object = json!({ "kind": kind, "name": name });
+    if let Subject::Path { name, .. } = subject {
+        object["ref"] = name.as_str().into();
+    }
+    if let Some(mode) = mode {
+        object["mode"] = mode.into();
+    }
+    let side = |side: &Side| match side {
+        Side::First => "first",
+        Side::Second => "second",
+    };
+    let fields = |fields: &[FieldDifference]| -> Value {
+        let field =
+            |field: &FieldDifference| json!({ "field": field.field, "first": field.first, "second": field.second });
+        fields.iter().map(field).collect()
+    };
+    match verdict {
+        Verdict::OnlyIn(in_side) => {
+            object["verdict"] = "only_in".into();
+            object["side"] = side(in_side).into();
+        }
+        Verdict::Different(differences) => {
+            object["verdict"] = "different".into();
+            object["fields"] = fields(differences);
+        }
+        Verdict::Unknown { side: in_side, reason, field } => {
+            object["verdict"] = "unknown".into();
+            object["side"] = side(in_side).into();
+            object["reason"] = reason.as_str().into();
+            object["fields"] = fields(field.as_slice());
+        }
+        Verdict::Note(difference) => {
+            object["verdict"] = "note".into();
+            object["fields"] = fields(std::slice::from_ref(difference));
+        }
+    }
+    object
+}

@@ -1,0 +1,155 @@
+//! The same tree committed by another program and by osier, and the repositories compared.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::{CompareOptions, CompareReport, Finding, Outcome, compare};
+use crate::error::{During, Error, Result};
+use crate::progress::Progress;
+use crate::repo::{Repo, RepoMode};
+
+/// What is committed by whom.
+#[derive(Clone, Debug)]
+pub struct WithOptions {
+    /// The other program, an `ostree`. Its repositories are the first ones.
+    pub program: PathBuf,
+    /// The program that it is held against.
+    pub osier: PathBuf,
+    /// The directory to commit.
+    pub tree: PathBuf,
+    /// An existing directory for the repositories. A subdirectory is made in it and taken away at the end.
+    pub scratch: PathBuf,
+    /// The modes of the repositories.
+    pub modes: Vec<RepoMode>,
+    /// What counts as a difference.
+    pub compare: CompareOptions,
+}
+
+impl Default for WithOptions {
+    fn default() -> Self {
+        Self {
+            program: PathBuf::from("ostree"),
+            osier: PathBuf::from("osier"),
+            tree: PathBuf::from("."),
+            scratch: PathBuf::from("/var/tmp"),
+            modes: vec![RepoMode::Archive, RepoMode::Bare, RepoMode::BareUser, RepoMode::BareUserOnly],
+            compare: CompareOptions::default(),
+        }
+    }
+}
+
+/// What came of one mode.
+#[derive(Clone, Debug)]
+pub struct ModeReport {
+    /// The mode.
+    pub mode: RepoMode,
+    /// The commit id that the other program printed, or what kept it from making one.
+    pub program: Result<String, String>,
+    /// The same of osier.
+    pub osier: Result<String, String>,
+    /// The comparison, if both have made a commit.
+    pub report: Option<CompareReport>,
+}
+
+impl ModeReport {
+    /// The verdict: also different if only one of the two could do it. If neither could, nothing can be told.
+    pub fn outcome(&self) -> Outcome {
+        match (&self.program, &self.osier, &self.report) {
+            (Ok(one), Ok(other), Some(report)) if one == other => report.outcome(),
+            (Ok(_), Ok(_), Some(report)) if report.outcome() == Outcome::Unknown => Outcome::Unknown,
+            (Ok(_), Ok(_), Some(_)) | (Ok(_), Err(_), _) | (Err(_), Ok(_), _) => Outcome::Different,
+            _ => Outcome::Unknown,
+        }
+    }
+}
+
+/// The branch that is committed.
+const BRANCH: &str = "compare";
+/// The program's own words that are kept of an error, in bytes.
+const MAX_WORDS: usize = 2000;
+
+/// Takes the findings of all modes.
+pub type ModeSink<'s> = dyn FnMut(RepoMode, Finding) -> Result<()> + Send + 's;
+
+/// In every mode, has both programs make a repository, commit the tree and write a summary, and compares.
+///
+/// # Errors
+/// As [`compare`], and when no scratch directory can be made or a program not be started.
+pub fn compare_with(
+    options: &WithOptions,
+    sink: &mut ModeSink<'_>,
+    progress: &dyn Progress,
+) -> Result<Vec<ModeReport>> {
+    let scratch = Scratch::create(&options.scratch)?;
+    let mut reports = Vec::new();
+    for &mode in &options.modes {
+        let path = |side: &str| scratch.path.join(format!("{side}-{mode}"));
+        let (first, second) = (path("program"), path("osier"));
+        let program = make(&options.program, &first, mode, &options.tree)?;
+        let osier = make(&options.osier, &second, mode, &options.tree)?;
+        let report = match (&program, &osier) {
+            (Ok(_), Ok(_)) => {
+                let (first, second) = (Repo::open(&first)?, Repo::open(&second)?);
+                Some(compare(&first, &second, &options.compare, &mut |finding| sink(mode, finding), progress)?)
+            }
+            _ => None,
+        };
+        reports.push(ModeReport { mode, program, osier, report });
+    }
+    Ok(reports)
+}
+
+/// Makes a repository with the tree in it; returns the id of the commit, or the program's words.
+fn make(program: &Path, repo: &Path, mode: RepoMode, tree: &Path) -> Result<Result<String, String>> {
+    fs::create_dir(repo).during("creating", repo)?;
+    // Everything that a program could choose by itself is given.
+    let commit = ["commit", "-b", BRANCH, "--timestamp=@1700000000", "-s", "Compared"];
+    let mut source = OsString::from("--tree=dir=");
+    source.push(tree);
+    let mode = OsString::from(format!("--mode={mode}"));
+    let mut id = String::new();
+    for (arguments, last) in [(&["init"][..], Some(mode)), (&commit, Some(source)), (&["summary", "-u"], None)] {
+        let mut command = Command::new(program);
+        let mut repo_option = OsString::from("--repo=");
+        repo_option.push(repo);
+        command.arg(repo_option).args(arguments).args(last);
+        command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC").stdin(Stdio::null());
+        let output = command.output().during("running", program)?;
+        let words = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_WORDS)]).trim().to_owned();
+        if !output.status.success() {
+            return Ok(Err(format!("{} failed: {}", arguments[0], words(&output.stderr))));
+        }
+        if arguments == commit {
+            id = words(&output.stdout);
+        }
+    }
+    Ok(Ok(id))
+}
+
+/// A directory that is removed at the end.
+struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    fn create(parent: &Path) -> Result<Self> {
+        let process = rustix::process::getpid().as_raw_nonzero();
+        for number in 0..1000 {
+            let path = parent.join(format!("osier-compare-{process}-{number}"));
+            match fs::create_dir(&path) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                result => return result.during("creating", &path).map(|()| Self { path }),
+            }
+        }
+        Err(Error::failed(format!("{} is full of scratch directories", parent.display())))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
