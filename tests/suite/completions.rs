@@ -21,7 +21,10 @@ fn commands() -> Vec<String> {
 fn options(command: &str) -> BTreeSet<String> {
     let help = own().run([command, "--help"]).success();
     let lines = help.lines().filter(|line| line.starts_with("  -"));
-    lines.filter_map(|line| line.split("--").nth(1)?.split(['=', ' ', '[']).next()).map(|name| format!("--{name}")).collect()
+    lines
+        .filter_map(|line| line.split("--").nth(1)?.split(['=', ' ', '[']).next())
+        .map(|name| format!("--{name}"))
+        .collect()
 }
 
 #[test]

@@ -28,8 +28,8 @@
 //!
 //! The file is read as a whole, and written as a whole next to the old one and renamed over it, so a reader sees one or
 //! the other and of two commits at once the last one's counts. Nothing is locked. It is only written when there is
-//! something new. Records that [`MAX_AGE`] writings in a row had no use for are left out. The format is in
-//! [`mod@format`]; a file that is damaged in any way is dropped with a warning.
+//! something new, or when records in use have grown old. Those that [`MAX_AGE`] writings in a row had no use for are left
+//! out. The format is in [`mod@format`]; a file that is damaged in any way is dropped with a warning.
 
 mod format;
 mod trust;
@@ -78,8 +78,9 @@ pub struct StatCacheStats {
 
 /// The default place, relative to the repository.
 const DEFAULT_FILE: &str = "tmp/cache/stat-cache";
-/// Records that so many writings of the cache had no use for are left out of the next.
-const MAX_AGE: u32 = 8;
+/// Records that so many writings of the cache had no use for are left out of the next: as many trees or sets of options
+/// may take turns with one file, and of trees that are made anew each time no more is left than this.
+const MAX_AGE: u32 = 16;
 
 /// A stat cache during one commit. Any thread may ask it.
 #[derive(Debug)]
