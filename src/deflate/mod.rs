@@ -1,10 +1,15 @@
 //! Raw deflate (RFC 1951, no zlib or gzip wrapper), as in `.filez` objects.
 //!
 //! [`Deflater`] and [`Inflater`] keep their state and buffers from one file to the next: a worker has one of each.
-//! What does not shrink is stored, see [`shrinks`]: deflating it would cost the most and gain nothing.
+//! There are two encodings of the same content, see [`Encoding`]: the fast one, and the bytes that zlib gives. In the
+//! fast one, what does not shrink is stored, see [`shrinks`]: deflating it would cost the most and gain nothing.
 
+mod bits;
+mod block;
+mod huffman;
 mod inflate;
 mod sample;
+mod zlib;
 
 use std::io;
 
@@ -12,6 +17,16 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 
 pub use inflate::{Inflater, Progress};
 pub use sample::shrinks;
+
+/// Which of the many ways to compress the same content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// The quickest.
+    #[default]
+    Fast,
+    /// The bytes that zlib gives, and so ostree, at the same level.
+    Zlib,
+}
 
 /// How hard to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,20 +44,32 @@ const OUTPUT_STEP: usize = 64 << 10;
 
 /// Compresses one stream after another.
 pub struct Deflater {
-    compress: Compress,
+    encoder: Encoder,
     effort: Effort,
+}
+
+enum Encoder {
+    Fast(Compress),
+    Zlib(Box<zlib::Encoder>),
 }
 
 impl Deflater {
     /// An encoder of a zlib level, 1 (fastest) to 9 (smallest).
-    pub fn new(level: u32) -> Self {
-        Self { compress: Compress::new(Compression::new(level), false), effort: Effort::Deflate }
+    pub fn new(encoding: Encoding, level: u32) -> Self {
+        let encoder = match encoding {
+            Encoding::Fast => Encoder::Fast(Compress::new(Compression::new(level), false)),
+            Encoding::Zlib => Encoder::Zlib(Box::new(zlib::Encoder::new(level))),
+        };
+        Self { encoder, effort: Effort::Deflate }
     }
 
     /// Begins a new stream; what was not finished is forgotten.
     pub fn begin(&mut self, effort: Effort) {
         self.effort = effort;
-        self.compress.reset();
+        match &mut self.encoder {
+            Encoder::Fast(compress) => compress.reset(),
+            Encoder::Zlib(encoder) => encoder.begin(),
+        }
     }
 
     /// Appends the compressed form of `input` to `output`, as far as the encoder gives it out already.
@@ -50,13 +77,12 @@ impl Deflater {
     /// # Errors
     /// When the encoder fails, which only a defect in it could cause.
     pub fn push(&mut self, input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
-        match self.effort {
-            Effort::Deflate => self.run(input, FlushCompress::None, output),
-            Effort::Store => {
-                input.chunks(MAX_STORED).for_each(|block| stored_block(block, 0, output));
-                Ok(())
-            }
+        match (self.effort, &mut self.encoder) {
+            (Effort::Deflate, Encoder::Fast(compress)) => run(compress, input, FlushCompress::None, output)?,
+            (Effort::Deflate, Encoder::Zlib(encoder)) => encoder.push(input, output),
+            (Effort::Store, _) => input.chunks(MAX_STORED).for_each(|part| stored_block(part, 0, output)),
         }
+        Ok(())
     }
 
     /// Ends the stream, appending what is left of it to `output`.
@@ -64,50 +90,46 @@ impl Deflater {
     /// # Errors
     /// As [`Deflater::push`].
     pub fn finish(&mut self, output: &mut Vec<u8>) -> io::Result<()> {
-        match self.effort {
-            Effort::Deflate => self.run(&[], FlushCompress::Finish, output),
-            Effort::Store => {
-                stored_block(&[], 1, output);
-                Ok(())
-            }
+        match (self.effort, &mut self.encoder) {
+            (Effort::Deflate, Encoder::Fast(compress)) => run(compress, &[], FlushCompress::Finish, output)?,
+            (Effort::Deflate, Encoder::Zlib(encoder)) => encoder.finish(output),
+            (Effort::Store, _) => stored_block(&[], 1, output),
         }
+        Ok(())
     }
+}
 
-    fn run(&mut self, mut input: &[u8], flush: FlushCompress, output: &mut Vec<u8>) -> io::Result<()> {
-        loop {
-            if output.capacity() - output.len() < OUTPUT_STEP / 2 {
-                output.reserve(OUTPUT_STEP);
-            }
-            let before = self.compress.total_in();
-            let status = self.compress.compress_vec(input, output, flush).map_err(io::Error::other)?;
-            let taken = usize::try_from(self.compress.total_in() - before).unwrap_or(input.len());
-            input = &input[taken.min(input.len())..];
-            let done = match flush {
-                FlushCompress::Finish => status == Status::StreamEnd,
-                // Room left in the output says that the encoder had no more to give.
-                _ => input.is_empty() && output.len() < output.capacity(),
-            };
-            if done {
-                return Ok(());
-            }
+fn run(compress: &mut Compress, mut input: &[u8], flush: FlushCompress, output: &mut Vec<u8>) -> io::Result<()> {
+    loop {
+        if output.capacity() - output.len() < OUTPUT_STEP / 2 {
+            output.reserve(OUTPUT_STEP);
+        }
+        let before = compress.total_in();
+        let status = compress.compress_vec(input, output, flush).map_err(io::Error::other)?;
+        let taken = usize::try_from(compress.total_in() - before).unwrap_or(input.len());
+        input = &input[taken.min(input.len())..];
+        let done = match flush {
+            FlushCompress::Finish => status == Status::StreamEnd,
+            // Room left in the output says that the encoder had no more to give.
+            _ => input.is_empty() && output.len() < output.capacity(),
+        };
+        if done {
+            return Ok(());
         }
     }
 }
 
-fn stored_block(block: &[u8], final_bit: u8, output: &mut Vec<u8>) {
-    let length = u16::try_from(block.len()).expect("callers cut their input into blocks of at most 65,535 bytes");
+fn stored_block(part: &[u8], final_bit: u8, output: &mut Vec<u8>) {
     output.push(final_bit);
-    output.extend_from_slice(&length.to_le_bytes());
-    output.extend_from_slice(&(!length).to_le_bytes());
-    output.extend_from_slice(block);
+    block::store(part, output);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn round_trip(effort: Effort, input: &[u8], step: usize) -> Vec<u8> {
-        let mut deflater = Deflater::new(6);
+    fn round_trip(encoding: Encoding, effort: Effort, input: &[u8], step: usize) -> Vec<u8> {
+        let mut deflater = Deflater::new(encoding, 6);
         let mut packed = Vec::new();
         // The first stream is left unfinished: nothing of it may show in the second.
         deflater.begin(Effort::Deflate);
@@ -119,11 +141,17 @@ mod tests {
     }
 
     #[test]
-    fn both_efforts_are_read_back_whole() {
+    fn whatever_the_encoding_and_effort_it_is_read_back_whole() {
         let text: Vec<u8> = (0..200_000u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
-        for effort in [Effort::Deflate, Effort::Store] {
+        let ways = [
+            (Encoding::Fast, Effort::Deflate),
+            (Encoding::Fast, Effort::Store),
+            (Encoding::Zlib, Effort::Deflate),
+            (Encoding::Zlib, Effort::Store),
+        ];
+        for (encoding, effort) in ways {
             for step in [1000, 65_535, 1 << 20] {
-                let packed = round_trip(effort, &text, step);
+                let packed = round_trip(encoding, effort, &text, step);
                 let mut unpacked = Vec::new();
                 let mut inflater = Inflater::new();
                 inflater.begin();
@@ -137,7 +165,7 @@ mod tests {
                     }
                 }
                 assert_eq!(taken, packed.len());
-                assert!(unpacked == text, "{effort:?} in steps of {step}");
+                assert!(unpacked == text, "{encoding:?}, {effort:?} in steps of {step}");
                 assert_eq!(effort == Effort::Deflate, packed.len() < text.len());
             }
         }
@@ -145,6 +173,8 @@ mod tests {
 
     #[test]
     fn an_empty_stream_is_upstreams_two_bytes() {
-        assert_eq!(round_trip(Effort::Deflate, b"", 1), [3, 0]);
+        for encoding in [Encoding::Fast, Encoding::Zlib] {
+            assert_eq!(round_trip(encoding, Effort::Deflate, b"", 1), [3, 0]);
+        }
     }
 }

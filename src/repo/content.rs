@@ -41,7 +41,7 @@ struct Scratch {
 impl Scratch {
     fn deflater(&mut self, level: u32) -> (&mut Deflater, &mut Vec<u8>) {
         if self.deflater.as_ref().is_none_or(|(other, _)| *other != level) {
-            self.deflater = Some((level, Deflater::new(level)));
+            self.deflater = Some((level, Deflater::new(crate::deflate::Encoding::Fast, level)));
         }
         let (_, deflater) = self.deflater.as_mut().expect("the encoder was made just above");
         (deflater, &mut self.packed)
@@ -311,14 +311,15 @@ struct Packer {
 impl Packer {
     fn new(level: u32, packed: Vec<u8>) -> Self {
         let kept = SCRATCH.with_borrow_mut(|scratch| scratch.deflater.take_if(|(other, _)| *other == level));
-        let deflater = kept.map_or_else(|| Deflater::new(level), |(_, deflater)| deflater);
+        let deflater =
+            kept.map_or_else(|| Deflater::new(crate::deflate::Encoding::Fast, level), |(_, deflater)| deflater);
         Self { level, deflater: Some(deflater), packed, begun: false }
     }
 
     /// The encoder, which only [`Drop`] takes away, and what it writes to.
     fn parts(&mut self) -> (&mut Deflater, &mut Vec<u8>) {
         let level = self.level;
-        (self.deflater.get_or_insert_with(|| Deflater::new(level)), &mut self.packed)
+        (self.deflater.get_or_insert_with(|| Deflater::new(crate::deflate::Encoding::Fast, level)), &mut self.packed)
     }
 
     fn begin(&mut self, effort: Effort) {

@@ -8,6 +8,7 @@ mod completions;
 mod composefs;
 mod cpio_import;
 mod damage;
+mod deflate;
 mod diff;
 mod differential;
 mod export;

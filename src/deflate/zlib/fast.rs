@@ -1,0 +1,41 @@
+//! Levels 1 to 3: the first match is taken.
+
+use super::matcher::Search;
+use super::window::{MAX_DISTANCE, MIN_MATCH};
+use super::{Encoder, Input, Last};
+
+impl Encoder {
+    pub(super) fn run_fast(&mut self, input: Input, output: &mut Vec<u8>) {
+        let tuning = self.tuning;
+        while self.is_ready(input) {
+            let (at, lookahead) = (self.at, self.lookahead());
+            let first = if lookahead >= MIN_MATCH { self.chains.insert(&self.window, at) } else { 0 };
+            let found = (first != 0 && at - first <= MAX_DISTANCE)
+                .then(|| {
+                    let search =
+                        Search { at, lookahead, longer_than: MIN_MATCH - 1, chain: tuning.chain, nice: tuning.nice };
+                    search.run(&self.window, &self.chains, first)
+                })
+                .flatten();
+            let is_full = match found {
+                None => {
+                    self.at += 1;
+                    self.block.literal(self.window.byte(at))
+                }
+                Some(found) => {
+                    self.at += found.length;
+                    // Of a longer match, only the first position is put into a chain.
+                    if found.length <= tuning.lazy && self.lookahead() >= MIN_MATCH {
+                        for inside in at + 1..self.at {
+                            self.chains.insert(&self.window, inside);
+                        }
+                    }
+                    self.block.reference(at - found.start, found.length)
+                }
+            };
+            if is_full {
+                self.end_block(Last::No, output);
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The bytes that a stream is at, and where in them each sequence of three bytes was seen before.
+
+/// How far back a match may reach at most (RFC 1951), in bytes.
+pub(super) const REACH: usize = 1 << 15;
+/// How many bytes are kept: once they are used up, the second half becomes the first.
+pub(super) const SIZE: usize = 2 * REACH;
+pub(super) const MIN_MATCH: usize = 3;
+pub(super) const MAX_MATCH: usize = 258;
+/// While the stream goes on, a decision is only taken with so many bytes ahead.
+pub(super) const MIN_LOOKAHEAD: usize = MAX_MATCH + MIN_MATCH + 1;
+/// How far back zlib looks for matches.
+pub(super) const MAX_DISTANCE: usize = REACH - MIN_LOOKAHEAD;
+/// From here on, the window slides when it needs more.
+pub(super) const SLIDES_FROM: usize = REACH + MAX_DISTANCE;
+/// Eight bytes are compared at a time, and may lie up to a whole match behind the end.
+const PADDING: usize = MAX_MATCH + 8;
+
+/// How many chains there are, as a power of two.
+const HASH_BITS: u32 = 15;
+const CHAINS: usize = 1 << HASH_BITS;
+
+/// The last 32 to 64 KiB of the input.
+#[derive(Debug)]
+pub(super) struct Window {
+    bytes: Box<[u8; SIZE + PADDING]>,
+    /// Where the input ends so far.
+    pub(super) end: usize,
+}
+
+impl Window {
+    pub(super) fn new() -> Self {
+        Self { bytes: boxed(), end: 0 }
+    }
+
+    /// Takes as much of `input` as there is room for, and returns how much that was.
+    pub(super) fn fill(&mut self, input: &[u8]) -> usize {
+        let taken = input.len().min(SIZE - self.end);
+        self.bytes[self.end..self.end + taken].copy_from_slice(&input[..taken]);
+        self.end += taken;
+        taken
+    }
+
+    /// Forgets the first half.
+    pub(super) fn slide(&mut self) {
+        self.bytes.copy_within(REACH..SIZE, 0);
+        self.end -= REACH;
+    }
+
+    pub(super) fn byte(&self, at: usize) -> u8 {
+        self.bytes[at & (SIZE - 1)]
+    }
+
+    pub(super) fn slice(&self, range: std::ops::Range<usize>) -> &[u8] {
+        &self.bytes[range]
+    }
+
+    /// Four bytes as a number.
+    #[inline]
+    pub(super) fn four(&self, at: usize) -> u32 {
+        let at = at & (SIZE - 1);
+        u32::from_le_bytes(self.bytes[at..at + 4].try_into().expect("the range holds four"))
+    }
+
+    #[inline]
+    fn eight(&self, at: usize) -> u64 {
+        u64::from_le_bytes(self.bytes[at..at + 8].try_into().expect("the range holds eight"))
+    }
+
+    /// How many bytes from `one` and from `other` on are equal, 258 at most. Bytes behind the end count as well.
+    #[inline]
+    pub(super) fn common(&self, one: usize, other: usize) -> usize {
+        let (one, other) = (one & (SIZE - 1), other & (SIZE - 1));
+        let mut length = 0;
+        while length < MAX_MATCH {
+            let difference = self.eight(one + length) ^ self.eight(other + length);
+            if difference != 0 {
+                return (length + difference.trailing_zeros() as usize / 8).min(MAX_MATCH);
+            }
+            length += 8;
+        }
+        MAX_MATCH
+    }
+}
+
+/// The positions of the window by the three bytes that begin there, the latest first.
+///
+/// A position is 16 bits. Zero stands for none, so that the very first position of the window is never found: zlib's own
+/// trait, which its bytes show.
+#[derive(Debug)]
+pub(super) struct Chains {
+    heads: Box<[u16; CHAINS]>,
+    /// The position before, in the same chain, of each of the last 32 Ki positions.
+    before: Box<[u16; REACH]>,
+}
+
+impl Chains {
+    pub(super) fn new() -> Self {
+        Self { heads: boxed(), before: boxed() }
+    }
+
+    pub(super) fn clear(&mut self) {
+        // Only what is reached through a head is ever looked at.
+        self.heads.fill(0);
+    }
+
+    /// Puts `at` in front of its chain, and returns what was in front before.
+    #[inline]
+    pub(super) fn insert(&mut self, window: &Window, at: usize) -> usize {
+        let head = &mut self.heads[hash(window.four(at))];
+        let before = *head;
+        *head = at as u16;
+        self.before[at & (REACH - 1)] = before;
+        before.into()
+    }
+
+    /// What comes behind `at` in its chain.
+    #[inline]
+    pub(super) fn before(&self, at: usize) -> usize {
+        self.before[at & (REACH - 1)].into()
+    }
+
+    /// Follows the window.
+    pub(super) fn slide(&mut self) {
+        for position in self.heads.iter_mut().chain(self.before.iter_mut()) {
+            *position = position.saturating_sub(REACH as u16);
+        }
+    }
+}
+
+/// The chain of the first three of four bytes. It is part of the outcome which of them share one: they count as searched.
+#[inline]
+fn hash(four: u32) -> usize {
+    let (first, second, third) = (four & 0xff, four >> 8 & 0xff, four >> 16 & 0xff);
+    ((first << 10 ^ second << 5 ^ third) & (CHAINS as u32 - 1)) as usize
+}
+
+/// A large array that never lies on the stack.
+fn boxed<T: Clone + Default, const N: usize>() -> Box<[T; N]> {
+    let Ok(array) = vec![T::default(); N].into_boxed_slice().try_into() else { unreachable!("it has N elements") };
+    array
+}
