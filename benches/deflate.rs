@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use osier::deflate::{Deflater, Effort, Encoding, Inflater, shrinks};
+use osier::deflate::{Deflater, Effort, Encoding, Inflater, Settings, shrinks};
 
 /// The level that archives have unless their config says otherwise.
 const LEVEL: u32 = 6;
@@ -37,7 +37,7 @@ fn deflated(deflater: &mut Deflater, effort: Effort, content: &[u8], output: &mu
 fn deflate(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("1 MiB");
     group.throughput(Throughput::Bytes(SIZE as u64)).sample_size(20);
-    let (mut deflater, mut output) = (Deflater::new(Encoding::Fast, LEVEL), Vec::new());
+    let (mut deflater, mut output) = (Deflater::new(Settings { encoding: Encoding::Fast, level: LEVEL }), Vec::new());
     for (name, content) in contents() {
         group.bench_function(format!("does {name} shrink"), |bencher| bencher.iter(|| shrinks(black_box(&content))));
         for effort in [Effort::Deflate, Effort::Store] {

@@ -144,8 +144,7 @@ pub(super) struct Args {
     /// Signature type to use (defaults to 'ed25519')
     #[arg(long, value_name = "NAME")]
     sign_type: Option<String>,
-    /// Generate size information along with commit metadata (as the sizes of compressed files enter the commit's id,
-    /// it is not the id that ostree gives)
+    /// Generate size information along with commit metadata
     #[arg(long)]
     generate_sizes: bool,
     /// Add the digest of the commit's composefs image to its metadata
@@ -169,7 +168,7 @@ pub(super) struct Args {
 
 pub(super) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> {
     let disable_fsync = args.disable_fsync || args.fsync == Some(false);
-    let repo = context.open_repo_with(&OpenOptions { disable_fsync, ..context::open_options() })?;
+    let repo = context.open_repo_with(&OpenOptions { disable_fsync, ..context::open_options()? })?;
     repo.check_writable()?;
     refuse_unsupported(&args)?;
     let with_table = mem::take(&mut args.table_output);

@@ -70,7 +70,7 @@ fn repositories(
     context: &Context,
 ) -> Result<Outcome, Failure> {
     // To be compared is no reason to be given a cache directory.
-    let open_options = OpenOptions { skip_cache: true, ..context::open_options() };
+    let open_options = OpenOptions { skip_cache: true, ..context::open_options()? };
     let open = |path: &Path| Ok::<_, Failure>(Repo::open_with(&context::absolute(path)?, &open_options)?);
     let (first, second) = (open(first)?, open(second)?);
     let out = &context.out;

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use std::{env, fs};
 
+use osier::deflate::Encoding;
 use osier::error::During;
 use osier::progress::Progress;
 use osier::repo::{OpenOptions, Repo};
@@ -41,7 +42,7 @@ impl Context {
 
     /// Opens the repository that the command is to work on.
     pub(super) fn open_repo(&self) -> Result<Repo, Failure> {
-        self.open_repo_with(&open_options())
+        self.open_repo_with(&open_options()?)
     }
 
     /// The same, with other options than those of the environment.
@@ -73,14 +74,23 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// What the environment says about opening a repository.
-pub(super) fn open_options() -> OpenOptions {
-    OpenOptions {
+pub(super) fn open_options() -> Result<OpenOptions, Failure> {
+    Ok(OpenOptions {
         boot_id: env::var("OSTREE_BOOTID").ok(),
         skip_cache: env::var_os("OSTREE_SKIP_CACHE").is_some(),
         write_bare_split_xattrs: env::var_os("OSTREE_EXP_WRITE_BARE_SPLIT_XATTRS").is_some(),
         fail_before_commit: env::var_os("OSTREE_REPO_TEST_ERROR").is_some_and(|value| value == "pre-commit"),
+        deflate: encoding()?,
         ..OpenOptions::default()
-    }
+    })
+}
+
+/// How the environment wants file objects to be compressed.
+fn encoding() -> Result<Option<Encoding>, Failure> {
+    let Some(name) = env::var_os("OSIER_DEFLATE") else { return Ok(None) };
+    let encoding = name.to_str().and_then(Encoding::parse);
+    let message = || format!("invalid OSIER_DEFLATE '{}', it can be 'fast' or 'zlib'", name.to_string_lossy());
+    encoding.map(Some).ok_or_else(|| Failure::failed(message()))
 }
 
 fn no_repo() -> Failure {

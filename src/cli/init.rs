@@ -31,6 +31,6 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     };
     let collection_id = collection_id.map(|text| CollectionId::parse(&text)).transpose();
     let collection_id = collection_id.map_err(|error| Error::failed(error.to_string()))?;
-    Repo::create_with(&path, mode, collection_id.as_ref(), &context::open_options())?;
+    Repo::create_with(&path, mode, collection_id.as_ref(), &context::open_options()?)?;
     Ok(())
 }

@@ -73,13 +73,13 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         depth,
         rest,
     } = args;
-    let open = OpenOptions { disable_fsync, per_object_fsync, ..context::open_options() };
+    let open = OpenOptions { disable_fsync, per_object_fsync, ..context::open_options()? };
     let repo = context.open_repo_with(&open)?;
     repo.check_writable()?;
     let Some((source, wanted)) = rest.split_first() else {
         return Err(Failure::usage("DESTINATION must be specified"));
     };
-    let source = Repo::open_with(&context::absolute(Path::new(source))?, &context::open_options())?;
+    let source = Repo::open_with(&context::absolute(Path::new(source))?, &context::open_options()?)?;
     if (gpg_verify || gpg_verify_summary) && remote.is_none() {
         return Err(Failure::failed("Must specify remote name to enable gpg verification"));
     }

@@ -28,6 +28,34 @@ pub enum Encoding {
     Zlib,
 }
 
+impl Encoding {
+    /// The encoding of that name, `fast` or `zlib`.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "fast" => Some(Self::Fast),
+            "zlib" => Some(Self::Zlib),
+            _ => None,
+        }
+    }
+
+    /// How hard to try for content of which `sample` is all or some. zlib always tries.
+    pub fn effort(self, sample: &[u8]) -> Effort {
+        match self {
+            Self::Fast if !shrinks(sample) => Effort::Store,
+            Self::Fast | Self::Zlib => Effort::Deflate,
+        }
+    }
+}
+
+/// What decides about an encoder's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Which encoder it is.
+    pub encoding: Encoding,
+    /// A zlib level, 1 (fastest) to 9 (smallest).
+    pub level: u32,
+}
+
 /// How hard to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
@@ -44,6 +72,7 @@ const OUTPUT_STEP: usize = 64 << 10;
 
 /// Compresses one stream after another.
 pub struct Deflater {
+    settings: Settings,
     encoder: Encoder,
     effort: Effort,
 }
@@ -54,13 +83,19 @@ enum Encoder {
 }
 
 impl Deflater {
-    /// An encoder of a zlib level, 1 (fastest) to 9 (smallest).
-    pub fn new(encoding: Encoding, level: u32) -> Self {
+    /// An encoder with its buffers.
+    pub fn new(settings: Settings) -> Self {
+        let Settings { encoding, level } = settings;
         let encoder = match encoding {
             Encoding::Fast => Encoder::Fast(Compress::new(Compression::new(level), false)),
             Encoding::Zlib => Encoder::Zlib(Box::new(zlib::Encoder::new(level))),
         };
-        Self { encoder, effort: Effort::Deflate }
+        Self { settings, encoder, effort: Effort::Deflate }
+    }
+
+    /// What it was made with.
+    pub fn settings(&self) -> Settings {
+        self.settings
     }
 
     /// Begins a new stream; what was not finished is forgotten.
@@ -129,7 +164,7 @@ mod tests {
     use super::*;
 
     fn round_trip(encoding: Encoding, effort: Effort, input: &[u8], step: usize) -> Vec<u8> {
-        let mut deflater = Deflater::new(encoding, 6);
+        let mut deflater = Deflater::new(Settings { encoding, level: 6 });
         let mut packed = Vec::new();
         // The first stream is left unfinished: nothing of it may show in the second.
         deflater.begin(Effort::Deflate);

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use crate::deflate::Encoding;
 use crate::error::{Error, Result};
 use crate::gvariant::DecodeError;
 use crate::keyfile::KeyFile;
@@ -48,6 +49,8 @@ pub struct Config {
     pub indexed_deltas: bool,
     /// `archive.zlib-level`, 1 to 9.
     pub zlib_level: u32,
+    /// `archive.deflate`, osier's own: `zlib` for the very bytes that ostree writes, `fast` otherwise.
+    pub deflate: Encoding,
 }
 
 /// How much space of the file system a transaction must leave.
@@ -90,6 +93,12 @@ impl Config {
         };
         let archive = Group { keyfile: &keyfile, name: "archive" };
         let zlib_level = archive.number("zlib-level", DEFAULT_ZLIB_LEVEL).clamp(1, 9);
+        let deflate = match archive.string("deflate")? {
+            None => Encoding::default(),
+            Some(name) => Encoding::parse(&name).ok_or_else(|| {
+                Error::failed(format!("Invalid archive.deflate '{name}' in repository configuration"))
+            })?,
+        };
         check_default_repo_finders(&core)?;
         check_sysroot(&Group { keyfile: &keyfile, name: "sysroot" })?;
         check_integrity(&keyfile)?;
@@ -111,6 +120,7 @@ impl Config {
             no_deltas_in_summary: core.boolean("no-deltas-in-summary", false)?,
             indexed_deltas: core.boolean("indexed-deltas", false)?,
             zlib_level: u32::try_from(zlib_level).expect("the level was clamped to 1 to 9"),
+            deflate,
             keyfile,
         })
     }

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use super::transaction::{Claim, Temporary, Transaction};
 use super::{Adoptable, FileObject, RepoMode, bare};
 use crate::checksum::{Checksum, Hasher};
-use crate::deflate::{self, Deflater, Effort};
+use crate::deflate::{Deflater, Effort, Encoding, Settings};
 use crate::error::{During, Error, Result};
 use crate::object::{FileHeader, ObjectName, ObjectType};
 
@@ -33,17 +33,15 @@ thread_local! {
 }
 
 struct Scratch {
-    deflater: Option<(u32, Deflater)>,
+    deflater: Option<Deflater>,
     packed: Vec<u8>,
     read: Vec<u8>,
 }
 
 impl Scratch {
-    fn deflater(&mut self, level: u32) -> (&mut Deflater, &mut Vec<u8>) {
-        if self.deflater.as_ref().is_none_or(|(other, _)| *other != level) {
-            self.deflater = Some((level, Deflater::new(crate::deflate::Encoding::Fast, level)));
-        }
-        let (_, deflater) = self.deflater.as_mut().expect("the encoder was made just above");
+    fn deflater(&mut self, settings: Settings) -> (&mut Deflater, &mut Vec<u8>) {
+        let kept = self.deflater.take().filter(|deflater| deflater.settings() == settings);
+        let deflater = self.deflater.insert(kept.unwrap_or_else(|| Deflater::new(settings)));
         (deflater, &mut self.packed)
     }
 }
@@ -80,7 +78,7 @@ impl<'r> Transaction<'r> {
             let mut temporary = self.create_temporary()?;
             SCRATCH.with_borrow_mut(|scratch| match self.repo.mode() {
                 RepoMode::Archive => {
-                    let (deflater, packed) = scratch.deflater(self.repo.config().zlib_level);
+                    let (deflater, packed) = scratch.deflater(self.deflate_settings());
                     pack(deflater, packed, header, content).during("compressing", name.to_string())?;
                     temporary.write(packed)
                 }
@@ -162,6 +160,14 @@ impl<'r> Transaction<'r> {
         let mut writer = ContentWriter::begin(self, header.clone(), object.size)?;
         object.read_chunks(&mut |chunk| writer.write(chunk))?;
         writer.finish()
+    }
+
+    /// How the content of new objects is compressed. Where sizes are recorded the bytes have an identity, for their
+    /// number enters the commit: then they are zlib's.
+    fn deflate_settings(&self) -> Settings {
+        let config = self.repo.config();
+        let encoding = if self.records_sizes() { Encoding::Zlib } else { config.deflate };
+        Settings { encoding, level: config.zlib_level }
     }
 
     /// Counts the object and finds out whether it has to be written.
@@ -247,7 +253,7 @@ fn pack(deflater: &mut Deflater, packed: &mut Vec<u8>, header: &FileHeader, cont
     if header.is_symlink() {
         return Ok(());
     }
-    deflater.begin(if deflate::shrinks(content) { Effort::Deflate } else { Effort::Store });
+    deflater.begin(deflater.settings().encoding.effort(content));
     deflater.push(content, packed)?;
     deflater.finish(packed)
 }
@@ -275,8 +281,8 @@ fn for_each_chunk(reader: &mut impl Read, path: &Path, mut sink: impl FnMut(&[u8
     result
 }
 
-/// Asks [`deflate::shrinks`] about a few places of a large file.
-fn samples_shrink(file: impl AsFd, size: u64) -> std::io::Result<bool> {
+/// A few places of a large file.
+fn samples(file: impl AsFd, size: u64) -> std::io::Result<Vec<u8>> {
     const PLACES: u64 = 8;
     const PLACE_SIZE: usize = 8 << 10;
     let mut samples = Vec::with_capacity(PLACE_SIZE * PLACES as usize);
@@ -285,7 +291,7 @@ fn samples_shrink(file: impl AsFd, size: u64) -> std::io::Result<bool> {
         let length = rustix::io::pread(&file, &mut piece, size / PLACES * place)?;
         samples.extend_from_slice(&piece[..length]);
     }
-    Ok(deflate::shrinks(&samples))
+    Ok(samples)
 }
 
 /// Stores one file whose content comes piece by piece.
@@ -301,7 +307,7 @@ pub struct ContentWriter<'t, 'r> {
 
 /// The compressing half of a [`ContentWriter`]; it borrows the encoder of its thread.
 struct Packer {
-    level: u32,
+    settings: Settings,
     deflater: Option<Deflater>,
     packed: Vec<u8>,
     /// Set when it is known whether compression is worth it.
@@ -309,17 +315,16 @@ struct Packer {
 }
 
 impl Packer {
-    fn new(level: u32, packed: Vec<u8>) -> Self {
-        let kept = SCRATCH.with_borrow_mut(|scratch| scratch.deflater.take_if(|(other, _)| *other == level));
-        let deflater =
-            kept.map_or_else(|| Deflater::new(crate::deflate::Encoding::Fast, level), |(_, deflater)| deflater);
-        Self { level, deflater: Some(deflater), packed, begun: false }
+    fn new(settings: Settings, packed: Vec<u8>) -> Self {
+        let kept = SCRATCH.with_borrow_mut(|scratch| scratch.deflater.take_if(|kept| kept.settings() == settings));
+        let deflater = kept.unwrap_or_else(|| Deflater::new(settings));
+        Self { settings, deflater: Some(deflater), packed, begun: false }
     }
 
     /// The encoder, which only [`Drop`] takes away, and what it writes to.
     fn parts(&mut self) -> (&mut Deflater, &mut Vec<u8>) {
-        let level = self.level;
-        (self.deflater.get_or_insert_with(|| Deflater::new(crate::deflate::Encoding::Fast, level)), &mut self.packed)
+        let settings = self.settings;
+        (self.deflater.get_or_insert_with(|| Deflater::new(settings)), &mut self.packed)
     }
 
     fn begin(&mut self, effort: Effort) {
@@ -331,7 +336,7 @@ impl Packer {
 impl Drop for Packer {
     fn drop(&mut self) {
         if let Some(deflater) = self.deflater.take() {
-            SCRATCH.with_borrow_mut(|scratch| scratch.deflater = Some((self.level, deflater)));
+            SCRATCH.with_borrow_mut(|scratch| scratch.deflater = Some(deflater));
         }
     }
 }
@@ -352,7 +357,7 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
         let mut hasher = Hasher::new();
         hasher.update(&header.content_header());
         let packer = (transaction.repo.mode() == RepoMode::Archive)
-            .then(|| Packer::new(transaction.repo.config().zlib_level, header.archive_header(size)));
+            .then(|| Packer::new(transaction.deflate_settings(), header.archive_header(size)));
         let temporary = transaction.create_temporary()?;
         Ok(Self { transaction, header, size, written: 0, hasher, temporary, packer })
     }
@@ -413,10 +418,11 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
         self.finish_new(name).map(drop)
     }
 
-    /// Stores content without compressing it when a look at a few places of the file says that it will not shrink.
+    /// In the fast encoding, stores content without compressing it when a look at a few places of the file says that it
+    /// will not shrink.
     pub(super) fn choose_effort(&mut self, file: impl AsFd, size: u64) -> std::io::Result<()> {
-        if self.packer.is_some() && !samples_shrink(file, size)? {
-            self.effort(Effort::Store);
+        if let Some(packer) = self.packer.as_mut().filter(|packer| packer.settings.encoding == Encoding::Fast) {
+            packer.begin(packer.settings.encoding.effort(&samples(file, size)?));
         }
         Ok(())
     }

@@ -46,6 +46,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, Mode, OFlags};
 
+use crate::deflate::Encoding;
 use crate::error::{Context, During, Error, Result};
 use crate::keyfile::KeyFile;
 use crate::refspec::CollectionId;
@@ -93,6 +94,8 @@ pub struct OpenOptions {
     pub disable_fsync: bool,
     /// Sync each file object by itself, as with `core.per-object-fsync=true`.
     pub per_object_fsync: bool,
+    /// How file objects are compressed, whatever `archive.deflate` says.
+    pub deflate: Option<Encoding>,
 }
 
 /// How many parents of parents are followed; a repository that is its own ancestor ends here.
@@ -131,6 +134,7 @@ impl Repo {
         let mut config = Config::from_keyfile(keyfile)?;
         config.fsync &= !options.disable_fsync;
         config.per_object_fsync |= options.per_object_fsync;
+        config.deflate = options.deflate.unwrap_or(config.deflate);
         let parent = match &config.parent {
             None => None,
             Some(parent) if depth >= MAX_PARENT_DEPTH => {

@@ -27,9 +27,6 @@ const NEW_OPTIONS: &[&str] = &[
     "--disable-static-deltas",
 ];
 
-/// Options whose description is osier's own: what they do differs.
-const REWORDED_OPTIONS: &[&str] = &["--generate-sizes"];
-
 /// Arguments that every command is called with.
 const FOR_EVERY_COMMAND: &[&str] = &[
     "--help",
@@ -130,7 +127,7 @@ impl Playground {
 /// Whether a line of a help text is there in one of the programs only.
 fn is_exempt(line: &str) -> bool {
     let word = line.strip_prefix("  ").and_then(|rest| rest.split("  ").next()).unwrap_or_default();
-    [NOT_IN_OSIER, NEW_OPTIONS, REWORDED_OPTIONS].iter().any(|words| words.contains(&word))
+    [NOT_IN_OSIER, NEW_OPTIONS].iter().any(|words| words.contains(&word))
 }
 
 /// Splits a call into its arguments.

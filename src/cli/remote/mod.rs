@@ -56,7 +56,7 @@ impl Place {
         };
         let sysroot = std::path::absolute(sysroot).during("finding", sysroot)?;
         std::fs::read_dir(&sysroot).calling("opendir", &sysroot).context(|| "loading sysroot".to_owned())?;
-        let repo = Repo::open_with(&sysroot.join("ostree/repo"), &context::open_options())?;
+        let repo = Repo::open_with(&sysroot.join("ostree/repo"), &context::open_options()?)?;
         repo.check_writable()?;
         Ok(Self { repo, sysroot: Some(sysroot) })
     }

@@ -3,7 +3,7 @@
 mod contents;
 mod oracle;
 
-use osier::deflate::{Deflater, Effort, Encoding, Inflater};
+use osier::deflate::{Deflater, Effort, Encoding, Inflater, Settings};
 use proptest::prelude::*;
 
 use contents::{Mix, noise};
@@ -15,7 +15,7 @@ const USUAL_STEP: usize = 8192;
 #[test]
 fn every_kind_of_content_becomes_zlibs_bytes_at_every_level() {
     let Some(oracle) = Oracle::start() else { return };
-    let mut deflaters: Vec<Deflater> = (1..=9).map(|level| Deflater::new(Encoding::Zlib, level)).collect();
+    let mut deflaters: Vec<Deflater> = (1..=9).map(zlib).collect();
     for (name, content) in contents::all() {
         for (deflater, level) in deflaters.iter_mut().zip(1..) {
             let expected = oracle.deflate(level, USUAL_STEP, &content);
@@ -31,7 +31,7 @@ fn the_size_of_the_pieces_does_not_matter() {
     let content = contents::mixture(7, 300_000);
     for level in [1, 3, 6, 9] {
         let expected = oracle.deflate(level, 0, &content);
-        let mut deflater = Deflater::new(Encoding::Zlib, level);
+        let mut deflater = zlib(level);
         for step in [1, 13, 258, 4096, 32_768, 65_535, 65_536, 65_537, 1 << 20] {
             // zlib's word that it does not matter to zlib either.
             assert!(oracle.deflate(level, step, &content) == expected, "zlib, level {level}, steps of {step}");
@@ -46,7 +46,7 @@ fn sizes_around_every_limit_become_zlibs_bytes() {
     let (text, noise) = (contents::mixture(3, 140_000), noise(5, 140_000));
     // The longest match; the reach of matches, with and without zlib's margin; the symbols of a block; the window.
     let limits = [2, 6, 258, 262, 16_383, 32_506, 32_768, 65_274, 65_536, 98_042, 98_304, 131_072];
-    let mut deflater = Deflater::new(Encoding::Zlib, 6);
+    let mut deflater = zlib(6);
     for limit in limits {
         for length in limit - 2..=limit + 2 {
             for (name, content) in [("text", &text[..length]), ("noise", &noise[..length]), ("zeros", &vec![0; length])]
@@ -65,7 +65,7 @@ fn sizes_around_every_limit_become_zlibs_bytes() {
 #[test]
 fn all_three_forms_of_blocks_occur() {
     // Otherwise the comparisons above would show less than they seem to.
-    let form = |content: &[u8]| deflate(&mut Deflater::new(Encoding::Zlib, 6), content, USUAL_STEP)[0] >> 1 & 3;
+    let form = |content: &[u8]| deflate(&mut zlib(6), content, USUAL_STEP)[0] >> 1 & 3;
     assert_eq!(form(&noise(1, 20_000)), 0, "stored");
     assert_eq!(form(b"short"), 1, "fixed codes");
     assert_eq!(form(&contents::mixture(1, 20_000)), 2, "codes of its own");
@@ -80,9 +80,13 @@ proptest! {
         let content = Mix::content(&mix);
         // In large steps for zlib, whose bytes could depend on them.
         let expected = oracle.deflate(level, 0, &content);
-        let packed = deflate(&mut Deflater::new(Encoding::Zlib, level), &content, step);
+        let packed = deflate(&mut zlib(level), &content, step);
         prop_assert!(expected == packed, "{} and {} bytes", expected.len(), packed.len());
     }
+}
+
+fn zlib(level: u32) -> Deflater {
+    Deflater::new(Settings { encoding: Encoding::Zlib, level })
 }
 
 fn deflate(deflater: &mut Deflater, content: &[u8], step: usize) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! The same work done by the real `ostree` and by osier: same output, same status, same bytes, each content with the
 //! other's repository.
 
+mod compressed;
 mod exceptions;
 mod pair;
 mod reading;

@@ -322,7 +322,15 @@ pub const SCRIPTS: &[Script] = &[
             "commit -b main --fsync=perhaps --timestamp=@4 --tree=dir=../tree",
         ],
     ),
-    ("--generate-sizes says nothing outside archives", &["config set core.mode bare", "config unset core.mode"]),
+    (
+        "--generate-sizes, which says nothing outside archives",
+        &[
+            "commit -b main --generate-sizes --timestamp=@1 --tree=dir=../tree",
+            "show --print-sizes main",
+            "commit -b main --generate-sizes --timestamp=@2 --tree=dir=../tree2",
+            "show --print-sizes main",
+        ],
+    ),
     // commit: sources
     (
         "trees are overlaid",
