@@ -9,14 +9,15 @@ impl Encoder {
         let tuning = self.tuning;
         while self.is_ready(input) {
             let (at, lookahead) = (self.at, self.lookahead());
-            let first = if lookahead >= MIN_MATCH { self.chains.insert(&self.window, at) } else { 0 };
-            let found = (first != 0 && at - first <= MAX_DISTANCE)
-                .then(|| {
-                    let search =
-                        Search { at, lookahead, longer_than: MIN_MATCH - 1, chain: tuning.chain, nice: tuning.nice };
-                    search.run(&self.window, &self.chains, first)
-                })
-                .flatten();
+            let first = if lookahead >= MIN_MATCH {
+                usize::from(self.chains.insert(self.window.four(at), at).position)
+            } else {
+                0
+            };
+            let longer_than = MIN_MATCH - 1;
+            let search = Search { at, lookahead, first, longer_than, chain: tuning.chain, nice: tuning.nice };
+            let is_worth_it = first != 0 && at - first <= MAX_DISTANCE;
+            let found = if is_worth_it { search.longest(&self.window, &self.chains) } else { None };
             let is_full = match found {
                 None => {
                     self.at += 1;
@@ -27,7 +28,7 @@ impl Encoder {
                     // Of a longer match, only the first position is put into a chain.
                     if found.length <= tuning.lazy && self.lookahead() >= MIN_MATCH {
                         for inside in at + 1..self.at {
-                            self.chains.insert(&self.window, inside);
+                            self.chains.insert(self.window.four(inside), inside);
                         }
                     }
                     self.block.reference(at - found.start, found.length)

@@ -1,7 +1,8 @@
 //! Levels 4 to 9: a match is taken unless the next position has a longer one.
 
+use super::deep::DeepSearch;
 use super::matcher::{Match, Search};
-use super::window::{MAX_DISTANCE, MIN_MATCH, REACH};
+use super::window::{MAX_DISTANCE, MAX_MATCH, MIN_MATCH, REACH};
 use super::{Encoder, Input, Last};
 
 /// A match of three bytes is not worth it from farther away than this.
@@ -28,7 +29,7 @@ impl Encoder {
     pub(super) fn run_lazy(&mut self, input: Input, output: &mut Vec<u8>) {
         while self.is_ready(input) {
             let (at, lookahead) = (self.at, self.lookahead());
-            let first = if lookahead >= MIN_MATCH { self.chains.insert(&self.window, at) } else { 0 };
+            let first = if lookahead >= MIN_MATCH { self.insert(at) } else { 0 };
             let held = self.held.found;
             let held_length = held.map_or(MIN_MATCH - 1, |found| found.length);
             let found = if first != 0 && held_length < self.tuning.lazy && at - first <= MAX_DISTANCE {
@@ -42,7 +43,7 @@ impl Encoder {
                     let end = at - 1 + held.length;
                     let insert_end = end.min((self.window.end + 1).saturating_sub(MIN_MATCH));
                     for inside in at + 1..insert_end {
-                        self.chains.insert(&self.window, inside);
+                        self.insert(inside);
                     }
                     self.at = end;
                     self.held = Held::default();
@@ -66,13 +67,26 @@ impl Encoder {
         }
     }
 
+    #[inline]
+    fn insert(&mut self, at: usize) -> usize {
+        let four = self.window.four(at);
+        let before = self.chains.insert(four, at);
+        self.deep.insert(four, at, before.rank.wrapping_add(1));
+        before.position.into()
+    }
+
     /// Searches for a match that is longer than the one held, and worth it.
     #[inline]
     fn search(&self, at: usize, lookahead: usize, held_length: usize, first: usize) -> Option<Match> {
-        let Self { tuning, window, chains, .. } = self;
+        let Self { tuning, window, chains, deep, .. } = self;
         let chain = if held_length >= tuning.good { tuning.chain / 4 } else { tuning.chain };
-        let search = Search { at, lookahead, longer_than: held_length, chain, nice: tuning.nice };
-        let found = search.run(window, chains, first)?;
-        (found.length > MIN_MATCH || at - found.start <= TOO_FAR).then_some(found)
+        let search = Search { at, lookahead, first, longer_than: held_length, chain, nice: tuning.nice };
+        if lookahead >= MAX_MATCH
+            && let Ok(found) = DeepSearch::new(search, window, deep).run()
+        {
+            let is_shorter_held = held_length < MIN_MATCH;
+            return found.or_else(|| if is_shorter_held { search.shortest(window, chains, TOO_FAR) } else { None });
+        }
+        search.longest(window, chains).filter(|found| found.length > MIN_MATCH || at - found.start <= TOO_FAR)
     }
 }

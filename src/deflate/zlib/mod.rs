@@ -5,7 +5,7 @@
 //! was the classic one (1.2.x and 1.3 agree). It follows from a few decisions, each in a file of its own:
 //!
 //! - [`window`]: what lies in the window when, and which sequences share a chain;
-//! - [`matcher`]: which match a search finds, and when it gives up;
+//! - [`matcher`]: which match a search finds, and when it gives up; [`deep`] finds the same in less time;
 //! - [`fast`] and [`lazy`]: which matches are taken, and what is put into the chains;
 //! - [`super::block`] and [`super::huffman`]: where blocks end, their form and their codes.
 //!
@@ -13,6 +13,7 @@
 //! byte before the window is full, zlib slides the window one position earlier. Here input is always taken as it is from
 //! pieces of 32 KiB, or of 8 KiB, which is what ostree feeds.
 
+mod deep;
 mod fast;
 mod lazy;
 mod matcher;
@@ -20,7 +21,7 @@ mod window;
 
 use super::bits::Bits;
 use super::block::{Block, Last};
-use window::{Chains, MIN_LOOKAHEAD, REACH, SIZE, SLIDES_FROM, Window};
+use window::{Chains, DeepChains, MIN_LOOKAHEAD, REACH, SIZE, SLIDES_FROM, Window};
 
 /// How a level searches.
 #[derive(Clone, Copy, Debug)]
@@ -61,12 +62,18 @@ const LEVELS: [Tuning; 9] = [
     tuning(Way::Lazy, 32, 258, 258, 4096),
 ];
 
+/// After a stream up to this size, in bytes, the chains are cleared one by one. (Once a window has slid, its end is far
+/// behind this.)
+const SMALL: usize = 8 << 10;
+
 /// Compresses one stream after another.
 #[derive(Debug)]
 pub(super) struct Encoder {
     tuning: Tuning,
     window: Window,
     chains: Chains,
+    /// Of the lazy way only.
+    deep: DeepChains,
     /// What is decided about next, as a position in the window.
     at: usize,
     /// Where the block began; negative once that has left the window.
@@ -91,6 +98,7 @@ impl Encoder {
             tuning: LEVELS[level.clamp(1, 9) as usize - 1],
             window: Window::new(),
             chains: Chains::new(),
+            deep: DeepChains::new(),
             at: 0,
             block_start: 0,
             held: lazy::Held::default(),
@@ -101,8 +109,17 @@ impl Encoder {
 
     /// Begins a new stream; what was not finished is forgotten.
     pub(super) fn begin(&mut self) {
+        if self.window.end > SMALL {
+            self.chains.clear();
+            self.deep.clear();
+        } else {
+            for at in 0..self.window.end {
+                let four = self.window.four(at);
+                self.chains.remove(four);
+                self.deep.remove(four);
+            }
+        }
         self.window.end = 0;
-        self.chains.clear();
         self.at = 0;
         self.block_start = 0;
         self.held = lazy::Held::default();
@@ -154,6 +171,7 @@ impl Encoder {
     fn slide(&mut self) {
         self.window.slide();
         self.chains.slide();
+        self.deep.slide();
         self.at -= REACH;
         self.block_start -= REACH as isize;
         self.held.slide();

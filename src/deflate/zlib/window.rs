@@ -88,9 +88,17 @@ impl Window {
 /// trait, which its bytes show.
 #[derive(Debug)]
 pub(super) struct Chains {
-    heads: Box<[u16; CHAINS]>,
+    heads: Box<[Entry; CHAINS]>,
     /// The position before, in the same chain, of each of the last 32 Ki positions.
     before: Box<[u16; REACH]>,
+}
+
+/// A position in a chain.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Entry {
+    pub(super) position: u16,
+    /// One more than that of the entry before; it wraps around.
+    pub(super) rank: u16,
 }
 
 impl Chains {
@@ -98,19 +106,24 @@ impl Chains {
         Self { heads: boxed(), before: boxed() }
     }
 
+    /// Forgets every position. What is not reached through a head is never looked at.
     pub(super) fn clear(&mut self) {
-        // Only what is reached through a head is ever looked at.
-        self.heads.fill(0);
+        self.heads.fill(Entry::default());
+    }
+
+    /// Forgets all positions in the chain of these bytes.
+    pub(super) fn remove(&mut self, four: u32) {
+        self.heads[hash(four)] = Entry::default();
     }
 
     /// Puts `at` in front of its chain, and returns what was in front before.
     #[inline]
-    pub(super) fn insert(&mut self, window: &Window, at: usize) -> usize {
-        let head = &mut self.heads[hash(window.four(at))];
+    pub(super) fn insert(&mut self, four: u32, at: usize) -> Entry {
+        let head = &mut self.heads[hash(four)];
         let before = *head;
-        *head = at as u16;
-        self.before[at & (REACH - 1)] = before;
-        before.into()
+        *head = Entry { position: at as u16, rank: before.rank.wrapping_add(1) };
+        self.before[at & (REACH - 1)] = before.position;
+        before
     }
 
     /// What comes behind `at` in its chain.
@@ -121,10 +134,13 @@ impl Chains {
 
     /// Follows the window.
     pub(super) fn slide(&mut self) {
-        for position in self.heads.iter_mut().chain(self.before.iter_mut()) {
-            *position = position.saturating_sub(REACH as u16);
-        }
+        self.heads.iter_mut().for_each(|head| slide(&mut head.position));
+        self.before.iter_mut().for_each(slide);
     }
+}
+
+fn slide(position: &mut u16) {
+    *position = position.saturating_sub(REACH as u16);
 }
 
 /// The chain of the first three of four bytes. It is part of the outcome which of them share one: they count as searched.
@@ -132,6 +148,74 @@ impl Chains {
 fn hash(four: u32) -> usize {
     let (first, second, third) = (four & 0xff, four >> 8 & 0xff, four >> 16 & 0xff);
     ((first << 10 ^ second << 5 ^ third) & (CHAINS as u32 - 1)) as usize
+}
+
+/// The same positions by the four bytes that begin there, for deep searches.
+///
+/// A chain of three bytes is what zlib searches, and how far it may go is counted in steps of that chain. By the ranks of
+/// two positions in that chain, the steps between them are known without taking them. So a search may run through these
+/// chains instead, which are much shorter.
+#[derive(Debug)]
+pub(super) struct DeepChains {
+    heads: Box<[u16; DEEP_CHAINS]>,
+    links: Box<[Link; REACH]>,
+}
+
+/// Of a position.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Link {
+    /// The position before with the same four bytes, or four that happen to share their chain.
+    pub(super) before: u16,
+    /// The rank in the chain of three bytes.
+    pub(super) rank: u16,
+}
+
+const DEEP_HASH_BITS: u32 = 15;
+const DEEP_CHAINS: usize = 1 << DEEP_HASH_BITS;
+
+impl DeepChains {
+    pub(super) fn new() -> Self {
+        Self { heads: boxed(), links: boxed() }
+    }
+
+    /// Forgets every position.
+    pub(super) fn clear(&mut self) {
+        self.heads.fill(0);
+    }
+
+    /// Forgets all positions in the chain of these bytes.
+    pub(super) fn remove(&mut self, four: u32) {
+        self.heads[deep_hash(four)] = 0;
+    }
+
+    /// Puts `at` in front of its chain. `rank` is its rank in the chain of three bytes.
+    #[inline]
+    pub(super) fn insert(&mut self, four: u32, at: usize, rank: u16) {
+        let head = &mut self.heads[deep_hash(four)];
+        self.links[at & (REACH - 1)] = Link { before: *head, rank };
+        *head = at as u16;
+    }
+
+    #[inline]
+    pub(super) fn head(&self, four: u32) -> usize {
+        self.heads[deep_hash(four)].into()
+    }
+
+    #[inline]
+    pub(super) fn link(&self, at: usize) -> Link {
+        self.links[at & (REACH - 1)]
+    }
+
+    /// Follows the window.
+    pub(super) fn slide(&mut self) {
+        self.heads.iter_mut().for_each(slide);
+        self.links.iter_mut().for_each(|link| slide(&mut link.before));
+    }
+}
+
+#[inline]
+fn deep_hash(four: u32) -> usize {
+    (four.wrapping_mul(0x9e37_79b1) >> (u32::BITS - DEEP_HASH_BITS)) as usize
 }
 
 /// A large array that never lies on the stack.
