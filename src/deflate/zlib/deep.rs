@@ -93,8 +93,10 @@ impl<'s> DeepSearch<'s> {
     fn try_start(&mut self, tail: usize, candidate: usize) -> Next {
         let link = self.chains.link(candidate);
         let has_tail = self.window.four(candidate + tail) == self.window.four(self.search.at + tail);
-        if (has_tail || self.is_out_of_reach(link))
-            && self.window.four(candidate) == self.four
+        // Without a tail, the first four bytes have just been compared.
+        let is_worth_it = has_tail || tail > 0 && self.is_out_of_reach(link);
+        if is_worth_it
+            && (tail == 0 || self.window.four(candidate) == self.four)
             && let Some(next) = self.consider(candidate, link)
         {
             return next;

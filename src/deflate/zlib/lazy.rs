@@ -71,8 +71,8 @@ impl Encoder {
     fn insert(&mut self, at: usize) -> usize {
         let four = self.window.four(at);
         let before = self.chains.insert(four, at);
-        self.deep.insert(four, at, before.rank.wrapping_add(1));
-        before.position.into()
+        self.deep.insert(four, at, before);
+        before.into()
     }
 
     /// Searches for a match that is longer than the one held, and worth it.

@@ -88,17 +88,9 @@ impl Window {
 /// trait, which its bytes show.
 #[derive(Debug)]
 pub(super) struct Chains {
-    heads: Box<[Entry; CHAINS]>,
+    heads: Box<[u16; CHAINS]>,
     /// The position before, in the same chain, of each of the last 32 Ki positions.
     before: Box<[u16; REACH]>,
-}
-
-/// A position in a chain.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Entry {
-    pub(super) position: u16,
-    /// One more than that of the entry before; it wraps around.
-    pub(super) rank: u16,
 }
 
 impl Chains {
@@ -108,21 +100,21 @@ impl Chains {
 
     /// Forgets every position. What is not reached through a head is never looked at.
     pub(super) fn clear(&mut self) {
-        self.heads.fill(Entry::default());
+        self.heads.fill(0);
     }
 
     /// Forgets all positions in the chain of these bytes.
     pub(super) fn remove(&mut self, four: u32) {
-        self.heads[hash(four)] = Entry::default();
+        self.heads[hash(four)] = 0;
     }
 
     /// Puts `at` in front of its chain, and returns what was in front before.
     #[inline]
-    pub(super) fn insert(&mut self, four: u32, at: usize) -> Entry {
+    pub(super) fn insert(&mut self, four: u32, at: usize) -> u16 {
         let head = &mut self.heads[hash(four)];
         let before = *head;
-        *head = Entry { position: at as u16, rank: before.rank.wrapping_add(1) };
-        self.before[at & (REACH - 1)] = before.position;
+        *head = at as u16;
+        self.before[at & (REACH - 1)] = before;
         before
     }
 
@@ -134,7 +126,7 @@ impl Chains {
 
     /// Follows the window.
     pub(super) fn slide(&mut self) {
-        self.heads.iter_mut().for_each(|head| slide(&mut head.position));
+        self.heads.iter_mut().for_each(slide);
         self.before.iter_mut().for_each(slide);
     }
 }
@@ -166,11 +158,11 @@ pub(super) struct DeepChains {
 pub(super) struct Link {
     /// The position before with the same four bytes, or four that happen to share their chain.
     pub(super) before: u16,
-    /// The rank in the chain of three bytes.
+    /// The rank in the chain of three bytes, one more than that of the position before; it wraps around.
     pub(super) rank: u16,
 }
 
-const DEEP_HASH_BITS: u32 = 15;
+const DEEP_HASH_BITS: u32 = 16;
 const DEEP_CHAINS: usize = 1 << DEEP_HASH_BITS;
 
 impl DeepChains {
@@ -188,9 +180,11 @@ impl DeepChains {
         self.heads[deep_hash(four)] = 0;
     }
 
-    /// Puts `at` in front of its chain. `rank` is its rank in the chain of three bytes.
+    /// Puts `at` in front of its chain. `before` is what was in front of its chain of three bytes.
     #[inline]
-    pub(super) fn insert(&mut self, four: u32, at: usize, rank: u16) {
+    pub(super) fn insert(&mut self, four: u32, at: usize, before: u16) {
+        // Where nothing was in front, any rank will do: what comes is counted from this one.
+        let rank = self.link(before.into()).rank.wrapping_add(1);
         let head = &mut self.heads[deep_hash(four)];
         self.links[at & (REACH - 1)] = Link { before: *head, rank };
         *head = at as u16;
