@@ -161,7 +161,8 @@ fn read_sources(
     let repo = transaction.repo();
     let mut modifier = options.modifier.clone();
     let policy = options.selinux_policy.as_deref().filter(|_| repo.mode() != RepoMode::BareUserOnly);
-    let is_modified = modifier.is_active() || policy.is_some();
+    // To record what belongs to a stored commit, all of it has to be gone through, too.
+    let is_visited = modifier.is_active() || policy.is_some() || transaction.records_sizes();
     modifier.canonical_permissions |= repo.mode() == RepoMode::BareUserOnly;
     let filter = Filter::new(&modifier);
     let hard_links = options.reading.hard_links;
@@ -178,12 +179,14 @@ fn read_sources(
         }
     };
     for source in &options.sources {
+        // Upstream's way: the sizes of files are those of the last source, and directories follow when they are written.
+        transaction.restart_sizes();
         match source {
             Source::Directory(path) => tree = ingest.root(&Directory::open(path)?, tree)?,
             Source::Tar(path, tar_options) => tree = tar::read(&ingest, path.as_deref(), tar_options, tree)?,
             Source::Commit(commit) => {
                 let commit = repo.load_commit(commit)?;
-                if is_modified {
+                if is_visited {
                     tree = ingest.stored(&commit.root_dirtree, &commit.root_dirmeta, tree)?;
                 } else {
                     tree.lay_over(repo, &commit.root_dirtree, &commit.root_dirmeta)?;

@@ -155,6 +155,13 @@ impl<'r> Transaction<'r> {
         }
     }
 
+    /// Forgets the sizes recorded so far.
+    pub fn restart_sizes(&self) {
+        if let Some(sizes) = &self.sizes {
+            sizes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+
     /// The sizes recorded so far, sorted by checksum; `None` unless they are recorded.
     pub fn recorded_sizes(&self) -> Option<Vec<SizeEntry>> {
         let sizes = self.sizes.as_ref()?;
@@ -162,7 +169,7 @@ impl<'r> Transaction<'r> {
     }
 
     /// Whether sizes are recorded.
-    pub(super) fn records_sizes(&self) -> bool {
+    pub fn records_sizes(&self) -> bool {
         self.sizes.is_some()
     }
 
