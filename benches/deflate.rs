@@ -37,7 +37,9 @@ fn deflated(deflater: &mut Deflater, effort: Effort, content: &[u8], output: &mu
 fn deflate(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("1 MiB");
     group.throughput(Throughput::Bytes(SIZE as u64)).sample_size(20);
-    let (mut deflater, mut output) = (Deflater::new(Settings { encoding: Encoding::Fast, level: LEVEL }), Vec::new());
+    let [mut deflater, mut zlib] =
+        [Encoding::Fast, Encoding::Zlib].map(|encoding| Deflater::new(Settings { encoding, level: LEVEL }));
+    let mut output = Vec::new();
     for (name, content) in contents() {
         group.bench_function(format!("does {name} shrink"), |bencher| bencher.iter(|| shrinks(black_box(&content))));
         for effort in [Effort::Deflate, Effort::Store] {
@@ -45,6 +47,9 @@ fn deflate(criterion: &mut Criterion) {
                 bencher.iter(|| deflated(&mut deflater, effort, black_box(&content), &mut output));
             });
         }
+        group.bench_function(format!("Deflate {name} as zlib does"), |bencher| {
+            bencher.iter(|| deflated(&mut zlib, Effort::Deflate, black_box(&content), &mut output));
+        });
         deflated(&mut deflater, Effort::Deflate, &content, &mut output);
         let mut inflater = Inflater::new();
         group.bench_function(format!("inflate {name}"), |bencher| {

@@ -66,7 +66,7 @@ impl<'s> DeepSearch<'s> {
     pub(super) fn run(mut self) -> Result<Option<Match>, ()> {
         let mut candidate = usize::from(self.own.before);
         let mut is_tail_quick = true;
-        let mut patience = 64 + 2 * self.search.chain;
+        let mut patience = 64 + self.search.chain;
         while candidate > self.too_far {
             let tail = self.best + 1 - LEAST;
             // Only the tails of positions up to the current one are in a chain: the nearest candidates are found otherwise.

@@ -185,3 +185,60 @@ impl Encoder {
         self.block_start = self.at as isize;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deflate(level: u32, content: &[u8]) -> Vec<u8> {
+        let (mut encoder, mut output) = (Encoder::new(level), Vec::new());
+        encoder.begin();
+        encoder.push(content, &mut output);
+        encoder.finish(&mut output);
+        output
+    }
+
+    /// As in RFC 1950.
+    fn adler32(bytes: &[u8]) -> u32 {
+        let step =
+            |(a, b): (u32, u32), byte: &u8| ((a + u32::from(*byte)) % 65_521, (b + a + u32::from(*byte)) % 65_521);
+        let (a, b) = bytes.iter().fold((1, 0), step);
+        b << 16 | a
+    }
+
+    /// Length and checksum of what zlib 1.2.13 gives, from level 1 on; the comparison with the machine's zlib, on much more, is in the suite.
+    #[test]
+    fn each_level_gives_what_zlib_gave() {
+        let mixed = |n: u64| format!("{} {:x}\n", ((n * n * 2_654_435_761) as u32) >> 18, (n / 3 * 7919) & 0xffff);
+        let content: String = (0..20_000).map(mixed).collect();
+        let packed = (1..).map(|level| deflate(level, content.as_bytes()));
+        let found: Vec<(usize, u32)> = packed.take(7).map(|packed| (packed.len(), adler32(&packed))).collect();
+        let zlibs = [
+            (96_624, 0xc969_d740),
+            (94_855, 0x77fc_6c2d),
+            (94_248, 0xc8c0_a4d8),
+            (88_233, 0x841e_5af7),
+            (85_948, 0x0745_e81a),
+            (85_819, 0xacc6_d22a),
+            (85_776, 0x8169_e035),
+        ];
+        assert_eq!(found, zlibs);
+    }
+
+    #[test]
+    fn a_new_stream_knows_nothing_of_the_one_before() {
+        let (mut encoder, mut output) = (Encoder::new(6), Vec::new());
+        let content = b"ostree-ostree_ostree.ostree";
+        for length in [10, SMALL, SMALL + 1, SIZE, 3 * SIZE] {
+            encoder.begin();
+            encoder.push(&content.repeat(length / content.len() + 1)[..length], &mut Vec::new());
+            encoder.begin();
+            output.clear();
+            encoder.push(content, &mut output);
+            encoder.finish(&mut output);
+            let zlibs =
+                [0xcb, 0x2f, 0x2e, 0x29, 0x4a, 0x4d, 0xd5, 0xcd, 0x07, 0x53, 0xf1, 0x10, 0x4a, 0x0f, 0x42, 0x01, 0];
+            assert_eq!(output, zlibs, "after {length} bytes");
+        }
+    }
+}

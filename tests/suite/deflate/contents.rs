@@ -31,6 +31,14 @@ fn skewed(seed: u64, length: usize, symbols: usize, skew: u32) -> Vec<u8> {
     (0..length).map(|_| (0..skew).map(|_| dice.below(symbols)).min().unwrap() as u8).collect()
 }
 
+/// Different words of four bytes that the encoder puts into the same chain when it hashes as it does today: what somebody
+/// would do who wants it to take long. The factor is the inverse of the encoder's.
+fn colliding_words(seed: u64, count: usize) -> Vec<u8> {
+    let mut dice = Dice::new(seed);
+    let mut word = || (0x5eed_0000 | dice.below(3000) as u32).wrapping_mul(0x0e8b_2f51);
+    (0..count).flat_map(|_| word().to_le_bytes()).collect()
+}
+
 /// A bit of everything, so that a stream has blocks of every form and matches from near and far.
 pub fn mixture(seed: u64, length: usize) -> Vec<u8> {
     let mut dice = Dice::new(seed);
@@ -87,6 +95,7 @@ pub fn all() -> Vec<(String, Vec<u8>)> {
     let rising = |width: usize| (0..60_000u32).flat_map(|n| n.to_be_bytes()[4 - width..].to_vec()).collect();
     add("16-bit numbers", rising(2));
     add("32-bit numbers", rising(4));
+    add("words that share a chain", colliding_words(19, 12_000));
     for seed in 0..4 {
         add("mixture", mixture(seed, 70_000 + seed as usize * 60_000));
     }
