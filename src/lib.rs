@@ -12,7 +12,8 @@
 //! | the repository on disk | [`repo`]: opens, reads, writes, lists and moves refs, and nothing else |
 //! | trees as entries and images | [`source`], [`labels`], [`composefs`] |
 //! | operations, free functions that take a [`repo::Repo`] | [`summary`], [`remote`], [`commit`], [`checkout`], [`diff`], [`export`], [`fsck`], [`prune`], [`pull`] |
-//! | comparing and measuring | [`mod@compare`], [`mod@bench`] |
+//! | comparing, measuring | [`mod@compare`], [`mod@bench`] |
+//! | with other programs | [`compose`]: packages to a published tree and a disk image |
 //!
 //! The command line is not part of the library: the program has it for itself, behind the feature `cli`. The library
 //! never prints, never ends the process and never reads the environment.
@@ -61,6 +62,7 @@ pub mod checkout;
 pub mod checksum;
 pub mod commit;
 pub mod compare;
+pub mod compose;
 pub mod composefs;
 pub mod date;
 pub mod deflate;

@@ -30,6 +30,8 @@ pub enum Event<'a> {
     Warning(&'a str),
     /// A line that upstream prints to standard output while working.
     Message(&'a str),
+    /// A line that a program printed which the operation runs.
+    Output(&'a str),
 }
 
 /// Ignores every event.

@@ -135,7 +135,7 @@ impl Drop for RepoLock<'_> {
 }
 
 /// Locks a whole file without waiting; `false` when somebody else has it.
-pub(super) fn try_lock(file: &File, kind: LockKind) -> io::Result<bool> {
+pub(crate) fn try_lock(file: &File, kind: LockKind) -> io::Result<bool> {
     let lock = libc::flock {
         l_type: match kind {
             LockKind::Shared => libc::F_RDLCK,

@@ -57,6 +57,7 @@ pub use content::SourceFile;
 pub use file::FileObject;
 pub(crate) use identity::UNCOMPRESSED_CACHE;
 pub use import::{FileModes, Importer, Trust};
+pub(crate) use lock::try_lock;
 pub use lock::{LockKind, RepoLock};
 pub use mode::RepoMode;
 pub(crate) use objects::loose_path;

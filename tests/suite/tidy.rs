@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 11] = [
     &["summary", "remote"],
     &["commit", "checkout", "diff", "export", "fsck", "prune"],
     &["pull"],
-    &["compare", "bench"],
+    &["compare", "bench", "compose"],
     &["lib", "main", "cli"],
 ];
 

@@ -1,0 +1,168 @@
+//! What can be known before a run, all of it at once: the list of findings that both halves add to.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+
+use super::program::{ANSWER_TIMEOUT, Call, Ending, ask};
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Nothing can be run.
+    Error,
+    /// The run may go on; the user should know.
+    Warning,
+}
+
+/// One thing that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// One line.
+    pub message: String,
+}
+
+/// Everything that was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// In the order in which they were found.
+    pub list: Vec<Finding>,
+    /// The programs that were found.
+    pub programs: BTreeMap<String, FoundProgram>,
+}
+
+/// A program that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundProgram {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it says its version is.
+    pub version: String,
+}
+
+impl Findings {
+    /// Notes something that no run can do with.
+    pub fn error(&mut self, message: impl Into<String>) {
+        self.list.push(Finding { severity: Severity::Error, message: message.into() });
+    }
+
+    /// Notes something that the user should know.
+    pub fn warning(&mut self, message: impl Into<String>) {
+        self.list.push(Finding { severity: Severity::Warning, message: message.into() });
+    }
+
+    /// Notes the error of a result, and gives back its value.
+    pub fn take<T>(&mut self, result: Result<T>) -> Option<T> {
+        result.map_err(|error| self.error(error.chain())).ok()
+    }
+
+    /// The messages of that severity.
+    pub fn messages(&self, severity: Severity) -> impl Iterator<Item = &str> {
+        self.list.iter().filter(move |finding| finding.severity == severity).map(|finding| finding.message.as_str())
+    }
+
+    /// Names and versions, as a report has them.
+    pub fn versions(&self) -> BTreeMap<String, String> {
+        self.programs.iter().map(|(name, found)| (name.clone(), found.version.clone())).collect()
+    }
+
+    /// # Errors
+    /// All errors that were found, in one.
+    pub fn into_result(self) -> Result<Self> {
+        let errors: Vec<&str> = self.messages(Severity::Error).collect();
+        if errors.is_empty() { Ok(self) } else { Err(Error::failed(errors.join("; "))) }
+    }
+
+    /// As a document.
+    pub fn to_json(&self) -> Value {
+        let messages = |severity| self.messages(severity).collect::<Vec<_>>();
+        let programs: BTreeMap<_, _> = self
+            .programs
+            .iter()
+            .map(|(name, found)| (name, json!({ "path": found.path.to_string_lossy(), "version": found.version })))
+            .collect();
+        json!({
+            "errors": messages(Severity::Error), "warnings": messages(Severity::Warning), "programs": programs,
+        })
+    }
+
+    /// Looks for a program and asks for its version (`call` with `--version`, whose first line with a digit counts).
+    /// `needed_for` says what it is for; the call is noted as missing with `severity`.
+    pub fn program(&mut self, call: Result<Call>, needed_for: &str, severity: Severity) -> Option<Call> {
+        let found = call.and_then(|call| Ok((ask(&call.clone().arg("--version"), ANSWER_TIMEOUT)?, call)));
+        let (answer, call) = match found {
+            Ok(found) => found,
+            Err(error) => {
+                let message = format!("{}, needed for {needed_for}", error.chain());
+                self.list.push(Finding { severity, message });
+                return None;
+            }
+        };
+        let name = call.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if answer.ending != Ending::Exit(0) {
+            let message = format!("{name} --version: {}, needed for {needed_for}", answer.complaint());
+            self.list.push(Finding { severity, message });
+            return None;
+        }
+        let text = String::from_utf8_lossy(&answer.stdout).into_owned() + &answer.stderr;
+        let version = version_in(&text).unwrap_or_else(|| "unknown".to_owned());
+        let name = name.rsplit('/').next().unwrap_or_default().to_owned();
+        self.programs.insert(name, FoundProgram { path: call.executable.clone(), version });
+        Some(call)
+    }
+}
+
+/// The first word that begins with a digit, as in `qemu-img version 10.0.2 (Debian)` or ` Version: '2025.1'`.
+fn version_in(text: &str) -> Option<String> {
+    let is_separator = |c: char| c.is_whitespace() || "'\"(),;".contains(c);
+    let word = text.split(is_separator).map(|word| word.strip_prefix('v').unwrap_or(word));
+    word.into_iter().find(|word| word.starts_with(|c: char| c.is_ascii_digit())).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn versions_are_found_in_what_programs_say() {
+        for (text, version) in [
+            ("rpm-ostree:\n Version: '2025.1'\n Git: abcdef\n", Some("2025.1")),
+            ("qemu-img version 10.0.2 (Debian 1:10.0.2)\nCopyright (c) 2003-2025\n", Some("10.0.2")),
+            ("bubblewrap 0.8.0\n", Some("0.8.0")),
+            ("tool v1.2\n", Some("1.2")),
+            ("no number\n", None),
+        ] {
+            assert_eq!(version_in(text).as_deref(), version, "{text}");
+        }
+    }
+
+    #[test]
+    fn findings_are_told_together() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("tool");
+        std::fs::write(&program, "#!/bin/sh\necho tool 3.1\n").unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        let environment = [("PATH".into(), format!("{}:/usr/bin:/bin", directory.path().display()).into())];
+        let call = |name: &str| Call::new(&[name.to_owned()], &environment);
+        let mut findings = Findings::default();
+        assert!(findings.program(call("tool"), "tests", Severity::Error).is_some());
+        assert!(findings.program(call("none"), "tests", Severity::Error).is_none());
+        assert!(findings.program(call("nothing"), "comfort", Severity::Warning).is_none());
+        assert!(findings.program(call("false"), "tests", Severity::Error).is_none());
+        assert_eq!(findings.take(Err::<(), _>(Error::failed("odd"))), None);
+        assert_eq!(findings.versions(), BTreeMap::from([("tool".to_owned(), "3.1".to_owned())]));
+        let warnings: Vec<_> = findings.messages(Severity::Warning).map(str::to_owned).collect();
+        assert_eq!(warnings, ["there is no program `nothing` on PATH, needed for comfort"]);
+        let expected = "there is no program `none` on PATH, needed for tests; \
+                        false --version: exit status 1, needed for tests; odd";
+        assert_eq!(findings.to_json()["warnings"], json!(warnings));
+        assert_eq!(findings.into_result().unwrap_err().to_string(), expected);
+    }
+}

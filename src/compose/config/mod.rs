@@ -1,0 +1,444 @@
+//! The configuration of `osier compose`, a key file like the repository's own `config` (docs/compose.md).
+//!
+//! ```text
+//! [compose]
+//! repo=repo
+//! treefile=exampleos-host.json
+//! cachedir=cache
+//! work=work
+//!
+//! [image]
+//! kickstart=exampleos-host.ks
+//! ```
+//!
+//! Paths are relative to the file, lists are split at `;`. What is unknown or cannot be read is an error, and all errors
+//! are told at once.
+
+mod reader;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::error::{During, Error, Result};
+use crate::keyfile::{KeyFile, text_of};
+use crate::refspec::RefName;
+
+use reader::Reader;
+
+/// A whole configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComposeConfig {
+    /// The group `[compose]`: packages to a published commit.
+    pub tree: TreeConfig,
+    /// The group `[image]`, if the file has one: the commit to a disk image.
+    pub image: Option<ImageConfig>,
+}
+
+/// The group `[compose]`. All paths are absolute, or relative to the current directory if the path of the file was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeConfig {
+    /// The repository that is published.
+    pub repo: PathBuf,
+    /// The treefile, which rpm-ostree reads.
+    pub treefile: PathBuf,
+    /// The cache of rpm-ostree.
+    pub cachedir: PathBuf,
+    /// Where each run makes its directory.
+    pub work: PathBuf,
+    /// The ref to publish; the treefile's if absent.
+    pub ref_name: Option<RefName>,
+    /// Whether a missing repository is made, in archive mode.
+    pub create_repo: bool,
+    /// The version of the commit; rpm-ostree's automatic one if absent.
+    pub version: Option<String>,
+    /// The umask of the run.
+    pub umask: u32,
+    /// How long rpm-ostree may take.
+    pub timeout: Duration,
+    /// How often the tree stage is tried when the network fails, at least once.
+    pub attempts: u32,
+    /// Metadata strings of the commit.
+    pub metadata: Vec<(String, String)>,
+    /// Package lock files that rpm-ostree reads, later ones win.
+    pub lockfiles: Vec<PathBuf>,
+    /// Whether the lock files must name every package.
+    pub lockfile_strict: bool,
+    /// `SOURCE_DATE_EPOCH` of rpm-ostree, in seconds since 1970.
+    pub source_date_epoch: Option<u64>,
+    /// rpm-ostree, by name or path, and its leading arguments.
+    pub program: Vec<String>,
+    /// More arguments of `compose tree`.
+    pub extra_args: Vec<String>,
+    /// How long a lock is waited for.
+    pub lock_timeout: Duration,
+    /// What must be free on each file system before the run, in MiB.
+    pub min_free_mib: u64,
+}
+
+/// The group `[image]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageConfig {
+    /// The kickstart that the image is installed with.
+    pub kickstart: PathBuf,
+    /// Where the installer finds the published repository.
+    pub ostree_url: String,
+    /// The name of the system in `/ostree/deploy`.
+    pub osname: String,
+    /// The name of the remote in the installed system; the osname if the file has none.
+    pub remote: String,
+    /// Whether the installed system does without GPG verification.
+    pub nogpg: bool,
+    /// Name of the distribution whose installer runs, as Oz knows it: `Fedora`.
+    pub distribution: String,
+    /// Its version: `22`.
+    pub distribution_version: String,
+    /// The architecture as Oz spells it.
+    pub arch: String,
+    /// The installation tree.
+    pub install_url: String,
+    /// Size of the disk, in GiB.
+    pub disk_gib: u64,
+    /// Memory of the guest, in MiB.
+    pub memory_mib: u64,
+    /// Processors of the guest.
+    pub cpus: u64,
+    /// Format of the image.
+    pub format: ImageFormat,
+    /// Whether the image is compressed.
+    pub compress: bool,
+    /// The directory where the image appears.
+    pub output: PathBuf,
+    /// The name of the image without its ending; `{version}`, `{commit}` and `{ref}` stand for what they say.
+    pub name: String,
+    /// The least that the image takes on disk, in MiB: an empty disk is smaller than this.
+    pub min_size_mib: u64,
+    /// How long ImageFactory may take.
+    pub timeout: Duration,
+    /// ImageFactory, by name or path, and its leading arguments.
+    pub program: Vec<String>,
+}
+
+/// What a disk image may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageFormat {
+    /// QEMU's.
+    Qcow2,
+    /// The bytes of the disk.
+    Raw,
+}
+
+impl ImageFormat {
+    /// The name that the configuration and qemu-img use, which is the ending of the file, too.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Qcow2 => "qcow2",
+            Self::Raw => "raw",
+        }
+    }
+}
+
+/// The architectures that Oz has.
+const ARCHES: [&str; 7] = ["i386", "x86_64", "ppc64", "ppc64le", "aarch64", "armv7l", "s390x"];
+
+/// Options of `rpm-ostree compose tree` that osier gives itself, or that would make its evidence worthless.
+const OWN_OPTIONS: [&str; 16] = [
+    "--repo",
+    "-r",
+    "--cachedir",
+    "--unified-core",
+    "--write-commitid-to",
+    "--touch-if-changed",
+    "--write-composejson-to",
+    "--ex-write-lockfile-to",
+    "--force-nocache",
+    "--parent",
+    "--previous-commit",
+    "--dry-run",
+    "--print-only",
+    "--download-only",
+    "--download-only-rpms",
+    "--workdir",
+];
+
+const COMPOSE_KEYS: [&str; 18] = [
+    "repo",
+    "treefile",
+    "cachedir",
+    "work",
+    "ref",
+    "create-repo",
+    "version",
+    "umask",
+    "timeout",
+    "attempts",
+    "metadata",
+    "lockfiles",
+    "lockfile-strict",
+    "source-date-epoch",
+    "program",
+    "extra-args",
+    "lock-timeout",
+    "min-free-mib",
+];
+
+const IMAGE_KEYS: [&str; 18] = [
+    "kickstart",
+    "ostree-url",
+    "osname",
+    "remote",
+    "nogpg",
+    "distribution",
+    "arch",
+    "install-url",
+    "disk-gib",
+    "memory-mib",
+    "cpus",
+    "format",
+    "compress",
+    "output",
+    "name",
+    "min-size-mib",
+    "timeout",
+    "program",
+];
+
+/// Four hours.
+const TREE_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
+/// Two hours.
+const IMAGE_TIMEOUT: Duration = Duration::from_secs(2 * 3600);
+/// Ten minutes.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
+
+impl ComposeConfig {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or with everything that is wrong in it.
+    pub fn load(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).during("reading", path)?;
+        let text = text_of(&bytes).map_err(|source| Error::Malformed { what: path.display().to_string(), source })?;
+        Self::parse(text, path.parent().unwrap_or(Path::new("")))
+            .map_err(|problems| Error::failed(format!("{}: {}", path.display(), problems.join("; "))))
+    }
+
+    /// Reads the text of a configuration whose paths are relative to `directory`; the error is everything that is wrong.
+    ///
+    /// # Errors
+    /// A sentence for each group, key or value that cannot be used.
+    pub fn parse(text: &str, directory: &Path) -> Result<Self, Vec<String>> {
+        let keyfile = KeyFile::parse(text).map_err(|error| vec![error.what])?;
+        let mut problems = Vec::new();
+        for group in keyfile.groups() {
+            match group {
+                "compose" | "image" => {}
+                "sign" => problems.push("[sign]: not supported yet, osier cannot sign commits".to_owned()),
+                "delta" => problems.push("[delta]: not supported yet, osier cannot make static deltas".to_owned()),
+                other => problems.push(format!("unknown group [{other}]")),
+            }
+        }
+        let mut reader = Reader::new(&keyfile, "compose", directory, &mut problems);
+        reader.only(&COMPOSE_KEYS);
+        let tree = tree(&mut reader);
+        let image = keyfile.has_group("image").then(|| {
+            let mut reader = Reader::new(&keyfile, "image", directory, &mut problems);
+            reader.only(&IMAGE_KEYS);
+            image(&mut reader)
+        });
+        if problems.is_empty() { Ok(Self { tree, image }) } else { Err(problems) }
+    }
+}
+
+fn tree(reader: &mut Reader<'_>) -> TreeConfig {
+    let ref_name = reader.text("ref").and_then(|text| match RefName::parse(&text) {
+        Ok(name) => Some(name),
+        Err(error) => reader.wrong("ref", &error.to_string()),
+    });
+    let metadata = reader.list("metadata").into_iter().filter_map(|entry| match entry.split_once('=') {
+        Some(("version", _)) => reader.wrong("metadata", "the version has a key of its own, `version`"),
+        Some((key, value)) if !key.is_empty() => Some((key.to_owned(), value.to_owned())),
+        _ => reader.wrong("metadata", &format!("`{entry}` is not of the form KEY=VALUE")),
+    });
+    let metadata = metadata.collect();
+    let extra_args = reader.list("extra-args");
+    for argument in &extra_args {
+        let name = argument.split('=').next().unwrap_or_default();
+        if OWN_OPTIONS.contains(&name) {
+            reader.wrong::<()>("extra-args", &format!("{name} is osier's to give"));
+        } else if !name.starts_with('-') {
+            reader.wrong::<()>("extra-args", &format!("`{argument}` is no option; write OPTION=VALUE"));
+        }
+    }
+    TreeConfig {
+        repo: reader.required_path("repo"),
+        treefile: reader.required_path("treefile"),
+        cachedir: reader.required_path("cachedir"),
+        work: reader.required_path("work"),
+        ref_name,
+        create_repo: reader.boolean("create-repo", false),
+        version: reader.text("version"),
+        umask: reader.umask("umask", 0o022),
+        timeout: reader.duration("timeout", TREE_TIMEOUT),
+        attempts: u32::try_from(reader.number("attempts", 1, 1..=100)).unwrap_or(1),
+        metadata,
+        lockfiles: reader.list("lockfiles").iter().map(|name| reader.relative(name)).collect(),
+        lockfile_strict: reader.boolean("lockfile-strict", false),
+        source_date_epoch: reader.optional_number("source-date-epoch"),
+        program: reader.program("program", "rpm-ostree"),
+        extra_args,
+        lock_timeout: reader.duration("lock-timeout", LOCK_TIMEOUT),
+        min_free_mib: reader.number("min-free-mib", 2048, 0..=u64::MAX >> 20),
+    }
+}
+
+fn image(reader: &mut Reader<'_>) -> ImageConfig {
+    let osname = reader.required("osname");
+    let (distribution, distribution_version) = match reader.required("distribution").rsplit_once(' ') {
+        Some((name, version)) if !name.trim().is_empty() => (name.trim().to_owned(), version.to_owned()),
+        _ => {
+            reader.wrong::<()>("distribution", "write name and version, as in `Fedora 22`");
+            Default::default()
+        }
+    };
+    let arch = reader.required("arch");
+    if !arch.is_empty() && !ARCHES.contains(&arch.as_str()) {
+        reader.wrong::<()>("arch", &format!("`{arch}` is none of {}", ARCHES.join(", ")));
+    }
+    let format = match reader.text("format").as_deref() {
+        None | Some("qcow2") => ImageFormat::Qcow2,
+        Some("raw") => ImageFormat::Raw,
+        Some(other) => {
+            reader.wrong::<()>("format", &format!("`{other}` is neither qcow2 nor raw"));
+            ImageFormat::Qcow2
+        }
+    };
+    let compress = reader.boolean("compress", false);
+    if compress && format == ImageFormat::Raw {
+        reader.wrong::<()>("compress", "a raw image cannot be compressed");
+    }
+    let name = reader.required("name");
+    if name.contains('/') || name.starts_with('.') {
+        reader.wrong::<()>("name", &format!("`{name}` is no plain file name"));
+    }
+    ImageConfig {
+        kickstart: reader.required_path("kickstart"),
+        ostree_url: reader.required("ostree-url"),
+        remote: reader.text("remote").unwrap_or_else(|| osname.clone()),
+        osname,
+        nogpg: reader.boolean("nogpg", false),
+        distribution,
+        distribution_version,
+        arch,
+        install_url: reader.required("install-url"),
+        disk_gib: reader.number("disk-gib", 10, 1..=65_536),
+        memory_mib: reader.number("memory-mib", 4096, 256..=1 << 24),
+        cpus: reader.number("cpus", 2, 1..=1024),
+        format,
+        compress,
+        output: reader.required_path("output"),
+        name,
+        min_size_mib: reader.number("min-size-mib", 64, 0..=u64::MAX >> 20),
+        timeout: reader.duration("timeout", IMAGE_TIMEOUT),
+        program: reader.program("program", "imagefactory"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = "[compose]\nrepo=repo\ntreefile=t.json\ncachedir=/var/cache\nwork=work\n";
+
+    fn problems(text: &str) -> Vec<String> {
+        ComposeConfig::parse(text, Path::new("/etc/os")).unwrap_err()
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file_and_the_rest_has_defaults() {
+        let ComposeConfig { tree, image } = ComposeConfig::parse(SMALL, Path::new("/etc/os")).unwrap();
+        assert_eq!(tree.repo, Path::new("/etc/os/repo"));
+        assert_eq!(tree.cachedir, Path::new("/var/cache"));
+        assert_eq!((tree.umask, tree.attempts, tree.min_free_mib), (0o022, 1, 2048));
+        assert_eq!((tree.timeout.as_secs(), tree.lock_timeout.as_secs()), (14_400, 600));
+        assert_eq!(tree.program, ["rpm-ostree"]);
+        assert_eq!((tree.ref_name, tree.create_repo, image), (None, false, None));
+    }
+
+    #[test]
+    fn every_key_of_the_tree_is_read() {
+        let text = format!(
+            "{SMALL}ref=os/22/host\ncreate-repo=true\nversion=22.3\numask=0002\ntimeout=90m\nattempts=2\n\
+             metadata=a.b=1;c=x=y\nlockfiles=lock.json;/o.json\nlockfile-strict=true\nsource-date-epoch=1700000000\n\
+             program=tools/run rpm-ostree -v\nextra-args=--proxy=http://p:1;--cache-only\nlock-timeout=5s\nmin-free-mib=0\n"
+        );
+        let tree = ComposeConfig::parse(&text, Path::new("/e")).unwrap().tree;
+        assert_eq!(tree.ref_name.unwrap().as_str(), "os/22/host");
+        assert_eq!((tree.create_repo, tree.version.as_deref(), tree.umask), (true, Some("22.3"), 0o002));
+        assert_eq!((tree.timeout.as_secs(), tree.attempts, tree.lock_timeout.as_secs()), (5400, 2, 5));
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(tree.metadata, [pair("a.b", "1"), pair("c", "x=y")]);
+        assert_eq!(tree.lockfiles, [Path::new("/e/lock.json"), Path::new("/o.json")]);
+        assert_eq!((tree.lockfile_strict, tree.source_date_epoch), (true, Some(1_700_000_000)));
+        assert_eq!(tree.program, ["/e/tools/run", "rpm-ostree", "-v"]);
+        assert_eq!(tree.extra_args, ["--proxy=http://p:1", "--cache-only"]);
+        assert_eq!(tree.min_free_mib, 0);
+    }
+
+    #[test]
+    fn every_key_of_the_image_is_read() {
+        let text = format!(
+            "{SMALL}[image]\nkickstart=k.ks\nostree-url=http://c/repo\nosname=exampleos\nnogpg=true\n\
+             distribution=Scientific Linux 7\narch=x86_64\ninstall-url=http://i/\ndisk-gib=20\nformat=qcow2\n\
+             compress=true\noutput=images\nname=os-{{version}}\ntimeout=1d\n"
+        );
+        let image = ComposeConfig::parse(&text, Path::new("/e")).unwrap().image.unwrap();
+        assert_eq!((image.osname.as_str(), image.remote.as_str()), ("exampleos", "exampleos"));
+        assert_eq!((image.distribution.as_str(), image.distribution_version.as_str()), ("Scientific Linux", "7"));
+        assert_eq!((image.disk_gib, image.memory_mib, image.cpus, image.min_size_mib), (20, 4096, 2, 64));
+        assert_eq!((image.format, image.compress, image.nogpg), (ImageFormat::Qcow2, true, true));
+        assert_eq!((image.output, image.kickstart), (PathBuf::from("/e/images"), PathBuf::from("/e/k.ks")));
+        assert_eq!((image.name.as_str(), image.timeout.as_secs()), ("os-{version}", 86_400));
+        assert_eq!(image.program, ["imagefactory"]);
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once() {
+        let text = "[compose]\nrepo=\ntreefile=t\ncachedir=c\nref=a//b\nspeed=9\ntimeout=4 parsecs\numask=0999\n\
+                    attempts=0\ncreate-repo=yes\nmetadata=x;version=1\nextra-args=--dry-run;word\n\
+                    [sign]\ngpg-keys=1\n[delta]\n[deploy]\n";
+        let expected = [
+            "[sign]: not supported yet, osier cannot sign commits",
+            "[delta]: not supported yet, osier cannot make static deltas",
+            "unknown group [deploy]",
+            "[compose] unknown key speed",
+            "[compose] ref: Invalid ref name a//b",
+            "[compose] metadata: `x` is not of the form KEY=VALUE",
+            "[compose] metadata: the version has a key of its own, `version`",
+            "[compose] extra-args: --dry-run is osier's to give",
+            "[compose] extra-args: `word` is no option; write OPTION=VALUE",
+            "[compose] repo: is empty",
+            "[compose] work: is missing",
+            "[compose] create-repo: `yes` is neither true nor false",
+            "[compose] umask: `0999` is no octal number up to 0777",
+            "[compose] timeout: `4 parsecs` is no duration; write 90s, 30m, 4h or 2d",
+            "[compose] attempts: `0` is no number from 1 to 100",
+        ];
+        assert_eq!(problems(text), expected);
+    }
+
+    #[test]
+    fn an_image_cannot_be_just_anything() {
+        let text = format!(
+            "{SMALL}[image]\nkickstart=k\nostree-url=u\nosname=o\ndistribution=Fedora\narch=vax\ninstall-url=u\n\
+             format=vhd\noutput=o\nname=../x\n"
+        );
+        let expected = [
+            "[image] distribution: write name and version, as in `Fedora 22`",
+            "[image] arch: `vax` is none of i386, x86_64, ppc64, ppc64le, aarch64, armv7l, s390x",
+            "[image] format: `vhd` is neither qcow2 nor raw",
+            "[image] name: `../x` is no plain file name",
+        ];
+        assert_eq!(problems(&text), expected);
+        assert_eq!(problems("x"), ["Key file contains line “x” which is not a key-value pair, group, or comment"]);
+    }
+}

@@ -1,0 +1,180 @@
+//! One group of the configuration, read key by key; what cannot be used is noted and reading goes on.
+
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::keyfile::KeyFile;
+
+/// Reads a group.
+pub(super) struct Reader<'c> {
+    keyfile: &'c KeyFile,
+    group: &'static str,
+    directory: &'c Path,
+    problems: &'c mut Vec<String>,
+}
+
+impl<'c> Reader<'c> {
+    pub(super) fn new(
+        keyfile: &'c KeyFile,
+        group: &'static str,
+        directory: &'c Path,
+        problems: &'c mut Vec<String>,
+    ) -> Self {
+        Self { keyfile, group, directory, problems }
+    }
+
+    /// Notes keys that are none of these.
+    pub(super) fn only(&mut self, known: &[&str]) {
+        for key in self.keyfile.keys(self.group) {
+            if !known.contains(&key) {
+                self.problems.push(format!("[{}] unknown key {key}", self.group));
+            }
+        }
+    }
+
+    /// Notes what is wrong with a key; there is no value then.
+    pub(super) fn wrong<T>(&mut self, key: &str, what: &str) -> Option<T> {
+        self.problems.push(format!("[{}] {key}: {what}", self.group));
+        None
+    }
+
+    /// A text; an empty one is wrong: whoever does not want the key leaves it out.
+    pub(super) fn text(&mut self, key: &str) -> Option<String> {
+        match self.keyfile.get(self.group, key) {
+            Ok(Some(text)) if text.trim().is_empty() => self.wrong(key, "is empty"),
+            Ok(Some(text)) => Some(text.trim_end().to_owned()),
+            Ok(None) => None,
+            Err(error) => self.wrong(key, &error.what),
+        }
+    }
+
+    /// A text that must be there; empty when it is not.
+    pub(super) fn required(&mut self, key: &str) -> String {
+        if self.keyfile.get_raw(self.group, key).is_none() {
+            self.wrong::<()>(key, "is missing");
+            return String::new();
+        }
+        self.text(key).unwrap_or_default()
+    }
+
+    /// A path that must be there.
+    pub(super) fn required_path(&mut self, key: &str) -> PathBuf {
+        let text = self.required(key);
+        self.relative(&text)
+    }
+
+    /// A path as the file means it.
+    pub(super) fn relative(&self, path: &str) -> PathBuf {
+        self.directory.join(path)
+    }
+
+    /// A list, empty when the key is not there.
+    pub(super) fn list(&mut self, key: &str) -> Vec<String> {
+        match self.keyfile.get_list(self.group, key) {
+            Ok(members) => members.unwrap_or_default().into_iter().filter(|member| !member.is_empty()).collect(),
+            Err(error) => {
+                self.wrong::<()>(key, &error.what);
+                Vec::new()
+            }
+        }
+    }
+
+    pub(super) fn boolean(&mut self, key: &str, default: bool) -> bool {
+        match self.keyfile.get_bool(self.group, key) {
+            Ok(value) => value.unwrap_or(default),
+            Err(_) => {
+                let raw = self.keyfile.get_raw(self.group, key).unwrap_or_default().to_owned();
+                self.wrong::<()>(key, &format!("`{raw}` is neither true nor false"));
+                default
+            }
+        }
+    }
+
+    /// A decimal number.
+    pub(super) fn number(&mut self, key: &str, default: u64, range: RangeInclusive<u64>) -> u64 {
+        let Some(text) = self.text(key) else { return default };
+        match digits(&text).filter(|number| range.contains(number)) {
+            Some(number) => number,
+            None => {
+                let (least, most) = range.into_inner();
+                self.wrong::<()>(key, &format!("`{text}` is no number from {least} to {most}"));
+                default
+            }
+        }
+    }
+
+    /// A decimal number that may be absent.
+    pub(super) fn optional_number(&mut self, key: &str) -> Option<u64> {
+        let text = self.text(key)?;
+        digits(&text).or_else(|| self.wrong(key, &format!("`{text}` is no number")))
+    }
+
+    /// A number with its unit: `90s`, `30m`, `4h`, `2d`.
+    pub(super) fn duration(&mut self, key: &str, default: Duration) -> Duration {
+        let Some(text) = self.text(key) else { return default };
+        match parse_duration(&text) {
+            Some(duration) => duration,
+            None => {
+                self.wrong::<()>(key, &format!("`{text}` is no duration; write 90s, 30m, 4h or 2d"));
+                default
+            }
+        }
+    }
+
+    /// An octal number.
+    pub(super) fn umask(&mut self, key: &str, default: u32) -> u32 {
+        let Some(text) = self.text(key) else { return default };
+        let is_octal = text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+        match u32::from_str_radix(&text, 8).ok().filter(|mask| is_octal && *mask <= 0o777) {
+            Some(mask) => mask,
+            None => {
+                self.wrong::<()>(key, &format!("`{text}` is no octal number up to 0777"));
+                default
+            }
+        }
+    }
+
+    /// A program with leading arguments, split at blanks. A name is looked for on PATH, a path is relative to the file.
+    pub(super) fn program(&mut self, key: &str, default: &str) -> Vec<String> {
+        let text = self.text(key).unwrap_or_else(|| default.to_owned());
+        let mut words: Vec<String> = text.split_ascii_whitespace().map(str::to_owned).collect();
+        if let Some(program) = words.first_mut().filter(|program| program.contains('/')) {
+            *program = self.relative(program).to_string_lossy().into_owned();
+        }
+        words
+    }
+}
+
+/// A number of digits alone: no sign, no blank.
+fn digits(text: &str) -> Option<u64> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let unit = match text.as_bytes().last()? {
+        b's' => 1,
+        b'm' => 60,
+        b'h' => 3600,
+        b'd' => 86_400,
+        _ => return None,
+    };
+    let seconds = digits(&text[..text.len() - 1])?.checked_mul(unit)?;
+    // A century is long enough, and the clock can be moved on by it without overflow.
+    (1..=100 * 366 * 86_400).contains(&seconds).then(|| Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_one_unit() {
+        for (text, seconds) in [("90s", 90), ("30m", 1800), ("4h", 14_400), ("2d", 172_800)] {
+            assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "4", "h", "0s", "-1s", "+1s", "4 h", "1h30m", "4é", "99999999999999999999d", "99999d"] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,563 @@
+//! Running an external program: its command line, its environment, its log, its end.
+//!
+//! A program runs in a process group of its own with standard input from `/dev/null`. Both its outputs go into one log
+//! file, not through pipes: whatever the program leaves running cannot keep us waiting, and nothing is lost when we die.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::MemfdFlags;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+use crate::error::{During, Error, Result};
+
+/// How long a program that was asked to end may take.
+pub const GRACE: Duration = Duration::from_secs(30);
+/// How often a running program is looked at.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// How long a program may take that only answers a question.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest answer that is read, in bytes.
+const LONGEST_ANSWER: u64 = 64 << 20;
+/// The longest part of a log that is looked at when something went wrong, in bytes.
+const LONGEST_TAIL: u64 = 64 << 10;
+
+/// Whether the user wants the run to end. The library installs no signal handlers: whoever does raises this.
+#[derive(Clone, Debug, Default)]
+pub struct Interrupt(Arc<AtomicUsize>);
+
+impl Interrupt {
+    /// Takes note of a signal: the first asks the running program to end, the second kills it.
+    pub fn raise(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many signals came.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// # Errors
+    /// `interrupted`, when a signal came.
+    pub fn check(&self) -> Result<()> {
+        if self.count() > 0 { Err(Error::failed("interrupted")) } else { Ok(()) }
+    }
+}
+
+/// A command line and its surroundings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The program as the user calls it, and its arguments. Never empty.
+    pub argv: Vec<OsString>,
+    /// The executable.
+    pub executable: PathBuf,
+    /// The whole environment.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+impl Call {
+    /// A call of what `program` names, with its leading arguments, on the `PATH` of the environment.
+    ///
+    /// # Errors
+    /// When there is no such program, or it cannot be executed.
+    pub fn new(program: &[String], environment: &[(OsString, OsString)]) -> Result<Self> {
+        let name = program.first().map_or("", String::as_str);
+        Ok(Self {
+            executable: find(name, environment)?,
+            argv: program.iter().map(OsString::from).collect(),
+            environment: environment.to_vec(),
+        })
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
+        self.argv.push(argument.into());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<A: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.argv.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a variable of the environment.
+    pub fn variable(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.retain(|(other, _)| other != name);
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.executable);
+        if let Some(name) = self.argv.first() {
+            command.arg0(name);
+        }
+        command.args(self.argv.iter().skip(1)).env_clear().envs(self.environment.iter().map(|(n, v)| (n, v)));
+        command.stdin(Stdio::null()).process_group(0);
+        command
+    }
+}
+
+/// How a run is watched.
+pub struct Watch<'w> {
+    /// The file that gets what the program prints; it is appended to.
+    pub log: &'w Path,
+    /// How long the program may run.
+    pub timeout: Duration,
+    /// How long it may go on after being asked to end; usually [`GRACE`].
+    pub grace: Duration,
+    /// Whether the user wants it to end.
+    pub interrupt: &'w Interrupt,
+    /// Gets each line that the program prints, without its end.
+    pub on_line: &'w mut dyn FnMut(&str),
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With this status.
+    Exit(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl From<ExitStatus> for Ending {
+    fn from(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Self::Exit(code),
+            (None, signal) => Self::Signal(signal.unwrap_or(0)),
+        }
+    }
+}
+
+/// Why a program was asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// It took longer than it may.
+    Timeout,
+    /// The user wanted it.
+    Interrupt,
+}
+
+/// What came of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// How it ended.
+    pub ending: Ending,
+    /// Whether we ended it.
+    pub stopped: Option<Stopped>,
+    /// From its start to its end.
+    pub time: Duration,
+}
+
+/// Runs a program to its end, whatever that is.
+///
+/// When it takes too long or the user interrupts, its process group gets SIGTERM, and SIGKILL after the grace or at the
+/// second interrupt. What is left of the group when it was ended so is killed, too.
+///
+/// # Errors
+/// When the program cannot be started or its log cannot be written or read.
+pub fn run(call: &Call, watch: Watch<'_>) -> Result<Finished> {
+    let log = OpenOptions::new().create(true).append(true).open(watch.log).during("opening", watch.log)?;
+    let mut follower = Follower::open(watch.log)?;
+    let second = log.try_clone().during("opening", watch.log)?;
+    let started = Instant::now();
+    let child = call.command().stdout(log).stderr(second).spawn().during("running", &call.executable)?;
+    let mut group = Group { child, stopped: None, killed: false, asked: started };
+    let status = loop {
+        follower.read_lines(watch.on_line)?;
+        let over = group.has_ended()?;
+        if !over {
+            let interrupts = watch.interrupt.count();
+            group.stop_if_needed(interrupts, started.elapsed() >= watch.timeout, watch.grace);
+            thread::sleep(POLL_INTERVAL);
+            continue;
+        }
+        break group.finish().during("waiting for", &call.executable)?;
+    };
+    let time = started.elapsed();
+    follower.read_lines(watch.on_line)?;
+    follower.finish(watch.on_line);
+    Ok(Finished { ending: status.into(), stopped: group.stopped, time })
+}
+
+/// A running program and those it has started.
+struct Group {
+    child: Child,
+    stopped: Option<Stopped>,
+    killed: bool,
+    asked: Instant,
+}
+
+impl Group {
+    /// Whether the program has ended; it stays a zombie, so that the number of its group is nobody else's.
+    fn has_ended(&self) -> Result<bool> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let id = WaitId::Pid(Pid::from_child(&self.child));
+        Ok(waitid(id, options).during("waiting for", "a program")?.is_some())
+    }
+
+    fn stop_if_needed(&mut self, interrupts: usize, is_late: bool, grace: Duration) {
+        match self.stopped {
+            None => {
+                self.stopped = match (interrupts, is_late) {
+                    (0, false) => return,
+                    (0, true) => Some(Stopped::Timeout),
+                    _ => Some(Stopped::Interrupt),
+                };
+                self.asked = Instant::now();
+                self.signal(Signal::TERM);
+            }
+            Some(_) if self.killed => {}
+            Some(_) if interrupts > 1 || self.asked.elapsed() >= grace => {
+                self.killed = true;
+                self.signal(Signal::KILL);
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        // A group that has just gone needs no signal.
+        let _ = kill_process_group(Pid::from_child(&self.child), signal);
+    }
+
+    /// Takes the status of the program that has ended, after killing what it left if it did not end by itself.
+    fn finish(&mut self) -> std::io::Result<ExitStatus> {
+        if self.stopped.is_some() {
+            self.signal(Signal::KILL);
+        }
+        self.child.wait()
+    }
+}
+
+/// Reads a log while it grows.
+struct Follower {
+    file: File,
+    path: PathBuf,
+    buffer: Vec<u8>,
+    line: Vec<u8>,
+}
+
+/// A line that is longer is given in pieces of this many bytes.
+const LONGEST_LINE: usize = 4096;
+
+impl Follower {
+    /// Starts at the end of the log as it is now.
+    fn open(path: &Path) -> Result<Self> {
+        let mut file = File::open(path).during("opening", path)?;
+        file.seek(SeekFrom::End(0)).during("reading", path)?;
+        Ok(Self { file, path: path.to_owned(), buffer: vec![0; 64 << 10], line: Vec::new() })
+    }
+
+    fn read_lines(&mut self, on_line: &mut dyn FnMut(&str)) -> Result<()> {
+        loop {
+            let length = self.file.read(&mut self.buffer).during("reading", &self.path)?;
+            if length == 0 {
+                return Ok(());
+            }
+            for &byte in &self.buffer[..length] {
+                // Programs with a progress bar go back to the start of the line.
+                if matches!(byte, b'\n' | b'\r') || self.line.len() >= LONGEST_LINE {
+                    on_line(&String::from_utf8_lossy(&self.line));
+                    self.line.clear();
+                }
+                if !matches!(byte, b'\n' | b'\r') {
+                    self.line.push(byte);
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, on_line: &mut dyn FnMut(&str)) {
+        if !self.line.is_empty() {
+            on_line(&String::from_utf8_lossy(&self.line));
+        }
+    }
+}
+
+/// What a program answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// How it ended.
+    pub ending: Ending,
+    /// Its standard output.
+    pub stdout: Vec<u8>,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Answer {
+    /// The program's own `error:` line, or the last line that it wrote to standard error, or how it ended.
+    pub fn complaint(&self) -> String {
+        let lines = || self.stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+        match lines().find(|line| line.starts_with("error:")).or_else(|| lines().next_back()) {
+            Some(line) => line.to_owned(),
+            None => describe(self.ending),
+        }
+    }
+}
+
+/// An ending in words.
+pub fn describe(ending: Ending) -> String {
+    match ending {
+        Ending::Exit(status) => format!("exit status {status}"),
+        Ending::Signal(signal) => format!("killed by signal {signal}"),
+    }
+}
+
+/// Runs a program that only answers a question, and reads all it says; nothing is written to disk.
+///
+/// # Errors
+/// When it cannot be started, takes longer than `timeout`, or says more than 64 MiB.
+pub fn ask(call: &Call, timeout: Duration) -> Result<Answer> {
+    let path = &call.executable;
+    let memory = || rustix::fs::memfd_create("answer", MemfdFlags::CLOEXEC).map(File::from).during("running", path);
+    let (mut stdout, mut stderr) = (memory()?, memory()?);
+    let mut command = call.command();
+    command.stdout(stdout.try_clone().during("running", path)?).stderr(stderr.try_clone().during("running", path)?);
+    let started = Instant::now();
+    let child = command.spawn().during("running", path)?;
+    let mut group = Group { child, stopped: None, killed: false, asked: started };
+    while !group.has_ended()? {
+        let size = stdout.metadata().during("reading the output of", path)?.len();
+        if started.elapsed() >= timeout || size > LONGEST_ANSWER {
+            group.stopped = Some(Stopped::Timeout);
+            group.signal(Signal::KILL);
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    let status = group.finish().during("waiting for", path)?;
+    if group.stopped.is_some() {
+        let what = format!("{} did not answer within {} s", path.display(), timeout.as_secs());
+        return Err(Error::failed(what));
+    }
+    let read = |file: &mut File| {
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(0)).and_then(|_| file.take(LONGEST_ANSWER).read_to_end(&mut bytes)).map(|_| bytes)
+    };
+    let stdout = read(&mut stdout).during("reading the output of", path)?;
+    let stderr = String::from_utf8_lossy(&read(&mut stderr).during("reading the output of", path)?).into_owned();
+    Ok(Answer { ending: status.into(), stdout, stderr })
+}
+
+/// Finds an executable: a name with a slash is a path, any other is looked for on the environment's `PATH`.
+///
+/// # Errors
+/// When there is none, or none that may be executed.
+pub fn find(name: &str, environment: &[(OsString, OsString)]) -> Result<PathBuf> {
+    let is_file = |path: &Path| path.metadata().is_ok_and(|metadata| metadata.is_file());
+    let is_executable = |path: &Path| path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o111 != 0);
+    let candidates: Vec<PathBuf> = if name.contains('/') {
+        vec![name.into()]
+    } else {
+        let path = environment.iter().find(|(name, _)| name == "PATH").map_or(OsStr::new(""), |(_, value)| value);
+        std::env::split_paths(path).map(|directory| directory.join(name)).collect()
+    };
+    let files: Vec<&PathBuf> = candidates.iter().filter(|path| is_file(path)).collect();
+    match (files.iter().find(|path| is_executable(path)), files.first()) {
+        (Some(path), _) => Ok((**path).clone()),
+        (None, Some(path)) => Err(Error::failed(format!("{} is not executable", path.display()))),
+        (None, None) if name.contains('/') => Err(Error::failed(format!("there is no program {name}"))),
+        (None, None) => Err(Error::failed(format!("there is no program `{name}` on PATH"))),
+    }
+}
+
+/// A command line that a shell takes apart as it was.
+pub fn shell_line(argv: &[impl AsRef<OsStr>]) -> String {
+    argv.iter().map(|word| shell_word(&word.as_ref().to_string_lossy())).collect::<Vec<_>>().join(" ")
+}
+
+fn shell_word(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// The end of a log: at most `count` lines, in their order. Empty when there is no log.
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn last_lines(log: &Path, count: usize) -> Result<Vec<String>> {
+    let mut file = match File::open(log) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).during("opening", log),
+    };
+    let size = file.metadata().during("reading", log)?.len();
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(size.saturating_sub(LONGEST_TAIL)))
+        .and_then(|_| file.take(LONGEST_TAIL).read_to_end(&mut bytes))
+        .during("reading", log)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    Ok(lines[lines.len().saturating_sub(count)..].iter().map(|&line| line.to_owned()).collect())
+}
+
+/// Sets the umask of the process until it is dropped; a run and the programs that it starts share it.
+#[derive(Debug)]
+pub struct Umask(rustix::fs::Mode);
+
+impl Umask {
+    /// Sets it.
+    pub fn set(mask: u32) -> Self {
+        Self(rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask)))
+    }
+}
+
+impl Drop for Umask {
+    fn drop(&mut self) {
+        rustix::process::umask(self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Call {
+        let environment = [("PATH".into(), "/usr/bin:/bin".into())];
+        let program = ["sh".to_owned(), "-c".to_owned(), script.to_owned()];
+        Call::new(&program, &environment).unwrap()
+    }
+
+    fn run_script(script: &str, timeout: Duration, interrupt: &Interrupt) -> (Finished, Vec<String>, String) {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let mut lines = Vec::new();
+        let watch = Watch {
+            log: &log,
+            timeout,
+            grace: Duration::from_millis(300),
+            interrupt,
+            on_line: &mut |line| {
+                if line == "now" {
+                    interrupt.raise();
+                }
+                lines.push(line.to_owned());
+            },
+        };
+        let finished = run(&shell(script), watch).unwrap();
+        (finished, lines, std::fs::read_to_string(&log).unwrap())
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn both_streams_go_into_the_log_line_by_line() {
+        let script = "echo one; echo two >&2; printf 'three\\rfour'; exit 3";
+        let (finished, lines, log) = run_script(script, LONG, &Interrupt::default());
+        assert_eq!((finished.ending, finished.stopped), (Ending::Exit(3), None));
+        assert_eq!(lines, ["one", "two", "three", "four"]);
+        assert_eq!(log, "one\ntwo\nthree\rfour");
+    }
+
+    #[test]
+    fn a_megabyte_on_both_streams_is_no_trouble() {
+        let script = "head -c 1000000 /dev/zero | tr '\\0' x; head -c 1000000 /dev/zero | tr '\\0' y >&2; kill -9 $$";
+        let (finished, lines, log) = run_script(script, LONG, &Interrupt::default());
+        assert_eq!(finished.ending, Ending::Signal(9));
+        assert_eq!((log.len(), lines.concat().len()), (2_000_000, 2_000_000));
+        assert!(lines.iter().all(|line| line.len() <= LONGEST_LINE));
+    }
+
+    #[test]
+    fn a_program_that_takes_too_long_is_asked_to_end() {
+        let script = "trap 'echo asked; exit 4' TERM; echo ready; while :; do sleep 0.05; done";
+        let (finished, lines, _) = run_script(script, Duration::from_millis(500), &Interrupt::default());
+        assert_eq!((finished.ending, finished.stopped), (Ending::Exit(4), Some(Stopped::Timeout)));
+        // The shell may say what became of its `sleep`.
+        assert_eq!(
+            (lines.first().map(String::as_str), lines.last().map(String::as_str)),
+            (Some("ready"), Some("asked"))
+        );
+    }
+
+    #[test]
+    fn a_program_that_does_not_listen_is_killed_after_the_grace_and_its_children_with_it() {
+        let script = "trap '' TERM; sleep 1000 & echo $!; echo now; while :; do sleep 0.05; done";
+        let (finished, lines, _) = run_script(script, LONG, &Interrupt::default());
+        assert_eq!((finished.ending, finished.stopped), (Ending::Signal(9), Some(Stopped::Interrupt)));
+        assert!(finished.time >= Duration::from_millis(300), "{finished:?}");
+        assert!(has_gone(&lines[0]), "process {} is still there", lines[0]);
+    }
+
+    #[test]
+    fn a_second_interrupt_kills_at_once() {
+        let interrupt = Interrupt::default();
+        interrupt.raise();
+        interrupt.raise();
+        let (finished, ..) = run_script("trap '' TERM; while :; do sleep 0.05; done", LONG, &interrupt);
+        assert_eq!(finished.ending, Ending::Signal(9));
+        assert!(finished.time < Duration::from_millis(280), "{finished:?}");
+        assert_eq!(interrupt.check().unwrap_err().to_string(), "interrupted");
+    }
+
+    /// A killed process may be a zombie for a while, until its new parent notices.
+    fn has_gone(process: &str) -> bool {
+        (0..100).any(|_| {
+            let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+            let alive = status.lines().any(|line| line.starts_with("State:") && !line.contains('Z'));
+            if alive {
+                thread::sleep(Duration::from_millis(20));
+            }
+            !alive
+        })
+    }
+
+    #[test]
+    fn an_answer_is_read_whole_and_a_silent_program_is_given_up() {
+        let answer = ask(&shell("echo yes; echo 'error: no' >&2; echo more >&2; exit 1"), LONG).unwrap();
+        assert_eq!((answer.stdout.as_slice(), answer.ending), (&b"yes\n"[..], Ending::Exit(1)));
+        assert_eq!(answer.complaint(), "error: no");
+        assert_eq!(ask(&shell("kill -9 $$"), LONG).unwrap().complaint(), "killed by signal 9");
+        let error = ask(&shell("sleep 1000"), Duration::from_secs(1)).unwrap_err();
+        assert!(error.to_string().ends_with("did not answer within 1 s"), "{error}");
+    }
+
+    #[test]
+    fn programs_are_found_on_the_path_or_by_their_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let environment = [("PATH".into(), directory.path().into())];
+        let program = directory.path().join("tool");
+        let message = |name: &str| find(name, &environment).unwrap_err().to_string();
+        assert_eq!(message("tool"), "there is no program `tool` on PATH");
+        assert_eq!(message("/nowhere/tool"), "there is no program /nowhere/tool");
+        std::fs::write(&program, "").unwrap();
+        assert_eq!(message("tool"), format!("{} is not executable", program.display()));
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        assert_eq!(find("tool", &environment).unwrap(), program);
+        assert_eq!(find(program.to_str().unwrap(), &[]).unwrap(), program);
+    }
+
+    #[test]
+    fn a_shell_gets_back_what_was_quoted() {
+        let words = ["a/b=c,d:e@f%g+h-i_j.k", "", "a b", "it's", "$x", "\"", "é", "{}", "a\nb", "\\", "~"];
+        let line = shell_line(&words);
+        assert!(line.starts_with("a/b=c,d:e@f%g+h-i_j.k '' 'a b' 'it'\\''s' '$x'"), "{line}");
+        let answer = ask(&shell(&format!("printf '%s\\0' {line}")), LONG).unwrap();
+        assert_eq!(String::from_utf8(answer.stdout).unwrap(), words.join("\0") + "\0");
+    }
+
+    #[test]
+    fn the_end_of_a_log_is_what_is_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        assert_eq!(last_lines(&log, 3).unwrap(), [""; 0]);
+        std::fs::write(&log, (0..100_000).map(|n| format!("{n}\n")).collect::<String>()).unwrap();
+        assert_eq!(last_lines(&log, 2).unwrap(), ["99998", "99999"]);
+        assert!(last_lines(&log, usize::MAX).unwrap().len() < 20_000);
+    }
+}

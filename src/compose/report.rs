@@ -1,0 +1,401 @@
+//! The report of a run, and the directory where it lies: `work/RUN/report.json`, rewritten at each step.
+//!
+//! RUN is the time at which the run began, UTC, and four random digits: `20260131T102030Z-1f3c`. While the run goes on it
+//! holds the lock of `RUN/running`, which is gone when it ends: a run that left that file unlocked was killed.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::checksum::Checksum;
+use crate::date;
+use crate::error::{During, Error, Result};
+use crate::repo::{LockKind, try_lock};
+
+use super::program::{Ending, Finished};
+
+/// The version of the report's format; fields are only ever added.
+const SCHEMA: u32 = 1;
+
+/// How a run stands, or ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Status {
+    /// It goes on, or was killed.
+    #[default]
+    Running,
+    /// It only said what it would do.
+    DryRun,
+    /// There was nothing new.
+    Unchanged,
+    /// There is a new commit, not published yet.
+    Composed,
+    /// There is a new commit, and the ref names it.
+    Published,
+    /// There is a disk image.
+    Built,
+    /// It failed.
+    Failed,
+}
+
+impl Status {
+    /// As the report spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::DryRun => "dry-run",
+            Self::Unchanged => "unchanged",
+            Self::Composed => "composed",
+            Self::Published => "published",
+            Self::Built => "built",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What a run did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// How it stands.
+    pub status: Status,
+    /// The step that it is at, or ended with.
+    pub stage: &'static str,
+    /// Its name; empty before it has a directory.
+    pub run: String,
+    /// When it began, in seconds since 1970.
+    pub started: u64,
+    /// When it ended.
+    pub finished: Option<u64>,
+    /// The repository.
+    pub repo: PathBuf,
+    /// The ref, once it is known.
+    pub ref_name: Option<String>,
+    /// What the ref named when the run began.
+    pub old_commit: Option<Checksum>,
+    /// What this run made, or what the ref still names.
+    pub commit: Option<Checksum>,
+    /// The version of that commit.
+    pub version: Option<String>,
+    /// Whether there is a new commit.
+    pub changed: bool,
+    /// The summary as it is served now.
+    pub summary: Option<SummaryFacts>,
+    /// Signatures of the commit, as `gpg:KEY`.
+    pub signatures: Vec<String>,
+    /// The programs that were run.
+    pub commands: Vec<Command>,
+    /// The programs that were found, with their versions.
+    pub programs: BTreeMap<String, String>,
+    /// The package lock file that this run wrote, relative to its directory.
+    pub lockfile: Option<String>,
+    /// What rpm-ostree says of the commit.
+    pub compose: Option<Value>,
+    /// Directories of rpm-ostree in the cache before it was run: what else is there after a kill is that run's.
+    pub cache_before: Vec<String>,
+    /// The disk image.
+    pub image: Option<Value>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// What is known of the published summary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SummaryFacts {
+    /// SHA-256 of the file.
+    pub sha256: Checksum,
+    /// Bytes of the file.
+    pub size: u64,
+    /// Whether it has a signature.
+    pub signed: bool,
+}
+
+/// A program that was run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Command {
+    /// Its command line.
+    pub argv: Vec<OsString>,
+    /// How it ended; nothing while it runs.
+    pub finished: Option<Finished>,
+    /// Its log, relative to the run's directory.
+    pub log: String,
+    /// Which attempt it was, counted from 1.
+    pub attempt: u32,
+}
+
+impl Report {
+    /// The report as a document.
+    pub fn to_json(&self) -> Value {
+        let commit = |commit: &Option<Checksum>| commit.as_ref().map(Checksum::to_hex);
+        let commands: Vec<Value> = self.commands.iter().map(Command::to_json).collect();
+        let summary = self.summary.as_ref().map(
+            |summary| json!({ "sha256": summary.sha256.to_hex(), "size": summary.size, "signed": summary.signed }),
+        );
+        let mut document = json!({
+            "schema": SCHEMA,
+            "status": self.status.as_str(),
+            "stage": self.stage,
+            "run": self.run,
+            "started": iso(self.started),
+            "finished": self.finished.and_then(iso),
+            "repo": self.repo.to_string_lossy(),
+            "ref": self.ref_name,
+            "old-commit": commit(&self.old_commit),
+            "commit": commit(&self.commit),
+            "version": self.version,
+            "changed": self.changed,
+            "summary": summary,
+            "signatures": self.signatures,
+            "commands": commands,
+            "programs": self.programs,
+            "lockfile": self.lockfile,
+            "compose": self.compose,
+            "cache-before": self.cache_before,
+            "warnings": self.warnings,
+            "error": self.error,
+        });
+        if let Some(image) = &self.image {
+            document["image"] = image.clone();
+        }
+        document
+    }
+}
+
+impl Command {
+    fn to_json(&self) -> Value {
+        let argv: Vec<_> = self.argv.iter().map(|word| word.to_string_lossy()).collect();
+        let (exit, signal) = match self.finished.map(|finished| finished.ending) {
+            None => (None, None),
+            Some(Ending::Exit(status)) => (Some(status), None),
+            Some(Ending::Signal(signal)) => (None, Some(signal)),
+        };
+        // A tenth of a second says all that is true of it.
+        let seconds = self.finished.map(|finished| (finished.time.as_secs_f64() * 10.0).round() / 10.0);
+        json!({
+            "argv": argv, "exit": exit, "signal": signal, "seconds": seconds, "log": self.log, "attempt": self.attempt,
+        })
+    }
+}
+
+fn iso(seconds: u64) -> Option<String> {
+    i64::try_from(seconds).ok().and_then(date::format_iso)
+}
+
+/// A run with its directory.
+#[derive(Debug)]
+pub struct Run {
+    /// What it did so far; [`Run::step`] writes it.
+    pub report: Report,
+    path: PathBuf,
+    clock: Instant,
+    running: Option<File>,
+}
+
+const REPORT: &str = "report.json";
+const RUNNING: &str = "running";
+
+impl Run {
+    /// Makes a directory for a run in `work`, which is made, too, and writes the report, whose name, beginning and
+    /// status are set. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// When the directory or a file in it cannot be written.
+    pub fn begin(work: &Path, now: u64, report: Report) -> Result<Self> {
+        fs::create_dir_all(work).during("creating", work)?;
+        let (name, path) = loop {
+            let name = new_name(now)?;
+            let path = work.join(&name);
+            match fs::create_dir(&path) {
+                Ok(()) => break (name, path),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error).during("creating", path),
+            }
+        };
+        let running = path.join(RUNNING);
+        let file = OpenOptions::new().create(true).write(true).truncate(true).open(&running);
+        let file = file.during("creating", &running)?;
+        if !try_lock(&file, LockKind::Exclusive).during("locking", &running)? {
+            return Err(Error::failed(format!("somebody else holds the lock of {}", running.display())));
+        }
+        let report = Report { status: Status::Running, run: name, started: now, ..report };
+        let run = Self { report, path, clock: Instant::now(), running: Some(file) };
+        run.save()?;
+        Ok(run)
+    }
+
+    /// The directory of the run, or a file in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        if name.is_empty() { self.path.clone() } else { self.path.join(name) }
+    }
+
+    /// Notes that a step begins, and writes the report.
+    ///
+    /// # Errors
+    /// As [`Run::save`].
+    pub fn step(&mut self, stage: &'static str) -> Result<()> {
+        self.report.stage = stage;
+        self.save()
+    }
+
+    /// Writes the report; readers see the old one or the new one.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&self) -> Result<()> {
+        let temporary = self.path.join("report.json.new");
+        let text = format!("{:#}\n", self.report.to_json());
+        let mut file = File::create(&temporary).during("creating", &temporary)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).during("writing", &temporary)?;
+        fs::rename(&temporary, self.path.join(REPORT)).during("renaming", &temporary)
+    }
+
+    /// The time now, in seconds since 1970, as far as the run can tell from when it began.
+    pub fn now(&self) -> u64 {
+        self.report.started.saturating_add(self.clock.elapsed().as_secs())
+    }
+
+    /// Notes how the run ended, and gives back its report.
+    ///
+    /// # Errors
+    /// As [`Run::save`]; the report comes along.
+    pub fn finish(mut self, status: Status) -> (Report, Result<()>) {
+        self.report.status = status;
+        self.report.finished = Some(self.now());
+        let saved = self.save();
+        if saved.is_ok() {
+            let _ = fs::remove_file(self.path.join(RUNNING));
+        }
+        self.running = None;
+        (self.report, saved)
+    }
+}
+
+fn new_name(now: u64) -> Result<String> {
+    let time = iso(now).ok_or_else(|| Error::failed("the clock is outside the years 1 to 9999"))?;
+    let time: String = time.chars().filter(|c| !matches!(c, '-' | ':')).collect();
+    let mut random = [0; 2];
+    rustix::rand::getrandom(&mut random[..], rustix::rand::GetRandomFlags::empty())
+        .during("reading random bytes for", "the name of the run")?;
+    Ok(format!("{time}-{:02x}{:02x}", random[0], random[1]))
+}
+
+/// A run that was killed: its directory, and its report as far as that can be read.
+#[derive(Debug)]
+pub struct DeadRun {
+    /// The directory.
+    pub path: PathBuf,
+    /// The report; `null` if there is none.
+    pub report: Value,
+    /// Holds the lock, so that nobody else buries the same run.
+    file: File,
+}
+
+impl DeadRun {
+    /// Finds the runs in `work` that were killed, oldest first.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub fn find(work: &Path) -> Result<Vec<Self>> {
+        let entries = match fs::read_dir(work) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error).during("listing", work),
+        };
+        let mut paths = Vec::new();
+        for entry in entries {
+            paths.push(entry.during("listing", work)?.path());
+        }
+        paths.sort_unstable();
+        let mut dead = Vec::new();
+        for path in paths {
+            let running = path.join(RUNNING);
+            let Ok(file) = OpenOptions::new().write(true).open(&running) else { continue };
+            if !try_lock(&file, LockKind::Exclusive).during("locking", &running)? {
+                continue;
+            }
+            let text = fs::read(path.join(REPORT)).unwrap_or_default();
+            let report = serde_json::from_slice(&text).unwrap_or_default();
+            dead.push(Self { path, report, file });
+        }
+        Ok(dead)
+    }
+
+    /// Notes in its report that the run was killed; it is not found again.
+    ///
+    /// # Errors
+    /// When its directory cannot be written.
+    pub fn bury(mut self) -> Result<()> {
+        if self.report.is_object() {
+            self.report["status"] = Status::Failed.as_str().into();
+            self.report["error"] = "killed".into();
+            let temporary = self.path.join("report.json.new");
+            fs::write(&temporary, format!("{:#}\n", self.report)).during("writing", &temporary)?;
+            fs::rename(&temporary, self.path.join(REPORT)).during("renaming", &temporary)?;
+        }
+        let running = self.path.join(RUNNING);
+        fs::remove_file(&running).during("removing", running)?;
+        drop(self.file);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_report_says_at_each_step_how_the_run_stands() {
+        let directory = tempfile::tempdir().unwrap();
+        let work = directory.path().join("a/work");
+        let given = Report { repo: "repo".into(), stage: "lock", ..Report::default() };
+        let mut run = Run::begin(&work, 1_700_000_000, given).unwrap();
+        let name = run.report.run.clone();
+        assert!(name.starts_with("20231114T221320Z-") && name.len() == 21, "{name}");
+        let read = || -> Value { serde_json::from_slice(&fs::read(work.join(&name).join(REPORT)).unwrap()).unwrap() };
+        assert_eq!((&read()["status"], &read()["stage"]), (&json!("running"), &json!("lock")));
+        let finished = Finished { ending: Ending::Exit(0), stopped: None, time: Duration::from_millis(812_437) };
+        let argv = vec!["rpm-ostree".into(), "compose".into()];
+        run.report.commands.push(Command { argv, finished: Some(finished), log: "x.log".into(), attempt: 1 });
+        run.step("verify").unwrap();
+        assert_eq!(read()["stage"], "verify");
+        let command = json!({
+            "argv": ["rpm-ostree", "compose"], "exit": 0, "signal": null, "seconds": 812.4, "log": "x.log", "attempt": 1,
+        });
+        assert_eq!(read()["commands"], json!([command]));
+        assert!(work.join(&name).join(RUNNING).exists());
+        let (report, saved) = run.finish(Status::Published);
+        saved.unwrap();
+        assert_eq!((report.status, report.finished), (Status::Published, Some(1_700_000_000)));
+        assert_eq!((&read()["status"], &read()["finished"]), (&json!("published"), &json!("2023-11-14T22:13:20Z")));
+        assert!(read().get("image").is_none());
+        assert!(!work.join(&name).join(RUNNING).exists());
+    }
+
+    #[test]
+    fn only_a_killed_run_is_found_dead_and_only_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let begin = || Run::begin(directory.path(), 0, Report { stage: "compose", ..Report::default() }).unwrap();
+        let (alive, killed, ended) = (begin(), begin(), begin());
+        ended.finish(Status::Failed).1.unwrap();
+        let path = killed.path("");
+        drop(killed);
+        let dead = DeadRun::find(directory.path()).unwrap();
+        assert_eq!(dead.iter().map(|run| run.path.as_path()).collect::<Vec<_>>(), [path.as_path()]);
+        assert_eq!(dead[0].report["stage"], "compose");
+        for run in dead {
+            run.bury().unwrap();
+        }
+        let report: Value = serde_json::from_slice(&fs::read(path.join(REPORT)).unwrap()).unwrap();
+        assert_eq!((&report["status"], &report["error"]), (&json!("failed"), &json!("killed")));
+        assert!(DeadRun::find(directory.path()).unwrap().is_empty());
+        assert!(alive.path(RUNNING).exists());
+        assert!(DeadRun::find(&directory.path().join("none")).unwrap().is_empty());
+    }
+}
