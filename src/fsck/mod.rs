@@ -83,6 +83,26 @@ pub fn fsck(repo: &Repo, options: &FsckOptions, progress: &dyn Progress) -> Resu
     Ok(report)
 }
 
+/// Verifies one commit with everything that it reaches, its parents left out; returns the number of objects.
+///
+/// # Errors
+/// What is wrong with the first object, in the order of their names, that is missing or corrupted.
+pub fn verify_commit(repo: &Repo, commit: &Checksum, progress: &dyn Progress) -> Result<u64> {
+    let mut reached = HashSet::new();
+    let walked = walk(repo, commit, &mut |name| reached.insert(name));
+    let mut objects = Vec::from_iter(reached);
+    objects.par_sort_unstable();
+    let check = Check { repo, options: &FsckOptions::default(), progress, corrupted: false };
+    progress.event(Event::Started { task: "verify", total: Some(objects.len() as u64) });
+    let problems = check.verify_all(&objects);
+    progress.event(Event::Finished);
+    match problems.into_iter().next() {
+        Some((name, Problem::Missing)) => Err(Error::missing(name)),
+        Some((_, Problem::Corrupted(error))) => Err(error),
+        None => walked.map(|()| objects.len() as u64),
+    }
+}
+
 /// A check that is under way.
 struct Check<'r> {
     repo: &'r Repo,

@@ -86,6 +86,21 @@ impl Repo {
     }
 }
 
+impl Repo {
+    /// Takes the repository lock if that can be done at once; `None` when somebody else has it. Otherwise as
+    /// [`Repo::lock`].
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened or locked.
+    pub fn try_lock(&self, kind: LockKind) -> Result<Option<RepoLock<'_>>> {
+        if !self.is_writable() || !self.config().locking {
+            return Ok(Some(RepoLock { stack: None, kind }));
+        }
+        let locked = self.lock_stack.try_push(self, kind)?;
+        Ok(locked.then_some(RepoLock { stack: Some(&self.lock_stack), kind }))
+    }
+}
+
 impl LockStack {
     fn try_push(&self, repo: &Repo, kind: LockKind) -> Result<bool> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);

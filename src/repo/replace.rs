@@ -18,11 +18,11 @@ impl Repo {
     /// When the directory is not there or anything cannot be written; the old file is still whole then.
     pub fn replace_file(&self, name: &Path, content: &[u8]) -> Result<()> {
         let temporary = self.write_temporary(content)?;
-        if let Err(error) = rustix::fs::renameat(self.dir(), &temporary, self.dir(), name) {
-            let _ = rustix::fs::unlinkat(self.dir(), &temporary, rustix::fs::AtFlags::empty());
-            return Err(error).calling("openat", name);
+        let placed = self.place_temporary(&temporary, name);
+        if placed.is_err() {
+            self.discard_temporary(&temporary);
         }
-        Ok(())
+        placed
     }
 
     /// Replaces the `config`. The open repository goes on with the old one.
@@ -48,6 +48,17 @@ impl Repo {
             return Err(error).during("writing", self.path().join(&name));
         }
         Ok(name)
+    }
+
+    /// Gives a file of [`Repo::write_temporary`] its name, in place of the file that had it.
+    pub(crate) fn place_temporary(&self, temporary: &Path, name: &Path) -> Result<()> {
+        rustix::fs::renameat(self.dir(), temporary, self.dir(), name).calling("openat", name)
+    }
+
+    /// Removes a file of [`Repo::write_temporary`] that is not needed after all.
+    pub(crate) fn discard_temporary(&self, temporary: &Path) {
+        // If it cannot be removed it expires.
+        let _ = rustix::fs::unlinkat(self.dir(), temporary, rustix::fs::AtFlags::empty());
     }
 
     /// Creates an empty file with a new name in `tmp/`; what a killed process leaves there expires.

@@ -58,6 +58,24 @@ impl Repo {
     }
 }
 
+impl Repo {
+    /// The commits of this repository that have a marker, sorted, whether or not they are there.
+    ///
+    /// # Errors
+    /// When `state` cannot be listed.
+    pub fn marked_commits(&self) -> Result<Vec<Checksum>> {
+        let directory = self.path().join("state");
+        let mut commits = Vec::new();
+        for entry in std::fs::read_dir(&directory).during("listing", &directory)? {
+            let name = entry.during("listing", &directory)?.file_name();
+            let commit = name.to_str().and_then(|name| name.strip_suffix(".commitpartial"));
+            commits.extend(commit.and_then(|hex| Checksum::from_hex(hex).ok()));
+        }
+        commits.sort_unstable();
+        Ok(commits)
+    }
+}
+
 fn marker(commit: &Checksum) -> PathBuf {
     PathBuf::from(format!("state/{commit}.commitpartial"))
 }

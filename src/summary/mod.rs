@@ -15,7 +15,7 @@ mod update;
 use crate::checksum::Checksum;
 use crate::gvariant::{DecodeError, Dict, Encoder, Type, Value, Variant};
 
-pub use update::{METADATA_REF, UpdateOptions, auto_update, regenerate, update};
+pub use update::{METADATA_REF, UpdateOptions, auto_update, prospective, regenerate, update};
 
 /// The GVariant type of the whole.
 pub const SUMMARY_TYPE: &str = "(a(s(taya{sv}))a{sv})";
@@ -96,6 +96,37 @@ impl Summary {
         self.metadata.encode_into(&mut encoder);
         encoder.end_tuple(summary);
         encoder.finish()
+    }
+
+    /// The metadata that a user has added: all that an update does not write by itself.
+    pub fn added_metadata(&self) -> Dict {
+        let written = [
+            key::STATIC_DELTAS,
+            key::LAST_MODIFIED,
+            key::MODE,
+            key::TOMBSTONE_COMMITS,
+            key::INDEXED_DELTAS,
+            key::COLLECTION_ID,
+            key::COLLECTION_MAP,
+        ];
+        let mut added = Dict::new();
+        for (key, value) in self.metadata.iter().filter(|(key, _)| !written.contains(key)) {
+            added.push(key, value.clone());
+        }
+        added
+    }
+
+    /// Whether both say the same; the time of their making and the order of metadata are no difference.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        let facts = |summary: &Self| {
+            let mut facts: Vec<(String, Value)> = Vec::new();
+            for (key, value) in summary.metadata.iter().filter(|(key, _)| *key != key::LAST_MODIFIED) {
+                facts.push((key.to_owned(), value.clone()));
+            }
+            facts.sort_by(|(one, _), (two, _)| one.cmp(two));
+            facts
+        };
+        self.refs == other.refs && facts(self) == facts(other)
     }
 
     /// The refs of other collections, in the order in which they stand in the file.

@@ -62,7 +62,7 @@ pub fn auto_update(repo: &Repo, now: u64) -> Result<()> {
 /// When a ref points to a commit that is missing or malformed, or something cannot be written.
 pub fn regenerate(repo: &Repo, additional: &Dict, now: u64) -> Result<()> {
     let _lock = repo.lock(LockKind::Shared)?;
-    let summary = collect(repo, additional, now)?;
+    let summary = prospective(repo, &[], additional, now)?;
     deltas::reindex(repo)?;
     repo.replace_file("summary".as_ref(), &summary.encode())?;
     match rustix::fs::unlinkat(repo.dir(), "summary.sig", AtFlags::empty()) {
@@ -71,13 +71,17 @@ pub fn regenerate(repo: &Repo, additional: &Dict, now: u64) -> Result<()> {
     }
 }
 
-/// What the summary of the repository says now.
-fn collect(repo: &Repo, additional: &Dict, now: u64) -> Result<Summary> {
+/// What the summary of the repository says once `moved` refs of its own name those commits; nothing is written. With
+/// `additional` metadata and `now` (seconds since 1970) as its time.
+///
+/// # Errors
+/// When a ref points to a commit that is missing or malformed.
+pub fn prospective(repo: &Repo, moved: &[(String, Checksum)], additional: &Dict, now: u64) -> Result<Summary> {
     let mut collections = BTreeMap::<String, Vec<(String, Checksum)>>::new();
     for (CollectionRef { collection, name }, commit) in repo.list_collection_refs(None)? {
         collections.entry(collection.as_str().to_owned()).or_default().push((name.as_str().to_owned(), commit));
     }
-    let own = match repo.collection_id() {
+    let mut own = match repo.collection_id() {
         Some(collection) => collections.remove(collection.as_str()).unwrap_or_default(),
         None => {
             let mut refs = repo.list_refs(None, ListRefs::Full)?;
@@ -85,6 +89,8 @@ fn collect(repo: &Repo, additional: &Dict, now: u64) -> Result<Summary> {
             refs
         }
     };
+    own.retain(|(name, _)| moved.iter().all(|(other, _)| other != name));
+    own.extend_from_slice(moved);
 
     let mut metadata = additional.clone();
     if !repo.config().no_deltas_in_summary {
