@@ -12,20 +12,45 @@
 //! config     the configuration file
 //! program    running external programs
 //! report     report.json and the directory of a run
-//! check      what can be known before a run
+//! tree       packages to a published commit, step by step
+//! session    a run with its locks: what composing and publishing share
+//! plan       what a run will do, down to the command line
+//! preflight  what can be known before it
+//! check      the list of what was found
+//! locks      of the repository, the cache and what is published
+//! cleanup    what a killed program leaves
+//! treefile   as rpm-ostree expands it
+//! decide     what came of rpm-ostree
+//! pending    refs to commits that are not published yet
+//! verify     whether a commit may be published
+//! publish    ref and summary
 //! ```
 
 pub mod check;
+pub mod cleanup;
 pub mod config;
+pub mod decide;
+pub mod locks;
+pub mod pending;
+pub mod plan;
+pub mod preflight;
 pub mod program;
+pub mod publish;
 pub mod report;
+mod session;
+pub mod tree;
+pub mod treefile;
+pub mod verify;
 
 use std::ffi::{OsStr, OsString};
 
 use crate::progress::Progress;
+use crate::repo::OpenOptions;
 
 pub use config::ComposeConfig;
+pub use plan::{Plan, TreeOptions};
 pub use program::Interrupt;
+pub use session::Failed;
 
 /// What a run gets from whoever asks for it: the library reads neither the environment nor the clock.
 pub struct Surroundings<'a> {
@@ -33,6 +58,8 @@ pub struct Surroundings<'a> {
     pub environment: Vec<(OsString, OsString)>,
     /// The time now, in seconds since 1970.
     pub now: u64,
+    /// What the environment says about opening a repository.
+    pub open: OpenOptions,
     /// Whether the user wants the run to end.
     pub interrupt: Interrupt,
     /// Who is told how it comes along.

@@ -94,14 +94,25 @@ pub struct Report {
     pub lockfile: Option<String>,
     /// What rpm-ostree says of the commit.
     pub compose: Option<Value>,
-    /// Directories of rpm-ostree in the cache before it was run: what else is there after a kill is that run's.
-    pub cache_before: Vec<String>,
+    /// The cache of rpm-ostree before it was run.
+    pub cache: Option<CacheFacts>,
+    /// Variables of the environment that change what programs do.
+    pub environment: BTreeMap<String, String>,
     /// The disk image.
     pub image: Option<Value>,
     /// What the user should know.
     pub warnings: Vec<String>,
     /// Why it failed.
     pub error: Option<String>,
+}
+
+/// What is known of the cache before a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheFacts {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Work directories of rpm-ostree that lay there: what else is there after a kill is the run's.
+    pub before: Vec<String>,
 }
 
 /// What is known of the published summary.
@@ -136,6 +147,8 @@ impl Report {
         let summary = self.summary.as_ref().map(
             |summary| json!({ "sha256": summary.sha256.to_hex(), "size": summary.size, "signed": summary.signed }),
         );
+        let cache =
+            self.cache.as_ref().map(|cache| json!({ "path": cache.path.to_string_lossy(), "before": cache.before }));
         let mut document = json!({
             "schema": SCHEMA,
             "status": self.status.as_str(),
@@ -155,7 +168,8 @@ impl Report {
             "programs": self.programs,
             "lockfile": self.lockfile,
             "compose": self.compose,
-            "cache-before": self.cache_before,
+            "environment": self.environment,
+            "cache": cache,
             "warnings": self.warnings,
             "error": self.error,
         });
@@ -206,23 +220,24 @@ impl Run {
     /// # Errors
     /// When the directory or a file in it cannot be written.
     pub fn begin(work: &Path, now: u64, report: Report) -> Result<Self> {
+        Self::begin_named(work, &new_name(now)?, now, report)
+    }
+
+    /// The same with a name that [`new_name`] has given.
+    ///
+    /// # Errors
+    /// As [`Run::begin`].
+    pub fn begin_named(work: &Path, name: &str, now: u64, report: Report) -> Result<Self> {
         fs::create_dir_all(work).during("creating", work)?;
-        let (name, path) = loop {
-            let name = new_name(now)?;
-            let path = work.join(&name);
-            match fs::create_dir(&path) {
-                Ok(()) => break (name, path),
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error).during("creating", path),
-            }
-        };
+        let path = work.join(name);
+        fs::create_dir(&path).during("creating", &path)?;
         let running = path.join(RUNNING);
         let file = OpenOptions::new().create(true).write(true).truncate(true).open(&running);
         let file = file.during("creating", &running)?;
         if !try_lock(&file, LockKind::Exclusive).during("locking", &running)? {
             return Err(Error::failed(format!("somebody else holds the lock of {}", running.display())));
         }
-        let report = Report { status: Status::Running, run: name, started: now, ..report };
+        let report = Report { status: Status::Running, run: name.to_owned(), started: now, ..report };
         let run = Self { report, path, clock: Instant::now(), running: Some(file) };
         run.save()?;
         Ok(run)
@@ -275,7 +290,11 @@ impl Run {
     }
 }
 
-fn new_name(now: u64) -> Result<String> {
+/// A name for a run that begins now, in seconds since 1970.
+///
+/// # Errors
+/// When the clock is outside the years 1 to 9999, or the kernel has no random bytes.
+pub fn new_name(now: u64) -> Result<String> {
     let time = iso(now).ok_or_else(|| Error::failed("the clock is outside the years 1 to 9999"))?;
     let time: String = time.chars().filter(|c| !matches!(c, '-' | ':')).collect();
     let mut random = [0; 2];

@@ -1,0 +1,239 @@
+//! What came of a run of rpm-ostree: exit status and files together, because each alone has a case where it lies.
+//!
+//! | exit | `changed` | `commitid` | meaning |
+//! | --- | --- | --- | --- |
+//! | 0 | yes | 64 digits | a new commit; `compose.json` names the same |
+//! | 0 | no | no | unchanged |
+//! | 0 | one of them | | a broken run |
+//! | else | | | failed |
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::checksum::Checksum;
+use crate::error::{During, Error, Result};
+
+use super::program::{Ending, describe, last_lines};
+
+/// 64 hexadecimal digits, without a line feed.
+pub const COMMIT_ID: &str = "commitid";
+/// Made when a commit was.
+pub const CHANGED: &str = "changed";
+/// What rpm-ostree says of the commit.
+pub const COMPOSE_JSON: &str = "compose.json";
+/// The packages with their checksums.
+pub const LOCK_JSON: &str = "lock.json";
+
+/// The largest `compose.json` that is read, in bytes.
+const LARGEST_JSON: u64 = 64 << 20;
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// There is a new commit.
+    New {
+        /// Which.
+        commit: Checksum,
+        /// What rpm-ostree says of it.
+        compose: Value,
+    },
+    /// There is nothing new.
+    Unchanged,
+}
+
+/// Decides by the ending and by the files in the directory of the run.
+///
+/// # Errors
+/// When the run failed, with its own words from its log, or when ending and files do not belong together.
+pub fn decide(run: &Path, ending: Ending, log: &Path) -> Result<Decision> {
+    if ending != Ending::Exit(0) {
+        return Err(Error::failed(failure(ending, log)?));
+    }
+    let is_there = |name: &str| run.join(name).try_exists().during("looking for", run.join(name));
+    let broken = |what: &str| {
+        let run = run.display();
+        Err(Error::failed(format!("rpm-ostree ended with exit status 0, but {what} in {run}: a broken run")))
+    };
+    match (is_there(CHANGED)?, is_there(COMMIT_ID)?, is_there(COMPOSE_JSON)?) {
+        (false, false, false) => Ok(Decision::Unchanged),
+        (true, false, _) => broken("there is `changed` and no `commitid`"),
+        (false, true, _) => broken("there is `commitid` and no `changed`"),
+        (false, false, true) => broken("there is `compose.json` and neither `changed` nor `commitid`"),
+        (true, true, false) => broken("there is `commitid` and no `compose.json`"),
+        (true, true, true) => {
+            let commit = read_commit_id(&run.join(COMMIT_ID))?;
+            let compose = read_json(&run.join(COMPOSE_JSON))?;
+            let named = compose["ostree-commit"].as_str().unwrap_or("nothing");
+            if named != commit.to_hex() {
+                return broken(&format!("`commitid` says {commit} and `compose.json` says {named}"));
+            }
+            Ok(Decision::New { commit, compose })
+        }
+    }
+}
+
+fn read_commit_id(path: &Path) -> Result<Checksum> {
+    let mut text = Vec::new();
+    // One byte more shows that there is more.
+    let file = File::open(path).during("opening", path)?;
+    file.take(65).read_to_end(&mut text).during("reading", path)?;
+    let commit = std::str::from_utf8(&text).ok().and_then(|text| Checksum::from_hex(text).ok());
+    commit.ok_or_else(|| Error::failed(format!("{} does not hold 64 hexadecimal digits", path.display())))
+}
+
+/// Reads a JSON document that a program wrote.
+///
+/// # Errors
+/// When it cannot be read, is too large or is no JSON.
+pub fn read_json(path: &Path) -> Result<Value> {
+    let size = fs::metadata(path).during("reading", path)?.len();
+    if size > LARGEST_JSON {
+        return Err(Error::failed(format!("{} has {size} bytes, which is too much", path.display())));
+    }
+    let text = fs::read(path).during("reading", path)?;
+    serde_json::from_slice(&text).map_err(|error| Error::failed(format!("{}: {error}", path.display())))
+}
+
+/// Why rpm-ostree failed: from the last `error:` of its log to the end, which may be several lines, or how it ended.
+fn failure(ending: Ending, log: &Path) -> Result<String> {
+    let lines = last_lines(log, 200)?;
+    let words = match (ending, lines.iter().rposition(|line| line.starts_with("error:"))) {
+        (Ending::Exit(_), Some(start)) => lines[start..].join(" ").trim_end().to_owned(),
+        _ => describe(ending),
+    };
+    Ok(match hint(&lines) {
+        Some(hint) => format!("rpm-ostree failed: {words} ({hint})"),
+        None => format!("rpm-ostree failed: {words}"),
+    })
+}
+
+/// What a message of rpm-ostree means for the user, where it does not say so itself.
+const HINTS: [(&str, &str); 9] = [
+    (
+        "bwrap test failed",
+        "its sandbox is not allowed here; a container needs the privileges for namespaces and mounts",
+    ),
+    ("rofiles-fuse", "it needs /dev/fuse and the right to mount with it; a container must be given both"),
+    ("/dev/fuse", "it needs /dev/fuse and the right to mount with it; a container must be given both"),
+    ("failed to parse pid:", "its cache was damaged by a crash of the machine; delete the cachedir"),
+    ("Locking repo shared failed", "somebody holds the repository exclusively, a prune perhaps"),
+    ("No gpg key found with ID", "leave gpg-key out of the treefile: a commit is signed after it is verified"),
+    ("fchown: Operation not permitted", "it must run as root"),
+    ("Child process killed by signal 1", "a package's script ended with exit status 1"),
+    ("Cannot download repomd.xml", "a package repository cannot be reached"),
+];
+
+fn hint(lines: &[String]) -> Option<&'static str> {
+    HINTS.iter().find(|(words, _)| lines.iter().any(|line| line.contains(words))).map(|(_, hint)| *hint)
+}
+
+/// Whether another attempt may go better: the network failed.
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn is_worth_another_attempt(ending: Ending, log: &Path) -> Result<bool> {
+    let network = ["Cannot download repomd.xml", "Cannot download Packages/", "Curl error", "Could not resolve host"];
+    let lines = last_lines(log, 200)?;
+    let failed = lines.iter().any(|line| network.iter().any(|words| line.contains(words)));
+    Ok(matches!(ending, Ending::Exit(status) if status != 0) && failed)
+}
+
+/// Whether the log says that a file system is full.
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn is_out_of_space(log: &Path) -> Result<bool> {
+    let words = ["No space left on device", "min-free-space", "Disk quota exceeded"];
+    Ok(last_lines(log, 200)?.iter().any(|line| words.iter().any(|words| line.contains(words))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn decided(files: &[(&str, &str)], ending: Ending) -> Result<Decision, String> {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            fs::write(directory.path().join(name), content).unwrap();
+        }
+        let path = directory.path().display().to_string();
+        let decision = decide(directory.path(), ending, &directory.path().join("log"));
+        decision.map_err(|error| error.to_string().replace(&path, "RUN"))
+    }
+
+    #[test]
+    fn a_new_commit_needs_all_three_files_to_agree() {
+        let json = format!("{{\"ostree-commit\":\"{ID}\",\"ostree-version\":\"22\"}}");
+        let decision = decided(&[("commitid", ID), ("changed", ""), ("compose.json", &json)], Ending::Exit(0)).unwrap();
+        let Decision::New { commit, compose } = decision else { panic!("{decision:?}") };
+        assert_eq!((commit.to_hex().as_str(), compose["ostree-version"].as_str()), (ID, Some("22")));
+        assert_eq!(decided(&[("lock.json", "{}")], Ending::Exit(0)), Ok(Decision::Unchanged));
+    }
+
+    #[test]
+    fn what_does_not_belong_together_is_a_broken_run() {
+        let other = format!("{{\"ostree-commit\":\"{}\"}}", ID.replace('0', "f"));
+        let line_feed = format!("{ID}\n");
+        let rows: &[(&[(&str, &str)], &str)] = &[
+            (&[("changed", "")], "but there is `changed` and no `commitid` in RUN"),
+            (&[("commitid", ID)], "but there is `commitid` and no `changed` in RUN"),
+            (&[("compose.json", "{}")], "but there is `compose.json` and neither `changed` nor `commitid` in RUN"),
+            (&[("commitid", ID), ("changed", "")], "but there is `commitid` and no `compose.json` in RUN"),
+            (
+                &[("commitid", ID), ("changed", ""), ("compose.json", &other)],
+                "but `commitid` says 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef and `compose.json` \
+                 says f123456789abcdeff123456789abcdeff123456789abcdeff123456789abcdef in RUN",
+            ),
+            (&[("commitid", ID), ("changed", ""), ("compose.json", "[]")], "`compose.json` says nothing in RUN"),
+            (&[("commitid", ID), ("changed", ""), ("compose.json", "{")], "RUN/compose.json: EOF while parsing"),
+            (
+                &[("commitid", &line_feed), ("changed", ""), ("compose.json", "{}")],
+                "RUN/commitid does not hold 64 hexadecimal digits",
+            ),
+            (
+                &[("commitid", ""), ("changed", ""), ("compose.json", "{}")],
+                "RUN/commitid does not hold 64 hexadecimal digits",
+            ),
+        ];
+        for (files, expected) in rows {
+            let message = decided(files, Ending::Exit(0)).unwrap_err();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_failed_run_is_told_in_its_own_words_whatever_files_it_left() {
+        let log = "Resolving...\nerror: one\nerror: Could not depsolve transaction; 1 problem detected:\n Problem: x\n";
+        let message = decided(&[("commitid", ID), ("changed", ""), ("log", log)], Ending::Exit(1)).unwrap_err();
+        let expected = "rpm-ostree failed: error: Could not depsolve transaction; 1 problem detected:  Problem: x";
+        assert_eq!(message, expected);
+        let message = decided(&[("log", "error: old\n")], Ending::Signal(9)).unwrap_err();
+        assert_eq!(message, "rpm-ostree failed: killed by signal 9");
+        let message = decided(&[("log", "error: bwrap test failed, see x\n")], Ending::Exit(1)).unwrap_err();
+        assert!(message.ends_with("needs the privileges for namespaces and mounts)"), "{message}");
+        assert_eq!(decided(&[], Ending::Exit(1)).unwrap_err(), "rpm-ostree failed: exit status 1");
+    }
+
+    #[test]
+    fn only_the_network_is_tried_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        fs::write(
+            &log,
+            "error: Updating rpm-md repo 'base': cannot update repo 'base': Cannot download repomd.xml: x\n",
+        )
+        .unwrap();
+        assert!(is_worth_another_attempt(Ending::Exit(1), &log).unwrap());
+        assert!(!is_worth_another_attempt(Ending::Exit(0), &log).unwrap());
+        assert!(!is_worth_another_attempt(Ending::Signal(15), &log).unwrap());
+        assert!(!is_out_of_space(&log).unwrap());
+        fs::write(&log, "error: Packages not found: x\nerror: write: No space left on device\n").unwrap();
+        assert!(!is_worth_another_attempt(Ending::Exit(1), &log).unwrap());
+        assert!(is_out_of_space(&log).unwrap());
+    }
+}

@@ -1,0 +1,193 @@
+//! The locks of a run. Each is waited for, but not for ever, and whoever waits hears who has it.
+//!
+//! ```text
+//! REPO/.lock                  shared, for the run: no prune, but other writers
+//! CACHE/.osier-compose.lock   exclusive, for the run: rpm-ostree does not lock its cache
+//! REPO/.osier-publish.lock    exclusive, while refs and summary move; in the repository, where several hosts meet
+//! ```
+//!
+//! All are open-file-description locks: whoever dies has released them. The files stay; ours say who has them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Seek, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::{During, Error, Result};
+use crate::progress::{Event, Progress};
+use crate::repo::{LockKind, Repo, RepoLock, try_lock};
+
+use super::program::Interrupt;
+
+/// The lock of rpm-ostree's cache.
+pub const CACHE_LOCK: &str = ".osier-compose.lock";
+/// The lock of refs and summary.
+pub const PUBLISH_LOCK: &str = ".osier-publish.lock";
+
+/// How often a busy lock is tried again.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How a lock is waited for.
+#[derive(Clone, Copy)]
+pub struct Wait<'w> {
+    /// How long.
+    pub timeout: Duration,
+    /// Whether the user wants it to end.
+    pub interrupt: &'w Interrupt,
+    /// Who is told whom the wait is for.
+    pub progress: &'w dyn Progress,
+}
+
+impl Wait<'_> {
+    /// Tries until `attempt` gives something.
+    fn until<T>(
+        &self,
+        what: &Path,
+        holder: impl Fn() -> String,
+        mut attempt: impl FnMut() -> Result<Option<T>>,
+    ) -> Result<T> {
+        let started = Instant::now();
+        let mut told = false;
+        loop {
+            if let Some(lock) = attempt()? {
+                return Ok(lock);
+            }
+            self.interrupt.check()?;
+            if started.elapsed() >= self.timeout {
+                let (path, seconds) = (what.display(), self.timeout.as_secs());
+                return Err(Error::failed(format!("{path} is locked by {} for more than {seconds} s", holder())));
+            }
+            if !told {
+                told = true;
+                let message = format!("waiting for {}, locked by {}", what.display(), holder());
+                self.progress.event(Event::Warning(&message));
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+    }
+}
+
+/// A lock file that is locked until this is dropped.
+#[derive(Debug)]
+#[must_use = "the lock is released when this is dropped"]
+pub struct FileLock {
+    _file: File,
+}
+
+impl FileLock {
+    /// Locks a file, which is made if needed, and writes `holder` (host, process and run) into it.
+    ///
+    /// # Errors
+    /// When somebody else keeps it for too long, or it cannot be written.
+    pub fn acquire(path: &Path, holder: &str, wait: &Wait<'_>) -> Result<Self> {
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(path)
+            .during("opening", path)?;
+        let try_once = || Ok(try_lock(&file, LockKind::Exclusive).during("locking", path)?.then_some(()));
+        wait.until(path, || holder_of(path), try_once)?;
+        let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{holder}"));
+        written.during("writing", path)?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// What a lock file says of who has it.
+fn holder_of(path: &Path) -> String {
+    match fs::read_to_string(path) {
+        Ok(text) if !text.trim().is_empty() => text.trim().chars().filter(|c| !c.is_control()).take(200).collect(),
+        _ => "somebody who gives no name".to_owned(),
+    }
+}
+
+/// Takes the shared lock of a repository.
+///
+/// # Errors
+/// When somebody else keeps it exclusively for too long.
+pub fn lock_repo<'r>(repo: &'r Repo, wait: &Wait<'_>) -> Result<RepoLock<'r>> {
+    let path = repo.path().join(".lock");
+    wait.until(&path, || processes_with(&path), || repo.try_lock(LockKind::Shared))
+}
+
+/// Says who has a lock file open, for locks whose files do not say it: the processes of this host that we can see.
+pub fn processes_with(path: &Path) -> String {
+    let Ok(wanted) = path.canonicalize() else { return "nobody".to_owned() };
+    let mut names = Vec::new();
+    for (process, directory) in processes() {
+        let is_own = process == rustix::process::getpid().as_raw_nonzero().get();
+        let files = fs::read_dir(directory.join("fd")).into_iter().flatten().flatten();
+        let has_it = !is_own && files.into_iter().any(|file| fs::read_link(file.path()).is_ok_and(|to| to == wanted));
+        if has_it {
+            let name = fs::read_to_string(directory.join("comm")).unwrap_or_default();
+            names.push(format!("{} (process {process})", name.trim()));
+        }
+    }
+    if names.is_empty() { "a process that cannot be seen from here".to_owned() } else { names.join(", ") }
+}
+
+/// The processes of this host with their directories in `/proc`.
+pub(super) fn processes() -> Vec<(i32, PathBuf)> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path()))).collect()
+}
+
+/// Names this process and its run for a lock file.
+pub fn holder(run: &str) -> String {
+    let system = rustix::system::uname();
+    let host = system.nodename().to_string_lossy().into_owned();
+    format!("{host}, process {}, run {run}", rustix::process::getpid().as_raw_nonzero())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::progress::Silent;
+    use crate::repo::RepoMode;
+
+    #[test]
+    fn a_busy_lock_is_waited_for_and_its_holder_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let interrupt = Interrupt::default();
+        let told = Mutex::new(Vec::new());
+        let note = |event: Event<'_>| {
+            if let Event::Warning(text) = event {
+                told.lock().unwrap().push(text.to_owned());
+            }
+        };
+        let wait = Wait { timeout: Duration::from_millis(250), interrupt: &interrupt, progress: &note };
+        let first = FileLock::acquire(&path, "alpha, process 1, run r", &wait).unwrap();
+        let message = FileLock::acquire(&path, "beta", &wait).unwrap_err().to_string();
+        assert_eq!(message, format!("{} is locked by alpha, process 1, run r for more than 0 s", path.display()));
+        let expected = format!("waiting for {}, locked by alpha, process 1, run r", path.display());
+        assert_eq!(*told.lock().unwrap(), [expected]);
+        drop(first);
+        let _second = FileLock::acquire(&path, "beta", &wait).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "beta\n");
+        interrupt.raise();
+        assert_eq!(FileLock::acquire(&path, "gamma", &wait).unwrap_err().to_string(), "interrupted");
+    }
+
+    #[test]
+    fn a_repository_locked_for_deletion_is_not_composed_into() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("repo");
+        let repo = Repo::create(&path, RepoMode::Archive, None).unwrap();
+        let other = Repo::open(&path).unwrap();
+        let interrupt = Interrupt::default();
+        let wait = Wait { timeout: Duration::from_millis(10), interrupt: &interrupt, progress: &Silent };
+        let lock = other.lock(LockKind::Exclusive).unwrap();
+        let message = lock_repo(&repo, &wait).unwrap_err().to_string();
+        assert!(message.starts_with(&format!("{}/.lock is locked by ", path.display())), "{message}");
+        drop(lock);
+        let _shared = lock_repo(&repo, &wait).unwrap();
+        assert!(other.try_lock(LockKind::Exclusive).unwrap().is_none());
+        assert!(other.try_lock(LockKind::Shared).unwrap().is_some());
+    }
+}

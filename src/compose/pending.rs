@@ -1,0 +1,40 @@
+//! Pending refs: `refs/remotes/osier-pending/REF` holds a commit that is composed and not published.
+//!
+//! A ref of a remote keeps its commit from every prune, ostree's too, is covered by fsck and is not in the summary.
+
+use crate::checksum::Checksum;
+use crate::error::Result;
+use crate::refspec::RefName;
+use crate::repo::Repo;
+
+/// The name of the remote that pending refs belong to.
+pub const REMOTE: &str = "osier-pending";
+
+/// The commit that waits to be published as that ref.
+///
+/// # Errors
+/// When the pending ref cannot be read.
+pub fn read(repo: &Repo, name: &RefName) -> Result<Option<Checksum>> {
+    repo.try_resolve_rev(&spelled(name))
+}
+
+/// Makes a commit wait for that ref, in place of any other.
+///
+/// # Errors
+/// When the pending ref cannot be written.
+pub fn set(repo: &Repo, name: &RefName, commit: &Checksum) -> Result<()> {
+    repo.set_ref_immediate(Some(REMOTE), name, Some(commit))
+}
+
+/// Lets go of the commit that waits for that ref.
+///
+/// # Errors
+/// When the pending ref cannot be removed.
+pub fn remove(repo: &Repo, name: &RefName) -> Result<()> {
+    repo.set_ref_immediate(Some(REMOTE), name, None)
+}
+
+/// The pending ref as a user spells it.
+pub fn spelled(name: &RefName) -> String {
+    format!("{REMOTE}:{name}")
+}

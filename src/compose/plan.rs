@@ -1,0 +1,283 @@
+//! What a run of the tree stage will do, down to the command line.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use crate::checksum::Checksum;
+use crate::error::{Error, Result};
+use crate::refspec::RefName;
+
+use super::Surroundings;
+use super::check::{Findings, Severity};
+use super::config::{ComposeConfig, TreeConfig};
+use super::decide::{CHANGED, COMMIT_ID, COMPOSE_JSON, LOCK_JSON};
+use super::pending;
+use super::preflight::{self, Served};
+use super::program::{Call, shell_line};
+
+/// What is asked for besides the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TreeOptions {
+    /// Make a commit even if nothing has changed.
+    pub force: bool,
+    /// Publish it. Otherwise it waits under its pending ref.
+    pub publish: bool,
+}
+
+impl Default for TreeOptions {
+    fn default() -> Self {
+        Self { force: false, publish: true }
+    }
+}
+
+/// A run that can begin.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The ref that is published.
+    pub ref_name: RefName,
+    /// What was found on the way.
+    pub findings: Findings,
+    program: Call,
+    /// Whether rpm-ostree looks at the same ref by itself.
+    follows_treefile: bool,
+    options: TreeOptions,
+}
+
+/// What the repository says before the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Before {
+    /// What the ref names.
+    pub old: Option<Checksum>,
+    /// What waits under its pending ref.
+    pub pending: Option<Checksum>,
+}
+
+/// Variables that change what rpm-ostree does; a report has them.
+pub const RECORDED_VARIABLES: [&str; 3] = ["SOURCE_DATE_EPOCH", "RPMOSTREE_PRESERVE_TMPDIR", "RPMOSTREE_COMMIT_NO_TXN"];
+
+/// Finds out everything that can be known without running a stage.
+pub fn check(config: &TreeConfig, surroundings: &Surroundings<'_>) -> Findings {
+    let mut findings = Findings::default();
+    look(config, surroundings, (Served::Yes, Severity::Error), &mut findings);
+    findings
+}
+
+/// Everything that is looked at before a run. `severity` is how bad it is when rpm-ostree is not there.
+fn look(
+    config: &TreeConfig,
+    surroundings: &Surroundings<'_>,
+    (served, severity): (Served, Severity),
+    findings: &mut Findings,
+) -> Option<(Option<Call>, RefName, Option<String>)> {
+    let program = preflight::rpm_ostree(config, surroundings, severity, findings);
+    let repo = preflight::repository(config, surroundings, served, findings);
+    preflight::space(config, findings);
+    preflight::files(config, findings);
+    let (name, of_treefile) = match &program {
+        Some(_) => preflight::refs(config, program.as_ref(), findings)?,
+        // What is missing has been said.
+        None if severity == Severity::Error && config.ref_name.is_none() => return None,
+        None => preflight::refs(config, None, findings)?,
+    };
+    if let Some(repo) = repo
+        && repo.list_aliases(None).is_ok_and(|aliases| aliases.iter().any(|(alias, _)| alias == name.as_str()))
+    {
+        findings
+            .error(format!("{name} is an alias in {}; publish to the ref that it stands for", repo.path().display()));
+    }
+    Some((program, name, of_treefile))
+}
+
+impl Plan {
+    /// Plans a run.
+    ///
+    /// # Errors
+    /// Everything that keeps it from beginning, in one.
+    pub fn make(config: &ComposeConfig, options: TreeOptions, surroundings: &Surroundings<'_>) -> Result<Self> {
+        Self::make_with(&config.tree, options, surroundings, Severity::Error)
+    }
+
+    /// Plans a run that is only shown: the programs need not be there.
+    ///
+    /// # Errors
+    /// As [`Plan::make`].
+    pub fn make_dry(config: &ComposeConfig, options: TreeOptions, surroundings: &Surroundings<'_>) -> Result<Self> {
+        Self::make_with(&config.tree, options, surroundings, Severity::Warning)
+    }
+
+    fn make_with(
+        config: &TreeConfig,
+        options: TreeOptions,
+        surroundings: &Surroundings<'_>,
+        severity: Severity,
+    ) -> Result<Self> {
+        let mut findings = Findings::default();
+        let served = if options.publish { Served::Yes } else { Served::No };
+        let seen = look(config, surroundings, (served, severity), &mut findings);
+        let findings = findings.into_result()?;
+        let (program, ref_name, of_treefile) = seen.ok_or_else(|| Error::failed("the run cannot be planned"))?;
+        Ok(Self {
+            follows_treefile: of_treefile.is_none_or(|name| name == ref_name.as_str()),
+            program: program.unwrap_or_else(|| Call::unsought(&config.program, &surroundings.environment)),
+            ref_name,
+            findings,
+            options,
+        })
+    }
+
+    /// Whether the commit is to be published.
+    pub fn publishes(&self) -> bool {
+        self.options.publish
+    }
+
+    /// The parent that the new commit must have.
+    pub fn parent(&self, config: &TreeConfig, before: Before) -> Option<Checksum> {
+        before.old.filter(|_| !wants_no_parent(config))
+    }
+
+    /// The command line, with `run` as the directory of the run.
+    pub fn call(&self, config: &TreeConfig, run: &Path, before: Before) -> Call {
+        let option = |name: &str, path: &Path| {
+            let mut argument = OsString::from(format!("{name}="));
+            argument.push(path);
+            argument
+        };
+        let mut call = self.program.clone().args(["compose", "tree", "--unified-core"]).args([
+            option("--repo", &config.repo),
+            option("--cachedir", &config.cachedir),
+            option("--write-commitid-to", &run.join(COMMIT_ID)),
+            option("--touch-if-changed", &run.join(CHANGED)),
+            option("--write-composejson-to", &run.join(COMPOSE_JSON)),
+        ]);
+        if let Some(version) = &config.version {
+            call = call.arg(format!("--add-metadata-string=version={version}"));
+        }
+        call = call.args(config.metadata.iter().map(|(key, value)| format!("--add-metadata-string={key}={value}")));
+        call = call.arg(option("--ex-write-lockfile-to", &run.join(LOCK_JSON)));
+        call = call.args(config.lockfiles.iter().map(|path| option("--ex-lockfile", path)));
+        if config.lockfile_strict {
+            call = call.arg("--ex-lockfile-strict");
+        }
+        // Left to itself rpm-ostree takes the treefile's ref for what came before, and without such a ref any remote's
+        // of that name: a pending one would pass for published.
+        let (mut force, mut parent) = (self.options.force, Vec::new());
+        match (before.old, self.follows_treefile) {
+            (Some(_), true) => {}
+            (Some(old), false) => {
+                parent.push(format!("--previous-commit={old}"));
+                if !wants_no_parent(config) {
+                    parent.push(format!("--parent={old}"));
+                }
+            }
+            (None, true) if before.pending.is_none() => {}
+            (None, _) => {
+                force = true;
+                if !wants_no_parent(config) {
+                    parent.push("--no-parent".to_owned());
+                }
+            }
+        }
+        if force {
+            call = call.arg("--force-nocache");
+        }
+        call = call.args(parent).args(&config.extra_args).arg(&config.treefile);
+        for (name, value) in variables(config, run) {
+            call = call.variable(name, value);
+        }
+        call
+    }
+
+    /// The command line with what is set in its environment, for a shell.
+    pub fn shell_line(&self, config: &TreeConfig, before: Before) -> String {
+        let run = config.work.join("RUN");
+        let assignment = |(name, value): (&str, OsString)| {
+            let mut assignment = OsString::from(format!("{name}="));
+            assignment.push(value);
+            shell_line(&[assignment])
+        };
+        let set: Vec<String> = variables(config, &run).into_iter().map(assignment).collect();
+        format!("env {} {}", set.join(" "), shell_line(&self.call(config, &run, before).argv))
+    }
+}
+
+/// Whether the configuration asks for commits without parent.
+pub fn wants_no_parent(config: &TreeConfig) -> bool {
+    config.extra_args.iter().any(|argument| argument == "--no-parent")
+}
+
+/// What is set in the environment of rpm-ostree.
+fn variables(config: &TreeConfig, run: &Path) -> Vec<(&'static str, OsString)> {
+    let mut variables = vec![("LC_ALL", "C.UTF-8".into()), ("TMPDIR", run.join("tmp").into())];
+    if let Some(seconds) = config.source_date_epoch {
+        variables.push(("SOURCE_DATE_EPOCH", seconds.to_string().into()));
+    }
+    variables
+}
+
+/// What the repository says before a run; nothing, when it is not there yet.
+///
+/// # Errors
+/// When its refs cannot be read.
+pub fn before(config: &TreeConfig, surroundings: &Surroundings<'_>, name: &RefName) -> Result<Before> {
+    if !config.repo.join("config").exists() {
+        return Ok(Before::default());
+    }
+    let repo = crate::repo::Repo::open_with(&config.repo, &surroundings.open)?;
+    Ok(Before { old: repo.read_local_ref(name)?, pending: pending::read(&repo, name)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(text: &str, options: TreeOptions, follows_treefile: bool, before: Before) -> String {
+        let text = format!("[compose]\nrepo=repo\ntreefile=t.json\ncachedir=cache\nwork=work\n{text}");
+        let config = ComposeConfig::parse(&text, Path::new("/os")).unwrap().tree;
+        let plan = Plan {
+            ref_name: RefName::parse("os/host").unwrap(),
+            findings: Findings::default(),
+            program: Call::unsought(&config.program, &[]),
+            follows_treefile,
+            options,
+        };
+        plan.shell_line(&config, before)
+    }
+
+    const START: &str = "env LC_ALL=C.UTF-8 TMPDIR=/os/work/RUN/tmp rpm-ostree compose tree --unified-core --repo=/os/repo \
+                         --cachedir=/os/cache --write-commitid-to=/os/work/RUN/commitid \
+                         --touch-if-changed=/os/work/RUN/changed --write-composejson-to=/os/work/RUN/compose.json";
+    const LOCK: &str = "--ex-write-lockfile-to=/os/work/RUN/lock.json";
+
+    #[test]
+    fn the_command_line_is_the_one_of_the_specification() {
+        let line = planned("", TreeOptions::default(), true, Before::default());
+        assert_eq!(line, format!("{START} {LOCK} /os/t.json"));
+        let text = "version=22 beta\nmetadata=a=1;b=$x\nlockfiles=l.json;/m.json\nlockfile-strict=true\n\
+                    source-date-epoch=7\nextra-args=--cache-only\nprogram=podman run rpm-ostree\n";
+        let line = planned(text, TreeOptions { force: true, ..TreeOptions::default() }, true, Before::default());
+        let start = START.replace("/tmp rpm-ostree", "/tmp SOURCE_DATE_EPOCH=7 podman run rpm-ostree");
+        let expected = format!(
+            "{start} '--add-metadata-string=version=22 beta' --add-metadata-string=a=1 '--add-metadata-string=b=$x' {LOCK} \
+             --ex-lockfile=/os/l.json --ex-lockfile=/m.json --ex-lockfile-strict --force-nocache --cache-only /os/t.json"
+        );
+        assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn what_came_before_is_said_where_rpm_ostree_would_take_something_else_for_it() {
+        let old = Checksum::of(b"old");
+        let (published, waiting) = (Before { old: Some(old), pending: None }, Before { old: None, pending: Some(old) });
+        for (follows, before, extra, expected) in [
+            (true, published, "", String::new()),
+            (false, published, "", format!(" --previous-commit={old} --parent={old}")),
+            (false, published, "--no-parent", format!(" --previous-commit={old} --no-parent")),
+            (false, Before::default(), "", " --force-nocache --no-parent".to_owned()),
+            (true, waiting, "", " --force-nocache --no-parent".to_owned()),
+            (true, Before { old: Some(old), pending: Some(old) }, "", String::new()),
+        ] {
+            let text = if extra.is_empty() { String::new() } else { format!("extra-args={extra}\n") };
+            let line = planned(&text, TreeOptions::default(), follows, before);
+            assert_eq!(line, format!("{START} {LOCK}{expected} /os/t.json"));
+        }
+    }
+}

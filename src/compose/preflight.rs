@@ -1,0 +1,252 @@
+//! What can be known before the tree stage: programs, repository, space, the files that the configuration names.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::StatVfsMountFlags;
+
+use crate::error::{During, Error, Result};
+use crate::refspec::RefName;
+use crate::repo::{LockKind, Repo, RepoMode};
+use crate::units::format_size;
+
+use super::Surroundings;
+use super::check::{Findings, Severity};
+use super::config::TreeConfig;
+use super::decide::read_json;
+use super::locks::processes_with;
+use super::program::{ANSWER_TIMEOUT, Call, Ending, ask};
+use super::publish::{self, SummaryState};
+use super::treefile::Treefile;
+
+/// Options without which the evidence that is asked for would not come.
+const NEEDED_OPTIONS: [&str; 5] =
+    ["--unified-core", "--cachedir", "--write-commitid-to", "--touch-if-changed", "--write-composejson-to"];
+
+/// Looks for rpm-ostree and what it needs; `severity` is how bad it is when it is not there.
+pub fn rpm_ostree(
+    config: &TreeConfig,
+    surroundings: &Surroundings<'_>,
+    severity: Severity,
+    findings: &mut Findings,
+) -> Option<Call> {
+    let environment = &surroundings.environment;
+    let call = Call::new(&config.program, environment);
+    let call = findings.program(call, "composing a tree", severity)?;
+    if let Some(answer) = findings.take(ask(&call.clone().args(["compose", "tree", "--help"]), ANSWER_TIMEOUT)) {
+        let help = String::from_utf8_lossy(&answer.stdout).into_owned() + &answer.stderr;
+        let missing: Vec<&str> = NEEDED_OPTIONS.into_iter().filter(|option| !help.contains(option)).collect();
+        if !missing.is_empty() {
+            let (program, version) = (config.program.join(" "), findings.versions());
+            let version = version.values().next().cloned().unwrap_or_default();
+            findings.error(format!("{program} {version} is too old: it does not know {}", missing.join(", ")));
+        }
+    }
+    sandbox(surroundings, findings);
+    Some(call)
+}
+
+/// Looks at what rpm-ostree's sandbox needs. Only a sandbox that is there and refused is an error: the program may bring
+/// its own, or run in a container that has one.
+fn sandbox(surroundings: &Surroundings<'_>, findings: &mut Findings) {
+    let bwrap = Call::new(&["bwrap".to_owned()], &surroundings.environment);
+    if let Some(call) = findings.program(bwrap, "the sandbox of rpm-ostree", Severity::Warning) {
+        let trial = ask(&call.args(["--ro-bind", "/", "/", "--unshare-pid", "true"]), ANSWER_TIMEOUT);
+        match trial {
+            Ok(answer) if answer.ending == Ending::Exit(0) => {}
+            Ok(answer) => findings.error(format!(
+                "bwrap cannot make a sandbox here: {}; a container needs the privileges for namespaces and mounts",
+                answer.complaint()
+            )),
+            Err(error) => findings.error(error.chain()),
+        }
+    }
+    let fuse = Path::new("/dev/fuse");
+    if let Err(error) = fs::OpenOptions::new().read(true).write(true).open(fuse).during("opening", fuse) {
+        findings.warning(format!("{}; rpm-ostree needs it for its cachedir", error.chain()));
+    }
+    if !rustix::process::geteuid().is_root() {
+        findings.warning("not running as root: rpm-ostree will fail when it sets the owners of files");
+    }
+}
+
+/// Looks at the repository. `is_served` is whether it is to be published from.
+pub fn repository(
+    config: &TreeConfig,
+    surroundings: &Surroundings<'_>,
+    is_served: Served,
+    findings: &mut Findings,
+) -> Option<Repo> {
+    let path = &config.repo;
+    if fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+        if !config.create_repo {
+            findings.error(format!("there is no repository {} (and create-repo is not set)", path.display()));
+        } else if let Some(existing) = existing_ancestor(path) {
+            writable(&existing, findings);
+        }
+        return None;
+    }
+    let repo = match Repo::open_with(path, &surroundings.open) {
+        Ok(repo) => repo,
+        // An empty directory may become a repository.
+        Err(_) if config.create_repo && is_empty_directory(path) => {
+            writable(path, findings);
+            return None;
+        }
+        Err(error) => {
+            findings.error(format!("{}: {}", path.display(), error.chain()));
+            return None;
+        }
+    };
+    let (name, mode) = (path.display(), repo.mode());
+    match (mode, is_served) {
+        (RepoMode::Archive, _) => {}
+        (_, Served::Yes) => {
+            findings.error(format!("the repository {name} has mode {mode}, only archive can be served"))
+        }
+        (_, Served::No) => findings.warning(format!("the repository {name} has mode {mode} and cannot be served")),
+    }
+    findings.take(repo.check_writable());
+    writable(&path.join("objects"), findings);
+    locked(&repo, findings);
+    match publish::is_signed(&repo) {
+        Ok(true) => findings
+            .warning("the summary is signed, and osier cannot sign yet: publishing leaves it without a signature"),
+        Ok(false) => {}
+        Err(error) => findings.error(error.chain()),
+    }
+    match publish::state(&repo) {
+        Ok(SummaryState::Stale) => findings.warning("the summary does not say what the refs say; it will be refreshed"),
+        Ok(SummaryState::Right | SummaryState::Missing) => {}
+        Err(error) => findings.error(error.chain()),
+    }
+    Some(repo)
+}
+
+/// Whether a repository is published from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// Clients pull from it.
+    Yes,
+    /// Something else does.
+    No,
+}
+
+fn is_empty_directory(path: &Path) -> bool {
+    fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// Notes a foreign exclusive lock: rpm-ostree would only notice it after all its work.
+fn locked(repo: &Repo, findings: &mut Findings) {
+    let path = repo.path().join(".lock");
+    // Looking must not make the file.
+    if path.exists() && repo.try_lock(LockKind::Shared).is_ok_and(|lock| lock.is_none()) {
+        let message = format!("{} is locked by {}; the run will wait for it", path.display(), processes_with(&path));
+        findings.warning(message);
+    }
+}
+
+/// Notes a directory that cannot be written to, root's power over permissions put aside.
+fn writable(directory: &Path, findings: &mut Findings) {
+    match rustix::fs::statvfs(directory) {
+        Ok(stat) if stat.f_flag.contains(StatVfsMountFlags::RDONLY) => {
+            findings.error(format!("{} is on a file system that is mounted read-only", directory.display()));
+        }
+        Ok(_) => {
+            if rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_err() {
+                findings.error(format!("{} cannot be written to", directory.display()));
+            }
+        }
+        Err(error) => {
+            findings.take(Err::<(), _>(error).during("looking at", directory));
+        }
+    }
+}
+
+/// The nearest directory above that is there.
+fn existing_ancestor(path: &Path) -> Option<PathBuf> {
+    path.ancestors().skip(1).find(|path| path.is_dir()).map(Path::to_owned)
+}
+
+/// The three places of a run that fill up, with what they are called.
+fn places(config: &TreeConfig) -> [(&'static str, &Path); 3] {
+    [("repository", &config.repo), ("cachedir", &config.cachedir), ("work directory", &config.work)]
+}
+
+/// Bytes that are free where a path is, or will be.
+fn free_space(path: &Path) -> Result<u64> {
+    let there = if path.is_dir() { Some(path.to_owned()) } else { existing_ancestor(path) };
+    let there = there.ok_or_else(|| Error::failed(format!("there is no directory above {}", path.display())))?;
+    let stat = rustix::fs::statvfs(&there).during("reading the free space of", &there)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Looks at the free space and at where the directories lie.
+pub fn space(config: &TreeConfig, findings: &mut Findings) {
+    let needed = config.min_free_mib << 20;
+    for (name, path) in places(config) {
+        match free_space(path) {
+            Ok(free) if free < needed => findings.error(format!(
+                "the {name} {} has {} free, needed are {} (min-free-mib)",
+                path.display(),
+                format_size(free),
+                format_size(needed)
+            )),
+            Ok(_) => {}
+            Err(error) => findings.error(error.chain()),
+        }
+    }
+    let inside = |inner: &Path, outer: &Path| inner.starts_with(outer);
+    for (name, path) in &places(config)[1..] {
+        if inside(path, &config.repo) {
+            findings.error(format!("the {name} {} lies in the repository", path.display()));
+        }
+    }
+}
+
+/// What is free now, for a run that ran out of space.
+pub fn describe_space(config: &TreeConfig) -> String {
+    let describe = |(name, path): (&str, &Path)| match free_space(path) {
+        Ok(free) => format!("{name} {}: {} free", path.display(), format_size(free)),
+        Err(error) => error.chain(),
+    };
+    places(config).map(describe).join(", ")
+}
+
+/// Looks at the files that the configuration names.
+pub fn files(config: &TreeConfig, findings: &mut Findings) {
+    for path in &config.lockfiles {
+        match read_json(path) {
+            Ok(document) if document["packages"].is_object() => {}
+            Ok(_) => findings.error(format!("{} is no package lock file: it has no packages", path.display())),
+            Err(error) => findings.error(error.chain()),
+        }
+    }
+    // The crawlers of mirrors must be able to read all that is published.
+    if config.umask & 0o055 != 0 {
+        findings.warning(format!("with umask {:04o} others cannot read what is published", config.umask));
+    }
+}
+
+/// The ref to publish and the ref that rpm-ostree follows, from the configuration and the treefile. Without rpm-ostree
+/// only the configuration counts.
+pub fn refs(config: &TreeConfig, program: Option<&Call>, findings: &mut Findings) -> Option<(RefName, Option<String>)> {
+    let path = &config.treefile;
+    let treefile = match program {
+        Some(call) => Some(findings.take(Treefile::expand(call.clone(), path))?),
+        None => None,
+    };
+    let of_treefile = treefile.as_ref().and_then(Treefile::ref_name).map(str::to_owned);
+    if let Some(treefile) = &treefile {
+        treefile.check(path, config.version.is_some(), findings);
+    }
+    let name = match (&config.ref_name, &of_treefile) {
+        (Some(name), _) => Some(name.clone()),
+        (None, Some(name)) => findings.take(RefName::parse(name).map_err(Error::from)),
+        (None, None) => {
+            findings.error(format!("there is no ref: neither `ref` in the configuration nor in {}", path.display()));
+            None
+        }
+    }?;
+    Some((name, of_treefile))
+}

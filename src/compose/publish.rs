@@ -1,0 +1,347 @@
+//! Publishing: a ref and the summary move together, or neither does. The caller holds the publish lock.
+//!
+//! ```text
+//! 1. the ref still names what it named when the run began
+//! 2. the summary as it will be is written into REPO/tmp and synced      a failure so far changes nothing public
+//! 3. the ref is renamed into place, then the summary; the directories are synced
+//! 4. a failure between the two: the ref goes back
+//! ```
+//!
+//! A kill between the two leaves a summary that is stale: the next run, or `osier summary -u`, mends it. Objects are
+//! complete at any moment.
+//!
+//! What a user has added to the summary's metadata stays in it. A repository with a collection keeps its
+//! `ostree-metadata` commit as it is: that is for `osier summary -u` to renew.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use crate::checksum::Checksum;
+use crate::error::{During, Error, Result};
+use crate::object::{ObjectName, ObjectType};
+use crate::refspec::RefName;
+use crate::repo::{ListRefs, LockKind, Repo, deltas};
+use crate::summary::{self, Summary};
+
+use super::report::SummaryFacts;
+
+/// A rename that fails is tried so often.
+const ATTEMPTS: u32 = 3;
+/// How long is waited before it is tried again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A ref that is to move.
+#[derive(Clone, Copy, Debug)]
+pub struct Move<'m> {
+    /// The ref.
+    pub name: &'m RefName,
+    /// What it must name now; nothing, if it must not be there.
+    pub old: Option<Checksum>,
+    /// What it will name.
+    pub new: Checksum,
+}
+
+/// How the summary stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SummaryState {
+    /// It says what the refs say.
+    Right,
+    /// It says something else, or cannot be read.
+    Stale,
+    /// There is none.
+    Missing,
+}
+
+/// Moves a ref and the summary. `now` is in seconds since 1970.
+///
+/// # Errors
+/// When the ref is not what it was, or anything cannot be written. The error says what is public then, if that is not
+/// what was public before.
+pub fn publish(repo: &Repo, moved: &Move<'_>, now: u64) -> Result<SummaryFacts> {
+    let _lock = repo.lock(LockKind::Shared)?;
+    let Move { name, old, new } = *moved;
+    let found = repo.read_local_ref(name)?;
+    if found != old {
+        let named = |commit: Option<Checksum>| commit.map_or_else(|| "nothing".to_owned(), |commit| commit.to_hex());
+        let (old, found) = (named(old), named(found));
+        let message = format!("{name} moved from {old} to {found} while {new} was composed; it stays there");
+        return Err(Error::failed(message));
+    }
+    let (_, existing) = read_summary(repo)?;
+    let moves = moves(repo, name, new)?;
+    check_refs(repo, &moves)?;
+    let additional = existing.map(|summary| summary.added_metadata()).unwrap_or_default();
+    let bytes = summary::prospective(repo, &moves, &additional, now)?.encode();
+    deltas::reindex(repo)?;
+    let temporary = repo.write_temporary(&bytes)?;
+    if let Err(error) = again(|| repo.set_ref_immediate(None, name, Some(&new))) {
+        repo.discard_temporary(&temporary);
+        // It may have been renamed, and only its directory not be synced.
+        put_back(repo, moved)?;
+        return Err(error);
+    }
+    if let Err(error) = again(|| repo.place_temporary(&temporary, Path::new("summary"))) {
+        repo.discard_temporary(&temporary);
+        put_back(repo, moved)?;
+        let message = format!("the summary cannot be replaced, so {name} names what it did before: {}", error.chain());
+        return Err(Error::failed(message));
+    }
+    finish(repo)?;
+    facts(repo)
+}
+
+/// Brings the summary up to date with the refs; one that says the right thing is not touched. Returns how it stood.
+///
+/// # Errors
+/// When a ref names a commit that is missing, or the summary cannot be written.
+pub fn refresh(repo: &Repo, now: u64) -> Result<SummaryState> {
+    let _lock = repo.lock(LockKind::Shared)?;
+    let (state, wanted) = compare(repo, now)?;
+    if state != SummaryState::Right {
+        deltas::reindex(repo)?;
+        repo.replace_file(Path::new("summary"), &wanted.encode())?;
+        finish(repo)?;
+    }
+    Ok(state)
+}
+
+/// Compares the summary with the refs; writes nothing.
+///
+/// # Errors
+/// When a ref names a commit that is missing, or the summary cannot be read.
+pub fn state(repo: &Repo) -> Result<SummaryState> {
+    compare(repo, 0).map(|(state, _)| state)
+}
+
+fn compare(repo: &Repo, now: u64) -> Result<(SummaryState, Summary)> {
+    let (is_there, existing) = read_summary(repo)?;
+    check_refs(repo, &[])?;
+    let additional = existing.as_ref().map(Summary::added_metadata).unwrap_or_default();
+    let wanted = summary::prospective(repo, &[], &additional, now)?;
+    let state = match existing {
+        Some(existing) if existing.says_the_same_as(&wanted) => SummaryState::Right,
+        _ if is_there => SummaryState::Stale,
+        _ => SummaryState::Missing,
+    };
+    Ok((state, wanted))
+}
+
+/// What is known of the summary on disk.
+///
+/// # Errors
+/// When it is not there or cannot be read.
+pub fn facts(repo: &Repo) -> Result<SummaryFacts> {
+    let path = repo.path().join("summary");
+    let bytes = fs::read(&path).during("reading", path)?;
+    let signed = is_signed(repo)?;
+    Ok(SummaryFacts { sha256: Checksum::of(&bytes), size: bytes.len() as u64, signed })
+}
+
+/// Whether the summary has a signature.
+///
+/// # Errors
+/// When the operating system cannot tell.
+pub fn is_signed(repo: &Repo) -> Result<bool> {
+    let path = repo.path().join("summary.sig");
+    path.try_exists().during("looking for", path)
+}
+
+/// Reads back what a client sees: the ref and the summary name the commit.
+///
+/// # Errors
+/// When they do not.
+pub fn read_back(repo: &Repo, name: &RefName, commit: &Checksum) -> Result<()> {
+    let in_ref = repo.read_local_ref(name)?;
+    let (_, summary) = read_summary(repo)?;
+    let listed = summary.as_ref().and_then(|summary| summary.refs.iter().find(|entry| entry.name == name.as_str()));
+    if in_ref == Some(*commit) && listed.is_some_and(|entry| entry.commit == *commit) {
+        return Ok(());
+    }
+    Err(Error::failed(format!("{name} was published as {commit}, but reading it back shows something else")))
+}
+
+/// Makes what was renamed last, and what is removed here, durable. A signature of the old summary is worth nothing now.
+fn finish(repo: &Repo) -> Result<()> {
+    let signature = repo.path().join("summary.sig");
+    match fs::remove_file(&signature) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).during("removing", signature),
+        _ => {}
+    }
+    match repo.config().fsync {
+        true => rustix::fs::fsync(repo.dir()).during("syncing", repo.path()),
+        false => Ok(()),
+    }
+}
+
+/// Undoes the move of the ref.
+fn put_back(repo: &Repo, moved: &Move<'_>) -> Result<()> {
+    let Move { name, old, new } = *moved;
+    if repo.read_local_ref(name)? == old {
+        return Ok(());
+    }
+    again(|| repo.set_ref_immediate(None, name, old.as_ref())).map_err(|error| {
+        let reason = error.chain();
+        Error::failed(format!("{name} names {new} and cannot be put back: {reason}; repair with `osier summary -u`"))
+    })
+}
+
+fn again(mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
+    for _ in 1..ATTEMPTS {
+        if attempt().is_ok() {
+            return Ok(());
+        }
+        thread::sleep(PAUSE);
+    }
+    attempt()
+}
+
+/// The summary on disk: whether there is a file, and what it says if that can be read.
+fn read_summary(repo: &Repo) -> Result<(bool, Option<Summary>)> {
+    let path = repo.path().join("summary");
+    match fs::read(&path) {
+        Ok(bytes) => Ok((true, Summary::decode(&bytes).ok())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok((false, None)),
+        Err(error) => Err(error).during("reading", path),
+    }
+}
+
+/// The refs that name a commit once `name` does: itself and its aliases.
+fn moves(repo: &Repo, name: &RefName, new: Checksum) -> Result<Vec<(String, Checksum)>> {
+    let aliases = repo.list_aliases(None)?;
+    let mut moving = vec![name.as_str().to_owned()];
+    // An alias may stand for an alias.
+    let mut index = 0;
+    while let Some(target) = moving.get(index).cloned() {
+        let more = aliases.iter().filter(|(alias, of)| *of == target && !moving.contains(alias));
+        let more: Vec<String> = more.map(|(alias, _)| alias.clone()).collect();
+        moving.extend(more);
+        index += 1;
+    }
+    Ok(moving.into_iter().map(|name| (name, new)).collect())
+}
+
+/// Makes sure that the summary can be built: every public ref names a commit that is there.
+fn check_refs(repo: &Repo, moves: &[(String, Checksum)]) -> Result<()> {
+    for (name, commit) in repo.list_refs(None, ListRefs::Full)? {
+        let is_moving = moves.iter().any(|(moving, _)| *moving == name);
+        let is_public = !name.contains(':');
+        if is_public && !is_moving && !repo.has_object(&ObjectName::new(commit, ObjectType::Commit))? {
+            let message = format!("the ref {name} names the commit {commit}, which is missing: repair it first");
+            return Err(Error::failed(message));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::{CommitOptions, Description, commit};
+    use crate::gvariant::{Dict, Value};
+    use crate::progress::Silent;
+    use crate::repo::RepoMode;
+
+    struct Fixture {
+        _directory: tempfile::TempDir,
+        repo: Repo,
+        name: RefName,
+        commits: [Checksum; 2],
+    }
+
+    fn fixture() -> Fixture {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = directory.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        let repo = Repo::create(&directory.path().join("repo"), RepoMode::Archive, None).unwrap();
+        let commits = [1, 2].map(|timestamp| {
+            let options = CommitOptions {
+                sources: vec![crate::commit::Source::Directory(tree.clone())],
+                description: Description { timestamp, ..Description::default() },
+                ..CommitOptions::default()
+            };
+            commit(&repo, &options, &Silent).unwrap().commit
+        });
+        Fixture { _directory: directory, repo, name: RefName::parse("os/host").unwrap(), commits }
+    }
+
+    fn summary_of(repo: &Repo) -> Summary {
+        read_summary(repo).unwrap().1.unwrap()
+    }
+
+    #[test]
+    fn a_ref_and_its_aliases_move_with_the_summary() {
+        let Fixture { repo, name, commits: [first, second], .. } = &fixture();
+        publish(repo, &Move { name, old: None, new: *first }, 10).unwrap();
+        repo.set_alias(&RefName::parse("latest").unwrap(), name).unwrap();
+        repo.set_alias(&RefName::parse("os/newest").unwrap(), &RefName::parse("latest").unwrap()).unwrap();
+        assert_eq!(refresh(repo, 11).unwrap(), SummaryState::Stale);
+        let facts = publish(repo, &Move { name, old: Some(*first), new: *second }, 12).unwrap();
+        let summary = summary_of(repo);
+        let refs: Vec<_> = summary.refs.iter().map(|entry| (entry.name.as_str(), entry.commit)).collect();
+        assert_eq!(refs, [("latest", *second), ("os/host", *second), ("os/newest", *second)]);
+        assert_eq!(state(repo).unwrap(), SummaryState::Right);
+        read_back(repo, name, second).unwrap();
+        assert!(read_back(repo, name, first).is_err());
+        let bytes = fs::read(repo.path().join("summary")).unwrap();
+        assert_eq!(facts, SummaryFacts { sha256: Checksum::of(&bytes), size: bytes.len() as u64, signed: false });
+    }
+
+    #[test]
+    fn a_summary_that_says_the_right_thing_is_not_touched() {
+        let Fixture { repo, name, commits: [first, second], .. } = &fixture();
+        publish(repo, &Move { name, old: None, new: *first }, 10).unwrap();
+        let mut added = Dict::new();
+        added.push("org.example.title", Value::string("Example"));
+        summary::regenerate(repo, &added, 11).unwrap();
+        let before = fs::read(repo.path().join("summary")).unwrap();
+        assert_eq!(refresh(repo, 99).unwrap(), SummaryState::Right);
+        assert_eq!(fs::read(repo.path().join("summary")).unwrap(), before);
+        publish(repo, &Move { name, old: Some(*first), new: *second }, 12).unwrap();
+        assert_eq!(summary_of(repo).metadata.get("org.example.title"), Some(&Value::string("Example")));
+        fs::write(repo.path().join("summary"), "garbage").unwrap();
+        assert_eq!(refresh(repo, 99).unwrap(), SummaryState::Stale);
+        fs::remove_file(repo.path().join("summary")).unwrap();
+        assert_eq!(refresh(repo, 99).unwrap(), SummaryState::Missing);
+        assert_eq!(state(repo).unwrap(), SummaryState::Right);
+    }
+
+    #[test]
+    fn a_ref_that_has_moved_stays_where_it_is() {
+        let Fixture { repo, name, commits: [first, second], .. } = &fixture();
+        publish(repo, &Move { name, old: None, new: *first }, 10).unwrap();
+        let message = publish(repo, &Move { name, old: None, new: *second }, 11).unwrap_err().to_string();
+        let expected = format!("os/host moved from nothing to {first} while {second} was composed; it stays there");
+        assert_eq!(message, expected);
+        read_back(repo, name, first).unwrap();
+    }
+
+    #[test]
+    fn a_ref_to_a_missing_commit_keeps_everything_as_it_is() {
+        let Fixture { repo, name, commits: [first, second], .. } = &fixture();
+        publish(repo, &Move { name, old: None, new: *first }, 10).unwrap();
+        let lost = Checksum::of(b"lost");
+        repo.set_ref_immediate(None, &RefName::parse("lost").unwrap(), Some(&lost)).unwrap();
+        let message = publish(repo, &Move { name, old: Some(*first), new: *second }, 11).unwrap_err().to_string();
+        assert_eq!(message, format!("the ref lost names the commit {lost}, which is missing: repair it first"));
+        read_back(repo, name, first).unwrap();
+        assert_eq!(fs::read_dir(repo.path().join("tmp")).unwrap().count(), 1, "only the cache");
+    }
+
+    #[test]
+    fn when_the_summary_cannot_be_replaced_the_ref_goes_back() {
+        let Fixture { repo, name, commits: [first, second], .. } = &fixture();
+        publish(repo, &Move { name, old: None, new: *first }, 10).unwrap();
+        let moved = Move { name, old: Some(*first), new: *second };
+        repo.set_ref_immediate(None, name, Some(second)).unwrap();
+        put_back(repo, &moved).unwrap();
+        assert_eq!(repo.read_local_ref(name).unwrap(), Some(*first));
+        // A ref that was not there before is not there afterwards.
+        let moved = Move { name: &RefName::parse("new").unwrap(), old: None, new: *second };
+        repo.set_ref_immediate(None, moved.name, Some(second)).unwrap();
+        put_back(repo, &moved).unwrap();
+        assert_eq!(repo.read_local_ref(moved.name).unwrap(), None);
+    }
+}

@@ -1,0 +1,239 @@
+//! A run with its locks and its directory: what composing and publishing have in common.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::checksum::Checksum;
+use crate::error::{During, Error, Result};
+use crate::progress::Event;
+use crate::refspec::RefName;
+use crate::repo::{Repo, RepoMode};
+
+use super::Surroundings;
+use super::cleanup;
+use super::config::TreeConfig;
+use super::locks::{CACHE_LOCK, FileLock, PUBLISH_LOCK, Wait, holder, lock_repo};
+use super::pending;
+use super::plan::RECORDED_VARIABLES;
+use super::program::Umask;
+use super::publish::{self, Move, SummaryState};
+use super::report::{DeadRun, Report, Run, Status, new_name};
+
+/// A run that failed. Nothing public has changed, unless the error says so.
+#[derive(Debug)]
+pub struct Failed {
+    /// How far it came.
+    pub report: Box<Report>,
+    /// Why.
+    pub error: Error,
+    /// The log of the program that failed, if one did.
+    pub log: Option<PathBuf>,
+}
+
+/// A run that goes on.
+pub(super) struct Session<'s> {
+    pub(super) config: &'s TreeConfig,
+    pub(super) surroundings: &'s Surroundings<'s>,
+    pub(super) repo: &'s Repo,
+    pub(super) run: Run,
+    /// The log of the program that was run last, while it is not known to have succeeded.
+    pub(super) log: Option<PathBuf>,
+    holder: String,
+}
+
+/// What keeps a run from beginning.
+pub(super) fn not_begun(report: Report, error: Error) -> Failed {
+    let report = Report { status: Status::Failed, error: Some(error.chain()), ..report };
+    Failed { report: Box::new(report), error, log: None }
+}
+
+/// The report of a run that is about to begin.
+pub(super) fn new_report(config: &TreeConfig, surroundings: &Surroundings<'_>) -> Report {
+    let recorded = RECORDED_VARIABLES
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), surroundings.variable(name)?.to_string_lossy().into_owned())));
+    let set = config.source_date_epoch.map(|seconds| ("SOURCE_DATE_EPOCH".to_owned(), seconds.to_string()));
+    Report {
+        stage: "check",
+        started: surroundings.now,
+        repo: config.repo.clone(),
+        environment: recorded.chain(set).collect(),
+        ..Report::default()
+    }
+}
+
+/// Takes the locks, makes the directory of the run and lets `work` do its part; the report says how it ended.
+pub(super) fn hold(
+    config: &TreeConfig,
+    surroundings: &Surroundings<'_>,
+    report: Report,
+    work: impl FnOnce(&mut Session<'_>) -> Result<Status>,
+) -> Result<Report, Failed> {
+    let _umask = Umask::set(config.umask);
+    let mut report = Report { stage: "lock", ..report };
+    let wait =
+        Wait { timeout: config.lock_timeout, interrupt: &surroundings.interrupt, progress: surroundings.progress };
+    let result = (|| {
+        let name = new_name(surroundings.now)?;
+        fs::create_dir_all(&config.cachedir).during("creating", &config.cachedir)?;
+        let lock = FileLock::acquire(&config.cachedir.join(CACHE_LOCK), &holder(&name), &wait)?;
+        Ok((name, lock, open_or_create(config, surroundings)?))
+    })();
+    let (name, _cache_lock, repo) = match result {
+        Ok(held) => held,
+        Err(error) => return Err(not_begun(report, error)),
+    };
+    let _repo_lock = match lock_repo(&repo, &wait) {
+        Ok(lock) => lock,
+        Err(error) => return Err(not_begun(report, error)),
+    };
+    let run = match Run::begin_named(&config.work, &name, surroundings.now, report.clone()) {
+        Ok(run) => run,
+        Err(error) => {
+            report.run = name;
+            return Err(not_begun(report, error));
+        }
+    };
+    let mut session = Session { config, surroundings, repo: &repo, run, log: None, holder: holder(&name) };
+    let result = work(&mut session);
+    let Session { mut run, log, .. } = session;
+    match result {
+        Ok(status) => match run.finish(status) {
+            (report, Ok(())) => Ok(report),
+            // What was done is done; it only cannot be written down.
+            (mut report, Err(error)) => {
+                let message = format!("the report cannot be written: {}", error.chain());
+                surroundings.progress.event(Event::Warning(&message));
+                report.warnings.push(message);
+                Ok(report)
+            }
+        },
+        Err(error) => {
+            run.report.error = Some(error.chain());
+            let (report, _) = run.finish(Status::Failed);
+            Err(Failed { report: Box::new(report), error, log })
+        }
+    }
+}
+
+fn open_or_create(config: &TreeConfig, surroundings: &Surroundings<'_>) -> Result<Repo> {
+    let path = &config.repo;
+    if !config.create_repo {
+        return Repo::open_with(path, &surroundings.open);
+    }
+    if let Some(above) = path.parent() {
+        fs::create_dir_all(above).during("creating", above)?;
+    }
+    Repo::create_with(path, RepoMode::Archive, None, &surroundings.open)
+}
+
+impl Session<'_> {
+    /// Tells the user something, and the report.
+    pub(super) fn warn(&mut self, message: String) {
+        self.surroundings.progress.event(Event::Warning(&message));
+        self.run.report.warnings.push(message);
+    }
+
+    fn publish_lock(&self) -> Result<FileLock> {
+        let Surroundings { interrupt, progress, .. } = self.surroundings;
+        let wait = Wait { timeout: self.config.lock_timeout, interrupt, progress: *progress };
+        FileLock::acquire(&self.repo.path().join(PUBLISH_LOCK), &self.holder, &wait)
+    }
+
+    /// Cleans up after runs that were killed, and mends a summary that one of them left behind the refs.
+    pub(super) fn recover(&mut self, publishes: bool) -> Result<()> {
+        self.run.step("recover")?;
+        for dead in DeadRun::find(&self.config.work)? {
+            let stage = dead.report["stage"].as_str().unwrap_or("check").to_owned();
+            self.warn(format!("the run {} was killed at the step `{stage}`", dead.path.display()));
+            let cache = &dead.report["cache"];
+            let before = cache["before"].as_array().into_iter().flatten();
+            let before: Vec<String> = before.filter_map(|name| name.as_str().map(str::to_owned)).collect();
+            // The cache of another configuration is not locked by us.
+            let is_ours = cache["path"].as_str().is_some_and(|path| self.config.cachedir.as_os_str() == path);
+            let none = PathBuf::new();
+            let directory = if is_ours { &self.config.cachedir } else { &none };
+            let environment = &self.surroundings.environment;
+            for left in cleanup::clean(&dead.path.join("tmp"), directory, &before, environment) {
+                self.warn(left);
+            }
+            dead.bury()?;
+        }
+        self.remove_orphaned_marks()?;
+        if publishes && publish::state(self.repo)? == SummaryState::Stale {
+            let _lock = self.publish_lock()?;
+            publish::refresh(self.repo, self.run.now())?;
+            self.warn("the summary did not say what the refs say; it was refreshed".to_owned());
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove_orphaned_marks(&mut self) -> Result<()> {
+        let removed = cleanup::remove_orphaned_marks(self.repo)?;
+        if removed > 0 {
+            self.warn(format!("removed {removed} mark(s) of partial commits that never came"));
+        }
+        Ok(())
+    }
+
+    /// Moves the ref and the summary, lets go of the pending ref, and reads back what a client sees.
+    pub(super) fn publish(&mut self, name: &RefName, old: Option<Checksum>, new: Checksum) -> Result<()> {
+        self.run.step("publish")?;
+        let _lock = self.publish_lock()?;
+        let facts = publish::publish(self.repo, &Move { name, old, new }, self.run.now())?;
+        self.run.report.summary = Some(facts);
+        self.forget_pending(name, &new);
+        self.read_back(name, &new)
+    }
+
+    /// Refreshes the summary if need be, for a commit that is public already.
+    pub(super) fn confirm(&mut self, name: &RefName, commit: &Checksum) -> Result<()> {
+        self.run.step("publish")?;
+        let _lock = self.publish_lock()?;
+        match publish::refresh(self.repo, self.run.now())? {
+            SummaryState::Right => {}
+            SummaryState::Stale => self.warn("the summary was stale and has been refreshed".to_owned()),
+            SummaryState::Missing => self.warn("the summary was missing and has been written".to_owned()),
+        }
+        self.run.report.summary = Some(publish::facts(self.repo)?);
+        self.forget_pending(name, commit);
+        self.read_back(name, commit)
+    }
+
+    fn read_back(&mut self, name: &RefName, commit: &Checksum) -> Result<()> {
+        self.run.report.stage = "read-back";
+        publish::read_back(self.repo, name, commit)?;
+        self.run.report.stage = "done";
+        Ok(())
+    }
+
+    /// A commit that is public waits no longer.
+    fn forget_pending(&mut self, name: &RefName, commit: &Checksum) {
+        let forgotten = match pending::read(self.repo, name) {
+            Ok(Some(waiting)) if waiting == *commit => pending::remove(self.repo, name),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = forgotten {
+            let pending = pending::spelled(name);
+            self.warn(format!("the commit is public, but its pending ref stays ({pending}): {}", error.chain()));
+        }
+    }
+
+    /// Notes the commit in the report.
+    pub(super) fn note(&mut self, commit: Checksum) -> Result<()> {
+        self.run.report.commit = Some(commit);
+        self.run.report.version = self.repo.load_commit(&commit)?.version().map(str::to_owned);
+        Ok(())
+    }
+}
+
+/// Says where a commit waits before what kept it from being published.
+pub(super) fn waiting(error: Error, name: &RefName, commit: &Checksum) -> Error {
+    during(format!("the commit {commit} waits as {}", pending::spelled(name)), error)
+}
+
+/// Says what was being done, before what went wrong.
+pub(super) fn during(what: String, source: Error) -> Error {
+    Error::During { what, source: Box::new(source) }
+}

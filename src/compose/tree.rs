@@ -1,0 +1,324 @@
+//! Packages to a published commit, step by step.
+//!
+//! ```text
+//! check      everything that can be known            fails: nothing is written
+//! lock       cache, repository; the run's directory
+//! recover    what killed runs left
+//! compose    rpm-ostree, which moves no ref          fails: objects that the next prune takes
+//! pending    the commit is safe from any prune
+//! verify     it is whole and what was asked for      fails: it stays pending, nothing public has changed
+//! publish    ref and summary
+//! ```
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use crate::checksum::Checksum;
+use crate::error::{During, Error, Result};
+use crate::progress::Event;
+use crate::refspec::RefName;
+
+use super::Surroundings;
+use super::check::{Findings, Severity};
+use super::cleanup;
+use super::config::{ComposeConfig, TreeConfig};
+use super::decide::{self, CHANGED, COMMIT_ID, COMPOSE_JSON, Decision, LOCK_JSON};
+use super::pending;
+use super::plan::{self, Before, Plan, TreeOptions};
+use super::preflight;
+use super::program::{self, Ending, Finished, GRACE, Stopped, Watch};
+use super::report::{CacheFacts, Command, Report, Status};
+use super::session::{Failed, Session, during, hold, new_report, not_begun, waiting};
+use super::verify::{self, Expected};
+
+/// Composes a tree and publishes it, unless that is not asked for.
+///
+/// # Errors
+/// What went wrong first, with the report so far. Nothing public has changed then, unless the error says so.
+pub fn compose(
+    config: &ComposeConfig,
+    options: TreeOptions,
+    surroundings: &Surroundings<'_>,
+) -> Result<Report, Failed> {
+    let mut report = new_report(&config.tree, surroundings);
+    report.ref_name = config.tree.ref_name.as_ref().map(|name| name.as_str().to_owned());
+    let plan = match Plan::make(config, options, surroundings) {
+        Ok(plan) => plan,
+        Err(error) => return Err(not_begun(report, error)),
+    };
+    report.ref_name = Some(plan.ref_name.as_str().to_owned());
+    take_findings(&plan.findings, &mut report, surroundings);
+    hold(&config.tree, surroundings, report, |session| session.compose(&plan))
+}
+
+/// Publishes a commit that was composed earlier and is what `rev` names.
+///
+/// # Errors
+/// As [`compose`].
+pub fn publish(config: &ComposeConfig, rev: &str, surroundings: &Surroundings<'_>) -> Result<Report, Failed> {
+    let mut report = new_report(&config.tree, surroundings);
+    let mut findings = Findings::default();
+    // The repository must be there: there is nothing to publish in a new one.
+    let tree = TreeConfig { create_repo: false, ..config.tree.clone() };
+    preflight::repository(&tree, surroundings, preflight::Served::Yes, &mut findings);
+    let name = match &tree.ref_name {
+        Some(name) => Some(name.clone()),
+        None => {
+            let call = preflight::rpm_ostree(&tree, surroundings, Severity::Error, &mut findings);
+            call.and_then(|call| preflight::refs(&tree, Some(&call), &mut findings)).map(|(name, _)| name)
+        }
+    };
+    take_findings(&findings, &mut report, surroundings);
+    let name = match (findings.into_result(), name) {
+        (Err(error), _) => return Err(not_begun(report, error)),
+        (Ok(_), None) => return Err(not_begun(report, Error::failed("there is no ref to publish"))),
+        (Ok(_), Some(name)) => name,
+    };
+    report.ref_name = Some(name.as_str().to_owned());
+    hold(&tree, surroundings, report, |session| session.publish_composed(&name, rev))
+}
+
+fn take_findings(findings: &Findings, report: &mut Report, surroundings: &Surroundings<'_>) {
+    report.programs = findings.versions();
+    for message in findings.messages(Severity::Warning) {
+        surroundings.progress.event(Event::Warning(message));
+        report.warnings.push(message.to_owned());
+    }
+}
+
+impl Session<'_> {
+    fn compose(&mut self, plan: &Plan) -> Result<Status> {
+        let name = &plan.ref_name;
+        self.recover(plan.publishes())?;
+        let old = self.repo.read_local_ref(name)?;
+        let before = Before { old, pending: self.earlier_pending(name, old)? };
+        self.run.report.old_commit = before.old;
+        let known: BTreeSet<Checksum> = self.repo.list_commits_starting_with("")?.into_iter().collect();
+        let decision = match self.run_rpm_ostree(plan, before) {
+            Ok(decision) => decision,
+            Err(error) => {
+                self.tell_of_new_commits(&known)?;
+                return Err(error);
+            }
+        };
+        let (commit, compose) = match (decision, before.old) {
+            (Decision::New { commit, compose }, _) => (commit, compose),
+            (Decision::Unchanged, Some(old)) => return self.unchanged(plan, old),
+            (Decision::Unchanged, None) => {
+                return Err(Error::failed(format!(
+                    "rpm-ostree says that nothing has changed, but {name} names nothing"
+                )));
+            }
+        };
+        self.run.report.compose = Some(compose.clone());
+        self.keep(name, commit, before.pending)?;
+        let expected = Expected {
+            parent: plan.parent(self.config, before),
+            version: self.config.version.clone(),
+            compose: Some(compose),
+        };
+        self.verify(name, &commit, &expected)?;
+        if !plan.publishes() {
+            self.run.report.stage = "done";
+            return Ok(Status::Composed);
+        }
+        self.publish(name, before.old, commit).map_err(|error| waiting_if(self, error, name, &commit))?;
+        Ok(Status::Published)
+    }
+
+    fn publish_composed(&mut self, name: &RefName, rev: &str) -> Result<Status> {
+        self.recover(true)?;
+        let commit = self.repo.resolve_rev(rev)?;
+        let old = self.repo.read_local_ref(name)?;
+        self.run.report.old_commit = old;
+        if old == Some(commit) {
+            self.note(commit)?;
+            self.confirm(name, &commit)?;
+            return Ok(Status::Unchanged);
+        }
+        self.run.report.changed = true;
+        let parent = old.filter(|_| !plan::wants_no_parent(self.config));
+        self.verify(name, &commit, &Expected { parent, ..Expected::default() })?;
+        let version = self.run.report.version.as_deref();
+        if let Some(wanted) = self.config.version.as_deref().filter(|wanted| version != Some(*wanted)) {
+            let found = version.unwrap_or("none");
+            self.warn(format!("the version of the commit is {found}, the configuration says {wanted}"));
+        }
+        self.publish(name, old, commit)?;
+        Ok(Status::Published)
+    }
+
+    /// What waits under the pending ref of an earlier run; what has been published in the meantime waits no longer.
+    fn earlier_pending(&mut self, name: &RefName, old: Option<Checksum>) -> Result<Option<Checksum>> {
+        let Some(waiting) = pending::read(self.repo, name)? else { return Ok(None) };
+        if Some(waiting) == old {
+            pending::remove(self.repo, name)?;
+            return Ok(None);
+        }
+        self.warn(format!(
+            "an earlier run left the commit {waiting} unpublished as {}; `osier compose publish` publishes it, a new \
+             commit takes its place",
+            pending::spelled(name)
+        ));
+        Ok(Some(waiting))
+    }
+
+    /// Runs rpm-ostree until it succeeds or another attempt is not worth it.
+    fn run_rpm_ostree(&mut self, plan: &Plan, before: Before) -> Result<Decision> {
+        let attempts = self.config.attempts;
+        let mut attempt = 1;
+        loop {
+            self.run.step("compose")?;
+            self.surroundings.interrupt.check()?;
+            let log = if attempt == 1 { "rpm-ostree.log".to_owned() } else { format!("rpm-ostree-{attempt}.log") };
+            let finished = self.run_once(plan, before, (&log, attempt))?;
+            let log = self.run.path(&log);
+            let decision = decide::decide(&self.run.path(""), finished.ending, &log);
+            self.not_stopped(plan, &finished, &decision)?;
+            let mut error = match decision {
+                Ok(decision) => {
+                    self.log = None;
+                    return Ok(decision);
+                }
+                Err(error) => error,
+            };
+            if decide::is_out_of_space(&log)? {
+                error = during(format!("out of space ({})", preflight::describe_space(self.config)), error);
+            }
+            if attempts > 1 {
+                error = during(format!("attempt {attempt} of {attempts}"), error);
+            }
+            if attempt == attempts || !decide::is_worth_another_attempt(finished.ending, &log)? {
+                return Err(error);
+            }
+            self.warn(error.chain());
+            attempt += 1;
+        }
+    }
+
+    /// Runs rpm-ostree once, into fresh files, and clears away what it leaves.
+    fn run_once(&mut self, plan: &Plan, before: Before, (log, attempt): (&str, u32)) -> Result<Finished> {
+        for name in [COMMIT_ID, CHANGED, COMPOSE_JSON, LOCK_JSON] {
+            remove_if_there(&self.run.path(name))?;
+        }
+        let temporary = self.run.path("tmp");
+        fs::create_dir_all(&temporary).during("creating", &temporary)?;
+        let cache = &self.config.cachedir;
+        let scratch = cleanup::scratch_directories(cache)?;
+        self.run.report.cache = Some(CacheFacts { path: cache.clone(), before: scratch.clone() });
+        let call = plan.call(self.config, &self.run.path(""), before);
+        let command = Command { argv: call.argv.clone(), finished: None, log: log.to_owned(), attempt };
+        self.run.report.commands.push(command);
+        self.run.save()?;
+        let log = self.run.path(log);
+        self.log = Some(log.clone());
+        let progress = self.surroundings.progress;
+        progress.event(Event::Started { task: "rpm-ostree", total: None });
+        let watch = Watch {
+            log: &log,
+            timeout: self.config.timeout,
+            grace: GRACE,
+            interrupt: &self.surroundings.interrupt,
+            on_line: &mut |line| progress.event(Event::Output(line)),
+        };
+        let finished = program::run(&call, watch);
+        progress.event(Event::Finished);
+        for left in cleanup::clean(&temporary, cache, &scratch, &self.surroundings.environment) {
+            self.warn(left);
+        }
+        self.remove_orphaned_marks()?;
+        let finished = finished?;
+        if let Some(command) = self.run.report.commands.last_mut() {
+            command.finished = Some(finished);
+        }
+        if self.run.path(LOCK_JSON).exists() {
+            self.run.report.lockfile = Some(LOCK_JSON.to_owned());
+        }
+        self.run.save()?;
+        Ok(finished)
+    }
+
+    /// Fails if we have ended rpm-ostree. A commit that it finished all the same is kept.
+    fn not_stopped(&mut self, plan: &Plan, finished: &Finished, decision: &Result<Decision>) -> Result<()> {
+        let error = match finished.stopped {
+            None => return Ok(()),
+            Some(Stopped::Interrupt) => Error::failed("interrupted"),
+            Some(Stopped::Timeout) => {
+                let seconds = self.config.timeout.as_secs();
+                Error::failed(format!("rpm-ostree did not end within {seconds} s (timeout)"))
+            }
+        };
+        match (decision, finished.ending) {
+            (Ok(Decision::New { commit, .. }), Ending::Exit(0)) if verify::is_there(self.repo, commit)? => {
+                self.keep(&plan.ref_name, *commit, None)?;
+                Err(waiting(error, &plan.ref_name, commit))
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// Keeps a commit from every prune.
+    fn keep(&mut self, name: &RefName, commit: Checksum, replaced: Option<Checksum>) -> Result<()> {
+        self.run.report.changed = true;
+        self.run.report.commit = Some(commit);
+        self.run.step("pending")?;
+        if !verify::is_there(self.repo, &commit)? {
+            let repo = self.repo.path().display();
+            return Err(Error::failed(format!("rpm-ostree says that it made {commit}, which is not in {repo}")));
+        }
+        pending::set(self.repo, name, &commit)?;
+        if let Some(replaced) = replaced.filter(|replaced| *replaced != commit) {
+            self.warn(format!("{commit} takes the place of {replaced}, which was not published"));
+        }
+        Ok(())
+    }
+
+    fn verify(&mut self, name: &RefName, commit: &Checksum, expected: &Expected) -> Result<()> {
+        self.run.report.commit = Some(*commit);
+        self.run.step("verify")?;
+        let object = verify::verify(self.repo, commit, expected, self.surroundings.progress)
+            .map_err(|error| waiting_if(self, error, name, commit))?;
+        self.run.report.version = object.version().map(str::to_owned);
+        if let Some(odd) = verify::odd_time(self.repo, &object)? {
+            self.warn(odd);
+        }
+        Ok(())
+    }
+
+    fn unchanged(&mut self, plan: &Plan, old: Checksum) -> Result<Status> {
+        self.note(old)?;
+        match plan.publishes() {
+            true => self.confirm(&plan.ref_name, &old)?,
+            false => self.run.report.stage = "done",
+        }
+        Ok(Status::Unchanged)
+    }
+
+    /// A killed rpm-ostree may have finished its commit; nothing names it then.
+    fn tell_of_new_commits(&mut self, known: &BTreeSet<Checksum>) -> Result<()> {
+        let kept = self.run.report.commit;
+        for commit in self.repo.list_commits_starting_with("")? {
+            if !known.contains(&commit) && kept != Some(commit) {
+                self.warn(format!("rpm-ostree left the commit {commit}, which nothing names: the next prune takes it"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds where the commit waits, if it does.
+fn waiting_if(session: &Session<'_>, error: Error, name: &RefName, commit: &Checksum) -> Error {
+    match pending::read(session.repo, name) {
+        Ok(Some(pending)) if pending == *commit => waiting(error, name, commit),
+        _ => error,
+    }
+}
+
+fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).during("removing", path),
+        _ => Ok(()),
+    }
+}
