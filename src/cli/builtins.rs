@@ -9,8 +9,8 @@ use super::context::Context;
 use super::error::Failure;
 use super::options::{self, RepoArgument};
 use super::{
-    bench, cat, checkout, checksum, commit, compare, completions, config, diff, export, fsck, init, log, ls, man,
-    prune, pull_local, refs, remote, reset, rev_parse, show, summary,
+    bench, cat, checkout, checksum, commit, compare, completions, compose, config, diff, export, fsck, init, log, ls,
+    man, prune, pull_local, refs, remote, reset, rev_parse, show, summary,
 };
 
 /// A command of `ostree`.
@@ -53,7 +53,7 @@ pub(super) enum RepoOption {
 }
 
 /// What `ostree` does not have: unknown to the program when it is called by that name.
-const OWN: [&str; 4] = ["bench", "compare", "completions", "man"];
+const OWN: [&str; 5] = ["bench", "compare", "completions", "compose", "man"];
 /// Their exit status is a verdict like that of `cmp`: 0 and 1 are answers, so a failure is 2.
 const WITH_VERDICT: [&str; 1] = ["compare"];
 
@@ -125,6 +125,12 @@ static BUILTINS: &[Builtin] = &[
         RepoOption::Unknown
     ),
     command!(completions, "completions", "SHELL", "Print completions for bash, fish or zsh", RepoOption::Unknown),
+    Builtin {
+        name: "compose",
+        arguments: "",
+        about: "Packages to a published tree",
+        action: Action::Group(compose::COMMANDS),
+    },
     command!(config, "config", "(get KEY|set KEY VALUE|unset KEY)", "Change repo configuration settings"),
     command!(diff, "diff", "REV_OR_DIR REV_OR_DIR", "Compare directory TARGETDIR against revision REV"),
     command!(export, "export", "COMMIT", "Stream COMMIT to stdout in tar format"),

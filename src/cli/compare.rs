@@ -58,8 +58,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     context.out.flush()?;
     match outcome {
         Outcome::Equal => Ok(()),
-        Outcome::Different => Err(Failure::Verdict(1)),
-        Outcome::Unknown => Err(Failure::Verdict(2)),
+        Outcome::Different => Err(Failure::Status(1)),
+        Outcome::Unknown => Err(Failure::Status(2)),
     }
 }
 

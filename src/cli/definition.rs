@@ -42,6 +42,9 @@ fn complete(table: Command, about: &'static str) -> Command {
         .disable_version_flag(true)
         .arg(Arg::new("help").short('h').long("help").help("Show help options").action(ArgAction::SetTrue));
     for arg in options::global_table().get_arguments() {
+        if table.get_arguments().any(|own| own.get_long() == arg.get_long()) {
+            continue;
+        }
         let taken = table.get_arguments().any(|own| own.get_short().is_some() && own.get_short() == arg.get_short());
         table = table.arg(if taken { arg.clone().short(None) } else { arg.clone() });
     }

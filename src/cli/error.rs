@@ -13,10 +13,10 @@ pub(super) enum Failure {
     Incomplete(String),
     /// The operation failed.
     Error(Error),
+    /// The command has said all there is to say, and ends with this status.
+    Status(u8),
     /// Standard output does not take what is written to it.
     Output(io::Error),
-    /// The command has said what it found, and this status says it once more.
-    Verdict(u8),
     /// The same as what is in it, for a command whose status 1 is a verdict: it ends with 2.
     Trouble(Box<Failure>),
 }
@@ -50,7 +50,7 @@ impl Failure {
             Self::Usage(_) => to_stderr(&format!("{}\n", help())),
             Self::Incomplete(_) => to_stderr(&help()),
             Self::Trouble(failure) => return Self::Trouble(Box::new(failure.after_help(help))),
-            Self::Error(_) | Self::Output(_) | Self::Verdict(_) => {}
+            Self::Error(_) | Self::Output(_) | Self::Status(_) => {}
         }
         self
     }
@@ -73,7 +73,7 @@ pub(super) fn exit_code(result: Result<(), Failure>) -> ExitCode {
 /// Says what went wrong, and returns the status: `status` unless the failure has its own.
 fn report(failure: Failure, status: u8) -> u8 {
     let message = match failure {
-        Failure::Verdict(status) => return status,
+        Failure::Status(status) => return status,
         Failure::Trouble(failure) => return report(*failure, TROUBLE_STATUS),
         Failure::Output(error) if error.kind() == ErrorKind::BrokenPipe => return BROKEN_PIPE_STATUS,
         Failure::Error(error) if error.io_kind() == Some(ErrorKind::BrokenPipe) => return BROKEN_PIPE_STATUS,

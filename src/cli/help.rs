@@ -41,7 +41,8 @@ pub(super) fn of_command(program: &str, builtin: &Builtin, table: &clap::Command
     let visible = |arg: &&Arg| !arg.is_positional() && !arg.is_hide_set();
     let own: Vec<&Arg> = table.get_arguments().filter(visible).collect();
     let global = options::global_table();
-    for arg in own.iter().copied().chain(global.get_arguments()) {
+    let is_hidden = |arg: &&Arg| own.iter().any(|other| other.get_long() == arg.get_long());
+    for arg in own.iter().copied().chain(global.get_arguments().filter(|arg| !is_hidden(arg))) {
         let mut row = arg.clone();
         if !own.iter().any(|other| other.get_id() == arg.get_id())
             && own.iter().any(|other| other.get_short().is_some() && other.get_short() == arg.get_short())

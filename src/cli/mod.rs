@@ -17,6 +17,7 @@ mod clock;
 mod commit;
 mod compare;
 mod completions;
+mod compose;
 mod config;
 mod context;
 mod debug;

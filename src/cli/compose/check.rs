@@ -1,0 +1,45 @@
+//! `compose check`: everything that can be known without running a stage, told at once.
+
+use std::path::PathBuf;
+
+use osier::compose::check::Severity;
+use osier::compose::{Interrupt, plan};
+use osier::progress::Silent;
+
+use super::super::context::Context;
+use super::super::error::Failure;
+use super::super::options::path;
+use super::{load_config, surroundings};
+
+/// The options of `compose check`.
+#[derive(clap::Args)]
+pub(in super::super) struct Args {
+    /// Configuration file
+    #[arg(long, value_name = "FILE", value_parser = path())]
+    config: Option<PathBuf>,
+    /// Print JSON: an object with errors, warnings and programs
+    #[arg(long)]
+    json: bool,
+}
+
+pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
+    let Args { config, json } = args;
+    let config = load_config(config.as_deref())?;
+    let findings = plan::check(&config.tree, &surroundings(Interrupt::default(), &Silent));
+    if json {
+        writeln!(context.out, "{:#}", findings.to_json())?;
+    } else {
+        for (name, found) in &findings.programs {
+            writeln!(context.out, "{name} {}: {}", found.version, found.path.display())?;
+        }
+        for finding in &findings.list {
+            let label = if finding.severity == Severity::Error { "error" } else { "warning" };
+            writeln!(context.out, "{label}: {}", finding.message)?;
+        }
+    }
+    match findings.messages(Severity::Error).count() {
+        0 => Ok(()),
+        1 => Err(Failure::failed("there is a problem")),
+        count => Err(Failure::failed(format!("there are {count} problems"))),
+    }
+}

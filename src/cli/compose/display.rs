@@ -1,0 +1,82 @@
+//! What is shown while external programs work: their output passed on, and on a terminal a line with the stage, the time
+//! that it has taken and the last line of its log.
+//!
+//! All of it goes to standard error; standard output is for the result. rpm-ostree writes in large blocks when it does
+//! not write to a terminal, so the line counts the time by itself.
+
+use std::io::{self, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use osier::progress::{Event, Progress};
+
+/// How often the time is drawn anew.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Receives the events of a run.
+pub(super) struct Display {
+    passes_on: bool,
+    has_bar: bool,
+    bar: Mutex<Option<(ProgressBar, &'static str)>>,
+}
+
+impl Display {
+    /// `quiet` keeps the output of programs to their logs.
+    pub(super) fn new(quiet: bool) -> Self {
+        Self { passes_on: !quiet, has_bar: super::has_audience(), bar: Mutex::new(None) }
+    }
+
+    fn bar(&self) -> MutexGuard<'_, Option<(ProgressBar, &'static str)>> {
+        self.bar.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Prints a line above the bar.
+    fn print(&self, line: &str) {
+        let write = || {
+            // When standard error is closed, there is nobody left to tell.
+            let _ = writeln!(io::stderr(), "{line}");
+        };
+        match &*self.bar() {
+            Some((bar, _)) => bar.suspend(write),
+            None => write(),
+        }
+    }
+}
+
+/// The stages, by the names of their tasks.
+const STAGES: [&str; 4] = ["rpm-ostree", "imagefactory", "qemu-img", "verify"];
+
+impl Progress for Display {
+    fn event(&self, event: Event<'_>) {
+        match event {
+            Event::Started { task, .. } if self.has_bar => {
+                let stage = STAGES.into_iter().find(|stage| *stage == task).unwrap_or("working");
+                let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+                // A template that indicatif does not understand would only cost the looks.
+                if let Ok(style) = ProgressStyle::with_template("{prefix} {elapsed} {wide_msg}") {
+                    bar.set_style(style);
+                }
+                bar.set_prefix(stage);
+                bar.enable_steady_tick(TICK);
+                *self.bar() = Some((bar, stage));
+            }
+            Event::Finished => {
+                if let Some((bar, _)) = self.bar().take() {
+                    bar.finish_and_clear();
+                }
+            }
+            Event::Output(line) => {
+                if self.passes_on {
+                    self.print(line);
+                }
+                if let Some((bar, _)) = &*self.bar() {
+                    bar.set_message(line.trim().to_owned());
+                }
+            }
+            Event::Warning(text) => self.print(&format!("warning: {text}")),
+            Event::Message(text) => self.print(text),
+            _ => {}
+        }
+    }
+}

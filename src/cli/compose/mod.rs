@@ -1,0 +1,116 @@
+//! `compose`: packages to a published tree and a disk image; a group of commands of its own.
+
+mod check;
+mod display;
+mod publish;
+mod tree;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write as _};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use osier::compose::program::{Interrupt, last_lines};
+use osier::compose::report::{Report, Status};
+use osier::compose::{ComposeConfig, Failed, Surroundings};
+use osier::error::During as _;
+use osier::progress::Progress;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::builtins::{Builtin, RepoOption, command};
+use super::clock;
+use super::context::{self, Context};
+use super::error::Failure;
+
+/// The commands, in the order in which a release goes.
+pub(super) static COMMANDS: &[Builtin] = &[
+    command!(check, "compose check", "", "Check everything that can be known before a run", RepoOption::Unknown),
+    command!(tree, "compose tree", "", "Compose a tree with rpm-ostree and publish it", RepoOption::Unknown),
+    command!(publish, "compose publish", "COMMIT", "Publish a commit composed earlier", RepoOption::Unknown),
+];
+
+/// The lines of a log that are shown when a program failed.
+const SHOWN_LINES: usize = 20;
+
+/// Reads the configuration; its path is made absolute, so that all those in it are.
+fn load_config(path: Option<&Path>) -> Result<ComposeConfig, Failure> {
+    let path = path.ok_or_else(|| Failure::usage("--config=FILE must be given"))?;
+    Ok(ComposeConfig::load(&absolute(path)?)?)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    context::absolute(path)
+}
+
+/// What the library gets from the environment.
+fn surroundings<'p>(interrupt: Interrupt, progress: &'p dyn Progress) -> Surroundings<'p> {
+    let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    Surroundings { environment, now: clock::now(), open: context::open_options(), interrupt, progress }
+}
+
+/// From now on SIGINT and SIGTERM only raise the interrupt; the run ends by itself.
+fn catch_signals() -> Result<Interrupt, Failure> {
+    let interrupt = Interrupt::default();
+    let mut signals = Signals::new([SIGINT, SIGTERM]).during("catching signals for", "the run")?;
+    let raised = interrupt.clone();
+    let listen = move || signals.forever().for_each(|_| raised.raise());
+    thread::Builder::new().name("signals".to_owned()).spawn(listen).during("starting a thread for", "signals")?;
+    Ok(interrupt)
+}
+
+/// How the end of a run is told.
+struct Telling {
+    json: bool,
+    quiet: bool,
+    unchanged_exit_77: bool,
+}
+
+/// Prints what came of a run.
+fn tell(result: Result<Report, Failed>, telling: &Telling, context: &Context) -> Result<(), Failure> {
+    let Telling { json, quiet, unchanged_exit_77 } = *telling;
+    match result {
+        Ok(report) => {
+            if json {
+                writeln!(context.out, "{:#}", report.to_json())?;
+            } else if !quiet {
+                context.out.write_str(&in_words(&report))?;
+            }
+            match report.status {
+                Status::Unchanged if unchanged_exit_77 => Err(Failure::Status(77)),
+                _ => Ok(()),
+            }
+        }
+        Err(Failed { report, error, log }) => {
+            if json {
+                writeln!(context.out, "{:#}", report.to_json())?;
+            }
+            if let Some(log) = log {
+                let lines = last_lines(&log, SHOWN_LINES)?;
+                let mut text = format!("the end of {}:\n", log.display());
+                lines.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+                // When standard error is closed, there is nobody left to tell.
+                let _ = io::stderr().write_all(text.as_bytes());
+            }
+            Err(Failure::Error(error))
+        }
+    }
+}
+
+/// One or two lines for people.
+fn in_words(report: &Report) -> String {
+    let name = report.ref_name.as_deref().unwrap_or_default();
+    let commit = report.commit.map(|commit| commit.to_hex()).unwrap_or_default();
+    let version = report.version.as_ref().map(|version| format!(" ({version})")).unwrap_or_default();
+    match report.status {
+        Status::Published => format!("{name} => {commit}{version}\n"),
+        Status::Unchanged => format!("{name} is unchanged: {commit}{version}\n"),
+        Status::Composed => format!("{commit}{version} waits to be published as {name}\n"),
+        other => format!("{}\n", other.as_str()),
+    }
+}
+
+/// Whether there is somebody to show progress to.
+fn has_audience() -> bool {
+    io::stderr().is_terminal()
+}

@@ -1,0 +1,93 @@
+//! `compose tree`: packages to a published commit.
+
+use std::path::PathBuf;
+
+use osier::compose::report::{Report, Status};
+use osier::compose::{Plan, TreeOptions, plan, tree};
+use osier::error::Error;
+use osier::refspec::RefName;
+
+use super::super::context::Context;
+use super::super::error::Failure;
+use super::super::options::path;
+use super::display::Display;
+use super::{Telling, absolute, catch_signals, load_config, surroundings, tell};
+
+/// The options of `compose tree`.
+#[derive(clap::Args)]
+pub(in super::super) struct Args {
+    /// Configuration file
+    #[arg(long, value_name = "FILE", value_parser = path())]
+    config: Option<PathBuf>,
+    /// Check everything and print the command lines that would be run; write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Publish in this repository instead of the configuration's
+    #[arg(long, value_name = "PATH", value_parser = path())]
+    repo: Option<PathBuf>,
+    /// Publish this ref instead of the configuration's
+    #[arg(long = "ref", value_name = "REF")]
+    ref_name: Option<String>,
+    /// Give the commit this version instead of the configuration's
+    #[arg(long = "version", value_name = "VERSION", id = "version-of-commit")]
+    with_version: Option<String>,
+    /// Make a commit even if nothing has changed
+    #[arg(long)]
+    force: bool,
+    /// Stop when the commit is verified; `compose publish` goes on
+    #[arg(long)]
+    no_publish: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+    /// Keep the output of programs to their logs
+    #[arg(short, long)]
+    quiet: bool,
+    /// End with status 77 if nothing has changed
+    #[arg(long)]
+    unchanged_exit_77: bool,
+}
+
+pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
+    let Args { config, dry_run, repo, ref_name, with_version, force, no_publish, json, quiet, unchanged_exit_77 } =
+        args;
+    let mut config = load_config(config.as_deref())?;
+    if let Some(repo) = repo {
+        config.tree.repo = absolute(&repo)?;
+    }
+    if let Some(name) = ref_name {
+        config.tree.ref_name = Some(RefName::parse(&name).map_err(Error::from)?);
+    }
+    if with_version.is_some() {
+        config.tree.version = with_version;
+    }
+    let options = TreeOptions { force, publish: !no_publish };
+    let display = Display::new(quiet);
+    let surroundings = surroundings(catch_signals()?, &display);
+    if dry_run {
+        let plan = Plan::make_dry(&config, options, &surroundings)?;
+        let before = plan::before(&config.tree, &surroundings, &plan.ref_name)?;
+        let line = plan.shell_line(&config.tree, before);
+        for warning in plan.findings.messages(osier::compose::check::Severity::Warning) {
+            super::super::error::warn(&format!("warning: {warning}"));
+        }
+        if !json {
+            return writeln!(context.out, "{line}");
+        }
+        let mut report = Report {
+            status: Status::DryRun,
+            stage: "check",
+            started: surroundings.now,
+            repo: config.tree.repo.clone(),
+            ref_name: Some(plan.ref_name.as_str().to_owned()),
+            old_commit: before.old,
+            programs: plan.findings.versions(),
+            ..Report::default()
+        }
+        .to_json();
+        report["command-lines"] = vec![line].into();
+        return writeln!(context.out, "{report:#}");
+    }
+    let result = tree::compose(&config, options, &surroundings);
+    tell(result, &Telling { json, quiet, unchanged_exit_77 }, context)
+}
