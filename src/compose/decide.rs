@@ -97,11 +97,15 @@ pub fn read_json(path: &Path) -> Result<Value> {
     serde_json::from_slice(&text).map_err(|error| Error::failed(format!("{}: {error}", path.display())))
 }
 
-/// Why rpm-ostree failed: from the last `error:` of its log to the end, which may be several lines, or how it ended.
+/// Why rpm-ostree failed: the last `error:` of its log with the indented lines that belong to it, or how it ended. What
+/// it printed before may stand behind that: standard output is only flushed at the end.
 fn failure(ending: Ending, log: &Path) -> Result<String> {
     let lines = last_lines(log, 200)?;
     let words = match (ending, lines.iter().rposition(|line| line.starts_with("error:"))) {
-        (Ending::Exit(_), Some(start)) => lines[start..].join(" ").trim_end().to_owned(),
+        (Ending::Exit(_), Some(start)) => {
+            let more = lines[start + 1..].iter().take_while(|line| line.starts_with(' ')).map(|line| line.trim());
+            [lines[start].trim_end()].into_iter().chain(more).collect::<Vec<_>>().join(" ")
+        }
         _ => describe(ending),
     };
     Ok(match hint(&lines) {
@@ -208,9 +212,9 @@ mod tests {
 
     #[test]
     fn a_failed_run_is_told_in_its_own_words_whatever_files_it_left() {
-        let log = "Resolving...\nerror: one\nerror: Could not depsolve transaction; 1 problem detected:\n Problem: x\n";
+        let log = "Resolving...\nerror: one\nerror: Could not depsolve transaction; 1 problem detected:\n Problem: x\nInput state hash: y\n";
         let message = decided(&[("commitid", ID), ("changed", ""), ("log", log)], Ending::Exit(1)).unwrap_err();
-        let expected = "rpm-ostree failed: error: Could not depsolve transaction; 1 problem detected:  Problem: x";
+        let expected = "rpm-ostree failed: error: Could not depsolve transaction; 1 problem detected: Problem: x";
         assert_eq!(message, expected);
         let message = decided(&[("log", "error: old\n")], Ending::Signal(9)).unwrap_err();
         assert_eq!(message, "rpm-ostree failed: killed by signal 9");

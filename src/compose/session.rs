@@ -143,7 +143,9 @@ impl Session<'_> {
     /// Cleans up after runs that were killed, and mends a summary that one of them left behind the refs.
     pub(super) fn recover(&mut self, publishes: bool) -> Result<()> {
         self.run.step("recover")?;
-        for dead in DeadRun::find(&self.config.work)? {
+        let dead = DeadRun::find(&self.config.work)?;
+        let any_dead = !dead.is_empty();
+        for dead in dead {
             let stage = dead.report["stage"].as_str().unwrap_or("check").to_owned();
             self.warn(format!("the run {} was killed at the step `{stage}`", dead.path.display()));
             let cache = &dead.report["cache"];
@@ -159,7 +161,9 @@ impl Session<'_> {
             }
             dead.bury()?;
         }
-        self.remove_orphaned_marks()?;
+        if any_dead {
+            self.remove_orphaned_marks()?;
+        }
         if publishes && publish::state(self.repo)? == SummaryState::Stale {
             let _lock = self.publish_lock()?;
             publish::refresh(self.repo, self.run.now())?;

@@ -228,8 +228,10 @@ impl Session<'_> {
         for left in cleanup::clean(&temporary, cache, &scratch, &self.surroundings.environment) {
             self.warn(left);
         }
-        self.remove_orphaned_marks()?;
         let finished = finished?;
+        if finished.ending != Ending::Exit(0) {
+            self.remove_orphaned_marks()?;
+        }
         if let Some(command) = self.run.report.commands.last_mut() {
             command.finished = Some(finished);
         }

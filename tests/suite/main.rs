@@ -7,6 +7,7 @@ mod compare;
 mod completions;
 mod composefs;
 mod cpio_import;
+mod compose_tree;
 mod damage;
 mod deflate;
 mod diff;

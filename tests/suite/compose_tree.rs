@@ -1,0 +1,228 @@
+//! `osier compose tree`, `publish` and `check`, with a stand-in for rpm-ostree and with the real one where it is.
+
+mod failures;
+mod kills;
+mod publishing;
+mod real;
+mod serving;
+mod world;
+
+use std::fs;
+
+use serde_json::json;
+use world::{PENDING, REF, World};
+
+#[test]
+fn an_empty_directory_becomes_a_published_tree() {
+    let world = World::new();
+    let stdout = world.tree(&["-q"]).success();
+    let commit = world.public_commit().unwrap();
+    assert_eq!(stdout, "");
+    world.assert_served(&commit);
+    world.assert_clean();
+    assert_eq!(world.rev(PENDING), None);
+    let report = world.report();
+    let expected = json!({
+        "schema": 1, "status": "published", "stage": "done", "ref": REF, "old-commit": null, "commit": commit,
+        "version": "22", "changed": true, "signatures": [], "lockfile": "lock.json", "error": null,
+    });
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(&report[key], value, "{key}");
+    }
+    assert_eq!(report["programs"]["rpm-ostree"], "2025.1");
+    assert_eq!(report["compose"]["ostree-commit"], commit);
+    let summary = fs::read(world.repo().join("summary")).unwrap();
+    assert_eq!(report["summary"]["size"], summary.len());
+    assert_eq!(report["summary"]["sha256"], osier::Checksum::of(&summary).to_hex());
+    let command = &report["commands"][0];
+    assert_eq!(
+        (&command["exit"], &command["log"], &command["attempt"]),
+        (&json!(0), &json!("rpm-ostree.log"), &json!(1))
+    );
+    let log = fs::read_to_string(world.runs()[0].join("rpm-ostree.log")).unwrap();
+    assert!(log.contains(&format!("No previous commit for {REF}\n")), "{log}");
+    assert!(log.contains(&format!("Wrote commit: {commit}\n")), "{log}");
+}
+
+#[test]
+fn the_second_run_says_unchanged_and_moves_nothing() {
+    let (world, first) = World::composed();
+    let before = world.public();
+    let stdout = world.tree(&[]).success();
+    assert_eq!(stdout, format!("{REF} is unchanged: {first} (22)\n"));
+    assert_eq!(world.public(), before);
+    assert_eq!((&world.report()["status"], &world.report()["changed"]), (&json!("unchanged"), &json!(false)));
+    let output = world.tree(&["--unchanged-exit-77"]);
+    assert_eq!(output.status, 77, "{output:?}");
+    assert_eq!(world.public(), before);
+    world.assert_served(&first);
+}
+
+#[test]
+fn a_changed_package_gives_a_second_commit_on_top_of_the_first() {
+    let (world, first) = World::composed();
+    world.change(2);
+    let stdout = world.tree(&["--json", "-q"]).success();
+    let second = world.public_commit().unwrap();
+    assert_ne!(second, first);
+    assert_eq!(world.rev(&format!("{REF}^")), Some(first.clone()));
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&report["old-commit"], &report["commit"]), (&json!(first), &json!(second)));
+    assert_eq!((&report["version"], &report["status"]), (&json!("22.1"), &json!("published")));
+    assert_eq!(report, world.report());
+    world.assert_served(&second);
+}
+
+#[test]
+fn force_makes_a_commit_of_the_same_packages() {
+    let (world, first) = World::composed();
+    world.tree(&["--force", "--version=22.7 beta"]).success();
+    assert_eq!(world.rev(&format!("{REF}^")), Some(first));
+    assert_eq!(world.report()["version"], "22.7 beta");
+}
+
+#[test]
+fn the_command_line_and_the_environment_are_those_of_the_specification() {
+    let world = World::new();
+    world.set_config(
+        "version=22.3\nmetadata=org.example.build=1234\numask=0002\nsource-date-epoch=1700000000\n\
+         extra-args=--proxy=http://p:3128\n",
+    );
+    let line = world.tree(&["--dry-run"]).success();
+    assert!(!world.repo().exists() && !world.path("work").exists() && !world.path("cache").exists());
+    world.tree(&[]).success();
+    let [call] = &world.calls()[..] else { panic!("{:?}", world.calls()) };
+    let root = world.path("").to_str().unwrap().trim_end_matches('/').to_owned();
+    let run = world.runs()[0].to_str().unwrap().to_owned();
+    let expected = [
+        format!("{root}/bin/rpm-ostree"),
+        "compose".into(),
+        "tree".into(),
+        "--unified-core".into(),
+        format!("--repo={root}/repo"),
+        format!("--cachedir={root}/cache"),
+        format!("--write-commitid-to={run}/commitid"),
+        format!("--touch-if-changed={run}/changed"),
+        format!("--write-composejson-to={run}/compose.json"),
+        "--add-metadata-string=version=22.3".into(),
+        "--add-metadata-string=org.example.build=1234".into(),
+        format!("--ex-write-lockfile-to={run}/lock.json"),
+        "--proxy=http://p:3128".into(),
+        format!("{root}/exampleos-host.json"),
+    ];
+    let argv: Vec<&str> = call["argv"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+    // The interpreter of the stand-in gets the path of the script for its name.
+    assert_eq!(argv, expected);
+    let shown = expected[1..].join(" ").replace(&run, &format!("{root}/work/RUN"));
+    let variables = format!("LC_ALL=C.UTF-8 TMPDIR={root}/work/RUN/tmp SOURCE_DATE_EPOCH=1700000000");
+    assert_eq!(line, format!("env {variables} rpm-ostree {shown}\n"));
+    assert_eq!(call["environment"]["TMPDIR"], format!("{run}/tmp"));
+    assert_eq!(call["environment"]["LC_ALL"], "C.UTF-8");
+    assert_eq!(call["environment"]["SOURCE_DATE_EPOCH"], "1700000000");
+    assert_eq!(call["environment"]["HOME"], "/nonexistent");
+    assert_eq!((&call["umask"], &call["group"], &call["in"]), (&json!(0o002), &json!(true), &json!("/dev/null")));
+    let report = world.report();
+    assert_eq!(report["environment"], json!({ "SOURCE_DATE_EPOCH": "1700000000" }));
+    assert_eq!(report["compose"]["ostree-timestamp"], "2023-11-14T22:13:20Z");
+}
+
+#[test]
+fn a_dry_run_needs_no_programs_and_writes_nothing() {
+    let world = World::new();
+    fs::remove_file(world.path("bin/rpm-ostree")).unwrap();
+    let output = world.tree(&["--dry-run", "--ref=exampleos/22/x86_64/host", "--json"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        stderr.contains("warning: there is no program `rpm-ostree` on PATH, needed for composing a tree"),
+        "{stderr}"
+    );
+    let report: serde_json::Value = serde_json::from_str(&output.success()).unwrap();
+    assert_eq!((&report["status"], &report["ref"]), (&json!("dry-run"), &json!(REF)));
+    let line = report["command-lines"][0].as_str().unwrap();
+    assert!(
+        line.ends_with("/exampleos-host.json") && line.contains(" rpm-ostree compose tree --unified-core "),
+        "{line}"
+    );
+    assert!(!world.repo().exists() && !world.path("work").exists() && !world.path("cache").exists());
+    let message = world.tree(&["--dry-run"]).failure();
+    assert!(message.starts_with("there is no ref: neither `ref` in the configuration nor in "), "{message}");
+}
+
+#[test]
+fn another_ref_than_the_treefiles_follows_its_own_history() {
+    let (world, first) = World::composed();
+    let other = "exampleos/22/x86_64/testing";
+    world.tree(&["--ref", other]).success();
+    let commit = world.rev(other).unwrap();
+    assert_eq!(world.rev(&format!("{commit}^")), None, "it has no parent");
+    world.change(2);
+    world.tree(&["--ref", other]).success();
+    assert_eq!(world.rev(&format!("{other}^")), Some(commit));
+    assert_eq!(world.report()["status"], "published");
+    world.assert_served(&first);
+    world.tree(&["--ref", other]).success();
+    assert_eq!(world.report()["status"], "unchanged");
+    // So does another repository.
+    world.tree(&["--repo=elsewhere"]).success();
+    assert_eq!(world.report()["repo"], world.path("elsewhere").to_str().unwrap());
+    assert!(world.path("elsewhere/refs/heads").join(REF).exists());
+}
+
+#[test]
+fn what_rpm_ostree_prints_is_passed_on_unless_it_is_to_be_quiet() {
+    let world = World::new();
+    let output = world.tree_with("noisy", &[]);
+    let log = fs::read(world.runs()[0].join("rpm-ostree.log")).unwrap();
+    assert!(log.len() > 2_000_000, "{}", log.len());
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let passed = stderr.lines().filter(|line| line.starts_with("yyy") || line.starts_with("zzz")).count();
+    assert_eq!(passed, 20_000);
+    let commit = world.public_commit().unwrap();
+    assert_eq!(output.success(), format!("{REF} => {commit} (22)\n"));
+    let output = world.tree_with("noisy", &["--quiet"]);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("yyy"));
+    output.success();
+}
+
+#[test]
+fn check_tells_every_problem_at_once() {
+    let world = World::new();
+    world.osier().run(["compose", "check", "--config=compose.conf"]).success();
+    world.set_config("lockfiles=none.json\nprogram=no-such-program\nref=exampleos/22/x86_64/host\n");
+    let config = fs::read_to_string(world.path("compose.conf")).unwrap();
+    let config = config.replace("min-free-mib=1", "min-free-mib=999999999").replace("create-repo=true\n", "");
+    fs::write(world.path("compose.conf"), config.replace("cachedir=cache", "cachedir=repo/cache")).unwrap();
+    let output = world.osier().run(["compose", "check", "--config=compose.conf", "--json"]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let root = world.path("").to_str().unwrap().trim_end_matches('/').to_owned();
+    let errors: Vec<&str> = document["errors"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
+    let starts = [
+        "there is no program `no-such-program` on PATH, needed for composing a tree".to_owned(),
+        format!("there is no repository {root}/repo (and create-repo is not set)"),
+        format!("the repository {root}/repo has "),
+        format!("the cachedir {root}/repo/cache has "),
+        format!("the work directory {root}/work has "),
+        format!("the cachedir {root}/repo/cache lies in the repository"),
+        format!("reading {root}/none.json: No such file or directory"),
+    ];
+    assert_eq!(errors.len(), starts.len(), "{errors:#?}");
+    for (error, start) in errors.iter().zip(&starts) {
+        assert!(error.starts_with(start.as_str()), "{error} instead of {start}");
+    }
+    assert_eq!(output.failure(), "there are 7 problems");
+    assert!(!world.repo().exists());
+}
+
+#[test]
+fn a_configuration_is_refused_with_all_that_is_wrong_in_it() {
+    let world = World::new();
+    world.set_config("speed=fast\nattempts=none\n[sign]\ngpg-keys=1\n[delta]\nfrom-parent=true\n");
+    let message = world.tree(&[]).failure();
+    let path = world.path("compose.conf");
+    let expected = format!(
+        "{}: [sign]: not supported yet, osier cannot sign commits; [delta]: not supported yet, osier cannot make static \
+         deltas; [compose] unknown key speed; [compose] attempts: `none` is no number from 1 to 100",
+        path.display()
+    );
+    assert_eq!(message, expected);
+}

@@ -1,0 +1,67 @@
+//! The repository as clients see it: served by any web server.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use super::world::{REF, World};
+use crate::support::{ostree, skip};
+
+/// Python's web server on a free port of the loopback.
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    fn start(directory: &std::path::Path) -> Option<Self> {
+        let mut command = Command::new("/usr/bin/python3");
+        command.args(["-u", "-m", "http.server", "--bind", "127.0.0.1", "0"]).current_dir(directory);
+        let mut child = match command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn() {
+            Ok(child) => child,
+            Err(error) => {
+                skip(&format!("no web server: /usr/bin/python3: {error}"));
+                return None;
+            }
+        };
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.split(['(', ')']).nth(1).unwrap_or_else(|| panic!("{line}")).trim_end_matches('/').to_owned();
+        Some(Self { child, url })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_real_client_pulls_each_tree_over_http() {
+    let Some(ostree) = ostree() else { return };
+    let (world, first) = World::composed();
+    let Some(server) = Server::start(&world.path("")) else { return };
+    let client = world.path("client");
+    ostree.repo(&client, ["init", "--mode=bare-user-only"]).success();
+    let add = ["remote", "add", "--no-gpg-verify", "exampleos"];
+    ostree.repo(&client, [&add[..], &[&format!("{}/repo", server.url)]].concat()).success();
+    let pull = |expected: &str, payload: &str| {
+        ostree.repo(&client, ["pull", "exampleos", REF]).success();
+        assert_eq!(ostree.repo(&client, ["rev-parse", &format!("exampleos:{REF}")]).line(), expected);
+        let content = ostree.repo(&client, ["cat", expected, "/usr/lib/payload"]).success();
+        assert!(content.starts_with(payload), "{content:.20}");
+        ostree.repo(&client, ["fsck", "--quiet"]).success();
+    };
+    pull(&first, "payload 1\n");
+    world.change(2);
+    world.tree(&[]).success();
+    let second = world.public_commit().unwrap();
+    pull(&second, "payload 2\n");
+    let refs = ostree.repo(&client, ["remote", "refs", "exampleos"]).success();
+    assert_eq!(refs, format!("exampleos:{REF}\n"));
+    // A failed run changes nothing for clients.
+    world.change(3);
+    world.tree_with("missing", &[]).failure();
+    pull(&second, "payload 2\n");
+}
