@@ -113,8 +113,9 @@ fn the_command_line_and_the_environment_are_those_of_the_specification() {
     let argv: Vec<&str> = call["argv"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
     // The interpreter of the stand-in gets the path of the script for its name.
     assert_eq!(argv, expected);
-    let shown = expected[1..].join(" ").replace(&run, &format!("{root}/work/RUN"));
-    let variables = format!("LC_ALL=C.UTF-8 TMPDIR={root}/work/RUN/tmp SOURCE_DATE_EPOCH=1700000000");
+    let spelled = world.path("work").join("RUN").display().to_string();
+    let shown = expected[1..].join(" ").replace(&run, &spelled);
+    let variables = format!("LC_ALL=C.UTF-8 TMPDIR={spelled}/tmp SOURCE_DATE_EPOCH=1700000000");
     assert_eq!(line, format!("env {variables} rpm-ostree {shown}\n"));
     assert_eq!(call["environment"]["TMPDIR"], format!("{run}/tmp"));
     assert_eq!(call["environment"]["LC_ALL"], "C.UTF-8");
@@ -211,6 +212,32 @@ fn check_tells_every_problem_at_once() {
     }
     assert_eq!(output.failure(), "there are 7 problems");
     assert!(!world.repo().exists());
+}
+
+/// What README.md tells a release engineer to begin with.
+#[test]
+fn the_example_configuration_takes_an_empty_directory_to_a_published_tree() {
+    let world = World::new();
+    for name in ["compose.conf", "exampleos-host.json", "exampleos.repo"] {
+        let example = format!("{}/examples/compose/{name}", env!("CARGO_MANIFEST_DIR"));
+        fs::copy(example, world.path(name)).unwrap();
+    }
+    fs::remove_file(world.path("base.repo")).unwrap();
+    // Scratch space may be small.
+    let config = fs::read_to_string(world.path("compose.conf")).unwrap();
+    fs::write(world.path("compose.conf"), format!("{config}\n[compose]\nmin-free-mib=1\n")).unwrap();
+    let output = world.osier().run(["compose", "check", "--config=compose.conf", "--json"]);
+    let document: serde_json::Value = serde_json::from_str(&output.success()).unwrap();
+    assert_eq!(document["errors"], json!([]));
+    // Nothing is odd about the files themselves; the machine may lack a sandbox or /dev/fuse.
+    let warnings = document["warnings"].to_string();
+    assert!(!warnings.contains("exampleos"), "{warnings}");
+    world.tree(&["--dry-run"]).success();
+    world.tree(&[]).success();
+    let commit = world.public_commit().unwrap();
+    world.assert_served(&commit);
+    let product = ["show", "--print-metadata-key=org.example.product", REF];
+    assert_eq!(world.osier().repo(&world.repo(), product).line(), "'exampleos'");
 }
 
 #[test]

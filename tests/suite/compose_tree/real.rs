@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::world::{REF, World};
-use crate::support::is_root;
+use crate::support::{is_root, skip};
 
 /// The real program: named by `OSIER_RPM_OSTREE`, or on PATH.
 fn rpm_ostree() -> Option<PathBuf> {
@@ -30,10 +30,12 @@ fn run(program: &str, arguments: &[&str]) {
 /// Builds a package whose files are made by a shell script with `$R` as the root.
 fn build(top: &Path, name: &str, version: u32, tags: &str, install: &str) {
     let spec = top.join(format!("{name}.spec"));
+    // Only the package of this very name may own directories at the top.
+    let directories = if name == "filesystem" { r#"-type d -printf '%%%%dir "/%%P"\n' -o"# } else { "" };
     let text = format!(
         "Name: {name}\nVersion: {version}\nRelease: 1\nSummary: x\nLicense: MIT\n{tags}\n%global debug_package %{{nil}}\n\
          %global __os_install_post %{{nil}}\nAutoReqProv: no\n%description\nx\n%install\nR=%{{buildroot}}\nmkdir -p $R\n\
-         {install}\ncd $R && find . -mindepth 1 \\( -type d -printf '%%%%dir \"/%%P\"\\n' -o -printf '\"/%%P\"\\n' \\) > \
+         {install}\ncd $R && find . -mindepth 1 {directories} ! -type d -printf '\"/%%P\"\\n' > \
          %{{_builddir}}/{name}.list\n%files -f %{{_builddir}}/{name}.list\n"
     );
     fs::write(&spec, text).unwrap();
@@ -54,6 +56,38 @@ fn build_packages(world: &World, version: u32) {
         format!("mkdir -p $R/usr/lib\nprintf 'ID=exampleos\\nVERSION_ID={version}\\n' > $R/usr/lib/os-release");
     build(&top, "payload", version, "Requires: filesystem", &payload);
     run("createrepo_c", &["--quiet", top.join("RPMS").to_str().unwrap()]);
+}
+
+#[test]
+fn the_packages_for_a_real_compose_can_be_built() {
+    for program in ["rpmbuild", "createrepo_c", "busybox"] {
+        if Command::new(program).arg("--help").output().is_err() {
+            return skip(&format!("no {program} (Debian: apt-get install rpm createrepo-c busybox-static)"));
+        }
+    }
+    let world = World::new();
+    build_packages(&world, 1);
+    build_packages(&world, 2);
+    let directory = world.path("rpmbuild/RPMS");
+    assert!(directory.join("repodata/repomd.xml").is_file());
+    let mut packages: Vec<String> = walkdir::WalkDir::new(&directory)
+        .into_iter()
+        .map(|entry| entry.unwrap().path().to_str().unwrap().to_owned())
+        .filter(|path| path.ends_with(".rpm"))
+        .collect();
+    packages.sort();
+    let listed = |package: &str| {
+        let output = Command::new("rpm").args(["-qlp", package]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let [filesystem, old, new, shell] = &packages[..] else { panic!("{packages:?}") };
+    let base = listed(filesystem);
+    for path in ["/bin", "/etc/passwd", "/usr/lib", "/usr/share/empty", "/var"] {
+        assert!(base.lines().any(|line| line == path), "{path} is not in {base}");
+    }
+    assert!(old.contains("payload-1-1.") && new.contains("payload-2-1."), "{packages:?}");
+    assert!(listed(new).lines().any(|line| line == "/usr/lib/os-release"));
+    assert!(listed(shell).lines().any(|line| line == "/usr/bin/sh"));
 }
 
 #[test]
