@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use super::world::{PENDING, REF, World, is_alive, report_of};
-use crate::support::{Program, skip};
+use crate::support::{Output, Program, skip};
 
 fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
@@ -158,15 +158,21 @@ fn mounts_and_daemons_of_a_killed_program_go() {
     }
 }
 
-/// Runs `compose tree` under strace with an injection; `None` when that is not possible here.
-fn traced(world: &World, calls: &str, injection: &str, path: Option<&str>) -> Option<crate::support::Output> {
-    let root = world.path("");
+/// What happens to system calls of osier: those calls, what is injected, and the one path that it is about, if it is.
+struct Injection<'i> {
+    calls: &'i str,
+    what: String,
+    path: Option<&'i str>,
+}
+
+/// Runs `compose tree` under strace.
+fn traced(world: &World, injection: &Injection<'_>) -> Output {
+    let Injection { calls, what, path } = injection;
     let strace = Program::other("/usr/bin/strace", "strace")
         .with("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()))
         .with("OSIER", env!("CARGO_BIN_EXE_osier"))
-        .in_directory(&root);
-    let trace = format!("trace={calls}");
-    let inject = format!("inject={calls}:{injection}");
+        .in_directory(world.path(""));
+    let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:{what}"));
     let log = world.path("strace.log");
     // Threads are followed, other programs are not: what they do is not counted.
     let mut arguments = vec!["-f", "-b", "execve", "-o", log.to_str().unwrap(), "-e", &trace, "-e", &inject];
@@ -174,7 +180,7 @@ fn traced(world: &World, calls: &str, injection: &str, path: Option<&str>) -> Op
         arguments.extend(["-P", path]);
     }
     arguments.extend([env!("CARGO_BIN_EXE_osier"), "compose", "tree", "--config=compose.conf", "-q"]);
-    Some(strace.run(arguments))
+    strace.run(arguments)
 }
 
 fn can_trace() -> bool {
@@ -186,37 +192,78 @@ fn can_trace() -> bool {
     can
 }
 
+/// What becomes visible does so by a rename: reports, refs, the summary.
+const RENAMES: &str = "rename,renameat,renameat2";
+
+/// Whatever happened to the run that was to follow `first`: one of the two commits is public and whole, and the next run
+/// ends with the second one published.
+#[track_caller]
+fn nothing_is_half_done(world: &World, first: &str) {
+    let public = world.public_commit().unwrap();
+    world.osier().repo(&world.repo(), ["fsck", "--quiet"]).success();
+    if public != first {
+        // The ref has moved; the next run mends the summary, if it was left behind, and finds nothing new.
+        assert_eq!(world.rev(&format!("{public}^")).as_deref(), Some(first));
+    }
+    world.tree(&[]).success();
+    let second = world.public_commit().unwrap();
+    assert!(public == first || public == second, "{public} was public, and then {second}");
+    assert_eq!(world.rev(&format!("{second}^")).as_deref(), Some(first));
+    let summary = world.osier().repo(&world.repo(), ["summary", "--view"]).success();
+    assert!(summary.contains(&second), "{summary}");
+    assert_eq!(world.rev(PENDING), None);
+    world.assert_clean();
+}
+
 #[test]
 fn osier_may_be_killed_at_any_rename() {
     if !can_trace() {
         return;
     }
-    // What becomes visible does so by a rename: reports, refs, the summary.
+    let (origin, first) = World::composed();
+    origin.change(2);
     let mut moments = 0;
     for moment in 1.. {
-        let (world, first) = World::composed();
-        world.change(2);
-        let output = traced(&world, "rename,renameat,renameat2", &format!("signal=KILL:when={moment}"), None).unwrap();
-        if output.status == 0 {
+        let world = origin.copied();
+        let what = format!("signal=KILL:when={moment}");
+        if traced(&world, &Injection { calls: RENAMES, what, path: None }).status == 0 {
             break;
         }
         moments = moment;
-        let public = world.public_commit().unwrap();
-        world.osier().repo(&world.repo(), ["fsck", "--quiet"]).success();
-        if public == first {
+        if world.public_commit().as_ref() == Some(&first) {
             world.assert_pulled(&first);
-            next_run_succeeds(&world, &first);
-        } else {
-            // The ref has moved; the next run mends the summary, if it was left behind, and finds nothing new.
-            assert_eq!(world.rev(&format!("{public}^")), Some(first));
-            world.tree(&[]).success();
-            assert_eq!(world.public_commit(), Some(public.clone()), "killed at rename {moment}");
-            world.assert_served(&public);
-            world.assert_clean();
-            assert_eq!(world.rev(PENDING), None);
         }
+        nothing_is_half_done(&world, &first);
     }
     assert!(moments >= 8, "killed at {moments} renames only");
+}
+
+#[test]
+fn any_write_of_osier_may_fail() {
+    if !can_trace() {
+        return;
+    }
+    let (origin, first) = World::composed();
+    origin.change(2);
+    for (calls, least) in [(RENAMES, 8), ("fdatasync,fsync", 8), ("mkdir,mkdirat", 2), ("unlink,unlinkat", 2)] {
+        let mut failures = 0;
+        for moment in 1.. {
+            let world = origin.copied();
+            // Three in a row: a rename is tried so often.
+            let what = format!("error=EIO:when={moment}..{}", moment + 2);
+            let output = traced(&world, &Injection { calls, what, path: None });
+            output.assert_no_panic();
+            let injected = fs::read_to_string(world.path("strace.log")).unwrap().matches("(INJECTED)").count();
+            if injected == 0 {
+                break;
+            }
+            failures = moment;
+            // It may have done without.
+            assert!(output.status != 0 || world.public_commit().as_ref() != Some(&first), "{output:?}");
+            nothing_is_half_done(&world, &first);
+        }
+        assert!(failures >= least, "{calls}: {failures} failures only");
+    }
 }
 
 #[test]
@@ -227,8 +274,8 @@ fn a_summary_that_cannot_be_replaced_takes_the_ref_back() {
     let (world, first) = World::composed();
     let before = world.public();
     world.change(2);
-    let output = traced(&world, "rename,renameat,renameat2", "error=EIO", Some("summary")).unwrap();
-    let message = output.failure();
+    let injection = Injection { calls: RENAMES, what: "error=EIO".to_owned(), path: Some("summary") };
+    let message = traced(&world, &injection).failure();
     let waiting = world.rev(PENDING).unwrap();
     let expected = format!(
         "the commit {waiting} waits as {PENDING}: the summary cannot be replaced, so {REF} names what it did before: "

@@ -76,6 +76,15 @@ impl World {
         (world, commit)
     }
 
+    /// Another world of which everything is as in this one.
+    pub fn copied(&self) -> Self {
+        let world = Self::new();
+        let from = format!("{}/.", self.directory.path().display());
+        let status = Command::new("cp").arg("-a").arg(from).arg(world.directory.path()).status().unwrap();
+        assert!(status.success());
+        world
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
