@@ -37,8 +37,9 @@ pub fn rpm_ostree(
         let help = String::from_utf8_lossy(&answer.stdout).into_owned() + &answer.stderr;
         let missing: Vec<&str> = NEEDED_OPTIONS.into_iter().filter(|option| !help.contains(option)).collect();
         if !missing.is_empty() {
-            let (program, version) = (config.program.join(" "), findings.versions());
-            let version = version.values().next().cloned().unwrap_or_default();
+            let found = findings.programs.values().find(|found| found.path == call.executable);
+            let version = found.map_or("unknown", |found| found.version.as_str());
+            let program = call.executable.display();
             findings.error(format!("{program} {version} is too old: it does not know {}", missing.join(", ")));
         }
     }

@@ -76,11 +76,14 @@ fn every_command_has_a_man_page_with_every_option() {
             assert!(page.contains(&entry), "{command} {option}: {page}");
         }
     }
-    let of_groups = ["add", "delete", "list", "show-url"];
-    for command in of_groups {
-        assert!(plain(&format!("osier-remote-{command}.1")).contains(&format!("\\fBosier remote {command}\\fR [")));
+    let of_groups =
+        [("compose", &["check", "tree", "publish"][..]), ("remote", &["add", "delete", "list", "show-url"])];
+    let of_groups = of_groups.iter().flat_map(|(group, commands)| commands.iter().map(move |command| (group, command)));
+    for (group, command) in of_groups.clone() {
+        let page = plain(&format!("osier-{group}-{command}.1"));
+        assert!(page.contains(&format!("\\fBosier {group} {command}\\fR [")), "{page}");
     }
-    assert_eq!(fs::read_dir(&pages).unwrap().count(), commands().len() + of_groups.len() + 1);
+    assert_eq!(fs::read_dir(&pages).unwrap().count(), commands().len() + of_groups.count() + 1);
     let page = plain("osier-ls.1");
     assert!(page.contains("\nosier-ls - List file paths\n"), "{page}");
     assert!(page.contains("\\fBosier ls\\fR [OPTION…] COMMIT [PATH...]\n"), "{page}");
@@ -90,7 +93,7 @@ fn every_command_has_a_man_page_with_every_option() {
 
 #[test]
 fn the_name_ostree_has_neither_command() {
-    for command in ["completions", "man", "bench", "compare"] {
+    for command in ["completions", "man", "bench", "compare", "compose"] {
         let output = osier().run([command, "bash"]);
         assert_eq!(output.failure(), format!("Unknown command '{command}'"));
     }

@@ -47,7 +47,7 @@ fn next_run_succeeds(world: &World, first: &str) {
 #[test]
 fn a_program_that_is_missing_or_cannot_be_used_is_named_with_what_it_is_for() {
     let (world, first) = World::composed();
-    refused(&world, &first, "old", &["rpm-ostree 2025.1 is too old: it does not know --write-commitid-to"]);
+    refused(&world, &first, "old", &["/bin/rpm-ostree 2025.1 is too old: it does not know --write-commitid-to"]);
     let program = world.path("bin/rpm-ostree");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o644)).unwrap();
     let words = [program.to_str().unwrap(), "is not executable, needed for composing a tree"];
@@ -91,6 +91,11 @@ fn a_sandbox_that_is_refused_is_told_with_its_cause() {
     let message = fails(&world, &first, "bwrap");
     assert!(message.starts_with("rpm-ostree failed: error: bwrap test failed, see "), "{message}");
     assert!(message.ends_with("a container needs the privileges for namespaces and mounts)"), "{message}");
+    let message = fails(&world, &first, "fuse");
+    assert!(
+        message.ends_with("(it needs /dev/fuse and the right to mount with it; a container must be given both)"),
+        "{message}"
+    );
     next_run_succeeds(&world, &first);
 }
 

@@ -108,6 +108,33 @@ fn an_unchanged_compose_refreshes_a_stale_summary_but_not_one_that_only_has_anot
 }
 
 #[test]
+fn composes_of_different_refs_share_a_repository() {
+    let (world, _) = World::composed();
+    let others: Vec<World> = (0..3).map(|_| World::new()).collect();
+    let repo = world.repo();
+    let repo = repo.to_str().unwrap();
+    world.change(2);
+    // Caches and work directories of their own; the patience of a minute, since they wait for each other.
+    let names: Vec<String> = (0..3).map(|number| format!("exampleos/22/x86_64/variant-{number}")).collect();
+    for other in &others {
+        let config = fs::read_to_string(other.path("compose.conf")).unwrap();
+        fs::write(other.path("compose.conf"), config.replace("lock-timeout=1s", "lock-timeout=60s")).unwrap();
+    }
+    std::thread::scope(|scope| {
+        for (other, name) in others.iter().zip(&names) {
+            scope.spawn(move || other.tree(&["-q", "--repo", repo, "--ref", name]).success());
+        }
+        scope.spawn(|| world.tree(&["-q"]).success());
+    });
+    let view = world.osier().repo(&world.repo(), ["summary", "--view"]).success();
+    for name in names.iter().map(String::as_str).chain([REF]) {
+        assert!(view.contains(&format!("* {name}\n")), "{view}");
+        assert!(view.contains(&world.rev(name).unwrap()), "{view}");
+    }
+    world.assert_served(&world.public_commit().unwrap());
+}
+
+#[test]
 fn locks_are_waited_for_and_their_holders_named() {
     let (world, first) = World::composed();
     let before = world.public();
