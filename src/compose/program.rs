@@ -181,6 +181,7 @@ pub fn run(call: &Call, watch: Watch<'_>) -> Result<Finished> {
     let log = OpenOptions::new().create(true).append(true).open(watch.log).during("opening", watch.log)?;
     let mut follower = Follower::open(watch.log)?;
     let second = log.try_clone().during("opening", watch.log)?;
+    log::debug!("running {}", shell_line(&call.argv));
     let started = Instant::now();
     let child = call.command().stdout(log).stderr(second).spawn().during("running", &call.executable)?;
     let mut group = Group { child, stopped: None, killed: false, asked: started };
@@ -336,6 +337,7 @@ pub fn ask(call: &Call, timeout: Duration) -> Result<Answer> {
     let (mut stdout, mut stderr) = (memory()?, memory()?);
     let mut command = call.command();
     command.stdout(stdout.try_clone().during("running", path)?).stderr(stderr.try_clone().during("running", path)?);
+    log::debug!("asking {}", shell_line(&call.argv));
     let started = Instant::now();
     let child = command.spawn().during("running", path)?;
     let mut group = Group { child, stopped: None, killed: false, asked: started };

@@ -84,9 +84,7 @@ impl Repo {
             }
         }
     }
-}
 
-impl Repo {
     /// Takes the repository lock if that can be done at once; `None` when somebody else has it. Otherwise as
     /// [`Repo::lock`].
     ///
