@@ -4,7 +4,7 @@
 //! rpm-ostree gets `TMPDIR=RUN/tmp`. Its `rofiles-fuse` daemons have sessions of their own, so a signal to its process
 //! group misses them, and mounts below `RUN/tmp`. Whatever has that variable in its environment belongs to the run.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -82,13 +82,16 @@ pub fn scratch_directories(cache: &Path) -> Result<Vec<String>> {
 
 /// Kills the processes that have `TMPDIR` set to the directory, and waits until they are gone.
 fn kill_leftovers(temporary: &Path) {
-    let mut wanted = b"TMPDIR=".to_vec();
-    wanted.extend_from_slice(temporary.as_os_str().as_bytes());
+    // The run may have been started by another name of the same directory.
+    let Ok(temporary) = temporary.canonicalize() else { return };
     let own = rustix::process::getpid().as_raw_nonzero().get();
     let belongs = |directory: &Path| {
         // A zombie has no environment any more.
-        fs::read(directory.join("environ"))
-            .is_ok_and(|environment| environment.split(|&byte| byte == 0).any(|variable| variable == wanted.as_slice()))
+        let environment = fs::read(directory.join("environ")).unwrap_or_default();
+        let mut variables = environment.split(|&byte| byte == 0);
+        let value = variables.find_map(|variable| variable.strip_prefix(b"TMPDIR="));
+        value
+            .is_some_and(|value| Path::new(OsStr::from_bytes(value)).canonicalize().is_ok_and(|path| path == temporary))
     };
     let started = Instant::now();
     loop {

@@ -89,8 +89,7 @@ pub fn repository(
     }
     let repo = match Repo::open_with(path, &surroundings.open) {
         Ok(repo) => repo,
-        // An empty directory may become a repository.
-        Err(_) if config.create_repo && is_empty_directory(path) => {
+        Err(_) if config.create_repo && may_become_a_repository(path) => {
             writable(path, findings);
             return None;
         }
@@ -117,7 +116,9 @@ pub fn repository(
         Err(error) => findings.error(error.chain()),
     }
     match publish::state(&repo) {
-        Ok(SummaryState::Stale) => findings.warning("the summary does not say what the refs say; it will be refreshed"),
+        Ok(SummaryState::Stale) => {
+            findings.warning("the summary does not say what the refs say; publishing refreshes it")
+        }
         Ok(SummaryState::Right | SummaryState::Missing) => {}
         Err(error) => findings.error(error.chain()),
     }
@@ -133,8 +134,14 @@ pub enum Served {
     No,
 }
 
-fn is_empty_directory(path: &Path) -> bool {
-    fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+/// Whether a directory is empty, or holds no more than a repository that somebody was making when he was killed:
+/// `objects` comes last.
+fn may_become_a_repository(path: &Path) -> bool {
+    let parts = ["config", ".config-new", "tmp", "extensions", "state", "refs"];
+    let is_part = |entry: std::io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(|name| parts.contains(&name)))
+    };
+    fs::read_dir(path).is_ok_and(|mut entries| entries.all(is_part))
 }
 
 /// Notes a foreign exclusive lock: rpm-ostree would only notice it after all its work.

@@ -374,7 +374,9 @@ pub fn find(name: &str, environment: &[(OsString, OsString)]) -> Result<PathBuf>
         vec![name.into()]
     } else {
         let path = environment.iter().find(|(name, _)| name == "PATH").map_or(OsStr::new(""), |(_, value)| value);
-        std::env::split_paths(path).map(|directory| directory.join(name)).collect()
+        // An empty entry would stand for the current directory: nobody means that.
+        let directories = std::env::split_paths(path).filter(|directory| !directory.as_os_str().is_empty());
+        directories.map(|directory| directory.join(name)).collect()
     };
     let files: Vec<&PathBuf> = candidates.iter().filter(|path| is_file(path)).collect();
     match (files.iter().find(|path| is_executable(path)), files.first()) {
@@ -554,6 +556,7 @@ mod tests {
         std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
         assert_eq!(find("tool", &environment).unwrap(), program);
         assert_eq!(find(program.to_str().unwrap(), &[]).unwrap(), program);
+        assert_eq!(find("Cargo.toml", &[]).unwrap_err().to_string(), "there is no program `Cargo.toml` on PATH");
     }
 
     #[test]

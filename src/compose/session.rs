@@ -62,11 +62,20 @@ pub(super) fn new_report(config: &TreeConfig, surroundings: &Surroundings<'_>) -
     }
 }
 
+/// What a run uses, and so what it locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Uses {
+    /// The repository and the cache of rpm-ostree.
+    Cache,
+    /// The repository alone.
+    Repository,
+}
+
 /// Takes the locks, makes the directory of the run and lets `work` do its part; the report says how it ended.
 pub(super) fn hold(
     config: &TreeConfig,
     surroundings: &Surroundings<'_>,
-    report: Report,
+    (report, uses): (Report, Uses),
     work: impl FnOnce(&mut Session<'_>) -> Result<Status>,
 ) -> Result<Report, Failed> {
     let _umask = Umask::set(config.umask);
@@ -75,8 +84,13 @@ pub(super) fn hold(
         Wait { timeout: config.lock_timeout, interrupt: &surroundings.interrupt, progress: surroundings.progress };
     let result = (|| {
         let name = new_name(surroundings.now)?;
-        fs::create_dir_all(&config.cachedir).during("creating", &config.cachedir)?;
-        let lock = FileLock::acquire(&config.cachedir.join(CACHE_LOCK), &holder(&name), &wait)?;
+        let lock = match uses {
+            Uses::Cache => {
+                fs::create_dir_all(&config.cachedir).during("creating", &config.cachedir)?;
+                Some(FileLock::acquire(&config.cachedir.join(CACHE_LOCK), &holder(&name), &wait)?)
+            }
+            Uses::Repository => None,
+        };
         Ok((name, lock, open_or_create(config, surroundings)?))
     })();
     let (name, _cache_lock, repo) = match result {
@@ -140,8 +154,8 @@ impl Session<'_> {
         FileLock::acquire(&self.repo.path().join(PUBLISH_LOCK), &self.holder, &wait)
     }
 
-    /// Cleans up after runs that were killed, and mends a summary that one of them left behind the refs.
-    pub(super) fn recover(&mut self, publishes: bool) -> Result<()> {
+    /// Cleans up after runs that were killed.
+    pub(super) fn clean_up_after_the_dead(&mut self) -> Result<()> {
         self.run.step("recover")?;
         let dead = DeadRun::find(&self.config.work)?;
         let any_dead = !dead.is_empty();
@@ -164,7 +178,13 @@ impl Session<'_> {
         if any_dead {
             self.remove_orphaned_marks()?;
         }
-        if publishes && publish::state(self.repo)? == SummaryState::Stale {
+        Ok(())
+    }
+
+    /// Refreshes a summary that a killed run has left behind the refs.
+    pub(super) fn mend_summary(&mut self) -> Result<()> {
+        self.run.step("recover")?;
+        if publish::state(self.repo)? == SummaryState::Stale {
             let _lock = self.publish_lock()?;
             publish::refresh(self.repo, self.run.now())?;
             self.warn("the summary did not say what the refs say; it was refreshed".to_owned());

@@ -30,7 +30,7 @@ use super::plan::{self, Before, Plan, TreeOptions};
 use super::preflight;
 use super::program::{self, Ending, Finished, GRACE, Stopped, Watch};
 use super::report::{CacheFacts, Command, Report, Status};
-use super::session::{Failed, Session, during, hold, new_report, not_begun, waiting};
+use super::session::{Failed, Session, Uses, during, hold, new_report, not_begun, waiting};
 use super::verify::{self, Expected};
 
 /// Composes a tree and publishes it, unless that is not asked for.
@@ -50,7 +50,26 @@ pub fn compose(
     };
     report.ref_name = Some(plan.ref_name.as_str().to_owned());
     take_findings(&plan.findings, &mut report, surroundings);
-    hold(&config.tree, surroundings, report, |session| session.compose(&plan))
+    hold(&config.tree, surroundings, (report, Uses::Cache), |session| session.compose(&plan))
+}
+
+/// Says what [`compose`] would do: the report of a dry run, and the command line that would be run, for a shell. Writes
+/// nothing, and the programs need not be there.
+///
+/// # Errors
+/// Everything that would keep the run from beginning.
+pub fn preview(
+    config: &ComposeConfig,
+    options: TreeOptions,
+    surroundings: &Surroundings<'_>,
+) -> Result<(Report, String)> {
+    let plan = Plan::make_dry(config, options, surroundings)?;
+    let before = plan::before(&config.tree, surroundings, &plan.ref_name)?;
+    let mut report = Report { status: Status::DryRun, ..new_report(&config.tree, surroundings) };
+    report.ref_name = Some(plan.ref_name.as_str().to_owned());
+    report.old_commit = before.old;
+    take_findings(&plan.findings, &mut report, surroundings);
+    Ok((report, plan.shell_line(&config.tree, before)))
 }
 
 /// Publishes a commit that was composed earlier and is what `rev` names.
@@ -77,7 +96,7 @@ pub fn publish(config: &ComposeConfig, rev: &str, surroundings: &Surroundings<'_
         (Ok(_), Some(name)) => name,
     };
     report.ref_name = Some(name.as_str().to_owned());
-    hold(&tree, surroundings, report, |session| session.publish_composed(&name, rev))
+    hold(&tree, surroundings, (report, Uses::Repository), |session| session.publish_composed(&name, rev))
 }
 
 fn take_findings(findings: &Findings, report: &mut Report, surroundings: &Surroundings<'_>) {
@@ -91,7 +110,10 @@ fn take_findings(findings: &Findings, report: &mut Report, surroundings: &Surrou
 impl Session<'_> {
     fn compose(&mut self, plan: &Plan) -> Result<Status> {
         let name = &plan.ref_name;
-        self.recover(plan.publishes())?;
+        self.clean_up_after_the_dead()?;
+        if plan.publishes() {
+            self.mend_summary()?;
+        }
         let old = self.repo.read_local_ref(name)?;
         let before = Before { old, pending: self.earlier_pending(name, old)? };
         self.run.report.old_commit = before.old;
@@ -129,7 +151,7 @@ impl Session<'_> {
     }
 
     fn publish_composed(&mut self, name: &RefName, rev: &str) -> Result<Status> {
-        self.recover(true)?;
+        self.mend_summary()?;
         let commit = self.repo.resolve_rev(rev)?;
         let old = self.repo.read_local_ref(name)?;
         self.run.report.old_commit = old;

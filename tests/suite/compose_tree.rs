@@ -10,6 +10,8 @@ mod world;
 use std::fs;
 
 use serde_json::json;
+
+use super::support;
 use world::{PENDING, REF, World};
 
 #[test]
@@ -183,6 +185,23 @@ fn what_rpm_ostree_prints_is_passed_on_unless_it_is_to_be_quiet() {
     let output = world.tree_with("noisy", &["--quiet"]);
     assert!(!String::from_utf8_lossy(&output.stderr).contains("yyy"));
     output.success();
+}
+
+#[test]
+fn a_terminal_shows_the_stage_the_time_and_the_last_line_of_the_log() {
+    let world = World::new();
+    let line = format!("{} compose tree --config=compose.conf --quiet", env!("CARGO_BIN_EXE_osier"));
+    // util-linux' script gives a program a terminal.
+    let script = support::Program::other("/usr/bin/script", "script")
+        .with("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()))
+        .with("OSIER", env!("CARGO_BIN_EXE_osier"))
+        .with("STANDIN_MODE", "slow")
+        .with("TERM", "xterm")
+        .in_directory(world.path(""));
+    let shown = script.run(["-qec", &line, "/dev/null"]).success();
+    assert!(shown.contains("rpm-ostree 1s Input state hash: "), "{shown:?}");
+    assert!(!shown.contains("\nInput state hash: "), "{shown:?}");
+    assert!(world.public_commit().is_some());
 }
 
 #[test]

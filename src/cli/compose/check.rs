@@ -9,7 +9,7 @@ use osier::progress::Silent;
 use super::super::context::Context;
 use super::super::error::Failure;
 use super::super::options::path;
-use super::{load_config, surroundings};
+use super::{load_config, no_arguments, surroundings};
 
 /// The options of `compose check`.
 #[derive(clap::Args)]
@@ -20,10 +20,12 @@ pub(in super::super) struct Args {
     /// Print JSON: an object with errors, warnings and programs
     #[arg(long)]
     json: bool,
+    arguments: Vec<String>,
 }
 
 pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    let Args { config, json } = args;
+    let Args { config, json, arguments } = args;
+    no_arguments(&arguments)?;
     let config = load_config(config.as_deref())?;
     let findings = plan::check(&config.tree, &surroundings(Interrupt::default(), &Silent));
     if json {

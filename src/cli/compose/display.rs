@@ -4,7 +4,7 @@
 //! All of it goes to standard error; standard output is for the result. rpm-ostree writes in large blocks when it does
 //! not write to a terminal, so the line counts the time by itself.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,16 +18,16 @@ const TICK: Duration = Duration::from_millis(500);
 pub(super) struct Display {
     passes_on: bool,
     has_bar: bool,
-    bar: Mutex<Option<(ProgressBar, &'static str)>>,
+    bar: Mutex<Option<ProgressBar>>,
 }
 
 impl Display {
     /// `quiet` keeps the output of programs to their logs.
     pub(super) fn new(quiet: bool) -> Self {
-        Self { passes_on: !quiet, has_bar: super::has_audience(), bar: Mutex::new(None) }
+        Self { passes_on: !quiet, has_bar: io::stderr().is_terminal(), bar: Mutex::new(None) }
     }
 
-    fn bar(&self) -> MutexGuard<'_, Option<(ProgressBar, &'static str)>> {
+    fn bar(&self) -> MutexGuard<'_, Option<ProgressBar>> {
         self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -38,31 +38,27 @@ impl Display {
             let _ = writeln!(io::stderr(), "{line}");
         };
         match &*self.bar() {
-            Some((bar, _)) => bar.suspend(write),
+            Some(bar) => bar.suspend(write),
             None => write(),
         }
     }
 }
 
-/// The stages, by the names of their tasks.
-const STAGES: [&str; 4] = ["rpm-ostree", "imagefactory", "qemu-img", "verify"];
-
 impl Progress for Display {
     fn event(&self, event: Event<'_>) {
         match event {
             Event::Started { task, .. } if self.has_bar => {
-                let stage = STAGES.into_iter().find(|stage| *stage == task).unwrap_or("working");
                 let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
                 // A template that indicatif does not understand would only cost the looks.
                 if let Ok(style) = ProgressStyle::with_template("{prefix} {elapsed} {wide_msg}") {
                     bar.set_style(style);
                 }
-                bar.set_prefix(stage);
+                bar.set_prefix(task.to_owned());
                 bar.enable_steady_tick(TICK);
-                *self.bar() = Some((bar, stage));
+                *self.bar() = Some(bar);
             }
             Event::Finished => {
-                if let Some((bar, _)) = self.bar().take() {
+                if let Some(bar) = self.bar().take() {
                     bar.finish_and_clear();
                 }
             }
@@ -70,7 +66,7 @@ impl Progress for Display {
                 if self.passes_on {
                     self.print(line);
                 }
-                if let Some((bar, _)) = &*self.bar() {
+                if let Some(bar) = &*self.bar() {
                     bar.set_message(line.trim().to_owned());
                 }
             }

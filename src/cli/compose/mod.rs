@@ -6,8 +6,8 @@ mod publish;
 mod tree;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write as _};
+use std::path::Path;
 use std::thread;
 
 use osier::compose::program::{Interrupt, last_lines};
@@ -36,11 +36,12 @@ const SHOWN_LINES: usize = 20;
 /// Reads the configuration; its path is made absolute, so that all those in it are.
 fn load_config(path: Option<&Path>) -> Result<ComposeConfig, Failure> {
     let path = path.ok_or_else(|| Failure::usage("--config=FILE must be given"))?;
-    Ok(ComposeConfig::load(&absolute(path)?)?)
+    Ok(ComposeConfig::load(&context::absolute(path)?)?)
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    context::absolute(path)
+/// Refuses arguments that are no options.
+fn no_arguments(arguments: &[String]) -> Result<(), Failure> {
+    if arguments.is_empty() { Ok(()) } else { Err(Failure::usage("Too many arguments given")) }
 }
 
 /// What the library gets from the environment.
@@ -108,9 +109,4 @@ fn in_words(report: &Report) -> String {
         Status::Composed => format!("{commit}{version} waits to be published as {name}\n"),
         other => format!("{}\n", other.as_str()),
     }
-}
-
-/// Whether there is somebody to show progress to.
-fn has_audience() -> bool {
-    io::stderr().is_terminal()
 }

@@ -2,16 +2,15 @@
 
 use std::path::PathBuf;
 
-use osier::compose::report::{Report, Status};
-use osier::compose::{Plan, TreeOptions, plan, tree};
+use osier::compose::{TreeOptions, tree};
 use osier::error::Error;
 use osier::refspec::RefName;
 
-use super::super::context::Context;
+use super::super::context::{Context, absolute};
 use super::super::error::Failure;
 use super::super::options::path;
 use super::display::Display;
-use super::{Telling, absolute, catch_signals, load_config, surroundings, tell};
+use super::{Telling, catch_signals, load_config, no_arguments, surroundings, tell};
 
 /// The options of `compose tree`.
 #[derive(clap::Args)]
@@ -46,11 +45,24 @@ pub(in super::super) struct Args {
     /// End with status 77 if nothing has changed
     #[arg(long)]
     unchanged_exit_77: bool,
+    arguments: Vec<String>,
 }
 
 pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    let Args { config, dry_run, repo, ref_name, with_version, force, no_publish, json, quiet, unchanged_exit_77 } =
-        args;
+    let Args {
+        config,
+        dry_run,
+        repo,
+        ref_name,
+        with_version,
+        force,
+        no_publish,
+        json,
+        quiet,
+        unchanged_exit_77,
+        arguments,
+    } = args;
+    no_arguments(&arguments)?;
     let mut config = load_config(config.as_deref())?;
     if let Some(repo) = repo {
         config.tree.repo = absolute(&repo)?;
@@ -65,28 +77,13 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
     let display = Display::new(quiet);
     let surroundings = surroundings(catch_signals()?, &display);
     if dry_run {
-        let plan = Plan::make_dry(&config, options, &surroundings)?;
-        let before = plan::before(&config.tree, &surroundings, &plan.ref_name)?;
-        let line = plan.shell_line(&config.tree, before);
-        for warning in plan.findings.messages(osier::compose::check::Severity::Warning) {
-            super::super::error::warn(&format!("warning: {warning}"));
-        }
+        let (report, line) = tree::preview(&config, options, &surroundings)?;
         if !json {
             return writeln!(context.out, "{line}");
         }
-        let mut report = Report {
-            status: Status::DryRun,
-            stage: "check",
-            started: surroundings.now,
-            repo: config.tree.repo.clone(),
-            ref_name: Some(plan.ref_name.as_str().to_owned()),
-            old_commit: before.old,
-            programs: plan.findings.versions(),
-            ..Report::default()
-        }
-        .to_json();
-        report["command-lines"] = vec![line].into();
-        return writeln!(context.out, "{report:#}");
+        let mut document = report.to_json();
+        document["command-lines"] = vec![line].into();
+        return writeln!(context.out, "{document:#}");
     }
     let result = tree::compose(&config, options, &surroundings);
     tell(result, &Telling { json, quiet, unchanged_exit_77 }, context)

@@ -124,6 +124,21 @@ fn when_osier_is_killed_the_next_run_cleans_up_after_both() {
 }
 
 #[test]
+fn a_repository_that_was_half_made_is_finished() {
+    let world = World::new();
+    fs::create_dir_all(world.repo().join("refs/heads")).unwrap();
+    fs::write(world.repo().join("config"), "[core]\nrepo_version=1\nmode=archive-z2\n").unwrap();
+    world.tree(&[]).success();
+    world.assert_served(&world.public_commit().unwrap());
+    // Anything else is not touched.
+    let other = World::new();
+    fs::create_dir_all(other.repo().join("photos")).unwrap();
+    let message = other.tree(&[]).failure();
+    assert!(message.starts_with(&format!("{}: opening repo: ", other.repo().display())), "{message}");
+    assert_eq!(fs::read_dir(other.repo()).unwrap().count(), 1);
+}
+
+#[test]
 fn mounts_and_daemons_of_a_killed_program_go() {
     let point = tempfile::tempdir().unwrap();
     let mount = |program: &str, arguments: &[&str]| {

@@ -24,7 +24,10 @@ fn an_unpublished_commit_outlives_a_prune_and_is_published_later() {
         program.repo(&world.repo(), ["prune", "--refs-only", "--depth=0"]).success();
     }
     world.assert_served(&first);
+    // Another compose may be at work in the cache.
+    let cache = locked(&world.path("cache/.osier-compose.lock"), "somebody");
     let stdout = world.publish(&second).success();
+    drop(cache);
     assert_eq!(stdout, format!("{REF} => {second} (22.1)\n"));
     assert_eq!(world.rev(PENDING), None);
     world.assert_served(&second);
