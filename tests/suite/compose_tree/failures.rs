@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::json;
@@ -197,6 +198,80 @@ fn a_full_disk_is_told_with_what_is_free_where() {
     assert!(message.starts_with(&format!("out of space (repository {}: ", world.repo().display())), "{message}");
     assert!(message.ends_with("error: Writing content object: fallocate: No space left on device"), "{message}");
     next_run_succeeds(&world, &first);
+}
+
+/// A small file system in the place of a directory, until this is dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None` where nothing can be mounted.
+    fn mount(path: &Path, size: &str) -> Option<Self> {
+        fs::create_dir_all(path).unwrap();
+        let options = format!("size={size}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "osier-test"]).arg(path).status();
+        if !mounted.is_ok_and(|status| status.success()) {
+            skip("cannot mount, so no small file system to fill");
+            return None;
+        }
+        Some(Self(path.to_owned()))
+    }
+
+    fn grow(&self) {
+        let status = Command::new("mount").args(["-o", "remount,size=64m"]).arg(&self.0).status().unwrap();
+        assert!(status.success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_repository_whose_file_system_is_full_gets_no_partial_object() {
+    let world = World::new();
+    let Some(disk) = SmallDisk::mount(&world.repo(), "2m") else { return };
+    world.tree(&[]).success();
+    let first = world.public_commit().unwrap();
+    let objects = |world: &World| {
+        let files = walkdir::WalkDir::new(world.repo().join("objects")).into_iter().map(Result::unwrap);
+        let mut files: Vec<_> = files.filter(|f| f.file_type().is_file()).map(|f| f.path().to_owned()).collect();
+        files.sort();
+        files
+    };
+    let before = objects(&world);
+    // Nothing that compression makes small.
+    let noise: Vec<u8> = (0..100_000u32).flat_map(|n| *osier::Checksum::of(&n.to_le_bytes()).as_bytes()).collect();
+    fs::write(world.path("packages/noise"), noise).unwrap();
+    let message = fails(&world, &first, "");
+    assert!(message.starts_with(&format!("out of space (repository {}: ", world.repo().display())), "{message}");
+    assert_eq!(objects(&world), before);
+    disk.grow();
+    world.assert_served(&first);
+    world.tree(&[]).success();
+    world.assert_served(&world.public_commit().unwrap());
+    assert_eq!(world.rev(&format!("{REF}^")), Some(first));
+}
+
+#[test]
+fn a_work_directory_that_is_full_stops_the_run_and_nothing_else() {
+    let (world, first) = World::composed();
+    world.change(2);
+    fs::remove_dir_all(world.path("work")).unwrap();
+    let Some(disk) = SmallDisk::mount(&world.path("work"), "256k") else { return };
+    let before = world.public();
+    let config = fs::read_to_string(world.path("compose.conf")).unwrap();
+    fs::write(world.path("compose.conf"), config.replace("min-free-mib=1", "min-free-mib=0")).unwrap();
+    let message = world.tree_with("noisy", &["-q"]).failure();
+    assert!(message.contains("No space left on device") || message.contains("rpm-ostree failed"), "{message}");
+    assert_eq!(world.public(), before);
+    world.assert_served(&first);
+    disk.grow();
+    world.tree(&[]).success();
+    let second = world.public_commit().unwrap();
+    assert_eq!(world.rev(&format!("{REF}^")), Some(first));
+    world.assert_served(&second);
 }
 
 #[test]
