@@ -45,9 +45,9 @@ fn no_arguments(arguments: &[String]) -> Result<(), Failure> {
 }
 
 /// What the library gets from the environment.
-fn surroundings<'p>(interrupt: Interrupt, progress: &'p dyn Progress) -> Surroundings<'p> {
+fn surroundings<'p>(interrupt: Interrupt, progress: &'p dyn Progress) -> Result<Surroundings<'p>, Failure> {
     let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    Surroundings { environment, now: clock::now(), open: context::open_options(), interrupt, progress }
+    Ok(Surroundings { environment, now: clock::now(), open: context::open_options()?, interrupt, progress })
 }
 
 /// From now on SIGINT and SIGTERM only raise the interrupt; the run ends by itself.

@@ -32,6 +32,6 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
         return Err(Failure::usage("one COMMIT must be given"));
     };
     let display = Display::new(quiet);
-    let result = tree::publish(&config, commit, &surroundings(catch_signals()?, &display));
+    let result = tree::publish(&config, commit, &surroundings(catch_signals()?, &display)?);
     tell(result, &Telling { json, quiet, unchanged_exit_77: false }, context)
 }

@@ -75,7 +75,7 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
     }
     let options = TreeOptions { force, publish: !no_publish };
     let display = Display::new(quiet);
-    let surroundings = surroundings(catch_signals()?, &display);
+    let surroundings = surroundings(catch_signals()?, &display)?;
     if dry_run {
         let (report, line) = tree::preview(&config, options, &surroundings)?;
         if !json {
