@@ -24,20 +24,28 @@
 //! pending    refs to commits that are not published yet
 //! verify     whether a commit may be published
 //! publish    ref and summary
+//! kickstart  the file that installs it
+//! tdl        the template of the guest that installs it
+//! imagefactory  its command line, and what proves that it built something
+//! qemu       verdicts on disk images
 //! ```
 
 pub mod check;
 pub mod cleanup;
 pub mod config;
 pub mod decide;
+pub mod imagefactory;
+pub mod kickstart;
 pub mod locks;
 pub mod pending;
 pub mod plan;
 pub mod preflight;
 pub mod program;
 pub mod publish;
+pub mod qemu;
 pub mod report;
 mod session;
+pub mod tdl;
 pub mod tree;
 pub mod treefile;
 pub mod verify;

@@ -24,6 +24,8 @@ use crate::error::{During, Error, Result};
 use crate::keyfile::{KeyFile, text_of};
 use crate::refspec::RefName;
 
+use super::qemu::Format;
+use super::tdl::{Arch, Distribution, check_install_url, refuse_localhost};
 use reader::Reader;
 
 /// A whole configuration.
@@ -85,16 +87,14 @@ pub struct ImageConfig {
     pub ostree_url: String,
     /// The name of the system in `/ostree/deploy`.
     pub osname: String,
-    /// The name of the remote in the installed system; the osname if the file has none.
-    pub remote: String,
-    /// Whether the installed system does without GPG verification.
-    pub nogpg: bool,
-    /// Name of the distribution whose installer runs, as Oz knows it: `Fedora`.
-    pub distribution: String,
-    /// Its version: `22`.
-    pub distribution_version: String,
-    /// The architecture as Oz spells it.
-    pub arch: String,
+    /// The name of the remote in the installed system; the kickstart's if absent.
+    pub remote: Option<String>,
+    /// Whether the installed system does without GPG verification; as the kickstart says if absent.
+    pub nogpg: Option<bool>,
+    /// The distribution whose installer runs.
+    pub distribution: Distribution,
+    /// The processor of the guest.
+    pub arch: Arch,
     /// The installation tree.
     pub install_url: String,
     /// Size of the disk, in GiB.
@@ -104,7 +104,7 @@ pub struct ImageConfig {
     /// Processors of the guest.
     pub cpus: u64,
     /// Format of the image.
-    pub format: ImageFormat,
+    pub format: Format,
     /// Whether the image is compressed.
     pub compress: bool,
     /// The directory where the image appears.
@@ -118,28 +118,6 @@ pub struct ImageConfig {
     /// ImageFactory, by name or path, and its leading arguments.
     pub program: Vec<String>,
 }
-
-/// What a disk image may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ImageFormat {
-    /// QEMU's.
-    Qcow2,
-    /// The bytes of the disk.
-    Raw,
-}
-
-impl ImageFormat {
-    /// The name that the configuration and qemu-img use, which is the ending of the file, too.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Qcow2 => "qcow2",
-            Self::Raw => "raw",
-        }
-    }
-}
-
-/// The architectures that Oz has.
-const ARCHES: [&str; 7] = ["i386", "x86_64", "ppc64", "ppc64le", "aarch64", "armv7l", "s390x"];
 
 /// Options of `rpm-ostree compose tree` that osier gives itself, or that would make its evidence worthless.
 const OWN_OPTIONS: [&str; 16] = [
@@ -240,7 +218,7 @@ impl ComposeConfig {
         let mut reader = Reader::new(&keyfile, "compose", directory, &mut problems);
         reader.only(&COMPOSE_KEYS);
         let tree = tree(&mut reader);
-        let image = keyfile.has_group("image").then(|| {
+        let image = keyfile.has_group("image").then_some(()).and_then(|()| {
             let mut reader = Reader::new(&keyfile, "image", directory, &mut problems);
             reader.only(&IMAGE_KEYS);
             image(&mut reader)
@@ -291,56 +269,47 @@ fn tree(reader: &mut Reader<'_>) -> TreeConfig {
     }
 }
 
-fn image(reader: &mut Reader<'_>) -> ImageConfig {
-    let osname = reader.required("osname");
-    let (distribution, distribution_version) = match reader.required("distribution").rsplit_once(' ') {
-        Some((name, version)) if !name.trim().is_empty() => (name.trim().to_owned(), version.to_owned()),
-        _ => {
-            reader.wrong::<()>("distribution", "write name and version, as in `Fedora 22`");
-            Default::default()
-        }
-    };
-    let arch = reader.required("arch");
-    if !arch.is_empty() && !ARCHES.contains(&arch.as_str()) {
-        reader.wrong::<()>("arch", &format!("`{arch}` is none of {}", ARCHES.join(", ")));
-    }
-    let format = match reader.text("format").as_deref() {
-        None | Some("qcow2") => ImageFormat::Qcow2,
-        Some("raw") => ImageFormat::Raw,
-        Some(other) => {
-            reader.wrong::<()>("format", &format!("`{other}` is neither qcow2 nor raw"));
-            ImageFormat::Qcow2
-        }
+fn image(reader: &mut Reader<'_>) -> Option<ImageConfig> {
+    let distribution = reader.parsed("distribution", Distribution::parse);
+    let arch = reader.parsed("arch", Arch::parse);
+    let format = match reader.text("format").as_deref().map(Format::parse) {
+        None => Format::Qcow2,
+        Some(Ok(format)) => format,
+        Some(Err(message)) => reader.wrong("format", &message).unwrap_or(Format::Qcow2),
     };
     let compress = reader.boolean("compress", false);
-    if compress && format == ImageFormat::Raw {
+    if compress && format == Format::Raw {
         reader.wrong::<()>("compress", "a raw image cannot be compressed");
     }
     let name = reader.required("name");
     if name.contains('/') || name.starts_with('.') {
         reader.wrong::<()>("name", &format!("`{name}` is no plain file name"));
     }
-    ImageConfig {
-        kickstart: reader.required_path("kickstart"),
-        ostree_url: reader.required("ostree-url"),
-        remote: reader.text("remote").unwrap_or_else(|| osname.clone()),
-        osname,
-        nogpg: reader.boolean("nogpg", false),
-        distribution,
-        distribution_version,
-        arch,
-        install_url: reader.required("install-url"),
+    let ostree_url = reader.parsed("ostree-url", |url| refuse_localhost(url).map(|()| url.to_owned()));
+    let install_url = reader.parsed("install-url", |url| check_install_url(url).map(|()| url.to_owned()));
+    let kickstart = reader.required_path("kickstart");
+    let output = reader.required_path("output");
+    // What is missing was noted; there is no image then.
+    Some(ImageConfig {
+        kickstart,
+        ostree_url: ostree_url?,
+        osname: reader.required("osname"),
+        remote: reader.text("remote"),
+        nogpg: reader.optional_boolean("nogpg"),
+        distribution: distribution?,
+        arch: arch?,
+        install_url: install_url?,
         disk_gib: reader.number("disk-gib", 10, 1..=65_536),
         memory_mib: reader.number("memory-mib", 4096, 256..=1 << 24),
         cpus: reader.number("cpus", 2, 1..=1024),
         format,
         compress,
-        output: reader.required_path("output"),
+        output,
         name,
         min_size_mib: reader.number("min-size-mib", 64, 0..=u64::MAX >> 20),
         timeout: reader.duration("timeout", IMAGE_TIMEOUT),
         program: reader.program("program", "imagefactory"),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -388,14 +357,14 @@ mod tests {
     fn every_key_of_the_image_is_read() {
         let text = format!(
             "{SMALL}[image]\nkickstart=k.ks\nostree-url=http://c/repo\nosname=exampleos\nnogpg=true\n\
-             distribution=Scientific Linux 7\narch=x86_64\ninstall-url=http://i/\ndisk-gib=20\nformat=qcow2\n\
+             distribution=SL 7.2\narch=x86_64\ninstall-url=http://i/\ndisk-gib=20\nformat=qcow2\n\
              compress=true\noutput=images\nname=os-{{version}}\ntimeout=1d\n"
         );
         let image = ComposeConfig::parse(&text, Path::new("/e")).unwrap().image.unwrap();
-        assert_eq!((image.osname.as_str(), image.remote.as_str()), ("exampleos", "exampleos"));
-        assert_eq!((image.distribution.as_str(), image.distribution_version.as_str()), ("Scientific Linux", "7"));
+        assert_eq!((image.osname.as_str(), image.remote), ("exampleos", None));
+        assert_eq!((image.distribution, image.arch.as_str()), (Distribution::parse("SL 7.2").unwrap(), "x86_64"));
         assert_eq!((image.disk_gib, image.memory_mib, image.cpus, image.min_size_mib), (20, 4096, 2, 64));
-        assert_eq!((image.format, image.compress, image.nogpg), (ImageFormat::Qcow2, true, true));
+        assert_eq!((image.format, image.compress, image.nogpg), (Format::Qcow2, true, Some(true)));
         assert_eq!((image.output, image.kickstart), (PathBuf::from("/e/images"), PathBuf::from("/e/k.ks")));
         assert_eq!((image.name.as_str(), image.timeout.as_secs()), ("os-{version}", 86_400));
         assert_eq!(image.program, ["imagefactory"]);
@@ -429,14 +398,17 @@ mod tests {
     #[test]
     fn an_image_cannot_be_just_anything() {
         let text = format!(
-            "{SMALL}[image]\nkickstart=k\nostree-url=u\nosname=o\ndistribution=Fedora\narch=vax\ninstall-url=u\n\
-             format=vhd\noutput=o\nname=../x\n"
+            "{SMALL}[image]\nkickstart=k\nostree-url=http://localhost/\nosname=o\ndistribution=Fedora\narch=vax\n\
+             install-url=u\nformat=vhd\noutput=o\nname=../x\n"
         );
         let expected = [
-            "[image] distribution: write name and version, as in `Fedora 22`",
+            "[image] distribution: `Fedora` is unknown to Oz; write it like `Fedora 22`, `RHEL 7.4`, `CentOS 7.9`, \
+             `SL 7.2` or `OL 7.1`",
             "[image] arch: `vax` is none of i386, x86_64, ppc64, ppc64le, aarch64, armv7l, s390x",
             "[image] format: `vhd` is neither qcow2 nor raw",
             "[image] name: `../x` is no plain file name",
+            "[image] ostree-url: http://localhost/ is this machine, which the installer in its guest cannot reach",
+            "[image] install-url: `u` must begin with http://, https:// or ftp:// and hold no blanks",
         ];
         assert_eq!(problems(&text), expected);
         assert_eq!(problems("x"), ["Key file contains line “x” which is not a key-value pair, group, or comment"]);

@@ -58,6 +58,17 @@ impl<'c> Reader<'c> {
         self.text(key).unwrap_or_default()
     }
 
+    /// A value that must be there and be understood by `parse`.
+    pub(super) fn parsed<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let text = self.required(key);
+        match parse(&text) {
+            Ok(value) => Some(value),
+            // Already noted.
+            Err(_) if text.is_empty() => None,
+            Err(message) => self.wrong(key, &message),
+        }
+    }
+
     /// A path that must be there.
     pub(super) fn required_path(&mut self, key: &str) -> PathBuf {
         let text = self.required(key);
@@ -81,14 +92,15 @@ impl<'c> Reader<'c> {
     }
 
     pub(super) fn boolean(&mut self, key: &str, default: bool) -> bool {
-        match self.keyfile.get_bool(self.group, key) {
-            Ok(value) => value.unwrap_or(default),
-            Err(_) => {
-                let raw = self.keyfile.get_raw(self.group, key).unwrap_or_default().to_owned();
-                self.wrong::<()>(key, &format!("`{raw}` is neither true nor false"));
-                default
-            }
-        }
+        self.optional_boolean(key).unwrap_or(default)
+    }
+
+    /// A boolean that may be absent.
+    pub(super) fn optional_boolean(&mut self, key: &str) -> Option<bool> {
+        self.keyfile.get_bool(self.group, key).unwrap_or_else(|_| {
+            let raw = self.keyfile.get_raw(self.group, key).unwrap_or_default().to_owned();
+            self.wrong(key, &format!("`{raw}` is neither true nor false"))
+        })
     }
 
     /// A decimal number.

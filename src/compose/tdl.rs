@@ -1,0 +1,346 @@
+//! The template that tells ImageFactory, and Oz below it, what to install: Oz's TDL, an XML document.
+//!
+//! ```xml
+//! <template>
+//!   <name>exampleos-22</name>
+//!   <os>
+//!     <name>Fedora</name>
+//!     <version>22</version>
+//!     <arch>x86_64</arch>
+//!     <install type="url"><url>http://packages.example.org/22/x86_64/os/</url></install>
+//!   </os>
+//!   <description>exampleos/22/x86_64/host 22.3</description>
+//!   <disk><size>10</size></disk>
+//! </template>
+//! ```
+//!
+//! There is no XML declaration: ImageFactory hands the text on as a Python string, and a declared encoding is refused
+//! there. The size is a bare number of GiB, which every version of Oz reads in the same way. `packages`, `repositories`,
+//! `files` and `commands` are left out: any of them makes ImageFactory boot the image and log in.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::error::{Error, Result};
+
+/// A template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template<'a> {
+    /// A name for this template: letters, digits and `._+-`.
+    pub name: &'a str,
+    /// What is installed.
+    pub distribution: &'a Distribution,
+    /// For which processor.
+    pub arch: Arch,
+    /// The tree of the distribution that the installer is in.
+    pub install_url: &'a str,
+    /// For people.
+    pub description: &'a str,
+    /// GiB.
+    pub disk_gib: u64,
+}
+
+impl Template<'_> {
+    /// The document.
+    ///
+    /// # Errors
+    /// When a value cannot stand in XML, or the name not in a file name; the message names the key.
+    pub fn to_xml(&self) -> Result<String> {
+        let Self { name, distribution, arch, install_url, description, disk_gib } = self;
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+        if !name.chars().all(is_plain) || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+            let rule = "must be letters, digits and ._+-, the first a letter or digit";
+            return Err(Error::failed(format!("name: `{}` {rule}", name.escape_debug())));
+        }
+        let Distribution { name: os, version } = distribution;
+        let (os, version) = (escaped("distribution", os)?, escaped("distribution", version)?);
+        let (url, description) = (escaped("install-url", install_url)?, escaped("description", description)?);
+        let arch = arch.as_str();
+        Ok(format!(
+            "\
+<template>
+  <name>{name}</name>
+  <os>
+    <name>{os}</name>
+    <version>{version}</version>
+    <arch>{arch}</arch>
+    <install type=\"url\"><url>{url}</url></install>
+  </os>
+  <description>{description}</description>
+  <disk><size>{disk_gib}</size></disk>
+</template>
+"
+        ))
+    }
+}
+
+/// A text with its markup escaped.
+fn escaped(key: &str, text: &str) -> Result<String> {
+    if text.trim().is_empty() {
+        return Err(Error::failed(format!("{key}: the value is empty")));
+    }
+    // XML 1.0 has no way at all to write the others.
+    if text.contains(|c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')) {
+        return Err(Error::failed(format!("{key}: `{}` holds control characters", text.escape_debug())));
+    }
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            _ => escaped.push(c),
+        }
+    }
+    Ok(escaped)
+}
+
+/// A distribution as Oz calls it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Distribution {
+    /// `Fedora`, or a name with the major version as in `RHEL-7`.
+    name: String,
+    /// The version, of the latter the minor one.
+    version: String,
+}
+
+/// Families whose name has the major version in it.
+const NUMBERED: [&str; 4] = ["RHEL", "CentOS", "SL", "OL"];
+/// The oldest Fedora that Oz calls so.
+const OLDEST_FEDORA: u32 = 7;
+/// The oldest of the others that a tree can be installed with.
+const OLDEST_NUMBERED: u32 = 7;
+/// Fedora without a number.
+const RAWHIDE: &str = "rawhide";
+
+impl Distribution {
+    /// Reads `Fedora 22`, `Fedora rawhide`, `RHEL 7.4`, `CentOS-7 4` and the like.
+    ///
+    /// # Errors
+    /// For what Oz has no name for.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let known = "write it like `Fedora 22`, `RHEL 7.4`, `CentOS 7.9`, `SL 7.2` or `OL 7.1`";
+        let refuse = || format!("`{}` is unknown to Oz; {known}", text.escape_debug());
+        let separator = |c: char| c == ' ' || c == '-' || c == '.';
+        let mut parts = text.split(separator).filter(|part| !part.is_empty());
+        let (Some(family), Some(major), minor, None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+            return Err(refuse());
+        };
+        let number = |text: &str| text.parse::<u32>().ok().filter(|number| number.to_string() == text);
+        if family == "Fedora" {
+            let is_known = major == RAWHIDE || number(major).is_some_and(|number| number >= OLDEST_FEDORA);
+            return match (is_known, minor) {
+                (true, None) => Ok(Self { name: family.to_owned(), version: major.to_owned() }),
+                _ => Err(refuse()),
+            };
+        }
+        let minor = minor.and_then(number).ok_or_else(refuse)?;
+        if !NUMBERED.contains(&family) || number(major).is_none_or(|number| number < OLDEST_NUMBERED) {
+            return Err(refuse());
+        }
+        Ok(Self { name: format!("{family}-{major}"), version: minor.to_string() })
+    }
+
+    /// What pykickstart calls the syntax of its kickstart files: `F22`, `RHEL7`. Rawhide has none of its own.
+    pub fn kickstart_version(&self) -> Option<String> {
+        match self.name.split_once('-') {
+            Some((_, major)) => Some(format!("RHEL{major}")),
+            None => (self.version != RAWHIDE).then(|| format!("F{}", self.version)),
+        }
+    }
+}
+
+/// A processor that Oz knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arch(&'static str);
+
+const ARCHES: [&str; 7] = ["i386", "x86_64", "ppc64", "ppc64le", "aarch64", "armv7l", "s390x"];
+/// What package repositories call some of them.
+const ALIASES: [(&str, &str); 5] =
+    [("armhfp", "armv7l"), ("armv7hl", "armv7l"), ("i486", "i386"), ("i586", "i386"), ("i686", "i386")];
+
+impl Arch {
+    /// Reads Oz's own name, or that of a package repository.
+    ///
+    /// # Errors
+    /// For any other.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let name = ALIASES.iter().find(|(alias, _)| *alias == text).map_or(text, |(_, name)| name);
+        let known = ARCHES.iter().find(|known| **known == name);
+        let refuse = || format!("`{}` is none of {}", text.escape_debug(), ARCHES.join(", "));
+        known.map(|known| Self(known)).ok_or_else(refuse)
+    }
+
+    /// Oz's name.
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+
+    /// Whether its disks have a partition table in the PC's style, with the signature `55 aa`.
+    pub fn has_boot_signature(self) -> bool {
+        self.0 != "s390x"
+    }
+}
+
+/// Checks that a guest can fetch what a URL names.
+///
+/// # Errors
+/// When it is on this machine, or neither http, https nor ftp.
+pub fn check_install_url(url: &str) -> Result<(), String> {
+    let is_known = ["http://", "https://", "ftp://"].iter().any(|scheme| url.starts_with(scheme));
+    if !is_known || url.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(format!("`{}` must begin with http://, https:// or ftp:// and hold no blanks", url.escape_debug()));
+    }
+    refuse_localhost(url)
+}
+
+/// Refuses a URL that means this machine: inside the guest it would mean the guest.
+///
+/// # Errors
+/// When it does.
+pub fn refuse_localhost(url: &str) -> Result<(), String> {
+    let Some(host) = host_of(url) else { return Ok(()) };
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    let is_here = matches!(name.as_str(), "localhost" | "localhost.localdomain" | "localhost4" | "localhost6")
+        || name.ends_with(".localhost")
+        || name.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback() || address.is_unspecified())
+        || name.parse().is_ok_and(|address: Ipv6Addr| {
+            let mapped = address.to_ipv4_mapped().is_some_and(|address| address.is_loopback());
+            address.is_loopback() || address.is_unspecified() || mapped
+        });
+    match is_here {
+        true => Err(format!("{url} is this machine, which the installer in its guest cannot reach")),
+        false => Ok(()),
+    }
+}
+
+/// The host of a URL, without user, port and brackets; `None` when it has none, as `file:///x`.
+fn host_of(url: &str) -> Option<&str> {
+    let rest = url.split_once("://")?.1;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split_once(':').map_or(host, |(host, _)| host),
+    };
+    (!host.is_empty()).then_some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_written_without_declaration_and_with_its_markup_escaped() {
+        let template = Template {
+            name: "exampleos-22.3",
+            distribution: &Distribution::parse("Fedora 22").unwrap(),
+            arch: Arch::parse("x86_64").unwrap(),
+            install_url: "http://packages.example.org/22/x86_64/os/?a=1&b=<2>",
+            description: "exampleos/22/x86_64/host \"22.3\" – ü",
+            disk_gib: 10,
+        };
+        let expected = "\
+<template>
+  <name>exampleos-22.3</name>
+  <os>
+    <name>Fedora</name>
+    <version>22</version>
+    <arch>x86_64</arch>
+    <install type=\"url\"><url>http://packages.example.org/22/x86_64/os/?a=1&amp;b=&lt;2&gt;</url></install>
+  </os>
+  <description>exampleos/22/x86_64/host &quot;22.3&quot; – ü</description>
+  <disk><size>10</size></disk>
+</template>
+";
+        assert_eq!(template.to_xml().unwrap(), expected);
+        let rule = "must be letters, digits and ._+-, the first a letter or digit";
+        for (changed, expected) in [
+            (Template { name: "a/b", ..template.clone() }, format!("name: `a/b` {rule}")),
+            (Template { name: "", ..template.clone() }, format!("name: `` {rule}")),
+            (Template { name: ".a", ..template.clone() }, format!("name: `.a` {rule}")),
+            (
+                Template { description: "a\u{1}b", ..template.clone() },
+                "description: `a\\u{1}b` holds control characters".to_owned(),
+            ),
+            (Template { description: " ", ..template.clone() }, "description: the value is empty".to_owned()),
+        ] {
+            assert_eq!(changed.to_xml().unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn distributions_get_the_names_that_oz_has_for_them() {
+        for (text, name, version, kickstart) in [
+            ("Fedora 22", "Fedora", "22", Some("F22")),
+            ("Fedora-7", "Fedora", "7", Some("F7")),
+            ("Fedora rawhide", "Fedora", "rawhide", None),
+            ("RHEL-7 4", "RHEL-7", "4", Some("RHEL7")),
+            ("RHEL 7.4", "RHEL-7", "4", Some("RHEL7")),
+            ("CentOS-8.9", "CentOS-8", "9", Some("RHEL8")),
+            ("SL 7.0", "SL-7", "0", Some("RHEL7")),
+        ] {
+            let expected = Distribution { name: name.into(), version: version.into() };
+            let found = Distribution::parse(text).unwrap();
+            assert_eq!((&found, found.kickstart_version().as_deref()), (&expected, kickstart), "{text}");
+        }
+        for text in [
+            "",
+            "Fedora",
+            "Fedora 6",
+            "Fedora 22.1",
+            "fedora 22",
+            "Fedora 022",
+            "RHEL 7",
+            "RHEL 6.4",
+            "Debian 8.1",
+            "CentOS 7.x",
+            "RHEL 7.4.1",
+        ] {
+            let message = Distribution::parse(text).unwrap_err();
+            let expected =
+                "is unknown to Oz; write it like `Fedora 22`, `RHEL 7.4`, `CentOS 7.9`, `SL 7.2` or `OL 7.1`";
+            assert_eq!(message, format!("`{text}` {expected}"));
+        }
+    }
+
+    #[test]
+    fn processors_get_the_names_that_oz_has_for_them() {
+        for (text, name) in [("x86_64", "x86_64"), ("armhfp", "armv7l"), ("i686", "i386"), ("ppc64le", "ppc64le")] {
+            assert_eq!(Arch::parse(text).unwrap().as_str(), name);
+        }
+        let expected = "`riscv64` is none of i386, x86_64, ppc64, ppc64le, aarch64, armv7l, s390x";
+        assert_eq!(Arch::parse("riscv64").unwrap_err(), expected);
+    }
+
+    #[test]
+    fn this_machine_is_refused_under_every_name() {
+        for host in [
+            "localhost",
+            "LOCALHOST.",
+            "localhost:8080",
+            "user:pw@localhost",
+            "localhost.localdomain",
+            "127.0.0.1",
+            "127.8.8.8:80",
+            "[::1]",
+            "[::1]:80",
+            "0.0.0.0",
+            "a.localhost",
+            "[::ffff:127.0.0.1]",
+        ] {
+            let url = format!("http://{host}/os/");
+            let expected = format!("{url} is this machine, which the installer in its guest cannot reach");
+            assert_eq!(refuse_localhost(&url).unwrap_err(), expected);
+            assert_eq!(check_install_url(&url).unwrap_err(), expected);
+        }
+        for url in ["http://localhost.example.org/", "http://10.0.0.1:80/", "http://[fe80::1]/", "file:///localhost"] {
+            assert_eq!(refuse_localhost(url), Ok(()), "{url}");
+        }
+        assert_eq!(check_install_url("ftp://i.example.org/os/"), Ok(()));
+        for url in ["file:///os", "http://a b/", "HTTP://a/", "x"] {
+            let expected = format!("`{url}` must begin with http://, https:// or ftp:// and hold no blanks");
+            assert_eq!(check_install_url(url).unwrap_err(), expected);
+        }
+    }
+}
