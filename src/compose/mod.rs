@@ -24,6 +24,7 @@
 //! pending    refs to commits that are not published yet
 //! verify     whether a commit may be published
 //! publish    ref and summary
+//! image      a published commit to a disk image, step by step
 //! kickstart  the file that installs it
 //! tdl        the template of the guest that installs it
 //! imagefactory  its command line, and what proves that it built something
@@ -34,6 +35,7 @@ pub mod check;
 pub mod cleanup;
 pub mod config;
 pub mod decide;
+pub mod image;
 pub mod imagefactory;
 pub mod kickstart;
 pub mod locks;

@@ -11,6 +11,7 @@ use super::Surroundings;
 use super::check::{Findings, Severity};
 use super::config::{ComposeConfig, TreeConfig};
 use super::decide::{CHANGED, COMMIT_ID, COMPOSE_JSON, LOCK_JSON};
+use super::image;
 use super::pending;
 use super::preflight::{self, Served};
 use super::program::{Call, shell_line};
@@ -56,9 +57,13 @@ pub struct Before {
 pub const RECORDED_VARIABLES: [&str; 3] = ["SOURCE_DATE_EPOCH", "RPMOSTREE_PRESERVE_TMPDIR", "RPMOSTREE_COMMIT_NO_TXN"];
 
 /// Finds out everything that can be known without running a stage.
-pub fn check(config: &TreeConfig, surroundings: &Surroundings<'_>) -> Findings {
+pub fn check(config: &ComposeConfig, surroundings: &Surroundings<'_>) -> Findings {
     let mut findings = Findings::default();
-    look(config, surroundings, (Served::Yes, Severity::Error), &mut findings);
+    let seen = look(&config.tree, surroundings, (Served::Yes, Severity::Error), &mut findings);
+    if let Some(image) = &config.image {
+        let name = config.tree.ref_name.clone().or(seen.map(|(_, name, _)| name));
+        image::check(image, name.as_ref(), surroundings, &mut findings);
+    }
     findings
 }
 

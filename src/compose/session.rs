@@ -12,6 +12,7 @@ use crate::repo::{Repo, RepoMode};
 use super::Surroundings;
 use super::cleanup;
 use super::config::TreeConfig;
+use super::image;
 use super::locks::{CACHE_LOCK, FileLock, PUBLISH_LOCK, Wait, holder, lock_repo};
 use super::pending;
 use super::plan::RECORDED_VARIABLES;
@@ -173,6 +174,7 @@ impl Session<'_> {
             for left in cleanup::clean(&dead.path.join("tmp"), directory, &before, environment) {
                 self.warn(left);
             }
+            image::recover_output(&dead)?;
             dead.bury()?;
         }
         if any_dead {

@@ -27,7 +27,7 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
     let Args { config, json, arguments } = args;
     no_arguments(&arguments)?;
     let config = load_config(config.as_deref())?;
-    let findings = plan::check(&config.tree, &surroundings(Interrupt::default(), &Silent)?);
+    let findings = plan::check(&config, &surroundings(Interrupt::default(), &Silent)?);
     if json {
         writeln!(context.out, "{:#}", findings.to_json())?;
     } else {

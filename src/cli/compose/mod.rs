@@ -2,6 +2,7 @@
 
 mod check;
 mod display;
+mod image;
 mod publish;
 mod tree;
 
@@ -28,6 +29,7 @@ pub(super) static COMMANDS: &[Builtin] = &[
     command!(check, "compose check", "", "Check everything that can be known before a run", RepoOption::Unknown),
     command!(tree, "compose tree", "", "Compose a tree with rpm-ostree and publish it", RepoOption::Unknown),
     command!(publish, "compose publish", "COMMIT", "Publish a commit composed earlier", RepoOption::Unknown),
+    command!(image, "compose image", "", "Build a disk image of the published tree", RepoOption::Unknown),
 ];
 
 /// The lines of a log that are shown when a program failed.
@@ -107,6 +109,10 @@ fn in_words(report: &Report) -> String {
         Status::Published => format!("{name} => {commit}{version}\n"),
         Status::Unchanged => format!("{name} is unchanged: {commit}{version}\n"),
         Status::Composed => format!("{commit}{version} waits to be published as {name}\n"),
+        Status::Built => {
+            let image = |key: &str| report.image.as_ref().and_then(|image| image[key].as_str()).unwrap_or_default();
+            format!("{}: {name} {commit}{version}\nsha256 {}\n", image("file"), image("sha256"))
+        }
         other => format!("{}\n", other.as_str()),
     }
 }

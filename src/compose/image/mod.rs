@@ -1,0 +1,459 @@
+//! A published commit to a disk image, step by step.
+//!
+//! ```text
+//! check          what is published, both files in memory, the programs     fails: nothing is written
+//! prepare        the run's directory; ksvalidator and xmllint, if there
+//! imagefactory   into a storage of this run's own                          fails: the storage is kept
+//! inspect        four pieces of evidence, and qemu-img's word
+//! output         converted or copied, hashed; then image and checksum file appear
+//! ```
+
+mod inspect;
+mod output;
+mod plan;
+mod programs;
+mod published;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::checksum::Checksum;
+use crate::error::{During, Error, Result};
+use crate::progress::Event;
+use crate::refspec::RefName;
+use crate::repo::Repo;
+
+use super::Surroundings;
+use super::check::{Findings, Severity};
+use super::cleanup;
+use super::config::{ComposeConfig, ImageConfig};
+use super::imagefactory::{self, Files, Story};
+use super::preflight;
+use super::program::{self, Call, Ending, Finished, GRACE, Stopped, Umask, Watch, describe, shell_line};
+use super::qemu::{self, Format, Wanted};
+use super::report::{Command, DeadRun, Report, Run, Status};
+use super::session::{Failed, new_report, not_begun};
+use inspect::Judged;
+use output::{Output, Temporary};
+use plan::{Plan, Texts};
+use programs::Programs;
+
+pub use output::Existing;
+
+/// What is asked for besides the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageOptions {
+    /// The commit, which must be the published one; without it, that one is meant.
+    pub commit: Option<String>,
+    /// What happens to an image of the same name.
+    pub existing: Existing,
+}
+
+/// A run that can begin.
+struct Prepared<'c> {
+    plan: Plan<'c>,
+    programs: Programs,
+    output: Output,
+    work: PathBuf,
+}
+
+impl<'c> Prepared<'c> {
+    /// Finds out everything that can be known; `severity` is how bad it is when a program is not there.
+    fn new(
+        config: &'c ComposeConfig,
+        options: &ImageOptions,
+        surroundings: &Surroundings<'_>,
+        (severity, findings): (Severity, &mut Findings),
+    ) -> Option<Self> {
+        let image = findings.take(image_of(config))?;
+        let programs = Programs::find(image, surroundings, severity, findings);
+        let ref_name = ref_name(config, surroundings, findings)?;
+        let plan = Repo::open_with(&config.tree.repo, &surroundings.open)
+            .and_then(|repo| Plan::new(image, &repo, &ref_name, options.commit.as_deref()));
+        let plan = findings.take(plan)?;
+        let directory = findings.take(absolute(&image.output))?;
+        let work = findings.take(absolute(&config.tree.work))?;
+        let output = Output::new(directory, plan.file_name(), plan.checksum_name(), options.existing);
+        findings.take(output.check_free());
+        plan.warnings.iter().for_each(|warning| findings.warning(warning));
+        Some(Self { plan, programs, output, work })
+    }
+
+    /// The report as far as it is known before the run.
+    fn note(&self, findings: &Findings, report: &mut Report) {
+        let published = &self.plan.published;
+        report.ref_name = Some(published.ref_name.as_str().to_owned());
+        report.commit = Some(published.commit);
+        report.version.clone_from(&published.version);
+        report.programs = findings.versions();
+        report.warnings.extend(findings.messages(Severity::Warning).map(str::to_owned));
+    }
+}
+
+fn image_of(config: &ComposeConfig) -> Result<&ImageConfig> {
+    config.image.as_ref().ok_or_else(|| Error::failed("the configuration has no group [image]"))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).during("finding", path)
+}
+
+/// The ref of the configuration, or else of the treefile.
+fn ref_name(config: &ComposeConfig, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<RefName> {
+    if let Some(name) = &config.tree.ref_name {
+        return Some(name.clone());
+    }
+    let call = preflight::rpm_ostree(&config.tree, surroundings, Severity::Error, findings)?;
+    preflight::refs(&config.tree, Some(&call), findings).map(|(name, _)| name)
+}
+
+/// Finds out everything about the image that can be known before there is a commit; `name` is the ref, if that is known.
+pub fn check(image: &ImageConfig, name: Option<&RefName>, surroundings: &Surroundings<'_>, findings: &mut Findings) {
+    Programs::find(image, surroundings, Severity::Error, findings);
+    let Some(name) = name else { return };
+    // Any commit and version will do: nothing of this is used.
+    let texts = Texts::new(image, name, &Checksum::from_bytes([0; 32]), Some("0"));
+    let Some(texts) = findings.take(texts) else { return };
+    texts.kickstart.warnings.iter().for_each(|warning| findings.warning(warning));
+}
+
+/// What a run would do.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    /// The report as it is before the run.
+    pub report: Report,
+    /// The command lines for a shell, with `RUN` for the directory of the run and `UUID` for what ImageFactory calls
+    /// the image.
+    pub command_lines: Vec<String>,
+    /// The kickstart file.
+    pub kickstart: Vec<u8>,
+    /// The template.
+    pub template: String,
+}
+
+/// Works a run out; nothing is written, and the programs need not be there.
+///
+/// # Errors
+/// Everything that would keep the run from beginning.
+pub fn preview(config: &ComposeConfig, options: &ImageOptions, surroundings: &Surroundings<'_>) -> Result<Preview> {
+    let mut findings = Findings::default();
+    let prepared = Prepared::new(config, options, surroundings, (Severity::Warning, &mut findings));
+    let findings = findings.into_result()?;
+    let prepared = prepared.ok_or_else(|| Error::failed("the run cannot be planned"))?;
+    let mut report = Report { status: Status::DryRun, ..new_report(&config.tree, surroundings) };
+    prepared.note(&findings, &mut report);
+    let Prepared { plan, programs, output, work } = prepared;
+    let run = work.join("RUN");
+    let files = Files::below(&run);
+    let body = files.storage.join("UUID.body");
+    let qemu_img = |arguments: Vec<_>| programs.qemu_img.clone().args(arguments);
+    let mut calls = programs.checks(&files.kickstart, &files.template);
+    calls.push(programs.imagefactory.clone().args(plan.arguments(&files)));
+    calls.push(qemu_img(qemu::info_arguments(&body).into()));
+    calls.push(qemu_img(qemu::check_arguments(&body).into()));
+    if plan.image.compress {
+        let temporary = output.temporary_path("RUN");
+        calls.push(qemu_img(qemu::convert_arguments((&body, Format::Qcow2), &temporary, true)));
+        calls.push(qemu_img(qemu::info_arguments(&temporary).into()));
+        calls.push(qemu_img(qemu::check_arguments(&temporary).into()));
+    }
+    let command_lines = calls.iter().map(|call| shell_line(&call.argv)).collect();
+    let (kickstart, template) = (plan.kickstart.bytes, plan.template);
+    Ok(Preview { report, command_lines, kickstart, template })
+}
+
+/// Builds an image of the published commit.
+///
+/// # Errors
+/// What went wrong first, with the report so far. There is no new file in the output directory then.
+pub fn build(
+    config: &ComposeConfig,
+    options: &ImageOptions,
+    surroundings: &Surroundings<'_>,
+) -> Result<Report, Failed> {
+    let mut report = new_report(&config.tree, surroundings);
+    let mut findings = Findings::default();
+    let prepared = Prepared::new(config, options, surroundings, (Severity::Error, &mut findings));
+    let findings = match findings.into_result() {
+        Ok(findings) => findings,
+        Err(error) => return Err(not_begun(report, error)),
+    };
+    let Some(prepared) = prepared else {
+        return Err(not_begun(report, Error::failed("the run cannot be planned")));
+    };
+    prepared.note(&findings, &mut report);
+    report.warnings.iter().for_each(|warning| surroundings.progress.event(Event::Warning(warning)));
+    let _umask = Umask::set(config.tree.umask);
+    let begun = recover(&prepared.work, surroundings, &mut report.warnings)
+        .and_then(|()| Run::begin(&prepared.work, surroundings.now, report.clone()));
+    let run = match begun {
+        Ok(run) => run,
+        Err(error) => return Err(not_begun(report, error)),
+    };
+    let files = Files::below(&run.path(""));
+    let mut build = Build { prepared, surroundings, files, mode: 0o666 & !config.tree.umask, run, log: None };
+    let result = build.work();
+    let Build { mut run, log, .. } = build;
+    match result {
+        Ok(()) => {
+            let (mut report, saved) = run.finish(Status::Built);
+            if let Err(error) = saved {
+                // The image is there; it only cannot be written down.
+                let message = format!("the report cannot be written: {}", error.chain());
+                surroundings.progress.event(Event::Warning(&message));
+                report.warnings.push(message);
+            }
+            Ok(report)
+        }
+        Err(error) => {
+            run.report.error = Some(error.chain());
+            let (report, _) = run.finish(Status::Failed);
+            Err(Failed { report: Box::new(report), error, log })
+        }
+    }
+}
+
+/// Cleans up after image runs that were killed. Runs of the tree stage are left to the next of their kind, which holds
+/// the lock of their cache.
+fn recover(work: &Path, surroundings: &Surroundings<'_>, warnings: &mut Vec<String>) -> Result<()> {
+    for dead in DeadRun::find(work)? {
+        if !dead.report["image"].is_object() {
+            continue;
+        }
+        let left = cleanup::clean(&dead.path.join("tmp"), Path::new(""), &[], &surroundings.environment);
+        recover_output(&dead)?;
+        let stage = dead.report["stage"].as_str().unwrap_or("check");
+        let killed = format!("the run {} was killed at the step `{stage}`", dead.path.display());
+        for message in std::iter::once(killed).chain(left) {
+            surroundings.progress.event(Event::Warning(&message));
+            warnings.push(message);
+        }
+        dead.bury()?;
+    }
+    Ok(())
+}
+
+/// Takes away what a killed run has left in the output directory, or finishes it.
+///
+/// # Errors
+/// When that cannot be done.
+pub(super) fn recover_output(dead: &DeadRun) -> Result<()> {
+    let name = dead.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    output::recover(&dead.report["image"], name)
+}
+
+/// A run that goes on.
+struct Build<'b> {
+    prepared: Prepared<'b>,
+    surroundings: &'b Surroundings<'b>,
+    files: Files,
+    /// Permissions of the image.
+    mode: u32,
+    run: Run,
+    /// The log of the program that was run last, while it is not known to have succeeded.
+    log: Option<PathBuf>,
+}
+
+impl Build<'_> {
+    fn work(&mut self) -> Result<()> {
+        self.prepare()?;
+        let body = self.run_imagefactory()?;
+        let judged = self.inspect(&body)?;
+        self.surroundings.interrupt.check()?;
+        self.output(&body, judged)?;
+        self.clear_away();
+        self.run.report.stage = "done";
+        Ok(())
+    }
+
+    fn warn(&mut self, message: String) {
+        self.surroundings.progress.event(Event::Warning(&message));
+        self.run.report.warnings.push(message);
+    }
+
+    /// Writes what ImageFactory reads, and lets other programs have a look at it.
+    fn prepare(&mut self) -> Result<()> {
+        let Files { configuration, kickstart, template, storage, work } = self.files.clone();
+        let name = self.prepared.output.file();
+        self.run.report.image = Some(json!({
+            "file": name.to_string_lossy(), "storage": storage.to_string_lossy(),
+        }));
+        self.run.step("prepare")?;
+        for directory in [&storage, &work] {
+            fs::create_dir(directory).during("creating", directory)?;
+        }
+        let plan = &self.prepared.plan;
+        let text = imagefactory::configuration(&self.files, plan.image.timeout.as_secs());
+        fs::write(&configuration, text).during("writing", &configuration)?;
+        fs::write(&kickstart, &plan.kickstart.bytes).during("writing", &kickstart)?;
+        fs::write(&template, &plan.template).during("writing", &template)?;
+        for call in self.prepared.programs.checks(&kickstart, &template) {
+            if let Some(warning) = programs::check(&call)? {
+                self.warn(warning);
+            }
+        }
+        self.surroundings.interrupt.check()
+    }
+
+    /// Runs a program that takes its time, with its output in a log of that name.
+    fn run_program(&mut self, call: &Call, name: &'static str, on_line: &mut dyn FnMut(&str)) -> Result<Finished> {
+        let log = format!("{name}.log");
+        let command = Command { argv: call.argv.clone(), finished: None, log: log.clone(), attempt: 1 };
+        self.run.report.commands.push(command);
+        self.run.save()?;
+        let log = self.run.path(&log);
+        self.log = Some(log.clone());
+        let progress = self.surroundings.progress;
+        progress.event(Event::Started { task: name, total: None });
+        let watch = Watch {
+            log: &log,
+            timeout: self.prepared.plan.time_limit(),
+            grace: GRACE,
+            interrupt: &self.surroundings.interrupt,
+            on_line: &mut |line| {
+                progress.event(Event::Output(line));
+                on_line(line);
+            },
+        };
+        let finished = program::run(call, watch);
+        progress.event(Event::Finished);
+        let finished = finished?;
+        if let Some(command) = self.run.report.commands.last_mut() {
+            command.finished = Some(finished);
+        }
+        self.run.save()?;
+        Ok(finished)
+    }
+
+    /// Runs ImageFactory, and returns the file that it has proved to have made.
+    fn run_imagefactory(&mut self) -> Result<PathBuf> {
+        self.run.step("imagefactory")?;
+        let temporary = self.run.path("tmp");
+        fs::create_dir(&temporary).during("creating", &temporary)?;
+        let call = self.prepared.programs.imagefactory.clone().args(self.prepared.plan.arguments(&self.files));
+        let call = call.variable("TMPDIR", &temporary);
+        let mut story = Story::default();
+        let finished = self.run_program(&call, "imagefactory", &mut |line| story.line(line));
+        for left in cleanup::clean(&temporary, Path::new(""), &[], &self.surroundings.environment) {
+            self.warn(left);
+        }
+        let finished = finished?;
+        let url = &self.prepared.plan.image.ostree_url;
+        match (finished.stopped, finished.ending) {
+            (Some(Stopped::Interrupt), _) => {
+                self.warn("a guest of ImageFactory may still run: `virsh list --all` shows it".to_owned());
+                Err(Error::failed("interrupted"))
+            }
+            (Some(Stopped::Timeout), _) => {
+                let seconds = self.prepared.plan.time_limit().as_secs();
+                let hint = story.failure(url).unwrap_or_else(|| imagefactory::stall_causes(url));
+                Err(Error::failed(format!("ImageFactory did not end within {seconds} s (timeout): {hint}")))
+            }
+            (None, Ending::Exit(0)) => {
+                let body =
+                    imagefactory::body(&story, &self.files.storage).map_err(|error| match story.failure(url) {
+                        Some(failure) => Error::failed(format!("{error}: {failure}")),
+                        None => error,
+                    })?;
+                self.log = None;
+                Ok(body)
+            }
+            (None, ending) => {
+                let words = story.failure(url).unwrap_or_else(|| describe(ending));
+                Err(Error::failed(format!("ImageFactory failed: {words}")))
+            }
+        }
+    }
+
+    /// The fourth piece of evidence.
+    fn inspect(&mut self, body: &Path) -> Result<Judged> {
+        self.run.step("inspect")?;
+        let image = self.prepared.plan.image;
+        // An ImageFactory that does not pass on the format makes raw disks.
+        let formats: &[Format] =
+            if image.format == Format::Raw { &[Format::Raw] } else { &[Format::Qcow2, Format::Raw] };
+        let wanted = Wanted { formats, virtual_size: image.disk_gib << 30, actual_size: image.min_size_mib << 20 };
+        let judged = inspect::inspect(body, &wanted, &self.prepared.programs.qemu_img)?;
+        if judged.format == Format::Raw && image.arch.has_boot_signature() {
+            inspect::check_raw(body)?;
+        }
+        judged.warnings.iter().for_each(|warning| self.warn(format!("{}: {warning}", body.display())));
+        if judged.format != image.format {
+            self.warn(format!("ImageFactory made a raw disk, not {}; it is converted", image.format.as_str()));
+        }
+        Ok(judged)
+    }
+
+    /// Makes the image in the output directory out of the body, and lets it appear.
+    fn output(&mut self, body: &Path, judged: Judged) -> Result<()> {
+        let image = self.prepared.plan.image;
+        let name = self.run.report.run.clone();
+        let storage = self.files.storage.clone();
+        self.run.report.image = Some(json!({
+            "file": self.prepared.output.file().to_string_lossy(),
+            "storage": storage.to_string_lossy(),
+            "temporary": self.prepared.output.temporary_path(&name).to_string_lossy(),
+            "checksum-file": self.prepared.output.checksum_file().to_string_lossy(),
+        }));
+        self.run.step("output")?;
+        let temporary = self.prepared.output.temporary(&name)?;
+        if image.compress || judged.format != image.format {
+            self.convert((body, &judged), &temporary)?;
+        } else {
+            output::copy(body, &temporary, &self.surroundings.interrupt)?;
+        }
+        let published = self.prepared.output.publish(temporary, self.mode, &self.surroundings.interrupt)?;
+        let plan = &self.prepared.plan;
+        self.run.report.image = Some(json!({
+            "file": published.file.to_string_lossy(),
+            "format": image.format.as_str(),
+            "size": published.size,
+            "virtual-size": judged.virtual_size,
+            "sha256": published.sha256.to_hex(),
+            "commit": plan.published.commit.to_hex(),
+            "ref": plan.published.ref_name.as_str(),
+        }));
+        Ok(())
+    }
+
+    /// Converts the body, and judges what comes out.
+    fn convert(&mut self, (body, judged): (&Path, &Judged), to: &Temporary) -> Result<()> {
+        let arguments = qemu::convert_arguments((body, judged.format), &to.path, self.prepared.plan.image.compress);
+        let call = self.prepared.programs.qemu_img.clone().args(arguments);
+        let mut last = String::new();
+        let finished = self.run_program(&call, "qemu-img", &mut |line| {
+            if !line.trim().is_empty() {
+                line.clone_into(&mut last);
+            }
+        })?;
+        match (finished.stopped, finished.ending) {
+            (Some(Stopped::Interrupt), _) => return Err(Error::failed("interrupted")),
+            (None, Ending::Exit(0)) => {}
+            (_, ending) => {
+                let words = if last.is_empty() { describe(ending) } else { last };
+                return Err(Error::failed(format!("qemu-img convert failed: {words}")));
+            }
+        }
+        self.log = None;
+        // It may be smaller than any body: it is compressed.
+        let wanted = Wanted { formats: &[Format::Qcow2], virtual_size: judged.virtual_size, actual_size: 0 };
+        let result = inspect::inspect(&to.path, &wanted, &self.prepared.programs.qemu_img)?;
+        result.warnings.into_iter().for_each(|warning| self.warn(warning));
+        Ok(())
+    }
+
+    /// Removes what only the making needed.
+    fn clear_away(&mut self) {
+        for directory in [self.files.storage.clone(), self.files.work.clone()] {
+            match fs::remove_dir_all(&directory) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    self.warn(format!("{} cannot be removed: {error}", directory.display()));
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What the installer in the guest will find: an image is only made of a commit that is published.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use crate::checksum::Checksum;
+use crate::error::{Context, During, Error, Result};
+use crate::refspec::RefName;
+use crate::repo::{CommitState, Repo};
+use crate::summary::Summary;
+
+use super::super::pending;
+
+/// The longest summary that is read, in bytes: that of metadata in general.
+const LONGEST_SUMMARY: u64 = 128 << 20;
+
+/// A commit that a client can pull.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The ref that names it.
+    pub ref_name: RefName,
+    /// The commit.
+    pub commit: Checksum,
+    /// Its version, if it has one.
+    pub version: Option<String>,
+}
+
+impl Published {
+    /// The commit that the ref names; a given `commit` must be that one.
+    ///
+    /// # Errors
+    /// When the ref is not there, names another commit, or the summary does not say the same.
+    pub fn find(repo: &Repo, ref_name: &RefName, commit: Option<&str>) -> Result<Self> {
+        let name = ref_name.as_str();
+        let wanted = commit.map(|rev| repo.resolve_rev(rev)).transpose()?;
+        let pending = pending::read(repo, ref_name)?;
+        let Some(public) = repo.read_local_ref(ref_name)? else {
+            let hint = pending.map(|pending| format!("; {pending} waits for `osier compose publish`"));
+            return Err(Error::failed(format!("nothing is published as {name}{}", hint.unwrap_or_default())));
+        };
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != public) {
+            let why = match pending == Some(wanted) {
+                true => "it waits for `osier compose publish`, and the installer could not fetch it".to_owned(),
+                false => format!("{name} names {public}"),
+            };
+            return Err(Error::failed(format!("commit {wanted} is not published: {why}")));
+        }
+        if repo.commit_state(&public)? != CommitState::Complete {
+            return Err(Error::failed(format!("commit {public} of {name} is not complete in this repository")));
+        }
+        let version = repo.load_commit(&public)?.version().map(str::to_owned);
+        check_summary(repo, name, &public)?;
+        Ok(Self { ref_name: ref_name.clone(), commit: public, version })
+    }
+
+    /// Asks the repository behind a `file:` URL whether it has the same commit. What could not be asked is a warning.
+    ///
+    /// # Errors
+    /// When it has another one, or none: the image would hold another tree than its report says.
+    pub fn check_served(&self, url: &str) -> Result<Option<String>> {
+        let Some(path) = url.strip_prefix("file:") else {
+            return Ok(Some(format!("{url} was not asked which commit it serves: osier cannot fetch yet")));
+        };
+        let path = Path::new(path);
+        let not_here = |why: &str| Ok(Some(format!("{url} was not asked which commit it serves: {why}")));
+        if !path.is_absolute() || url.contains('%') {
+            return not_here("the path is not a plain absolute one");
+        }
+        if !path.join("objects").is_dir() {
+            return not_here("there is no such repository on this machine");
+        }
+        let served = Repo::open(path).and_then(|repo| repo.read_local_ref(&self.ref_name));
+        match served.context(|| format!("asking {url}"))? {
+            Some(commit) if commit == self.commit => Ok(None),
+            other => {
+                let other = other.map_or("no commit".to_owned(), |commit| format!("commit {commit}"));
+                let (name, own) = (self.ref_name.as_str(), &self.commit);
+                Err(Error::failed(format!("{url} serves {other} as {name}, the repository has {own}")))
+            }
+        }
+    }
+}
+
+/// Clients that go by the summary must find the commit there.
+fn check_summary(repo: &Repo, name: &str, commit: &Checksum) -> Result<()> {
+    let path = repo.path().join("summary");
+    let mut bytes = Vec::new();
+    let refresh = "`osier compose tree` or `osier summary -u` refreshes it";
+    match File::open(&path) {
+        Ok(file) => file.take(LONGEST_SUMMARY).read_to_end(&mut bytes).map(drop).during("reading", &path)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(Error::failed(format!("{} is missing; {refresh}", path.display())));
+        }
+        Err(error) => return Err(error).during("opening", &path),
+    }
+    let malformed = |source| Error::Malformed { what: path.display().to_string(), source };
+    let summary = Summary::decode(&bytes).map_err(malformed)?;
+    match summary.refs.iter().find(|entry| entry.name == name).map(|entry| entry.commit) {
+        Some(listed) if listed == *commit => Ok(()),
+        Some(listed) => {
+            let path = path.display();
+            Err(Error::failed(format!("{path} is stale: it has {listed} as {name}, not {commit}; {refresh}")))
+        }
+        None => Err(Error::failed(format!("{} does not list {name}; {refresh}", path.display()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gvariant::Dict;
+    use crate::object::{Commit, DirMeta, DirTree, ObjectType, Xattrs};
+    use crate::repo::{RepoMode, Transaction};
+    use crate::summary;
+
+    fn commit(repo: &Repo, subject: &str) -> Checksum {
+        let transaction = Transaction::begin(repo).unwrap();
+        let dirmeta = DirMeta { uid: 0, gid: 0, mode: 0o40755, xattrs: Xattrs::default() };
+        let root_dirmeta = transaction.write_metadata(ObjectType::DirMeta, &dirmeta.encode()).unwrap();
+        let root_dirtree = transaction.write_metadata(ObjectType::DirTree, &DirTree::default().encode()).unwrap();
+        let commit = Commit {
+            metadata: Dict::new(),
+            parent: None,
+            related: Vec::new(),
+            subject: subject.to_owned(),
+            body: String::new(),
+            timestamp: 1,
+            root_dirtree,
+            root_dirmeta,
+        };
+        let checksum = transaction.write_metadata(ObjectType::Commit, &commit.encode()).unwrap();
+        transaction.commit().unwrap();
+        checksum
+    }
+
+    #[test]
+    fn only_what_ref_and_summary_name_is_published() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("repo");
+        let repo = Repo::create(&path, RepoMode::Archive, None).unwrap();
+        let name = RefName::parse("os/host").unwrap();
+        let (first, second) = (commit(&repo, "1"), commit(&repo, "2"));
+        let message = |wanted: Option<&Checksum>| {
+            let wanted = wanted.map(Checksum::to_hex);
+            let error = Published::find(&repo, &name, wanted.as_deref()).unwrap_err().chain();
+            error.replace(path.to_str().unwrap(), "REPO")
+        };
+        let refresh = "`osier compose tree` or `osier summary -u` refreshes it";
+        assert_eq!(message(None), "nothing is published as os/host");
+        pending::set(&repo, &name, &first).unwrap();
+        let expected = format!("nothing is published as os/host; {first} waits for `osier compose publish`");
+        assert_eq!(message(None), expected);
+        repo.set_ref_immediate(None, &name, Some(&first)).unwrap();
+        assert_eq!(message(None), format!("REPO/summary is missing; {refresh}"));
+        summary::regenerate(&repo, &Dict::new(), 1).unwrap();
+        let published = Published::find(&repo, &name, None).unwrap();
+        assert_eq!(published, Published { ref_name: name.clone(), commit: first, version: None });
+        assert_eq!(Published::find(&repo, &name, Some(&first.to_hex())).unwrap(), published);
+        assert_eq!(message(Some(&second)), format!("commit {second} is not published: os/host names {first}"));
+        pending::set(&repo, &name, &second).unwrap();
+        let expected = "it waits for `osier compose publish`, and the installer could not fetch it";
+        assert_eq!(message(Some(&second)), format!("commit {second} is not published: {expected}"));
+        repo.set_ref_immediate(None, &name, Some(&second)).unwrap();
+        let expected = format!("REPO/summary is stale: it has {first} as os/host, not {second}; {refresh}");
+        assert_eq!(message(None), expected);
+        std::fs::write(path.join("summary"), Summary::default().encode()).unwrap();
+        assert_eq!(message(None), format!("REPO/summary does not list os/host; {refresh}"));
+        std::fs::write(path.join("summary"), "junk").unwrap();
+        assert_eq!(message(None), "REPO/summary: Not normal form");
+        repo.mark_commit(&second, CommitState::Partial).unwrap();
+        assert_eq!(message(None), format!("commit {second} of os/host is not complete in this repository"));
+    }
+
+    #[test]
+    fn what_a_file_url_serves_is_compared() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mirror");
+        let repo = Repo::create(&path, RepoMode::Archive, None).unwrap();
+        let name = RefName::parse("os/host").unwrap();
+        let (own, other) = (commit(&repo, "1"), commit(&repo, "2"));
+        let published = Published { ref_name: name.clone(), commit: own, version: None };
+        let url = format!("file://{}", path.display());
+        let message = || published.check_served(&url).unwrap_err().chain();
+        assert_eq!(message(), format!("{url} serves no commit as os/host, the repository has {own}"));
+        repo.set_ref_immediate(None, &name, Some(&other)).unwrap();
+        assert_eq!(message(), format!("{url} serves commit {other} as os/host, the repository has {own}"));
+        repo.set_ref_immediate(None, &name, Some(&own)).unwrap();
+        assert_eq!(published.check_served(&url).unwrap(), None);
+        for (url, why) in [
+            ("http://c.example.org/repo/", "osier cannot fetch yet"),
+            ("file:///nonexistent/repo", "there is no such repository on this machine"),
+            ("file:///a%20b", "the path is not a plain absolute one"),
+        ] {
+            let expected = format!("{url} was not asked which commit it serves: {why}");
+            assert_eq!(published.check_served(url).unwrap(), Some(expected));
+        }
+    }
+}
