@@ -5,6 +5,7 @@ mod checkout;
 mod command_line;
 mod compare;
 mod completions;
+mod compose_image;
 mod compose_tree;
 mod composefs;
 mod cpio_import;

@@ -105,6 +105,11 @@ impl Program {
         self
     }
 
+    /// What has been set for it, for a test that starts it by itself.
+    pub fn variables(&self) -> impl Iterator<Item = (OsString, OsString)> {
+        self.variables.iter().cloned()
+    }
+
     /// Runs the program to its end.
     #[track_caller]
     pub fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Output {

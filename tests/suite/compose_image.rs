@@ -1,0 +1,10 @@
+//! Disk images of a published tree, with a stand-in for ImageFactory and everything else real.
+
+mod failures;
+mod generated;
+mod images;
+mod interruption;
+mod refusals;
+mod release;
+
+use super::support;

@@ -1,0 +1,136 @@
+//! Runs that are ended: by a signal, by their time limit, by SIGKILL.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+use super::release::{Release, report_of};
+
+/// How long a test waits for something that takes a moment.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < PATIENCE, "{what} takes too long");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A run that hangs in ImageFactory.
+struct Hanging<'r> {
+    release: &'r Release,
+    child: Child,
+    /// The stand-in and its child.
+    pids: Vec<i32>,
+}
+
+impl<'r> Hanging<'r> {
+    fn new(release: &'r Release, case: &str) -> Self {
+        let program = release.program(case);
+        let mut command = Command::new(&program.path);
+        command.args(release.call(&["-q"])).env_clear().envs(program.variables());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().unwrap();
+        let file = release.path("record.pids");
+        let read = || fs::read_to_string(&file).unwrap_or_default();
+        wait_until("ImageFactory", || read().ends_with('\n'));
+        let pids = read().split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+        fs::remove_file(&file).unwrap();
+        Self { release, child, pids }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for the end, which must be exit status 1, and for all processes of the stand-in.
+    fn end(&mut self) -> (PathBuf, serde_json::Value) {
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.code(), Some(1), "{status:?}");
+        self.wait_for_stand_in();
+        self.release.only_run()
+    }
+
+    fn wait_for_stand_in(&self) {
+        let is_gone = |pid: &i32| {
+            let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let is_zombie = state.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z"));
+            is_zombie || test_kill_process(Pid::from_raw(*pid).unwrap()).is_err()
+        };
+        wait_until("the end of the stand-in", || self.pids.iter().all(is_gone));
+    }
+}
+
+#[test]
+fn a_signal_ends_imagefactory_and_leaves_a_report() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let Some(release) = Release::new() else { return };
+        let mut hanging = Hanging::new(&release, "sigterm");
+        hanging.signal(signal);
+        let (run, report) = hanging.end();
+        assert_eq!((&report["status"], &report["stage"]), (&"failed".into(), &"imagefactory".into()));
+        assert_eq!(report["error"], "interrupted");
+        assert_eq!(report["commands"][0]["exit"], 1);
+        assert_eq!(report["image"]["storage"], run.join("storage").to_str().unwrap());
+        assert!(run.join("storage").is_dir() && !run.join("tmp").exists() && !run.join("running").exists());
+        assert!(report["warnings"].to_string().contains("virsh list --all"), "{report:#}");
+        assert_eq!(release.images(), [""; 0]);
+        release.assert_nothing_public_changed();
+        release.run("built", &["-q"]).success();
+        assert_eq!(release.images().len(), 2);
+    }
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_a_deaf_program() {
+    let Some(release) = Release::new() else { return };
+    let mut hanging = Hanging::new(&release, "deaf");
+    let started = Instant::now();
+    hanging.signal(Signal::INT);
+    thread::sleep(Duration::from_millis(300));
+    assert!(hanging.child.try_wait().unwrap().is_none(), "the program was not waited for");
+    hanging.signal(Signal::INT);
+    let (_, report) = hanging.end();
+    // A deaf program is given half a minute.
+    assert!(started.elapsed() < Duration::from_secs(25), "{:?}", started.elapsed());
+    assert_eq!((&report["error"], &report["commands"][0]["signal"]), (&"interrupted".into(), &9.into()));
+    assert_eq!(release.images(), [""; 0]);
+}
+
+#[test]
+fn a_run_that_takes_too_long_is_ended_and_says_what_usually_causes_it() {
+    let Some(release) = Release::new() else { return };
+    release.configure(&[("timeout", "1s")]);
+    let output = release.run("sigterm", &["-q"]);
+    let expected = "ImageFactory did not end within 2 s (timeout): usual causes: the guest cannot reach \
+                    http://content.example.org/repo/ or the package repository, less than 2048 MiB of memory, a kickstart \
+                    file that asks a question";
+    release.assert_failed_without_image(output, expected);
+}
+
+#[test]
+fn a_killed_run_is_told_of_and_cleaned_up_by_the_next() {
+    let Some(release) = Release::new() else { return };
+    let mut hanging = Hanging::new(&release, "deaf");
+    hanging.signal(Signal::KILL);
+    hanging.child.wait().unwrap();
+    let (killed, report) = release.only_run();
+    assert_eq!((&report["status"], &report["stage"]), (&"running".into(), &"imagefactory".into()));
+    assert_eq!(release.images(), [""; 0]);
+    let output = release.run("built", &["-q"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    output.success();
+    let expected = format!("warning: the run {} was killed at the step `imagefactory`\n", killed.display());
+    assert!(stderr.contains(&expected), "{stderr}");
+    hanging.wait_for_stand_in();
+    let report = report_of(&killed);
+    assert_eq!((&report["status"], &report["error"]), (&"failed".into(), &"killed".into()));
+    assert!(!killed.join("tmp").exists() && killed.join("storage").is_dir());
+    assert_eq!(release.images().len(), 2);
+    release.assert_nothing_public_changed();
+}
