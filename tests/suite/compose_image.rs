@@ -5,6 +5,6 @@ mod generated;
 mod images;
 mod interruption;
 mod refusals;
-mod release;
+pub mod release;
 
 use super::support;

@@ -14,6 +14,9 @@ use serde_json::json;
 use super::support;
 use world::{PENDING, REF, World};
 
+use crate::compose_image::release::{has_programs, qcow2};
+use crate::support::Program;
+
 #[test]
 fn an_empty_directory_becomes_a_published_tree() {
     let world = World::new();
@@ -235,9 +238,12 @@ fn check_tells_every_problem_at_once() {
 
 /// What README.md tells a release engineer to begin with.
 #[test]
-fn the_example_configuration_takes_an_empty_directory_to_a_published_tree() {
+fn the_example_configuration_takes_an_empty_directory_to_a_published_tree_and_an_image() {
+    if !has_programs() {
+        return;
+    }
     let world = World::new();
-    for name in ["compose.conf", "exampleos-host.json", "exampleos.repo"] {
+    for name in ["compose.conf", "exampleos-host.json", "exampleos.repo", "exampleos-host.ks"] {
         let example = format!("{}/examples/compose/{name}", env!("CARGO_MANIFEST_DIR"));
         fs::copy(example, world.path(name)).unwrap();
     }
@@ -245,9 +251,12 @@ fn the_example_configuration_takes_an_empty_directory_to_a_published_tree() {
     // Scratch space may be small.
     let config = fs::read_to_string(world.path("compose.conf")).unwrap();
     fs::write(world.path("compose.conf"), format!("{config}\n[compose]\nmin-free-mib=1\n")).unwrap();
+    let imagefactory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/compose_image/imagefactory");
+    fs::copy(imagefactory, world.path("bin/imagefactory")).unwrap();
     let output = world.osier().run(["compose", "check", "--config=compose.conf", "--json"]);
     let document: serde_json::Value = serde_json::from_str(&output.success()).unwrap();
     assert_eq!(document["errors"], json!([]));
+    assert_eq!(document["programs"]["imagefactory"]["version"], "1.1.16-stand-in");
     // Nothing is odd about the files themselves; the machine may lack a sandbox or /dev/fuse.
     let warnings = document["warnings"].to_string();
     assert!(!warnings.contains("exampleos"), "{warnings}");
@@ -257,6 +266,14 @@ fn the_example_configuration_takes_an_empty_directory_to_a_published_tree() {
     world.assert_served(&commit);
     let product = ["show", "--print-metadata-key=org.example.product", REF];
     assert_eq!(world.osier().repo(&world.repo(), product).line(), "'exampleos'");
+
+    qcow2(&world.path("body"), "10G", "70M");
+    let program = world.osier().clone().with("STAND_IN", "built").with("STAND_IN_BODY", world.path("body"));
+    program.run(["compose", "image", "--config=compose.conf", "--dry-run"]).success();
+    program.run(["compose", "image", "--config=compose.conf", "-q"]).success();
+    let check = Program::other("sha256sum", "sha256sum").in_directory(world.path("images"));
+    check.run(["-c", "exampleos-22-CHECKSUM"]).success();
+    world.assert_served(&commit);
 }
 
 #[test]

@@ -57,11 +57,8 @@ pub struct Release {
 impl Release {
     /// Publishes a tree; `None` where a program is missing that is needed.
     pub fn new() -> Option<Self> {
-        for program in ["qemu-img", "qemu-io", "python3"] {
-            if !SYSTEM_PATH.split(':').any(|directory| Path::new(directory).join(program).is_file()) {
-                skip(&format!("there is no {program} (Debian: qemu-utils, python3)"));
-                return None;
-            }
+        if !has_programs() {
+            return None;
         }
         let directory = scratch();
         let path = directory.path();
@@ -222,6 +219,17 @@ impl Release {
         }
         message.replace(self.directory.path().to_str().unwrap(), "DIR").replace(UUID, "UUID")
     }
+}
+
+/// Whether the machine has what the images of tests are made with; skips if not.
+#[track_caller]
+pub fn has_programs() -> bool {
+    let is_there = |program: &str| SYSTEM_PATH.split(':').any(|path| Path::new(path).join(program).is_file());
+    let missing = ["qemu-img", "qemu-io", "python3"].into_iter().find(|program| !is_there(program));
+    if let Some(program) = missing {
+        skip(&format!("there is no {program} (Debian: qemu-utils, python3)"));
+    }
+    missing.is_none()
 }
 
 /// The report of a run.
