@@ -2,22 +2,28 @@
 //!
 //! The programs in `fuzz_targets` call these, and so does the test that replays every file of `corpus`.
 
+use std::path::Path;
+
+use osier::Checksum;
+use osier::compose::kickstart::{self, Values};
 use osier::deflate::Inflater;
 use osier::gvariant::{Dict, Type, Value, Variant};
 use osier::object::{Commit, DirMeta, DirTree, FileHeader, SUMMARY_TYPE};
+use osier::refspec::RefName;
 use osier::summary::Summary;
 
 /// What takes the fuzzer's bytes.
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("gvariant", gvariant),
     ("commit", commit),
     ("dirtree", dirtree),
     ("dirmeta", dirmeta),
     ("filez", filez),
     ("summary", summary),
+    ("kickstart", kickstart),
 ];
 
 /// A type string, a NUL, and the bytes of a value.
@@ -106,5 +112,24 @@ pub fn summary(data: &[u8]) {
     if let Ok(dict) = Dict::decode(data) {
         assert_eq!(dict.encode(), data);
         assert_eq!(dict.in_table_order().iter().count(), dict.in_table_order().len());
+    }
+}
+
+/// A kickstart file. What was rewritten is left as it is when it is rewritten again.
+pub fn kickstart(data: &[u8]) {
+    let reference = RefName::parse("exampleos/22/x86_64/host").expect("a legal name");
+    let values = Values {
+        url: "http://content.example.org/repo/",
+        reference: &reference,
+        osname: Some("with blank"),
+        remote: None,
+        nogpg: Some(true),
+        commit: &Checksum::from_bytes([0x5a; 32]),
+        version: Some("22.3"),
+    };
+    let rewrite = |file: &[u8]| kickstart::rewrite(Path::new("x.ks"), file, &values);
+    if let Ok(first) = rewrite(data) {
+        let second = rewrite(&first.bytes).expect("what was rewritten can be read");
+        assert_eq!((second.bytes, second.setup), (first.bytes, first.setup));
     }
 }
