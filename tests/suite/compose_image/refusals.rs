@@ -133,6 +133,35 @@ fn all_problems_are_told_at_once() {
     assert_refused(&release, &[], expected);
 }
 
+#[test]
+fn compose_check_tells_of_the_image_too() {
+    let Some(release) = Release::new() else { return };
+    let mut call = release.call(&["--json"]);
+    call[1] = "check".into();
+    let errors = || {
+        let output = release.program("built").run(&call);
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let errors = document["errors"].as_array().unwrap().iter();
+        errors.map(|error| release.shortened(error.as_str().unwrap())).collect::<Vec<_>>()
+    };
+    let of_image = |errors: &[String]| errors.iter().filter(|error| !error.contains("rpm-ostree")).count();
+    // Scratch space may be small.
+    let text = fs::read_to_string(release.path("compose.conf")).unwrap().replace("umask=", "min-free-mib=0\numask=");
+    fs::write(release.path("compose.conf"), &text).unwrap();
+    assert_eq!(of_image(&errors()), 0, "{:?}", errors());
+    fs::write(release.path("os.ks"), "text\n").unwrap();
+    fs::write(release.path("compose.conf"), format!("{text}program=image-factory\n")).unwrap();
+    let errors = errors();
+    for expected in [
+        "there is no program `image-factory` on PATH, needed for building an image",
+        "DIR/os.ks: there is no ostreesetup command",
+    ] {
+        assert!(errors.iter().any(|error| error == expected), "{errors:?}");
+    }
+    assert_eq!(of_image(&errors), 2, "{errors:?}");
+    assert!(!release.was_asked());
+}
+
 /// Puts a script on the search path, ahead of the system's programs.
 fn script(release: &Release, name: &str, text: &str) {
     let path = release.path("bin").join(name);
