@@ -218,11 +218,13 @@ impl ComposeConfig {
         let mut reader = Reader::new(&keyfile, "compose", directory, &mut problems);
         reader.only(&COMPOSE_KEYS);
         let tree = tree(&mut reader);
-        let image = keyfile.has_group("image").then_some(()).and_then(|()| {
+        let image = if keyfile.has_group("image") {
             let mut reader = Reader::new(&keyfile, "image", directory, &mut problems);
             reader.only(&IMAGE_KEYS);
             image(&mut reader)
-        });
+        } else {
+            None
+        };
         if problems.is_empty() { Ok(Self { tree, image }) } else { Err(problems) }
     }
 }
@@ -289,16 +291,11 @@ fn image(reader: &mut Reader<'_>) -> Option<ImageConfig> {
     let install_url = reader.parsed("install-url", |url| check_install_url(url).map(|()| url.to_owned()));
     let kickstart = reader.required_path("kickstart");
     let output = reader.required_path("output");
-    // What is missing was noted; there is no image then.
     Some(ImageConfig {
         kickstart,
-        ostree_url: ostree_url?,
         osname: reader.required("osname"),
         remote: reader.text("remote"),
         nogpg: reader.optional_boolean("nogpg"),
-        distribution: distribution?,
-        arch: arch?,
-        install_url: install_url?,
         disk_gib: reader.number("disk-gib", 10, 1..=65_536),
         memory_mib: reader.number("memory-mib", 4096, 256..=1 << 24),
         cpus: reader.number("cpus", 2, 1..=1024),
@@ -309,6 +306,11 @@ fn image(reader: &mut Reader<'_>) -> Option<ImageConfig> {
         min_size_mib: reader.number("min-size-mib", 64, 0..=u64::MAX >> 20),
         timeout: reader.duration("timeout", IMAGE_TIMEOUT),
         program: reader.program("program", "imagefactory"),
+        // What is missing was noted, and everything else has been read by now.
+        ostree_url: ostree_url?,
+        distribution: distribution?,
+        arch: arch?,
+        install_url: install_url?,
     })
 }
 
@@ -399,7 +401,7 @@ mod tests {
     fn an_image_cannot_be_just_anything() {
         let text = format!(
             "{SMALL}[image]\nkickstart=k\nostree-url=http://localhost/\nosname=o\ndistribution=Fedora\narch=vax\n\
-             install-url=u\nformat=vhd\noutput=o\nname=../x\n"
+             install-url=u\nformat=vhd\noutput=o\nname=../x\ndisk-gib=0\n"
         );
         let expected = [
             "[image] distribution: `Fedora` is unknown to Oz; write it like `Fedora 22`, `RHEL 7.4`, `CentOS 7.9`, \
@@ -409,6 +411,7 @@ mod tests {
             "[image] name: `../x` is no plain file name",
             "[image] ostree-url: http://localhost/ is this machine, which the installer in its guest cannot reach",
             "[image] install-url: `u` must begin with http://, https:// or ftp:// and hold no blanks",
+            "[image] disk-gib: `0` is no number from 1 to 65536",
         ];
         assert_eq!(problems(&text), expected);
         assert_eq!(problems("x"), ["Key file contains line “x” which is not a key-value pair, group, or comment"]);

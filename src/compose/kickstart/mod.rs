@@ -78,7 +78,7 @@ fn rewrite_lines(file: &[u8], values: &Values<'_>, path: &Path) -> Result<Rewrit
         reference: Some(values.reference.as_str()),
         nogpg: values.nogpg,
     };
-    let mut setup_line = setup::replace(lines[at].bytes, &replacement).map_err(problem)?;
+    let setup_line = setup::replace(lines[at].bytes, &replacement).map_err(problem)?;
     let wanted = setup::parse(&setup_line).map_err(problem)?;
     for (option, value) in [("--osname", Some(&wanted.osname)), ("--remote", wanted.remote.as_ref())] {
         if let Some(token) = value.and_then(|value| tokens::first_in(value.as_bytes())) {
@@ -88,7 +88,7 @@ fn rewrite_lines(file: &[u8], values: &Values<'_>, path: &Path) -> Result<Rewrit
     let tokens = Tokens::new(values, &wanted);
     let mut bytes = Vec::with_capacity(file.len());
     for (index, line) in lines.iter().enumerate() {
-        let source = if index == at { &mut setup_line } else { &mut line.bytes.to_vec() };
+        let source = if index == at { &setup_line } else { line.bytes };
         let line_bytes = tokens.replace(source).map_err(|what| Problem::at(line.number, what))?;
         if line.place == Place::Script {
             warnings.extend(leftovers(&line_bytes, &old, &wanted).map(|what| (line.number, what)));

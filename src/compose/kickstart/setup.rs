@@ -46,10 +46,10 @@ pub struct Setup {
 /// An option as it stands in the line.
 struct Given {
     name: Name,
-    /// The words that spell it.
+    /// The word with its value, or the whole of it if it takes none.
     span: Range<usize>,
-    /// The part of them that is the value, and what is before it that has to stay (`--url=`).
-    value: Option<(Range<usize>, String)>,
+    /// What stands before the value in that word and has to stay: `--url=`.
+    prefix: String,
 }
 
 /// Whether the line is the command.
@@ -93,18 +93,18 @@ fn parse_partly(line: &[u8]) -> Result<(Setup, Vec<Given>), String> {
                 return Err("--nogpg takes no value".to_owned());
             }
             setup.nogpg = true;
-            given.push(Given { name, span: word.span, value: None });
+            given.push(Given { name, span: word.span, prefix: String::new() });
             continue;
         }
-        let (span, value_span, prefix, value) = match attached {
-            Some(value) => (word.span.clone(), word.span.clone(), format!("{spelling}="), value.to_owned()),
+        let (span, prefix, value) = match attached {
+            Some(value) => (word.span.clone(), format!("{spelling}="), value.to_owned()),
             None => {
                 let next = words.next().ok_or_else(|| format!("{spelling} has no value"))?;
                 let value = text_of(&next)?.to_owned();
                 if value.starts_with('-') {
                     return Err(format!("{spelling} has no value: {value} is taken for an option"));
                 }
-                (word.span.start..next.span.end, next.span.clone(), String::new(), value)
+                (next.span.clone(), String::new(), value)
             }
         };
         match name {
@@ -114,7 +114,7 @@ fn parse_partly(line: &[u8]) -> Result<(Setup, Vec<Given>), String> {
             Name::Remote => setup.remote = Some(value).filter(|value| !value.is_empty()),
             Name::Nogpg => {}
         }
-        given.push(Given { name, span, value: Some((value_span, prefix)) });
+        given.push(Given { name, span, prefix });
     }
     Ok((setup, given))
 }
@@ -154,16 +154,11 @@ pub(super) fn replace(line: &[u8], with: &Replacement<'_>) -> Result<Vec<u8>, St
     let texts =
         [(Name::Osname, with.osname), (Name::Remote, with.remote), (Name::Url, with.url), (Name::Ref, with.reference)];
     for (name, value) in texts.into_iter().filter_map(|(name, value)| Some((name, value?))) {
-        let mut there = false;
-        for (span, prefix) in
-            given.iter().filter(|option| option.name == name).filter_map(|option| option.value.as_ref())
-        {
-            edits.push((span.clone(), format!("{prefix}{}", words::quote(value))));
-            there = true;
-        }
-        if !there {
+        let there = given.iter().filter(|option| option.name == name);
+        if there.clone().next().is_none() {
             appended.push_str(&format!(" {}={}", name.spelling(), words::quote(value)));
         }
+        edits.extend(there.map(|option| (option.span.clone(), format!("{}{}", option.prefix, words::quote(value)))));
     }
     let flags = given.iter().filter(|option| option.name == Name::Nogpg);
     match with.nogpg {
