@@ -10,6 +10,7 @@ use crate::refspec::RefName;
 use crate::repo::{Repo, RepoMode};
 
 use super::Surroundings;
+use super::check::{Findings, Severity};
 use super::cleanup;
 use super::config::TreeConfig;
 use super::image;
@@ -111,7 +112,17 @@ pub(super) fn hold(
     };
     let mut session = Session { config, surroundings, repo: &repo, run, log: None, holder: holder(&name) };
     let result = work(&mut session);
-    let Session { mut run, log, .. } = session;
+    let Session { run, log, .. } = session;
+    end(run, log, result, surroundings)
+}
+
+/// Notes how a run ended; `log` is that of the program that failed, if one did.
+pub(super) fn end(
+    mut run: Run,
+    log: Option<PathBuf>,
+    result: Result<Status>,
+    surroundings: &Surroundings<'_>,
+) -> Result<Report, Failed> {
     match result {
         Ok(status) => match run.finish(status) {
             (report, Ok(())) => Ok(report),
@@ -128,6 +139,15 @@ pub(super) fn hold(
             let (report, _) = run.finish(Status::Failed);
             Err(Failed { report: Box::new(report), error, log })
         }
+    }
+}
+
+/// Tells the user, and the report, what was found before a run.
+pub(super) fn take_findings(findings: &Findings, report: &mut Report, surroundings: &Surroundings<'_>) {
+    report.programs = findings.versions();
+    for message in findings.messages(Severity::Warning) {
+        surroundings.progress.event(Event::Warning(message));
+        report.warnings.push(message.to_owned());
     }
 }
 

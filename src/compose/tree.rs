@@ -30,7 +30,7 @@ use super::plan::{self, Before, Plan, TreeOptions};
 use super::preflight;
 use super::program::{self, Ending, Finished, GRACE, Stopped, Watch};
 use super::report::{CacheFacts, Command, Report, Status};
-use super::session::{Failed, Session, Uses, during, hold, new_report, not_begun, waiting};
+use super::session::{Failed, Session, Uses, during, hold, new_report, not_begun, take_findings, waiting};
 use super::verify::{self, Expected};
 
 /// Composes a tree and publishes it, unless that is not asked for.
@@ -97,14 +97,6 @@ pub fn publish(config: &ComposeConfig, rev: &str, surroundings: &Surroundings<'_
     };
     report.ref_name = Some(name.as_str().to_owned());
     hold(&tree, surroundings, (report, Uses::Repository), |session| session.publish_composed(&name, rev))
-}
-
-fn take_findings(findings: &Findings, report: &mut Report, surroundings: &Surroundings<'_>) {
-    report.programs = findings.versions();
-    for message in findings.messages(Severity::Warning) {
-        surroundings.progress.event(Event::Warning(message));
-        report.warnings.push(message.to_owned());
-    }
 }
 
 impl Session<'_> {

@@ -10,7 +10,7 @@ use super::super::context::Context;
 use super::super::error::Failure;
 use super::super::options::path;
 use super::display::Display;
-use super::{Telling, catch_signals, load_config, surroundings, tell};
+use super::{Telling, catch_signals, load_config, no_arguments, surroundings, tell};
 
 /// The options of `compose image`.
 #[derive(clap::Args)]
@@ -36,10 +36,12 @@ pub(in super::super) struct Args {
     /// Keep the output of programs to their logs
     #[arg(short, long)]
     quiet: bool,
+    arguments: Vec<String>,
 }
 
 pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    let Args { config, dry_run, preview, commit, force, json, quiet } = args;
+    let Args { config, dry_run, preview, commit, force, json, quiet, arguments } = args;
+    no_arguments(&arguments)?;
     if preview.is_some() && !dry_run {
         return Err(Failure::usage("--preview=DIR needs --dry-run"));
     }
@@ -73,9 +75,6 @@ fn show(shown: &Preview, directory: Option<&Path>, json: bool, context: &Context
         report["command-lines"] = command_lines.clone().into();
         report["preview"] = written.into();
         return writeln!(context.out, "{report:#}");
-    }
-    for warning in &report.warnings {
-        super::super::error::warn(&format!("warning: {warning}"));
     }
     for line in command_lines {
         writeln!(context.out, "{line}")?;

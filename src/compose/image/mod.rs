@@ -35,7 +35,7 @@ use super::preflight;
 use super::program::{self, Call, Ending, Finished, GRACE, Stopped, Umask, Watch, describe, shell_line};
 use super::qemu::{self, Format, Wanted};
 use super::report::{Command, DeadRun, Report, Run, Status};
-use super::session::{Failed, new_report, not_begun};
+use super::session::{Failed, end, new_report, not_begun, take_findings};
 use inspect::Judged;
 use output::{Output, Temporary};
 use plan::{Plan, Texts};
@@ -83,13 +83,12 @@ impl<'c> Prepared<'c> {
     }
 
     /// The report as far as it is known before the run.
-    fn note(&self, findings: &Findings, report: &mut Report) {
+    fn note(&self, findings: &Findings, report: &mut Report, surroundings: &Surroundings<'_>) {
         let published = &self.plan.published;
         report.ref_name = Some(published.ref_name.as_str().to_owned());
         report.commit = Some(published.commit);
         report.version.clone_from(&published.version);
-        report.programs = findings.versions();
-        report.warnings.extend(findings.messages(Severity::Warning).map(str::to_owned));
+        take_findings(findings, report, surroundings);
     }
 }
 
@@ -144,7 +143,7 @@ pub fn preview(config: &ComposeConfig, options: &ImageOptions, surroundings: &Su
     let findings = findings.into_result()?;
     let prepared = prepared.ok_or_else(|| Error::failed("the run cannot be planned"))?;
     let mut report = Report { status: Status::DryRun, ..new_report(&config.tree, surroundings) };
-    prepared.note(&findings, &mut report);
+    prepared.note(&findings, &mut report, surroundings);
     let Prepared { plan, programs, output, work } = prepared;
     let run = work.join("RUN");
     let files = Files::below(&run);
@@ -184,8 +183,7 @@ pub fn build(
     let Some(prepared) = prepared else {
         return Err(not_begun(report, Error::failed("the run cannot be planned")));
     };
-    prepared.note(&findings, &mut report);
-    report.warnings.iter().for_each(|warning| surroundings.progress.event(Event::Warning(warning)));
+    prepared.note(&findings, &mut report, surroundings);
     let _umask = Umask::set(config.tree.umask);
     let begun = recover(&prepared.work, surroundings, &mut report.warnings)
         .and_then(|()| Run::begin(&prepared.work, surroundings.now, report.clone()));
@@ -196,24 +194,8 @@ pub fn build(
     let files = Files::below(&run.path(""));
     let mut build = Build { prepared, surroundings, files, mode: 0o666 & !config.tree.umask, run, log: None };
     let result = build.work();
-    let Build { mut run, log, .. } = build;
-    match result {
-        Ok(()) => {
-            let (mut report, saved) = run.finish(Status::Built);
-            if let Err(error) = saved {
-                // The image is there; it only cannot be written down.
-                let message = format!("the report cannot be written: {}", error.chain());
-                surroundings.progress.event(Event::Warning(&message));
-                report.warnings.push(message);
-            }
-            Ok(report)
-        }
-        Err(error) => {
-            run.report.error = Some(error.chain());
-            let (report, _) = run.finish(Status::Failed);
-            Err(Failed { report: Box::new(report), error, log })
-        }
-    }
+    let Build { run, log, .. } = build;
+    end(run, log, result, surroundings)
 }
 
 /// Cleans up after image runs that were killed. Runs of the tree stage are left to the next of their kind, which holds
@@ -258,7 +240,7 @@ struct Build<'b> {
 }
 
 impl Build<'_> {
-    fn work(&mut self) -> Result<()> {
+    fn work(&mut self) -> Result<Status> {
         self.prepare()?;
         let body = self.run_imagefactory()?;
         let judged = self.inspect(&body)?;
@@ -266,7 +248,7 @@ impl Build<'_> {
         self.output(&body, judged)?;
         self.clear_away();
         self.run.report.stage = "done";
-        Ok(())
+        Ok(Status::Built)
     }
 
     fn warn(&mut self, message: String) {
