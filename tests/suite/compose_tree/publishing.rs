@@ -119,7 +119,7 @@ fn composes_of_different_refs_share_a_repository() {
     world.change(2);
     // Caches and work directories of their own; the patience of a minute, since they wait for each other.
     let names: Vec<String> = (0..3).map(|number| format!("exampleos/22/x86_64/variant-{number}")).collect();
-    for other in &others {
+    for other in others.iter().chain([&world]) {
         let config = fs::read_to_string(other.path("compose.conf")).unwrap();
         fs::write(other.path("compose.conf"), config.replace("lock-timeout=1s", "lock-timeout=60s")).unwrap();
     }
