@@ -22,7 +22,6 @@ impl Encoder {
                 }
                 Some(found) => {
                     self.at += found.length;
-                    // Of a longer match, only the first position is put into a chain.
                     if found.length <= tuning.lazy && self.lookahead() >= MIN_MATCH {
                         for inside in at + 1..self.at {
                             self.chains.insert(self.window.four(inside), inside);

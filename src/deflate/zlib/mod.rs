@@ -29,7 +29,8 @@ struct Tuning {
     way: Way,
     /// From this length on, a match found is good enough to search for a better one with a quarter of the effort.
     good: usize,
-    /// A match this long is taken without looking for a better one; in the fast way, it is not put into the chains.
+    /// A match this long is taken without looking for a better one. In the fast way, of a longer one only the first
+    /// position is put into the chains.
     lazy: usize,
     /// A match this long ends a search.
     nice: usize,
