@@ -77,7 +77,7 @@ fn every_command_has_a_man_page_with_every_option() {
         }
     }
     let of_groups =
-        [("compose", &["check", "tree", "publish"][..]), ("remote", &["add", "delete", "list", "show-url"])];
+        [("compose", &["check", "tree", "publish", "image"][..]), ("remote", &["add", "delete", "list", "show-url"])];
     let of_groups = of_groups.iter().flat_map(|(group, commands)| commands.iter().map(move |command| (group, command)));
     for (group, command) in of_groups.clone() {
         let page = plain(&format!("osier-{group}-{command}.1"));
