@@ -70,11 +70,19 @@ impl Archive {
     /// When the archive is damaged or ends early.
     pub(super) fn next_entry(&mut self) -> io::Result<Option<Entry>> {
         let mut extensions = Extensions::default();
+        let mut extension_bytes = 0;
         loop {
             self.skip_content()?;
             let Some(block) = self.next_header()? else { return Ok(None) };
             let header = Header::new(&block);
             let size = header.size()?;
+            if matches!(header.type_flag(), b'x' | b'X' | b'L' | b'K') {
+                // Of one kind there may be any number.
+                extension_bytes += size;
+                if extension_bytes > MAX_EXTENSION_BYTES {
+                    return Err(pax::malformed());
+                }
+            }
             match header.type_flag() {
                 b'x' | b'X' => extensions.add_records(&self.read_extension(size)?)?,
                 b'L' => extensions.path = Some(without_nul(self.read_extension(size)?)),
@@ -227,9 +235,6 @@ impl Archive {
     }
 
     fn read_extension(&mut self, size: u64) -> io::Result<Vec<u8>> {
-        if size > MAX_EXTENSION_BYTES {
-            return Err(io::Error::other("Rejecting malformed pax extended attributes"));
-        }
         let mut bytes = Vec::new();
         self.stream.by_ref().take(size).read_to_end(&mut bytes)?;
         if (bytes.len() as u64) < size {
@@ -315,4 +320,44 @@ fn truncated() -> io::Error {
 
 fn damaged() -> io::Error {
     io::Error::other("Damaged tar archive")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::Archive;
+
+    /// A header for so many bytes, the bytes, and the padding.
+    fn entry(kind: u8, content: &[u8]) -> Vec<u8> {
+        let mut header = tar::Header::new_ustar();
+        header.set_path("a").unwrap();
+        header.set_entry_type(tar::EntryType::new(kind));
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_size(content.len() as u64);
+        header.set_cksum();
+        let mut bytes = [header.as_bytes(), content].concat();
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        bytes
+    }
+
+    #[test]
+    fn the_headers_before_one_entry_are_limited_together() {
+        let record = |length: usize| format!("{length} comment={}\n", "x".repeat(length - "8000000 comment=\n".len()));
+        let third = entry(b'x', record(6_000_000).as_bytes());
+        let file = entry(b'0', b"");
+        let paths = |parts: &[&[u8]]| {
+            let mut archive = Archive::open(Box::new(Cursor::new(parts.concat()))).unwrap();
+            let entries = std::iter::from_fn(|| archive.next_entry().map_err(|error| error.to_string()).transpose());
+            entries.map(|entry| entry.map(|entry| entry.path)).collect::<Result<Vec<_>, _>>()
+        };
+        let twice = [&third[..], &third, &file].concat();
+        assert_eq!(paths(&[&twice, &twice]), Ok(vec![b"a".to_vec(), b"a".to_vec()]));
+        let refused = Err("Rejecting malformed pax extended attributes".to_owned());
+        assert_eq!(paths(&[&third, &twice]), refused);
+        let long_names = [entry(b'L', b"x\0"), entry(b'K', &vec![b'x'; 10_000_000])].concat();
+        assert_eq!(paths(&[&third, &long_names, &third, &file]), refused);
+    }
 }
