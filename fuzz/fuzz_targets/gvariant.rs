@@ -1,7 +1,9 @@
 #![no_main]
 
-#[path = "../targets.rs"]
-#[allow(dead_code)]
-mod targets;
+use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
+use osier_fuzz::{in_place, mutate, targets};
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::gvariant(data));
+fuzz_target!(|data: &[u8]| targets::gvariant(data));
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    in_place(mutate::typed_value, data, (size, max_size, seed), fuzzer_mutate)
+});

@@ -1,0 +1,41 @@
+//! What each fuzz target does with its bytes. Errors are fine; a panic, a hang, memory out of proportion, or a value that
+//! does not come back is a bug.
+//!
+//! The programs in `fuzz_targets` call these, and so does the test that replays every file of `corpus`.
+
+mod archive;
+mod compose;
+mod gvariant;
+mod objects;
+mod oracle;
+mod text;
+
+pub use archive::archive;
+pub use compose::kickstart;
+pub use gvariant::{gvariant, typed, variant_text};
+pub use objects::{commit, detached, dirmeta, dirtree, filez, summary};
+pub use oracle::gvariant_oracle;
+pub use text::{config, date, file_contexts, overrides, refspec};
+
+/// What takes the fuzzer's bytes.
+pub type Target = fn(&[u8]);
+
+/// Every target by name.
+pub const TARGETS: [(&str, Target); 16] = [
+    ("archive", archive),
+    ("commit", commit),
+    ("config", config),
+    ("date", date),
+    ("detached", detached),
+    ("dirmeta", dirmeta),
+    ("dirtree", dirtree),
+    ("file_contexts", file_contexts),
+    ("filez", filez),
+    ("gvariant", gvariant),
+    ("gvariant_oracle", gvariant_oracle),
+    ("kickstart", kickstart),
+    ("overrides", overrides),
+    ("refspec", refspec),
+    ("summary", summary),
+    ("variant_text", variant_text),
+];
