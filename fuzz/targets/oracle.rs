@@ -88,6 +88,8 @@ fn known_bug(view: Variant<'_>) -> Option<&'static str> {
                 return Some("B4: of equal keys the last one counts");
             }
         }
+        // What is refused of the type of a value is refused of one that stands for itself.
+        b'g' => return view.as_str().and_then(bug_of_type),
         b'v' => {
             let content = view.as_variant()?;
             return bug_of_type(content.ty().as_str()).or_else(|| known_bug(content));
