@@ -7,23 +7,33 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+
 use crate::error::{During, Error, Result};
 
-/// How often a running program's memory is looked at.
+/// How often the memory of a program is looked at when it has just begun: the shortest runs take milliseconds.
+const FIRST_INTERVAL: Duration = Duration::from_micros(200);
+/// How often it is looked at after that, so that looking takes no processor time worth mentioning.
 const SAMPLING_INTERVAL: Duration = Duration::from_millis(2);
+/// The interval is this part of the time that the program has been running, within the limits above.
+const SAMPLES_PER_TIME: u32 = 20;
 
 /// What a run took.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Measurement {
     /// From start to end.
     pub time: Duration,
+    /// Processor time of all its threads, in the program and in the kernel.
+    pub cpu: Duration,
     /// The most memory in use, in bytes, as far as samples saw it.
     pub peak_memory: u64,
     /// What the program printed.
     pub stdout: String,
 }
 
-/// Runs `PROGRAM --repo=REPO ARGUMENTS` to its end; a failure of the program is an error with its words.
+/// Runs `PROGRAM --repo=REPO ARGUMENTS` to its end; a failure of the program is an error with its words. Other children
+/// of this process must not end meanwhile: their processor time would be counted.
 pub(super) fn run(program: &Path, repo: &Path, arguments: &[String]) -> Result<Measurement> {
     let printed = repo.with_extension("stdout");
     let stdout = fs::File::create(&printed).during("creating", &printed)?;
@@ -32,6 +42,7 @@ pub(super) fn run(program: &Path, repo: &Path, arguments: &[String]) -> Result<M
     command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
     // What earlier steps wrote must not be written out, or waited for, at this one's expense.
     rustix::fs::sync();
+    let before = cpu_time(UsageWho::RUSAGE_CHILDREN)?;
     let started = Instant::now();
     let child = command.spawn().during("running", program)?;
     let process = child.id();
@@ -47,8 +58,27 @@ pub(super) fn run(program: &Path, repo: &Path, arguments: &[String]) -> Result<M
     if !status {
         return Err(Error::failed(format!("{} {} failed: {}", program.display(), arguments.join(" "), stderr.trim())));
     }
+    let cpu = cpu_time(UsageWho::RUSAGE_CHILDREN)?.saturating_sub(before);
     let stdout = fs::read(&printed).during("reading", &printed)?;
-    Ok(Measurement { time, peak_memory, stdout: String::from_utf8_lossy(&stdout).into_owned() })
+    Ok(Measurement { time, cpu, peak_memory, stdout: String::from_utf8_lossy(&stdout).into_owned() })
+}
+
+/// The version in what `PROGRAM --version` prints, which is YAML with a line `Version: '2022.7'`; `None` if there is none.
+pub(super) fn version(program: &Path) -> Result<Option<String>> {
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().during("running", program)?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = text.lines().find_map(|line| line.trim().strip_prefix("Version:"));
+    Ok(version.map(|version| version.trim().trim_matches('\'').to_owned()))
+}
+
+/// Processor time so far, in the program and in the kernel together: of this process, or of its children that have ended.
+pub(super) fn cpu_time(who: UsageWho) -> Result<Duration> {
+    let usage = getrusage(who).map_err(|error| Error::failed(format!("getrusage: {error}")))?;
+    let duration = |time: TimeVal| {
+        let seconds = Duration::from_secs(u64::try_from(time.tv_sec()).unwrap_or(0));
+        seconds + Duration::from_micros(u64::try_from(time.tv_usec()).unwrap_or(0))
+    };
+    Ok(duration(usage.user_time()) + duration(usage.system_time()))
 }
 
 /// Whether the program succeeded, and what it wrote to standard error.
@@ -59,12 +89,12 @@ fn wait(child: Child, program: &Path) -> Result<(bool, String)> {
 
 /// The highest water mark that was seen.
 fn sample_memory(process: u32, over: &AtomicBool) -> u64 {
-    let mut peak = 0;
+    let (mut peak, started) = (0, Instant::now());
     while !over.load(Ordering::Relaxed) {
         // Between its end and our noticing, a process has no such line any more.
         let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
         peak = peak.max(high_water_mark(&status).unwrap_or(0));
-        thread::sleep(SAMPLING_INTERVAL);
+        thread::sleep((started.elapsed() / SAMPLES_PER_TIME).clamp(FIRST_INTERVAL, SAMPLING_INTERVAL));
     }
     peak
 }
@@ -80,6 +110,14 @@ fn high_water_mark(status: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
+    /// A program that runs these shell commands.
+    fn script(directory: &Path, commands: &str) -> std::path::PathBuf {
+        let script = directory.join("program");
+        fs::write(&script, format!("#!/bin/sh\n{commands}\n")).unwrap();
+        fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        script
+    }
+
     #[test]
     fn the_high_water_mark_is_read_from_the_status_of_a_process() {
         let status = "Name:\tosier\nVmPeak:\t  99999 kB\nVmHWM:\t   12345 kB\nVmRSS:\t 1 kB\n";
@@ -91,10 +129,31 @@ mod tests {
     fn a_failing_program_is_an_error_with_its_words() {
         let directory = tempfile::tempdir().unwrap();
         let repo = directory.path().join("repo");
-        let script = directory.path().join("program");
-        fs::write(&script, "#!/bin/sh\necho 'error: no such thing' >&2\nexit 1\n").unwrap();
-        fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let script = script(directory.path(), "echo 'error: no such thing' >&2\nexit 1");
         let message = run(&script, &repo, &["refs".to_owned()]).unwrap_err().to_string();
         assert_eq!(message, format!("{} refs failed: error: no such thing", script.display()));
+    }
+
+    #[test]
+    fn a_busy_program_takes_processor_time_and_a_sleeping_one_does_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let repo = directory.path().join("repo");
+        let busy = script(directory.path(), "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo $1 $2");
+        let measured = run(&busy, &repo, &["word".to_owned()]).unwrap();
+        assert_eq!(measured.stdout, format!("--repo={} word\n", repo.display()));
+        assert!(measured.cpu > Duration::from_millis(5), "{measured:?}");
+        assert!(measured.peak_memory > 100_000, "{measured:?}");
+        let asleep = script(directory.path(), "sleep 0.3");
+        let measured = run(&asleep, &repo, &[]).unwrap();
+        assert!(measured.time >= Duration::from_millis(300), "{measured:?}");
+    }
+
+    #[test]
+    fn the_version_is_what_the_program_calls_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let yaml = script(directory.path(), "printf 'libostree:\\n Version: '\"'\"'2022.7'\"'\"'\\n Git: x\\n'");
+        assert_eq!(version(&yaml).unwrap().as_deref(), Some("2022.7"));
+        let silent = script(directory.path(), "true");
+        assert_eq!(version(&silent).unwrap(), None);
     }
 }

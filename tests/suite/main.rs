@@ -1,6 +1,7 @@
 //! The test suite, one binary; each module is one capability.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
 
+mod bench;
 mod checkout;
 mod command_line;
 mod compare;

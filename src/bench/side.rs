@@ -1,0 +1,209 @@
+//! One of the two programs, with its repositories and what was measured.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::child::{self, Measurement};
+use super::sample;
+use super::step::{REPOS, Step};
+use crate::error::{During, Error, Result};
+
+/// One program's figures for one step.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    /// The median of all rounds.
+    pub median: Duration,
+    /// The fastest round.
+    pub fastest: Duration,
+    /// Processor time of all threads, in the program and in the kernel; the median of all rounds.
+    pub cpu: Duration,
+    /// The most memory the program had in use in any round, in bytes; sampled from `/proc`.
+    pub peak_memory: u64,
+}
+
+impl Figures {
+    /// Of at least one run.
+    pub(super) fn of<'m>(runs: impl Iterator<Item = &'m Measurement> + Clone) -> Self {
+        Self {
+            median: median(runs.clone().map(|run| run.time)),
+            fastest: runs.clone().map(|run| run.time).min().unwrap_or_default(),
+            cpu: median(runs.clone().map(|run| run.cpu)),
+            peak_memory: runs.map(|run| run.peak_memory).max().unwrap_or_default(),
+        }
+    }
+}
+
+/// The upper one of the two in the middle, if their number is even.
+pub(super) fn median(times: impl Iterator<Item = Duration>) -> Duration {
+    let mut times: Vec<Duration> = times.collect();
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// Where a program works in a round, and on what.
+pub(super) struct Place<'p> {
+    program: &'p Path,
+    directory: &'p Path,
+    /// The tree to commit.
+    pub(super) tree: &'p Path,
+    /// The repository to copy for the step `prune`.
+    pub(super) prunable: &'p Path,
+    /// Refs in the summary.
+    pub(super) refs: usize,
+}
+
+impl Place<'_> {
+    /// Of something that is the program's own in this round.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Runs the program without keeping the figures.
+    pub(super) fn run(&self, repo: &str, arguments: &[String]) -> Result<()> {
+        child::run(self.program, &self.path(repo), arguments).map(drop)
+    }
+}
+
+/// What both programs work on.
+pub(super) struct Work {
+    pub(super) scratch: PathBuf,
+    pub(super) tree: PathBuf,
+    pub(super) prunable: PathBuf,
+    pub(super) refs: usize,
+}
+
+/// One of the two programs.
+pub(super) struct Side {
+    /// `osier` or `ostree`.
+    pub(super) name: &'static str,
+    program: PathBuf,
+    directory: PathBuf,
+    measured: BTreeMap<&'static str, Vec<Measurement>>,
+    /// What came of each step, in every round the same.
+    outcomes: BTreeMap<&'static str, String>,
+}
+
+impl Side {
+    pub(super) fn new(name: &'static str, program: &Path) -> Self {
+        let (measured, outcomes) = (BTreeMap::new(), BTreeMap::new());
+        Self { name, program: program.to_owned(), directory: PathBuf::new(), measured, outcomes }
+    }
+
+    /// Whether the step is one that this program knows.
+    pub(super) fn takes_part_in(&self, step: &Step) -> bool {
+        self.name == "osier" || step.ostree_has.is_none()
+    }
+
+    /// Makes the repositories of the round.
+    pub(super) fn start_round(&mut self, scratch: &Path, round: usize) -> Result<()> {
+        self.directory = scratch.join(format!("{}-{round}", self.name));
+        for (name, mode) in REPOS {
+            let repo = self.directory.join(name);
+            fs::create_dir_all(&repo).during("creating", &repo)?;
+            child::run(&self.program, &repo, &["init".to_owned(), format!("--mode={mode}")])?;
+        }
+        Ok(())
+    }
+
+    /// Runs a step that the program takes part in.
+    pub(super) fn run(&mut self, step: &Step, work: &Work) -> Result<()> {
+        let Work { scratch: _, tree, prunable, refs } = work;
+        let place = Place { program: &self.program, directory: &self.directory, tree, prunable, refs: *refs };
+        (step.prepare)(&place)?;
+        let measured = child::run(&self.program, &place.path(step.repo), &(step.arguments)(&place))?;
+        let outcome = (step.outcome)(&place, &measured)?;
+        self.note(step, measured, outcome)
+    }
+
+    fn note(&mut self, step: &Step, measured: Measurement, outcome: String) -> Result<()> {
+        // The text may be long, and has been judged.
+        let measured = Measurement { stdout: String::new(), ..measured };
+        self.measured.entry(step.name).or_default().push(measured);
+        match self.outcomes.insert(step.name, outcome.clone()) {
+            Some(before) if before != outcome => {
+                let message = format!("{} gave two results for '{}': {before} and {outcome}", self.name, step.title);
+                Err(Error::failed(message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the program's result was, if it ran the step.
+    pub(super) fn outcome(&self, step: &str) -> Option<&str> {
+        self.outcomes.get(step).map(String::as_str)
+    }
+
+    /// What the step took, or what stands in for it.
+    pub(super) fn figures(&self, step: &Step) -> Figures {
+        let name = step.ostree_has.filter(|_| !self.takes_part_in(step)).unwrap_or(step.name);
+        Figures::of(self.measured.get(name).into_iter().flatten())
+    }
+
+    /// Bytes in the `.filez` of the archive.
+    pub(super) fn archive_bytes(&self) -> Result<u64> {
+        sample::bytes_with_extension(&self.directory.join("archive/objects"), "filez")
+    }
+}
+
+/// Makes sure that both programs did the same.
+pub(super) fn check_agreement(sides: &[Side], step: &Step) -> Result<()> {
+    let mut results = sides.iter().filter_map(|side| Some((side.name, side.outcome(step.name)?)));
+    let Some((first, expected)) = results.next() else { return Ok(()) };
+    match results.find(|(_, result)| *result != expected) {
+        None => Ok(()),
+        Some((other, result)) => {
+            let title = step.title;
+            Err(Error::failed(format!("the results of '{title}' differ: {first} has {expected}, {other} has {result}")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::step::find;
+
+    fn side(name: &'static str, outcomes: &[&str]) -> Side {
+        let mut side = Side::new(name, Path::new(name));
+        for outcome in outcomes {
+            side.note(find("commit").unwrap(), Measurement::default(), (*outcome).to_owned()).unwrap();
+        }
+        side
+    }
+
+    #[test]
+    fn programs_that_do_not_agree_are_an_error() {
+        let step = find("commit").unwrap();
+        check_agreement(&[side("osier", &["a", "a"]), side("ostree", &["a"])], step).unwrap();
+        check_agreement(&[side("osier", &["a"]), side("ostree", &[])], step).unwrap();
+        let error = check_agreement(&[side("osier", &["a"]), side("ostree", &["b"])], step).unwrap_err();
+        assert_eq!(error.to_string(), "the results of 'first commit, archive' differ: osier has a, ostree has b");
+        let error = side("osier", &["a"]).note(step, Measurement::default(), "b".to_owned()).unwrap_err();
+        assert_eq!(error.to_string(), "osier gave two results for 'first commit, archive': a and b");
+    }
+
+    #[test]
+    fn figures_are_medians_and_the_largest_peak() {
+        let mut side = side("osier", &[]);
+        for (milliseconds, peak_memory) in [(30, 5), (10, 9), (20, 7)] {
+            let time = Duration::from_millis(milliseconds);
+            let measured = Measurement { time, cpu: time * 2, peak_memory, stdout: String::new() };
+            side.note(find("log").unwrap(), measured, String::new()).unwrap();
+        }
+        let figures = side.figures(find("log").unwrap());
+        assert_eq!((figures.median, figures.fastest), (Duration::from_millis(20), Duration::from_millis(10)));
+        assert_eq!((figures.cpu, figures.peak_memory), (Duration::from_millis(40), 9));
+    }
+
+    #[test]
+    fn what_ostree_cannot_do_is_held_against_what_it_has() {
+        let mut ostree = side("ostree", &[]);
+        let measured = Measurement { time: Duration::from_secs(9), ..Measurement::default() };
+        ostree.note(find("again").unwrap(), measured, String::new()).unwrap();
+        let cached = find("stat-cache").unwrap();
+        assert!(!ostree.takes_part_in(cached));
+        assert_eq!(ostree.figures(cached).median, Duration::from_secs(9));
+    }
+}

@@ -1,0 +1,145 @@
+//! `bench`: osier against the `ostree` of the machine. `ostree` has no such command.
+
+mod chart;
+mod json;
+mod table;
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use osier::bench::{BenchOptions, run as run_bench};
+use osier::error::During;
+
+use super::context::Context;
+use super::error::Failure;
+
+/// Bytes in a MB, as in every size that the program prints.
+const MB: f64 = 1e6;
+
+/// The options of `bench`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Commit this tree (default: a sample of /usr with 20,000 files and 300 MB)
+    #[arg(long, value_name = "DIR")]
+    tree: Option<PathBuf>,
+    /// How often everything is done (default: 5)
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+    /// The program to compare with (default: the ostree on PATH)
+    #[arg(long, value_name = "PATH")]
+    ostree: Option<PathBuf>,
+    /// Measure osier alone
+    #[arg(long)]
+    no_ostree: bool,
+    /// Where to make trees and repositories (default: /var/tmp)
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
+    /// Refs that the summary is made of (default: 10000)
+    #[arg(long, value_name = "N")]
+    refs: Option<usize>,
+    /// Objects in the repository that is pruned (default: 300000)
+    #[arg(long, value_name = "N")]
+    objects: Option<u64>,
+    /// Measure this step, such as commit, fsck or prune, and no others; may be repeated
+    #[arg(long, value_name = "STEP")]
+    only: Vec<String>,
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
+    /// Draw the figures as a chart, too
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    #[arg(hide = true)]
+    arguments: Vec<std::ffi::OsString>,
+}
+
+pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
+    let Args { tree, rounds, ostree, no_ostree, scratch, refs, objects, only, json, svg, arguments } = args;
+    if !arguments.is_empty() {
+        return Err(Failure::usage("Too many arguments given"));
+    }
+    if no_ostree && ostree.is_some() {
+        return Err(Failure::usage("--ostree and --no-ostree cannot be used together"));
+    }
+    let osier = env::current_exe().during("finding", "the running program")?;
+    let ostree = if no_ostree { None } else { ostree.or_else(|| on_path("ostree", &osier)) };
+    let defaults = BenchOptions::default();
+    let options = BenchOptions {
+        osier,
+        ostree,
+        tree,
+        scratch: scratch.unwrap_or(defaults.scratch),
+        rounds: rounds.unwrap_or(defaults.rounds),
+        refs: refs.unwrap_or(defaults.refs),
+        objects: objects.unwrap_or(defaults.objects),
+        only,
+    };
+    let report = run_bench(&options, &context.progress())?;
+    if let Some(path) = svg {
+        let about = chart::About { machine: machine(), date: jiff::Zoned::now().strftime("%-d %B %Y").to_string() };
+        std::fs::write(&path, chart::draw(&report, &about)?).during("writing", &path)?;
+    }
+    if json {
+        return writeln!(context.out, "{:#}", json::of_report(&report, &machine()));
+    }
+    context.out.write_str(&table::of_report(&report, &machine()))
+}
+
+/// The program of that name on PATH that is not this one.
+fn on_path(name: &str, this: &Path) -> Option<PathBuf> {
+    let this = this.canonicalize().ok();
+    let candidates = env::split_paths(&env::var_os("PATH")?).map(|directory| directory.join(name)).collect::<Vec<_>>();
+    candidates.into_iter().find(|path| path.canonicalize().is_ok_and(|found| Some(found) != this))
+}
+
+/// Processor and number of cores, so that a figure can be judged later.
+fn machine() -> String {
+    let information = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = information.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model = model.map_or("unknown processor", |(_, model)| model.trim());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{cores} x {model}")
+}
+
+/// What the tests of the tables and the chart show.
+#[cfg(test)]
+mod sample {
+    use std::time::Duration;
+
+    use osier::bench::{Figures, FirstCommit, Limit, Report, Row, TreeSize, find_step};
+
+    fn figures(milliseconds: u64) -> Figures {
+        Figures {
+            median: Duration::from_millis(milliseconds),
+            fastest: Duration::from_millis(milliseconds - 1),
+            cpu: Duration::from_millis(milliseconds * 3 / 2),
+            peak_memory: 50_000_000,
+        }
+    }
+
+    pub(super) fn report() -> Report {
+        let row = |name, osier, ostree| {
+            let step = find_step(name).unwrap();
+            let content_bytes = step.handles_content.then_some(300_000_000);
+            Row { step, osier: figures(osier), ostree: Some(figures(ostree)), content_bytes }
+        };
+        Report {
+            tree: TreeSize { files: 20_000, symlinks: 3, directories: 7, bytes: 300_000_000 },
+            rounds: 5,
+            refs: 2000,
+            objects: 10_000,
+            ostree_version: Some("2022.7".to_owned()),
+            rows: vec![row("commit", 2000, 9000), row("log", 2, 12)],
+            limit: Some(Limit {
+                time: Duration::from_millis(1300),
+                cpu: Duration::from_millis(2500),
+                deflated_bytes: 100_000_000,
+            }),
+            first_commit: Some(FirstCommit {
+                commit: "c0ffee".to_owned(),
+                osier_archive_bytes: 102_000_000,
+                ostree_archive_bytes: Some(100_000_000),
+            }),
+        }
+    }
+}

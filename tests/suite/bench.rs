@@ -1,0 +1,167 @@
+//! `osier bench`, on a tree so small that the figures mean nothing.
+
+use std::fs;
+use std::path::Path;
+
+use osier::bench::STEPS;
+use serde_json::Value;
+
+use crate::support::{Program, ostree, scratch};
+
+/// `bench` is no command of `ostree`, so the program goes by its own name.
+fn own() -> Program {
+    Program::other(env!("CARGO_BIN_EXE_osier"), "osier")
+}
+
+/// A tree with a directory, a link, two equal files and an empty one.
+fn small_tree(path: &Path) {
+    fs::create_dir_all(path.join("directory/below")).unwrap();
+    for (name, content) in [("a", "same"), ("directory/b", "same"), ("directory/below/empty", ""), ("text", "Words.\n")]
+    {
+        fs::write(path.join(name), content).unwrap();
+    }
+    std::os::unix::fs::symlink("a", path.join("link")).unwrap();
+}
+
+/// One round with everything small; prints JSON.
+fn bench(directory: &Path, more: &[&str]) -> Value {
+    let tree = directory.join("tree");
+    if !tree.exists() {
+        small_tree(&tree);
+    }
+    let options = [
+        "bench",
+        "--json",
+        "--rounds=1",
+        "--refs=30",
+        "--objects=40",
+        &format!("--tree={}", tree.display()),
+        &format!("--scratch={}", directory.display()),
+    ];
+    let printed = own().run(options.iter().chain(more)).success();
+    let left: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().starts_with("osier-bench")), "{left:?}");
+    serde_json::from_str(&printed).unwrap()
+}
+
+fn names(document: &Value) -> Vec<&str> {
+    document["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn every_step_is_measured_for_both_programs() {
+    let Some(ostree) = ostree() else { return };
+    let directory = scratch();
+    let svg = directory.path().join("chart.svg");
+    let ostree = format!("--ostree={}", ostree.path.display());
+    let document = bench(directory.path(), &[&ostree, &format!("--svg={}", svg.display())]);
+    assert_eq!(names(&document), STEPS.iter().map(|step| step.name).collect::<Vec<_>>());
+    for step in document["steps"].as_array().unwrap() {
+        for side in ["osier", "ostree"] {
+            let figures = &step[side];
+            assert!(figures["median_seconds"].as_f64().unwrap() > 0.0, "{step}");
+            assert!(figures["fastest_seconds"].as_f64() <= figures["median_seconds"].as_f64(), "{step}");
+            assert!(figures["peak_memory_bytes"].as_u64().unwrap() > 0, "{step}");
+            assert!(figures["cpu_seconds"].as_f64().unwrap() > 0.0, "{step}");
+        }
+        let ratio =
+            step["ostree"]["median_seconds"].as_f64().unwrap() / step["osier"]["median_seconds"].as_f64().unwrap();
+        assert_eq!(step["times_faster"].as_f64().unwrap(), ratio);
+    }
+    let tree = &document["tree"];
+    assert_eq!((&tree["files"], &tree["symlinks"], &tree["directories"]), (&4.into(), &1.into(), &3.into()));
+    assert_eq!(tree["bytes"], 15);
+    assert_eq!((&document["rounds"], &document["refs"], &document["objects"]), (&1.into(), &30.into(), &40.into()));
+    assert_eq!(document["commit"].as_str().unwrap().len(), 64);
+    assert!(document["ostree_version"].as_str().unwrap().starts_with("20"), "{document}");
+    assert!(document["limit"]["cpu_seconds"].as_f64().unwrap() > 0.0);
+    // "same" and "Words.\n", each in a block of its own, and nothing.
+    assert!((10..40).contains(&document["limit"]["deflated_bytes"].as_u64().unwrap()), "{}", document["limit"]);
+    check_svg(&fs::read_to_string(&svg).unwrap(), &document);
+}
+
+/// The picture is a tree of elements, and names every step.
+fn check_svg(text: &str, document: &Value) {
+    let mut open = Vec::new();
+    for tag in text.split('<').skip(1) {
+        let (tag, _) = tag.split_once('>').unwrap();
+        match tag.strip_prefix('/') {
+            Some(name) => assert_eq!(open.pop(), Some(name)),
+            None if tag.ends_with('/') || tag.starts_with('?') => {}
+            None => open.push(tag.split_whitespace().next().unwrap()),
+        }
+    }
+    assert_eq!(open, [""; 0]);
+    for step in document["steps"].as_array().unwrap() {
+        let title = step["step"].as_str().unwrap();
+        assert!(text.lines().any(|line| line.trim() == title), "{title} is not in the picture");
+    }
+    assert!(text.contains(&format!("and ostree {}", document["ostree_version"].as_str().unwrap())));
+}
+
+#[test]
+fn osier_alone_runs_the_steps_asked_for() {
+    let directory = scratch();
+    let document = bench(directory.path(), &["--no-ostree", "--only=fsck", "--only=stat-cache"]);
+    // What they need is run, but not shown.
+    assert_eq!(names(&document), ["stat-cache", "fsck"]);
+    for step in document["steps"].as_array().unwrap() {
+        assert_eq!((&step["ostree"], &step["times_faster"]), (&Value::Null, &Value::Null));
+        assert_eq!(step["content_bytes"], 15);
+    }
+    assert_eq!(document["ostree_version"], Value::Null);
+    assert_eq!(document["filez_bytes"]["ostree"], Value::Null);
+    assert_eq!(document["limit"], Value::Null);
+}
+
+#[test]
+fn the_table_has_a_line_for_each_step() {
+    let directory = scratch();
+    let scratch = format!("--scratch={}", directory.path().display());
+    let table = own().run(["bench", "--no-ostree", "--rounds=2", "--only=prune", "--objects=100", &scratch]).success();
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(
+        lines[0].starts_with("0 files, 0 symlinks, 1 directories, 0.0 MB; 10000 refs; 100 objects to prune; "),
+        "{table}"
+    );
+    assert_eq!(lines[1].split_whitespace().next(), Some("osier"));
+    assert!(lines[2].starts_with("prune, many objects"), "{table}");
+    assert_eq!(lines[3], "medians of 2 rounds; no ostree to compare with");
+    assert_eq!(lines.len(), 4, "{table}");
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused() {
+    let directory = scratch();
+    let scratch = format!("--scratch={}", directory.path().display());
+    let failure = |arguments: &[&str]| own().run(["bench", &scratch].iter().chain(arguments)).failure();
+    assert_eq!(failure(&["--rounds=0"]), "at least one round is needed");
+    let message = failure(&["--only=fsck", "--only=push"]);
+    assert!(message.starts_with("no step is called 'push'; there are commit, again, "), "{message}");
+    assert_eq!(failure(&["--no-ostree", "--ostree=ostree"]), "--ostree and --no-ostree cannot be used together");
+    assert_eq!(failure(&["somewhere"]), "Too many arguments given");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_program_with_other_results_is_found_out() {
+    let directory = scratch();
+    let tree = directory.path().join("tree");
+    small_tree(&tree);
+    // It commits, but something else.
+    let other = directory.path().join("other");
+    let program = env!("CARGO_BIN_EXE_osier");
+    fs::write(&other, format!("#!/bin/sh\nexec {program} \"$@\" $(case $2 in commit) echo --owner-uid=77;; esac)\n"))
+        .unwrap();
+    fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let options = [
+        "bench".to_owned(),
+        "--rounds=1".to_owned(),
+        "--only=commit".to_owned(),
+        format!("--tree={}", tree.display()),
+        format!("--scratch={}", directory.path().display()),
+        format!("--ostree={}", other.display()),
+    ];
+    let message = own().run(options).failure();
+    assert!(message.starts_with("the results of 'first commit, archive' differ: o"), "{message}");
+}
