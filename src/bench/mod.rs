@@ -7,6 +7,7 @@
 //! limit      what hashing and deflating cost with nothing around them
 //! sample     a tree to commit
 //! synthetic  repositories that no tree was read for
+//! scale      what operations cost on small and large ones
 //! ```
 //!
 //! Every round starts with fresh directories, because creating files right after deleting a tree is many times slower
@@ -17,6 +18,7 @@
 mod child;
 mod limit;
 mod sample;
+mod scale;
 mod side;
 mod step;
 mod synthetic;
@@ -30,6 +32,7 @@ use crate::progress::{Event, Progress};
 pub use child::Measurement;
 pub use limit::Limit;
 pub use sample::{TreeSize, build_sample, measure_tree};
+pub use scale::{ScaleOptions, ScaleReport, ScaleRow, ShapeReport, run_scale};
 pub use side::Figures;
 pub use step::{STEPS, Step, find as find_step};
 

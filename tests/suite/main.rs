@@ -33,6 +33,7 @@ mod stat_cache;
 mod summary;
 mod support;
 mod tar_import;
+mod threads;
 mod tidy;
 mod trees;
 mod upstream;

@@ -2,12 +2,13 @@
 
 mod chart;
 mod json;
+mod scale;
 mod table;
 
 use std::env;
 use std::path::{Path, PathBuf};
 
-use osier::bench::{BenchOptions, run as run_bench};
+use osier::bench::{BenchOptions, ScaleOptions, run as run_bench, run_scale};
 use osier::error::During;
 
 use super::context::Context;
@@ -49,12 +50,15 @@ pub(super) struct Args {
     /// Draw the figures as a chart, too
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Measure how the cost of osier's operations grows, up to so many objects (default: 1000000)
+    #[arg(long, value_name = "OBJECTS", num_args = 0..=1, require_equals = true, default_missing_value = "1000000")]
+    scale: Option<u64>,
     #[arg(hide = true)]
     arguments: Vec<std::ffi::OsString>,
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    let Args { tree, rounds, ostree, no_ostree, scratch, refs, objects, only, json, svg, arguments } = args;
+    let Args { tree, rounds, ostree, no_ostree, scratch, refs, objects, only, json, svg, scale, arguments } = args;
     if !arguments.is_empty() {
         return Err(Failure::usage("Too many arguments given"));
     }
@@ -62,6 +66,25 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return Err(Failure::usage("--ostree and --no-ostree cannot be used together"));
     }
     let osier = env::current_exe().during("finding", "the running program")?;
+    if let Some(largest) = scale {
+        let others = [
+            tree.is_some(),
+            rounds.is_some(),
+            ostree.is_some(),
+            no_ostree,
+            refs.is_some(),
+            objects.is_some(),
+            !only.is_empty(),
+            json,
+            svg.is_some(),
+        ];
+        if others.contains(&true) {
+            return Err(Failure::usage("--scale goes with --scratch, and with no other option"));
+        }
+        let scratch = scratch.unwrap_or(BenchOptions::default().scratch);
+        let report = run_scale(&ScaleOptions { osier, scratch, objects: largest }, &context.progress())?;
+        return context.out.write_str(&scale::of_report(&report, &machine()));
+    }
     let ostree = if no_ostree { None } else { ostree.or_else(|| on_path("ostree", &osier)) };
     let defaults = BenchOptions::default();
     let options = BenchOptions {

@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 
 use rustix::fs::XattrFlags;
 
-pub use compare::{Snapshot, assert_same_repository, differences, masked_summary, raw_snapshot, snapshot};
+pub use compare::{Entry, Snapshot, assert_same_repository, differences, masked_summary, raw_snapshot, snapshot};
 pub use fixtures::{GOLDEN_REPOS, expected, extract_repo, extract_tree, golden, golden_commit};
 pub use program::{Output, Program, osier, ostree, path_with_osier_as_ostree};
 pub use text::assert_same_text;

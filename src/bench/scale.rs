@@ -1,0 +1,424 @@
+//! How the cost of each operation grows with a repository, in time and in memory, for osier alone.
+//!
+//! A [`Shape`] is a kind of repository that is large in one way. It is made in several sizes, and operations run on each,
+//! one after the other. What an operation has written goes away before the next one, because the largest sizes do not
+//! fit several times.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Scratch;
+use super::child::{self, Measurement};
+use super::synthetic::{self, create, local};
+use crate::error::{During, Error, Result};
+use crate::object::{DirEntry, DirTree, ObjectType};
+use crate::progress::{Event, Progress};
+use crate::repo::Transaction;
+
+/// What is measured, and where.
+#[derive(Clone, Debug)]
+pub struct ScaleOptions {
+    /// The program under test.
+    pub osier: PathBuf,
+    /// An existing directory for repositories. A subdirectory is made in it and taken away at the end.
+    pub scratch: PathBuf,
+    /// Objects in the largest repository; everything else is in proportion to it.
+    pub objects: u64,
+}
+
+/// What a run found out.
+#[derive(Clone, Debug)]
+pub struct ScaleReport {
+    /// One for each kind of repository.
+    pub shapes: Vec<ShapeReport>,
+}
+
+/// The figures of one kind of repository.
+#[derive(Clone, Debug)]
+pub struct ShapeReport {
+    /// What there is much of.
+    pub unit: &'static str,
+    /// How much of it there is, smallest first.
+    pub sizes: Vec<u64>,
+    /// One for each operation.
+    pub rows: Vec<ScaleRow>,
+    /// Why sizes are missing, if some could not be made.
+    pub skipped: Option<String>,
+}
+
+/// One operation on repositories of one kind.
+#[derive(Clone, Debug)]
+pub struct ScaleRow {
+    /// The command in short.
+    pub operation: &'static str,
+    /// One for each size.
+    pub runs: Vec<Measurement>,
+}
+
+impl ShapeReport {
+    /// How many times longer an operation takes for each time that the repository is larger, from the last size but one
+    /// to the last: 1 is linear growth. `None` for fewer than two sizes.
+    pub fn growth(&self, row: &ScaleRow) -> Option<f64> {
+        let (larger, smaller) = (row.runs.last()?, row.runs.iter().rev().nth(1)?);
+        let (more, fewer) = (self.sizes.last()?, self.sizes.iter().rev().nth(1)?);
+        let times = larger.time.as_secs_f64() / smaller.time.as_secs_f64();
+        Some(times / (*more as f64 / *fewer as f64))
+    }
+
+    /// Bytes of memory that each further unit takes, from the smallest size to the largest. `None` for fewer than two.
+    pub fn bytes_each(&self, row: &ScaleRow) -> Option<f64> {
+        let (more, fewer) = (*self.sizes.last()? as f64, *self.sizes.first()? as f64);
+        let (larger, smaller) = (row.runs.last()?.peak_memory as f64, row.runs.first()?.peak_memory as f64);
+        (more > fewer).then(|| (larger - smaller) / (more - fewer))
+    }
+}
+
+/// The branch of every commit.
+const BRANCH: &str = "main";
+
+/// The branch of half of what [`BRANCH`] has.
+const HALF: &str = "half";
+
+/// Directories in each other, whatever the largest repository is.
+const DEPTH: u64 = 200;
+
+/// Bytes of a file for each object of the largest repository: 6 GiB for a million.
+const FILE_BYTES_PER_OBJECT: u64 = (6 << 30) / 1_000_000;
+
+/// A kind of repository.
+struct Shape {
+    unit: &'static str,
+    /// From the number of objects in the largest repository.
+    sizes: fn(u64) -> Vec<u64>,
+    /// Makes `repo`, or the directory `tree`, in a directory.
+    make: fn(&Path, u64) -> Result<()>,
+    /// Free bytes that the operations need for each unit.
+    bytes_each: u64,
+    /// Files that the operations need for each unit.
+    files_each: u64,
+    operations: &'static [Operation],
+}
+
+/// A command to be measured.
+struct Operation {
+    name: &'static str,
+    /// What must have run before, without the clock; first words name the repository.
+    before: &'static [&'static [&'static str]],
+    /// What goes away before that.
+    make_room: &'static [&'static str],
+    /// The command; the first word names the repository. `@name` is a path in the directory of the size.
+    command: &'static [&'static str],
+    /// What goes away afterwards.
+    remove: &'static [&'static str],
+}
+
+const fn operation(name: &'static str, command: &'static [&'static str]) -> Operation {
+    Operation { name, before: &[], make_room: &[], command, remove: &[] }
+}
+
+const FSCK: Operation = operation("fsck", &["repo", "fsck", "-q"]);
+const LS: Operation = operation("ls -R", &["repo", "ls", "-R", BRANCH]);
+const LOG: Operation = operation("log", &["repo", "log", BRANCH]);
+const REFS: Operation = operation("refs", &["repo", "refs"]);
+const SUMMARY: Operation = operation("summary -u", &["repo", "summary", "-u"]);
+const PULL: Operation = Operation {
+    name: "pull-local, to bare-user",
+    make_room: &[],
+    before: &[&["pulled", "init", "--mode=bare-user"]],
+    command: &["pulled", "pull-local", "--depth=-1", "@repo"],
+    remove: &["pulled"],
+};
+const EXPORT: Operation = Operation {
+    name: "export",
+    make_room: &[],
+    before: &[],
+    command: &["repo", "export", "--output=@export.tar", BRANCH],
+    remove: &["export.tar"],
+};
+const DIFF: Operation = operation("diff", &["repo", "diff", HALF, BRANCH]);
+/// Leaves the tree for [`COMMIT`].
+const CHECKOUT: Operation = operation("checkout -U", &["repo", "checkout", "-U", "--disable-cache", BRANCH, "@tree"]);
+const PRUNE: Operation = operation("prune, nothing to remove", &["repo", "prune", "--refs-only"]);
+/// Leaves too little of the repository for others.
+const PRUNE_HALF: Operation = Operation {
+    name: "prune of one half",
+    make_room: &[],
+    before: &[&["repo", "refs", "--delete", BRANCH]],
+    command: &["repo", "prune", "--refs-only"],
+    remove: &[],
+};
+/// The repository that was read before goes, so that there is room for another.
+const COMMIT: Operation = Operation {
+    name: "first commit, archive",
+    make_room: &["repo"],
+    before: &[&["committed", "init", "--mode=archive"]],
+    command: &["committed", "commit", "-b", BRANCH, "--timestamp=1970-01-01", "--tree=dir=@tree"],
+    remove: &[],
+};
+const AGAIN: Operation = Operation {
+    name: "same tree again",
+    make_room: &[],
+    before: &[],
+    command: &["committed", "commit", "-b", BRANCH, "--timestamp=1970-01-01", "--tree=dir=@tree"],
+    remove: &[],
+};
+/// Of a tree that was made without a repository.
+const COMMIT_FILE: Operation = Operation {
+    name: "first commit, archive",
+    make_room: &[],
+    before: &[&["repo", "init", "--mode=archive"]],
+    command: &["repo", "commit", "-b", BRANCH, "--timestamp=1970-01-01", "--tree=dir=@tree"],
+    remove: &["tree"],
+};
+const CHECKOUT_FILE: Operation = Operation { remove: &["tree"], ..CHECKOUT };
+
+static SHAPES: [Shape; 6] = [
+    Shape {
+        unit: "objects",
+        sizes: |objects| parts(objects, [100, 10, 1]),
+        make: make_objects,
+        bytes_each: 2 * 4096,
+        files_each: 3,
+        operations: &[FSCK, LS, DIFF, PULL, EXPORT, CHECKOUT, PRUNE_HALF, COMMIT, AGAIN],
+    },
+    Shape {
+        unit: "refs",
+        sizes: |objects| parts(objects, [1000, 100, 10]),
+        make: make_refs,
+        bytes_each: 2 * 4096,
+        files_each: 2,
+        operations: &[REFS, SUMMARY, FSCK, PULL, PRUNE],
+    },
+    Shape {
+        unit: "commits in a chain",
+        sizes: |objects| parts(objects, [10_000, 1000, 100]),
+        make: make_chain,
+        bytes_each: 2 * 4096,
+        files_each: 2,
+        operations: &[LOG, FSCK, SUMMARY, PULL, PRUNE],
+    },
+    Shape {
+        unit: "files in one directory",
+        sizes: |objects| parts(objects, [1000, 100, 10]),
+        make: make_directory,
+        bytes_each: 3 * 4096,
+        files_each: 3,
+        operations: &[FSCK, LS, PULL, EXPORT, CHECKOUT, COMMIT, AGAIN],
+    },
+    Shape {
+        unit: "bytes in one file",
+        sizes: |objects| parts(objects.saturating_mul(FILE_BYTES_PER_OBJECT), [100, 10, 1]),
+        make: make_file,
+        bytes_each: 1,
+        files_each: 0,
+        operations: &[COMMIT_FILE, FSCK, PULL, EXPORT, CHECKOUT_FILE],
+    },
+    Shape {
+        unit: "levels of directories",
+        sizes: |_| vec![DEPTH / 10, DEPTH],
+        make: make_deep,
+        bytes_each: 3 * 4096,
+        files_each: 6,
+        operations: &[FSCK, LS, PULL, EXPORT, CHECKOUT, COMMIT, AGAIN],
+    },
+];
+
+/// Sizes that grow. There is at least one of everything.
+fn parts(whole: u64, divisors: [u64; 3]) -> Vec<u64> {
+    let mut sizes = divisors.map(|divisor| (whole / divisor).max(1)).to_vec();
+    sizes.dedup();
+    sizes
+}
+
+/// Runs everything. Sizes for which there is no room are left out, and the report says so.
+///
+/// # Errors
+/// When a repository cannot be made, or an operation fails.
+pub fn run_scale(options: &ScaleOptions, progress: &dyn Progress) -> Result<ScaleReport> {
+    const SMALLEST: u64 = 1000;
+    if options.objects < SMALLEST {
+        return Err(Error::failed(format!("fewer than {SMALLEST} objects say nothing about growth")));
+    }
+    let scratch = Scratch::create(&options.scratch)?;
+    let mut shapes = Vec::new();
+    for (number, shape) in SHAPES.iter().enumerate() {
+        progress.event(Event::Started { task: shape.unit, total: None });
+        let sizes = (shape.sizes)(options.objects);
+        let rows = shape.operations.iter().map(|operation| ScaleRow { operation: operation.name, runs: Vec::new() });
+        let mut report = ShapeReport { unit: shape.unit, sizes: Vec::new(), rows: rows.collect(), skipped: None };
+        for size in sizes {
+            if let Some(reason) = lacks_room(&scratch.path, shape, size)? {
+                report.skipped = Some(reason);
+                break;
+            }
+            let directory = scratch.path.join(format!("{number}-{size}"));
+            fs::create_dir(&directory).during("creating", &directory)?;
+            (shape.make)(&directory, size)?;
+            for (operation, row) in shape.operations.iter().zip(&mut report.rows) {
+                row.runs.push(measure(&options.osier, &directory, operation)?);
+                progress.event(Event::Advanced { steps: 1, bytes: 0 });
+            }
+            report.sizes.push(size);
+            fs::remove_dir_all(&directory).during("removing", &directory)?;
+        }
+        progress.event(Event::Finished);
+        shapes.push(report);
+    }
+    Ok(ScaleReport { shapes })
+}
+
+fn lacks_room(scratch: &Path, shape: &Shape, size: u64) -> Result<Option<String>> {
+    let found = rustix::fs::statvfs(scratch).during("looking at", scratch)?;
+    let (bytes, files) = (size.saturating_mul(shape.bytes_each), size.saturating_mul(shape.files_each));
+    // A tenth more, for what is around it.
+    let (needed_bytes, needed_files) = (bytes + bytes / 10, files + files / 10);
+    let free_bytes = found.f_bavail.saturating_mul(found.f_frsize);
+    let lacking = if free_bytes < needed_bytes {
+        format!("{needed_bytes} bytes are needed, {free_bytes} are free")
+    // Some file systems have no limit, and say 0.
+    } else if found.f_files > 0 && found.f_favail < needed_files {
+        format!("{needed_files} files are needed, there is room for {}", found.f_favail)
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(format!("{size} {} have no room in {}: {lacking}", shape.unit, scratch.display())))
+}
+
+fn measure(osier: &Path, directory: &Path, operation: &Operation) -> Result<Measurement> {
+    let run = |command: &[&str]| {
+        let (repo, arguments) = command.split_first().ok_or_else(|| Error::failed("a command without repository"))?;
+        let repo = directory.join(repo);
+        if arguments.first() == Some(&"init") {
+            fs::create_dir(&repo).during("creating", &repo)?;
+        }
+        let in_directory = format!("{}/", directory.display());
+        let arguments: Vec<String> =
+            arguments.iter().map(|argument| argument.replacen('@', &in_directory, 1)).collect();
+        child::run(osier, &repo, &arguments)
+    };
+    remove(directory, operation.make_room)?;
+    for command in operation.before {
+        run(command)?;
+    }
+    // Only the figures are of interest; what is printed can be as long as the repository is large.
+    let measured = Measurement { stdout: String::new(), ..run(operation.command)? };
+    remove(directory, operation.remove)?;
+    Ok(measured)
+}
+
+fn remove(directory: &Path, names: &[&str]) -> Result<()> {
+    for name in names {
+        let path = directory.join(name);
+        if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.during("removing", &path)?;
+    }
+    Ok(())
+}
+
+fn make_objects(directory: &Path, objects: u64) -> Result<()> {
+    let repo = create(&directory.join("repo"))?;
+    let mut transaction = Transaction::begin(&repo)?;
+    // The commits and dirtrees of the half are not among the objects.
+    let whole = synthetic::write_objects(&transaction, 0..objects, "all")?;
+    let half = synthetic::write_objects(&transaction, 0..objects / 2, "one half")?;
+    transaction.set_ref(local(BRANCH)?, Some(whole));
+    transaction.set_ref(local(HALF)?, Some(half));
+    transaction.commit()?;
+    Ok(())
+}
+
+fn make_refs(directory: &Path, refs: u64) -> Result<()> {
+    let repo = create(&directory.join("repo"))?;
+    let mut transaction = Transaction::begin(&repo)?;
+    let commit = synthetic::write_objects(&transaction, 0..10, "of all refs")?;
+    for number in 0..refs {
+        transaction.set_ref(local(&format!("group{:03}/ref{number:06}", number % 100))?, Some(commit));
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn make_chain(directory: &Path, commits: u64) -> Result<()> {
+    let repo = create(&directory.join("repo"))?;
+    let mut transaction = Transaction::begin(&repo)?;
+    let root = synthetic::write_files(&transaction, 0..10)?;
+    let mut last = None;
+    for number in 0..commits {
+        last = Some(synthetic::write_commit(&transaction, root, last, &format!("commit {number}"))?);
+    }
+    transaction.set_ref(local(BRANCH)?, last);
+    transaction.commit()?;
+    Ok(())
+}
+
+fn make_directory(directory: &Path, files: u64) -> Result<()> {
+    let repo = create(&directory.join("repo"))?;
+    let mut transaction = Transaction::begin(&repo)?;
+    let dirmeta = synthetic::write_dirmeta(&transaction)?;
+    let dirtree = synthetic::write_directory(&transaction, 0..files)?;
+    let commit = synthetic::write_commit(&transaction, (dirtree, dirmeta), None, "one directory")?;
+    transaction.set_ref(local(BRANCH)?, Some(commit));
+    transaction.commit()?;
+    Ok(())
+}
+
+/// A tree with a sparse file: no repository, because writing the object is one of the operations.
+fn make_file(directory: &Path, bytes: u64) -> Result<()> {
+    let tree = directory.join("tree");
+    fs::create_dir(&tree).during("creating", &tree)?;
+    let path = tree.join("file");
+    let file = fs::File::create(&path).during("creating", &path)?;
+    file.set_len(bytes).during("extending", &path)
+}
+
+fn make_deep(directory: &Path, levels: u64) -> Result<()> {
+    const FILES_PER_LEVEL: u64 = 1;
+    let repo = create(&directory.join("repo"))?;
+    let mut transaction = Transaction::begin(&repo)?;
+    let dirmeta = synthetic::write_dirmeta(&transaction)?;
+    let mut dirtree = synthetic::write_directory(&transaction, 0..FILES_PER_LEVEL)?;
+    for _ in 1..levels {
+        let below = DirEntry { name: "below".to_owned(), dirtree, dirmeta };
+        let level = DirTree { files: Vec::new(), dirs: vec![below] };
+        dirtree = transaction.write_metadata(ObjectType::DirTree, &level.encode())?;
+    }
+    let commit = synthetic::write_commit(&transaction, (dirtree, dirmeta), None, "deep")?;
+    transaction.set_ref(local(BRANCH)?, Some(commit));
+    transaction.commit()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn growth_is_told_from_the_figures() {
+        let run = |seconds, peak_memory| Measurement {
+            time: Duration::from_secs(seconds),
+            peak_memory,
+            ..Measurement::default()
+        };
+        let row = |runs| ScaleRow { operation: "fsck", runs };
+        let shape = ShapeReport { unit: "objects", sizes: vec![10, 100, 1000], rows: Vec::new(), skipped: None };
+        let linear = row(vec![run(1, 1000), run(3, 2000), run(30, 100_000)]);
+        assert_eq!(shape.growth(&linear), Some(1.0));
+        assert_eq!(shape.bytes_each(&linear), Some(100.0));
+        let quadratic = row(vec![run(1, 1000), run(3, 1000), run(300, 1000)]);
+        assert_eq!(shape.growth(&quadratic), Some(10.0));
+        assert_eq!(shape.bytes_each(&quadratic), Some(0.0));
+        let alone = ShapeReport { sizes: vec![10], ..shape };
+        assert_eq!((alone.growth(&row(vec![run(1, 1)])), alone.bytes_each(&row(vec![run(1, 1)]))), (None, None));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_with_the_reason() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = SHAPES.iter().find(|shape| shape.unit == "bytes in one file").unwrap();
+        assert_eq!(lacks_room(directory.path(), file, 1).unwrap(), None);
+        let reason = lacks_room(directory.path(), file, 1 << 60).unwrap().unwrap();
+        let start = format!("{} bytes in one file have no room in {}: ", 1_u64 << 60, directory.path().display());
+        assert!(reason.starts_with(&start), "{reason}");
+    }
+}

@@ -1,0 +1,63 @@
+//! Any number of threads gives the same bytes.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::{Entry, Snapshot, osier, raw_snapshot, scratch};
+
+const NUMBERS_OF_THREADS: [&str; 4] = ["1", "2", "4", "8"];
+
+/// Enough files for eight threads: equal ones, large ones, links, directories in directories.
+fn build_tree(root: &Path) {
+    for directory in 0..12 {
+        let path = root.join(format!("directory-{directory}/below/deeper"));
+        fs::create_dir_all(&path).unwrap();
+        for number in 0..40 {
+            // Every third content occurs in several directories.
+            let owner = if number % 3 == 0 { 0 } else { directory };
+            let text = format!("content {owner} {number}\n").repeat(1 + number * 7);
+            fs::write(path.join(format!("file-{number}")), text).unwrap();
+        }
+        std::os::unix::fs::symlink("deeper", root.join(format!("directory-{directory}/below/link"))).unwrap();
+    }
+    let noise: Vec<u8> = (0..3_000_000_u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u8).collect();
+    fs::write(root.join("large"), &noise).unwrap();
+    fs::write(root.join("large-again"), &noise).unwrap();
+    fs::write(root.join("larger"), [&noise[..], &[0; 2_000_000]].concat()).unwrap();
+}
+
+/// Without modification times, which the clock decides where they are not part of an object.
+fn without_times(snapshot: Snapshot) -> Snapshot {
+    snapshot.into_iter().map(|(path, entry)| (path, Entry { seconds: None, ..entry })).collect()
+}
+
+#[test]
+fn commit_checkout_and_export_do_not_depend_on_the_number_of_threads() {
+    for mode in ["archive", "bare-user"] {
+        let directory = scratch();
+        let tree = directory.path().join("tree");
+        build_tree(&tree);
+        let results = NUMBERS_OF_THREADS.map(|threads| {
+            let place = directory.path().join(format!("with-{threads}"));
+            fs::create_dir(&place).unwrap();
+            let (repo, copy, tar) = (place.join("repo"), place.join("copy"), place.join("export.tar"));
+            let program = osier().with("RAYON_NUM_THREADS", threads);
+            program.repo(&repo, ["init", &format!("--mode={mode}")]).success();
+            let source = format!("--tree=dir={}", tree.display());
+            let commit = program.repo(&repo, ["commit", "-b", "main", "--timestamp=2020-01-01", &source]).line();
+            program.repo(&repo, ["checkout", "-U", "main", copy.to_str().unwrap()]).success();
+            program.repo(&repo, ["export", &format!("--output={}", tar.display()), "main"]).success();
+            let repo = without_times(raw_snapshot(&repo));
+            (commit, repo, without_times(raw_snapshot(&copy)), fs::read(&tar).unwrap())
+        });
+        let (commit, repo, copy, tar) = &results[0];
+        // Nothing of it is empty.
+        assert!(repo.len() > 350 && copy.len() > 500 && tar.len() > 8_000_000);
+        for (threads, result) in NUMBERS_OF_THREADS.iter().zip(&results) {
+            assert_eq!(&result.0, commit, "{mode}, {threads} threads");
+            assert!(&result.1 == repo, "{mode}: the repository differs with {threads} threads");
+            assert!(&result.2 == copy, "{mode}: the checkout differs with {threads} threads");
+            assert!(&result.3 == tar, "{mode}: the export differs with {threads} threads");
+        }
+    }
+}
