@@ -178,7 +178,7 @@ static SHAPES: [Shape; 6] = [
         sizes: |objects| parts(objects, [100, 10, 1]),
         make: make_objects,
         bytes_each: 2 * 4096,
-        files_each: 3,
+        files_each: 2,
         operations: &[FSCK, LS, DIFF, PULL, EXPORT, CHECKOUT, PRUNE_HALF, COMMIT, AGAIN],
     },
     Shape {
