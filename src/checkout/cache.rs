@@ -1,6 +1,6 @@
 //! `uncompressed-objects-cache/XX/….file`: the files of an archive as they are in user mode, for checkouts to link to.
 
-use rustix::fs::{AtFlags, Mode};
+use rustix::fs::Mode;
 use rustix::io::Errno;
 
 use super::HardLinks;
@@ -42,28 +42,20 @@ impl Checkout<'_> {
     fn fill_cache(&self, path: &str, object: FileObject) -> Result<()> {
         let repo = self.repo.dir();
         let header = object.header.clone();
-        let (temporary, file) = self.repo.create_temporary("uncompressed")?;
-        let filled = self
-            .write_content(object, &file, path)
-            .and_then(|()| self.set_metadata(&file, &header).calling("fchmod", path))
-            .and_then(|()| {
-                let place = || rustix::fs::renameat(repo, &temporary, repo, path);
-                match place() {
-                    Err(Errno::NOENT) => {
-                        for (end, _) in path.match_indices('/') {
-                            match rustix::fs::mkdirat(repo, &path[..end], Mode::from_raw_mode(0o777)) {
-                                Ok(()) | Err(Errno::EXIST) => {}
-                                Err(error) => return Err(error).calling("mkdirat", &path[..end]),
-                            }
-                        }
-                        place().calling("renameat", path)
+        let mut replacement = self.repo.start_replacement()?;
+        self.write_content(object, &replacement.file, path)?;
+        self.set_metadata(&replacement.file, &header).calling("fchmod", path)?;
+        match replacement.place(path.as_ref()) {
+            Err(Errno::NOENT) => {
+                for (end, _) in path.match_indices('/') {
+                    match rustix::fs::mkdirat(repo, &path[..end], Mode::from_raw_mode(0o777)) {
+                        Ok(()) | Err(Errno::EXIST) => {}
+                        Err(error) => return Err(error).calling("mkdirat", &path[..end]),
                     }
-                    placed => placed.calling("renameat", path),
                 }
-            });
-        if filled.is_err() {
-            let _ = rustix::fs::unlinkat(repo, &temporary, AtFlags::empty());
+                replacement.place(path.as_ref()).calling("renameat", path)
+            }
+            placed => placed.calling("renameat", path),
         }
-        filled
     }
 }

@@ -76,15 +76,13 @@ pub fn publish(repo: &Repo, moved: &Move<'_>, now: u64) -> Result<SummaryFacts> 
     let additional = existing.map(|summary| summary.added_metadata()).unwrap_or_default();
     let bytes = summary::prospective(repo, &moves, &additional, now)?.encode();
     deltas::reindex(repo)?;
-    let temporary = repo.write_temporary(&bytes)?;
+    let mut summary = repo.prepare_replacement(&bytes)?;
     if let Err(error) = again(|| repo.set_ref_immediate(None, name, Some(&new))) {
-        repo.discard_temporary(&temporary);
         // It may have been renamed, and only its directory not be synced.
         put_back(repo, moved)?;
         return Err(error);
     }
-    if let Err(error) = again(|| repo.place_temporary(&temporary, Path::new("summary"))) {
-        repo.discard_temporary(&temporary);
+    if let Err(error) = again(|| summary.place(Path::new("summary")).calling("openat", "summary")) {
         put_back(repo, moved)?;
         let message = format!("the summary cannot be replaced, so {name} names what it did before: {}", error.chain());
         return Err(Error::failed(message));

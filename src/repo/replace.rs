@@ -2,13 +2,70 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
+use rustix::io::Errno;
 
 use super::Repo;
+use super::lock::{LockKind, try_lock};
 use crate::error::{During, Error, Result};
 use crate::keyfile::KeyFile;
+
+/// What replaces another file is in `tmp/` under such a name for a moment, and locked as long as its writer lives.
+pub(super) const REPLACEMENT_PREFIX: &str = "replace-";
+
+/// A file that is written to take the place of another one, in the same file system.
+///
+/// As long as it is written it has no name, so that it goes with a process that is killed; from then until it is in its
+/// place it is locked, so that the next transaction can tell it from what a killed process left. Where the file system
+/// or a missing `/proc` does not allow that, it has a name in `tmp/` and, left behind, goes when that is old.
+#[derive(Debug)]
+pub(crate) struct Replacement<'r> {
+    repo: &'r Repo,
+    pub(crate) file: File,
+    name: Option<PathBuf>,
+}
+
+impl Replacement<'_> {
+    /// Gives the file its place, relative to the repository.
+    ///
+    /// # Errors
+    /// As `renameat`; it can be tried again then.
+    pub(crate) fn place(&mut self, path: &Path) -> Result<(), Errno> {
+        let name = match self.name.take() {
+            Some(name) => name,
+            None => self.link()?,
+        };
+        let placed = rustix::fs::renameat(self.repo.dir(), &name, self.repo.dir(), path);
+        if placed.is_err() {
+            self.name = Some(name);
+        }
+        placed
+    }
+
+    fn link(&self) -> Result<PathBuf, Errno> {
+        let descriptor = descriptor_path(&self.file);
+        loop {
+            let letters = random_letters().map_err(|_| Errno::IO)?;
+            let name = PathBuf::from(format!("tmp/{REPLACEMENT_PREFIX}{letters}"));
+            match rustix::fs::linkat(CWD, &descriptor, self.repo.dir(), &name, AtFlags::SYMLINK_FOLLOW) {
+                Ok(()) => return Ok(name),
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Drop for Replacement<'_> {
+    fn drop(&mut self) {
+        if let Some(name) = self.name.take() {
+            let _ = rustix::fs::unlinkat(self.repo.dir(), &name, AtFlags::empty());
+        }
+    }
+}
 
 impl Repo {
     /// Replaces a file of the repository, named relative to it: readers see the old content or the new one, and the
@@ -17,12 +74,42 @@ impl Repo {
     /// # Errors
     /// When the directory is not there or anything cannot be written; the old file is still whole then.
     pub fn replace_file(&self, name: &Path, content: &[u8]) -> Result<()> {
-        let temporary = self.write_temporary(content)?;
-        let placed = self.place_temporary(&temporary, name);
-        if placed.is_err() {
-            self.discard_temporary(&temporary);
+        self.prepare_replacement(content)?.place(name).calling("openat", name)
+    }
+
+    /// Writes a file of mode 0644 that is to replace another one. It is on disk then (unless `core.fsync` is off).
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing is left of it.
+    pub(crate) fn prepare_replacement(&self, content: &[u8]) -> Result<Replacement<'_>> {
+        let mut replacement = self.start_replacement()?;
+        let written = replacement.file.write_all(content).and_then(|()| {
+            rustix::fs::fchmod(&replacement.file, Mode::from_raw_mode(0o644))?;
+            if self.config().fsync {
+                replacement.file.sync_data()?;
+            }
+            Ok(())
+        });
+        written.during("writing", self.path().join("tmp"))?;
+        Ok(replacement)
+    }
+
+    /// Starts a file that is to replace another one.
+    pub(crate) fn start_replacement(&self) -> Result<Replacement<'_>> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        match rustix::fs::openat(self.dir(), "tmp", flags, Mode::from_raw_mode(0o600)) {
+            Ok(fd) => {
+                let file = File::from(fd);
+                if rustix::fs::stat(descriptor_path(&file)).is_ok() {
+                    try_lock(&file, LockKind::Exclusive).during("locking a file in", self.path().join("tmp"))?;
+                    return Ok(Replacement { repo: self, file, name: None });
+                }
+            }
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
+            Err(error) => return Err(error).calling("openat", "tmp"),
         }
-        placed
+        let (name, file) = self.create_temporary("unlocked")?;
+        Ok(Replacement { repo: self, file, name: Some(name) })
     }
 
     /// Replaces the `config`. The open repository goes on with the old one.
@@ -33,34 +120,6 @@ impl Repo {
         self.replace_file(Path::new("config"), keyfile.to_string().as_bytes())
     }
 
-    /// Writes a file of mode 0644 into `tmp/`, synced, and returns its name relative to the repository.
-    pub(crate) fn write_temporary(&self, content: &[u8]) -> Result<PathBuf> {
-        let (name, mut file) = self.create_temporary("replace")?;
-        let written = file.write_all(content).and_then(|()| {
-            rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))?;
-            if self.config().fsync {
-                file.sync_data()?;
-            }
-            Ok(())
-        });
-        if let Err(error) = written {
-            let _ = rustix::fs::unlinkat(self.dir(), &name, rustix::fs::AtFlags::empty());
-            return Err(error).during("writing", self.path().join(&name));
-        }
-        Ok(name)
-    }
-
-    /// Gives a file of [`Repo::write_temporary`] its name, in place of the file that had it.
-    pub(crate) fn place_temporary(&self, temporary: &Path, name: &Path) -> Result<()> {
-        rustix::fs::renameat(self.dir(), temporary, self.dir(), name).calling("openat", name)
-    }
-
-    /// Removes a file of [`Repo::write_temporary`] that is not needed after all.
-    pub(crate) fn discard_temporary(&self, temporary: &Path) {
-        // If it cannot be removed it expires.
-        let _ = rustix::fs::unlinkat(self.dir(), temporary, rustix::fs::AtFlags::empty());
-    }
-
     /// Creates an empty file with a new name in `tmp/`; what a killed process leaves there expires.
     pub(crate) fn create_temporary(&self, prefix: &str) -> Result<(PathBuf, File)> {
         loop {
@@ -68,7 +127,7 @@ impl Repo {
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
             match rustix::fs::openat(self.dir(), &name, flags, Mode::from_raw_mode(0o600)) {
                 Ok(fd) => return Ok((name, fd.into())),
-                Err(rustix::io::Errno::EXIST) => {}
+                Err(Errno::EXIST) => {}
                 Err(error) => return Err(error).calling("openat", &name),
             }
         }
@@ -80,6 +139,11 @@ impl Repo {
         rustix::fs::futimens(self.dir(), &Timestamps { last_access: now, last_modification: now })
             .during("touching", self.path())
     }
+}
+
+/// Where a file without a name can be found to be given one.
+fn descriptor_path(file: &File) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 /// Six letters and digits, as `mkdtemp` gives.

@@ -13,8 +13,8 @@ use rayon::prelude::*;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::lock::try_lock_removable;
-use super::replace::random_letters;
+use super::lock::{LockKind, try_lock, try_lock_removable};
+use super::replace::{REPLACEMENT_PREFIX, random_letters};
 use super::{Repo, transaction::FanOut};
 use crate::error::{During, Result};
 
@@ -30,8 +30,16 @@ pub(super) struct Staging {
     _lock: File,
 }
 
+/// Which objects are moved.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    AllButCommits,
+    Commits,
+}
+
 const PREFIX: &str = "staging-";
 const LOCK_SUFFIX: &str = "-lock";
+const COMMIT_SUFFIX: &str = ".commit";
 /// Unfinished files have names that start so; they are worth nothing when their writer is gone.
 pub(super) const UNFINISHED_PREFIX: &str = "unfinished-";
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
@@ -88,10 +96,21 @@ impl Staging {
         }
     }
 
+    /// Removes what its owner had not finished when it was killed. Commits that it had finished go, too: what they need
+    /// may have been pruned since, and whoever wants them writes them again.
     fn remove_unfinished(&self, repo: &Repo) -> Result<()> {
+        let remove = |dir: &File, name: &str| {
+            rustix::fs::unlinkat(dir, name, AtFlags::empty()).during("removing", self.path(repo).join(name))
+        };
         for name in names_in(&self.dir).during("listing", self.path(repo))? {
             if name.starts_with(UNFINISHED_PREFIX) {
-                rustix::fs::unlinkat(&self.dir, &name, AtFlags::empty()).during("removing", self.path(repo))?;
+                remove(&self.dir, &name)?;
+            } else if is_fan_out(&name) {
+                let path = || self.path(repo).join(&name);
+                let dir = rustix::fs::openat(&self.dir, &name, DIRECTORY, Mode::empty()).during("opening", path())?;
+                let dir = File::from(dir);
+                let names = names_in(&dir).during("listing", path())?;
+                names.iter().filter(|name| name.ends_with(COMMIT_SUFFIX)).try_for_each(|name| remove(&dir, name))?;
             }
         }
         Ok(())
@@ -101,33 +120,48 @@ impl Staging {
         repo.path().join("tmp").join(&self.name)
     }
 
-    /// Moves every object into `objects/`. One that is there already stays, except detached metadata, which the new
-    /// version replaces. Then the directories are synced: after this the objects survive a power loss.
+    /// Moves every object into `objects/`, commits last. One that is there already stays, except detached metadata, which
+    /// the new version replaces. The directories are synced: after this the objects survive a power loss, and at no
+    /// moment is there a commit without what it needs.
     pub(super) fn move_into_place(&self, repo: &Repo, fan_out: &FanOut) -> Result<()> {
-        let directories: Vec<String> = names_in(&self.dir)
-            .during("listing", self.path(repo))?
-            .into_iter()
-            .filter(|name| name.len() == 2 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
-            .collect();
-        directories.par_iter().try_for_each(|prefix| self.move_fan_out(repo, fan_out, prefix))?;
-        repo.objects.sync_all().during("syncing", repo.path().join("objects"))
+        let mut directories = names_in(&self.dir).during("listing", self.path(repo))?;
+        directories.retain(|name| is_fan_out(name));
+        let move_all = |directories: &[String], part| {
+            let with_rest = directories.par_iter().filter_map(|prefix| {
+                let rest = self.move_fan_out(repo, fan_out, prefix, part);
+                rest.map(|rest| rest.then(|| prefix.clone())).transpose()
+            });
+            with_rest.collect::<Result<Vec<_>>>()
+        };
+        let with_commits = move_all(&directories, Part::AllButCommits)?;
+        repo.objects.sync_all().during("syncing", repo.path().join("objects"))?;
+        move_all(&with_commits, Part::Commits).map(drop)
     }
 
-    fn move_fan_out(&self, repo: &Repo, fan_out: &FanOut, prefix: &str) -> Result<()> {
+    /// Moves a part of a directory of objects and says whether something is left for another part.
+    fn move_fan_out(&self, repo: &Repo, fan_out: &FanOut, prefix: &str, part: Part) -> Result<bool> {
         let staged_path = || self.path(repo).join(prefix);
         let staged =
             rustix::fs::openat(&self.dir, prefix, DIRECTORY, Mode::empty()).during("opening", staged_path())?;
         let target_path = || repo.path().join("objects").join(prefix);
-        // Where `objects/` has no such directory yet the staged one takes its place, with one rename for all objects.
-        match rustix::fs::renameat_with(&self.dir, prefix, repo.objects_dir(), prefix, RenameFlags::NOREPLACE) {
-            Ok(()) => return File::from(staged).sync_all().during("syncing", target_path()),
-            Err(Errno::EXIST | Errno::NOTEMPTY | Errno::INVAL | Errno::NOSYS) => {}
-            Err(error) => return Err(error).during("moving to", target_path()),
+        let names = names_in(&staged).during("listing", staged_path())?;
+        let (now, later): (Vec<_>, Vec<_>) =
+            names.into_iter().partition(|name| part == Part::Commits || !name.ends_with(COMMIT_SUFFIX));
+        if later.is_empty() {
+            // Where `objects/` has no such directory yet the staged one takes its place, with one rename for all objects.
+            match rustix::fs::renameat_with(&self.dir, prefix, repo.objects_dir(), prefix, RenameFlags::NOREPLACE) {
+                Ok(()) => {
+                    File::from(staged).sync_all().during("syncing", target_path())?;
+                    return Ok(false);
+                }
+                Err(Errno::EXIST | Errno::NOTEMPTY | Errno::INVAL | Errno::NOSYS) => {}
+                Err(error) => return Err(error).during("moving to", target_path()),
+            }
         }
         fan_out.ensure(repo.objects_dir(), prefix).during("creating", target_path())?;
         let target = rustix::fs::openat(repo.objects_dir(), prefix, DIRECTORY, Mode::empty());
         let target = File::from(target.during("opening", target_path())?);
-        for name in names_in(&staged).during("listing", staged_path())? {
+        for name in now {
             let flags = if name.ends_with(".commitmeta") { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
             match rename(&staged, &target, &name, flags) {
                 Ok(()) => {}
@@ -138,7 +172,10 @@ impl Staging {
             }
         }
         target.sync_all().during("syncing", target_path())?;
-        rustix::fs::unlinkat(&self.dir, prefix, AtFlags::REMOVEDIR).during("removing", staged_path())
+        if later.is_empty() {
+            rustix::fs::unlinkat(&self.dir, prefix, AtFlags::REMOVEDIR).during("removing", staged_path())?;
+        }
+        Ok(!later.is_empty())
     }
 
     /// Gives the lock back. The directory goes if it is empty, else it waits for the next transaction.
@@ -181,6 +218,9 @@ pub(super) fn clean_tmp(repo: &Repo) -> Result<()> {
         if name.starts_with(&this_boot) {
             continue;
         }
+        if name.starts_with(REPLACEMENT_PREFIX) && remove_unlocked(repo, name)? {
+            continue;
+        }
         if name.starts_with(PREFIX) {
             if let Some(staging) = Staging::lock_and_open(repo, name)? {
                 staging.discard(repo);
@@ -218,6 +258,25 @@ fn remove_stale_lock(repo: &Repo, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Removes a file that was to replace another one, if its writer was killed. `false` when that cannot be told.
+fn remove_unlocked(repo: &Repo, name: &str) -> Result<bool> {
+    let path = tmp_path(name);
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = match rustix::fs::openat(repo.dir(), &path, flags, Mode::empty()) {
+        Ok(fd) => File::from(fd),
+        Err(Errno::NOENT) => return Ok(true),
+        Err(_) => return Ok(false),
+    };
+    if try_lock(&file, LockKind::Exclusive).during("locking", repo.path().join(&path))? {
+        // It may have got its place meanwhile; the name in `tmp/` is gone then.
+        match rustix::fs::unlinkat(repo.dir(), &path, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error).during("removing", repo.path().join(&path)),
+        }
+    }
+    Ok(true)
+}
+
 /// Renames without replacing where the file system can; else checks first, which is as good as long as all writers
 /// write equal objects.
 pub(super) fn rename(from: impl std::os::fd::AsFd, to: &File, name: &str, flags: RenameFlags) -> Result<(), Errno> {
@@ -231,6 +290,11 @@ pub(super) fn rename(from: impl std::os::fd::AsFd, to: &File, name: &str, flags:
         }
         result => result,
     }
+}
+
+/// Whether a name is that of one of the 256 directories of objects.
+fn is_fan_out(name: &str) -> bool {
+    name.len() == 2 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn staging_names(repo: &Repo) -> Result<Vec<String>> {
