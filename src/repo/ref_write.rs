@@ -37,7 +37,7 @@ impl Repo {
     /// As [`Repo::set_ref_immediate`].
     pub fn set_alias(&self, name: &RefName, target: &RefName) -> Result<()> {
         let path = PathBuf::from("refs/heads").join(name.as_str());
-        self.prepare_ref(Path::new("refs/heads"), name)?;
+        let topmost = self.prepare_ref(Path::new("refs/heads"), name)?;
         let depth = name.as_str().matches('/').count();
         let link = format!("{}{}", "../".repeat(depth), target.as_str());
         let temporary = loop {
@@ -49,6 +49,7 @@ impl Repo {
             }
         };
         rustix::fs::renameat(self.dir(), &temporary, self.dir(), &path).calling("renameat", &path)?;
+        self.sync_directories(&path, &topmost)?;
         self.touch()
     }
 
@@ -76,22 +77,27 @@ impl Repo {
         let path = base.join(name.as_str());
         let Some(commit) = commit else {
             return match rustix::fs::unlinkat(self.dir(), &path, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                // Prune may be about to remove what the ref protected.
+                Ok(()) => self.sync_directories(&path, path.parent().unwrap_or(base)),
+                Err(Errno::NOENT) => Ok(()),
                 Err(error) => Err(error).calling("unlinkat", path),
             };
         };
-        self.prepare_ref(base, name)?;
+        let topmost = self.prepare_ref(base, name)?;
         self.replace_file(&path, format!("{commit}\n").as_bytes())?;
-        self.sync_directory_of(&path)
+        self.sync_directories(&path, &topmost)
     }
 
-    /// Makes the directories of a ref, and makes way for it where only empty directories have its name.
-    fn prepare_ref(&self, base: &Path, name: &RefName) -> Result<()> {
+    /// Makes the directories of a ref, and makes way for it where only empty directories have its name. Returns the
+    /// lowest directory on the way there that had been made before.
+    fn prepare_ref(&self, base: &Path, name: &RefName) -> Result<PathBuf> {
         if Checksum::from_hex(name.as_str()).is_ok() {
             return Err(Error::failed(format!("Rev name '{}' looks like a checksum", name.as_str())));
         }
         let path = base.join(name.as_str());
         let directory = path.parent().unwrap_or(base);
+        let topmost = directory.ancestors().find(|above| self.path().join(above).is_dir());
+        let topmost = topmost.unwrap_or(base).to_owned();
         match fs::create_dir_all(self.path().join(directory)) {
             Ok(()) => {}
             // A ref stands where a directory should be; the words are those of upstream, which only hears it here.
@@ -103,22 +109,29 @@ impl Repo {
         let absolute = self.path().join(&path);
         let is_directory = fs::symlink_metadata(&absolute).is_ok_and(|metadata| metadata.is_dir());
         if !is_directory {
-            return Ok(());
+            return Ok(topmost);
         }
         if let Some(below) = self.ref_names(&path)?.first() {
             let message = format!("Conflict: {below} exists under {} when attempting write", name.as_str());
             return Err(Error::failed(message));
         }
-        remove_empty_directories(&absolute)
+        remove_empty_directories(&absolute)?;
+        Ok(topmost)
     }
 
-    /// The name of a ref is durable once its directory is.
-    fn sync_directory_of(&self, path: &Path) -> Result<()> {
+    /// The name of a ref is durable once its directory is, and those that were made for it are: up to `topmost`.
+    fn sync_directories(&self, path: &Path, topmost: &Path) -> Result<()> {
         if !self.config().fsync {
             return Ok(());
         }
-        let directory = self.path().join(path.parent().unwrap_or(Path::new("refs")));
-        fs::File::open(&directory).and_then(|file| file.sync_all()).during("syncing", directory)
+        for directory in path.ancestors().skip(1) {
+            let absolute = self.path().join(directory);
+            fs::File::open(&absolute).and_then(|file| file.sync_all()).during("syncing", absolute)?;
+            if directory == topmost {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
