@@ -16,7 +16,7 @@ use crate::checksum::Checksum;
 use crate::error::{Context, Error, Result};
 use crate::object::{Commit, DirMeta, DirTree, ObjectName, ObjectType};
 use crate::progress::{Event, Progress};
-use crate::repo::{CommitState, ListRefs, Repo};
+use crate::repo::{CommitState, ListRefs, LockKind, Repo};
 
 /// What to check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,8 +54,14 @@ pub struct FsckReport {
 ///
 /// # Errors
 /// When a ref points to a commit that is missing, a dirtree is missing, a binding does not fit, or (unless
-/// [`FsckOptions::all`]) an object is corrupted; nothing after it is checked then.
+/// [`FsckOptions::all`]) an object is corrupted; nothing after it is checked then. [`Error::LockTimeout`].
 pub fn fsck(repo: &Repo, options: &FsckOptions, progress: &dyn Progress) -> Result<FsckReport> {
+    // A prune at the same time would make us miss what it removes. Where the lock file cannot be made, as on a full disk,
+    // a check is still wanted.
+    let _lock = match repo.lock(LockKind::Shared) {
+        Err(error @ Error::LockTimeout { .. }) => return Err(error),
+        lock => lock.ok(),
+    };
     let mut check = Check { repo, options, progress, corrupted: false };
     progress.event(Event::Message("Validating refs..."));
     for (refspec, commit) in repo.list_refs(None, ListRefs::Full)? {

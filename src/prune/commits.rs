@@ -6,8 +6,8 @@ use rayon::prelude::*;
 
 use super::{Depth, Retention, Roots};
 use crate::checksum::Checksum;
-use crate::error::{Error, Result};
-use crate::object::ObjectName;
+use crate::error::{Error, OfObject, Result};
+use crate::object::{Commit, ObjectName, ObjectType};
 use crate::repo::{ListRefs, Repo};
 
 /// What there is to know about a commit here.
@@ -116,15 +116,17 @@ impl History<'_> {
 }
 
 fn load(repo: &Repo, commit: &Checksum) -> Result<Option<CommitRoot>> {
-    match repo.load_commit(commit) {
-        Ok(object) => Ok(Some(CommitRoot {
-            commit: *commit,
-            dirtree: object.root_dirtree,
-            dirmeta: object.root_dirmeta,
-            parent: object.parent,
-            timestamp: object.timestamp,
-        })),
-        Err(Error::MissingMetadata { object: ObjectName { checksum, .. } }) if checksum == *commit => Ok(None),
-        Err(error) => Err(error),
-    }
+    let name = ObjectName::new(*commit, ObjectType::Commit);
+    let bytes = match super::load_verified(repo, &name) {
+        Err(Error::MissingMetadata { .. }) => return Ok(None),
+        other => other?,
+    };
+    let object = Commit::decode(&bytes).of_object(name)?;
+    Ok(Some(CommitRoot {
+        commit: *commit,
+        dirtree: object.root_dirtree,
+        dirmeta: object.root_dirmeta,
+        parent: object.parent,
+        timestamp: object.timestamp,
+    }))
 }

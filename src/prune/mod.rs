@@ -1,9 +1,10 @@
 //! Removing what no commit needs, and commits that nobody needs any more (formats document, section 20).
 //!
 //! A commit is kept because of its [`Roots`]; what a kept commit reaches is kept, everything else goes. All names are
-//! known before the first file is removed, so an error on the way there removes nothing. Commits are removed before what
+//! known before the first file is removed, so an error on the way there removes nothing; and because a damaged dirtree no
+//! longer tells what it kept alive, what is read on that way is compared with its checksum. Commits are removed before what
 //! they need, and dirtrees before what they list: a killed prune leaves objects that the next one removes, never a commit
-//! with holes.
+//! with holes, and neither does a power loss, because the removal of commits is synced before anything else goes.
 
 mod commits;
 mod reach;
@@ -15,6 +16,8 @@ use std::path::Path;
 
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
+use crate::map::FileBytes;
+use crate::object::ObjectName;
 use crate::progress::{Event, Progress};
 use crate::remote;
 use crate::repo::deltas::{self, DeltaName};
@@ -94,7 +97,7 @@ pub struct PruneStats {
 ///
 /// # Errors
 /// When a dirtree of a kept commit is missing, unless the commit is marked as partial, and when a kept commit or dirtree
-/// is malformed: nothing has been removed then. When something cannot be removed.
+/// is corrupted or malformed: nothing has been removed then. When something cannot be removed.
 pub fn prune(repo: &Repo, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneStats> {
     let _lock = repo.lock(LockKind::Exclusive)?;
     progress.event(Event::Started { task: "looking for unreachable objects", total: None });
@@ -146,6 +149,16 @@ pub fn check_unreferenced(repo: &Repo, commit: &Checksum) -> Result<()> {
 pub fn delete_static_deltas(repo: &Repo, to: &Checksum) -> Result<()> {
     let _lock = repo.lock(LockKind::Exclusive)?;
     remove_deltas(repo, |name| Ok(name.to == *to))
+}
+
+/// Reads a metadata object and compares it with its checksum.
+fn load_verified(repo: &Repo, name: &ObjectName) -> Result<FileBytes> {
+    let bytes = repo.load_metadata(name)?;
+    let actual = Checksum::of(&bytes);
+    if actual != name.checksum {
+        return Err(Error::CorruptedObject { object: *name, actual });
+    }
+    Ok(bytes)
 }
 
 fn remove_deltas(repo: &Repo, is_gone: impl Fn(&DeltaName) -> Result<bool>) -> Result<()> {

@@ -88,7 +88,7 @@ impl Walk<'_> {
     /// Adds what a dirtree lists, and returns the dirtrees that were not known yet.
     fn below(&self, dirtree: &Checksum, missing: Missing) -> Result<Vec<Checksum>> {
         let name = ObjectName::new(*dirtree, ObjectType::DirTree);
-        let bytes = match self.repo.load_metadata(&name) {
+        let bytes = match super::load_verified(self.repo, &name) {
             Err(Error::MissingMetadata { .. }) if missing == Missing::IsSkipped => return Ok(Vec::new()),
             other => other?,
         };

@@ -58,6 +58,7 @@ pub(super) fn remove(repo: &Repo, found: &Unreachable, progress: &dyn Progress) 
         |object_type| object_type == ObjectType::DirTree,
         |object_type| !matches!(object_type, ObjectType::Commit | ObjectType::DirTree),
     ];
+    let has_commits = found.objects.iter().flatten().any(|name| name.object_type == ObjectType::Commit);
     for phase in phases {
         let of_phase = |names: &[ObjectName]| -> Result<()> {
             for name in names.iter().filter(|name| phase(name.object_type)) {
@@ -70,6 +71,10 @@ pub(super) fn remove(repo: &Repo, found: &Unreachable, progress: &dyn Progress) 
             Ok(())
         };
         found.objects.par_iter().try_for_each(|names| of_phase(names))?;
+        // Commits are gone for good before anything that they need goes.
+        if phase(ObjectType::Commit) && repo.config().fsync && has_commits {
+            rustix::fs::syncfs(repo.dir()).during("syncing", repo.path())?;
+        }
     }
     progress.event(Event::Finished);
     Ok(())
