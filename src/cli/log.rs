@@ -1,7 +1,7 @@
 //! `log`: prints a commit and its ancestors.
 
 use osier::object::ObjectName;
-use osier::repo::Repo;
+use osier::repo::{Ancestry, Repo};
 use osier::{Checksum, Error};
 use serde_json::json;
 
@@ -35,9 +35,12 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     }
     let form = if raw { Form::Raw } else { Form::Pretty };
     let mut commit = repo.resolve_rev(rev)?;
+    let mut ancestry = Ancestry::default();
+    ancestry.enter(&commit)?;
     let mut parent = print_commit::print(&repo, &commit, form, &context.out)?;
     while let Some(checksum) = parent {
         commit = checksum;
+        ancestry.enter(&commit)?;
         parent = match print_commit::print(&repo, &commit, form, &context.out) {
             Err(Failure::Error(Error::MissingMetadata { object: ObjectName { checksum, .. } }))
                 if checksum == commit =>
@@ -53,7 +56,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
 fn print_json(repo: &Repo, mut checksum: Checksum, out: &Output) -> Result<(), Failure> {
     let mut commit = repo.load_commit(&checksum)?;
     let mut list = List::begin(out, &json!({}), "commits")?;
+    let mut ancestry = Ancestry::default();
     let missing_parent = loop {
+        ancestry.enter(&checksum)?;
         list.push(&json::commit(repo, &checksum, &commit, Numbers::BigEndian)?)?;
         let Some(parent) = commit.parent else { break None };
         checksum = parent;

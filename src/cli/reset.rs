@@ -27,6 +27,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return Err(invalid());
     }
     let commit = repo.resolve_rev(rev)?;
+    // Upstream moves the ref to a commit that is not there, too, and leaves a repository that does not pass its fsck.
+    repo.load_commit(&commit)?;
     let mut transaction = Transaction::begin(&repo)?;
     transaction.set_ref(refspec, Some(commit));
     transaction.commit()?;

@@ -8,7 +8,7 @@ use crate::checksum::Checksum;
 use crate::error::{Context, OfObject, Result};
 use crate::fsck::bindings;
 use crate::object::{Commit, ObjectName, ObjectType};
-use crate::repo::{CommitState, Importer, Repo, Transaction};
+use crate::repo::{Ancestry, CommitState, Importer, Repo, Transaction};
 
 /// Imports commits, and collects what they reach.
 pub(super) struct Commits<'p, 'r> {
@@ -44,7 +44,9 @@ impl<'p, 'r> Commits<'p, 'r> {
     pub(super) fn add(&mut self, commit: &Checksum, name: Option<&str>) -> Result<()> {
         let mut next = Some((*commit, name));
         let mut generation = 0;
+        let mut ancestry = Ancestry::default();
         while let Some((commit, name)) = next {
+            ancestry.enter(&commit)?;
             let is_new = self.found.reached.insert(commit);
             // A commit may be wanted for itself and be reached as a parent: its own parents are still to be followed.
             let decoded = if is_new { self.import(&commit, name)? } else { self.load(&commit)? };

@@ -1,11 +1,37 @@
 //! What the user types for a commit, resolved to its checksum (formats document, section 12).
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::Repo;
 use crate::checksum::Checksum;
-use crate::error::{Error, Result};
+use crate::error::{Error, OfObject, Result};
+use crate::gvariant::DecodeError;
+use crate::object::{ObjectName, ObjectType};
 use crate::refspec::Refspec;
+
+/// The commits on the way from one to its ancestors.
+///
+/// A commit that is its own ancestor cannot be made, but a repository with damaged objects can have one: whoever follows
+/// parents to the end enters each commit here.
+#[derive(Clone, Debug, Default)]
+pub struct Ancestry {
+    entered: HashSet<Checksum>,
+}
+
+impl Ancestry {
+    /// Goes to a commit.
+    ///
+    /// # Errors
+    /// [`Error::MalformedObject`] when the way has led there before.
+    pub fn enter(&mut self, commit: &Checksum) -> Result<()> {
+        match self.entered.insert(*commit) {
+            true => Ok(()),
+            false => Err(DecodeError::new("the commit is its own ancestor"))
+                .of_object(ObjectName::new(*commit, ObjectType::Commit)),
+        }
+    }
+}
 
 impl Repo {
     /// Resolves a rev: 64 hexadecimal digits, the unique start of a commit's name, a ref, `remote:ref`, each with any
