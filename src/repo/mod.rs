@@ -62,7 +62,6 @@ pub use lock::{LockKind, RepoLock};
 pub use mode::RepoMode;
 pub(crate) use objects::loose_path;
 pub use reachable::Reachable;
-pub use refs::ListRefs;
 pub use refs::{ListRefs, RefFile};
 pub use revs::Ancestry;
 pub use state::CommitState;
