@@ -1,6 +1,10 @@
 //! Bad input of every kind: a clear error that names the object or path, exit status 1, nothing lost, no panic, no hang.
 //! The damage is generated, and each test prints how many cases it has tried.
 
+mod calls;
+mod matrix;
+mod subject;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -335,6 +339,34 @@ fn damaged_summaries_are_refused_or_shown_but_never_end_in_a_panic() {
         assert_eq!(update.status, 0, "{what}: {update:?}");
     }
     println!("{} cases", all.len());
+}
+
+#[test]
+fn a_history_that_leads_back_to_its_start_has_an_end() {
+    let subject = subject::Subject::new("archive");
+    let hex = |role| &subject.pieces.iter().find(|piece| piece.role == role).unwrap().hex;
+    let path = |hex: &str| subject.path(&format!("repo/objects/{}/{}.commit", &hex[..2], &hex[2..]));
+    let (tip, parent) = (hex(subject::Role::Tip), hex(subject::Role::Parent));
+    // What stands under the parent's name says that the parent is its parent.
+    fs::copy(path(tip), path(parent)).unwrap();
+    let run = |repo: &str, arguments: &[&str]| subject.program.repo(Path::new(repo), arguments).failure();
+    let told = format!("malformed object {parent}.commit: the commit is its own ancestor");
+    assert_eq!(run("repo", &["log", "main"]), told);
+    assert_eq!(run("repo", &["log", "--json", "main"]), told);
+    assert_eq!(run("target", &["pull-local", "--depth=-1", "repo", "main"]), told);
+    assert!(
+        run("repo", &["prune", "--refs-only"])
+            .contains(&format!("Corrupted commit object; checksum expected='{parent}'"))
+    );
+}
+
+#[test]
+fn a_ref_is_not_reset_to_a_commit_that_is_not_there() {
+    let victim = Victim::new("archive");
+    let missing = "0".repeat(64);
+    let message = victim.run(&["reset", "main", &missing], "no damage").failure();
+    assert_eq!(message, format!("No such metadata object {missing}.commit"));
+    assert_eq!(victim.run(&["rev-parse", "main"], "no damage").line(), victim.commit);
 }
 
 #[test]

@@ -3,6 +3,12 @@
 //! osier installs no handler: a signal ends it at once. What makes that safe is the order in which things are written, and
 //! that is what these tests watch.
 
+mod full_disk;
+mod kill;
+mod power_loss;
+mod stage;
+mod trace;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -110,4 +116,31 @@ fn a_pull_can_be_interrupted_at_any_moment() {
         let call = ["pull-local", "--untrusted", source.to_str().unwrap(), "main"];
         interrupt_often(&|repo| init(repo, mode), &call, "main");
     }
+}
+
+#[test]
+fn a_commit_that_was_staged_before_a_prune_is_not_taken_over_after_it() {
+    let directory = scratch();
+    let at = directory.path();
+    let (repo, files) = (at.join("repo"), at.join("tree"));
+    tree(&files);
+    init(&repo, "archive");
+    let commit = ["commit", "--canonical-permissions", "--branch=main", "--timestamp=@1", files.to_str().unwrap()];
+    osier().repo(&repo, commit).success();
+    // Staged with nothing but what is new in it, and never moved into place.
+    fs::write(files.join("new"), "new").unwrap();
+    let failing = osier().with("OSTREE_REPO_TEST_ERROR", "pre-commit");
+    assert_eq!(failing.repo(&repo, commit).status, 1);
+    let staged = walkdir::WalkDir::new(repo.join("tmp")).into_iter().map(|entry| entry.unwrap().into_path());
+    assert!(staged.into_iter().any(|path| path.extension().is_some_and(|kind| kind == "commit")), "nothing is staged");
+
+    osier().repo(&repo, ["refs", "--delete", "main"]).success();
+    osier().repo(&repo, ["prune", "--refs-only"]).success();
+    let other = at.join("other");
+    fs::create_dir(&other).unwrap();
+    osier().repo(&repo, ["commit", "--branch=other", other.to_str().unwrap()]).success();
+    for program in [Some(osier()), ostree()].into_iter().flatten() {
+        program.repo(&repo, ["fsck", "--quiet"]).success();
+    }
+    assert_eq!(fs::read_dir(repo.join("tmp")).unwrap().count(), 1, "more than the cache is in tmp");
 }

@@ -9,6 +9,7 @@ mod completions;
 mod compose_image;
 mod compose_tree;
 mod composefs;
+mod contention;
 mod cpio_import;
 mod damage;
 mod deflate;

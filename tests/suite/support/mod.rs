@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod compare;
+mod dice;
 mod fixtures;
 mod program;
 mod text;
@@ -18,6 +19,7 @@ use std::sync::OnceLock;
 use rustix::fs::XattrFlags;
 
 pub use compare::{Entry, Snapshot, assert_same_repository, differences, masked_summary, raw_snapshot, snapshot};
+pub use dice::Dice;
 pub use fixtures::{GOLDEN_REPOS, expected, extract_repo, extract_tree, golden, golden_commit};
 pub use program::{Output, Program, osier, ostree, path_with_osier_as_ostree};
 pub use text::assert_same_text;
@@ -47,6 +49,17 @@ pub fn needs_root() -> bool {
 /// Whether the tests run as root.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// Whether the long forms of the tests run that have one: `OSIER_LONG_TESTS=1`.
+pub fn long_tests() -> bool {
+    std::env::var_os("OSIER_LONG_TESTS").is_some_and(|value| value == "1")
+}
+
+/// Copies a directory with everything in it and about it.
+#[track_caller]
+pub fn copy_all(from: &Path, to: &Path) {
+    Program::other("cp", "cp").run(["-a".as_ref(), from.as_os_str(), to.as_os_str()]).success();
 }
 
 /// A fresh directory below [`scratch_root`] that goes away with the value.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,6 +27,7 @@ pub fn osier() -> Program {
         called: Some("ostree"),
         directory: None,
         variables: Vec::new(),
+        user: None,
     }
 }
 
@@ -42,7 +43,7 @@ pub fn ostree() -> Option<Program> {
         skip("no `ostree` on PATH to compare with (Debian: apt-get install ostree)");
     }
     let path = found.clone()?;
-    Some(Program { path, name: "ostree", called: Some("ostree"), directory: None, variables: Vec::new() })
+    Some(Program { path, name: "ostree", called: Some("ostree"), directory: None, variables: Vec::new(), user: None })
 }
 
 /// osier itself may be installed under the name.
@@ -85,12 +86,13 @@ pub struct Program {
     called: Option<&'static str>,
     directory: Option<PathBuf>,
     variables: Vec<(OsString, OsString)>,
+    user: Option<u32>,
 }
 
 impl Program {
     /// Any other program, by its path or by its name on the system's search path.
     pub fn other(path: impl Into<PathBuf>, name: &'static str) -> Self {
-        Self { path: path.into(), name, called: None, directory: None, variables: Vec::new() }
+        Self { path: path.into(), name, called: None, directory: None, variables: Vec::new(), user: None }
     }
 
     /// Runs in that directory.
@@ -108,6 +110,21 @@ impl Program {
     /// What has been set for it, for a test that starts it by itself.
     pub fn variables(&self) -> impl Iterator<Item = (OsString, OsString)> {
         self.variables.iter().cloned()
+    }
+
+    /// Runs as that user and the group of the same number, which takes root.
+    pub fn for_user(mut self, user: u32) -> Self {
+        self.user = Some(user);
+        self
+    }
+
+    /// Starts the program in a process group of its own, with nothing to read and nobody who reads what it prints.
+    #[track_caller]
+    pub fn start<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Child {
+        let arguments: Vec<OsString> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
+        let mut command = self.command(&arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.path.display()))
     }
 
     /// Runs the program to its end.
@@ -129,21 +146,7 @@ impl Program {
     #[track_caller]
     pub fn run_with_input<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>, input: &[u8]) -> Output {
         let arguments: Vec<OsString> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
-        let mut command = Command::new(&self.path);
-        // Usage texts begin with the name by which a program is called: the same for both.
-        if let Some(name) = self.called {
-            command.arg0(name);
-        }
-        command.args(&arguments).env_clear().env("PATH", SYSTEM_PATH).env("HOME", "/nonexistent");
-        command
-            .env("LC_ALL", "C.UTF-8")
-            .env("TZ", "UTC")
-            .envs(self.variables.iter().map(|(name, value)| (name, value)));
-        // A time-out ends the whole group, whatever the program has started.
-        command.process_group(0);
-        if let Some(directory) = &self.directory {
-            command.current_dir(directory);
-        }
+        let mut command = self.command(&arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.path.display()));
 
@@ -173,6 +176,28 @@ impl Program {
             stderr: stderr.join().unwrap(),
             status: status.code().unwrap_or_else(|| -status.signal().unwrap_or(0)),
         }
+    }
+
+    fn command(&self, arguments: &[OsString]) -> Command {
+        let mut command = Command::new(&self.path);
+        // Usage texts begin with the name by which a program is called: the same for both.
+        if let Some(name) = self.called {
+            command.arg0(name);
+        }
+        command.args(arguments).env_clear().env("PATH", SYSTEM_PATH).env("HOME", "/nonexistent");
+        command
+            .env("LC_ALL", "C.UTF-8")
+            .env("TZ", "UTC")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
+        // A time-out ends the whole group, whatever the program has started.
+        command.process_group(0);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
+        command
     }
 }
 

@@ -1,0 +1,285 @@
+//! Every kind of object, in every mode, damaged in every way, met by every command that could meet it.
+//!
+//! What must come out follows from the table of which command reads which object: one that does not read it does what it
+//! always does; one that needs it says which object it cannot read; one that verifies it notices whatever its checksum
+//! covers. Nothing hangs or panics, and nothing else in the repository is touched.
+//!
+//! The short form tries few flips and, for each case, a part of the commands; the long one everything.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::calls::{Access, CALLS, Call, Effect, MODES};
+use super::subject::{Damage, Piece, Role, Subject};
+use crate::support::{
+    Output, Snapshot, copy_all, differences, has_xattrs, long_tests, raw_snapshot, scratch_root, skip,
+};
+
+/// Of so many commands the short form tries one for each case; `fsck` is always tried.
+const SHORT_SHARE: usize = 12;
+
+#[test]
+fn damage_in_archives_is_told_by_name_and_stays_where_it_is() {
+    all_in("archive");
+}
+
+#[test]
+fn damage_in_bare_repositories_is_told_by_name_and_stays_where_it_is() {
+    all_in("bare");
+}
+
+#[test]
+fn damage_in_bare_user_repositories_is_told_by_name_and_stays_where_it_is() {
+    if !has_xattrs(scratch_root(), "user.osier") {
+        return skip("bare-user needs user xattrs");
+    }
+    all_in("bare-user");
+}
+
+#[test]
+fn damage_in_bare_user_only_repositories_is_told_by_name_and_stays_where_it_is() {
+    all_in("bare-user-only");
+}
+
+/// What must come of a command that meets the damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// As if nothing were wrong.
+    Same,
+    /// An error that names the object.
+    Refused,
+    /// Either what it makes of the bytes, or an error about them.
+    Either,
+}
+
+fn all_in(mode: &str) {
+    assert!(MODES.contains(&mode));
+    let subject = Subject::new(mode);
+    let calls: Vec<&Call> = CALLS.iter().filter(|call| call.modes.contains(&mode)).collect();
+    let sound = raw_snapshot(&subject.path("repo"));
+    let usual: Vec<Usual> = calls.iter().map(|call| Usual::of(&subject, call, &sound)).collect();
+    let flips = if long_tests() { 6 } else { 1 };
+    let (mut cases, mut runs) = (0, 0);
+    let mut wrong = Vec::new();
+    for piece in &subject.pieces {
+        for damage in Damage::all_of(&subject.path("repo"), piece, flips) {
+            for (number, (call, usual)) in calls.iter().zip(&usual).enumerate() {
+                let chosen = long_tests() || number % SHORT_SHARE == cases % SHORT_SHARE || call.arguments == ["fsck"];
+                if !chosen {
+                    continue;
+                }
+                runs += 1;
+                if let Err(problem) = one(&subject, (call, usual), (piece, damage), &sound) {
+                    wrong.push(format!("{mode}: {damage:?} {:?} {}: {problem}", piece.role, piece.path));
+                }
+            }
+            clear(&subject);
+            cases += 1;
+        }
+    }
+    println!("{mode}: {cases} cases of damage, {runs} runs of {} commands", calls.len());
+    assert!(wrong.is_empty(), "{} of {runs} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(cases >= 70, "only {cases} cases");
+}
+
+/// What a command does when nothing is damaged.
+struct Usual {
+    status: i32,
+    stdout: Vec<u8>,
+    /// The paths that it changes.
+    changed: BTreeSet<String>,
+}
+
+impl Usual {
+    fn of(subject: &Subject, call: &Call, sound: &Snapshot) -> Self {
+        let trial = subject.path("trial");
+        copy_all(&subject.path("repo"), &trial);
+        let output = run(subject, call);
+        assert_eq!(output.status, 0, "without any damage: {output:?}");
+        let changed = changed(sound, &raw_snapshot(&trial));
+        assert!(call.effect == Effect::Writes || changed.is_empty(), "{output:?} {changed:?}");
+        clear(subject);
+        Self { status: output.status, stdout: output.stdout, changed }
+    }
+}
+
+fn changed(before: &Snapshot, after: &Snapshot) -> BTreeSet<String> {
+    differences(before, after).iter().map(|line| line.split(": ").next().unwrap().to_owned()).collect()
+}
+
+fn run(subject: &Subject, call: &Call) -> Output {
+    let is_pull = call.arguments[0] == "pull-local";
+    if is_pull {
+        copy_all(&subject.path("target"), &subject.path("pulled"));
+    }
+    let arguments = call.arguments.iter().map(|argument| if *argument == "SOURCE" { "trial" } else { argument });
+    subject.program.repo(Path::new(if is_pull { "pulled" } else { "trial" }), arguments)
+}
+
+fn clear(subject: &Subject) {
+    clear_output(subject);
+    let _ = fs::remove_dir_all(subject.path("trial"));
+}
+
+/// Removes what a command has made beside the repository.
+fn clear_output(subject: &Subject) {
+    for name in ["pulled", "out"] {
+        let path = subject.path(name);
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap();
+        } else if path.symlink_metadata().is_ok() {
+            fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+/// Damages a copy, unless there is one that only readers have met, runs the command on it and says what is wrong with
+/// what comes out.
+fn one(
+    subject: &Subject,
+    (call, usual): (&Call, &Usual),
+    (piece, damage): (&Piece, Damage),
+    sound: &Snapshot,
+) -> Result<(), String> {
+    let trial = subject.path("trial");
+    let object = trial.join(&piece.path);
+    if call.effect != Effect::Reads || !trial.exists() {
+        clear(subject);
+        copy_all(&subject.path("repo"), &trial);
+        damage.inflict(&trial, piece);
+    }
+    let output = run(subject, call);
+    let permissions = fs::symlink_metadata(&object).ok().filter(|_| damage == Damage::Forbidden);
+    if permissions.is_some() {
+        fs::set_permissions(&object, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let verdict = judge(expected(call.access(piece.role), piece, damage, sound), (call, usual), &output, piece)
+        .and_then(|()| untouched((call, usual), &output, &changed(sound, &raw_snapshot(&trial)), (piece, damage)))
+        .and_then(|()| pulled_nothing_by_halves(subject, &output));
+    if let Some(metadata) = permissions {
+        fs::set_permissions(&object, metadata.permissions()).unwrap();
+    }
+    match call.effect {
+        Effect::Reads => clear_output(subject),
+        Effect::Marks | Effect::Writes => clear(subject),
+    }
+    verdict.map_err(|problem| format!("{problem}\n{output:?}"))
+}
+
+fn expected(access: Access, piece: &Piece, damage: Damage, sound: &Snapshot) -> Outcome {
+    let unreadable = matches!(damage, Damage::Directory | Damage::Forbidden);
+    // Nothing is a valid dictionary, and a valid file where the header is elsewhere.
+    let no_object = match piece.role {
+        Role::Detached => false,
+        role if role.is_file() => piece.path.ends_with(".filez"),
+        _ => true,
+    };
+    match access {
+        Access::None => Outcome::Same,
+        Access::IfThere | Access::VerifiesIfThere if damage == Damage::Deleted => Outcome::Either,
+        // A link needs no permission.
+        Access::Takes if !matches!(damage, Damage::Deleted | Damage::Directory) => Outcome::Either,
+        _ if unreadable || damage == Damage::Deleted => Outcome::Refused,
+        _ if no_object && damage == Damage::Emptied => Outcome::Refused,
+        Access::Verifies | Access::VerifiesIfThere if is_covered(piece, damage, sound) => Outcome::Refused,
+        _ => Outcome::Either,
+    }
+}
+
+/// Whether the checksum covers what the damage changes.
+fn is_covered(piece: &Piece, damage: Damage, sound: &Snapshot) -> bool {
+    let stored_as_content = piece.role == Role::Symlink && piece.path.ends_with(".file");
+    let original = &sound[&piece.path];
+    match damage {
+        // The size that a compressed file gives for itself is not covered, nor are bits of the stream that only pad it.
+        Damage::Flipped(bit) if piece.path.ends_with(".filez") => {
+            let mut damaged = original.content.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            unpacked(&damaged).is_none_or(|damaged| Some(damaged) != unpacked(&original.content))
+        }
+        // The target of a symlink in a bare-user repository ends with the first NUL or with the file.
+        Damage::Extended(_) if stored_as_content => original.content.last() != Some(&0),
+        Damage::Truncated(to) if stored_as_content => original.content.get(to) != Some(&0),
+        Damage::Flipped(bit) if stored_as_content => original.content[bit / 8] != 0,
+        _ => true,
+    }
+}
+
+/// What the checksum of a `.filez` covers: the header without length, padding and size, and the content.
+fn unpacked(filez: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let length = u32::from_be_bytes(*filez.first_chunk::<4>()?) as usize;
+    let (header, stream) = filez.split_at_checked(length.checked_add(8)?)?;
+    let mut content = Vec::new();
+    if !stream.is_empty() {
+        flate2::read::DeflateDecoder::new(stream).read_to_end(&mut content).ok()?;
+    }
+    Some((header.get(16..)?.to_vec(), content))
+}
+
+fn judge(outcome: Outcome, (call, usual): (&Call, &Usual), output: &Output, piece: &Piece) -> Result<(), String> {
+    let told = String::from_utf8_lossy(&output.stderr);
+    if told.contains("panicked") || !(0..=1).contains(&output.status) {
+        return Err(format!("ended with {}", output.status));
+    }
+    let failed = output.status == 1;
+    if failed && !told.lines().any(|line| line.starts_with("error: ")) {
+        return Err("failed without an error".to_owned());
+    }
+    // An object's path is its checksum, too.
+    let mut names_it = told.replace('/', "").contains(&piece.hex);
+    // A wrong checksum inside of what is followed makes the object come up first that is missing now.
+    let is_followed = matches!(piece.role, Role::Tip | Role::Parent | Role::RootDirtree | Role::SubDirtree);
+    names_it |= is_followed && call.arguments[0] == "fsck" && told.contains("No such metadata object ");
+    // Prune counts all objects, whether it needs them or not.
+    let says_the_same = output.stdout == usual.stdout || call.arguments[0] == "prune";
+    match outcome {
+        Outcome::Same if output.status != usual.status || !says_the_same => {
+            Err("met what it should not need".to_owned())
+        }
+        Outcome::Refused if !failed => Err("did not notice".to_owned()),
+        Outcome::Refused if !names_it => Err("does not name it".to_owned()),
+        // What it made of the bytes may have led it elsewhere.
+        Outcome::Either if failed && !names_it && !names_any(&told) => Err("names nothing".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the text names an object, a path of the tree, or the key that is not in the metadata any more.
+fn names_any(told: &str) -> bool {
+    let told = told.replace('/', "");
+    let longest = told.split(|c: char| !c.is_ascii_hexdigit()).map(str::len).max().unwrap_or(0);
+    longest >= 62
+        || ["small", "large", "link", "sub", "inner", "out", "'detached'"].iter().any(|name| told.contains(name))
+}
+
+/// A command that fails changes nothing; one that succeeds changes what it always does, and may add objects.
+fn untouched(
+    (call, usual): (&Call, &Usual),
+    output: &Output,
+    changed: &BTreeSet<String>,
+    (piece, damage): (&Piece, Damage),
+) -> Result<(), String> {
+    let writes = call.effect == Effect::Writes && output.status == 0;
+    // What only a commit needed that is gone is prune's to remove.
+    let orphaned = call.arguments[0] == "prune" && piece.path.ends_with(".commit") && damage == Damage::Deleted;
+    let may_change = |path: &str| {
+        let marks = call.effect == Effect::Marks && path.starts_with("state/");
+        let objects = writes && (call.arguments[0] == "commit" || orphaned) && path.starts_with("objects/");
+        path == piece.path || marks || objects || (writes && usual.changed.contains(path))
+    };
+    match changed.iter().find(|path| !may_change(path)) {
+        Some(path) => Err(format!("changed {path}")),
+        None => Ok(()),
+    }
+}
+
+/// A pull that failed has set no ref.
+fn pulled_nothing_by_halves(subject: &Subject, output: &Output) -> Result<(), String> {
+    match subject.path("pulled/refs/heads/main").exists() && output.status != 0 {
+        true => Err("the ref was set in spite of the error".to_owned()),
+        false => Ok(()),
+    }
+}
