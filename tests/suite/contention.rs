@@ -89,12 +89,20 @@ impl Scene {
         Some(output.line())
     }
 
+    /// Waits where committers take a break: all at the same time, because a prune waits until nobody commits.
+    fn breathe(&self) {
+        while self.goes_on() && self.started.elapsed().as_millis() % 1500 >= 900 {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Commits to a ref until the time is over; the ref and its last commit.
     fn committer(&self, program: &Program, name: &str, seed: u64) -> (String, String) {
         let mut dice = Dice::new(seed);
         let mut last = None;
         while self.goes_on() || last.is_none() {
             last = self.commit(program, name, &mut dice).or(last);
+            self.breathe();
         }
         (name.to_owned(), last.unwrap())
     }
@@ -127,6 +135,7 @@ impl Scene {
                 &["checkout", "-U", name, out.to_str().unwrap()],
                 &["diff", "steady", name],
             ];
+            self.breathe();
             self.run(program, calls[dice.below(8) as usize]);
             self.reads.fetch_add(1, Ordering::Relaxed);
             let _ = fs::remove_dir_all(&out);
