@@ -19,7 +19,7 @@ pub struct Figures {
     pub fastest: Duration,
     /// Processor time of all threads, in the program and in the kernel; the median of all rounds.
     pub cpu: Duration,
-    /// The most memory the program had in use in any round, in bytes; sampled from `/proc`.
+    /// The most memory the program had in use in any round, in bytes; sampled from `/proc`. 0 if no sample came in time.
     pub peak_memory: u64,
 }
 

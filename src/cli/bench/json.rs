@@ -54,7 +54,7 @@ fn figures(figures: &Figures) -> Value {
         "median_seconds": figures.median.as_secs_f64(),
         "fastest_seconds": figures.fastest.as_secs_f64(),
         "cpu_seconds": figures.cpu.as_secs_f64(),
-        "peak_memory_bytes": figures.peak_memory,
+        "peak_memory_bytes": (figures.peak_memory > 0).then_some(figures.peak_memory),
     })
 }
 

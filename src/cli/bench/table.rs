@@ -58,8 +58,11 @@ fn about_first_commit(report: &Report) -> String {
 
 fn line(row: &Row) -> [String; 8] {
     let time = |figures: &Figures| seconds(figures.median);
-    let memory = |figures: &Figures| format!("{:.0} MB", figures.peak_memory as f64 / MB);
     let none = || "-".to_owned();
+    let memory = |figures: &Figures| match figures.peak_memory {
+        0 => none(),
+        bytes => format!("{:.0} MB", bytes as f64 / MB),
+    };
     [
         row.step.title.to_owned(),
         time(&row.osier),
