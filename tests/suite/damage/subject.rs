@@ -122,7 +122,8 @@ impl Subject {
         // Something for prune to remove.
         let orphan = ["commit", "--orphan", "--no-xattrs", "--timestamp=@3", "--tree=dir=extra"];
         let orphan = run("repo", &orphan);
-        run("repo", &["summary", "-u"]);
+        // The metadata makes sure that the next `summary -u` changes it, in the same second, too.
+        run("repo", &["summary", "-u", "--add-metadata=made='before'"]);
         let pieces = pieces(&at.join("repo"), &orphan);
         Self { directory, program, pieces }
     }
