@@ -124,6 +124,8 @@ pub static STEPS: [Step; 15] = [
         handles_content: true,
         needs: &["commit"],
         arguments: |_| words(&["fsck", "-q"]),
+        // How often the programs say how far they are depends on how long they take.
+        outcome: |_, measured| Ok(measured.stdout.lines().last().unwrap_or_default().to_owned()),
         ..COMMON
     },
     Step {
