@@ -41,7 +41,7 @@ impl Transaction<'_> {
         if !may_become_object(self.repo().mode(), header, file, &before)? {
             return Ok(false);
         }
-        let (work_dir, _) = self.work_dir();
+        let work_dir = self.work_dir();
         let temporary = loop {
             let temporary = self.temporary_name();
             match rustix::fs::linkat(directory, name, work_dir, &temporary, AtFlags::empty()) {

@@ -230,7 +230,7 @@ impl<'r> Transaction<'r> {
     }
 
     fn place_symlink(&self, name: &ObjectName, header: &FileHeader) -> Result<()> {
-        let (dir, _) = self.work_dir();
+        let dir = self.work_dir();
         let temporary = loop {
             let temporary = self.temporary_name();
             match bare::create_symlink(self.repo, dir, &temporary, header) {

@@ -1,4 +1,4 @@
-//! Where a transaction keeps its finished objects until they are moved into place together.
+//! Where a transaction writes its objects, and keeps the finished ones until they are moved into place together.
 //!
 //! `tmp/staging-BOOTID-XXXXXX` belongs to whoever holds the exclusive lock of `tmp/staging-BOOTID-XXXXXX-lock` beside it.
 //! One that an aborted or killed transaction of the same boot left behind is taken over with the objects in it; those of
@@ -18,9 +18,10 @@ use super::replace::{REPLACEMENT_PREFIX, random_letters};
 use super::{Repo, transaction::FanOut};
 use crate::error::{During, Result};
 
-/// A locked staging directory.
+/// A locked staging directory. When it is dropped it goes if it is empty, else it waits for the next transaction.
 #[derive(Debug)]
-pub(super) struct Staging {
+pub(super) struct Staging<'r> {
+    repo: &'r Repo,
     /// The name in `tmp/`.
     name: String,
     pub(super) dir: File,
@@ -44,18 +45,19 @@ const COMMIT_SUFFIX: &str = ".commit";
 pub(super) const UNFINISHED_PREFIX: &str = "unfinished-";
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
-impl Staging {
+impl<'r> Staging<'r> {
     /// Takes over a staging directory of this boot that nobody holds, or makes one.
-    pub(super) fn acquire(repo: &Repo) -> Result<Self> {
+    pub(super) fn acquire(repo: &'r Repo) -> Result<Self> {
         let prefix = format!("{PREFIX}{}-", boot_id(repo)?);
         for name in staging_names(repo)? {
             if !name.starts_with(&prefix) {
                 continue;
             }
-            if let Some(staging) = Self::lock_and_open(repo, &name)? {
+            if let Some(mut staging) = Self::lock_and_open(repo, &name)? {
                 log::debug!("Reusing tmpdir {name}");
-                staging.remove_unfinished(repo)?;
-                return Ok(Self { resumed: true, ..staging });
+                staging.remove_unfinished()?;
+                staging.resumed = true;
+                return Ok(staging);
             }
         }
         loop {
@@ -73,11 +75,11 @@ impl Staging {
             let dir = rustix::fs::openat(repo.dir(), tmp_path(&name), DIRECTORY, Mode::empty());
             let dir = dir.during("opening", path)?.into();
             log::debug!("Using new tmpdir {name}");
-            return Ok(Self { name, dir, fan_out: FanOut::default(), resumed: false, _lock: lock });
+            return Ok(Self { repo, name, dir, fan_out: FanOut::default(), resumed: false, _lock: lock });
         }
     }
 
-    fn lock_and_open(repo: &Repo, name: &str) -> Result<Option<Self>> {
+    fn lock_and_open(repo: &'r Repo, name: &str) -> Result<Option<Self>> {
         let path = repo.path().join("tmp").join(name);
         let Some(lock) = try_lock_removable(repo.dir(), &lock_path(name)).during("locking", &path)? else {
             return Ok(None);
@@ -85,7 +87,7 @@ impl Staging {
         match rustix::fs::openat(repo.dir(), tmp_path(name), DIRECTORY, Mode::empty()) {
             Ok(dir) => {
                 let fan_out = FanOut::default();
-                Ok(Some(Self { name: name.to_owned(), dir: dir.into(), fan_out, resumed: false, _lock: lock }))
+                Ok(Some(Self { repo, name: name.to_owned(), dir: dir.into(), fan_out, resumed: false, _lock: lock }))
             }
             Err(Errno::NOENT) => {
                 // Its owner has just finished.
@@ -98,15 +100,15 @@ impl Staging {
 
     /// Removes what its owner had not finished when it was killed. Commits that it had finished go, too: what they need
     /// may have been pruned since, and whoever wants them writes them again.
-    fn remove_unfinished(&self, repo: &Repo) -> Result<()> {
+    fn remove_unfinished(&self) -> Result<()> {
         let remove = |dir: &File, name: &str| {
-            rustix::fs::unlinkat(dir, name, AtFlags::empty()).during("removing", self.path(repo).join(name))
+            rustix::fs::unlinkat(dir, name, AtFlags::empty()).during("removing", self.path().join(name))
         };
-        for name in names_in(&self.dir).during("listing", self.path(repo))? {
+        for name in names_in(&self.dir).during("listing", self.path())? {
             if name.starts_with(UNFINISHED_PREFIX) {
                 remove(&self.dir, &name)?;
             } else if is_fan_out(&name) {
-                let path = || self.path(repo).join(&name);
+                let path = || self.path().join(&name);
                 let dir = rustix::fs::openat(&self.dir, &name, DIRECTORY, Mode::empty()).during("opening", path())?;
                 let dir = File::from(dir);
                 let names = names_in(&dir).during("listing", path())?;
@@ -116,40 +118,46 @@ impl Staging {
         Ok(())
     }
 
-    fn path(&self, repo: &Repo) -> PathBuf {
-        repo.path().join("tmp").join(&self.name)
+    fn path(&self) -> PathBuf {
+        self.repo.path().join("tmp").join(&self.name)
     }
 
     /// Moves every object into `objects/`, commits last. One that is there already stays, except detached metadata, which
     /// the new version replaces. The directories are synced: after this the objects survive a power loss, and at no
     /// moment is there a commit without what it needs.
-    pub(super) fn move_into_place(&self, repo: &Repo, fan_out: &FanOut) -> Result<()> {
-        let mut directories = names_in(&self.dir).during("listing", self.path(repo))?;
+    pub(super) fn move_into_place(&self, fan_out: &FanOut) -> Result<()> {
+        let mut directories = names_in(&self.dir).during("listing", self.path())?;
         directories.retain(|name| is_fan_out(name));
+        if directories.is_empty() {
+            return Ok(());
+        }
         let move_all = |directories: &[String], part| {
             let with_rest = directories.par_iter().filter_map(|prefix| {
-                let rest = self.move_fan_out(repo, fan_out, prefix, part);
+                let rest = self.move_fan_out(fan_out, prefix, part);
                 rest.map(|rest| rest.then(|| prefix.clone())).transpose()
             });
             with_rest.collect::<Result<Vec<_>>>()
         };
         let with_commits = move_all(&directories, Part::AllButCommits)?;
-        repo.objects.sync_all().during("syncing", repo.path().join("objects"))?;
-        move_all(&with_commits, Part::Commits).map(drop)
+        self.repo.objects.sync_all().during("syncing", self.repo.path().join("objects"))?;
+        move_all(&with_commits, Part::Commits)?;
+        self.remove_empty();
+        Ok(())
     }
 
     /// Moves a part of a directory of objects and says whether something is left for another part.
-    fn move_fan_out(&self, repo: &Repo, fan_out: &FanOut, prefix: &str, part: Part) -> Result<bool> {
-        let staged_path = || self.path(repo).join(prefix);
+    fn move_fan_out(&self, fan_out: &FanOut, prefix: &str, part: Part) -> Result<bool> {
+        let staged_path = || self.path().join(prefix);
         let staged =
             rustix::fs::openat(&self.dir, prefix, DIRECTORY, Mode::empty()).during("opening", staged_path())?;
-        let target_path = || repo.path().join("objects").join(prefix);
+        let target_path = || self.repo.path().join("objects").join(prefix);
         let names = names_in(&staged).during("listing", staged_path())?;
         let (now, later): (Vec<_>, Vec<_>) =
             names.into_iter().partition(|name| part == Part::Commits || !name.ends_with(COMMIT_SUFFIX));
         if later.is_empty() {
             // Where `objects/` has no such directory yet the staged one takes its place, with one rename for all objects.
-            match rustix::fs::renameat_with(&self.dir, prefix, repo.objects_dir(), prefix, RenameFlags::NOREPLACE) {
+            match rustix::fs::renameat_with(&self.dir, prefix, self.repo.objects_dir(), prefix, RenameFlags::NOREPLACE)
+            {
                 Ok(()) => {
                     File::from(staged).sync_all().during("syncing", target_path())?;
                     return Ok(false);
@@ -158,8 +166,8 @@ impl Staging {
                 Err(error) => return Err(error).during("moving to", target_path()),
             }
         }
-        fan_out.ensure(repo.objects_dir(), prefix).during("creating", target_path())?;
-        let target = rustix::fs::openat(repo.objects_dir(), prefix, DIRECTORY, Mode::empty());
+        fan_out.ensure(self.repo.objects_dir(), prefix).during("creating", target_path())?;
+        let target = rustix::fs::openat(self.repo.objects_dir(), prefix, DIRECTORY, Mode::empty());
         let target = File::from(target.during("opening", target_path())?);
         for name in now {
             let flags = if name.ends_with(".commitmeta") { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
@@ -178,25 +186,25 @@ impl Staging {
         Ok(!later.is_empty())
     }
 
-    /// Gives the lock back. The directory goes if it is empty, else it waits for the next transaction.
-    pub(super) fn release(self, repo: &Repo) {
-        self.remove_empty(repo);
-        // Removed while it is still locked, so that nobody can be holding it.
-        let _ = rustix::fs::unlinkat(repo.dir(), lock_path(&self.name), AtFlags::empty());
+    /// Throws away what was staged.
+    pub(super) fn discard(&self) {
+        let _ = fs::remove_dir_all(self.path());
     }
 
-    /// Gives the lock back and throws away what was staged.
-    pub(super) fn discard(self, repo: &Repo) {
-        let _ = fs::remove_dir_all(self.path(repo));
-        let _ = rustix::fs::unlinkat(repo.dir(), lock_path(&self.name), AtFlags::empty());
-    }
-
-    fn remove_empty(&self, repo: &Repo) {
+    fn remove_empty(&self) {
         // `rmdir` refuses what is not empty, and then it shall stay.
         for name in names_in(&self.dir).unwrap_or_default() {
             let _ = rustix::fs::unlinkat(&self.dir, &name, AtFlags::REMOVEDIR);
         }
-        let _ = rustix::fs::unlinkat(repo.dir(), tmp_path(&self.name), AtFlags::REMOVEDIR);
+        let _ = rustix::fs::unlinkat(self.repo.dir(), tmp_path(&self.name), AtFlags::REMOVEDIR);
+    }
+}
+
+impl Drop for Staging<'_> {
+    fn drop(&mut self) {
+        self.remove_empty();
+        // Removed while it is still locked, so that nobody can be holding it.
+        let _ = rustix::fs::unlinkat(self.repo.dir(), lock_path(&self.name), AtFlags::empty());
     }
 }
 
@@ -223,7 +231,7 @@ pub(super) fn clean_tmp(repo: &Repo) -> Result<()> {
         }
         if name.starts_with(PREFIX) {
             if let Some(staging) = Staging::lock_and_open(repo, name)? {
-                staging.discard(repo);
+                staging.discard();
             }
             continue;
         }

@@ -1,7 +1,7 @@
 //! Writing: objects are staged, made durable and moved into place together, then refs are moved.
 //!
 //! Between [`Transaction::begin`] and [`Transaction::commit`] nothing in `objects/` or `refs/` changes (with
-//! `core.fsync=false` or `core.per-object-fsync=true` objects appear at once, refs still last). A kill at any moment
+//! `core.fsync=false` or `core.per-object-fsync=true` each object appears as soon as it is written, refs still last). A kill at any moment
 //! therefore leaves a repository in which every ref names a commit that is whole.
 
 use std::collections::{BTreeMap, HashSet};
@@ -32,7 +32,9 @@ pub use super::content::ContentWriter;
 #[derive(Debug)]
 pub struct Transaction<'r> {
     pub(super) repo: &'r Repo,
-    staging: Option<Staging>,
+    staging: Staging<'r>,
+    /// Whether finished objects stay in the staging directory until the end; else only unfinished ones are there.
+    stages: bool,
     flusher: Option<Flusher>,
     /// The fan-out directories of `objects/` that are known to be there.
     fan_out: FanOut,
@@ -125,11 +127,12 @@ impl<'r> Transaction<'r> {
         let space = SpaceBudget::of(repo)?;
         log::debug!("Preparing transaction in repository {}", repo.path().display());
         let stages = repo.config().fsync && !repo.config().per_object_fsync;
-        let staging = if stages { Some(Staging::acquire(repo)?) } else { None };
+        let staging = Staging::acquire(repo)?;
         let flusher = if stages { Some(Flusher::start(repo)?) } else { None };
         Ok(Self {
             repo,
             staging,
+            stages,
             flusher,
             fan_out: FanOut::default(),
             space,
@@ -260,9 +263,9 @@ impl<'r> Transaction<'r> {
     }
 
     fn is_stored(&self, name: &ObjectName) -> Result<bool> {
-        if let Some(staging) = self.staging.as_ref().filter(|staging| staging.resumed) {
+        if self.staging.resumed {
             let path = loose_path(name, self.repo.mode());
-            if rustix::fs::statat(&staging.dir, &path, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            if rustix::fs::statat(&self.staging.dir, &path, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
                 return Ok(true);
             }
         }
@@ -271,13 +274,11 @@ impl<'r> Transaction<'r> {
 
     /// The number of bytes that an object of this transaction takes.
     pub(super) fn stored_size(&self, name: &ObjectName) -> Result<u64> {
-        if let Some(staging) = &self.staging {
-            let path = loose_path(name, self.repo.mode());
-            if let Ok(stat) = rustix::fs::statat(&staging.dir, &path, AtFlags::SYMLINK_NOFOLLOW) {
-                return Ok(u64::try_from(stat.st_size).unwrap_or(0));
-            }
+        let path = loose_path(name, self.repo.mode());
+        match rustix::fs::statat(&self.staging.dir, &path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(u64::try_from(stat.st_size).unwrap_or(0)),
+            Err(_) => self.repo.stored_size(name),
         }
-        self.repo.stored_size(name)
     }
 
     /// Sets a ref when the transaction is committed; `None` deletes it.
@@ -303,11 +304,7 @@ impl<'r> Transaction<'r> {
         if self.repo.config().fsync {
             rustix::fs::syncfs(self.repo.dir()).during("syncing", self.repo.path())?;
         }
-        if let Some(staging) = self.staging.take() {
-            let moved = staging.move_into_place(self.repo, &self.fan_out);
-            staging.release(self.repo);
-            moved?;
-        }
+        self.staging.move_into_place(&self.fan_out)?;
         staging::clean_tmp(self.repo)?;
         for (refspec, commit) in &self.refs {
             self.repo.write_ref(refspec.remote.as_deref(), &refspec.name, commit.as_ref())?;
@@ -323,12 +320,8 @@ impl<'r> Transaction<'r> {
 
     /// Gives up. What was staged stays for the next transaction to take over, unless space is what was lacking.
     pub fn abort(self, reason: Option<&Error>) {
-        let mut this = self;
-        if let Some(staging) = this.staging.take() {
-            match reason {
-                Some(Error::MinFreeSpace { .. }) => staging.discard(this.repo),
-                _ => staging.release(this.repo),
-            }
+        if let Some(Error::MinFreeSpace { .. }) = reason {
+            self.staging.discard();
         }
     }
 
@@ -346,32 +339,25 @@ impl<'r> Transaction<'r> {
         }
     }
 
-    /// The directory for unfinished files, and what their names start with.
-    pub(super) fn work_dir(&self) -> (BorrowedFd<'_>, &'static str) {
-        match &self.staging {
-            Some(staging) => (staging.dir.as_fd(), UNFINISHED_PREFIX),
-            None => (self.repo.dir(), "tmp/unfinished-"),
-        }
+    /// The directory that unfinished files are in. `tmp/` itself would not do: there the age of a file decides whether
+    /// others may remove it, and a file object of a bare repository is as old as 1970 before it gets its name.
+    pub(super) fn work_dir(&self) -> BorrowedFd<'_> {
+        self.staging.dir.as_fd()
     }
 
     /// The directory that has the finished objects, if they do not appear at once.
-    pub(super) fn staging_dir(&self) -> Option<&File> {
-        self.staging.as_ref().map(|staging| &staging.dir)
+    pub(super) fn staging_dir(&self) -> &File {
+        &self.staging.dir
     }
 
     pub(super) fn temporary_name(&self) -> String {
-        let (_, prefix) = self.work_dir();
         let number = self.temporary_number.fetch_add(1, Ordering::Relaxed);
-        match self.staging {
-            Some(_) => format!("{prefix}{number}"),
-            // `tmp/` is shared with other processes.
-            None => format!("{prefix}{}-{number}", rustix::process::getpid().as_raw_nonzero()),
-        }
+        format!("{UNFINISHED_PREFIX}{number}")
     }
 
     /// Creates a file for an object whose name is not known yet.
     pub(super) fn create_temporary(&self) -> Result<Temporary<'_, 'r>> {
-        let (dir, _) = self.work_dir();
+        let dir = self.work_dir();
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
         loop {
             let name = self.temporary_name();
@@ -385,9 +371,9 @@ impl<'r> Transaction<'r> {
 
     /// The directory in which finished objects get their names, with the directory `prefix` in it.
     pub(super) fn object_target(&self, prefix: &str) -> Result<BorrowedFd<'_>, Errno> {
-        let (target, fan_out) = match &self.staging {
-            Some(staging) => (staging.dir.as_fd(), &staging.fan_out),
-            None => (self.repo.objects_dir(), &self.fan_out),
+        let (target, fan_out) = match self.stages {
+            true => (self.staging.dir.as_fd(), &self.staging.fan_out),
+            false => (self.repo.objects_dir(), &self.fan_out),
         };
         fan_out.ensure(target, prefix)?;
         Ok(target)
@@ -396,10 +382,11 @@ impl<'r> Transaction<'r> {
     /// The objects that an earlier transaction has left in the staging directory, of those whose names start with
     /// `first`. The directory must not have been written to.
     pub(super) fn list_staged(&self, first: u8) -> Result<Vec<ObjectName>> {
-        match self.staging.as_ref().filter(|staging| staging.resumed) {
-            Some(staging) => list_fan_out(staging.dir.as_fd(), first, self.repo.mode())
-                .during("listing", self.repo.path().join("tmp")),
-            None => Ok(Vec::new()),
+        match self.staging.resumed {
+            true => {
+                list_fan_out(self.work_dir(), first, self.repo.mode()).during("listing", self.repo.path().join("tmp"))
+            }
+            false => Ok(Vec::new()),
         }
     }
 
@@ -407,9 +394,9 @@ impl<'r> Transaction<'r> {
     pub(super) fn place(&self, temporary: &str, name: &ObjectName) -> Result<()> {
         let loose = loose_path(name, self.repo.mode());
         let path = || self.repo.path().join("objects").join(&loose);
-        let (work_dir, _) = self.work_dir();
+        let work_dir = self.work_dir();
         let target = self.object_target(&loose[..2]).during("creating", path())?;
-        let replaces = self.staging.is_some() || name.object_type == ObjectType::CommitMeta;
+        let replaces = self.stages || name.object_type == ObjectType::CommitMeta;
         let flags = if replaces { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
         match rustix::fs::renameat_with(work_dir, temporary, target, &loose, flags) {
             Ok(()) => Ok(()),
@@ -419,14 +406,6 @@ impl<'r> Transaction<'r> {
                 rustix::fs::renameat(work_dir, temporary, target, &loose).during("moving to", path())
             }
             Err(error) => Err(error).during("moving to", path()),
-        }
-    }
-}
-
-impl Drop for Transaction<'_> {
-    fn drop(&mut self) {
-        if let Some(staging) = self.staging.take() {
-            staging.release(self.repo);
         }
     }
 }
@@ -450,7 +429,7 @@ impl Temporary<'_, '_> {
 
     /// Opens the file once more, to read what was written.
     pub(super) fn reopen(&self) -> Result<File> {
-        let (dir, _) = self.transaction.work_dir();
+        let dir = self.transaction.work_dir();
         let name = self.name.as_deref().unwrap_or_default();
         let file = rustix::fs::openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         Ok(file.during("opening", self.transaction.repo.path().join("tmp"))?.into())
@@ -477,7 +456,7 @@ impl Temporary<'_, '_> {
 impl Drop for Temporary<'_, '_> {
     fn drop(&mut self) {
         if let Some(name) = self.name.take() {
-            let (dir, _) = self.transaction.work_dir();
+            let dir = self.transaction.work_dir();
             let _ = rustix::fs::unlinkat(dir, &name, AtFlags::empty());
         }
     }

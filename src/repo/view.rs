@@ -12,11 +12,8 @@ impl Transaction<'_> {
     /// When the operating system has no more file descriptors.
     pub fn view(&self) -> Result<Repo> {
         let repo = self.repo();
-        match self.staging_dir() {
-            // What is missing among the staged objects is looked for in the parent, as ever.
-            Some(staged) => repo.copy(staged, Some(Box::new(repo.copy_whole()?))),
-            None => repo.copy_whole(),
-        }
+        // What is missing among the staged objects is looked for in the parent, as ever.
+        repo.copy(self.staging_dir(), Some(Box::new(repo.copy_whole()?)))
     }
 }
 

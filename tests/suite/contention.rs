@@ -237,6 +237,38 @@ fn the_repository_may_lie_in_the_tree_while_others_commit_to_it() {
     }
 }
 
+/// Without syncing, objects get their names one by one, while others clean up in `tmp/`.
+#[test]
+fn the_same_trees_may_be_committed_by_several_at_once_without_syncing() {
+    let program = osier();
+    for mode in ["archive", "bare-user-only"] {
+        for round in 0..if long_tests() { 100 } else { 5 } {
+            let directory = scratch();
+            let repo = directory.path().join("repo");
+            program.repo(&repo, ["init", &format!("--mode={mode}")]).success();
+            for tree in 0..3 {
+                let path = directory.path().join(format!("tree-{tree}"));
+                fs::create_dir(&path).unwrap();
+                for file in 0..20 {
+                    fs::write(path.join(file.to_string()), format!("{mode} {round} {tree} {file}\n")).unwrap();
+                }
+            }
+            thread::scope(|scope| {
+                for number in 0..6 {
+                    let (program, repo, directory) = (&program, &repo, directory.path());
+                    scope.spawn(move || {
+                        let tree = format!("--tree=dir={}", directory.join(format!("tree-{}", number / 2)).display());
+                        let branch = format!("--branch=ref-{}", number / 2);
+                        program.repo(repo, ["commit", "--fsync=false", &branch, "--no-xattrs", &tree]).success();
+                    });
+                }
+            });
+            assert_whole(&repo);
+            assert_eq!(fs::read_dir(repo.join("tmp")).unwrap().count(), 1, "more than the cache is left in tmp");
+        }
+    }
+}
+
 fn assert_whole(repo: &Path) {
     osier().repo(repo, ["fsck", "--quiet"]).success();
     if let Some(ostree) = ostree() {
