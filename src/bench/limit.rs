@@ -97,7 +97,7 @@ fn deflate(
     deflater.begin(SETTINGS.encoding.effort(&buffer[..held]));
     let mut bytes = 0;
     loop {
-        deflater.push(&buffer[..held], output)?;
+        deflater.push(&buffer[..held], output);
         bytes += output.len() as u64;
         output.clear();
         if size <= buffer.len() {
@@ -108,7 +108,7 @@ fn deflate(
             break;
         }
     }
-    deflater.finish(output)?;
+    deflater.finish(output);
     Ok(bytes + output.len() as u64)
 }
 
@@ -131,8 +131,8 @@ mod tests {
                 let first = &content[..content.len().min(READ_SIZE)];
                 deflater.begin(SETTINGS.encoding.effort(first));
                 // The encoder's choices depend a little on the pieces that it gets.
-                content.chunks(READ_SIZE).for_each(|piece| deflater.push(piece, &mut output).unwrap());
-                deflater.finish(&mut output).unwrap();
+                content.chunks(READ_SIZE).for_each(|piece| deflater.push(piece, &mut output));
+                deflater.finish(&mut output);
                 output.len()
             })
             .iter()

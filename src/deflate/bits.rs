@@ -17,6 +17,12 @@ impl Bits {
         self.count += count;
     }
 
+    /// How many bits wait.
+    #[inline]
+    pub(super) fn pending(&self) -> u32 {
+        self.count
+    }
+
     /// Hands over the bytes that are full.
     #[inline]
     pub(super) fn flush(&mut self, output: &mut Vec<u8>) {

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use super::bits::Bits;
 use super::huffman::{Code, MAX_BITS};
+use super::{MAX_STORED, boxed};
 
 /// Literals, the end of the block and 29 length codes.
 const LITERALS: usize = 286;
@@ -18,6 +19,9 @@ const END_OF_BLOCK: usize = 256;
 const FIRST_LENGTH: usize = 257;
 /// The shortest match that can be written, in bytes.
 const MIN_MATCH: usize = 3;
+
+/// Room for symbols. A power of two, so that a masked index is known to be in bounds.
+const MAX_SYMBOLS: usize = 1 << 16;
 
 /// The most symbols that zlib puts into a block: one less than its buffer holds.
 pub(super) const ZLIB_BLOCK_SYMBOLS: usize = (1 << 14) - 1;
@@ -86,20 +90,29 @@ static FIXED_CODES: LazyLock<(Code<FIXED_LITERALS>, Code<DISTANCES>)> = LazyLock
 #[derive(Debug)]
 pub(super) struct Block {
     /// A literal is its byte; a match has its distance in the upper 16 bits, its length less three in the lower.
-    symbols: Vec<u32>,
+    symbols: Box<[u32; MAX_SYMBOLS]>,
+    count: usize,
+    /// With so many symbols it is full.
+    limit: usize,
     literals: [u16; LITERALS],
     distances: [u16; DISTANCES],
 }
 
 impl Block {
-    /// An empty block.
-    pub(super) fn new() -> Self {
-        Self { symbols: Vec::with_capacity(ZLIB_BLOCK_SYMBOLS), literals: [0; LITERALS], distances: [0; DISTANCES] }
+    /// An empty block for so many symbols, 65,535 at most.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { symbols: boxed(), count: 0, limit, literals: [0; LITERALS], distances: [0; DISTANCES] }
+    }
+
+    /// How many symbols there are.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.count
     }
 
     /// Forgets everything in it.
     pub(super) fn clear(&mut self) {
-        self.symbols.clear();
+        self.count = 0;
         self.literals = [0; LITERALS];
         self.distances = [0; DISTANCES];
     }
@@ -108,8 +121,7 @@ impl Block {
     #[inline]
     pub(super) fn literal(&mut self, byte: u8) -> bool {
         self.literals[usize::from(byte)] += 1;
-        self.symbols.push(byte.into());
-        self.symbols.len() == ZLIB_BLOCK_SYMBOLS
+        self.add(byte.into())
     }
 
     /// Adds a match of `length` bytes, 3 to 258, `distance` bytes back, 1 to 32,768. Returns whether the block is full.
@@ -118,8 +130,14 @@ impl Block {
         let length = length - MIN_MATCH;
         self.literals[FIRST_LENGTH + usize::from(LENGTH_CODES[length & 0xff])] += 1;
         self.distances[distance_code(distance - 1)] += 1;
-        self.symbols.push((distance << 16 | length) as u32);
-        self.symbols.len() == ZLIB_BLOCK_SYMBOLS
+        self.add((distance << 16 | length) as u32)
+    }
+
+    #[inline]
+    fn add(&mut self, symbol: u32) -> bool {
+        self.symbols[self.count % MAX_SYMBOLS] = symbol;
+        self.count += 1;
+        self.count == self.limit
     }
 
     /// Writes the block in its cheapest form, and clears it. `raw` is the content if it is still there: without it the
@@ -139,9 +157,17 @@ impl Block {
         let coded = fixed.min(bytes(own.bits(&self.literals, &self.distances) + extra));
         match raw {
             Some(raw) if raw.len() as u64 + 4 <= coded => {
-                bits.put(STORED << 1 | last, 3);
-                bits.align(output);
-                store(raw, output);
+                let mut parts = raw.chunks(MAX_STORED).peekable();
+                loop {
+                    let part = parts.next().unwrap_or_default();
+                    let is_last = if parts.peek().is_none() { last } else { 0 };
+                    bits.put(STORED << 1 | is_last, 3);
+                    bits.align(output);
+                    store(part, output);
+                    if parts.peek().is_none() {
+                        break;
+                    }
+                }
             }
             _ => {
                 output.reserve(coded as usize + 16);
@@ -177,18 +203,23 @@ impl Block {
         output: &mut Vec<u8>,
     ) {
         bits.flush(output);
-        for &symbol in &self.symbols {
+        let match_lengths = MatchLengths::of(literals);
+        for &symbol in &self.symbols[..self.count] {
             let distance = (symbol >> 16) as usize;
+            let low = symbol as usize & 0xff;
             if distance == 0 {
-                let byte = symbol as usize & 0xff;
-                bits.put(literals.codes[byte].into(), literals.lengths[byte].into());
+                bits.put(literals.codes[low].into(), literals.lengths[low].into());
+                // Three literals and what a match needs fit into the pending bits together.
+                if bits.pending() < LITERALS_BEFORE_FLUSH {
+                    continue;
+                }
             } else {
                 // At most 15 + 5 bits for the length, 15 + 13 for the distance.
-                let length = symbol as usize & 0xff;
-                let code = usize::from(LENGTH_CODES[length]);
-                bits.put(literals.codes[FIRST_LENGTH + code].into(), literals.lengths[FIRST_LENGTH + code].into());
-                let extra = length_extra(code);
-                bits.put(low_bits(length, extra), extra.into());
+                if bits.pending() >= 8 {
+                    bits.flush(output);
+                }
+                let (length, count) = match_lengths.0[low];
+                bits.put(length.into(), count.into());
                 let distance = distance - 1;
                 let code = distance_code(distance);
                 bits.put(distances.codes[code].into(), distances.lengths[code].into());
@@ -197,8 +228,26 @@ impl Block {
             }
             bits.flush(output);
         }
+        bits.flush(output);
         bits.put(literals.codes[END_OF_BLOCK].into(), literals.lengths[END_OF_BLOCK].into());
         bits.flush(output);
+    }
+}
+
+/// So many pending bits leave room for one more literal.
+const LITERALS_BEFORE_FLUSH: u32 = 48 - MAX_BITS as u32;
+
+/// The code of each match length less three together with its extra bits, and how many bits that is.
+struct MatchLengths([(u32, u8); 256]);
+
+impl MatchLengths {
+    fn of<const N: usize>(literals: &Code<N>) -> Self {
+        Self(std::array::from_fn(|length| {
+            let code = usize::from(LENGTH_CODES[length]);
+            let extra = length_extra(code);
+            let bits = literals.lengths[FIRST_LENGTH + code];
+            (u32::from(literals.codes[FIRST_LENGTH + code]) | (low_bits(length, extra) as u32) << bits, bits + extra)
+        }))
     }
 }
 

@@ -1,19 +1,17 @@
 //! Raw deflate (RFC 1951, no zlib or gzip wrapper), as in `.filez` objects.
 //!
 //! [`Deflater`] and [`Inflater`] keep their state and buffers from one file to the next: a worker has one of each.
-//! There are two encodings of the same content, see [`Encoding`]: the fast one, and the bytes that zlib gives. In the
-//! fast one, what does not shrink is stored, see [`shrinks`]: deflating it would cost the most and gain nothing.
+//! There are two encodings of the same content, see [`Encoding`]: the fast one ([`quick`]), and the bytes that zlib gives
+//! ([`zlib`]). In the fast one, what does not shrink is stored, see [`shrinks`]: deflating it would cost the most and gain
+//! nothing.
 
 mod bits;
 mod block;
 mod huffman;
 mod inflate;
+mod quick;
 mod sample;
 mod zlib;
-
-use std::io;
-
-use flate2::{Compress, Compression, FlushCompress, Status};
 
 pub use inflate::{Inflater, Progress};
 pub use sample::shrinks;
@@ -67,8 +65,6 @@ pub enum Effort {
 
 /// The most that a stored block can hold.
 const MAX_STORED: usize = 65_535;
-/// How much room the encoder gets at a time.
-const OUTPUT_STEP: usize = 64 << 10;
 
 /// Compresses one stream after another.
 pub struct Deflater {
@@ -78,7 +74,7 @@ pub struct Deflater {
 }
 
 enum Encoder {
-    Fast(Compress),
+    Fast(Box<quick::Encoder>),
     Zlib(Box<zlib::Encoder>),
 }
 
@@ -87,7 +83,7 @@ impl Deflater {
     pub fn new(settings: Settings) -> Self {
         let Settings { encoding, level } = settings;
         let encoder = match encoding {
-            Encoding::Fast => Encoder::Fast(Compress::new(Compression::new(level), false)),
+            Encoding::Fast => Encoder::Fast(Box::new(quick::Encoder::new(level))),
             Encoding::Zlib => Encoder::Zlib(Box::new(zlib::Encoder::new(level))),
         };
         Self { settings, encoder, effort: Effort::Deflate }
@@ -102,54 +98,26 @@ impl Deflater {
     pub fn begin(&mut self, effort: Effort) {
         self.effort = effort;
         match &mut self.encoder {
-            Encoder::Fast(compress) => compress.reset(),
+            Encoder::Fast(encoder) => encoder.begin(),
             Encoder::Zlib(encoder) => encoder.begin(),
         }
     }
 
     /// Appends the compressed form of `input` to `output`, as far as the encoder gives it out already.
-    ///
-    /// # Errors
-    /// When the encoder fails, which only a defect in it could cause.
-    pub fn push(&mut self, input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
+    pub fn push(&mut self, input: &[u8], output: &mut Vec<u8>) {
         match (self.effort, &mut self.encoder) {
-            (Effort::Deflate, Encoder::Fast(compress)) => run(compress, input, FlushCompress::None, output)?,
+            (Effort::Deflate, Encoder::Fast(encoder)) => encoder.push(input, output),
             (Effort::Deflate, Encoder::Zlib(encoder)) => encoder.push(input, output),
             (Effort::Store, _) => input.chunks(MAX_STORED).for_each(|part| stored_block(part, 0, output)),
         }
-        Ok(())
     }
 
     /// Ends the stream, appending what is left of it to `output`.
-    ///
-    /// # Errors
-    /// As [`Deflater::push`].
-    pub fn finish(&mut self, output: &mut Vec<u8>) -> io::Result<()> {
+    pub fn finish(&mut self, output: &mut Vec<u8>) {
         match (self.effort, &mut self.encoder) {
-            (Effort::Deflate, Encoder::Fast(compress)) => run(compress, &[], FlushCompress::Finish, output)?,
+            (Effort::Deflate, Encoder::Fast(encoder)) => encoder.finish(output),
             (Effort::Deflate, Encoder::Zlib(encoder)) => encoder.finish(output),
             (Effort::Store, _) => stored_block(&[], 1, output),
-        }
-        Ok(())
-    }
-}
-
-fn run(compress: &mut Compress, mut input: &[u8], flush: FlushCompress, output: &mut Vec<u8>) -> io::Result<()> {
-    loop {
-        if output.capacity() - output.len() < OUTPUT_STEP / 2 {
-            output.reserve(OUTPUT_STEP);
-        }
-        let before = compress.total_in();
-        let status = compress.compress_vec(input, output, flush).map_err(io::Error::other)?;
-        let taken = usize::try_from(compress.total_in() - before).unwrap_or(input.len());
-        input = &input[taken.min(input.len())..];
-        let done = match flush {
-            FlushCompress::Finish => status == Status::StreamEnd,
-            // Room left in the output says that the encoder had no more to give.
-            _ => input.is_empty() && output.len() < output.capacity(),
-        };
-        if done {
-            return Ok(());
         }
     }
 }
@@ -157,6 +125,12 @@ fn run(compress: &mut Compress, mut input: &[u8], flush: FlushCompress, output: 
 fn stored_block(part: &[u8], final_bit: u8, output: &mut Vec<u8>) {
     output.push(final_bit);
     block::store(part, output);
+}
+
+/// A large array that never lies on the stack.
+fn boxed<T: Clone + Default, const N: usize>() -> Box<[T; N]> {
+    let Ok(array) = vec![T::default(); N].into_boxed_slice().try_into() else { unreachable!("it has N elements") };
+    array
 }
 
 #[cfg(test)]
@@ -168,10 +142,10 @@ mod tests {
         let mut packed = Vec::new();
         // The first stream is left unfinished: nothing of it may show in the second.
         deflater.begin(Effort::Deflate);
-        deflater.push(b"left over", &mut Vec::new()).unwrap();
+        deflater.push(b"left over", &mut Vec::new());
         deflater.begin(effort);
-        input.chunks(step).for_each(|piece| deflater.push(piece, &mut packed).unwrap());
-        deflater.finish(&mut packed).unwrap();
+        input.chunks(step).for_each(|piece| deflater.push(piece, &mut packed));
+        deflater.finish(&mut packed);
         packed
     }
 

@@ -79,7 +79,7 @@ impl<'r> Transaction<'r> {
             SCRATCH.with_borrow_mut(|scratch| match self.repo.mode() {
                 RepoMode::Archive => {
                     let (deflater, packed) = scratch.deflater(self.deflate_settings());
-                    pack(deflater, packed, header, content).during("compressing", name.to_string())?;
+                    pack(deflater, packed, header, content);
                     temporary.write(packed)
                 }
                 RepoMode::BareUser if header.is_symlink() => {
@@ -247,15 +247,15 @@ impl<'r> Transaction<'r> {
 }
 
 /// Writes a whole `.filez` into `packed`.
-fn pack(deflater: &mut Deflater, packed: &mut Vec<u8>, header: &FileHeader, content: &[u8]) -> std::io::Result<()> {
+fn pack(deflater: &mut Deflater, packed: &mut Vec<u8>, header: &FileHeader, content: &[u8]) {
     packed.clear();
     packed.extend_from_slice(&header.archive_header(content.len() as u64));
     if header.is_symlink() {
-        return Ok(());
+        return;
     }
     deflater.begin(deflater.settings().encoding.effort(content));
-    deflater.push(content, packed)?;
-    deflater.finish(packed)
+    deflater.push(content, packed);
+    deflater.finish(packed);
 }
 
 /// Reads `reader` to its end in a buffer of this thread; returns the number of bytes.
@@ -380,7 +380,7 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
             packer.begin(Effort::Deflate);
         }
         let (deflater, packed) = packer.parts();
-        deflater.push(chunk, packed).during("compressing", "a file")?;
+        deflater.push(chunk, packed);
         if packer.packed.len() >= WRITE_SIZE {
             self.temporary.write(&packer.packed)?;
             packer.packed.clear();
@@ -433,7 +433,7 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
         }
         if let Some(packer) = &mut self.packer {
             let (deflater, packed) = packer.parts();
-            deflater.finish(packed).during("compressing", name.to_string())?;
+            deflater.finish(packed);
             self.temporary.write(packed)?;
         }
         self.transaction.finish_regular(self.temporary, name, &self.header)?;

@@ -20,7 +20,7 @@ mod matcher;
 mod window;
 
 use super::bits::Bits;
-use super::block::{Block, Last};
+use super::block::{Block, Last, ZLIB_BLOCK_SYMBOLS};
 use window::{Chains, DeepChains, MIN_LOOKAHEAD, REACH, SIZE, SLIDES_FROM, Window};
 
 /// How a level searches.
@@ -103,7 +103,7 @@ impl Encoder {
             at: 0,
             block_start: 0,
             held: lazy::Held::default(),
-            block: Block::new(),
+            block: Block::new(ZLIB_BLOCK_SYMBOLS),
             bits: Bits::default(),
         }
     }

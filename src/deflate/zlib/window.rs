@@ -1,5 +1,7 @@
 //! The bytes that a stream is at, and where in them each sequence of three bytes was seen before.
 
+use crate::deflate::boxed;
+
 /// How far back a match may reach at most (RFC 1951), in bytes.
 pub(super) const REACH: usize = 1 << 15;
 /// How many bytes are kept: once they are used up, the second half becomes the first.
@@ -210,10 +212,4 @@ impl DeepChains {
 #[inline]
 fn deep_hash(four: u32) -> usize {
     (four.wrapping_mul(0x9e37_79b1) >> (u32::BITS - DEEP_HASH_BITS)) as usize
-}
-
-/// A large array that never lies on the stack.
-fn boxed<T: Clone + Default, const N: usize>() -> Box<[T; N]> {
-    let Ok(array) = vec![T::default(); N].into_boxed_slice().try_into() else { unreachable!("it has N elements") };
-    array
 }

@@ -92,8 +92,8 @@ fn zlib(level: u32) -> Deflater {
 fn deflate(deflater: &mut Deflater, content: &[u8], step: usize) -> Vec<u8> {
     let mut packed = Vec::new();
     deflater.begin(Effort::Deflate);
-    content.chunks(step).for_each(|piece| deflater.push(piece, &mut packed).unwrap());
-    deflater.finish(&mut packed).unwrap();
+    content.chunks(step).for_each(|piece| deflater.push(piece, &mut packed));
+    deflater.finish(&mut packed);
     packed
 }
 
