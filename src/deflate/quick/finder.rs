@@ -63,10 +63,11 @@ impl Finder {
     pub(super) fn slide(&mut self, gone: usize) {
         self.base += gone as u32;
         if self.base > LAST_POSITION {
-            let by = self.base - REACH as u32;
+            // Positions keep their places in `back`.
+            let by = (self.base / REACH as u32 - 1) * REACH as u32;
             let positions = self.fours.iter_mut().chain(self.threes.iter_mut());
             positions.for_each(|position| *position = position.saturating_sub(by));
-            self.base = REACH as u32;
+            self.base -= by;
         }
     }
 
