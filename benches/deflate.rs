@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use osier::deflate::{Deflater, Effort, Encoding, Inflater, Settings, shrinks};
+use osier::deflate::{Deflater, Encoding, Inflater, Settings};
 
 /// The level that archives have unless their config says otherwise.
 const LEVEL: u32 = 6;
@@ -27,9 +27,9 @@ fn contents() -> [(&'static str, Vec<u8>); 2] {
     [("text", text), ("noise", noise)]
 }
 
-fn deflated(deflater: &mut Deflater, effort: Effort, content: &[u8], output: &mut Vec<u8>) {
+fn deflated(deflater: &mut Deflater, content: &[u8], output: &mut Vec<u8>) {
     output.clear();
-    deflater.begin(effort);
+    deflater.begin();
     deflater.push(content, output);
     deflater.finish(output);
 }
@@ -41,16 +41,13 @@ fn deflate(criterion: &mut Criterion) {
         [Encoding::Fast, Encoding::Zlib].map(|encoding| Deflater::new(Settings { encoding, level: LEVEL }));
     let mut output = Vec::new();
     for (name, content) in contents() {
-        group.bench_function(format!("does {name} shrink"), |bencher| bencher.iter(|| shrinks(black_box(&content))));
-        for effort in [Effort::Deflate, Effort::Store] {
-            group.bench_function(format!("{effort:?} {name}"), |bencher| {
-                bencher.iter(|| deflated(&mut deflater, effort, black_box(&content), &mut output));
-            });
-        }
-        group.bench_function(format!("Deflate {name} as zlib does"), |bencher| {
-            bencher.iter(|| deflated(&mut zlib, Effort::Deflate, black_box(&content), &mut output));
+        group.bench_function(format!("deflate {name}"), |bencher| {
+            bencher.iter(|| deflated(&mut deflater, black_box(&content), &mut output));
         });
-        deflated(&mut deflater, Effort::Deflate, &content, &mut output);
+        group.bench_function(format!("deflate {name} as zlib does"), |bencher| {
+            bencher.iter(|| deflated(&mut zlib, black_box(&content), &mut output));
+        });
+        deflated(&mut deflater, &content, &mut output);
         let mut inflater = Inflater::new();
         group.bench_function(format!("inflate {name}"), |bencher| {
             bencher.iter(|| {

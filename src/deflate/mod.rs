@@ -2,19 +2,16 @@
 //!
 //! [`Deflater`] and [`Inflater`] keep their state and buffers from one file to the next: a worker has one of each.
 //! There are two encodings of the same content, see [`Encoding`]: the fast one ([`quick`]), and the bytes that zlib gives
-//! ([`zlib`]). In the fast one, what does not shrink is stored, see [`shrinks`]: deflating it would cost the most and gain
-//! nothing.
+//! ([`zlib`]).
 
 mod bits;
 mod block;
 mod huffman;
 mod inflate;
 mod quick;
-mod sample;
 mod zlib;
 
 pub use inflate::{Inflater, Progress};
-pub use sample::shrinks;
 
 /// Which of the many ways to compress the same content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,14 +32,6 @@ impl Encoding {
             _ => None,
         }
     }
-
-    /// How hard to try for content of which `sample` is all or some. zlib always tries.
-    pub fn effort(self, sample: &[u8]) -> Effort {
-        match self {
-            Self::Fast if !shrinks(sample) => Effort::Store,
-            Self::Fast | Self::Zlib => Effort::Deflate,
-        }
-    }
 }
 
 /// What decides about an encoder's bytes.
@@ -54,15 +43,6 @@ pub struct Settings {
     pub level: u32,
 }
 
-/// How hard to try.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effort {
-    /// Compress at the encoder's level.
-    Deflate,
-    /// Wrap the bytes into stored blocks; the output is larger by 5 bytes for each 65,535.
-    Store,
-}
-
 /// The most that a stored block can hold.
 const MAX_STORED: usize = 65_535;
 
@@ -70,7 +50,6 @@ const MAX_STORED: usize = 65_535;
 pub struct Deflater {
     settings: Settings,
     encoder: Encoder,
-    effort: Effort,
 }
 
 enum Encoder {
@@ -86,7 +65,7 @@ impl Deflater {
             Encoding::Fast => Encoder::Fast(Box::new(quick::Encoder::new(level))),
             Encoding::Zlib => Encoder::Zlib(Box::new(zlib::Encoder::new(level))),
         };
-        Self { settings, encoder, effort: Effort::Deflate }
+        Self { settings, encoder }
     }
 
     /// What it was made with.
@@ -95,8 +74,7 @@ impl Deflater {
     }
 
     /// Begins a new stream; what was not finished is forgotten.
-    pub fn begin(&mut self, effort: Effort) {
-        self.effort = effort;
+    pub fn begin(&mut self) {
         match &mut self.encoder {
             Encoder::Fast(encoder) => encoder.begin(),
             Encoder::Zlib(encoder) => encoder.begin(),
@@ -105,26 +83,19 @@ impl Deflater {
 
     /// Appends the compressed form of `input` to `output`, as far as the encoder gives it out already.
     pub fn push(&mut self, input: &[u8], output: &mut Vec<u8>) {
-        match (self.effort, &mut self.encoder) {
-            (Effort::Deflate, Encoder::Fast(encoder)) => encoder.push(input, output),
-            (Effort::Deflate, Encoder::Zlib(encoder)) => encoder.push(input, output),
-            (Effort::Store, _) => input.chunks(MAX_STORED).for_each(|part| stored_block(part, 0, output)),
+        match &mut self.encoder {
+            Encoder::Fast(encoder) => encoder.push(input, output),
+            Encoder::Zlib(encoder) => encoder.push(input, output),
         }
     }
 
     /// Ends the stream, appending what is left of it to `output`.
     pub fn finish(&mut self, output: &mut Vec<u8>) {
-        match (self.effort, &mut self.encoder) {
-            (Effort::Deflate, Encoder::Fast(encoder)) => encoder.finish(output),
-            (Effort::Deflate, Encoder::Zlib(encoder)) => encoder.finish(output),
-            (Effort::Store, _) => stored_block(&[], 1, output),
+        match &mut self.encoder {
+            Encoder::Fast(encoder) => encoder.finish(output),
+            Encoder::Zlib(encoder) => encoder.finish(output),
         }
     }
-}
-
-fn stored_block(part: &[u8], final_bit: u8, output: &mut Vec<u8>) {
-    output.push(final_bit);
-    block::store(part, output);
 }
 
 /// A large array that never lies on the stack.
@@ -137,30 +108,24 @@ fn boxed<T: Clone + Default, const N: usize>() -> Box<[T; N]> {
 mod tests {
     use super::*;
 
-    fn round_trip(encoding: Encoding, effort: Effort, input: &[u8], step: usize) -> Vec<u8> {
+    fn round_trip(encoding: Encoding, input: &[u8], step: usize) -> Vec<u8> {
         let mut deflater = Deflater::new(Settings { encoding, level: 6 });
         let mut packed = Vec::new();
         // The first stream is left unfinished: nothing of it may show in the second.
-        deflater.begin(Effort::Deflate);
+        deflater.begin();
         deflater.push(b"left over", &mut Vec::new());
-        deflater.begin(effort);
+        deflater.begin();
         input.chunks(step).for_each(|piece| deflater.push(piece, &mut packed));
         deflater.finish(&mut packed);
         packed
     }
 
     #[test]
-    fn whatever_the_encoding_and_effort_it_is_read_back_whole() {
+    fn whatever_the_encoding_it_is_read_back_whole() {
         let text: Vec<u8> = (0..200_000u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
-        let ways = [
-            (Encoding::Fast, Effort::Deflate),
-            (Encoding::Fast, Effort::Store),
-            (Encoding::Zlib, Effort::Deflate),
-            (Encoding::Zlib, Effort::Store),
-        ];
-        for (encoding, effort) in ways {
+        for encoding in [Encoding::Fast, Encoding::Zlib] {
             for step in [1000, 65_535, 1 << 20] {
-                let packed = round_trip(encoding, effort, &text, step);
+                let packed = round_trip(encoding, &text, step);
                 let mut unpacked = Vec::new();
                 let mut inflater = Inflater::new();
                 inflater.begin();
@@ -174,8 +139,8 @@ mod tests {
                     }
                 }
                 assert_eq!(taken, packed.len());
-                assert!(unpacked == text, "{encoding:?}, {effort:?} in steps of {step}");
-                assert_eq!(effort == Effort::Deflate, packed.len() < text.len());
+                assert!(unpacked == text, "{encoding:?} in steps of {step}");
+                assert!(packed.len() < text.len());
             }
         }
     }
@@ -183,7 +148,7 @@ mod tests {
     #[test]
     fn an_empty_stream_is_upstreams_two_bytes() {
         for encoding in [Encoding::Fast, Encoding::Zlib] {
-            assert_eq!(round_trip(encoding, Effort::Deflate, b"", 1), [3, 0]);
+            assert_eq!(round_trip(encoding, b"", 1), [3, 0]);
         }
     }
 }

@@ -8,7 +8,6 @@
 
 use std::cell::RefCell;
 use std::io::Read;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -18,7 +17,7 @@ use rustix::io::Errno;
 use super::transaction::{Claim, Temporary, Transaction};
 use super::{Adoptable, FileObject, RepoMode, bare};
 use crate::checksum::{Checksum, Hasher};
-use crate::deflate::{Deflater, Effort, Encoding, Settings};
+use crate::deflate::{Deflater, Encoding, Settings};
 use crate::error::{During, Error, Result};
 use crate::object::{FileHeader, ObjectName, ObjectType};
 
@@ -124,7 +123,6 @@ impl<'r> Transaction<'r> {
         }
         file.seek(SeekFrom::Start(0)).during("reading", path)?;
         let mut writer = ContentWriter::of_unknown(self, header.clone(), size)?;
-        writer.choose_effort(file, size).during("reading", path)?;
         let read = for_each_chunk(&mut file.take(size.saturating_add(1)), path, |chunk| writer.write(chunk))?;
         if read != size || writer.hasher.clone().finish() != name.checksum {
             return Err(changed());
@@ -253,7 +251,7 @@ fn pack(deflater: &mut Deflater, packed: &mut Vec<u8>, header: &FileHeader, cont
     if header.is_symlink() {
         return;
     }
-    deflater.begin(deflater.settings().encoding.effort(content));
+    deflater.begin();
     deflater.push(content, packed);
     deflater.finish(packed);
 }
@@ -281,19 +279,6 @@ fn for_each_chunk(reader: &mut impl Read, path: &Path, mut sink: impl FnMut(&[u8
     result
 }
 
-/// A few places of a large file.
-fn samples(file: impl AsFd, size: u64) -> std::io::Result<Vec<u8>> {
-    const PLACES: u64 = 8;
-    const PLACE_SIZE: usize = 8 << 10;
-    let mut samples = Vec::with_capacity(PLACE_SIZE * PLACES as usize);
-    let mut piece = [0; PLACE_SIZE];
-    for place in 0..PLACES {
-        let length = rustix::io::pread(&file, &mut piece, size / PLACES * place)?;
-        samples.extend_from_slice(&piece[..length]);
-    }
-    Ok(samples)
-}
-
 /// Stores one file whose content comes piece by piece.
 pub struct ContentWriter<'t, 'r> {
     transaction: &'t Transaction<'r>,
@@ -310,26 +295,20 @@ struct Packer {
     settings: Settings,
     deflater: Option<Deflater>,
     packed: Vec<u8>,
-    /// Set when it is known whether compression is worth it.
-    begun: bool,
 }
 
 impl Packer {
     fn new(settings: Settings, packed: Vec<u8>) -> Self {
         let kept = SCRATCH.with_borrow_mut(|scratch| scratch.deflater.take_if(|kept| kept.settings() == settings));
-        let deflater = kept.unwrap_or_else(|| Deflater::new(settings));
-        Self { settings, deflater: Some(deflater), packed, begun: false }
+        let mut deflater = kept.unwrap_or_else(|| Deflater::new(settings));
+        deflater.begin();
+        Self { settings, deflater: Some(deflater), packed }
     }
 
     /// The encoder, which only [`Drop`] takes away, and what it writes to.
     fn parts(&mut self) -> (&mut Deflater, &mut Vec<u8>) {
         let settings = self.settings;
         (self.deflater.get_or_insert_with(|| Deflater::new(settings)), &mut self.packed)
-    }
-
-    fn begin(&mut self, effort: Effort) {
-        self.parts().0.begin(effort);
-        self.begun = true;
     }
 }
 
@@ -362,12 +341,6 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
         Ok(Self { transaction, header, size, written: 0, hasher, temporary, packer })
     }
 
-    fn effort(&mut self, effort: Effort) {
-        if let Some(packer) = &mut self.packer {
-            packer.begin(effort);
-        }
-    }
-
     /// Takes the next piece of the content.
     ///
     /// # Errors
@@ -376,9 +349,6 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
         self.written += chunk.len() as u64;
         self.hasher.update(chunk);
         let Some(packer) = &mut self.packer else { return self.temporary.write(chunk) };
-        if !packer.begun {
-            packer.begin(Effort::Deflate);
-        }
         let (deflater, packed) = packer.parts();
         deflater.push(chunk, packed);
         if packer.packed.len() >= WRITE_SIZE {
@@ -418,19 +388,7 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
         self.finish_new(name).map(drop)
     }
 
-    /// In the fast encoding, stores content without compressing it when a look at a few places of the file says that it
-    /// will not shrink.
-    pub(super) fn choose_effort(&mut self, file: impl AsFd, size: u64) -> std::io::Result<()> {
-        if let Some(packer) = self.packer.as_mut().filter(|packer| packer.settings.encoding == Encoding::Fast) {
-            packer.begin(packer.settings.encoding.effort(&samples(file, size)?));
-        }
-        Ok(())
-    }
-
     fn finish_new(mut self, name: &ObjectName) -> Result<Checksum> {
-        if self.size == 0 {
-            self.effort(Effort::Deflate);
-        }
         if let Some(packer) = &mut self.packer {
             let (deflater, packed) = packer.parts();
             deflater.finish(packed);

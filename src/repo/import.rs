@@ -11,7 +11,7 @@
 //! Nothing is linked from a repository of another owner, who could change the object later.
 
 use std::collections::HashSet;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::OnceLock;
 
 use rustix::fs::AtFlags;
@@ -237,9 +237,6 @@ impl<'t, 'r> Importer<'t, 'r> {
             return self.transaction.import_symlink(name, object);
         }
         let mut writer = ContentWriter::begin(self.transaction, object.header.clone(), object.size)?;
-        if let Some(file) = object.plain_file() {
-            writer.choose_effort(file.as_fd(), object.size).during("reading", name.to_string())?;
-        }
         object.read_chunks(&mut |chunk| writer.write(chunk))?;
         writer.finish_as(name)
     }

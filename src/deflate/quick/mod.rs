@@ -23,6 +23,10 @@ const BLOCK_SYMBOLS: usize = 50_000;
 /// A match of three bytes that is farther back than this costs more than three literals, mostly.
 const REACH_OF_THREE: usize = 4096;
 
+/// After so many searches without a match one byte is skipped after each, after twice as many two, and so on.
+const MISSES_BEFORE_SKIP: usize = 128;
+const MOST_SKIPPED: usize = 31;
+
 /// How a level searches.
 #[derive(Clone, Copy, Debug)]
 struct Tuning {
@@ -108,6 +112,8 @@ impl Encoder {
         let mut split = Split::default();
         let mut block_start = input.start;
         let mut at = input.start;
+        // How many searches in a row have found nothing.
+        let mut misses = 0;
         while at < end {
             let mut found = finder.insert_and_search(input, Search { at, longer_than: 2, nice, depth });
             // Whatever comes of it, literals that give way to a better match are written first.
@@ -137,10 +143,16 @@ impl Encoder {
                 let next = at + found.length;
                 finder.insert_all(input, inserted, next);
                 at = next;
+                misses = 0;
             } else {
-                self.block.literal(input.byte(at));
-                split.literal(input.byte(at));
-                at += 1;
+                // Where nothing repeats, fewer and fewer positions are looked at.
+                let next = end.min(at + 1 + (misses / MISSES_BEFORE_SKIP).min(MOST_SKIPPED));
+                misses += 1;
+                for at in at..next {
+                    self.block.literal(input.byte(at));
+                    split.literal(input.byte(at));
+                }
+                at = next;
             }
             let ends =
                 self.block.len() >= BLOCK_SYMBOLS || (split.is_due() && split.ends_block(at - block_start, end - at));

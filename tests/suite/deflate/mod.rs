@@ -3,7 +3,7 @@
 mod contents;
 mod oracle;
 
-use osier::deflate::{Deflater, Effort, Encoding, Inflater, Settings};
+use osier::deflate::{Deflater, Encoding, Inflater, Settings};
 use proptest::prelude::*;
 
 use contents::{Mix, noise};
@@ -91,7 +91,7 @@ fn zlib(level: u32) -> Deflater {
 
 fn deflate(deflater: &mut Deflater, content: &[u8], step: usize) -> Vec<u8> {
     let mut packed = Vec::new();
-    deflater.begin(Effort::Deflate);
+    deflater.begin();
     content.chunks(step).for_each(|piece| deflater.push(piece, &mut packed));
     deflater.finish(&mut packed);
     packed
