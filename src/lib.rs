@@ -9,6 +9,7 @@
 //! | bytes and text, no I/O | [`checksum`], [`gvariant`], [`keyfile`], [`refspec`], [`date`], [`deflate`], [`units`] |
 //! | objects as values, no I/O | [`object`] |
 //! | what callers hear | [`error`], [`progress`] |
+//! | what web servers have | [`fetch`] |
 //! | the repository on disk | [`repo`]: opens, reads, writes, lists and moves refs, and nothing else |
 //! | trees as entries and images | [`source`], [`labels`], [`composefs`] |
 //! | operations, free functions that take a [`repo::Repo`] | [`summary`], [`remote`], [`commit`], [`checkout`], [`diff`], [`export`], [`fsck`], [`prune`], [`pull`] |
@@ -69,6 +70,7 @@ pub mod deflate;
 pub mod diff;
 pub mod error;
 pub mod export;
+pub mod fetch;
 pub mod fsck;
 pub mod gvariant;
 pub mod keyfile;

@@ -16,6 +16,7 @@ mod deflate;
 mod diff;
 mod differential;
 mod export;
+mod fetch;
 mod fsck;
 mod fuzz_replay;
 mod golden;

@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 11] = [
     &["checksum", "gvariant"],
     &["keyfile", "refspec", "date", "deflate", "map", "units"],
     &["object"],
-    &["error", "progress"],
+    &["error", "progress", "fetch"],
     &["repo"],
     &["source", "labels", "composefs"],
     &["summary", "remote"],

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
+use crate::fetch::Http;
 use crate::refspec::RefName;
 use crate::repo::Repo;
 
@@ -48,7 +49,8 @@ impl<'c> Plan<'c> {
     /// Whatever would make the image another one than was asked for.
     pub fn new(image: &'c ImageConfig, repo: &Repo, ref_name: &RefName, commit: Option<&str>) -> Result<Self> {
         let published = Published::find(repo, ref_name, commit)?;
-        let mut warnings: Vec<String> = published.check_served(&image.ostree_url)?.into_iter().collect();
+        let mut warnings: Vec<String> =
+            published.check_served(&image.ostree_url, &Http::default())?.into_iter().collect();
         let texts = Texts::new(image, ref_name, &published.commit, published.version.as_deref())?;
         warnings.extend(texts.kickstart.warnings.iter().cloned());
         let Texts { kickstart, template, name } = texts;

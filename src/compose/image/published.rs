@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::checksum::Checksum;
 use crate::error::{Context, During, Error, Result};
+use crate::fetch::{Fetched, Fetcher};
 use crate::refspec::RefName;
 use crate::repo::{CommitState, Repo};
 use crate::summary::Summary;
@@ -14,6 +15,8 @@ use super::super::pending;
 
 /// The longest summary that is read, in bytes: that of metadata in general.
 const LONGEST_SUMMARY: u64 = 128 << 20;
+/// The longest file of a ref that is read, in bytes; a checksum and a newline are 65.
+const LONGEST_REF: u64 = 256;
 
 /// A commit that a client can pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,32 +57,71 @@ impl Published {
         Ok(Self { ref_name: ref_name.clone(), commit: public, version })
     }
 
-    /// Asks the repository behind a `file:` URL whether it has the same commit. What could not be asked is a warning.
+    /// Asks the repository behind an `http:`, `https:` or `file:` URL whether it has the same commit. What could not be
+    /// asked is a warning.
     ///
     /// # Errors
     /// When it has another one, or none: the image would hold another tree than its report says.
-    pub fn check_served(&self, url: &str) -> Result<Option<String>> {
-        let Some(path) = url.strip_prefix("file:") else {
-            return Ok(Some(format!("{url} was not asked which commit it serves: osier cannot fetch yet")));
+    pub fn check_served(&self, url: &str, fetcher: &dyn Fetcher) -> Result<Option<String>> {
+        let served = match url.split_once(':') {
+            Some(("file", path)) => self.ask_directory(url, Path::new(path)),
+            Some(("http" | "https", _)) => self.ask_server(url, fetcher),
+            _ => Ok(Answer::NotAsked("osier only knows http, https and file".to_owned())),
         };
-        let path = Path::new(path);
-        let not_here = |why: &str| Ok(Some(format!("{url} was not asked which commit it serves: {why}")));
-        if !path.is_absolute() || url.contains('%') {
-            return not_here("the path is not a plain absolute one");
-        }
-        if !path.join("objects").is_dir() {
-            return not_here("there is no such repository on this machine");
-        }
-        let served = Repo::open(path).and_then(|repo| repo.read_local_ref(&self.ref_name));
         match served.context(|| format!("asking {url}"))? {
-            Some(commit) if commit == self.commit => Ok(None),
-            other => {
+            Answer::NotAsked(why) => Ok(Some(format!("{url} was not asked which commit it serves: {why}"))),
+            Answer::Serves(Some(commit)) if commit == self.commit => Ok(None),
+            Answer::Serves(other) => {
                 let other = other.map_or("no commit".to_owned(), |commit| format!("commit {commit}"));
                 let (name, own) = (self.ref_name.as_str(), &self.commit);
                 Err(Error::failed(format!("{url} serves {other} as {name}, the repository has {own}")))
             }
         }
     }
+
+    fn ask_directory(&self, url: &str, path: &Path) -> Result<Answer> {
+        let not_asked = |why: &str| Ok(Answer::NotAsked(why.to_owned()));
+        if !path.is_absolute() || url.contains('%') {
+            return not_asked("the path is not a plain absolute one");
+        }
+        if !path.join("objects").is_dir() {
+            return not_asked("there is no such repository on this machine");
+        }
+        Ok(Answer::Serves(Repo::open(path)?.read_local_ref(&self.ref_name)?))
+    }
+
+    /// As clients do: the summary decides, and only where there is none the file of the ref.
+    fn ask_server(&self, url: &str, fetcher: &dyn Fetcher) -> Result<Answer> {
+        let (base, name) = (url.trim_end_matches('/'), self.ref_name.as_str());
+        let malformed = |what: &str, source| Error::Malformed { what: what.to_owned(), source };
+        match fetcher.fetch(&format!("{base}/summary"), LONGEST_SUMMARY) {
+            Ok(Fetched::File(bytes)) => {
+                let summary = Summary::decode(&bytes).map_err(|source| malformed("its summary", source))?;
+                let entry = summary.refs.iter().find(|entry| entry.name == name);
+                return Ok(Answer::Serves(entry.map(|entry| entry.commit)));
+            }
+            Ok(Fetched::Missing) => {}
+            Err(why) => return Ok(Answer::NotAsked(why.to_string())),
+        }
+        match fetcher.fetch(&format!("{base}/refs/heads/{name}"), LONGEST_REF) {
+            Ok(Fetched::File(bytes)) => {
+                let text = String::from_utf8_lossy(&bytes);
+                let commit = Checksum::from_hex(text.trim_end());
+                let commit = commit.map_err(|_| Error::failed(format!("its refs/heads/{name} holds no checksum")))?;
+                Ok(Answer::Serves(Some(commit)))
+            }
+            Ok(Fetched::Missing) => Ok(Answer::Serves(None)),
+            Err(why) => Ok(Answer::NotAsked(why.to_string())),
+        }
+    }
+}
+
+/// What is known of the repository that the installer pulls from.
+enum Answer {
+    /// Nothing, and why.
+    NotAsked(String),
+    /// The commit of the ref, if it has one.
+    Serves(Option<Checksum>),
 }
 
 /// Clients that go by the summary must find the commit there.
@@ -108,7 +150,10 @@ fn check_summary(repo: &Repo, name: &str, commit: &Checksum) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::fetch::Unreachable;
     use crate::gvariant::Dict;
     use crate::object::{Commit, DirMeta, DirTree, ObjectType, Xattrs};
     use crate::repo::{RepoMode, Transaction};
@@ -132,6 +177,60 @@ mod tests {
         let checksum = transaction.write_metadata(ObjectType::Commit, &commit.encode()).unwrap();
         transaction.commit().unwrap();
         checksum
+    }
+
+    /// No server can be reached.
+    struct Offline;
+
+    impl Fetcher for Offline {
+        fn fetch(&self, _: &str, _: u64) -> std::result::Result<Fetched, Unreachable> {
+            Err(Unreachable::because("offline"))
+        }
+    }
+
+    /// A server that has these files.
+    struct Files(BTreeMap<&'static str, Vec<u8>>);
+
+    impl Fetcher for Files {
+        fn fetch(&self, url: &str, limit: u64) -> std::result::Result<Fetched, Unreachable> {
+            let file = url.strip_prefix("https://c.example.org/repo/").and_then(|path| self.0.get(path));
+            match file {
+                Some(file) if file.len() as u64 > limit => Err(Unreachable::because("too long")),
+                Some(file) => Ok(Fetched::File(file.clone())),
+                None => Ok(Fetched::Missing),
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_server_has_is_compared_by_its_summary_and_without_one_by_the_ref() {
+        let (own, other) = (Checksum::of(b"1"), Checksum::of(b"2"));
+        let name = RefName::parse("os/host").unwrap();
+        let published = Published { ref_name: name, commit: own, version: None };
+        let url = "https://c.example.org/repo//";
+        let ask =
+            |files: &[(&'static str, Vec<u8>)]| published.check_served(url, &Files(files.iter().cloned().collect()));
+        let summary = |name: &str, commit| {
+            let entry = summary::SummaryRef { name: name.to_owned(), commit_size: 1, commit, metadata: Dict::new() };
+            ("summary", Summary { refs: vec![entry], ..Summary::default() }.encode())
+        };
+        let file = |text: String| ("refs/heads/os/host", text.into_bytes());
+        assert_eq!(ask(&[summary("os/host", own), file(format!("{other}\n"))]).unwrap(), None);
+        assert_eq!(ask(&[file(format!("{own}\n"))]).unwrap(), None);
+        let no_commit = format!("{url} serves no commit as os/host, the repository has {own}");
+        let other_commit = format!("{url} serves commit {other} as os/host, the repository has {own}");
+        for (files, expected) in [
+            (vec![], no_commit.clone()),
+            (vec![summary("os/guest", own), file(format!("{own}\n"))], no_commit),
+            (vec![summary("os/host", other)], other_commit.clone()),
+            (vec![file(format!("{other}\n"))], other_commit),
+            (vec![("summary", b"junk".to_vec())], format!("asking {url}: its summary: Not normal form")),
+            (vec![file("junk".to_owned())], format!("asking {url}: its refs/heads/os/host holds no checksum")),
+        ] {
+            assert_eq!(ask(&files).unwrap_err().chain(), expected);
+        }
+        let endless = ask(&[file("0".repeat(1000))]).unwrap();
+        assert_eq!(endless, Some(format!("{url} was not asked which commit it serves: too long")));
     }
 
     #[test]
@@ -181,19 +280,20 @@ mod tests {
         let (own, other) = (commit(&repo, "1"), commit(&repo, "2"));
         let published = Published { ref_name: name.clone(), commit: own, version: None };
         let url = format!("file://{}", path.display());
-        let message = || published.check_served(&url).unwrap_err().chain();
+        let message = || published.check_served(&url, &Offline).unwrap_err().chain();
         assert_eq!(message(), format!("{url} serves no commit as os/host, the repository has {own}"));
         repo.set_ref_immediate(None, &name, Some(&other)).unwrap();
         assert_eq!(message(), format!("{url} serves commit {other} as os/host, the repository has {own}"));
         repo.set_ref_immediate(None, &name, Some(&own)).unwrap();
-        assert_eq!(published.check_served(&url).unwrap(), None);
+        assert_eq!(published.check_served(&url, &Offline).unwrap(), None);
         for (url, why) in [
-            ("http://c.example.org/repo/", "osier cannot fetch yet"),
+            ("ftp://c.example.org/repo/", "osier only knows http, https and file"),
+            ("http://c.example.org/repo/", "offline"),
             ("file:///nonexistent/repo", "there is no such repository on this machine"),
             ("file:///a%20b", "the path is not a plain absolute one"),
         ] {
             let expected = format!("{url} was not asked which commit it serves: {why}");
-            assert_eq!(published.check_served(url).unwrap(), Some(expected));
+            assert_eq!(published.check_served(url, &Offline).unwrap(), Some(expected));
         }
     }
 }
