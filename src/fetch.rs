@@ -92,6 +92,7 @@ impl Http {
             .http_status_as_error(false)
             .max_redirects(MAX_REDIRECTS)
             .proxy(None)
+            .timeout_resolve(Some(CONNECT_TIMEOUT.min(self.timeout)))
             .timeout_connect(Some(CONNECT_TIMEOUT.min(self.timeout)))
             .timeout_global(Some(self.timeout))
             .user_agent(concat!("osier/", env!("CARGO_PKG_VERSION")));

@@ -45,8 +45,9 @@ fn a_published_commit_becomes_a_checked_and_compressed_image() {
     assert_eq!((&report["commit"], &report["ref"], &report["version"]), (&json!(commit), &json!(REF), &json!(VERSION)));
     assert_eq!(report["programs"]["imagefactory"], "1.1.16-stand-in");
     assert!(report["programs"]["qemu-img"].as_str().unwrap().starts_with(|c: char| c.is_ascii_digit()));
-    let expected = "http://content.example.org/repo/ was not asked which commit it serves: osier cannot fetch yet";
-    assert_eq!(report["warnings"], json!([expected]));
+    let warnings = report["warnings"].as_array().unwrap();
+    let expected = "http://content.example.org/repo/ was not asked which commit it serves: ";
+    assert!(warnings.len() == 1 && warnings[0].as_str().unwrap().starts_with(expected), "{warnings:?}");
     let programs: Vec<_> = report["commands"].as_array().unwrap().iter().map(|command| &command["log"]).collect();
     assert_eq!(programs, ["imagefactory.log", "qemu-img.log"]);
     for gone in ["storage", "images", "tmp", "running"] {

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::release::{REF, Release, program};
+use crate::support::Server;
 
 /// Fails unless `compose image` is refused with that message, ImageFactory not asked and nothing written.
 #[track_caller]
@@ -57,6 +58,33 @@ fn a_file_url_must_show_the_same_commit() {
     let expected =
         format!("{}:3: {url} is a path inside the installer, not on this machine", release.path("os.ks").display());
     assert_eq!(warnings, serde_json::json!([expected]));
+}
+
+#[test]
+fn a_web_server_must_show_the_same_commit() {
+    let Some(release) = Release::new() else { return };
+    let (mirror, old) = (release.path("mirror"), release.commit());
+    let Some(server) = Server::start(&release.path("")) else { return };
+    // This machine, too, but not by a name that the configuration knows as such.
+    let url = server.url.replace("127.0.0.1", "0") + "/mirror";
+    assert_ne!(url, format!("{}/mirror", server.url));
+    release.configure(&[("ostree-url", &url)]);
+    let osier = program();
+    osier.repo(&mirror, ["init", "--mode=archive"]).success();
+    assert_refused(&release, &[], &format!("{url} serves no commit as {REF}, the repository has {old}"));
+    let tree = release.path("tree");
+    let other = osier.repo(&mirror, ["commit", "-b", REF, "-s", "other", tree.to_str().unwrap()]).line();
+    let expected = format!("{url} serves commit {other} as {REF}, the repository has {old}");
+    assert_refused(&release, &[], &expected);
+    osier.repo(&mirror, ["summary", "-u"]).success();
+    osier.repo(&mirror, ["pull-local", release.path("repo").to_str().unwrap(), REF]).success();
+    // Clients go by the summary.
+    assert_refused(&release, &[], &expected);
+    osier.repo(&mirror, ["summary", "-u"]).success();
+    release.run("built", &["-q"]).success();
+    assert_eq!(release.only_run().1["warnings"], serde_json::json!([]));
+    drop(server);
+    release.run("built", &["-q", "--force"]).success();
 }
 
 #[test]

@@ -130,6 +130,8 @@ impl Release {
         path.push(SYSTEM_PATH);
         program()
             .with("PATH", path)
+            // Where names are asked for over the network, the answer shall not take long.
+            .with("RES_OPTIONS", "timeout:1 attempts:1")
             .with("STAND_IN", case)
             .with("STAND_IN_BODY", self.path("body"))
             .with("STAND_IN_RECORD", self.path("record"))

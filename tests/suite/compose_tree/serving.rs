@@ -1,41 +1,7 @@
 //! The repository as clients see it: served by any web server.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-
 use super::world::{REF, World};
-use crate::support::{ostree, skip};
-
-/// Python's web server on a free port of the loopback.
-struct Server {
-    child: Child,
-    url: String,
-}
-
-impl Server {
-    fn start(directory: &std::path::Path) -> Option<Self> {
-        let mut command = Command::new("/usr/bin/python3");
-        command.args(["-u", "-m", "http.server", "--bind", "127.0.0.1", "0"]).current_dir(directory);
-        let mut child = match command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn() {
-            Ok(child) => child,
-            Err(error) => {
-                skip(&format!("no web server: /usr/bin/python3: {error}"));
-                return None;
-            }
-        };
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.split(['(', ')']).nth(1).unwrap_or_else(|| panic!("{line}")).trim_end_matches('/').to_owned();
-        Some(Self { child, url })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::support::{Server, ostree};
 
 #[test]
 fn the_real_client_pulls_each_tree_over_http() {

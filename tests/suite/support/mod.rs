@@ -10,6 +10,7 @@ mod compare;
 mod dice;
 mod fixtures;
 mod program;
+mod server;
 mod text;
 
 use std::io::Write;
@@ -22,6 +23,7 @@ pub use compare::{Entry, Snapshot, assert_same_repository, differences, masked_s
 pub use dice::Dice;
 pub use fixtures::{GOLDEN_REPOS, expected, extract_repo, extract_tree, golden, golden_commit};
 pub use program::{Output, Program, osier, ostree, path_with_osier_as_ostree};
+pub use server::Server;
 pub use text::assert_same_text;
 
 /// Free bytes below which `/dev/shm` is not used for scratch directories.
