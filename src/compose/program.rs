@@ -332,6 +332,14 @@ pub fn describe(ending: Ending) -> String {
 /// # Errors
 /// When it cannot be started, takes longer than `timeout`, or says more than 64 MiB.
 pub fn ask(call: &Call, timeout: Duration) -> Result<Answer> {
+    ask_until(call, timeout, &Interrupt::default())
+}
+
+/// As [`ask`], for a program that may take its time: a signal ends it.
+///
+/// # Errors
+/// As [`ask`]; `interrupted`.
+pub fn ask_until(call: &Call, timeout: Duration, interrupt: &Interrupt) -> Result<Answer> {
     let path = &call.executable;
     let memory = || rustix::fs::memfd_create("answer", MemfdFlags::CLOEXEC).map(File::from).during("running", path);
     let (mut stdout, mut stderr) = (memory()?, memory()?);
@@ -346,10 +354,16 @@ pub fn ask(call: &Call, timeout: Duration) -> Result<Answer> {
         if started.elapsed() >= timeout || size > LONGEST_ANSWER {
             group.stopped = Some(Stopped::Timeout);
             group.signal(Signal::KILL);
+        } else if interrupt.count() > 0 {
+            group.stopped = Some(Stopped::Interrupt);
+            group.signal(Signal::KILL);
         }
         thread::sleep(Duration::from_millis(2));
     }
     let status = group.finish().during("waiting for", path)?;
+    if group.stopped == Some(Stopped::Interrupt) {
+        return Err(Error::failed("interrupted"));
+    }
     if group.stopped.is_some() {
         let what = format!("{} did not answer within {} s", path.display(), timeout.as_secs());
         return Err(Error::failed(what));
@@ -541,6 +555,19 @@ mod tests {
         assert_eq!(ask(&shell("kill -9 $$"), LONG).unwrap().complaint(), "killed by signal 9");
         let error = ask(&shell("sleep 1000"), Duration::from_secs(1)).unwrap_err();
         assert!(error.to_string().ends_with("did not answer within 1 s"), "{error}");
+    }
+
+    #[test]
+    fn a_signal_ends_a_program_that_was_asked() {
+        let interrupt = Interrupt::default();
+        let error = thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(200));
+                interrupt.raise();
+            });
+            ask_until(&shell("sleep 1000"), LONG, &interrupt).unwrap_err()
+        });
+        assert_eq!(error.to_string(), "interrupted");
     }
 
     #[test]

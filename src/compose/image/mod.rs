@@ -358,7 +358,7 @@ impl Build<'_> {
         let formats: &[Format] =
             if image.format == Format::Raw { &[Format::Raw] } else { &[Format::Qcow2, Format::Raw] };
         let wanted = Wanted { formats, virtual_size: image.disk_gib << 30, actual_size: image.min_size_mib << 20 };
-        let judged = inspect::inspect(body, &wanted, &self.prepared.programs.qemu_img)?;
+        let judged = inspect::inspect(body, &wanted, &self.prepared.programs.qemu_img, &self.surroundings.interrupt)?;
         if judged.format == Format::Raw && image.arch.has_boot_signature() {
             inspect::check_raw(body)?;
         }
@@ -422,7 +422,8 @@ impl Build<'_> {
         self.log = None;
         // It may be smaller than any body: it is compressed.
         let wanted = Wanted { formats: &[Format::Qcow2], virtual_size: judged.virtual_size, actual_size: 0 };
-        let result = inspect::inspect(&to.path, &wanted, &self.prepared.programs.qemu_img)?;
+        let result =
+            inspect::inspect(&to.path, &wanted, &self.prepared.programs.qemu_img, &self.surroundings.interrupt)?;
         result.warnings.into_iter().for_each(|warning| self.warn(warning));
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Runs that are ended: by a signal, by their time limit, by SIGKILL.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -132,5 +133,51 @@ fn a_killed_run_is_told_of_and_cleaned_up_by_the_next() {
     assert_eq!((&report["status"], &report["error"]), (&"failed".into(), &"killed".into()));
     assert!(!killed.join("tmp").exists() && killed.join("storage").is_dir());
     assert_eq!(release.images().len(), 2);
+    release.assert_nothing_public_changed();
+}
+
+/// Puts a `qemu-img` on the PATH that hangs in one of its commands, having said so in `record.pids`; the image is to be
+/// compressed, or it would only be copied.
+fn qemu_img_that_hangs_in(release: &Release, command: &str) {
+    release.configure(&[("compress", "true")]);
+    let script = format!(
+        "#!/bin/sh\nif [ \"$1\" = {command} ]; then echo $$ >{}; exec sleep 1000; fi\nexec /usr/bin/qemu-img \"$@\"\n",
+        release.path("record.pids").display()
+    );
+    let path = release.path("bin/qemu-img");
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_signal_ends_qemu_img_too() {
+    for (command, stage) in [("check", "inspect"), ("convert", "output")] {
+        let Some(release) = Release::new() else { return };
+        qemu_img_that_hangs_in(&release, command);
+        let mut hanging = Hanging::new(&release, "built");
+        hanging.signal(Signal::INT);
+        let (_, report) = hanging.end();
+        assert_eq!((&report["stage"], &report["error"]), (&stage.into(), &"interrupted".into()), "{command}");
+        assert_eq!(release.images(), [""; 0]);
+        release.assert_nothing_public_changed();
+    }
+}
+
+#[test]
+fn a_run_that_was_killed_while_it_wrote_the_image_leaves_none() {
+    let Some(release) = Release::new() else { return };
+    qemu_img_that_hangs_in(&release, "convert");
+    let mut hanging = Hanging::new(&release, "built");
+    hanging.signal(Signal::KILL);
+    hanging.child.wait().unwrap();
+    let (killed, report) = release.only_run();
+    assert_eq!((&report["status"], &report["stage"]), (&"running".into(), &"output".into()));
+    assert!(release.images().iter().all(|name| name.starts_with('.')), "{:?}", release.images());
+    fs::remove_file(release.path("bin/qemu-img")).unwrap();
+    release.run("built", &["-q"]).success();
+    // It would have come to its end by itself, writing to a file without a name.
+    kill_process(Pid::from_raw(hanging.pids[0]).unwrap(), Signal::KILL).unwrap();
+    assert_eq!(report_of(&killed)["error"], "killed");
+    assert_eq!(release.images(), ["exampleos-22.3-CHECKSUM", "exampleos-22.3.qcow2"]);
     release.assert_nothing_public_changed();
 }

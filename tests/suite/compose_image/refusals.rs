@@ -227,3 +227,12 @@ fn the_real_checker_passes_what_a_run_writes() {
     release.run("built", &["-q"]).success();
     assert_eq!(release.images().len(), 2);
 }
+
+#[test]
+fn without_qemu_img_nothing_is_begun() {
+    let Some(release) = Release::new() else { return };
+    let program = release.program("built").with("PATH", release.path("bin"));
+    let message = program.run(release.call(&["-q"])).failure();
+    assert!(message.contains("there is no program `qemu-img` on PATH, needed for checking an image"), "{message}");
+    assert!(!release.was_asked() && !release.path("work").exists());
+}
