@@ -193,13 +193,9 @@ impl Ingest<'_, '_> {
             let adopt = self.consume.then(|| Adoptable { directory: directory.as_fd(), name });
             self.transaction.write_file(header, SourceFile { file: &file, size, path: Path::new(&path), adopt })?
         } else {
-            CONTENT.with_borrow_mut(|content| {
-                content.clear();
-                // One byte more than it had shows whether it grew beyond what may be held.
-                (&file).take(MAX_HELD + 1).read_to_end(content).during("reading", shown())?;
-                if content.len() as u64 > MAX_HELD {
-                    return Err(Error::SourceChanged { path: shown().into() });
-                }
+            CONTENT.with_borrow_mut(|buffer| {
+                let content = read_whole(&file, size, buffer).during("reading", shown())?;
+                let content = content.ok_or_else(|| Error::SourceChanged { path: shown().into() })?;
                 self.transaction.write_bytes(header, content)
             })?
         };
@@ -357,4 +353,25 @@ fn ownership_of_header(header: &FileHeader) -> Ownership {
 
 pub(super) fn header(Ownership { uid, gid, mode }: Ownership, xattrs: Xattrs, symlink_target: String) -> FileHeader {
     FileHeader { uid, gid, mode, symlink_target, xattrs }
+}
+
+/// Reads a file that had `size` bytes, with one system call if it still has. `None` when it grew beyond what may be held.
+fn read_whole<'b>(mut file: &std::fs::File, size: u64, buffer: &'b mut Vec<u8>) -> std::io::Result<Option<&'b [u8]>> {
+    let size = size as usize;
+    // One byte more shows whether it grew.
+    if buffer.len() < size + 1 {
+        buffer.resize(size + 1, 0);
+    }
+    let length = loop {
+        match file.read(&mut buffer[..size + 1]) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            result => break result?,
+        }
+    };
+    if length == size {
+        return Ok(Some(&buffer[..size]));
+    }
+    buffer.truncate(length);
+    file.take(MAX_HELD + 1 - length as u64).read_to_end(buffer)?;
+    Ok((buffer.len() as u64 <= MAX_HELD).then_some(&buffer[..]))
 }
