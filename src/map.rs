@@ -25,9 +25,7 @@ impl FileBytes {
     /// Reads or maps `file`, a write-once file of the repository that is `size` bytes long.
     pub(crate) fn of_object(mut file: File, size: u64) -> io::Result<Self> {
         if size < MAP_THRESHOLD {
-            let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-            file.read_to_end(&mut bytes)?;
-            return Ok(Self::Read(bytes));
+            return read(&mut file, size).map(Self::Read);
         }
         #[expect(unsafe_code, reason = "memmap2 cannot know that nobody changes the file")]
         // SAFETY: the file is an object or summary of the repository: it was complete before it got its name and is
@@ -35,6 +33,22 @@ impl FileBytes {
         let map = unsafe { Mmap::map(&file) }?;
         Ok(Self::Mapped(map))
     }
+}
+
+/// Reads a file that is complete and not longer than `size`: its end need not be looked for.
+fn read(file: &mut File, size: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
+    let mut length = 0;
+    while length < bytes.len() {
+        match file.read(&mut bytes[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 impl Deref for FileBytes {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags};
@@ -32,6 +32,11 @@ pub enum RefFile {
 
 /// Directories deeper than this hold no refs; a loop of symlinks ends here.
 const MAX_DEPTH: usize = 128;
+
+/// A ref file has 65 bytes; shorter than this, in bytes, are most of those that were written by hand, too.
+const USUAL_REF: usize = 256;
+/// No more is read of what should be a ref file.
+const LONGEST_REF: u64 = 1 << 20;
 
 impl Repo {
     /// Lists refs of `refs/heads` and `refs/remotes` with their commits, sorted by their spelling. A `prefix` is a ref,
@@ -215,7 +220,7 @@ impl Repo {
 
     /// The commit in a ref file, named relative to the repository; `None` when there is no such file.
     pub(super) fn read_ref(&self, path: &Path) -> Result<Option<Checksum>> {
-        match fs::read(self.path().join(path)) {
+        match read_file(&self.path().join(path)) {
             Ok(content) => {
                 let text = String::from_utf8_lossy(&content);
                 Ok(Some(Checksum::from_hex(text.trim_end_matches(|c: char| c.is_ascii_whitespace()))?))
@@ -294,4 +299,17 @@ impl Repo {
         names.sort_unstable();
         Ok(names)
     }
+}
+
+/// Reads a ref file, mostly with one system call.
+fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = fs::File::open(path)?;
+    let mut content = vec![0; USUAL_REF];
+    let length = file.read(&mut content)?;
+    if length == content.len() {
+        file.take(LONGEST_REF).read_to_end(&mut content)?;
+        return Ok(content);
+    }
+    content.truncate(length);
+    Ok(content)
 }
