@@ -1,8 +1,8 @@
 //! Raw deflate (RFC 1951, no zlib or gzip wrapper), as in `.filez` objects.
 //!
 //! [`Deflater`] and [`Inflater`] keep their state and buffers from one file to the next: a worker has one of each.
-//! There are two encodings of the same content, see [`Encoding`]: the fast one ([`quick`]), and the bytes that zlib gives
-//! ([`zlib`]).
+//! There are two encodings of the same content, see [`Encoding`]: the fast one (`quick`), and the bytes that zlib gives
+//! (`zlib`).
 
 mod bits;
 mod block;
