@@ -334,6 +334,7 @@ fn other_compressed_bytes_are_a_note() {
     let two = Two::new();
     two.init("third", "archive");
     two.run("third", &["config", "set", "archive.zlib-level", "1"]);
+    two.run("third", &["config", "set", "archive.deflate", "zlib"]);
     two.commit_to("third", &[]);
     let run = |options: &[&str]| verdict(&two.path("first"), &two.path("third"), options);
     let expected = "note: compressed differently: 1 files\nequal: 7 objects, 1 refs\n";
