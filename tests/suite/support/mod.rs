@@ -38,6 +38,17 @@ pub fn skip(reason: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED {name}: {reason}");
 }
 
+/// Whether strace works here; skips if not.
+#[track_caller]
+pub fn can_trace() -> bool {
+    let probe = std::process::Command::new("/usr/bin/strace").args(["-o", "/dev/null", "true"]).status();
+    let can = probe.is_ok_and(|status| status.success());
+    if !can {
+        skip("strace cannot trace here");
+    }
+    can
+}
+
 /// Whether the tests run as root; skips if not.
 #[track_caller]
 pub fn needs_root() -> bool {
