@@ -60,10 +60,8 @@ pub const RECORDED_VARIABLES: [&str; 3] = ["SOURCE_DATE_EPOCH", "RPMOSTREE_PRESE
 pub fn check(config: &ComposeConfig, surroundings: &Surroundings<'_>) -> Findings {
     let mut findings = Findings::default();
     let seen = look(&config.tree, surroundings, (Served::Yes, Severity::Error), &mut findings);
-    if let Some(image) = &config.image {
-        let name = config.tree.ref_name.clone().or(seen.map(|(_, name, _)| name));
-        image::check(image, name.as_ref(), surroundings, &mut findings);
-    }
+    let name = config.tree.ref_name.clone().or(seen.map(|(_, name, _)| name));
+    image::check(config, name.as_ref(), surroundings, &mut findings);
     findings
 }
 

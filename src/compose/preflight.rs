@@ -191,18 +191,8 @@ fn free_space(path: &Path) -> Result<u64> {
 
 /// Looks at the free space and at where the directories lie.
 pub fn space(config: &TreeConfig, findings: &mut Findings) {
-    let needed = config.min_free_mib << 20;
     for (name, path) in places(config) {
-        match free_space(path) {
-            Ok(free) if free < needed => findings.error(format!(
-                "the {name} {} has {} free, needed are {} (min-free-mib)",
-                path.display(),
-                format_size(free),
-                format_size(needed)
-            )),
-            Ok(_) => {}
-            Err(error) => findings.error(error.chain()),
-        }
+        enough_space(name, path, config.min_free_mib, findings);
     }
     let inside = |inner: &Path, outer: &Path| inner.starts_with(outer);
     for (name, path) in &places(config)[1..] {
@@ -210,6 +200,36 @@ pub fn space(config: &TreeConfig, findings: &mut Findings) {
             findings.error(format!("the {name} {} lies in the repository", path.display()));
         }
     }
+}
+
+/// Notes that fewer MiB than `needed` are free where a path is, or will be.
+fn enough_space(name: &str, path: &Path, needed: u64, findings: &mut Findings) {
+    let needed = needed << 20;
+    match free_space(path) {
+        Ok(free) if free < needed => findings.error(format!(
+            "the {name} {} has {} free, needed are {} (min-free-mib)",
+            path.display(),
+            format_size(free),
+            format_size(needed)
+        )),
+        Ok(_) => {}
+        Err(error) => findings.error(error.chain()),
+    }
+}
+
+/// Looks at a directory that an image run makes, or writes into: it would be a pity to fail there after an hour. Whether
+/// there can be anything in it.
+pub fn output(name: &str, path: &Path, needed_mib: u64, findings: &mut Findings) -> bool {
+    // Below a file there is nothing either, not even the lack of a file.
+    let is_missing = path.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    if !is_missing && !path.is_dir() {
+        findings.error(format!("the {name} {} is no directory", path.display()));
+        return false;
+    }
+    let there = if is_missing { existing_ancestor(path) } else { Some(path.to_owned()) };
+    there.iter().for_each(|there| writable(there, findings));
+    enough_space(name, path, needed_mib, findings);
+    true
 }
 
 /// What is free now, for a run that ran out of space.

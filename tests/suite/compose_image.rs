@@ -6,5 +6,6 @@ mod images;
 mod interruption;
 mod refusals;
 pub mod release;
+mod serving;
 
 use super::support;

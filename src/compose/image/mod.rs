@@ -8,6 +8,7 @@
 //! output         converted or copied, hashed; then image and checksum file appear
 //! ```
 
+mod checksums;
 mod inspect;
 mod output;
 mod plan;
@@ -52,6 +53,10 @@ pub struct ImageOptions {
     pub existing: Existing,
 }
 
+/// What messages call the two directories that fill up.
+const WORK: &str = "work directory";
+const OUTPUT: &str = "output directory";
+
 /// A run that can begin.
 struct Prepared<'c> {
     plan: Plan<'c>,
@@ -72,12 +77,17 @@ impl<'c> Prepared<'c> {
         let programs = Programs::find(image, surroundings, severity, findings);
         let ref_name = ref_name(config, surroundings, findings)?;
         let plan = Repo::open_with(&config.tree.repo, &surroundings.open)
-            .and_then(|repo| Plan::new(image, &repo, &ref_name, options.commit.as_deref()));
+            .and_then(|repo| Plan::new(image, &repo, (&ref_name, options.commit.as_deref()), &surroundings.interrupt));
         let plan = findings.take(plan)?;
         let directory = findings.take(absolute(&image.output))?;
         let work = findings.take(absolute(&config.tree.work))?;
+        let needed = config.tree.min_free_mib;
+        preflight::output(WORK, &work, needed, findings);
+        let will_do = preflight::output(OUTPUT, &directory, needed, findings);
         let output = Output::new(directory, plan.file_name(), plan.checksum_name(), options.existing);
-        findings.take(output.check_free());
+        if will_do {
+            findings.take(output.check_free());
+        }
         plan.warnings.iter().for_each(|warning| findings.warning(warning));
         Some(Self { plan, programs, output, work })
     }
@@ -109,9 +119,14 @@ fn ref_name(config: &ComposeConfig, surroundings: &Surroundings<'_>, findings: &
     preflight::refs(&config.tree, Some(&call), findings).map(|(name, _)| name)
 }
 
-/// Finds out everything about the image that can be known before there is a commit; `name` is the ref, if that is known.
-pub fn check(image: &ImageConfig, name: Option<&RefName>, surroundings: &Surroundings<'_>, findings: &mut Findings) {
+/// Finds out everything about the image, if there is to be one, that can be known before there is a commit; `name` is the
+/// ref, if that is known.
+pub fn check(config: &ComposeConfig, name: Option<&RefName>, surroundings: &Surroundings<'_>, findings: &mut Findings) {
+    let Some(image) = &config.image else { return };
     Programs::find(image, surroundings, Severity::Error, findings);
+    if let Some(directory) = findings.take(absolute(&image.output)) {
+        preflight::output(OUTPUT, &directory, config.tree.min_free_mib, findings);
+    }
     let Some(name) = name else { return };
     // Any commit and version will do: nothing of this is used.
     let texts = Texts::new(image, name, &Checksum::from_bytes([0; 32]), Some("0"));
@@ -174,6 +189,12 @@ pub fn build(
     surroundings: &Surroundings<'_>,
 ) -> Result<Report, Failed> {
     let mut report = new_report(&config.tree, surroundings);
+    let _umask = Umask::set(config.tree.umask);
+    // First of all, or an image that was finished but for its checksum would only be in the way.
+    let work = absolute(&config.tree.work);
+    if let Err(error) = work.and_then(|work| recover(&work, surroundings, &mut report.warnings)) {
+        return Err(not_begun(report, error));
+    }
     let mut findings = Findings::default();
     let prepared = Prepared::new(config, options, surroundings, (Severity::Error, &mut findings));
     let findings = match findings.into_result() {
@@ -184,9 +205,8 @@ pub fn build(
         return Err(not_begun(report, Error::failed("the run cannot be planned")));
     };
     prepared.note(&findings, &mut report, surroundings);
-    let _umask = Umask::set(config.tree.umask);
-    let begun = recover(&prepared.work, surroundings, &mut report.warnings)
-        .and_then(|()| Run::begin(&prepared.work, surroundings.now, report.clone()));
+    let begun = surroundings.interrupt.check();
+    let begun = begun.and_then(|()| Run::begin(&prepared.work, surroundings.now, report.clone()));
     let run = match begun {
         Ok(run) => run,
         Err(error) => return Err(not_begun(report, error)),
@@ -273,14 +293,15 @@ impl Build<'_> {
         fs::write(&kickstart, &plan.kickstart.bytes).during("writing", &kickstart)?;
         fs::write(&template, &plan.template).during("writing", &template)?;
         for call in self.prepared.programs.checks(&kickstart, &template) {
-            if let Some(warning) = programs::check(&call)? {
+            if let Some(warning) = programs::check(&call, &self.surroundings.interrupt)? {
                 self.warn(warning);
             }
         }
         self.surroundings.interrupt.check()
     }
 
-    /// Runs a program that takes its time, with its output in a log of that name.
+    /// Runs a program that takes its time, with its output in a log of that name. It has a temporary directory by which
+    /// it is known, should it outlive this run.
     fn run_program(&mut self, call: &Call, name: &'static str, on_line: &mut dyn FnMut(&str)) -> Result<Finished> {
         let log = format!("{name}.log");
         let command = Command { argv: call.argv.clone(), finished: None, log: log.clone(), attempt: 1 };
@@ -288,6 +309,9 @@ impl Build<'_> {
         self.run.save()?;
         let log = self.run.path(&log);
         self.log = Some(log.clone());
+        let temporary = self.run.path("tmp");
+        fs::create_dir(&temporary).during("creating", &temporary)?;
+        let call = &call.clone().variable("TMPDIR", &temporary);
         let progress = self.surroundings.progress;
         progress.event(Event::Started { task: name, total: None });
         let watch = Watch {
@@ -302,6 +326,9 @@ impl Build<'_> {
         };
         let finished = program::run(call, watch);
         progress.event(Event::Finished);
+        for left in cleanup::clean(&temporary, Path::new(""), &[], &self.surroundings.environment) {
+            self.warn(left);
+        }
         let finished = finished?;
         if let Some(command) = self.run.report.commands.last_mut() {
             command.finished = Some(finished);
@@ -313,16 +340,9 @@ impl Build<'_> {
     /// Runs ImageFactory, and returns the file that it has proved to have made.
     fn run_imagefactory(&mut self) -> Result<PathBuf> {
         self.run.step("imagefactory")?;
-        let temporary = self.run.path("tmp");
-        fs::create_dir(&temporary).during("creating", &temporary)?;
         let call = self.prepared.programs.imagefactory.clone().args(self.prepared.plan.arguments(&self.files));
-        let call = call.variable("TMPDIR", &temporary);
         let mut story = Story::default();
-        let finished = self.run_program(&call, "imagefactory", &mut |line| story.line(line));
-        for left in cleanup::clean(&temporary, Path::new(""), &[], &self.surroundings.environment) {
-            self.warn(left);
-        }
-        let finished = finished?;
+        let finished = self.run_program(&call, "imagefactory", &mut |line| story.line(line))?;
         let url = &self.prepared.plan.image.ostree_url;
         match (finished.stopped, finished.ending) {
             (Some(Stopped::Interrupt), _) => {
@@ -414,7 +434,11 @@ impl Build<'_> {
         match (finished.stopped, finished.ending) {
             (Some(Stopped::Interrupt), _) => return Err(Error::failed("interrupted")),
             (None, Ending::Exit(0)) => {}
-            (_, ending) => {
+            (Some(Stopped::Timeout), _) => {
+                let seconds = self.prepared.plan.time_limit().as_secs();
+                return Err(Error::failed(format!("qemu-img convert did not end within {seconds} s (timeout)")));
+            }
+            (None, ending) => {
                 let words = if last.is_empty() { describe(ending) } else { last };
                 return Err(Error::failed(format!("qemu-img convert failed: {words}")));
             }

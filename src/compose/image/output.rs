@@ -1,12 +1,18 @@
-//! The output directory: an image appears there whole, under its name, with its checksum file, or not at all.
+//! The output directory: an image appears there whole, under its name, with its checksum in a file beside it, or not at
+//! all.
+//!
+//! Images of one name and different formats share the checksum file, so the directory is locked (`flock`) while that is
+//! read and replaced.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
 use serde_json::Value;
 
@@ -14,7 +20,7 @@ use crate::checksum::{Checksum, Hasher};
 use crate::error::{During, Error, Result};
 
 use super::super::program::Interrupt;
-use super::super::qemu::checksum_file;
+use super::checksums::{Checksums, Found};
 
 /// What happens to an image of the same name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +34,8 @@ pub enum Existing {
 
 /// Bytes that are copied at once. A block of zeros becomes a hole, as it was one in the source.
 const BLOCK: usize = 64 << 10;
+/// How long another run may hold the directory: it reads and writes a small file and renames two.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Two names in the output directory, for an image and its checksum file.
 #[derive(Debug)]
@@ -66,20 +74,28 @@ impl Output {
         self.directory.join(format!(".{}.{run}", self.image))
     }
 
-    /// Fails early when a name is taken that must not be.
+    /// Fails early when the image, or its checksum, has a successor that must not be.
     ///
     /// # Errors
     /// Which one.
     pub(super) fn check_free(&self) -> Result<()> {
-        if self.existing == Existing::Replace {
-            return Ok(());
+        if self.existing == Existing::Refuse && self.file().symlink_metadata().is_ok() {
+            return Err(self.taken(&self.image));
         }
-        match [&self.image, &self.checksum]
-            .into_iter()
-            .find(|name| self.directory.join(name).symlink_metadata().is_ok())
-        {
-            Some(name) => Err(self.taken(name)),
-            None => Ok(()),
+        self.others().map(drop)
+    }
+
+    /// The checksums of other images, and how those of this one go beside them.
+    fn others(&self) -> Result<(Checksums, Existing)> {
+        let found = Checksums::read(&self.checksum_file())?;
+        match (found, self.existing) {
+            (Found::Checksums(checksums), Existing::Refuse) if checksums.has(&self.image) => {
+                let path = self.checksum_file();
+                Err(Error::failed(format!("{} has {} already; --force replaces it", path.display(), self.image)))
+            }
+            (Found::Checksums(checksums), _) => Ok((checksums, Existing::Replace)),
+            (Found::Foreign, Existing::Refuse) => Err(self.taken(&self.checksum)),
+            (Found::Nothing | Found::Foreign, existing) => Ok((Checksums::default(), existing)),
         }
     }
 
@@ -97,18 +113,19 @@ impl Output {
         Ok(Temporary { path: self.temporary_path(run) })
     }
 
-    /// Lets a finished image appear under its name, then its checksum file. `mode` are its permissions.
+    /// Lets a finished image appear under its name, then its checksum. `mode` are its permissions.
     ///
     /// # Errors
     /// When a name is taken, or something cannot be written; nothing new is there then.
     pub(super) fn publish(&self, image: Temporary, mode: u32, interrupt: &Interrupt) -> Result<Published> {
         let (size, sha256) = finish(&image.path, mode, interrupt)?;
-        let text = checksum_file(&self.image, size, &sha256.to_hex());
+        let _lock = lock(&self.directory, interrupt)?;
+        let (mut checksums, existing) = self.others()?;
+        checksums.set(&self.image, size, &sha256);
         let checksum = Temporary { path: checksum_of(&image.path) };
-        let mut file = File::create_new(&checksum.path).during("creating", &checksum.path)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).during("writing", &checksum.path)?;
-        self.rename(&image.path, &self.image)?;
-        if let Err(error) = self.rename(&checksum.path, &self.checksum) {
+        write(&checksum.path, &checksums)?;
+        self.rename(&image.path, &self.image, self.existing)?;
+        if let Err(error) = self.rename(&checksum.path, &self.checksum, existing) {
             // An image without its checksum is none. One that was replaced cannot come back, so its successor stays.
             if self.existing == Existing::Refuse {
                 let _ = fs::rename(self.file(), &image.path);
@@ -119,9 +136,9 @@ impl Output {
         Ok(Published { file: self.file(), size, sha256 })
     }
 
-    fn rename(&self, from: &Path, name: &str) -> Result<()> {
+    fn rename(&self, from: &Path, name: &str, existing: Existing) -> Result<()> {
         let to = self.directory.join(name);
-        if self.existing == Existing::Replace {
+        if existing == Existing::Replace {
             return fs::rename(from, &to).during("renaming", from);
         }
         match renameat_with(CWD, from, CWD, &to, RenameFlags::NOREPLACE) {
@@ -132,6 +149,31 @@ impl Output {
             other => other.during("renaming", from),
         }
     }
+}
+
+/// Keeps other runs from the checksum files of a directory until it is dropped. Where the file system has no locks, as
+/// some of the network, it is done without: files are replaced whole all the same.
+fn lock(directory: &Path, interrupt: &Interrupt) -> Result<File> {
+    let file = File::open(directory).during("opening", directory)?;
+    let started = Instant::now();
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => {}
+            Err(Errno::INTR) => continue,
+            _ => return Ok(file),
+        }
+        interrupt.check()?;
+        if started.elapsed() >= LOCK_TIMEOUT {
+            return Err(Error::failed(format!("{} is locked by another run", directory.display())));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Writes a checksum file that nobody has yet.
+fn write(path: &Path, checksums: &Checksums) -> Result<()> {
+    let mut file = File::create_new(path).during("creating", path)?;
+    file.write_all(checksums.to_text().as_bytes()).and_then(|()| file.sync_all()).during("writing", path)
 }
 
 /// The checksum file in the making that belongs to an image in the making.
@@ -150,23 +192,41 @@ pub(super) fn recover(image: &Value, run: &str) -> Result<()> {
     let path = |key: &str| image[key].as_str().map(PathBuf::from);
     let (Some(temporary), Some(checksum_file)) = (path("temporary"), path("checksum-file")) else { return Ok(()) };
     // Only what has the shape of our own names is touched, whatever the report says.
-    let is_ours = |name: &str| name.starts_with('.') && !run.is_empty() && name.ends_with(&format!(".{run}"));
-    if !temporary.file_name().and_then(|name| name.to_str()).is_some_and(is_ours) {
-        return Ok(());
-    }
+    let ending = format!(".{run}");
+    let image = temporary.file_name().and_then(|name| name.to_str()?.strip_prefix('.')?.strip_suffix(&ending));
+    let Some(image) = image.filter(|image| !image.is_empty() && !run.is_empty()) else { return Ok(()) };
     let checksum = checksum_of(&temporary);
     let is_there = |path: &Path| path.symlink_metadata().is_ok();
     if is_there(&checksum) && !is_there(&temporary) {
-        return fs::rename(&checksum, &checksum_file).during("renaming", &checksum);
+        return finish_checksum(&checksum, &checksum_file, image);
     }
     // The image goes last: without it, the checksum file would be taken for that of a published one.
-    for path in [checksum, temporary] {
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).during("removing", path),
-            _ => {}
-        }
+    remove(&checksum).and_then(|()| remove(&temporary))
+}
+
+/// Gives a checksum file in the making its name, the image having got its own; `image` is that name. The file that has it
+/// now may say more of other images than the one in the making.
+fn finish_checksum(from: &Path, to: &Path, image: &str) -> Result<()> {
+    let directory = to.parent().unwrap_or(Path::new("/"));
+    let _lock = lock(directory, &Interrupt::default())?;
+    let (Found::Checksums(own), Found::Checksums(mut all)) = (Checksums::read(from)?, Checksums::read(to)?) else {
+        return fs::rename(from, to).during("renaming", from);
+    };
+    all.take(image, &own);
+    let mut new = OsString::from(from);
+    new.push(".new");
+    let new = PathBuf::from(new);
+    remove(&new)?;
+    write(&new, &all)?;
+    fs::rename(&new, to).during("renaming", &new)?;
+    remove(from)
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).during("removing", path),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// A file in the making, gone with the value unless it was renamed.
@@ -302,6 +362,62 @@ mod tests {
         assert_eq!(names(directory), ["a-CHECKSUM", "a.qcow2"]);
     }
 
+    fn sums(directory: &Path) -> String {
+        fs::read_to_string(directory.join("a-CHECKSUM")).unwrap()
+    }
+
+    #[test]
+    fn images_of_one_name_share_the_checksum_file() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = scratch.path();
+        let of = |image: &str, existing| {
+            Output::new(directory.to_owned(), image.to_owned(), "a-CHECKSUM".to_owned(), existing)
+        };
+        published(&of("a.qcow2", Existing::Refuse), b"one").unwrap();
+        let raw = of("a.raw", Existing::Refuse);
+        raw.check_free().unwrap();
+        published(&raw, b"two").unwrap();
+        let lines = |name: &str, content: &[u8]| {
+            format!("# {name}: {} bytes\nSHA256 ({name}) = {}\n", content.len(), Checksum::of(content))
+        };
+        assert_eq!(sums(directory), lines("a.qcow2", b"one") + &lines("a.raw", b"two"));
+        // What is said of an image that has gone is in the way of another.
+        fs::remove_file(directory.join("a.raw")).unwrap();
+        let expected = format!("{} has a.raw already; --force replaces it", directory.join("a-CHECKSUM").display());
+        assert_eq!(raw.check_free().unwrap_err().to_string(), expected);
+        assert_eq!(published(&raw, b"three").unwrap_err().to_string(), expected);
+        assert_eq!(names(directory), ["a-CHECKSUM", "a.qcow2"]);
+        published(&of("a.qcow2", Existing::Replace), b"four!").unwrap();
+        assert_eq!(sums(directory), lines("a.raw", b"two") + &lines("a.qcow2", b"four!"));
+        assert_eq!(names(directory), ["a-CHECKSUM", "a.qcow2"]);
+    }
+
+    #[test]
+    fn runs_at_the_same_time_do_not_forget_each_others_checksums() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = scratch.path();
+        let images: Vec<String> = (0..16).map(|number| format!("a.{number}")).collect();
+        thread::scope(|scope| {
+            for image in &images {
+                scope.spawn(move || {
+                    let checksum = "a-CHECKSUM".to_owned();
+                    let output = Output::new(directory.to_owned(), image.clone(), checksum, Existing::Refuse);
+                    published(&output, image.as_bytes()).unwrap();
+                });
+            }
+        });
+        let sums = sums(directory);
+        for image in &images {
+            let line = format!("SHA256 ({image}) = {}", Checksum::of(image.as_bytes()));
+            assert_eq!(sums.lines().filter(|found| **found == line).count(), 1, "{image}: {sums}");
+        }
+        // One that is held does not keep a run that is to end.
+        let _held = lock(directory, &Interrupt::default()).unwrap();
+        let interrupt = Interrupt::default();
+        interrupt.raise();
+        assert_eq!(lock(directory, &interrupt).unwrap_err().to_string(), "interrupted");
+    }
+
     #[test]
     fn what_a_killed_run_left_is_taken_away_or_finished() {
         let scratch = tempfile::tempdir().unwrap();
@@ -323,6 +439,19 @@ mod tests {
         recover(&facts, "RUN").unwrap();
         assert_eq!(names(directory), ["a-CHECKSUM", "a.qcow2"]);
         recover(&facts, "RUN").unwrap();
+        assert_eq!(names(directory), ["a-CHECKSUM", "a.qcow2"]);
+        // Meanwhile another image has come, and of this one there was another.
+        let (old, new) = (Checksum::of(b"old"), Checksum::of(b"new"));
+        let mut making = Checksums::default();
+        making.set("a.qcow2", 5, &new);
+        fs::write(checksum_of(&temporary), making.to_text()).unwrap();
+        making.set("a.qcow2", 4, &old);
+        making.set("a.raw", 6, &old);
+        fs::write(output.checksum_file(), making.to_text()).unwrap();
+        recover(&facts, "RUN").unwrap();
+        let expected =
+            format!("# a.raw: 6 bytes\nSHA256 (a.raw) = {old}\n# a.qcow2: 5 bytes\nSHA256 (a.qcow2) = {new}\n");
+        assert_eq!(sums(directory), expected);
         assert_eq!(names(directory), ["a-CHECKSUM", "a.qcow2"]);
     }
 

@@ -15,8 +15,9 @@ use crate::repo::Repo;
 use super::super::config::ImageConfig;
 use super::super::imagefactory::{self, Files, Guest};
 use super::super::kickstart::{self, Rewritten, Values};
+use super::super::program::Interrupt;
 use super::super::tdl::Template;
-use super::published::Published;
+use super::published::{Published, UntilInterrupt};
 
 /// The longest kickstart file that is read, in bytes.
 const LONGEST_KICKSTART: u64 = 16 << 20;
@@ -43,14 +44,21 @@ pub struct Plan<'c> {
 }
 
 impl<'c> Plan<'c> {
-    /// Works it out, without writing anything. A given `commit` must be the published one.
+    /// Works it out for the commit of a ref, without writing anything. A given commit must be the published one.
     ///
     /// # Errors
-    /// Whatever would make the image another one than was asked for.
-    pub fn new(image: &'c ImageConfig, repo: &Repo, ref_name: &RefName, commit: Option<&str>) -> Result<Self> {
+    /// Whatever would make the image another one than was asked for; `interrupted`, when a signal comes.
+    pub fn new(
+        image: &'c ImageConfig,
+        repo: &Repo,
+        (ref_name, commit): (&RefName, Option<&str>),
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
         let published = Published::find(repo, ref_name, commit)?;
-        let mut warnings: Vec<String> =
-            published.check_served(&image.ostree_url, &Http::default())?.into_iter().collect();
+        let fetcher = UntilInterrupt { fetcher: Http::default(), interrupt };
+        let served = published.check_served(&image.ostree_url, &fetcher);
+        interrupt.check()?;
+        let mut warnings: Vec<String> = served?.into_iter().collect();
         let texts = Texts::new(image, ref_name, &published.commit, published.version.as_deref())?;
         warnings.extend(texts.kickstart.warnings.iter().cloned());
         let Texts { kickstart, template, name } = texts;

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use super::super::Surroundings;
 use super::super::check::{Findings, Severity};
 use super::super::config::ImageConfig;
-use super::super::program::{ANSWER_TIMEOUT, Answer, Call, Ending, ask};
+use super::super::program::{ANSWER_TIMEOUT, Answer, Call, Ending, Interrupt, ask_until};
 
 /// Oz's schema for templates, below the directories in which Python's modules lie.
 const SCHEMA: &str = "oz/tdl.rng";
@@ -66,9 +66,9 @@ const NO_REASONS: [&str; 2] = ["is not supported by pykickstart", "deprecated op
 /// Runs a program that checks a file. What is no reason to refuse it is a warning.
 ///
 /// # Errors
-/// What is wrong with the file.
-pub(super) fn check(call: &Call) -> Result<Option<String>> {
-    let answer = ask(call, ANSWER_TIMEOUT)?;
+/// What is wrong with the file; `interrupted`, when a signal comes.
+pub(super) fn check(call: &Call, interrupt: &Interrupt) -> Result<Option<String>> {
+    let answer = ask_until(call, ANSWER_TIMEOUT, interrupt)?;
     if answer.ending == Ending::Exit(0) {
         return Ok(None);
     }

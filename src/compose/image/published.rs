@@ -3,20 +3,26 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use crate::checksum::Checksum;
 use crate::error::{Context, During, Error, Result};
-use crate::fetch::{Fetched, Fetcher};
+use crate::fetch::{Fetched, Fetcher, Unreachable};
 use crate::refspec::RefName;
 use crate::repo::{CommitState, Repo};
 use crate::summary::Summary;
 
 use super::super::pending;
+use super::super::program::Interrupt;
 
 /// The longest summary that is read, in bytes: that of metadata in general.
 const LONGEST_SUMMARY: u64 = 128 << 20;
 /// The longest file of a ref that is read, in bytes; a checksum and a newline are 65.
 const LONGEST_REF: u64 = 256;
+/// How often a signal is looked for while a server is waited for.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A commit that a client can pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +122,35 @@ impl Published {
     }
 }
 
+/// Does not wait for a server once a signal has come.
+pub struct UntilInterrupt<'i, F> {
+    /// Who waits.
+    pub fetcher: F,
+    /// The signals.
+    pub interrupt: &'i Interrupt,
+}
+
+impl<F: Fetcher + Clone + Send + 'static> Fetcher for UntilInterrupt<'_, F> {
+    fn fetch(&self, url: &str, limit: u64) -> std::result::Result<Fetched, Unreachable> {
+        let (fetcher, owned) = (self.fetcher.clone(), url.to_owned());
+        let (answer, answers) = mpsc::channel();
+        // One that nobody waits for any more gives up by its own time limit.
+        let wait = move || drop(answer.send(fetcher.fetch(&owned, limit)));
+        let thread = thread::Builder::new().name("fetch".to_owned()).spawn(wait);
+        thread.map_err(|error| Unreachable::because(format!("starting a thread: {error}")))?;
+        loop {
+            match answers.recv_timeout(POLL_INTERVAL) {
+                Ok(answer) => return answer,
+                Err(RecvTimeoutError::Timeout) if self.interrupt.count() == 0 => {}
+                Err(RecvTimeoutError::Timeout) => return Err(Unreachable::because("interrupted")),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Unreachable::because("the fetching thread has died"));
+                }
+            }
+        }
+    }
+}
+
 /// What is known of the repository that the installer pulls from.
 enum Answer {
     /// Nothing, and why.
@@ -153,7 +188,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::fetch::Unreachable;
     use crate::gvariant::Dict;
     use crate::object::{Commit, DirMeta, DirTree, ObjectType, Xattrs};
     use crate::repo::{RepoMode, Transaction};

@@ -174,7 +174,10 @@ fn an_image_of_that_name_stays_unless_force_says_otherwise() {
     assert!((fs::read(&image).unwrap(), fs::read(&checksum).unwrap()) == old);
     fs::rename(&image, release.path("kept")).unwrap();
     let message = release.run("built", &[]).failure();
-    assert_eq!(release.shortened(&message), "DIR/images/exampleos-22.3-CHECKSUM exists already; --force replaces it");
+    assert_eq!(
+        release.shortened(&message),
+        "DIR/images/exampleos-22.3-CHECKSUM has exampleos-22.3.qcow2 already; --force replaces it"
+    );
     fs::rename(release.path("kept"), &image).unwrap();
     release.run("built", &["--force"]).success();
     assert!(fs::read(&image).unwrap() == fs::read(release.path("body")).unwrap());
@@ -258,4 +261,37 @@ fn the_ref_and_the_commit_may_stand_in_the_name() {
     assert_eq!(release.images(), [format!("{name}-CHECKSUM"), format!("{name}.qcow2")]);
     assert_eq!(report_of(&release.runs()[0])["image"]["commit"], json!(release.commit()));
     assert!(!release.path("work").join(UUID).exists());
+}
+
+#[test]
+fn images_of_one_name_share_a_checksum_file_that_holds_for_both() {
+    let Some(release) = Release::new() else { return };
+    let checked = || {
+        let check = super::support::Program::other("sha256sum", "sha256sum").in_directory(release.path("images"));
+        check.run(["-c", "exampleos-22.3-CHECKSUM"]).success()
+    };
+    release.run("built", &["-q"]).success();
+    release.configure(&[("format", "raw")]);
+    release.body_of(|disk| {
+        let disk = disk.to_str().unwrap();
+        tool("qemu-img", &["create", "-q", "-f", "raw", disk, "1G"]).success();
+        let script = ["-c", "write -q -P 1 1M 2M", "-c", "write -q -P 0x55 510 1", "-c", "write -q -P 0xaa 511 1"];
+        tool("qemu-io", &[&["-f", "raw"], &script[..], &[disk]].concat()).success();
+    });
+    release.run("built", &["-q"]).success();
+    let names = ["exampleos-22.3-CHECKSUM", "exampleos-22.3.qcow2", "exampleos-22.3.raw"];
+    assert_eq!(release.images(), names);
+    assert_eq!(checked(), "exampleos-22.3.qcow2: OK\nexampleos-22.3.raw: OK\n");
+    release.configure(&[]);
+    release.body_of(|disk| qcow2(disk, "1G", "3M"));
+    release.run("built", &["-q", "--force"]).success();
+    assert_eq!(release.images(), names);
+    assert_eq!(checked(), "exampleos-22.3.raw: OK\nexampleos-22.3.qcow2: OK\n");
+    // One that somebody has signed is not added to.
+    let signed = "-----BEGIN PGP SIGNED MESSAGE-----\n";
+    fs::write(release.path("images/exampleos-22.3-CHECKSUM"), signed).unwrap();
+    fs::remove_file(release.path("images/exampleos-22.3.qcow2")).unwrap();
+    let message = release.run("built", &["-q"]).failure();
+    assert_eq!(release.shortened(&message), "DIR/images/exampleos-22.3-CHECKSUM exists already; --force replaces it");
+    assert_eq!(fs::read_to_string(release.path("images/exampleos-22.3-CHECKSUM")).unwrap(), signed);
 }

@@ -1,5 +1,6 @@
 //! Runs that are ended: by a signal, by their time limit, by SIGKILL.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::release::{Release, report_of};
+use crate::support::{Output, Program, can_trace};
 
 /// How long a test waits for something that takes a moment.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -175,9 +177,100 @@ fn a_run_that_was_killed_while_it_wrote_the_image_leaves_none() {
     assert!(release.images().iter().all(|name| name.starts_with('.')), "{:?}", release.images());
     fs::remove_file(release.path("bin/qemu-img")).unwrap();
     release.run("built", &["-q"]).success();
-    // It would have come to its end by itself, writing to a file without a name.
-    kill_process(Pid::from_raw(hanging.pids[0]).unwrap(), Signal::KILL).unwrap();
+    // What was left running would have written to a file without a name.
+    hanging.wait_for_stand_in();
     assert_eq!(report_of(&killed)["error"], "killed");
     assert_eq!(release.images(), ["exampleos-22.3-CHECKSUM", "exampleos-22.3.qcow2"]);
     release.assert_nothing_public_changed();
+}
+
+/// What becomes visible does so by a rename. strace counts each of these calls by itself.
+const RENAMES: &str = "rename,renameat,renameat2";
+
+/// Runs osier under strace, with something injected into its own calls, not those of other programs.
+fn traced(release: &Release, calls: &str, what: &str) -> Output {
+    let mut strace = Program::other("/usr/bin/strace", "strace");
+    for (name, value) in release.program("built").variables() {
+        strace = strace.with(name, value);
+    }
+    let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:{what}"));
+    let log = release.path("strace.log").to_str().unwrap().to_owned();
+    let options = ["-f", "-b", "execve", "-o", &log, "-e", &trace, "-e", &inject, env!("CARGO_BIN_EXE_osier")];
+    let mut call: Vec<OsString> = options.map(OsString::from).into();
+    call.extend(release.call(&["-q"]));
+    strace.run(call)
+}
+
+/// Whatever has happened to a run: nothing but whole images has a name, and the next run ends with one and its checksum.
+#[track_caller]
+fn nothing_is_half_done(release: &Release) {
+    let image = "exampleos-22.3.qcow2";
+    let is_there = release.path("images").join(image).exists();
+    if is_there {
+        let (built, body) = (release.path("images").join(image), release.path("body"));
+        assert!(fs::read(built).unwrap() == fs::read(body).unwrap(), "half an image has its name");
+    } else {
+        assert!(release.images().iter().all(|name| name.starts_with('.')), "{:?}", release.images());
+    }
+    let output = release.run("built", &["-q"]);
+    match is_there {
+        true => {
+            let message = release.shortened(&output.failure());
+            assert_eq!(message, format!("DIR/images/{image} exists already; --force replaces it"));
+        }
+        false => drop(output.success()),
+    }
+    assert_eq!(release.images(), ["exampleos-22.3-CHECKSUM", image]);
+    let check = Program::other("sha256sum", "sha256sum").in_directory(release.path("images"));
+    assert_eq!(check.run(["-c", "exampleos-22.3-CHECKSUM"]).success(), format!("{image}: OK\n"));
+    release.assert_nothing_public_changed();
+    release.forget_runs();
+}
+
+#[test]
+fn a_run_may_be_killed_whenever_something_becomes_visible() {
+    let Some(release) = Release::new() else { return };
+    if !can_trace() {
+        return;
+    }
+    let (mut moments, mut without_checksum) = (0, 0);
+    for calls in RENAMES.split(',').chain(["fdatasync", "fsync", "unlink", "unlinkat"]) {
+        for moment in 1.. {
+            if traced(&release, calls, &format!("signal=KILL:when={moment}")).status == 0 {
+                release.forget_runs();
+                break;
+            }
+            moments += 1;
+            let is_there = |name: &str| release.path("images").join(name).exists();
+            without_checksum += usize::from(is_there("exampleos-22.3.qcow2") && !is_there("exampleos-22.3-CHECKSUM"));
+            nothing_is_half_done(&release);
+        }
+    }
+    assert!(moments >= 16, "killed at {moments} moments only");
+    assert!(without_checksum > 0, "never between the image and its checksum");
+}
+
+#[test]
+fn any_rename_of_a_run_may_fail() {
+    let Some(release) = Release::new() else { return };
+    if !can_trace() {
+        return;
+    }
+    let mut failures = 0;
+    for calls in RENAMES.split(',') {
+        for moment in 1.. {
+            let output = traced(&release, calls, &format!("error=EIO:when={moment}"));
+            output.assert_no_panic();
+            if !fs::read_to_string(release.path("strace.log")).unwrap().contains("(INJECTED)") {
+                release.forget_runs();
+                break;
+            }
+            failures += 1;
+            // The image may be there, and what failed is its report.
+            assert!(matches!(release.images().len(), 0 | 2), "{:?}", release.images());
+            assert!(output.status == 1 || release.images().len() == 2, "{output:?}");
+            nothing_is_half_done(&release);
+        }
+    }
+    assert!(failures >= 10, "{failures} failures only");
 }

@@ -4,11 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::release::{REF, Release, program};
-use crate::support::Server;
+use crate::support::skip;
 
 /// Fails unless `compose image` is refused with that message, ImageFactory not asked and nothing written.
 #[track_caller]
-fn assert_refused(release: &Release, options: &[&str], message: &str) {
+pub fn assert_refused(release: &Release, options: &[&str], message: &str) {
     let output = release.run("built", options);
     assert_eq!(release.shortened(&output.failure()), message);
     assert!(!release.was_asked());
@@ -58,33 +58,6 @@ fn a_file_url_must_show_the_same_commit() {
     let expected =
         format!("{}:3: {url} is a path inside the installer, not on this machine", release.path("os.ks").display());
     assert_eq!(warnings, serde_json::json!([expected]));
-}
-
-#[test]
-fn a_web_server_must_show_the_same_commit() {
-    let Some(release) = Release::new() else { return };
-    let (mirror, old) = (release.path("mirror"), release.commit());
-    let Some(server) = Server::start(&release.path("")) else { return };
-    // This machine, too, but not by a name that the configuration knows as such.
-    let url = server.url.replace("127.0.0.1", "0") + "/mirror";
-    assert_ne!(url, format!("{}/mirror", server.url));
-    release.configure(&[("ostree-url", &url)]);
-    let osier = program();
-    osier.repo(&mirror, ["init", "--mode=archive"]).success();
-    assert_refused(&release, &[], &format!("{url} serves no commit as {REF}, the repository has {old}"));
-    let tree = release.path("tree");
-    let other = osier.repo(&mirror, ["commit", "-b", REF, "-s", "other", tree.to_str().unwrap()]).line();
-    let expected = format!("{url} serves commit {other} as {REF}, the repository has {old}");
-    assert_refused(&release, &[], &expected);
-    osier.repo(&mirror, ["summary", "-u"]).success();
-    osier.repo(&mirror, ["pull-local", release.path("repo").to_str().unwrap(), REF]).success();
-    // Clients go by the summary.
-    assert_refused(&release, &[], &expected);
-    osier.repo(&mirror, ["summary", "-u"]).success();
-    release.run("built", &["-q"]).success();
-    assert_eq!(release.only_run().1["warnings"], serde_json::json!([]));
-    drop(server);
-    release.run("built", &["-q", "--force"]).success();
 }
 
 #[test]
@@ -173,20 +146,20 @@ fn compose_check_tells_of_the_image_too() {
         errors.map(|error| release.shortened(error.as_str().unwrap())).collect::<Vec<_>>()
     };
     let of_image = |errors: &[String]| errors.iter().filter(|error| !error.contains("rpm-ostree")).count();
-    // Scratch space may be small.
-    let text = fs::read_to_string(release.path("compose.conf")).unwrap().replace("umask=", "min-free-mib=0\numask=");
-    fs::write(release.path("compose.conf"), &text).unwrap();
+    let text = fs::read_to_string(release.path("compose.conf")).unwrap();
     assert_eq!(of_image(&errors()), 0, "{:?}", errors());
     fs::write(release.path("os.ks"), "text\n").unwrap();
+    fs::write(release.path("images"), "").unwrap();
     fs::write(release.path("compose.conf"), format!("{text}program=image-factory\n")).unwrap();
     let errors = errors();
     for expected in [
         "there is no program `image-factory` on PATH, needed for building an image",
+        "the output directory DIR/images is no directory",
         "DIR/os.ks: there is no ostreesetup command",
     ] {
         assert!(errors.iter().any(|error| error == expected), "{errors:?}");
     }
-    assert_eq!(of_image(&errors), 2, "{errors:?}");
+    assert_eq!(of_image(&errors), 3, "{errors:?}");
     assert!(!release.was_asked());
 }
 
@@ -234,5 +207,44 @@ fn without_qemu_img_nothing_is_begun() {
     let program = release.program("built").with("PATH", release.path("bin"));
     let message = program.run(release.call(&["-q"])).failure();
     assert!(message.contains("there is no program `qemu-img` on PATH, needed for checking an image"), "{message}");
+    assert!(!release.was_asked() && !release.path("work").exists());
+}
+
+#[test]
+fn an_output_directory_that_will_not_do_is_refused_before_an_hour_of_work() {
+    let Some(release) = Release::new() else { return };
+    release.configure_with_free(1 << 40, &[]);
+    let message = release.shortened(&release.run("built", &[]).failure()).replace('\u{a0}', " ");
+    let [work, output] = message.split("; ").collect::<Vec<_>>()[..] else { panic!("{message}") };
+    for (found, place) in [(work, "work directory DIR/work"), (output, "output directory DIR/images")] {
+        assert!(found.starts_with(&format!("the {place} has ")), "{found}");
+        assert!(found.ends_with("B free, needed are 1.2 EB (min-free-mib)"), "{found}");
+    }
+    assert!(!release.was_asked() && !release.path("work").exists() && !release.path("images").exists());
+    release.configure(&[("output", "os.ks")]);
+    assert_refused(&release, &[], "the output directory DIR/os.ks is no directory");
+    release.configure(&[("output", "os.ks/deep")]);
+    assert_refused(&release, &[], "the output directory DIR/os.ks/deep is no directory");
+    if !crate::support::needs_root() {
+        return;
+    }
+    // Permissions do not stop root; a file system does.
+    let read_only = release.path("read-only");
+    fs::create_dir(&read_only).unwrap();
+    let script = "mount -t tmpfs -o ro none \"$1\" || exit 9; shift; exec \"$@\"";
+    release.configure(&[("output", "read-only/images")]);
+    let mut unshare = crate::support::Program::other("unshare", "unshare");
+    for (name, value) in release.program("built").variables() {
+        unshare = unshare.with(name, value);
+    }
+    let mut call: Vec<std::ffi::OsString> = ["-m", "sh", "-c", script, "sh"].map(Into::into).into();
+    call.extend([read_only.into(), env!("CARGO_BIN_EXE_osier").into()]);
+    call.extend(release.call(&["-q"]));
+    let output = unshare.run(call);
+    if output.status == 9 {
+        return skip("cannot mount, so no read-only file system to try");
+    }
+    let message = release.shortened(&output.failure());
+    assert_eq!(message, "DIR/read-only is on a file system that is mounted read-only");
     assert!(!release.was_asked() && !release.path("work").exists());
 }

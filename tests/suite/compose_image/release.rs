@@ -90,6 +90,12 @@ impl Release {
 
     /// Writes the configuration, with other values for some keys of `[image]`; an empty value takes a key away.
     pub fn configure(&self, changes: &[(&str, &str)]) {
+        // Scratch space may be small.
+        self.configure_with_free(0, changes);
+    }
+
+    /// The same, where so many MiB must be free.
+    pub fn configure_with_free(&self, min_free_mib: u64, changes: &[(&str, &str)]) {
         let mut lines: Vec<String> = IMAGE.lines().map(str::to_owned).collect();
         for (key, value) in changes {
             lines.retain(|line| !line.starts_with(&format!("{key}=")));
@@ -98,7 +104,8 @@ impl Release {
             }
         }
         let compose = format!(
-            "[compose]\nrepo=repo\ntreefile=tree.json\ncachedir=cache\nwork=work\nref={REF}\numask=0022\n\n[image]\n{}\n",
+            "[compose]\nrepo=repo\ntreefile=tree.json\ncachedir=cache\nwork=work\nref={REF}\numask=0022\n\
+             min-free-mib={min_free_mib}\n\n[image]\n{}\n",
             lines.join("\n")
         );
         fs::write(self.path("compose.conf"), compose).unwrap();
