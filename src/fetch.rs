@@ -147,6 +147,7 @@ fn told(error: Error) -> Unreachable {
     Unreachable(match error {
         Error::Timeout(_) => "the server does not answer in time".to_owned(),
         Error::BodyExceedsLimit(limit) => format!("the answer has more than {} bytes", limit - 1),
+        Error::Io(error) => error.to_string(),
         error => error.to_string(),
     })
 }
@@ -182,6 +183,7 @@ mod tests {
     use std::io::{BufRead, BufReader, Write};
     use std::net::{TcpListener, TcpStream};
     use std::thread;
+    use std::time::Instant;
 
     use super::*;
 
@@ -250,6 +252,16 @@ mod tests {
         assert!(fetch(&garbage).is_err());
         let silent = server(|_, _| thread::sleep(Duration::from_secs(60)));
         assert_eq!(fetch(&silent), Err("the server does not answer in time".to_owned()));
+        // Each byte comes in time, the whole would never.
+        let slow = server(|_, stream| {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: ");
+            while stream.write_all(b"x").is_ok() {
+                thread::sleep(Duration::from_millis(100));
+            }
+        });
+        let started = Instant::now();
+        assert_eq!(fetch(&slow), Err("the server does not answer in time".to_owned()));
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         assert!(fetch(&format!("http://{closed}/")).is_err());
         // TLS with a server that does not speak it.

@@ -127,10 +127,19 @@ impl Output {
         self.rename(&image.path, &self.image, self.existing)?;
         if let Err(error) = self.rename(&checksum.path, &self.checksum, existing) {
             // An image without its checksum is none. One that was replaced cannot come back, so its successor stays.
-            if self.existing == Existing::Refuse {
-                let _ = fs::rename(self.file(), &image.path);
-            }
-            return Err(error);
+            return Err(match self.existing {
+                Existing::Refuse => {
+                    let _ = fs::rename(self.file(), &image.path);
+                    error
+                }
+                Existing::Replace => {
+                    let (kept, name) = (checksum.keep(), self.checksum_file());
+                    let why = error.chain();
+                    let what = "was replaced, and its checksum file could not be";
+                    let (kept, name) = (kept.display(), name.display());
+                    Error::failed(format!("{} {what}: {why}; `mv {kept} {name}`", self.file().display()))
+                }
+            });
         }
         File::open(&self.directory).and_then(|directory| directory.sync_all()).during("syncing", &self.directory)?;
         Ok(Published { file: self.file(), size, sha256 })
@@ -233,6 +242,13 @@ fn remove(path: &Path) -> Result<()> {
 #[derive(Debug)]
 pub(super) struct Temporary {
     pub(super) path: PathBuf,
+}
+
+impl Temporary {
+    /// Lets it be there when the value is gone.
+    fn keep(mut self) -> PathBuf {
+        std::mem::take(&mut self.path)
+    }
 }
 
 impl Drop for Temporary {
@@ -364,6 +380,27 @@ mod tests {
 
     fn sums(directory: &Path) -> String {
         fs::read_to_string(directory.join("a-CHECKSUM")).unwrap()
+    }
+
+    #[test]
+    fn a_checksum_file_that_cannot_be_replaced_is_kept_beside() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = scratch.path();
+        fs::create_dir_all(directory.join("a-CHECKSUM/full")).unwrap();
+        let output = output(directory, Existing::Replace);
+        let message = published(&output, b"new").unwrap_err().chain();
+        let (image, kept) = (output.file(), checksum_of(&output.temporary_path("RUN")));
+        let start = format!("{} was replaced, and its checksum file could not be: renaming ", image.display());
+        let end = format!("; `mv {} {}`", kept.display(), output.checksum_file().display());
+        assert!(message.starts_with(&start) && message.ends_with(&end), "{message}");
+        assert_eq!(fs::read(&image).unwrap(), b"new");
+        let expected = format!("# a.qcow2: 3 bytes\nSHA256 (a.qcow2) = {}\n", Checksum::of(b"new"));
+        assert_eq!(fs::read_to_string(kept).unwrap(), expected);
+        // One that is not replaced does not appear.
+        let refusing =
+            Output { checksum: "b/b".to_owned(), image: "b".to_owned(), existing: Existing::Refuse, ..output };
+        assert!(published(&refusing, b"new").is_err());
+        assert!(!refusing.file().exists() && !refusing.temporary_path("RUN").exists());
     }
 
     #[test]
