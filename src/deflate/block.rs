@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use super::bits::Bits;
-use super::huffman::{Code, MAX_BITS};
+use super::huffman::{Code, MAX_BITS, Ties};
 use super::{MAX_STORED, boxed};
 
 /// Literals, the end of the block and 29 length codes.
@@ -94,14 +94,15 @@ pub(super) struct Block {
     count: usize,
     /// With so many symbols it is full.
     limit: usize,
+    ties: Ties,
     literals: [u16; LITERALS],
     distances: [u16; DISTANCES],
 }
 
 impl Block {
     /// An empty block for so many symbols, 65,535 at most.
-    pub(super) fn new(limit: usize) -> Self {
-        Self { symbols: boxed(), count: 0, limit, literals: [0; LITERALS], distances: [0; DISTANCES] }
+    pub(super) fn new(limit: usize, ties: Ties) -> Self {
+        Self { symbols: boxed(), count: 0, limit, ties, literals: [0; LITERALS], distances: [0; DISTANCES] }
     }
 
     /// How many symbols there are.
@@ -145,7 +146,7 @@ impl Block {
     pub(super) fn write(&mut self, raw: Option<&[u8]>, last: Last, bits: &mut Bits, output: &mut Vec<u8>) {
         let last = u64::from(last == Last::Yes);
         self.literals[END_OF_BLOCK] = 1;
-        let own = OwnCodes::of(&self.literals, &self.distances);
+        let own = OwnCodes::of(&self.literals, &self.distances, self.ties);
         let (fixed_literals, fixed_distances) = &*FIXED_CODES;
         let extra = self.extra_bits();
         let fixed_bits = extra
@@ -285,9 +286,9 @@ struct OwnCodes {
 }
 
 impl OwnCodes {
-    fn of(literal_frequencies: &[u16; LITERALS], distance_frequencies: &[u16; DISTANCES]) -> Self {
-        let literals = Code::of(literal_frequencies, MAX_BITS);
-        let distances = Code::of(distance_frequencies, MAX_BITS);
+    fn of(literal_frequencies: &[u16; LITERALS], distance_frequencies: &[u16; DISTANCES], ties: Ties) -> Self {
+        let literals = Code::of(literal_frequencies, MAX_BITS, ties);
+        let distances = Code::of(distance_frequencies, MAX_BITS, ties);
         let mut description = Vec::with_capacity(LITERALS + DISTANCES);
         describe(&literals.lengths[..literals.used], &mut description);
         describe(&distances.lengths[..distances.used], &mut description);
@@ -295,7 +296,7 @@ impl OwnCodes {
         for (symbol, _) in &description {
             length_frequencies[usize::from(*symbol)] += 1;
         }
-        let lengths = Code::of(&length_frequencies, MAX_LENGTH_BITS);
+        let lengths = Code::of(&length_frequencies, MAX_LENGTH_BITS, ties);
         let lengths_written =
             LENGTH_ORDER.iter().rposition(|symbol| lengths.lengths[*symbol] > 0).map_or(4, |last| (last + 1).max(4));
         Self { literals, distances, lengths, description, length_frequencies, lengths_written }

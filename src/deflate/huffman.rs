@@ -1,8 +1,8 @@
 //! Prefix codes: from frequencies to code lengths, from lengths to codes.
 //!
-//! Many codes are optimal for the same frequencies. Which one comes out is part of an encoder's bytes, so every choice
-//! here is zlib's: how ties between nodes are decided, how codes that got too long are shortened, and that there are at
-//! least two.
+//! Many codes are optimal for the same frequencies. Which one comes out is part of an encoder's bytes, so for zlib's
+//! every choice is made as there: how ties between nodes are decided ([`Ties`]), how codes that got too long are
+//! shortened, and that there are at least two.
 
 /// The longest code of literals, lengths and distances, in bits.
 pub(super) const MAX_BITS: usize = 15;
@@ -10,6 +10,15 @@ pub(super) const MAX_BITS: usize = 15;
 const MAX_SYMBOLS: usize = 286;
 /// The most nodes that a tree of them has; there is always a pair to join, so never fewer than two leaves.
 const MAX_NODES: usize = 2 * MAX_SYMBOLS;
+
+/// Which of the equally rare nodes of a tree are joined first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ties {
+    /// Those that zlib's heap brings to the top.
+    AsZlib,
+    /// Symbols in their order, then trees in the order of their making, which takes a third of the time.
+    InOrder,
+}
 
 /// A prefix code of an alphabet of `N` symbols.
 #[derive(Clone, Debug)]
@@ -24,9 +33,9 @@ pub(super) struct Code<const N: usize> {
 
 impl<const N: usize> Code<N> {
     /// The best code for the frequencies in which no code is longer than `max_bits`.
-    pub(super) fn of(frequencies: &[u16; N], max_bits: usize) -> Self {
+    pub(super) fn of(frequencies: &[u16; N], max_bits: usize, ties: Ties) -> Self {
         let mut lengths = [0; N];
-        let used = code_lengths(frequencies, max_bits, &mut lengths);
+        let used = code_lengths(frequencies, max_bits, ties, &mut lengths);
         Self { lengths, codes: assign(&lengths), used }
     }
 
@@ -124,38 +133,97 @@ impl Heap {
 }
 
 /// Finds the length of each symbol's code. Returns how many symbols there are, up to the last that got one.
-fn code_lengths<const N: usize>(frequencies: &[u16; N], max_bits: usize, lengths: &mut [u8; N]) -> usize {
-    let mut heap = Heap { entries: [0; MAX_SYMBOLS + 2], length: 0 };
+fn code_lengths<const N: usize>(frequencies: &[u16; N], max_bits: usize, ties: Ties, lengths: &mut [u8; N]) -> usize {
+    // The frequency in the upper half, the symbol in the lower.
+    let mut leaves = [0u32; MAX_SYMBOLS];
+    let mut count = 0;
     let mut used = 0;
     for (symbol, &frequency) in frequencies.iter().enumerate().filter(|(_, frequency)| **frequency > 0) {
-        heap.push_unordered(entry(frequency.into(), 0, symbol));
+        leaves[count] = u32::from(frequency) << 16 | symbol as u32;
+        count += 1;
         used = symbol + 1;
     }
     // A code of fewer than two symbols gets some that do not occur: the next of the first three, else the very first.
-    while heap.length < 2 {
+    while count < 2 {
         let symbol = if used < 3 { used } else { 0 };
-        heap.push_unordered(entry(1, 0, symbol));
+        leaves[count] = 1 << 16 | symbol as u32;
+        count += 1;
         used = used.max(symbol + 1);
     }
-    heap.order();
-
-    let mut parents = [0u16; MAX_NODES];
-    let mut joined = [0u16; MAX_NODES];
-    let mut count = 0;
-    let mut node = N;
-    while heap.length > 1 {
-        let (rarest, next) = (heap.pop(), heap.entries[1]);
-        for child in [rarest, next] {
-            joined[count] = child as u16;
-            parents[usize::from(child as u16)] = node as u16;
-            count += 1;
-        }
-        let depth = (rarest >> 16 & 0xff).max(next >> 16 & 0xff) as u8 + 1;
-        heap.replace_top(entry((rarest >> 32) as u32 + (next >> 32) as u32, depth, node));
-        node += 1;
+    let leaves = &mut leaves[..count];
+    let mut tree = Tree { joined: [0; MAX_NODES], count: 0, parents: [0; MAX_NODES], next: N };
+    match ties {
+        Ties::AsZlib => tree.grow_as_zlib(leaves),
+        Ties::InOrder => tree.grow_in_order(leaves),
     }
-    limit_lengths(&joined[..count], &parents, max_bits, lengths);
+    limit_lengths(&tree.joined[..tree.count], &tree.parents, max_bits, lengths);
     used
+}
+
+/// A tree in the making. Leaves have the numbers of their symbols, what is joined from them those that follow.
+struct Tree {
+    /// The nodes that have a parent, the rarest first.
+    joined: [u16; MAX_NODES],
+    count: usize,
+    parents: [u16; MAX_NODES],
+    /// The number of the next parent.
+    next: usize,
+}
+
+impl Tree {
+    fn join(&mut self, children: [u16; 2]) -> usize {
+        let parent = self.next;
+        for child in children {
+            self.joined[self.count] = child;
+            self.parents[usize::from(child)] = parent as u16;
+            self.count += 1;
+        }
+        self.next += 1;
+        parent
+    }
+
+    fn grow_as_zlib(&mut self, leaves: &[u32]) {
+        let mut heap = Heap { entries: [0; MAX_SYMBOLS + 2], length: 0 };
+        for leaf in leaves {
+            heap.push_unordered(entry(leaf >> 16, 0, (leaf & 0xffff) as usize));
+        }
+        heap.order();
+        while heap.length > 1 {
+            let (rarest, next) = (heap.pop(), heap.entries[1]);
+            let parent = self.join([rarest as u16, next as u16]);
+            let depth = (rarest >> 16 & 0xff).max(next >> 16 & 0xff) as u8 + 1;
+            heap.replace_top(entry((rarest >> 32) as u32 + (next >> 32) as u32, depth, parent));
+        }
+    }
+
+    /// Parents come into being in the order of their weights, so two queues do what a heap would.
+    fn grow_in_order(&mut self, leaves: &mut [u32]) {
+        leaves.sort_unstable();
+        let mut weights = [0u32; MAX_SYMBOLS];
+        let first_parent = self.next;
+        let (mut leaf, mut made) = (0, 0);
+        // The first parent that has none itself.
+        let mut parent = 0;
+        while made + 1 < leaves.len() {
+            let mut weight = 0;
+            let mut rarest = || match leaves.get(leaf) {
+                Some(next) if parent == made || next >> 16 <= weights[parent] => {
+                    leaf += 1;
+                    weight += next >> 16;
+                    *next as u16
+                }
+                _ => {
+                    parent += 1;
+                    weight += weights[parent - 1];
+                    (first_parent + parent - 1) as u16
+                }
+            };
+            let children = [rarest(), rarest()];
+            self.join(children);
+            weights[made] = weight;
+            made += 1;
+        }
+    }
 }
 
 /// Walks the tree from the root, which is the parent of the last in `joined`, to the leaves, and shortens what is too long.
@@ -201,15 +269,32 @@ fn limit_lengths<const N: usize>(joined: &[u16], parents: &[u16; MAX_NODES], max
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    const EITHER: [Ties; 2] = [Ties::AsZlib, Ties::InOrder];
+
+    proptest! {
+        #[test]
+        fn the_ties_do_not_matter_to_the_cost(mut frequencies in prop::collection::vec(0u16..40, 19), common in 0u16..2000) {
+            frequencies[7] = common;
+            let frequencies: [u16; 19] = frequencies.try_into().unwrap();
+            let [as_zlib, in_order] = EITHER.map(|ties| Code::of(&frequencies, MAX_BITS, ties));
+            prop_assert_eq!(as_zlib.cost(&frequencies, |_| 0), in_order.cost(&frequencies, |_| 0));
+            prop_assert_eq!(as_zlib.used, in_order.used);
+        }
+    }
 
     #[test]
     fn frequent_symbols_get_short_codes() {
-        let code = Code::of(&[10, 1, 0, 2, 5], MAX_BITS);
-        assert_eq!(code.lengths, [1, 3, 0, 3, 2]);
-        assert_eq!(code.codes, [0b0, 0b011, 0, 0b111, 0b01], "the first bit is the lowest");
-        assert_eq!(code.used, 5);
-        assert_eq!(code.cost(&[10, 1, 0, 2, 5], |symbol| symbol as u8), 10 + (3 + 1) + 2 * (3 + 3) + 5 * (2 + 4));
+        for ties in EITHER {
+            let code = Code::of(&[10, 1, 0, 2, 5], MAX_BITS, ties);
+            assert_eq!(code.lengths, [1, 3, 0, 3, 2]);
+            assert_eq!(code.codes, [0b0, 0b011, 0, 0b111, 0b01], "the first bit is the lowest");
+            assert_eq!(code.used, 5);
+            assert_eq!(code.cost(&[10, 1, 0, 2, 5], |symbol| symbol as u8), 10 + (3 + 1) + 2 * (3 + 3) + 5 * (2 + 4));
+        }
     }
 
     #[test]
@@ -221,8 +306,8 @@ mod tests {
             ([0, 0, 7, 0, 0], [1, 0, 1, 0, 0], 3),
             ([0, 0, 0, 0, 7], [1, 0, 0, 0, 1], 5),
         ];
-        for (frequencies, lengths, used) in cases {
-            let code = Code::of(&frequencies, MAX_BITS);
+        for ((frequencies, lengths, used), ties) in cases.iter().flat_map(|case| EITHER.map(|ties| (*case, ties))) {
+            let code = Code::of(&frequencies, MAX_BITS, ties);
             assert_eq!((code.lengths, code.used), (lengths, used), "{frequencies:?}");
         }
     }
@@ -234,8 +319,8 @@ mod tests {
         for symbol in 2..19 {
             frequencies[symbol] = frequencies[symbol - 1] + frequencies[symbol - 2];
         }
-        for max_bits in [5, 7, 15] {
-            let code = Code::of(&frequencies, max_bits);
+        for (max_bits, ties) in [5, 7, 15].iter().flat_map(|bits| EITHER.map(|ties| (*bits, ties))) {
+            let code = Code::of(&frequencies, max_bits, ties);
             let longest = code.lengths.iter().max().map(|length| usize::from(*length));
             assert_eq!(longest, Some(max_bits));
             let room: u32 = code.lengths.iter().map(|length| 1 << (max_bits - usize::from(*length))).sum();

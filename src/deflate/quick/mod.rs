@@ -14,6 +14,7 @@ mod split;
 
 use super::bits::Bits;
 use super::block::{Block, Last};
+use super::huffman::Ties;
 use finder::{Finder, Match, Search};
 use input::Input;
 use split::Split;
@@ -72,7 +73,7 @@ impl Encoder {
             tuning: LEVELS[level.clamp(1, 9) as usize - 1],
             finder: Finder::new(),
             input: Input::new(),
-            block: Block::new(BLOCK_SYMBOLS),
+            block: Block::new(BLOCK_SYMBOLS, Ties::InOrder),
             bits: Bits::default(),
         }
     }

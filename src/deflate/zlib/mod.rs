@@ -21,6 +21,7 @@ mod window;
 
 use super::bits::Bits;
 use super::block::{Block, Last, ZLIB_BLOCK_SYMBOLS};
+use super::huffman::Ties;
 use window::{Chains, DeepChains, MIN_LOOKAHEAD, REACH, SIZE, SLIDES_FROM, Window};
 
 /// How a level searches.
@@ -103,7 +104,7 @@ impl Encoder {
             at: 0,
             block_start: 0,
             held: lazy::Held::default(),
-            block: Block::new(ZLIB_BLOCK_SYMBOLS),
+            block: Block::new(ZLIB_BLOCK_SYMBOLS, Ties::AsZlib),
             bits: Bits::default(),
         }
     }
