@@ -111,6 +111,16 @@ impl Block {
         self.count
     }
 
+    /// How often each byte occurs as a literal.
+    pub(super) fn literals(&self) -> &[u16] {
+        &self.literals[..END_OF_BLOCK]
+    }
+
+    /// How often each code of a match length occurs.
+    pub(super) fn lengths(&self) -> &[u16] {
+        &self.literals[FIRST_LENGTH..]
+    }
+
     /// Forgets everything in it.
     pub(super) fn clear(&mut self) {
         self.count = 0;

@@ -129,7 +129,6 @@ impl Encoder {
                 if next.is_better_than(&found, ahead) {
                     for at in at..at + ahead {
                         self.block.literal(input.byte(at));
-                        split.literal(input.byte(at));
                     }
                     at += ahead;
                     found = next;
@@ -140,7 +139,6 @@ impl Encoder {
             }
             if found.is_worth_it() {
                 self.block.reference(found.distance, found.length);
-                split.reference(found.length);
                 let next = at + found.length;
                 finder.insert_all(input, inserted, next);
                 at = next;
@@ -151,12 +149,11 @@ impl Encoder {
                 misses += 1;
                 for at in at..next {
                     self.block.literal(input.byte(at));
-                    split.literal(input.byte(at));
                 }
                 at = next;
             }
-            let ends =
-                self.block.len() >= BLOCK_SYMBOLS || (split.is_due() && split.ends_block(at - block_start, end - at));
+            let ends = self.block.len() >= BLOCK_SYMBOLS
+                || (split.is_due(&self.block) && split.ends_block(&self.block, at - block_start, end - at));
             if ends && at < end {
                 self.block.write(Some(input.slice(block_start..at)), Last::No, &mut self.bits, output);
                 block_start = at;
