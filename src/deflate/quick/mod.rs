@@ -22,7 +22,13 @@ use split::Split;
 /// With so many symbols a block ends; the literals before one match may make it a few hundred more.
 const BLOCK_SYMBOLS: usize = 50_000;
 /// A match of three bytes that is farther back than this costs more than three literals, mostly.
-const REACH_OF_THREE: usize = 4096;
+const REACH_OF_THREE: usize = 16_384;
+/// The same in plain content, whose literals are short.
+const REACH_OF_THREE_IN_PLAIN: usize = 256;
+/// Content with fewer different bytes is plain, as text is.
+const PLAIN: usize = 100;
+/// So many bytes of a block are looked at to tell.
+const SAMPLE: usize = 4096;
 
 /// After so many searches without a match one byte is skipped after each, after twice as many two, and so on.
 const MISSES_BEFORE_SKIP: usize = 128;
@@ -113,12 +119,13 @@ impl Encoder {
         let mut split = Split::default();
         let mut block_start = input.start;
         let mut at = input.start;
+        let mut reach_of_three = reach_of_three(input.slice(at..end.min(at + SAMPLE)));
         // How many searches in a row have found nothing.
         let mut misses = 0;
         while at < end {
             let mut found = finder.insert_and_search(input, Search { at, longer_than: 2, nice, depth });
             // Whatever comes of it, literals that give way to a better match are written first.
-            let mut tries = if found.is_worth_it() { lazy } else { 0 };
+            let mut tries = if found.is_worth_it(reach_of_three) { lazy } else { 0 };
             let mut inserted = at + 1;
             while tries > 0 && found.length < nice && inserted < end {
                 let depth = if tries == lazy { depth / 2 } else { depth / 4 };
@@ -137,7 +144,7 @@ impl Encoder {
                     tries -= 1;
                 }
             }
-            if found.is_worth_it() {
+            if found.is_worth_it(reach_of_three) {
                 self.block.reference(found.distance, found.length);
                 let next = at + found.length;
                 finder.insert_all(input, inserted, next);
@@ -158,15 +165,24 @@ impl Encoder {
                 self.block.write(Some(input.slice(block_start..at)), Last::No, &mut self.bits, output);
                 block_start = at;
                 split = Split::default();
+                reach_of_three = self::reach_of_three(input.slice(at..end.min(at + SAMPLE)));
             }
         }
         self.block.write(Some(input.slice(block_start..end)), last, &mut self.bits, output);
     }
 }
 
+/// How far back a match of three bytes may be in a block that begins with `sample`.
+fn reach_of_three(sample: &[u8]) -> usize {
+    let mut seen = [false; 256];
+    sample.iter().for_each(|byte| seen[usize::from(*byte)] = true);
+    let different = seen.iter().filter(|seen| **seen).count();
+    if different < PLAIN { REACH_OF_THREE_IN_PLAIN } else { REACH_OF_THREE }
+}
+
 impl Match {
-    fn is_worth_it(&self) -> bool {
-        self.length > 3 || (self.length == 3 && self.distance <= REACH_OF_THREE)
+    fn is_worth_it(&self, reach_of_three: usize) -> bool {
+        self.length > 3 || (self.length == 3 && self.distance <= reach_of_three)
     }
 
     /// Whether it saves more than the match `ahead` positions before it, for which that many literals less are written.
