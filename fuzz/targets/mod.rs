@@ -5,6 +5,7 @@
 
 mod archive;
 mod compose;
+mod deflate;
 mod gvariant;
 mod objects;
 mod oracle;
@@ -12,6 +13,7 @@ mod text;
 
 pub use archive::archive;
 pub use compose::kickstart;
+pub use deflate::deflate;
 pub use gvariant::{gvariant, typed, variant_text};
 pub use objects::{commit, detached, dirmeta, dirtree, filez, summary};
 pub use oracle::gvariant_oracle;
@@ -21,11 +23,12 @@ pub use text::{config, date, file_contexts, overrides, refspec};
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 16] = [
+pub const TARGETS: [(&str, Target); 17] = [
     ("archive", archive),
     ("commit", commit),
     ("config", config),
     ("date", date),
+    ("deflate", deflate),
     ("detached", detached),
     ("dirmeta", dirmeta),
     ("dirtree", dirtree),

@@ -106,7 +106,7 @@ pub fn all() -> Vec<(String, Vec<u8>)> {
 }
 
 /// Programs, their source and compressed files, as far as the machine has them.
-fn real_files() -> Vec<(String, Vec<u8>)> {
+pub fn real_files() -> Vec<(String, Vec<u8>)> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let mut files = vec![root.join("Cargo.lock"), root.join("src/deflate/block.rs"), "/etc/passwd".into()];
     for directory in ["/usr/bin", "/usr/share/doc/ostree", "/usr/lib/locale/C.utf8"] {

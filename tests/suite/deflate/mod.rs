@@ -1,6 +1,7 @@
-//! The encoder that gives zlib's own bytes, held against zlib itself, which Python brings along.
+//! The encoders, held against zlib itself, which Python brings along: here the one that gives zlib's own bytes.
 
 mod contents;
+mod fast;
 mod oracle;
 
 use osier::deflate::{Deflater, Encoding, Inflater, Settings};

@@ -36,6 +36,15 @@ impl Oracle {
 
     /// What zlib makes of the content when it is fed in pieces of `step` bytes; 0 is all at once.
     pub fn deflate(&self, level: u32, step: usize, content: &[u8]) -> Vec<u8> {
+        self.ask(level, step, content)
+    }
+
+    /// What zlib reads in a stream; it ends when that is broken or does not end where its bytes do.
+    pub fn inflate(&self, packed: &[u8]) -> Vec<u8> {
+        self.ask(0, 0, packed)
+    }
+
+    fn ask(&self, level: u32, step: usize, content: &[u8]) -> Vec<u8> {
         let mut pipes = self.pipes.lock().unwrap();
         let (stdin, stdout) = &mut *pipes;
         for number in [level, step as u32, content.len() as u32] {
@@ -45,8 +54,8 @@ impl Oracle {
         stdin.flush().unwrap();
         let mut length = [0; 4];
         stdout.read_exact(&mut length).unwrap();
-        let mut packed = vec![0; u32::from_le_bytes(length) as usize];
-        stdout.read_exact(&mut packed).unwrap();
-        packed
+        let mut answer = vec![0; u32::from_le_bytes(length) as usize];
+        stdout.read_exact(&mut answer).unwrap();
+        answer
     }
 }
