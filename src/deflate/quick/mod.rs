@@ -56,8 +56,8 @@ const LEVELS: [Tuning; 9] = [
     tuning(4, 16, 0),
     tuning(5, 16, 1),
     tuning(7, 24, 1),
-    tuning(12, 48, 1),
-    tuning(16, 64, 1),
+    tuning(14, 128, 1),
+    tuning(20, 128, 1),
     tuning(32, 128, 1),
     tuning(128, 258, 2),
 ];
