@@ -9,6 +9,7 @@ mod block;
 mod huffman;
 mod inflate;
 mod quick;
+mod words;
 mod zlib;
 
 pub use inflate::{Inflater, Progress};

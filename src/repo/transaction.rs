@@ -1,8 +1,8 @@
 //! Writing: objects are staged, made durable and moved into place together, then refs are moved.
 //!
 //! Between [`Transaction::begin`] and [`Transaction::commit`] nothing in `objects/` or `refs/` changes (with
-//! `core.fsync=false` or `core.per-object-fsync=true` each object appears as soon as it is written, refs still last). A kill at any moment
-//! therefore leaves a repository in which every ref names a commit that is whole.
+//! `core.fsync=false` or `core.per-object-fsync=true` each object appears as soon as it is written, refs still last). A
+//! kill at any moment therefore leaves a repository in which every ref names a commit that is whole.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;

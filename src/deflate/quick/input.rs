@@ -1,7 +1,7 @@
 //! The bytes that are searched: a segment of the input, and before it what matches may reach.
 
 use super::finder::{MAX_MATCH, REACH};
-use crate::deflate::boxed;
+use crate::deflate::{boxed, words};
 
 /// How many bytes are kept. A power of two, so that a masked position is known to be in bounds.
 const SIZE: usize = 1 << 20;
@@ -66,27 +66,12 @@ impl Input {
     /// Four bytes as a number, the first lowest.
     #[inline]
     pub(super) fn four(&self, at: usize) -> u32 {
-        let at = at & (SIZE - 1);
-        u32::from_le_bytes(self.bytes[at..at + 4].try_into().expect("the range holds four"))
-    }
-
-    #[inline]
-    fn eight(&self, at: usize) -> u64 {
-        u64::from_le_bytes(self.bytes[at..at + 8].try_into().expect("the range holds eight"))
+        words::four(&self.bytes, at & (SIZE - 1))
     }
 
     /// How many bytes from `one` and from `other` on are equal, `longest` at most. The first four are.
     #[inline]
     pub(super) fn common(&self, one: usize, other: usize, longest: usize) -> usize {
-        let (one, other) = (one & (SIZE - 1), other & (SIZE - 1));
-        let mut length = 4;
-        while length < longest.min(MAX_MATCH) {
-            let difference = self.eight(one + length) ^ self.eight(other + length);
-            if difference != 0 {
-                return (length + difference.trailing_zeros() as usize / 8).min(longest);
-            }
-            length += 8;
-        }
-        longest
+        words::common(&self.bytes, (one & (SIZE - 1), other & (SIZE - 1)), 4, longest.min(MAX_MATCH))
     }
 }

@@ -1,6 +1,6 @@
 //! The bytes that a stream is at, and where in them each sequence of three bytes was seen before.
 
-use crate::deflate::boxed;
+use crate::deflate::{boxed, words};
 
 /// How far back a match may reach at most (RFC 1951), in bytes.
 pub(super) const REACH: usize = 1 << 15;
@@ -56,31 +56,16 @@ impl Window {
         &self.bytes[range]
     }
 
-    /// Four bytes as a number.
+    /// Four bytes as a number, the first lowest.
     #[inline]
     pub(super) fn four(&self, at: usize) -> u32 {
-        let at = at & (SIZE - 1);
-        u32::from_le_bytes(self.bytes[at..at + 4].try_into().expect("the range holds four"))
-    }
-
-    #[inline]
-    fn eight(&self, at: usize) -> u64 {
-        u64::from_le_bytes(self.bytes[at..at + 8].try_into().expect("the range holds eight"))
+        words::four(&self.bytes, at & (SIZE - 1))
     }
 
     /// How many bytes from `one` and from `other` on are equal, 258 at most. Bytes behind the end count as well.
     #[inline]
     pub(super) fn common(&self, one: usize, other: usize) -> usize {
-        let (one, other) = (one & (SIZE - 1), other & (SIZE - 1));
-        let mut length = 0;
-        while length < MAX_MATCH {
-            let difference = self.eight(one + length) ^ self.eight(other + length);
-            if difference != 0 {
-                return (length + difference.trailing_zeros() as usize / 8).min(MAX_MATCH);
-            }
-            length += 8;
-        }
-        MAX_MATCH
+        words::common(&self.bytes, (one & (SIZE - 1), other & (SIZE - 1)), 0, MAX_MATCH)
     }
 }
 
