@@ -18,6 +18,12 @@ const FIRST_INTERVAL: Duration = Duration::from_micros(200);
 const SAMPLING_INTERVAL: Duration = Duration::from_millis(2);
 /// The interval is this part of the time that the program has been running, within the limits above.
 const SAMPLES_PER_TIME: u32 = 20;
+/// What `/proc/PID/status` calls the most memory that a process has had.
+const HIGH_WATER_MARK: &str = "VmHWM:";
+/// More memory is not made ready, in bytes: it would take longer than what is measured.
+const MAX_WARMED: u64 = 2 << 30;
+/// No page is smaller, in bytes.
+const PAGE_LEN: usize = 4096;
 
 /// What a run took.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +36,19 @@ pub struct Measurement {
     pub peak_memory: u64,
     /// What the program printed.
     pub stdout: String,
+}
+
+/// Uses the memory that a step needs for a tree with so many bytes of content, and gives it back. A virtual machine
+/// takes memory away that has not been used for a while, and whoever needs it next waits for it, page by page; that is
+/// neither program's doing, and would be most of what a step costs that writes much.
+pub(super) fn warm_memory(content: u64) {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = value_of(&meminfo, "MemAvailable:").unwrap_or(0);
+    let wanted = content.saturating_mul(2).min(MAX_WARMED).min(available / 2);
+    let mut memory = vec![0u8; usize::try_from(wanted).unwrap_or(0)];
+    // Zeros are not there before something else is written.
+    memory.iter_mut().step_by(PAGE_LEN).for_each(|byte| *byte = 1);
+    std::hint::black_box(&memory);
 }
 
 /// Runs `PROGRAM --repo=REPO ARGUMENTS` to its end; a failure of the program is an error with its words. Other children
@@ -93,16 +112,16 @@ fn sample_memory(process: u32, over: &AtomicBool) -> u64 {
     while !over.load(Ordering::Relaxed) {
         // Between its end and our noticing, a process has no such line any more.
         let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-        peak = peak.max(high_water_mark(&status).unwrap_or(0));
+        peak = peak.max(value_of(&status, HIGH_WATER_MARK).unwrap_or(0));
         thread::sleep((started.elapsed() / SAMPLES_PER_TIME).clamp(FIRST_INTERVAL, SAMPLING_INTERVAL));
     }
     peak
 }
 
-/// In bytes, from the text of `/proc/PID/status`.
-fn high_water_mark(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+/// In bytes, from the text of `/proc/PID/status` or `/proc/meminfo`.
+fn value_of(text: &str, key: &str) -> Option<u64> {
+    let value = text.lines().find_map(|line| line.strip_prefix(key))?;
+    let kibibytes: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kibibytes.checked_mul(1024)
 }
 
@@ -121,8 +140,8 @@ mod tests {
     #[test]
     fn the_high_water_mark_is_read_from_the_status_of_a_process() {
         let status = "Name:\tosier\nVmPeak:\t  99999 kB\nVmHWM:\t   12345 kB\nVmRSS:\t 1 kB\n";
-        assert_eq!(high_water_mark(status), Some(12345 * 1024));
-        assert_eq!(high_water_mark("Name:\tzombie\n"), None);
+        assert_eq!(value_of(status, HIGH_WATER_MARK), Some(12345 * 1024));
+        assert_eq!(value_of("Name:\tzombie\n", HIGH_WATER_MARK), None);
     }
 
     #[test]

@@ -11,9 +11,10 @@
 //! ```
 //!
 //! Every round starts with fresh directories, because creating files right after deleting a tree is many times slower
-//! on some file systems, and nothing is deleted before the end. Whatever the step before has left in memory is
-//! written out before the clock starts; the programs themselves run with durability on, as users run them. After each
-//! step both must have come to the same result.
+//! on some file systems, and nothing is deleted before the end. Before the clock starts, whatever the step before has
+//! left in memory is written out, and as much memory as a step may write is used once, so that no program waits for a
+//! virtual machine to hand it out. The programs themselves run with durability on, as users run them. After each step
+//! both must have come to the same result.
 
 mod child;
 mod limit;
@@ -160,7 +161,6 @@ pub fn run(options: &BenchOptions, progress: &dyn Progress) -> Result<Report> {
     let ostree_version = options.ostree.as_deref().map(child::version).transpose()?.flatten();
     let scratch = Scratch::create(&options.scratch)?;
     let work = prepare(options, &steps, &scratch, progress)?;
-    let size = measure_tree(&work.tree)?;
     let mut limits = Vec::new();
     progress
         .event(Event::Started { task: "benchmark", total: Some((options.rounds * steps.len() * sides.len()) as u64) });
@@ -169,6 +169,7 @@ pub fn run(options: &BenchOptions, progress: &dyn Progress) -> Result<Report> {
             side.start_round(&work.scratch, round)?;
         }
         if steps.iter().any(|step| step.name == FIRST_COMMIT && is_wanted(step)) {
+            child::warm_memory(work.size.bytes);
             limits.push(limit::measure(&work.tree)?);
         }
         for step in &steps {
@@ -189,10 +190,10 @@ pub fn run(options: &BenchOptions, progress: &dyn Progress) -> Result<Report> {
         step,
         osier: sides[0].figures(step),
         ostree: sides.get(1).map(|side| side.figures(step)),
-        content_bytes: step.handles_content.then_some(size.bytes),
+        content_bytes: step.handles_content.then_some(work.size.bytes),
     });
     Ok(Report {
-        tree: size,
+        tree: work.size,
         rounds: options.rounds,
         refs: options.refs,
         objects: options.objects,
@@ -228,7 +229,8 @@ fn prepare(
         progress.event(Event::Started { task: "building the repository to prune", total: None });
         synthetic::write_prunable(&prunable, options.objects, step::BRANCH)?;
     }
-    Ok(Work { scratch: scratch.path.clone(), tree, prunable, refs: options.refs })
+    let size = measure_tree(&tree)?;
+    Ok(Work { scratch: scratch.path.clone(), tree, prunable, refs: options.refs, size })
 }
 
 /// The median of each figure by itself.

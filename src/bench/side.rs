@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::child::{self, Measurement};
-use super::sample;
+use super::sample::{self, TreeSize};
 use super::step::{REPOS, Step};
 use crate::error::{During, Error, Result};
 
@@ -72,6 +72,7 @@ pub(super) struct Work {
     pub(super) tree: PathBuf,
     pub(super) prunable: PathBuf,
     pub(super) refs: usize,
+    pub(super) size: TreeSize,
 }
 
 /// One of the two programs.
@@ -109,9 +110,10 @@ impl Side {
 
     /// Runs a step that the program takes part in.
     pub(super) fn run(&mut self, step: &Step, work: &Work) -> Result<()> {
-        let Work { scratch: _, tree, prunable, refs } = work;
+        let Work { scratch: _, tree, prunable, refs, size } = work;
         let place = Place { program: &self.program, directory: &self.directory, tree, prunable, refs: *refs };
         (step.prepare)(&place)?;
+        child::warm_memory(size.bytes);
         let measured = child::run(&self.program, &place.path(step.repo), &(step.arguments)(&place))?;
         let outcome = (step.outcome)(&place, &measured)?;
         self.note(step, measured, outcome)
