@@ -29,6 +29,18 @@ pub enum InvalidChecksum {
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
+/// What stands in [`DIGIT_VALUES`] for a character that is no digit.
+const NO_DIGIT: u8 = 0xff;
+/// What each character is worth as a digit. A table, because to choose by the character is slow for digits at random.
+const DIGIT_VALUES: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[HEX[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
 /// The standard alphabet with `_` for `/`, so that names are file names.
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+_";
 /// Characters of a checksum in base64; the padding is left out.
@@ -56,18 +68,23 @@ impl Checksum {
         if digits.len() != 64 {
             return Err(InvalidChecksum::Length(text.to_owned()));
         }
+        Self::from_hex_digits(digits).ok_or_else(|| {
+            let wrong = digits.iter().find(|&&digit| digit_value(digit) == NO_DIGIT);
+            InvalidChecksum::Character { character: wrong.copied().unwrap_or_default(), rev: text.to_owned() }
+        })
+    }
+
+    /// Takes 64 lower-case hexadecimal digits; `None` for anything else.
+    pub(crate) fn from_hex_digits(digits: &[u8]) -> Option<Self> {
+        let digits: &[u8; 64] = digits.try_into().ok()?;
         let mut bytes = [0; 32];
+        let mut seen = 0;
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            for &digit in pair {
-                let value = match digit {
-                    b'0'..=b'9' => digit - b'0',
-                    b'a'..=b'f' => digit - b'a' + 10,
-                    _ => return Err(InvalidChecksum::Character { character: digit, rev: text.to_owned() }),
-                };
-                *byte = *byte << 4 | value;
-            }
+            let (high, low) = (digit_value(pair[0]), digit_value(pair[1]));
+            seen |= high | low;
+            *byte = high << 4 | low & 15;
         }
-        Ok(Self(bytes))
+        (seen != NO_DIGIT).then_some(Self(bytes))
     }
 
     /// The 32 raw bytes.
@@ -118,6 +135,10 @@ impl Checksum {
         let (checksum, spare) = bytes.split_at(32);
         if spare == [0] { Self::from_slice(checksum) } else { None }
     }
+}
+
+fn digit_value(digit: u8) -> u8 {
+    DIGIT_VALUES[usize::from(digit)]
 }
 
 impl fmt::Display for Checksum {
@@ -178,6 +199,10 @@ mod tests {
         let upper = "E3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let message = format!("Invalid character '69' in rev '{upper}'");
         assert_eq!(Checksum::from_hex(upper).unwrap_err().to_string(), message);
+        for (wrong, digits) in [('/', "/0"), (':', "0:"), ('`', "`0"), ('g', "0g"), ('\0', "\00")] {
+            let message = Checksum::from_hex(&digits.repeat(32)).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("Invalid character '{}' in rev '", u32::from(wrong))), "{message}");
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod import;
 mod lock;
 mod mode;
 mod objects;
+mod presence;
 mod reachable;
 mod ref_write;
 mod refs;

@@ -1,5 +1,6 @@
 //! Loose objects: their paths, whether they are there, metadata objects, listing.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::fd::BorrowedFd;
 
@@ -217,6 +218,13 @@ impl Repo {
         list_fan_out(self.objects_dir(), first, self.mode())
             .during("listing", self.path().join("objects").join(format!("{first:02x}")))
     }
+
+    /// The same in no order; `None` when the directory has more than `most` entries.
+    pub(super) fn few_objects_starting_with(&self, first: u8, most: usize) -> Result<Option<HashSet<ObjectName>>> {
+        let parse = |prefix: &str, file_name: &[u8]| parse_loose_name(prefix, file_name, self.mode());
+        few_names_in_fan_out(self.objects_dir(), first, most, parse)
+            .during("listing", self.path().join("objects").join(format!("{first:02x}")))
+    }
 }
 
 /// The objects in one of the 256 directories of `dir`, sorted; none if it is not there.
@@ -229,19 +237,33 @@ fn names_in_fan_out(
     first: u8,
     parse: impl Fn(&str, &[u8]) -> Option<ObjectName>,
 ) -> Result<Vec<ObjectName>, Errno> {
+    let mut names: Vec<ObjectName> = few_names_in_fan_out(dir, first, usize::MAX, parse)?.unwrap_or_default();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// In no order; `None` when the directory has more than `most` entries.
+fn few_names_in_fan_out<C: Default + Extend<ObjectName>>(
+    dir: BorrowedFd<'_>,
+    first: u8,
+    most: usize,
+    parse: impl Fn(&str, &[u8]) -> Option<ObjectName>,
+) -> Result<Option<C>, Errno> {
     let prefix = format!("{first:02x}");
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = match rustix::fs::openat(dir, &prefix, flags, Mode::empty()) {
         Ok(directory) => directory,
-        Err(Errno::NOENT) => return Ok(Vec::new()),
+        Err(Errno::NOENT) => return Ok(Some(C::default())),
         Err(error) => return Err(error),
     };
-    let mut names = Vec::new();
-    for entry in Dir::new(directory)? {
+    let mut names = C::default();
+    for (number, entry) in Dir::new(directory)?.enumerate() {
+        if number >= most {
+            return Ok(None);
+        }
         names.extend(parse(&prefix, entry?.file_name().to_bytes()));
     }
-    names.sort_unstable();
-    Ok(names)
+    Ok(Some(names))
 }
 
 /// What a file name in `objects/XX` stands for; `None` for anything that upstream does not list.
@@ -256,8 +278,19 @@ fn parse_loose_name(prefix: &str, file_name: &[u8], mode: RepoMode) -> Option<Ob
         ("payload-link", _) => ObjectType::PayloadLink,
         _ => return None,
     };
-    let checksum = Checksum::from_hex(&format!("{prefix}{rest}")).ok()?;
-    Some(ObjectName::new(checksum, object_type))
+    Some(ObjectName::new(joined(prefix, rest)?, object_type))
+}
+
+/// The checksum whose first two digits are the name of the directory.
+fn joined(prefix: &str, rest: &str) -> Option<Checksum> {
+    let mut digits = [0; 64];
+    let (first, others) = digits.split_at_mut(2);
+    if (prefix.len(), rest.len()) != (first.len(), others.len()) {
+        return None;
+    }
+    first.copy_from_slice(prefix.as_bytes());
+    others.copy_from_slice(rest.as_bytes());
+    Checksum::from_hex_digits(&digits)
 }
 
 /// The same for what belongs to a commit and is not listed.
@@ -268,8 +301,7 @@ fn parse_name_beside_commit(prefix: &str, file_name: &[u8]) -> Option<ObjectName
         "tombstone-commit" => ObjectType::TombstoneCommit,
         _ => return None,
     };
-    let checksum = Checksum::from_hex(&format!("{prefix}{rest}")).ok()?;
-    Some(ObjectName::new(checksum, object_type))
+    Some(ObjectName::new(joined(prefix, rest)?, object_type))
 }
 
 #[cfg(test)]

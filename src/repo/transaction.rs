@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use super::flush::Flusher;
 use super::lock::{LockKind, RepoLock};
 use super::objects::{list_fan_out, loose_path};
+use super::presence::Presence;
 use super::space::SpaceBudget;
 use super::staging::{self, Staging, UNFINISHED_PREFIX};
 use super::{Repo, RepoMode};
@@ -39,6 +40,8 @@ pub struct Transaction<'r> {
     /// The fan-out directories of `objects/` that are known to be there.
     fan_out: FanOut,
     pub(super) space: Option<SpaceBudget>,
+    /// What was in the repository before.
+    presence: Presence,
     /// Objects that a thread of this transaction has written, is writing, or has found.
     claimed: Mutex<HashSet<ObjectName>>,
     sizes: Option<Mutex<BTreeMap<ObjectName, SizeEntry>>>,
@@ -136,6 +139,7 @@ impl<'r> Transaction<'r> {
             flusher,
             fan_out: FanOut::default(),
             space,
+            presence: Presence::default(),
             claimed: Mutex::default(),
             sizes: None,
             refs: BTreeMap::new(),
@@ -269,7 +273,7 @@ impl<'r> Transaction<'r> {
                 return Ok(true);
             }
         }
-        self.repo.has_own_object(name)
+        self.presence.has(self.repo, name)
     }
 
     /// The number of bytes that an object of this transaction takes.

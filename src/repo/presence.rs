@@ -1,0 +1,108 @@
+//! Which objects a repository has, for somebody who asks about very many.
+//!
+//! To list one of the 256 directories of objects costs for each name in it about a tenth of what it costs to look for one
+//! object. So a directory that is asked about often is listed and remembered, unless it holds far more than that.
+
+use std::collections::HashSet;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::Repo;
+use crate::error::Result;
+use crate::object::ObjectName;
+
+/// So many questions about one directory make it worth a first attempt to list it.
+const FIRST_ATTEMPT: u32 = 8;
+/// The next attempt comes after so many times as many questions.
+const NEXT_ATTEMPT: u32 = 4;
+/// An attempt is given up when a directory has more names than this for each question so far.
+const NAMES_PER_QUESTION: usize = 16;
+
+/// What is known about the files, dirtrees, dirmetas and commits of one repository. Those that others add meanwhile may
+/// not be seen.
+#[derive(Debug)]
+pub(super) struct Presence([FanOut; 256]);
+
+/// One of the directories.
+#[derive(Debug, Default)]
+struct FanOut {
+    questions: AtomicU32,
+    /// Once it has been listed.
+    names: OnceLock<HashSet<ObjectName>>,
+}
+
+impl Default for Presence {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| FanOut::default()))
+    }
+}
+
+impl Presence {
+    /// Whether `repo`, which has to be the same each time, has the object itself.
+    pub(super) fn has(&self, repo: &Repo, name: &ObjectName) -> Result<bool> {
+        let first = name.checksum.as_bytes()[0];
+        let fan_out = &self.0[usize::from(first)];
+        if let Some(names) = fan_out.names.get() {
+            return Ok(names.contains(name));
+        }
+        let questions = fan_out.questions.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if is_attempt(questions)
+            && let Some(names) = repo.few_objects_starting_with(first, questions as usize * NAMES_PER_QUESTION)?
+        {
+            return Ok(fan_out.names.get_or_init(|| names).contains(name));
+        }
+        repo.has_own_object(name)
+    }
+}
+
+/// Whether the number is 8, 32, 128 and so on.
+fn is_attempt(questions: u32) -> bool {
+    questions.is_multiple_of(FIRST_ATTEMPT) && {
+        let times = questions / FIRST_ATTEMPT;
+        times.is_power_of_two() && times.trailing_zeros().is_multiple_of(NEXT_ATTEMPT.trailing_zeros())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checksum::Checksum;
+    use crate::object::ObjectType;
+    use crate::repo::RepoMode;
+
+    #[test]
+    fn attempts_become_rarer() {
+        let attempts: Vec<u32> = (1..3000).filter(|&questions| is_attempt(questions)).collect();
+        assert_eq!(attempts, [8, 32, 128, 512, 2048]);
+    }
+
+    #[test]
+    fn answers_are_the_same_before_and_after_the_listing() {
+        let directory = tempfile::tempdir().unwrap();
+        let repo = Repo::create(&directory.path().join("repo"), RepoMode::Archive, None).unwrap();
+        let fan_out = directory.path().join("repo/objects/ab");
+        std::fs::create_dir(&fan_out).unwrap();
+        let name = |number: u32| {
+            let checksum = Checksum::from_hex(&format!("ab{number:062x}")).unwrap();
+            ObjectName::new(checksum, if number.is_multiple_of(2) { ObjectType::File } else { ObjectType::DirTree })
+        };
+        let file = |number: u32| {
+            let extension = if number.is_multiple_of(2) { "filez" } else { "dirtree" };
+            fan_out.join(format!("{number:062x}.{extension}"))
+        };
+        // More than the first attempt takes, fewer than the second.
+        for number in (0..600).step_by(3) {
+            std::fs::write(file(number), "").unwrap();
+        }
+        let presence = Presence::default();
+        for number in 0..600 {
+            assert_eq!(presence.has(&repo, &name(number)).unwrap(), number % 3 == 0, "{number}");
+            assert_eq!(presence.0[0xab].names.get().is_some(), number + 1 >= 32, "{number}");
+        }
+        // Neither another type of the same checksum nor another directory is mixed up with it.
+        let other = ObjectName::new(name(0).checksum, ObjectType::DirTree);
+        assert!(!presence.has(&repo, &other).unwrap());
+        let elsewhere = ObjectName::new(Checksum::of(b""), ObjectType::File);
+        assert!((0..40).all(|_| !presence.has(&repo, &elsewhere).unwrap()));
+    }
+}
