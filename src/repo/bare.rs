@@ -131,8 +131,14 @@ fn read_target(file: File, name: ObjectName) -> Result<String> {
     String::from_utf8(target).map_err(|_| DecodeError::new("the symlink's target is not valid UTF-8")).of_object(name)
 }
 
-/// Gives a finished temporary file the owner, mode, xattrs and modification time that it has as an object.
+/// Gives a finished temporary file the owner, mode, xattrs and modification time that it has as an object. Where the
+/// mode tells that a file is not finished, it comes last.
 pub(super) fn apply_metadata(repo: &Repo, file: &File, header: &FileHeader) -> Result<(), Errno> {
+    if repo.mode() != RepoMode::Archive {
+        let epoch = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let keep = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
+        rustix::fs::futimens(file, &Timestamps { last_access: keep, last_modification: epoch })?;
+    }
     let permissions = header.mode & !TYPE_BITS;
     match repo.mode() {
         RepoMode::Bare => {
@@ -151,11 +157,6 @@ pub(super) fn apply_metadata(repo: &Repo, file: &File, header: &FileHeader) -> R
         RepoMode::BareUserOnly => rustix::fs::fchmod(file, Mode::from_raw_mode(permissions))?,
         // Upstream's experimental writer leaves everything but the content out.
         RepoMode::BareSplitXattrs | RepoMode::Archive => rustix::fs::fchmod(file, Mode::from_raw_mode(0o644))?,
-    }
-    if repo.mode() != RepoMode::Archive {
-        let epoch = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let keep = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
-        rustix::fs::futimens(file, &Timestamps { last_access: keep, last_modification: epoch })?;
     }
     Ok(())
 }

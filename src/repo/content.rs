@@ -14,7 +14,8 @@ use std::sync::atomic::Ordering;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::transaction::{Claim, Temporary, Transaction};
+use super::temporary::Temporary;
+use super::transaction::{Claim, Transaction};
 use super::{Adoptable, FileObject, RepoMode, bare};
 use crate::checksum::{Checksum, Hasher};
 use crate::deflate::{Deflater, Encoding, Settings};
@@ -74,7 +75,7 @@ impl<'r> Transaction<'r> {
         if header.is_symlink() && bare::has_real_symlinks(self.repo.mode()) {
             self.place_symlink(&name, header)?;
         } else {
-            let mut temporary = self.create_temporary()?;
+            let mut temporary = self.create_object(&name)?;
             SCRATCH.with_borrow_mut(|scratch| match self.repo.mode() {
                 RepoMode::Archive => {
                     let (deflater, packed) = scratch.deflater(self.deflate_settings());
@@ -122,7 +123,7 @@ impl<'r> Transaction<'r> {
             return Ok(name.checksum);
         }
         file.seek(SeekFrom::Start(0)).during("reading", path)?;
-        let mut writer = ContentWriter::of_unknown(self, header.clone(), size)?;
+        let mut writer = ContentWriter::writing_to(self.create_object(&name)?, self, header.clone(), size);
         let read = for_each_chunk(&mut file.take(size.saturating_add(1)), path, |chunk| writer.write(chunk))?;
         if read != size || writer.hasher.clone().finish() != name.checksum {
             return Err(changed());
@@ -326,19 +327,33 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
     /// # Errors
     /// When there is no space, or no file can be created.
     pub fn begin(transaction: &'t Transaction<'r>, header: FileHeader, size: u64) -> Result<Self> {
-        if let Some(space) = &transaction.space {
-            space.take(size)?;
-        }
-        Self::of_unknown(transaction, header, size)
+        transaction.take_space(size)?;
+        Ok(Self::writing_to(transaction.create_temporary()?, transaction, header, size))
     }
 
-    fn of_unknown(transaction: &'t Transaction<'r>, header: FileHeader, size: u64) -> Result<Self> {
+    /// The same for content that is expected to have this name, which nobody else writes; to be ended by
+    /// [`ContentWriter::finish_as`].
+    pub(super) fn begin_as(
+        name: &ObjectName,
+        transaction: &'t Transaction<'r>,
+        header: FileHeader,
+        size: u64,
+    ) -> Result<Self> {
+        transaction.take_space(size)?;
+        Ok(Self::writing_to(transaction.create_object(name)?, transaction, header, size))
+    }
+
+    fn writing_to(
+        temporary: Temporary<'t, 'r>,
+        transaction: &'t Transaction<'r>,
+        header: FileHeader,
+        size: u64,
+    ) -> Self {
         let mut hasher = Hasher::new();
         hasher.update(&header.content_header());
         let packer = (transaction.repo.mode() == RepoMode::Archive)
             .then(|| Packer::new(transaction.deflate_settings(), header.archive_header(size)));
-        let temporary = transaction.create_temporary()?;
-        Ok(Self { transaction, header, size, written: 0, hasher, temporary, packer })
+        Self { transaction, header, size, written: 0, hasher, temporary, packer }
     }
 
     /// Takes the next piece of the content.
@@ -379,7 +394,7 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
         }
     }
 
-    /// Ends the file, and stores it under the name that it is expected to have and that nobody else writes.
+    /// Ends the file, and stores it under the name that it was begun with.
     pub(super) fn finish_as(self, name: &ObjectName) -> Result<()> {
         let actual = self.hasher.clone().finish();
         if actual != name.checksum {

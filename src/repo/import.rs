@@ -213,7 +213,7 @@ impl<'t, 'r> Importer<'t, 'r> {
                 (None, None) => return Err(not_there(name)),
             }
         };
-        let mut temporary = self.transaction.create_temporary()?;
+        let mut temporary = self.transaction.create_object(name)?;
         let copied = std::io::copy(&mut file, &mut temporary.file).during("copying", name.to_string())?;
         self.transaction.take_space(copied)?;
         let mut written = 0;
@@ -236,7 +236,7 @@ impl<'t, 'r> Importer<'t, 'r> {
         if object.header.is_symlink() {
             return self.transaction.import_symlink(name, object);
         }
-        let mut writer = ContentWriter::begin(self.transaction, object.header.clone(), object.size)?;
+        let mut writer = ContentWriter::begin_as(name, self.transaction, object.header.clone(), object.size)?;
         object.read_chunks(&mut |chunk| writer.write(chunk))?;
         writer.finish_as(name)
     }

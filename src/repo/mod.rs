@@ -35,6 +35,7 @@ mod revs;
 mod space;
 mod staging;
 mod state;
+mod temporary;
 mod tombstones;
 mod transaction;
 pub mod tree;

@@ -3,10 +3,15 @@
 //! `tmp/staging-BOOTID-XXXXXX` belongs to whoever holds the exclusive lock of `tmp/staging-BOOTID-XXXXXX-lock` beside it.
 //! One that an aborted or killed transaction of the same boot left behind is taken over with the objects in it; those of
 //! other boots may hold objects that never reached the disk, so they are only ever removed.
+//!
+//! osier's own are `tmp/staging-BOOTID.osier-XXXXXX`. After a kill they may hold unfinished files under the names of
+//! objects. osier tells them apart; `ostree`, which would take them for objects, sees the directory of another boot.
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use rayon::prelude::*;
@@ -15,7 +20,7 @@ use rustix::io::Errno;
 
 use super::lock::{LockKind, try_lock, try_lock_removable};
 use super::replace::{REPLACEMENT_PREFIX, random_letters};
-use super::{Repo, transaction::FanOut};
+use super::{Repo, temporary, transaction::FanOut};
 use crate::error::{During, Result};
 
 /// A locked staging directory. When it is dropped it goes if it is empty, else it waits for the next transaction.
@@ -28,6 +33,8 @@ pub(super) struct Staging<'r> {
     pub(super) fan_out: FanOut,
     /// Whether objects of an earlier transaction may be in it.
     pub(super) resumed: bool,
+    /// Whether unfinished files may have the names of objects: it is osier's own, and the file system keeps their mark.
+    keeps_marks: OnceLock<bool>,
     _lock: File,
 }
 
@@ -39,18 +46,35 @@ enum Part {
 }
 
 const PREFIX: &str = "staging-";
+/// Follows the boot's id in the names of osier's own.
+const OWN_SUFFIX: &str = ".osier-";
 const LOCK_SUFFIX: &str = "-lock";
 const COMMIT_SUFFIX: &str = ".commit";
+/// Of files in the bare modes, one of which lets them have any permissions.
+const FILE_SUFFIX: &str = ".file";
 /// Unfinished files have names that start so; they are worth nothing when their writer is gone.
 pub(super) const UNFINISHED_PREFIX: &str = "unfinished-";
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
 impl<'r> Staging<'r> {
+    fn new(repo: &'r Repo, name: String, dir: File, lock: File) -> Self {
+        let (fan_out, keeps_marks) = (FanOut::default(), OnceLock::new());
+        Self { repo, name, dir, fan_out, resumed: false, keeps_marks, _lock: lock }
+    }
+
+    /// Whether unfinished files may have the names of objects here.
+    pub(super) fn keeps_marks(&self) -> bool {
+        *self.keeps_marks.get_or_init(|| {
+            self.name.contains(OWN_SUFFIX) && temporary::is_mark_kept(self.dir.as_fd()).unwrap_or(false)
+        })
+    }
+
     /// Takes over a staging directory of this boot that nobody holds, or makes one.
     pub(super) fn acquire(repo: &'r Repo) -> Result<Self> {
-        let prefix = format!("{PREFIX}{}-", boot_id(repo)?);
+        let boot_id = boot_id(repo)?;
+        let prefix = format!("{PREFIX}{boot_id}{OWN_SUFFIX}");
         for name in staging_names(repo)? {
-            if !name.starts_with(&prefix) {
+            if !is_of_boot(&name, &boot_id) {
                 continue;
             }
             if let Some(mut staging) = Self::lock_and_open(repo, &name)? {
@@ -75,7 +99,7 @@ impl<'r> Staging<'r> {
             let dir = rustix::fs::openat(repo.dir(), tmp_path(&name), DIRECTORY, Mode::empty());
             let dir = dir.during("opening", path)?.into();
             log::debug!("Using new tmpdir {name}");
-            return Ok(Self { repo, name, dir, fan_out: FanOut::default(), resumed: false, _lock: lock });
+            return Ok(Self::new(repo, name, dir, lock));
         }
     }
 
@@ -85,10 +109,7 @@ impl<'r> Staging<'r> {
             return Ok(None);
         };
         match rustix::fs::openat(repo.dir(), tmp_path(name), DIRECTORY, Mode::empty()) {
-            Ok(dir) => {
-                let fan_out = FanOut::default();
-                Ok(Some(Self { repo, name: name.to_owned(), dir: dir.into(), fan_out, resumed: false, _lock: lock }))
-            }
+            Ok(dir) => Ok(Some(Self::new(repo, name.to_owned(), dir.into(), lock))),
             Err(Errno::NOENT) => {
                 // Its owner has just finished.
                 let _ = rustix::fs::unlinkat(repo.dir(), lock_path(name), AtFlags::empty());
@@ -111,11 +132,19 @@ impl<'r> Staging<'r> {
                 let path = || self.path().join(&name);
                 let dir = rustix::fs::openat(&self.dir, &name, DIRECTORY, Mode::empty()).during("opening", path())?;
                 let dir = File::from(dir);
-                let names = names_in(&dir).during("listing", path())?;
-                names.iter().filter(|name| name.ends_with(COMMIT_SUFFIX)).try_for_each(|name| remove(&dir, name))?;
+                for name in names_in(&dir).during("listing", path())? {
+                    if name.ends_with(COMMIT_SUFFIX) || self.is_unfinished(&dir, &name).during("reading", path())? {
+                        remove(&dir, &name)?;
+                    }
+                }
             }
         }
         Ok(())
+    }
+
+    fn is_unfinished(&self, dir: &File, name: &str) -> Result<bool, Errno> {
+        let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(temporary::is_unfinished(self.repo.mode(), name.ends_with(FILE_SUFFIX), &stat))
     }
 
     fn path(&self) -> PathBuf {
@@ -212,7 +241,7 @@ impl Drop for Staging<'_> {
 /// entries older than `core.tmp-expiry-secs`.
 pub(super) fn clean_tmp(repo: &Repo) -> Result<()> {
     let path = repo.path().join("tmp");
-    let this_boot = format!("{PREFIX}{}-", boot_id(repo)?);
+    let this_boot = boot_id(repo)?;
     let expiry = Duration::from_secs(repo.config().tmp_expiry_secs);
     for entry in fs::read_dir(&path).during("listing", &path)? {
         let entry = entry.during("listing", &path)?;
@@ -223,7 +252,7 @@ pub(super) fn clean_tmp(repo: &Repo) -> Result<()> {
             remove_stale_lock(repo, name)?;
             continue;
         }
-        if name.starts_with(&this_boot) {
+        if is_of_boot(name, &this_boot) {
             continue;
         }
         if name.starts_with(REPLACEMENT_PREFIX) && remove_unlocked(repo, name)? {
@@ -332,6 +361,12 @@ fn tmp_path(name: &str) -> PathBuf {
 
 fn lock_path(name: &str) -> PathBuf {
     tmp_path(&format!("{name}{LOCK_SUFFIX}"))
+}
+
+/// Whether it is the name of a staging directory of this boot.
+fn is_of_boot(name: &str, boot_id: &str) -> bool {
+    let rest = name.strip_prefix(PREFIX).and_then(|name| name.strip_prefix(boot_id));
+    rest.is_some_and(|rest| rest.starts_with('-') || rest.starts_with(OWN_SUFFIX))
 }
 
 fn boot_id(repo: &Repo) -> Result<String> {

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Mode, RenameFlags};
 use rustix::io::Errno;
 
 use super::flush::Flusher;
@@ -19,6 +19,7 @@ use super::objects::{list_fan_out, loose_path};
 use super::presence::Presence;
 use super::space::SpaceBudget;
 use super::staging::{self, Staging, UNFINISHED_PREFIX};
+use super::temporary;
 use super::{Repo, RepoMode};
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
@@ -232,7 +233,7 @@ impl<'r> Transaction<'r> {
     }
 
     fn write_loose(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
-        let mut temporary = self.create_temporary()?;
+        let mut temporary = self.create_object(name)?;
         temporary.write(bytes)?;
         temporary.place_readable(name)
     }
@@ -279,7 +280,9 @@ impl<'r> Transaction<'r> {
     /// The number of bytes that an object of this transaction takes.
     pub(super) fn stored_size(&self, name: &ObjectName) -> Result<u64> {
         let path = loose_path(name, self.repo.mode());
+        let is_file = name.object_type == ObjectType::File;
         match rustix::fs::statat(&self.staging.dir, &path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if temporary::is_unfinished(self.repo.mode(), is_file, &stat) => Err(Error::missing(*name)),
             Ok(stat) => Ok(u64::try_from(stat.st_size).unwrap_or(0)),
             Err(_) => self.repo.stored_size(name),
         }
@@ -349,28 +352,26 @@ impl<'r> Transaction<'r> {
         self.staging.dir.as_fd()
     }
 
+    /// Whether objects, files or others, may be written under their names. They must not be visible before the end, and
+    /// their mode has to tell that they are not finished.
+    pub(super) fn writes_in_place(&self, is_file: bool) -> bool {
+        self.stages && temporary::has_mark(self.repo.mode(), is_file) && self.staging.keeps_marks()
+    }
+
     /// The directory that has the finished objects, if they do not appear at once.
     pub(super) fn staging_dir(&self) -> &File {
         &self.staging.dir
     }
 
+    pub(super) fn note_written(&self, bytes: usize) {
+        if let Some(flusher) = &self.flusher {
+            flusher.wrote(bytes);
+        }
+    }
+
     pub(super) fn temporary_name(&self) -> String {
         let number = self.temporary_number.fetch_add(1, Ordering::Relaxed);
         format!("{UNFINISHED_PREFIX}{number}")
-    }
-
-    /// Creates a file for an object whose name is not known yet.
-    pub(super) fn create_temporary(&self) -> Result<Temporary<'_, 'r>> {
-        let dir = self.work_dir();
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        loop {
-            let name = self.temporary_name();
-            match rustix::fs::openat(dir, &name, flags, Mode::from_raw_mode(0o600)) {
-                Ok(fd) => return Ok(Temporary { transaction: self, name: Some(name), file: fd.into() }),
-                Err(Errno::EXIST) => {}
-                Err(error) => return Err(error).during("creating", self.repo.path().join(name)),
-            }
-        }
     }
 
     /// The directory in which finished objects get their names, with the directory `prefix` in it.
@@ -410,58 +411,6 @@ impl<'r> Transaction<'r> {
                 rustix::fs::renameat(work_dir, temporary, target, &loose).during("moving to", path())
             }
             Err(error) => Err(error).during("moving to", path()),
-        }
-    }
-}
-
-/// An unfinished file of a transaction; it is removed unless it is placed.
-#[derive(Debug)]
-pub(super) struct Temporary<'t, 'r> {
-    transaction: &'t Transaction<'r>,
-    name: Option<String>,
-    pub(super) file: File,
-}
-
-impl Temporary<'_, '_> {
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        use std::io::Write;
-        if let Some(flusher) = &self.transaction.flusher {
-            flusher.wrote(bytes.len());
-        }
-        self.file.write_all(bytes).during("writing to", self.transaction.repo.path().join("tmp"))
-    }
-
-    /// Opens the file once more, to read what was written.
-    pub(super) fn reopen(&self) -> Result<File> {
-        let dir = self.transaction.work_dir();
-        let name = self.name.as_deref().unwrap_or_default();
-        let file = rustix::fs::openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        Ok(file.during("opening", self.transaction.repo.path().join("tmp"))?.into())
-    }
-
-    /// Gives the file its name as an object, readable for everybody.
-    pub(super) fn place_readable(self, name: &ObjectName) -> Result<()> {
-        rustix::fs::fchmod(&self.file, Mode::from_raw_mode(0o644)).during("changing the mode of", name.to_string())?;
-        self.place(name)
-    }
-
-    /// Gives the file its name as an object.
-    pub(super) fn place(mut self, name: &ObjectName) -> Result<()> {
-        if self.transaction.repo.config().per_object_fsync && self.transaction.repo.config().fsync {
-            self.file.sync_data().during("syncing", name.to_string())?;
-        }
-        match self.name.take() {
-            Some(temporary) => self.transaction.place(&temporary, name),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for Temporary<'_, '_> {
-    fn drop(&mut self) {
-        if let Some(name) = self.name.take() {
-            let dir = self.transaction.work_dir();
-            let _ = rustix::fs::unlinkat(dir, &name, AtFlags::empty());
         }
     }
 }

@@ -129,6 +129,38 @@ fn what_a_transaction_writes_is_read_back_in_every_mode_and_ostree_agrees() {
 }
 
 #[test]
+fn ostree_takes_nothing_out_of_the_staging_directory_of_a_killed_osier() {
+    let Some(ostree) = support::ostree() else { return };
+    let directory = support::scratch();
+    let path = directory.path().join("repo");
+    let repo = Repo::create(&path, RepoMode::Archive, None).unwrap();
+    let transaction = Transaction::begin(&repo).unwrap();
+    let checksum = transaction.write_metadata(ObjectType::DirTree, b"finished, but nobody's").unwrap();
+    let object = format!("{}/{}.dirtree", &checksum.to_hex()[..2], &checksum.to_hex()[2..]);
+    let staging = || {
+        let names =
+            fs::read_dir(path.join("tmp")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("staging-") && !name.ends_with("-lock")).collect::<Vec<_>>()
+    };
+    let [name] = &staging()[..] else { panic!("{:?}", staging()) };
+    assert!(path.join("tmp").join(name).join(&object).exists(), "{name}");
+    fs::create_dir(directory.path().join("tree")).unwrap();
+    let commit = |branch: &str| {
+        let tree = directory.path().join("tree");
+        ostree.repo(&path, ["commit", "-b", branch, "--timestamp=@1", tree.to_str().unwrap()]).success();
+    };
+    // Not while it lives, and not after its end.
+    commit("first");
+    assert_eq!(staging(), [name.clone()]);
+    assert!(path.join("tmp").join(name).join(&object).exists());
+    transaction.abort(None);
+    commit("second");
+    assert_eq!(staging(), [""; 0]);
+    assert!(!path.join("objects").join(&object).exists());
+    ostree.repo(&path, ["fsck"]).success();
+}
+
+#[test]
 fn an_uncommitted_transaction_changes_nothing_and_the_next_one_takes_its_objects_over() {
     let directory = support::scratch();
     let path = directory.path().join("repo");

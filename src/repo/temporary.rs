@@ -1,0 +1,208 @@
+//! Files that are about to become objects.
+//!
+//! An object whose name is known beforehand is written under that name in the staging directory, where nobody looks for
+//! it before the end. Until it is finished its mode has a bit that no object has: whoever takes the directory over after
+//! a kill removes what still has it. Everything else is written under a name of its own and renamed once it is finished:
+//! content that is not known yet, files in bare (they may have any mode), and whatever becomes visible at once.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::RepoMode;
+use super::objects::loose_path;
+use super::staging::UNFINISHED_PREFIX;
+use super::transaction::Transaction;
+use crate::error::{During, Result};
+use crate::object::{ObjectName, ObjectType};
+
+/// The sticky bit, which does nothing for regular files.
+const UNFINISHED_MARK: u32 = 0o1000;
+const OWNER_ONLY: u32 = 0o600;
+
+/// Whether finished objects never have the mark: files (of content) and others.
+pub(super) fn has_mark(mode: RepoMode, is_file: bool) -> bool {
+    !is_file || matches!(mode, RepoMode::Archive | RepoMode::BareUser | RepoMode::BareUserOnly)
+}
+
+/// Whether what has the name of an object in a staging directory was not finished.
+pub(super) fn is_unfinished(mode: RepoMode, is_file: bool, stat: &Stat) -> bool {
+    let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    has_mark(mode, is_file) && is_regular && stat.st_mode & UNFINISHED_MARK != 0
+}
+
+/// An unfinished file of a transaction; it is removed unless it is placed.
+#[derive(Debug)]
+pub(super) struct Temporary<'t, 'r> {
+    transaction: &'t Transaction<'r>,
+    /// The path in the transaction's work directory, until the file is placed.
+    path: Option<String>,
+    /// Whether that is the object's path.
+    in_place: bool,
+    pub(super) file: File,
+}
+
+impl<'r> Transaction<'r> {
+    /// Creates a file for an object whose name is not known yet.
+    pub(super) fn create_temporary(&self) -> Result<Temporary<'_, 'r>> {
+        loop {
+            let path = self.temporary_name();
+            match create(self.work_dir(), &path, OWNER_ONLY) {
+                Ok(file) => return Ok(Temporary { transaction: self, path: Some(path), in_place: false, file }),
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error).during("creating", self.repo.path().join(path)),
+            }
+        }
+    }
+
+    /// Creates a file for this object.
+    pub(super) fn create_object(&self, name: &ObjectName) -> Result<Temporary<'_, 'r>> {
+        if !self.writes_in_place(name.object_type == ObjectType::File) {
+            return self.create_temporary();
+        }
+        let path = loose_path(name, self.repo.mode());
+        let created = self.object_target(&path[..2]).and_then(|dir| create(dir, &path, OWNER_ONLY | UNFINISHED_MARK));
+        match created {
+            Ok(file) => Ok(Temporary { transaction: self, path: Some(path), in_place: true, file }),
+            // It is there already, and will be replaced.
+            Err(Errno::EXIST) => self.create_temporary(),
+            Err(error) => Err(error).during("creating", self.repo.path().join("tmp").join(path)),
+        }
+    }
+}
+
+/// Whether the file system keeps the mark; `dir` is a directory that nobody else writes to.
+pub(super) fn is_mark_kept(dir: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let name = format!("{UNFINISHED_PREFIX}mark");
+    let file = create(dir, &name, OWNER_ONLY | UNFINISHED_MARK)?;
+    let kept = rustix::fs::fstat(&file)?.st_mode & UNFINISHED_MARK != 0;
+    rustix::fs::unlinkat(dir, &name, AtFlags::empty())?;
+    Ok(kept)
+}
+
+fn create(dir: BorrowedFd<'_>, path: &str, mode: u32) -> Result<File, Errno> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    rustix::fs::openat(dir, path, flags, Mode::from_raw_mode(mode)).map(File::from)
+}
+
+impl Temporary<'_, '_> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.transaction.note_written(bytes.len());
+        self.file.write_all(bytes).during("writing to", self.transaction.repo.path().join("tmp"))
+    }
+
+    /// Opens the file once more, to read what was written.
+    pub(super) fn reopen(&self) -> Result<File> {
+        let dir = self.transaction.work_dir();
+        let path = self.path.as_deref().unwrap_or_default();
+        let file = rustix::fs::openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        Ok(file.during("opening", self.transaction.repo.path().join("tmp"))?.into())
+    }
+
+    /// Makes the file readable for everybody and gives it its name as an object.
+    pub(super) fn place_readable(self, name: &ObjectName) -> Result<()> {
+        rustix::fs::fchmod(&self.file, Mode::from_raw_mode(0o644)).during("changing the mode of", name.to_string())?;
+        self.place(name)
+    }
+
+    /// Gives the file, which has its final mode, its name as an object: that for which it was created, if it was for one.
+    pub(super) fn place(mut self, name: &ObjectName) -> Result<()> {
+        if self.transaction.repo.config().per_object_fsync && self.transaction.repo.config().fsync {
+            self.file.sync_data().during("syncing", name.to_string())?;
+        }
+        match self.path.take() {
+            Some(path) if !self.in_place => self.transaction.place(&path, name),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Temporary<'_, '_> {
+    fn drop(&mut self) {
+        if let Some(path) = self.path.take() {
+            let _ = rustix::fs::unlinkat(self.transaction.work_dir(), &path, AtFlags::empty());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::checksum::Checksum;
+    use crate::repo::Repo;
+
+    /// Writes one object to its end and another one not, as if the process were killed then; says whether each is there
+    /// for the next transaction.
+    fn what_is_left(repo: &Repo, object_type: ObjectType) -> [bool; 2] {
+        let names = [b"whole".as_slice(), b"half"].map(|bytes| ObjectName::new(Checksum::of(bytes), object_type));
+        let transaction = Transaction::begin(repo).unwrap();
+        let mut whole = transaction.create_object(&names[0]).unwrap();
+        whole.write(b"whole").unwrap();
+        whole.place_readable(&names[0]).unwrap();
+        let mut half = transaction.create_object(&names[1]).unwrap();
+        half.write(b"ha").unwrap();
+        std::mem::forget(half);
+        transaction.abort(None);
+        let next = Transaction::begin(repo).unwrap();
+        let left = names.map(|name| {
+            let listed = next.list_staged(name.checksum.as_bytes()[0]).unwrap();
+            listed.contains(&name)
+        });
+        next.commit().unwrap();
+        assert_eq!(repo.list_objects().unwrap().len(), left.iter().filter(|&&is_left| is_left).count());
+        left
+    }
+
+    fn repo(path: &Path, mode: RepoMode) -> Repo {
+        Repo::create(path, mode, None).unwrap()
+    }
+
+    #[test]
+    fn what_a_killed_transaction_had_not_finished_is_no_object() {
+        let directory = tempfile::tempdir().unwrap();
+        for mode in [RepoMode::Archive, RepoMode::BareUserOnly, RepoMode::Bare] {
+            for object_type in [ObjectType::File, ObjectType::DirTree] {
+                let repo = repo(&directory.path().join(format!("{mode}-{object_type:?}")), mode);
+                assert_eq!(what_is_left(&repo, object_type), [true, false], "{mode} {object_type:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_sticky_file_of_a_bare_repository_is_finished() {
+        let directory = tempfile::tempdir().unwrap();
+        let repo = repo(&directory.path().join("repo"), RepoMode::Bare);
+        let name = ObjectName::new(Checksum::of(b"x"), ObjectType::File);
+        let transaction = Transaction::begin(&repo).unwrap();
+        let temporary = transaction.create_object(&name).unwrap();
+        rustix::fs::fchmod(&temporary.file, Mode::from_raw_mode(0o1644)).unwrap();
+        temporary.place(&name).unwrap();
+        transaction.abort(None);
+        let next = Transaction::begin(&repo).unwrap();
+        assert_eq!(next.list_staged(name.checksum.as_bytes()[0]).unwrap(), [name]);
+    }
+
+    #[test]
+    fn what_is_given_up_is_removed_and_what_is_there_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let repo = repo(&directory.path().join("repo"), RepoMode::Archive);
+        let name = ObjectName::new(Checksum::of(b"x"), ObjectType::CommitMeta);
+        let transaction = Transaction::begin(&repo).unwrap();
+        let path = transaction.create_object(&name).unwrap().path.clone().unwrap();
+        let staged = |path: &str| rustix::fs::statat(transaction.work_dir(), path, AtFlags::empty());
+        assert_eq!(path, loose_path(&name, RepoMode::Archive));
+        assert!(staged(&path).is_err());
+        for content in [b"first".as_slice(), b"second"] {
+            let mut temporary = transaction.create_object(&name).unwrap();
+            temporary.write(content).unwrap();
+            temporary.place_readable(&name).unwrap();
+            let stat = staged(&path).unwrap();
+            assert_eq!((stat.st_size, stat.st_mode & 0o7777), (content.len() as i64, 0o644));
+        }
+    }
+}
