@@ -199,7 +199,7 @@ mod tests {
         let upper = "E3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let message = format!("Invalid character '69' in rev '{upper}'");
         assert_eq!(Checksum::from_hex(upper).unwrap_err().to_string(), message);
-        for (wrong, digits) in [('/', "/0"), (':', "0:"), ('`', "`0"), ('g', "0g"), ('\0', "\00")] {
+        for (wrong, digits) in [('/', "/0"), (':', "0:"), ('`', "`0"), ('g', "0g"), ('G', "G0")] {
             let message = Checksum::from_hex(&digits.repeat(32)).unwrap_err().to_string();
             assert!(message.starts_with(&format!("Invalid character '{}' in rev '", u32::from(wrong))), "{message}");
         }

@@ -12,6 +12,7 @@ use walkdir::WalkDir;
 use super::child::Measurement;
 use super::sample;
 use super::side::Place;
+use super::synthetic;
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
 use crate::repo::{ListRefs, Repo};
@@ -210,7 +211,7 @@ pub static STEPS: [Step; 15] = [
         title: "summary -u, many refs",
         goal: 3.0,
         needs: &["commit"],
-        prepare: create_refs,
+        prepare: |place| synthetic::write_refs(&place.path("archive"), BRANCH, place.refs),
         arguments: |_| words(&["summary", "-u"]),
         outcome: |place, _| summary_content(&place.path("archive/summary")),
         ..COMMON
@@ -289,20 +290,6 @@ fn commit_changed(place: &Place<'_>) -> Result<()> {
     fs::write(&path, modes).during("writing", &path)?;
     let option = format!("--statoverride={}", path.display());
     place.run("bare-user", &commit(place, CHANGED_BRANCH, &[&option]))
-}
-
-/// Makes refs to the branch's commit, as files: making them one command at a time would take minutes.
-fn create_refs(place: &Place<'_>) -> Result<()> {
-    let heads = place.path("archive/refs/heads");
-    let branch = heads.join(BRANCH);
-    let commit = fs::read(&branch).during("reading", &branch)?;
-    for number in 0..place.refs {
-        let directory = heads.join(format!("group{}", number % 20));
-        fs::create_dir_all(&directory).during("creating", &directory)?;
-        let path = directory.join(format!("ref{number}"));
-        fs::write(&path, &commit).during("writing", &path)?;
-    }
-    Ok(())
 }
 
 /// Makes directories, and hard links to all files.

@@ -17,6 +17,9 @@ use crate::repo::{OpenOptions, Repo, RepoMode, Transaction};
 /// Files in each directory of a synthetic tree.
 const FILES_PER_DIRECTORY: u64 = 1000;
 
+/// Folders that many refs are spread over.
+const REF_FOLDERS: usize = 20;
+
 /// A root directory: its dirtree and its dirmeta.
 pub(super) type Root = (Checksum, Checksum);
 
@@ -32,10 +35,30 @@ pub(super) fn write_prunable(path: &Path, objects: u64, branch: &str) -> Result<
     Ok(())
 }
 
-/// Makes an archive that is written to without syncing: it is thrown away when the figures are known.
+/// Gives an archive so many refs, in a few folders, each to a commit of its own on top of the branch. To make them one
+/// command at a time would take minutes.
+pub(super) fn write_refs(path: &Path, branch: &str, refs: usize) -> Result<()> {
+    let repo = Repo::open_with(path, &unsynced())?;
+    let parent = repo.resolve_rev(branch)?;
+    let commit = repo.load_commit(&parent)?;
+    let mut transaction = Transaction::begin(&repo)?;
+    for number in 0..refs {
+        let commit = Commit { parent: Some(parent), subject: format!("Commit of ref {number}"), ..commit.clone() };
+        let checksum = transaction.write_metadata(ObjectType::Commit, &commit.encode())?;
+        transaction.set_ref(local(&format!("group{}/ref{number}", number % REF_FOLDERS))?, Some(checksum));
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Makes an archive that is written to without syncing.
 pub(super) fn create(path: &Path) -> Result<Repo> {
-    let options = OpenOptions { disable_fsync: true, ..OpenOptions::default() };
-    Repo::create_with(path, RepoMode::Archive, None, &options)
+    Repo::create_with(path, RepoMode::Archive, None, &unsynced())
+}
+
+/// Without syncing: what is written is thrown away when the figures are known.
+fn unsynced() -> OpenOptions {
+    OpenOptions { disable_fsync: true, ..OpenOptions::default() }
 }
 
 /// Writes a commit with so many objects: its own, those of its directories, and files for all the rest. The numbers of

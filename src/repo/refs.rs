@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Read};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags};
+use rayon::prelude::*;
+use rustix::fs::{Access, AtFlags, Mode, OFlags};
 
 use super::Repo;
 use crate::checksum::Checksum;
@@ -35,6 +37,8 @@ const MAX_DEPTH: usize = 128;
 
 /// A ref file has 65 bytes; shorter than this, in bytes, are most of those that were written by hand, too.
 const USUAL_REF: usize = 256;
+/// So many refs are read one after the other before it pays to have another thread help.
+const REFS_AT_A_TIME: usize = 64;
 /// No more is read of what should be a ref file.
 const LONGEST_REF: u64 = 1 << 20;
 
@@ -47,8 +51,12 @@ impl Repo {
     /// repository without `refs/heads` or `refs/remotes`.
     pub fn list_refs(&self, prefix: Option<&str>, spelling: ListRefs) -> Result<Vec<(String, Checksum)>> {
         let read = |(spelled, path): (String, String)| self.read_listed(&path, spelled);
-        let refs = self.listed_refs(prefix, spelling).and_then(|refs| refs.into_iter().map(read).collect());
-        refs.context(|| "Listing refs".to_owned())
+        let listed = self.listed_refs(prefix, spelling).and_then(|refs| {
+            // All are read, so that of several that are wrong the first is told.
+            let read: Vec<_> = refs.into_par_iter().with_min_len(REFS_AT_A_TIME).map(read).collect();
+            read.into_iter().collect()
+        });
+        listed.context(|| "Listing refs".to_owned())
     }
 
     /// Lists refs as [`Repo::list_refs`], without looking into them.
@@ -220,7 +228,7 @@ impl Repo {
 
     /// The commit in a ref file, named relative to the repository; `None` when there is no such file.
     pub(super) fn read_ref(&self, path: &Path) -> Result<Option<Checksum>> {
-        match read_file(&self.path().join(path)) {
+        match read_file(self.dir(), path) {
             Ok(content) => {
                 let text = String::from_utf8_lossy(&content);
                 Ok(Some(Checksum::from_hex(text.trim_end_matches(|c: char| c.is_ascii_whitespace()))?))
@@ -301,9 +309,9 @@ impl Repo {
     }
 }
 
-/// Reads a ref file, mostly with one system call.
-fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut file = fs::File::open(path)?;
+/// Reads a ref file below `dir`, mostly with one system call.
+fn read_file(dir: BorrowedFd<'_>, path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = fs::File::from(rustix::fs::openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
     let mut content = vec![0; USUAL_REF];
     let length = file.read(&mut content)?;
     if length == content.len() {

@@ -116,15 +116,37 @@ pub fn prospective(repo: &Repo, moved: &[(String, Checksum)], additional: &Dict,
     Ok(Summary { refs: describe(repo, own)?, metadata: metadata.in_table_order() })
 }
 
-/// Looks up what the summary says about each ref, in name order.
+/// Looks up what the summary says about each ref, in name order. A commit that several refs name is looked at once.
 fn describe(repo: &Repo, mut refs: Vec<(String, Checksum)>) -> Result<Vec<SummaryRef>> {
-    refs.sort_unstable();
-    refs.into_par_iter().map(|(name, commit)| describe_ref(repo, name, commit)).collect()
+    refs.sort_unstable_by(|(_, one), (_, other)| one.cmp(other));
+    // All are waited for, so that of several errors always the same one is reported.
+    let described: Vec<Result<Vec<SummaryRef>>> =
+        refs.par_chunk_by(|(_, one), (_, other)| one == other).map(|refs| describe_equal(repo, refs)).collect();
+    let mut entries = Vec::with_capacity(refs.len());
+    for described in described {
+        entries.append(&mut described?);
+    }
+    entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    Ok(entries)
 }
 
-fn describe_ref(repo: &Repo, name: String, commit: Checksum) -> Result<SummaryRef> {
-    let bytes = repo.load_metadata(&name_of(commit))?;
-    let object = Commit::decode(&bytes).of_object(name_of(commit))?;
+/// Describes refs that all name the same commit.
+fn describe_equal(repo: &Repo, refs: &[(String, Checksum)]) -> Result<Vec<SummaryRef>> {
+    let Some((_, commit)) = refs.first() else { return Ok(Vec::new()) };
+    let (commit_size, metadata) = describe_commit(repo, commit)?;
+    let entry = |(name, commit): &(String, Checksum)| SummaryRef {
+        name: name.clone(),
+        commit_size,
+        commit: *commit,
+        metadata: metadata.clone(),
+    };
+    Ok(refs.iter().map(entry).collect())
+}
+
+/// The size of a commit, and what the summary says about it.
+fn describe_commit(repo: &Repo, commit: &Checksum) -> Result<(u64, Dict)> {
+    let bytes = repo.load_metadata(&name_of(*commit))?;
+    let object = Commit::decode(&bytes).of_object(name_of(*commit))?;
     let mut metadata = Dict::new();
     if CALENDAR.contains(&object.timestamp.cast_signed()) {
         metadata.push(ref_key::TIMESTAMP, Value::uint64(object.timestamp.to_be()));
@@ -132,7 +154,7 @@ fn describe_ref(repo: &Repo, name: String, commit: Checksum) -> Result<SummaryRe
     if let Some(version) = object.version() {
         metadata.push(ref_key::VERSION, Value::string(version));
     }
-    Ok(SummaryRef { name, commit_size: bytes.len() as u64, commit, metadata: metadata.in_table_order() })
+    Ok((bytes.len() as u64, metadata.in_table_order()))
 }
 
 fn name_of(commit: Checksum) -> ObjectName {

@@ -151,7 +151,7 @@ fn ostree_takes_nothing_out_of_the_staging_directory_of_a_killed_osier() {
     };
     // Not while it lives, and not after its end.
     commit("first");
-    assert_eq!(staging(), [name.clone()]);
+    assert_eq!(staging(), std::slice::from_ref(name));
     assert!(path.join("tmp").join(name).join(&object).exists());
     transaction.abort(None);
     commit("second");
