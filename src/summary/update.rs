@@ -118,7 +118,7 @@ pub fn prospective(repo: &Repo, moved: &[(String, Checksum)], additional: &Dict,
 
 /// Looks up what the summary says about each ref, in name order. A commit that several refs name is looked at once.
 fn describe(repo: &Repo, mut refs: Vec<(String, Checksum)>) -> Result<Vec<SummaryRef>> {
-    refs.sort_unstable_by(|(_, one), (_, other)| one.cmp(other));
+    refs.sort_unstable_by_key(|(_, commit)| *commit);
     // All are waited for, so that of several errors always the same one is reported.
     let described: Vec<Result<Vec<SummaryRef>>> =
         refs.par_chunk_by(|(_, one), (_, other)| one == other).map(|refs| describe_equal(repo, refs)).collect();
