@@ -2,8 +2,8 @@
 //!
 //! There are three ways in, all with the same result:
 //! - [`Transaction::write_bytes`] for content that is in memory: hashed, and only if it is new compressed and written;
-//! - [`Transaction::write_file`] for content that can be read twice: hashed first, then, only if it is new, read again
-//!   and hashed again, so that a file that changes meanwhile never gets a wrong name;
+//! - [`Transaction::write_file`] for content that can be read twice: where it may not be new it is hashed first, then, only
+//!   if it is, read again and hashed again, so that a file that changes meanwhile never gets a wrong name;
 //! - [`ContentWriter`] for content that comes once, as from a tar stream.
 
 use std::cell::RefCell;
@@ -26,6 +26,9 @@ use crate::object::{FileHeader, ObjectName, ObjectType};
 const READ_SIZE: usize = 128 << 10;
 /// Compressed output is written once so much has come together, in bytes.
 const WRITE_SIZE: usize = 128 << 10;
+
+/// With so many new files for each that was stored already, the next one is expected to be new.
+const NEW_FOR_EACH_OLD: u64 = 8;
 
 thread_local! {
     /// The encoder and buffers of this thread, made when they are first needed.
@@ -94,7 +97,8 @@ impl<'r> Transaction<'r> {
         Ok(name.checksum)
     }
 
-    /// Stores a regular file that is read up to twice.
+    /// Stores a regular file that is read up to twice: once is enough if it is stored already, or if it is likely enough to
+    /// be new that it is stored while it is hashed.
     ///
     /// # Errors
     /// [`Error::SourceChanged`] when the file did not stay the same; else as [`Transaction::write_bytes`].
@@ -102,6 +106,11 @@ impl<'r> Transaction<'r> {
         use std::io::{Seek, SeekFrom};
         let SourceFile { mut file, size, path, adopt } = source;
         let changed = || Error::SourceChanged { path: path.to_owned() };
+        if adopt.is_none() && self.expects_new_content() {
+            let mut writer = ContentWriter::begin(self, header.clone(), size)?;
+            let read = for_each_chunk(&mut file.take(size.saturating_add(1)), path, |chunk| writer.write(chunk))?;
+            return if read == size { writer.finish() } else { Err(changed()) };
+        }
         let mut hasher = Hasher::new();
         hasher.update(&header.content_header());
         // One byte more than announced tells that the file grew; how much more does not matter, it may never end.
@@ -129,6 +138,13 @@ impl<'r> Transaction<'r> {
             return Err(changed());
         }
         writer.finish_new(&name)
+    }
+
+    /// Whether nearly all files so far were new, as in the first commit of a tree.
+    fn expects_new_content(&self) -> bool {
+        let written = self.counters.content_written.load(Ordering::Relaxed);
+        let old = self.counters.content_total.load(Ordering::Relaxed).saturating_sub(written);
+        old.saturating_mul(NEW_FOR_EACH_OLD) < written
     }
 
     /// Takes an object that the caller knows its file to be, without having read it; `false` when it is not there. The file

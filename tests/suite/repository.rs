@@ -6,7 +6,7 @@ use std::path::Path;
 use osier::checksum::Checksum;
 use osier::object::{Commit, DirMeta, DirTree, FileHeader, ObjectName, ObjectType, Xattrs};
 use osier::refspec::{CollectionId, RefName, Refspec};
-use osier::repo::{ContentWriter, ListRefs, Repo, RepoMode, Transaction};
+use osier::repo::{ContentWriter, ListRefs, Repo, RepoMode, SourceFile, Transaction};
 
 use crate::support::{self, extract_repo};
 
@@ -125,6 +125,55 @@ fn what_a_transaction_writes_is_read_back_in_every_mode_and_ostree_agrees() {
         if let Some(ostree) = support::ostree() {
             ostree.repo(&path, ["fsck"]).success();
         }
+    }
+}
+
+#[test]
+fn a_file_is_stored_alike_whether_it_is_expected_to_be_new_or_not() {
+    let directory = support::scratch();
+    let source = directory.path().join("large");
+    let content = noise(700_000);
+    fs::write(&source, &content).unwrap();
+    let header = FileHeader { uid: 0, gid: 0, mode: 0o100_644, symlink_target: String::new(), xattrs: Xattrs::new() };
+    let write = |transaction: &Transaction<'_>, size: u64| {
+        let file = fs::File::open(&source).unwrap();
+        transaction.write_file(&header, SourceFile { file: &file, size, path: &source, adopt: None })
+    };
+    for mode in [RepoMode::Archive, RepoMode::BareUserOnly] {
+        let repo = Repo::create(&directory.path().join(format!("{mode}")), mode, None).unwrap();
+        let transaction = Transaction::begin(&repo).unwrap();
+        for size in [content.len() as u64 - 1, content.len() as u64 + 1] {
+            let changed = write(&transaction, size).unwrap_err().to_string();
+            assert!(changed.contains("large"), "{changed}");
+        }
+        // After a file that was new, the next one is not read twice.
+        transaction.write_bytes(&header, b"new").unwrap();
+        for size in [content.len() as u64 - 1, content.len() as u64 + 1] {
+            let changed = write(&transaction, size).unwrap_err().to_string();
+            assert!(changed.contains("large"), "{changed}");
+        }
+        let checksum = write(&transaction, content.len() as u64).unwrap();
+        assert_eq!(transaction.commit().unwrap().content_objects_written, 2);
+        assert_eq!(repo.load_file(&checksum).unwrap().verify().unwrap(), content.len() as u64);
+        // Stored already, expected or not.
+        for new_before in [false, true] {
+            let transaction = Transaction::begin(&repo).unwrap();
+            if new_before {
+                transaction.write_bytes(&header, b"newer").unwrap();
+            }
+            assert_eq!(write(&transaction, content.len() as u64).unwrap(), checksum);
+            assert_eq!(transaction.commit().unwrap().content_objects_written, u64::from(new_before));
+        }
+        let first = Repo::create(&directory.path().join(format!("{mode}-first")), mode, None).unwrap();
+        let transaction = Transaction::begin(&first).unwrap();
+        assert_eq!(write(&transaction, content.len() as u64).unwrap(), checksum);
+        transaction.commit().unwrap();
+        let object = format!("objects/{}/{}.file", &checksum.to_hex()[..2], &checksum.to_hex()[2..]);
+        let object = if mode == RepoMode::Archive { format!("{object}z") } else { object };
+        assert_eq!(fs::read(repo.path().join(&object)).unwrap(), fs::read(first.path().join(&object)).unwrap());
+        let left: Vec<_> =
+            fs::read_dir(repo.path().join("tmp")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["cache"]);
     }
 }
 
