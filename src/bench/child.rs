@@ -14,9 +14,10 @@ use crate::error::{During, Error, Result};
 
 /// How often the memory of a program is looked at when it has just begun: the shortest runs take milliseconds.
 const FIRST_INTERVAL: Duration = Duration::from_micros(200);
-/// How often it is looked at after that, so that looking takes no processor time worth mentioning.
-const SAMPLING_INTERVAL: Duration = Duration::from_millis(2);
-/// The interval is this part of the time that the program has been running, within the limits above.
+/// How often it is looked at at least.
+const SAMPLING_INTERVAL: Duration = Duration::from_millis(50);
+/// The interval is this part of the time that the program has been running, within the limits above, so that looking takes
+/// no processor time worth mentioning: a program that uses all processors would notice more of it than one that does not.
 const SAMPLES_PER_TIME: u32 = 20;
 /// What `/proc/PID/status` calls the most memory that a process has had.
 const HIGH_WATER_MARK: &str = "VmHWM:";

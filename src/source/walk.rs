@@ -4,6 +4,7 @@ use std::fs::File;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom, Stat};
 
@@ -20,6 +21,8 @@ pub struct Directory {
     fd: OwnedFd,
     /// From the root of the tree, `/` for the root itself.
     path: String,
+    /// Whether the descriptor has been read to its end.
+    listed: AtomicBool,
 }
 
 /// What a directory lists.
@@ -81,7 +84,7 @@ impl Directory {
     /// Opens the root of a tree. The last component of the path must not be a symbolic link (`t/` follows one).
     pub fn open(path: &Path) -> Result<Self> {
         let fd = fs::open(path, OPEN_FLAGS.union(OFlags::DIRECTORY), Mode::empty()).calling("opendir", path)?;
-        Ok(Self { fd, path: "/".to_owned() })
+        Ok(Self { fd, path: "/".to_owned(), listed: AtomicBool::new(false) })
     }
 
     /// Opens a directory in this one.
@@ -89,7 +92,7 @@ impl Directory {
         let path = self.child_path(name);
         let flags = OPEN_FLAGS.union(OFlags::DIRECTORY);
         let fd = fs::openat(&self.fd, name, flags, Mode::empty()).calling("opendir", shown(&path))?;
-        Ok(Self { fd, path })
+        Ok(Self { fd, path, listed: AtomicBool::new(false) })
     }
 
     /// Opens a regular file in this directory and asks for its metadata.
@@ -116,7 +119,9 @@ impl Directory {
     /// The entries, sorted by the bytes of their names. Devices, pipes and sockets are an error, as are names that are
     /// not UTF-8.
     pub fn entries(&self) -> Result<Vec<Entry>> {
-        fs::seek(&self.fd, SeekFrom::Start(0)).calling("lseek", shown(&self.path))?;
+        if self.listed.swap(true, Ordering::Relaxed) {
+            fs::seek(&self.fd, SeekFrom::Start(0)).calling("lseek", shown(&self.path))?;
+        }
         let mut buffer = [MaybeUninit::uninit(); LISTING_BUFFER_LEN];
         let mut listing = RawDir::new(&self.fd, &mut buffer);
         let mut entries = Vec::new();
