@@ -2,7 +2,8 @@
 //!
 //! Each directory is listed by one thread, its entries are then worked on by all: files are read, hashed and, if they
 //! are new, compressed and staged; subdirectories are gone into. Results are collected in name order, so timing has no
-//! say in them. The content of small files is held in a buffer of the thread, larger files stream.
+//! say in them. The content of small files is held in a buffer of the thread, larger files stream, and the largest wait for
+//! the end.
 
 use std::cell::RefCell;
 use std::io::Read;
@@ -12,6 +13,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::devino::DevInoCache;
+use super::large::{LargeFile, LargeFiles, PUT_OFF};
 use super::options::HardLinks;
 use super::stat_cache::StatCache;
 use super::tree::Tree;
@@ -46,6 +48,7 @@ pub(super) struct Ingest<'i, 'r> {
     pub(super) devino: DevInoCache,
     /// Knows what files became that were not changed since.
     pub(super) stat_cache: Option<&'i StatCache>,
+    pub(super) large_files: LargeFiles,
     /// Device and inode of the `tmp` directory of the repository that is written to.
     pub(super) own_tmp: (u64, u64),
     pub(super) progress: &'i dyn Progress,
@@ -64,7 +67,11 @@ impl Ingest<'_, '_> {
     pub(super) fn root(&self, directory: &Directory, tree: Tree) -> Result<Tree> {
         let metadata = directory.metadata()?;
         match self.recorded(directory, &metadata)? {
-            Some(ownership) => self.directory(directory, (&metadata, ownership), tree),
+            Some(ownership) => {
+                let mut tree = self.directory(directory, (&metadata, ownership), tree)?;
+                self.store_large_files(&mut tree)?;
+                Ok(tree)
+            }
             None => Ok(tree),
         }
     }
@@ -173,24 +180,36 @@ impl Ingest<'_, '_> {
             Some(_) => None,
             None => self.question_of_opened(directory, name, &metadata, (recorded, &header.xattrs))?,
         };
-        let (Some(cache), Some(question)) = (self.stat_cache, question) else {
-            return self.content(directory, name, &header, file).map(Some);
-        };
-        if !asked && let Some(checksum) = self.answer(cache, &question, metadata.size)? {
+        if let (Some(cache), Some(question), false) = (self.stat_cache, &question, asked)
+            && let Some(checksum) = self.answer(cache, question, metadata.size)?
+        {
             return Ok(Some(self.done(checksum)));
         }
-        let checksum = self.content(directory, name, &header, file)?;
-        cache.remember(question, checksum);
+        if !self.consume && self.large_files.takes(metadata.size) {
+            let (path, shown_path) = (directory.child_path(name), directory.shown_path(name));
+            self.large_files.put_off(LargeFile { path, shown_path, header, file, question });
+            return Ok(Some(PUT_OFF));
+        }
+        let adopt = self.consume.then(|| Adoptable { directory: directory.as_fd(), name });
+        let checksum = self.content(&header, file, &|| directory.shown_path(name), adopt)?;
+        if let (Some(cache), Some(question)) = (self.stat_cache, question) {
+            cache.remember(question, checksum);
+        }
         Ok(Some(checksum))
     }
 
-    fn content(&self, directory: &Directory, name: &str, header: &FileHeader, file: OpenFile) -> Result<Checksum> {
+    /// Stores the content of a file; `shown` is what it is called in messages.
+    pub(super) fn content(
+        &self,
+        header: &FileHeader,
+        file: OpenFile,
+        shown: &dyn Fn() -> String,
+        adopt: Option<Adoptable<'_>>,
+    ) -> Result<Checksum> {
         let size = file.metadata.size;
-        let shown = || directory.shown_path(name);
         let file = file.into_file();
-        let checksum = if size > MAX_HELD || self.consume {
+        let checksum = if size > MAX_HELD || adopt.is_some() {
             let path = shown();
-            let adopt = self.consume.then(|| Adoptable { directory: directory.as_fd(), name });
             self.transaction.write_file(header, SourceFile { file: &file, size, path: Path::new(&path), adopt })?
         } else {
             CONTENT.with_borrow_mut(|buffer| {

@@ -3,6 +3,7 @@
 //! ```text
 //! options    what is asked for
 //! ingest     directories -> file and dirmeta objects, in parallel
+//! large      files that wait until everything else is done
 //! unchanged  files that the stat cache knows
 //! stat_cache what files became that were not changed since
 //! tar        tar archives -> the same
@@ -13,6 +14,7 @@
 mod description;
 mod devino;
 mod ingest;
+mod large;
 mod options;
 mod pathname_filter;
 mod stat_cache;
@@ -32,6 +34,7 @@ use crate::source::{Directory, Filter};
 
 use devino::DevInoCache;
 use ingest::Ingest;
+use large::LargeFiles;
 use stat_cache::StatCache;
 use tree::Tree;
 
@@ -169,8 +172,19 @@ fn read_sources(
     let devino = if hard_links == HardLinks::Read { DevInoCache::default() } else { DevInoCache::scan(repo)? };
     let own_tmp = repo.tmp_identity()?;
     let consume = options.reading.consume;
-    let ingest =
-        Ingest { transaction, filter: &filter, policy, hard_links, consume, devino, stat_cache, own_tmp, progress };
+    let large_files = LargeFiles::default();
+    let ingest = Ingest {
+        transaction,
+        filter: &filter,
+        policy,
+        hard_links,
+        consume,
+        devino,
+        stat_cache,
+        large_files,
+        own_tmp,
+        progress,
+    };
     let mut tree = match &options.base {
         None => Tree::default(),
         Some(base) => {

@@ -75,6 +75,39 @@ fn one_generated_tree_after_the_other_becomes_the_same_history() {
     });
 }
 
+/// Those that osier puts off until it has read everything else.
+#[test]
+fn large_files_stand_where_they_were_found() {
+    let Some(pair) = Pair::new() else { return };
+    let content = |seed: u8, size: usize| (0..size).map(|at| seed ^ (at >> 9) as u8).collect::<Vec<u8>>();
+    for (name, content) in [
+        ("one/large", content(1, 6 << 20)),
+        ("one/small", content(2, 10)),
+        ("one/a/large", content(3, 4 << 20)),
+        ("one/a/b/equal", content(3, 4 << 20)),
+        ("one/a/b/largest", content(4, 9 << 20)),
+        ("two/a/large", content(5, 5 << 20)),
+        ("two/a/b/largest", content(6, 1)),
+        ("three/large/below", content(7, 5 << 20)),
+        ("four/a", content(8, 5 << 20)),
+    ] {
+        let path = pair.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    pair.both(&["init", "--mode=archive"]);
+    let commit = ["commit", "-b", "main", "--timestamp=@1700000000", "--table-output", "--tree=dir=../one"];
+    pair.both(&commit);
+    pair.both(&[&commit[..], &["--tree=dir=../two"]].concat());
+    pair.both(&[&commit[..], &["--base=main^"]].concat());
+    pair.both(&["ls", "-RC", "main"]);
+    pair.assert_same_repositories();
+    pair.assert_each_checks_the_other();
+    // Which objects are written before an error depends on the order.
+    assert_eq!(pair.both(&[&commit[..], &["--tree=dir=../three"]].concat()).status, 1);
+    assert_eq!(pair.both(&[&commit[..], &["--tree=dir=../four"]].concat()).status, 1);
+}
+
 #[test]
 fn command_lines_do_the_same_in_archive_mode() {
     scripts("archive");

@@ -1,0 +1,107 @@
+//! Large files are put off until the rest of the tree has been read, and then stored the largest first.
+//!
+//! One file is worked on by one thread. A large one that is found last would keep a single processor busy while all others
+//! have nothing to do; sorted by size, the last ones are the least large.
+
+use std::cmp::Reverse;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::ingest::Ingest;
+use super::stat_cache::Question;
+use super::tree::Tree;
+use crate::checksum::Checksum;
+use crate::error::Result;
+use crate::object::FileHeader;
+use crate::source::OpenFile;
+
+/// Files from this size on are put off, in bytes.
+const MIN_SIZE: u64 = 4 << 20;
+/// Each of them is kept open, and a process may only have so many files open; further ones are not put off.
+const MOST: usize = 64;
+
+/// Stands in the tree for a file that is put off.
+pub(super) const PUT_OFF: Checksum = Checksum::from_bytes([0; 32]);
+
+/// A file that is put off.
+pub(super) struct LargeFile {
+    /// From the root of the tree, as in `/usr/lib/large`.
+    pub(super) path: String,
+    /// What it is called in messages.
+    pub(super) shown_path: String,
+    pub(super) header: FileHeader,
+    pub(super) file: OpenFile,
+    /// What the stat cache shall be told the answer to.
+    pub(super) question: Option<Question>,
+}
+
+/// The files that are put off.
+#[derive(Default)]
+pub(super) struct LargeFiles {
+    files: Mutex<Vec<LargeFile>>,
+    /// Of files that are there or were promised room.
+    number: AtomicUsize,
+}
+
+impl LargeFiles {
+    /// Whether a file of `size` bytes shall be put off; it has to be, then.
+    pub(super) fn takes(&self, size: u64) -> bool {
+        size >= MIN_SIZE && self.number.fetch_add(1, Ordering::Relaxed) < MOST
+    }
+
+    pub(super) fn put_off(&self, large: LargeFile) {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).push(large);
+    }
+
+    fn take(&self) -> Vec<LargeFile> {
+        self.number.store(0, Ordering::Relaxed);
+        std::mem::take(&mut self.files.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Ingest<'_, '_> {
+    /// Stores what was put off, and enters it into the tree.
+    pub(super) fn store_large_files(&self, tree: &mut Tree) -> Result<()> {
+        let mut files = self.large_files.take();
+        files.sort_unstable_by_key(|large| Reverse(large.file.metadata.size));
+        // They are handed out one by one, in this order.
+        let mut stored: Vec<(String, Result<Checksum>)> =
+            files.into_iter().par_bridge().map(|large| self.store_large_file(large)).collect();
+        // All are waited for, so that of several errors always the same one is reported.
+        stored.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        for (path, checksum) in stored {
+            let (parents, name) = path.rsplit_once('/').unwrap_or_default();
+            let mut directories = parents.split('/').skip(1);
+            let directory =
+                directories.try_fold(&mut *tree, |tree, name| tree.directory(self.transaction.repo(), name))?;
+            directory.add_file(name, checksum?)?;
+        }
+        Ok(())
+    }
+
+    fn store_large_file(&self, large: LargeFile) -> (String, Result<Checksum>) {
+        let LargeFile { path, shown_path, header, file, question } = large;
+        let stored = self.content(&header, file, &|| shown_path.clone(), None);
+        if let (Some(cache), Some(question), Ok(checksum)) = (self.stat_cache, question, &stored) {
+            cache.remember(question, *checksum);
+        }
+        (path, stored)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_files_and_more_than_can_be_open_are_not_put_off() {
+        let files = LargeFiles::default();
+        assert!(!files.takes(MIN_SIZE - 1));
+        assert!((0..MOST).all(|_| files.takes(MIN_SIZE)));
+        assert!(!files.takes(MIN_SIZE));
+        files.take();
+        assert!(files.takes(u64::MAX));
+    }
+}
