@@ -21,8 +21,6 @@ const SAMPLING_INTERVAL: Duration = Duration::from_millis(50);
 const SAMPLES_PER_TIME: u32 = 20;
 /// What `/proc/PID/status` calls the most memory that a process has had.
 const HIGH_WATER_MARK: &str = "VmHWM:";
-/// More memory is not made ready, in bytes: it would take longer than what is measured.
-const MAX_WARMED: u64 = 2 << 30;
 /// No page is smaller, in bytes.
 const PAGE_LEN: usize = 4096;
 
@@ -39,14 +37,13 @@ pub struct Measurement {
     pub stdout: String,
 }
 
-/// Uses the memory that a step needs for a tree with so many bytes of content, and gives it back. A virtual machine
-/// takes memory away that has not been used for a while, and whoever needs it next waits for it, page by page; that is
-/// neither program's doing, and would be most of what a step costs that writes much.
-pub(super) fn warm_memory(content: u64) {
+/// Uses so many bytes of memory, at most half of what is available, and gives them back. A virtual machine takes memory
+/// away that has not been used for a while, and whoever needs it next waits for it, page by page; that is no program's
+/// doing, and would be most of what a step costs that writes much.
+pub(super) fn warm_memory(bytes: u64) {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let available = value_of(&meminfo, "MemAvailable:").unwrap_or(0);
-    let wanted = content.saturating_mul(2).min(MAX_WARMED).min(available / 2);
-    let mut memory = vec![0u8; usize::try_from(wanted).unwrap_or(0)];
+    let mut memory = vec![0u8; usize::try_from(bytes.min(available / 2)).unwrap_or(0)];
     // Zeros are not there before something else is written.
     memory.iter_mut().step_by(PAGE_LEN).for_each(|byte| *byte = 1);
     std::hint::black_box(&memory);

@@ -169,7 +169,7 @@ pub fn run(options: &BenchOptions, progress: &dyn Progress) -> Result<Report> {
             side.start_round(&work.scratch, round)?;
         }
         if steps.iter().any(|step| step.name == FIRST_COMMIT && is_wanted(step)) {
-            child::warm_memory(work.size.bytes);
+            child::warm_memory(work.size.bytes_to_write());
             limits.push(limit::measure(&work.tree)?);
         }
         for step in &steps {

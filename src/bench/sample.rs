@@ -34,6 +34,13 @@ pub struct TreeSize {
     pub bytes: u64,
 }
 
+impl TreeSize {
+    /// More than a commit or checkout of the tree writes, in bytes.
+    pub(super) fn bytes_to_write(&self) -> u64 {
+        self.bytes.saturating_mul(2)
+    }
+}
+
 /// Counts what is in a tree.
 pub fn measure_tree(tree: &Path) -> Result<TreeSize> {
     let mut size = TreeSize::default();

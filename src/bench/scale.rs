@@ -185,8 +185,8 @@ static SHAPES: [Shape; 6] = [
         unit: "refs",
         sizes: |objects| parts(objects, [1000, 100, 10]),
         make: make_refs,
-        bytes_each: 2 * 4096,
-        files_each: 2,
+        bytes_each: 4 * 4096,
+        files_each: 4,
         operations: &[REFS, SUMMARY, FSCK, PULL, PRUNE],
     },
     Shape {
@@ -255,7 +255,7 @@ pub fn run_scale(options: &ScaleOptions, progress: &dyn Progress) -> Result<Scal
             fs::create_dir(&directory).during("creating", &directory)?;
             (shape.make)(&directory, size)?;
             for (operation, row) in shape.operations.iter().zip(&mut report.rows) {
-                row.runs.push(measure(&options.osier, &directory, operation)?);
+                row.runs.push(measure(&options.osier, &directory, operation, size.saturating_mul(shape.bytes_each))?);
                 progress.event(Event::Advanced { steps: 1, bytes: 0 });
             }
             report.sizes.push(size);
@@ -284,7 +284,8 @@ fn lacks_room(scratch: &Path, shape: &Shape, size: u64) -> Result<Option<String>
     Ok(Some(format!("{size} {} have no room in {}: {lacking}", shape.unit, scratch.display())))
 }
 
-fn measure(osier: &Path, directory: &Path, operation: &Operation) -> Result<Measurement> {
+/// Runs an operation with `memory` bytes of memory ready.
+fn measure(osier: &Path, directory: &Path, operation: &Operation, memory: u64) -> Result<Measurement> {
     let run = |command: &[&str]| {
         let (repo, arguments) = command.split_first().ok_or_else(|| Error::failed("a command without repository"))?;
         let repo = directory.join(repo);
@@ -300,6 +301,7 @@ fn measure(osier: &Path, directory: &Path, operation: &Operation) -> Result<Meas
     for command in operation.before {
         run(command)?;
     }
+    child::warm_memory(memory);
     // Only the figures are of interest; what is printed can be as long as the repository is large.
     let measured = Measurement { stdout: String::new(), ..run(operation.command)? };
     remove(directory, operation.remove)?;
@@ -329,8 +331,9 @@ fn make_objects(directory: &Path, objects: u64) -> Result<()> {
 fn make_refs(directory: &Path, refs: u64) -> Result<()> {
     let repo = create(&directory.join("repo"))?;
     let mut transaction = Transaction::begin(&repo)?;
-    let commit = synthetic::write_objects(&transaction, 0..10, "of all refs")?;
+    let root = synthetic::write_files(&transaction, 0..10)?;
     for number in 0..refs {
+        let commit = synthetic::write_commit(&transaction, root, None, &format!("commit of ref {number}"))?;
         transaction.set_ref(local(&format!("group{:03}/ref{number:06}", number % 100))?, Some(commit));
     }
     transaction.commit()?;

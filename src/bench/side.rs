@@ -113,7 +113,7 @@ impl Side {
         let Work { scratch: _, tree, prunable, refs, size } = work;
         let place = Place { program: &self.program, directory: &self.directory, tree, prunable, refs: *refs };
         (step.prepare)(&place)?;
-        child::warm_memory(size.bytes);
+        child::warm_memory(size.bytes_to_write());
         let measured = child::run(&self.program, &place.path(step.repo), &(step.arguments)(&place))?;
         let outcome = (step.outcome)(&place, &measured)?;
         self.note(step, measured, outcome)
