@@ -4,6 +4,7 @@
 //! The inputs that the fuzzer keeps are the real format, so seeds are real files, and a finding can be looked at.
 
 mod archive;
+mod stat_cache;
 mod value;
 
 use osier::gvariant::{Dict, Type, Variant};
@@ -110,4 +111,20 @@ pub fn archive(bytes: &[u8], most: usize, random: &mut Random, plain: Plain<'_>)
         archive::put_right(&mut mutated);
     }
     mutated
+}
+
+/// A stat cache: changed blindly below its checksum, then with number, order and checksum of its records put right.
+pub fn stat_cache(bytes: &[u8], most: usize, random: &mut Random, plain: Plain<'_>) -> Vec<u8> {
+    if random.one_in(8) {
+        return blindly(bytes, most, plain);
+    }
+    let mut body = stat_cache::body(bytes);
+    if !random.one_in(4) {
+        plain(&mut body, most.saturating_sub(stat_cache::CHECKSUM_LEN));
+    }
+    if !random.one_in(8) {
+        stat_cache::put_right(&mut body, most, random);
+    }
+    stat_cache::seal(&mut body);
+    body
 }

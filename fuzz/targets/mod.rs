@@ -9,6 +9,7 @@ mod deflate;
 mod gvariant;
 mod objects;
 mod oracle;
+mod stat_cache;
 mod text;
 
 pub use archive::archive;
@@ -17,13 +18,14 @@ pub use deflate::deflate;
 pub use gvariant::{gvariant, typed, variant_text};
 pub use objects::{commit, detached, dirmeta, dirtree, filez, summary};
 pub use oracle::gvariant_oracle;
+pub use stat_cache::stat_cache;
 pub use text::{config, date, file_contexts, overrides, refspec};
 
 /// What takes the fuzzer's bytes.
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 17] = [
+pub const TARGETS: [(&str, Target); 18] = [
     ("archive", archive),
     ("commit", commit),
     ("config", config),
@@ -39,6 +41,7 @@ pub const TARGETS: [(&str, Target); 17] = [
     ("kickstart", kickstart),
     ("overrides", overrides),
     ("refspec", refspec),
+    ("stat_cache", stat_cache),
     ("summary", summary),
     ("variant_text", variant_text),
 ];

@@ -39,6 +39,9 @@ use stat_cache::StatCache;
 use tree::Tree;
 
 pub use options::{Bindings, CommitOptions, Description, HardLinks, Parent, Reading, Source};
+// For the fuzzer; there is nothing else to do with them.
+#[doc(hidden)]
+pub use stat_cache::{RecordQuestion as StatCacheQuestion, Records as StatCacheRecords};
 pub use stat_cache::{StatCacheOptions, StatCacheStats};
 pub use tar::TarOptions;
 

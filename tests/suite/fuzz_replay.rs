@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use osier::commit::StatCacheRecords;
 use osier::gvariant::{Type, Variant};
 use osier::source::archive::Archive;
 
@@ -67,7 +68,7 @@ fn most_of_what_the_mutators_make_is_well_formed_and_new() {
         Variant::decode(Type::parse(ty).unwrap(), bytes).is_ok()
     }
     let typed: WellFormed = |bytes| targets::typed(bytes).is_some_and(|(ty, value)| Variant::decode(ty, value).is_ok());
-    let mutators: [(&str, Mutator, WellFormed); 9] = [
+    let mutators: [(&str, Mutator, WellFormed); 10] = [
         ("archive", mutate::archive, is_archive),
         ("commit", mutate::commit, |bytes| normal(osier::object::COMMIT_TYPE, bytes)),
         ("detached", mutate::detached, |bytes| normal("a{sv}", bytes)),
@@ -76,6 +77,7 @@ fn most_of_what_the_mutators_make_is_well_formed_and_new() {
         ("filez", mutate::filez, is_filez),
         ("gvariant", mutate::typed_value, typed),
         ("gvariant_oracle", mutate::typed_value, typed),
+        ("stat_cache", mutate::stat_cache, |bytes| StatCacheRecords::decode(bytes.to_vec()).is_ok()),
         ("summary", mutate::summary, |bytes| normal(osier::object::SUMMARY_TYPE, bytes)),
     ];
     for (name, mutator, is_well_formed) in mutators {

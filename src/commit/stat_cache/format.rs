@@ -44,14 +44,14 @@ pub(super) const MAX_FILE_LEN: u64 = (HEADER_LEN + MAX_RECORDS * RECORD_LEN + TR
 
 /// The first bytes of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Question {
+pub struct Question {
     bytes: [u8; QUESTION_LEN],
     ctime: (i64, u32),
 }
 
 impl Question {
     /// `None` when the nanoseconds are no nanoseconds.
-    pub(super) fn new(metadata: &Metadata, recipe: &Checksum) -> Option<Self> {
+    pub fn new(metadata: &Metadata, recipe: &Checksum) -> Option<Self> {
         let nanoseconds = |(_, nanoseconds): (i64, u64)| u32::try_from(nanoseconds).ok();
         let ctime = (metadata.ctime.0, nanoseconds(metadata.ctime)?);
         let mut bytes = [0; QUESTION_LEN];
@@ -81,7 +81,7 @@ impl Question {
 
 /// A record as it stands in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record([u8; RECORD_LEN]);
+pub struct Record([u8; RECORD_LEN]);
 
 impl Record {
     /// A record that no generation has used yet.
@@ -108,14 +108,17 @@ impl Record {
 
 /// The records of a file that was found to be whole.
 #[derive(Debug, Default)]
-pub(super) struct Records {
+pub struct Records {
     bytes: Vec<u8>,
     generation: u32,
 }
 
 impl Records {
     /// Takes the bytes of a file.
-    pub(super) fn decode(mut bytes: Vec<u8>) -> Result<Self, DecodeError> {
+    ///
+    /// # Errors
+    /// When they are not the whole of such a file; the message says how that shows.
+    pub fn decode(mut bytes: Vec<u8>) -> Result<Self, DecodeError> {
         let refuse = |what: &str| Err(DecodeError::new(what));
         let Some((body, trailer)) = bytes.split_last_chunk::<TRAILER_LEN>() else {
             return refuse("too short for a stat cache");
@@ -151,7 +154,7 @@ impl Records {
     }
 
     /// All of them, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         self.bytes.chunks_exact(RECORD_LEN)
     }
 
@@ -160,7 +163,7 @@ impl Records {
     }
 
     /// The answer to a question, and the place of its record.
-    pub(super) fn find(&self, question: &Question) -> Option<(usize, Checksum)> {
+    pub fn find(&self, question: &Question) -> Option<(usize, Checksum)> {
         let key = &question.bytes[..KEY_LEN];
         let (mut low, mut high) = (0, self.bytes.len() / RECORD_LEN);
         while low < high {
@@ -173,13 +176,13 @@ impl Records {
     }
 
     /// How many times the cache was written since a record was of use.
-    pub(super) fn age(&self, record: &[u8]) -> u32 {
+    pub fn age(&self, record: &[u8]) -> u32 {
         self.generation.saturating_sub(generation_of(record))
     }
 
     /// The bytes of the next generation's file: the fresh records, and the old ones that were used or are not older than
     /// `max_age`. Of two with one key the fresh one is kept.
-    pub(super) fn renewed(&self, used: &[bool], fresh: &mut Vec<Record>, max_age: u32) -> Vec<u8> {
+    pub fn renewed(&self, used: &[bool], fresh: &mut Vec<Record>, max_age: u32) -> Vec<u8> {
         // A cache that was written four thousand million times is as good as new.
         let generation = self.generation.checked_add(1).unwrap_or(1);
         let mut all: Vec<Record> = fresh.drain(..).map(|record| record.with_generation(generation)).collect();
@@ -200,18 +203,26 @@ impl Records {
         // Stable, so that a fresh record stays before an old one with its key.
         all.sort_by(|one, other| one.key().cmp(other.key()));
         all.dedup_by(|next, one| next.key() == one.key());
-        let mut bytes = Vec::with_capacity(HEADER_LEN + all.len() * RECORD_LEN + TRAILER_LEN);
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&VERSION.to_be_bytes());
-        bytes.extend_from_slice(&generation.to_be_bytes());
-        bytes.extend_from_slice(&(all.len() as u64).to_be_bytes());
-        for record in &all {
-            bytes.extend_from_slice(&record.0);
-        }
-        let checksum = Checksum::of(&bytes);
-        bytes.extend_from_slice(checksum.as_bytes());
-        bytes
+        encoded(generation, all.iter().map(|record| &record.0[..]))
     }
+
+    /// The bytes of a file with these very records.
+    pub fn encode(&self) -> Vec<u8> {
+        encoded(self.generation, self.iter())
+    }
+}
+
+/// The bytes of a file with these records, which are sorted.
+fn encoded<'r>(generation: u32, records: impl ExactSizeIterator<Item = &'r [u8]>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_LEN + records.len() * RECORD_LEN + TRAILER_LEN);
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&VERSION.to_be_bytes());
+    bytes.extend_from_slice(&generation.to_be_bytes());
+    bytes.extend_from_slice(&(records.len() as u64).to_be_bytes());
+    records.for_each(|record| bytes.extend_from_slice(record));
+    let checksum = Checksum::of(&bytes);
+    bytes.extend_from_slice(checksum.as_bytes());
+    bytes
 }
 
 fn number(bytes: &[u8]) -> u64 {

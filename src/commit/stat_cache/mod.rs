@@ -47,7 +47,8 @@ use crate::progress::{Event, Progress};
 use crate::repo::Repo;
 use crate::source::{Directory, Metadata, Ownership};
 
-use format::{MAX_FILE_LEN, Record, Records};
+use format::{MAX_FILE_LEN, Record};
+pub use format::{Question as RecordQuestion, Records};
 pub(super) use trust::Trust;
 use trust::{Devices, Reader};
 
