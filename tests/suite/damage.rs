@@ -3,6 +3,7 @@
 
 mod calls;
 mod matrix;
+mod place;
 mod subject;
 
 use std::fs;

@@ -17,6 +17,10 @@ pub enum Access {
     Verifies,
     /// Does without it if it is not there, else as `Verifies`.
     VerifiesIfThere,
+    /// Holds it against a sound one: status 1 if it is not there, 2 if it is not what its checksum says.
+    Compares,
+    /// The same, and the bytes of a compressed file count, too.
+    ComparesBytes,
 }
 
 /// What a command does to the repository.
@@ -30,7 +34,8 @@ pub enum Effect {
     Writes,
 }
 
-/// A command line after `--repo=REPO`, run beside the repository.
+/// A command line, run where the damaged repository is `trial` and the sound one is `../repo`. All but `compare` get
+/// the damaged one, or the one that is pulled into, as `--repo` in front.
 pub struct Call {
     pub arguments: &'static [&'static str],
     pub effect: Effect,
@@ -51,6 +56,10 @@ pub const MODES: [&str; 4] = ["archive", "bare", "bare-user", "bare-user-only"];
 const ALL: &[&str] = &MODES;
 
 const EVERYTHING: &[Role] = &[Tip, RootDirtree, SubDirtree, RootDirmeta, SubDirmeta, SmallFile, LargeFile, Symlink];
+
+/// What a repository holds, whether `main` needs it or not.
+const ALL_OBJECTS: &[Role] =
+    &[Tip, Parent, Detached, RootDirtree, SubDirtree, RootDirmeta, SubDirmeta, SmallFile, LargeFile, Symlink];
 
 const fn reading(arguments: &'static [&'static str], reads: &'static [(Access, &'static [Role])]) -> Call {
     Call { arguments, effect: Effect::Reads, reads, modes: ALL }
@@ -106,7 +115,7 @@ pub const CALLS: &[Call] = &[
         modes: ALL,
     },
     reading(
-        &["pull-local", "SOURCE", "main"],
+        &["pull-local", "trial", "main"],
         &[
             (Access::Reads, &[Tip, RootDirtree, SubDirtree]),
             (Access::Takes, &[RootDirmeta, SubDirmeta, SmallFile, LargeFile, Symlink]),
@@ -114,7 +123,7 @@ pub const CALLS: &[Call] = &[
         ],
     ),
     reading(
-        &["pull-local", "--depth=-1", "SOURCE", "main"],
+        &["pull-local", "--depth=-1", "trial", "main"],
         &[
             (Access::Reads, &[Tip, RootDirtree, SubDirtree]),
             (Access::Takes, &[RootDirmeta, SubDirmeta, SmallFile, LargeFile, Symlink]),
@@ -122,9 +131,16 @@ pub const CALLS: &[Call] = &[
         ],
     ),
     reading(
-        &["pull-local", "--untrusted", "SOURCE", "main"],
+        &["pull-local", "--untrusted", "trial", "main"],
         &[(Access::Verifies, EVERYTHING), (Access::IfThere, &[Detached])],
     ),
+    reading(&["compare", "trial", "../repo"], &[(Access::Compares, ALL_OBJECTS)]),
+    Call {
+        arguments: &["compare", "--exact", "../repo", "trial"],
+        effect: Effect::Reads,
+        reads: &[(Access::ComparesBytes, ALL_OBJECTS)],
+        modes: &["archive"],
+    },
     writing(
         &["prune", "--refs-only"],
         // As upstream, it does without commits that are not there, even if refs point to them.
@@ -136,11 +152,11 @@ pub const CALLS: &[Call] = &[
     writing(&["commit", "-b", "new", "--timestamp=@9", "--tree=ref=main"], &[(Access::Reads, &[Tip, RootDirtree])]),
     // With anything that may change a file, all of them are stored anew.
     writing(
-        &["commit", "-b", "new", "--timestamp=@9", "--no-xattrs", "--tree=ref=main", "--tree=dir=extra"],
+        &["commit", "-b", "new", "--timestamp=@9", "--no-xattrs", "--tree=ref=main", "--tree=dir=../extra"],
         &[(Access::Reads, EVERYTHING)],
     ),
     writing(
-        &["commit", "-b", "new", "--timestamp=@9", "--no-xattrs", "--base=main", "--tree=dir=extra"],
+        &["commit", "-b", "new", "--timestamp=@9", "--no-xattrs", "--base=main", "--tree=dir=../extra"],
         &[(Access::Reads, &[Tip, RootDirtree])],
     ),
 ];

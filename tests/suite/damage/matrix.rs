@@ -7,16 +7,15 @@
 //! The short form tries few flips and, for each case, a part of the commands; the long one everything.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
 
 use super::calls::{Access, CALLS, Call, Effect, MODES};
+use super::place::Place;
 use super::subject::{Damage, Piece, Role, Subject};
-use crate::support::{
-    Output, Snapshot, copy_all, differences, has_xattrs, long_tests, raw_snapshot, scratch_root, skip,
-};
+use crate::support::{Output, Snapshot, differences, has_xattrs, long_tests, raw_snapshot, scratch_root, skip};
 
 /// Of so many commands the short form tries one for each case; `fsck` is always tried.
 const SHORT_SHARE: usize = 12;
@@ -53,36 +52,77 @@ enum Outcome {
     Refused,
     /// Either what it makes of the bytes, or an error about them.
     Either,
+    /// The verdict that the repositories differ, in this object.
+    Different,
+    /// The verdict that it cannot be told whether they do, because of this object.
+    Unknown,
+    /// One of these two verdicts.
+    Unequal,
 }
+
+/// A damage, and its number.
+type Case<'c> = (usize, &'c Piece, Damage);
 
 fn all_in(mode: &str) {
     assert!(MODES.contains(&mode));
+    let started = Instant::now();
     let subject = Subject::new(mode);
     let calls: Vec<&Call> = CALLS.iter().filter(|call| call.modes.contains(&mode)).collect();
     let sound = raw_snapshot(&subject.path("repo"));
-    let usual: Vec<Usual> = calls.iter().map(|call| Usual::of(&subject, call, &sound)).collect();
+    let mut place = Place::new(&subject, &sound, "usual");
+    let usual: Vec<Usual> = calls.iter().map(|call| Usual::of(&mut place, call)).collect();
     let flips = if long_tests() { 6 } else { 1 };
-    let (mut cases, mut runs) = (0, 0);
-    let mut wrong = Vec::new();
-    for piece in &subject.pieces {
-        for damage in Damage::all_of(&subject.path("repo"), piece, flips) {
-            for (number, (call, usual)) in calls.iter().zip(&usual).enumerate() {
-                let chosen = long_tests() || number % SHORT_SHARE == cases % SHORT_SHARE || call.arguments == ["fsck"];
-                if !chosen {
-                    continue;
-                }
-                runs += 1;
-                if let Err(problem) = one(&subject, (call, usual), (piece, damage), &sound) {
-                    wrong.push(format!("{mode}: {damage:?} {:?} {}: {problem}", piece.role, piece.path));
-                }
-            }
-            clear(&subject);
-            cases += 1;
+    let repo = subject.path("repo");
+    let damages = subject.pieces.iter().flat_map(|piece| {
+        let all = Damage::all_of(&repo, piece, flips);
+        all.into_iter().map(move |damage| (piece, damage))
+    });
+    let cases: Vec<Case<'_>> = damages.enumerate().map(|(number, (piece, damage))| (number, piece, damage)).collect();
+    let next = AtomicUsize::new(0);
+    let work = |worker: usize| {
+        let mut place = Place::new(&subject, &sound, &format!("place-{worker}"));
+        let (mut runs, mut wrong) = (0, Vec::new());
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            runs += one_case(&mut place, calls.iter().copied().zip(&usual), *case, &mut wrong);
+        }
+        (runs, wrong)
+    };
+    let results: Vec<(usize, Vec<String>)> = thread::scope(|scope| {
+        let workers = thread::available_parallelism().map_or(1, usize::from);
+        let work = &work;
+        let threads: Vec<_> = (0..workers).map(|worker| scope.spawn(move || work(worker))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let runs: usize = results.iter().map(|(runs, _)| runs).sum();
+    let wrong: Vec<String> = results.into_iter().flat_map(|(_, wrong)| wrong).collect();
+    let (cases, took) = (cases.len(), started.elapsed());
+    println!("{mode}: {cases} cases of damage, {runs} runs of {} commands in {took:.1?}", calls.len());
+    assert!(wrong.is_empty(), "{mode}: {} of {runs} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(cases >= 70, "only {cases} cases");
+    let touched = differences(&sound, &raw_snapshot(&repo));
+    assert!(touched.is_empty(), "{mode}: the sound repository was changed: {touched:?}");
+}
+
+/// Lets commands meet a damage; the number of them, and what is wrong with what comes out.
+fn one_case<'c>(
+    place: &mut Place<'_>,
+    calls: impl Iterator<Item = (&'c Call, &'c Usual)>,
+    (number, piece, damage): Case<'_>,
+    wrong: &mut Vec<String>,
+) -> usize {
+    let mut runs = 0;
+    for (place_in_table, call) in calls.enumerate() {
+        let its_turn = place_in_table % SHORT_SHARE == number % SHORT_SHARE;
+        if !(long_tests() || its_turn || call.0.arguments == ["fsck"]) {
+            continue;
+        }
+        runs += 1;
+        if let Err(problem) = one(place, call, (piece, damage)) {
+            wrong.push(format!("{damage:?} {:?} {}: {problem}", piece.role, piece.path));
         }
     }
-    println!("{mode}: {cases} cases of damage, {runs} runs of {} commands", calls.len());
-    assert!(wrong.is_empty(), "{} of {runs} are wrong:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(cases >= 70, "only {cases} cases");
+    place.discard();
+    runs
 }
 
 /// What a command does when nothing is damaged.
@@ -94,78 +134,27 @@ struct Usual {
 }
 
 impl Usual {
-    fn of(subject: &Subject, call: &Call, sound: &Snapshot) -> Self {
-        let trial = subject.path("trial");
-        copy_all(&subject.path("repo"), &trial);
-        let output = run(subject, call);
+    fn of(place: &mut Place<'_>, call: &Call) -> Self {
+        place.discard();
+        place.prepare(None);
+        let output = place.run(call);
         assert_eq!(output.status, 0, "without any damage: {output:?}");
-        let changed = changed(sound, &raw_snapshot(&trial));
+        let changed = place.changed(None);
         assert!(call.effect == Effect::Writes || changed.is_empty(), "{output:?} {changed:?}");
-        clear(subject);
+        place.clear_output();
         Self { status: output.status, stdout: output.stdout, changed }
     }
 }
 
-fn changed(before: &Snapshot, after: &Snapshot) -> BTreeSet<String> {
-    differences(before, after).iter().map(|line| line.split(": ").next().unwrap().to_owned()).collect()
-}
-
-fn run(subject: &Subject, call: &Call) -> Output {
-    let is_pull = call.arguments[0] == "pull-local";
-    if is_pull {
-        copy_all(&subject.path("target"), &subject.path("pulled"));
-    }
-    let arguments = call.arguments.iter().map(|argument| if *argument == "SOURCE" { "trial" } else { argument });
-    subject.program.repo(Path::new(if is_pull { "pulled" } else { "trial" }), arguments)
-}
-
-fn clear(subject: &Subject) {
-    clear_output(subject);
-    let _ = fs::remove_dir_all(subject.path("trial"));
-}
-
-/// Removes what a command has made beside the repository.
-fn clear_output(subject: &Subject) {
-    for name in ["pulled", "out"] {
-        let path = subject.path(name);
-        if path.is_dir() {
-            fs::remove_dir_all(path).unwrap();
-        } else if path.symlink_metadata().is_ok() {
-            fs::remove_file(path).unwrap();
-        }
-    }
-}
-
-/// Damages a copy, unless there is one that only readers have met, runs the command on it and says what is wrong with
-/// what comes out.
-fn one(
-    subject: &Subject,
-    (call, usual): (&Call, &Usual),
-    (piece, damage): (&Piece, Damage),
-    sound: &Snapshot,
-) -> Result<(), String> {
-    let trial = subject.path("trial");
-    let object = trial.join(&piece.path);
-    if call.effect != Effect::Reads || !trial.exists() {
-        clear(subject);
-        copy_all(&subject.path("repo"), &trial);
-        damage.inflict(&trial, piece);
-    }
-    let output = run(subject, call);
-    let permissions = fs::symlink_metadata(&object).ok().filter(|_| damage == Damage::Forbidden);
-    if permissions.is_some() {
-        fs::set_permissions(&object, fs::Permissions::from_mode(0o644)).unwrap();
-    }
-    let verdict = judge(expected(call.access(piece.role), piece, damage, sound), (call, usual), &output, piece)
-        .and_then(|()| untouched((call, usual), &output, &changed(sound, &raw_snapshot(&trial)), (piece, damage)))
-        .and_then(|()| pulled_nothing_by_halves(subject, &output));
-    if let Some(metadata) = permissions {
-        fs::set_permissions(&object, metadata.permissions()).unwrap();
-    }
-    match call.effect {
-        Effect::Reads => clear_output(subject),
-        Effect::Marks | Effect::Writes => clear(subject),
-    }
+/// Runs the command on a copy with the damage, and says what is wrong with what comes out.
+fn one(place: &mut Place<'_>, (call, usual): (&Call, &Usual), (piece, damage): (&Piece, Damage)) -> Result<(), String> {
+    place.prepare(Some((piece, damage)));
+    let output = place.run(call);
+    let changed = place.changed(Some((piece, damage)));
+    let verdict = judge(expected(call.access(piece.role), piece, damage, place.sound()), (call, usual), &output, piece)
+        .and_then(|()| untouched((call, usual), &output, &changed, (piece, damage)))
+        .and_then(|()| pulled_nothing_by_halves(place, &output));
+    place.clear_output();
     verdict.map_err(|problem| format!("{problem}\n{output:?}"))
 }
 
@@ -179,6 +168,12 @@ fn expected(access: Access, piece: &Piece, damage: Damage, sound: &Snapshot) -> 
     };
     match access {
         Access::None => Outcome::Same,
+        Access::Compares | Access::ComparesBytes if damage == Damage::Deleted => Outcome::Different,
+        Access::Compares | Access::ComparesBytes if unreadable => Outcome::Unknown,
+        // It has no checksum: what still is a dictionary differs.
+        Access::Compares | Access::ComparesBytes if piece.role == Role::Detached => Outcome::Unequal,
+        Access::Compares | Access::ComparesBytes if is_covered(piece, damage, sound) => Outcome::Unknown,
+        Access::ComparesBytes if piece.path.ends_with(".filez") => Outcome::Unequal,
         Access::IfThere | Access::VerifiesIfThere if damage == Damage::Deleted => Outcome::Either,
         // A link needs no permission.
         Access::Takes if !matches!(damage, Damage::Deleted | Damage::Directory) => Outcome::Either,
@@ -220,12 +215,19 @@ fn unpacked(filez: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 }
 
 fn judge(outcome: Outcome, (call, usual): (&Call, &Usual), output: &Output, piece: &Piece) -> Result<(), String> {
-    let told = String::from_utf8_lossy(&output.stderr);
-    if told.contains("panicked") || !(0..=1).contains(&output.status) {
+    // Its findings are what it was asked for, and its status is a verdict.
+    let compares = call.arguments[0] == "compare";
+    let mut told = String::from_utf8_lossy(&output.stderr).into_owned();
+    if told.contains("panicked") || !(0..=if compares { 2 } else { 1 }).contains(&output.status) {
         return Err(format!("ended with {}", output.status));
     }
-    let failed = output.status == 1;
-    if failed && !told.lines().any(|line| line.starts_with("error: ")) {
+    let failed = output.status != 0;
+    if compares {
+        if !told.is_empty() {
+            return Err("gave up".to_owned());
+        }
+        told.push_str(&String::from_utf8_lossy(&output.stdout));
+    } else if failed && !told.lines().any(|line| line.starts_with("error: ")) {
         return Err("failed without an error".to_owned());
     }
     // An object's path is its checksum, too.
@@ -239,8 +241,14 @@ fn judge(outcome: Outcome, (call, usual): (&Call, &Usual), output: &Output, piec
         Outcome::Same if output.status != usual.status || !says_the_same => {
             Err("met what it should not need".to_owned())
         }
-        Outcome::Refused if !failed => Err("did not notice".to_owned()),
-        Outcome::Refused if !names_it => Err("does not name it".to_owned()),
+        Outcome::Refused | Outcome::Different | Outcome::Unknown | Outcome::Unequal if !failed => {
+            Err("did not notice".to_owned())
+        }
+        Outcome::Different if output.status != 1 => Err("could not tell what is plain".to_owned()),
+        Outcome::Unknown if output.status != 2 => Err("takes damage for a difference".to_owned()),
+        Outcome::Refused | Outcome::Different | Outcome::Unknown | Outcome::Unequal if !names_it => {
+            Err("does not name it".to_owned())
+        }
         // What it made of the bytes may have led it elsewhere.
         Outcome::Either if failed && !names_it && !names_any(&told) => Err("names nothing".to_owned()),
         _ => Ok(()),
@@ -277,8 +285,8 @@ fn untouched(
 }
 
 /// A pull that failed has set no ref.
-fn pulled_nothing_by_halves(subject: &Subject, output: &Output) -> Result<(), String> {
-    match subject.path("pulled/refs/heads/main").exists() && output.status != 0 {
+fn pulled_nothing_by_halves(place: &Place<'_>, output: &Output) -> Result<(), String> {
+    match place.path("pulled/refs/heads/main").exists() && output.status != 0 {
         true => Err("the ref was set in spite of the error".to_owned()),
         false => Ok(()),
     }

@@ -60,6 +60,8 @@ pub struct Subject {
     directory: tempfile::TempDir,
     /// Runs osier in the directory that holds `repo`.
     pub program: Program,
+    /// The same by its own name, by which it has commands that `ostree` has not.
+    pub own: Program,
     pub pieces: Vec<Piece>,
 }
 
@@ -94,6 +96,8 @@ impl Subject {
             fs::copy(&program.path, at.join("ostree")).unwrap();
             program.path = at.join("ostree");
         }
+        symlink(&program.path, at.join("osier")).unwrap();
+        let mut own = Program::other(at.join("osier"), "osier").in_directory(at);
         for (tree, content) in [("old", "old content\n"), ("new", "new content\n")] {
             fs::create_dir_all(at.join(tree).join("sub")).unwrap();
             fs::write(at.join(tree).join("small"), content.repeat(40)).unwrap();
@@ -111,6 +115,7 @@ impl Subject {
             let owner = format!("{NOBODY}:{NOBODY}");
             Program::other("chown", "chown").run(["-R", &owner, at.to_str().unwrap()]).success();
             program = program.for_user(NOBODY);
+            own = own.for_user(NOBODY);
         }
         let run = |repo: &str, arguments: &[&str]| program.repo(Path::new(repo), arguments).line();
         run("repo", &["init", &format!("--mode={mode}")]);
@@ -125,11 +130,18 @@ impl Subject {
         // The metadata makes sure that the next `summary -u` changes it, in the same second, too.
         run("repo", &["summary", "-u", "--add-metadata=made='before'"]);
         let pieces = pieces(&at.join("repo"), &orphan);
-        Self { directory, program, pieces }
+        Self { directory, program, own, pieces }
     }
 
     pub fn path(&self, relative: &str) -> PathBuf {
         self.directory.path().join(relative)
+    }
+
+    /// Makes the user as whom everything runs the owner.
+    pub fn give_away(&self, path: &Path) {
+        if is_root() {
+            std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
     }
 }
 
