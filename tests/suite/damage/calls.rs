@@ -136,6 +136,13 @@ pub const CALLS: &[Call] = &[
     ),
     reading(&["compare", "trial", "../repo"], &[(Access::Compares, ALL_OBJECTS)]),
     Call {
+        // Between modes only what both keep counts, and an object cannot be read in the same way.
+        arguments: &["compare", "trial", "../other"],
+        effect: Effect::Reads,
+        reads: &[(Access::Compares, ALL_OBJECTS)],
+        modes: &["bare", "bare-user", "bare-user-only"],
+    },
+    Call {
         arguments: &["compare", "--exact", "../repo", "trial"],
         effect: Effect::Reads,
         reads: &[(Access::ComparesBytes, ALL_OBJECTS)],

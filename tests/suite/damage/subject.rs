@@ -55,7 +55,8 @@ pub struct Piece {
     pub other: String,
 }
 
-/// A repository with two commits of every kind of object.
+/// A repository `repo` with two commits of every kind of object. `target` is an empty one, and `other` an archive that
+/// holds the same if the first is none.
 pub struct Subject {
     directory: tempfile::TempDir,
     /// Runs osier in the directory that holds `repo`.
@@ -109,6 +110,7 @@ impl Subject {
         }
         fs::create_dir_all(at.join("repo")).unwrap();
         fs::create_dir_all(at.join("target")).unwrap();
+        fs::create_dir_all(at.join("other")).unwrap();
         fs::create_dir_all(at.join("extra")).unwrap();
         fs::write(at.join("extra/more"), b"more\n").unwrap();
         if is_root() {
@@ -120,6 +122,7 @@ impl Subject {
         let run = |repo: &str, arguments: &[&str]| program.repo(Path::new(repo), arguments).line();
         run("repo", &["init", &format!("--mode={mode}")]);
         run("target", &["init", &format!("--mode={mode}")]);
+        run("other", &["init", "--mode=archive"]);
         let commit = ["commit", "-b", "main", "--no-xattrs", "--no-bindings"];
         let detached = "--add-detached-metadata-string=detached=x";
         run("repo", &[&commit[..], &["--timestamp=@1", "--tree=dir=old"]].concat());
@@ -129,6 +132,10 @@ impl Subject {
         let orphan = run("repo", &orphan);
         // The metadata makes sure that the next `summary -u` changes it, in the same second, too.
         run("repo", &["summary", "-u", "--add-metadata=made='before'"]);
+        if mode != "archive" {
+            run("other", &["pull-local", "--depth=-1", "repo", "main", &orphan]);
+            fs::copy(at.join("repo/summary"), at.join("other/summary")).unwrap();
+        }
         let pieces = pieces(&at.join("repo"), &orphan);
         Self { directory, program, own, pieces }
     }
