@@ -62,7 +62,9 @@ pub fn measure_tree(tree: &Path) -> Result<TreeSize> {
 /// Copies a sample of the files and links below `source` to the new directory `tree`: at least 20,000 files and 300 MB,
 /// the same ones each time. Files that cannot be read are left out.
 pub fn build_sample(source: &Path, tree: &Path) -> Result<PathBuf> {
-    let chosen = choose(candidates(source));
+    let mut chosen = choose(candidates(source));
+    // Written in the order of packages and archives, so that neighbours in the tree are neighbours in memory and on disk.
+    chosen.sort_unstable_by(|one, other| one.path.cmp(&other.path));
     let files = chosen.iter().filter(|candidate| !candidate.is_link).count() as u64;
     let bytes: u64 = chosen.iter().map(|candidate| candidate.size).sum();
     if files < MIN_FILES || bytes < MIN_BYTES {
