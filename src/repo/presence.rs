@@ -38,6 +38,12 @@ impl Default for Presence {
 }
 
 impl Presence {
+    /// Whether the object is among those that were listed.
+    pub(super) fn has_listed(&self, name: &ObjectName) -> bool {
+        let fan_out = &self.0[usize::from(name.checksum.as_bytes()[0])];
+        fan_out.names.get().is_some_and(|names| names.contains(name))
+    }
+
     /// Whether `repo`, which has to be the same each time, has the object itself.
     pub(super) fn has(&self, repo: &Repo, name: &ObjectName) -> Result<bool> {
         let first = name.checksum.as_bytes()[0];

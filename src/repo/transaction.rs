@@ -249,7 +249,8 @@ impl<'r> Transaction<'r> {
 
     /// Finds out whether the object must be written, and if so makes it the caller's to write.
     pub(super) fn claim(&self, name: &ObjectName) -> Result<Claim> {
-        if !self.claimed.lock().unwrap_or_else(PoisonError::into_inner).insert(*name) {
+        if self.presence.has_listed(name) || !self.claimed.lock().unwrap_or_else(PoisonError::into_inner).insert(*name)
+        {
             return Ok(Claim::Done);
         }
         Ok(if self.is_stored(name)? { Claim::Done } else { Claim::Write })
