@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 
-use super::program::{ANSWER_TIMEOUT, Call, Ending, ask};
+use super::call::Call;
+use super::program::{ANSWER_TIMEOUT, Ending, ask};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -19,8 +19,9 @@ use crate::error::{During, Result};
 use crate::object::{ObjectName, ObjectType};
 use crate::repo::{CommitState, LockKind, Repo};
 
+use super::call::Call;
 use super::locks::processes;
-use super::program::{Call, ask};
+use super::program::ask;
 
 /// What rpm-ostree calls its work directories in the cache.
 const SCRATCH_PREFIX: &str = "rpm-ostree-compose.";

@@ -16,7 +16,8 @@ use serde_json::Value;
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
 
-use super::program::{Ending, describe, last_lines};
+use super::log::last_lines;
+use super::program::{Ending, describe};
 
 /// 64 hexadecimal digits, without a line feed.
 pub const COMMIT_ID: &str = "commitid";

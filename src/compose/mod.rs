@@ -10,7 +10,9 @@
 //!
 //! ```text
 //! config     the configuration file
-//! program    running external programs
+//! call       the command line of an external program
+//! program    running one
+//! log        what it writes
 //! report     report.json and the directory of a run
 //! tree       packages to a published commit, step by step
 //! session    a run with its locks: what composing and publishing share
@@ -31,6 +33,7 @@
 //! qemu       verdicts on disk images
 //! ```
 
+pub mod call;
 pub mod check;
 pub mod cleanup;
 pub mod config;
@@ -39,6 +42,7 @@ pub mod image;
 pub mod imagefactory;
 pub mod kickstart;
 pub mod locks;
+pub mod log;
 pub mod pending;
 pub mod plan;
 pub mod preflight;

@@ -8,13 +8,13 @@ use crate::error::{Error, Result};
 use crate::refspec::RefName;
 
 use super::Surroundings;
+use super::call::{Call, shell_line};
 use super::check::{Findings, Severity};
 use super::config::{ComposeConfig, TreeConfig};
 use super::decide::{CHANGED, COMMIT_ID, COMPOSE_JSON, LOCK_JSON};
 use super::image;
 use super::pending;
 use super::preflight::{self, Served};
-use super::program::{Call, shell_line};
 
 /// What is asked for besides the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,11 +11,12 @@ use crate::repo::{LockKind, Repo, RepoMode};
 use crate::units::format_size;
 
 use super::Surroundings;
+use super::call::Call;
 use super::check::{Findings, Severity};
 use super::config::TreeConfig;
 use super::decide::read_json;
 use super::locks::processes_with;
-use super::program::{ANSWER_TIMEOUT, Call, Ending, ask};
+use super::program::{ANSWER_TIMEOUT, Ending, ask};
 use super::publish::{self, SummaryState};
 use super::treefile::Treefile;
 

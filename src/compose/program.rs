@@ -1,15 +1,13 @@
-//! Running an external program: its command line, its environment, its log, its end.
+//! Running an external program to its end.
 //!
 //! A program runs in a process group of its own with standard input from `/dev/null`. Both its outputs go into one log
 //! file, not through pipes: whatever the program leaves running cannot keep us waiting, and nothing is lost when we die.
 
-use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -18,6 +16,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::MemfdFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
+use super::call::{Call, shell_line};
+use super::log::Follower;
 use crate::error::{During, Error, Result};
 
 /// How long a program that was asked to end may take.
@@ -28,8 +28,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest answer that is read, in bytes.
 const LONGEST_ANSWER: u64 = 64 << 20;
-/// The longest part of a log that is looked at when something went wrong, in bytes.
-const LONGEST_TAIL: u64 = 64 << 10;
 
 /// Whether the user wants the run to end. The library installs no signal handlers: whoever does raises this.
 #[derive(Clone, Debug, Default)]
@@ -50,71 +48,6 @@ impl Interrupt {
     /// `interrupted`, when a signal came.
     pub fn check(&self) -> Result<()> {
         if self.count() > 0 { Err(Error::failed("interrupted")) } else { Ok(()) }
-    }
-}
-
-/// A command line and its surroundings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// The program as the user calls it, and its arguments. Never empty.
-    pub argv: Vec<OsString>,
-    /// The executable.
-    pub executable: PathBuf,
-    /// The whole environment.
-    pub environment: Vec<(OsString, OsString)>,
-}
-
-impl Call {
-    /// A call of what `program` names, with its leading arguments, on the `PATH` of the environment.
-    ///
-    /// # Errors
-    /// When there is no such program, or it cannot be executed.
-    pub fn new(program: &[String], environment: &[(OsString, OsString)]) -> Result<Self> {
-        let name = program.first().map_or("", String::as_str);
-        Ok(Self {
-            executable: find(name, environment)?,
-            argv: program.iter().map(OsString::from).collect(),
-            environment: environment.to_vec(),
-        })
-    }
-
-    /// Adds an argument.
-    pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
-        self.argv.push(argument.into());
-        self
-    }
-
-    /// Adds arguments.
-    pub fn args<A: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
-        self.argv.extend(arguments.into_iter().map(Into::into));
-        self
-    }
-
-    /// Sets a variable of the environment.
-    pub fn variable(mut self, name: &str, value: impl Into<OsString>) -> Self {
-        self.environment.retain(|(other, _)| other != name);
-        self.environment.push((name.into(), value.into()));
-        self
-    }
-
-    /// The same for a program that need not be there, for a command line that is only shown.
-    pub fn unsought(program: &[String], environment: &[(OsString, OsString)]) -> Self {
-        let argv: Vec<OsString> = program.iter().map(OsString::from).collect();
-        Self {
-            executable: argv.first().map(PathBuf::from).unwrap_or_default(),
-            argv,
-            environment: environment.to_vec(),
-        }
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.executable);
-        if let Some(name) = self.argv.first() {
-            command.arg0(name);
-        }
-        command.args(self.argv.iter().skip(1)).env_clear().envs(self.environment.iter().map(|(n, v)| (n, v)));
-        command.stdin(Stdio::null()).process_group(0);
-        command
     }
 }
 
@@ -252,51 +185,6 @@ impl Group {
     }
 }
 
-/// Reads a log while it grows.
-struct Follower {
-    file: File,
-    path: PathBuf,
-    buffer: Vec<u8>,
-    line: Vec<u8>,
-}
-
-/// A line that is longer is given in pieces of this many bytes.
-const LONGEST_LINE: usize = 4096;
-
-impl Follower {
-    /// Starts at the end of the log as it is now.
-    fn open(path: &Path) -> Result<Self> {
-        let mut file = File::open(path).during("opening", path)?;
-        file.seek(SeekFrom::End(0)).during("reading", path)?;
-        Ok(Self { file, path: path.to_owned(), buffer: vec![0; 64 << 10], line: Vec::new() })
-    }
-
-    fn read_lines(&mut self, on_line: &mut dyn FnMut(&str)) -> Result<()> {
-        loop {
-            let length = self.file.read(&mut self.buffer).during("reading", &self.path)?;
-            if length == 0 {
-                return Ok(());
-            }
-            for &byte in &self.buffer[..length] {
-                // Programs with a progress bar go back to the start of the line.
-                if matches!(byte, b'\n' | b'\r') || self.line.len() >= LONGEST_LINE {
-                    on_line(&String::from_utf8_lossy(&self.line));
-                    self.line.clear();
-                }
-                if !matches!(byte, b'\n' | b'\r') {
-                    self.line.push(byte);
-                }
-            }
-        }
-    }
-
-    fn finish(&mut self, on_line: &mut dyn FnMut(&str)) {
-        if !self.line.is_empty() {
-            on_line(&String::from_utf8_lossy(&self.line));
-        }
-    }
-}
-
 /// What a program answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -377,63 +265,6 @@ pub fn ask_until(call: &Call, timeout: Duration, interrupt: &Interrupt) -> Resul
     Ok(Answer { ending: status.into(), stdout, stderr })
 }
 
-/// Finds an executable: a name with a slash is a path, any other is looked for on the environment's `PATH`.
-///
-/// # Errors
-/// When there is none, or none that may be executed.
-pub fn find(name: &str, environment: &[(OsString, OsString)]) -> Result<PathBuf> {
-    let is_file = |path: &Path| path.metadata().is_ok_and(|metadata| metadata.is_file());
-    let is_executable = |path: &Path| path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o111 != 0);
-    let candidates: Vec<PathBuf> = if name.contains('/') {
-        vec![name.into()]
-    } else {
-        let path = environment.iter().find(|(name, _)| name == "PATH").map_or(OsStr::new(""), |(_, value)| value);
-        // An empty entry would stand for the current directory: nobody means that.
-        let directories = std::env::split_paths(path).filter(|directory| !directory.as_os_str().is_empty());
-        directories.map(|directory| directory.join(name)).collect()
-    };
-    let files: Vec<&PathBuf> = candidates.iter().filter(|path| is_file(path)).collect();
-    match (files.iter().find(|path| is_executable(path)), files.first()) {
-        (Some(path), _) => Ok((**path).clone()),
-        (None, Some(path)) => Err(Error::failed(format!("{} is not executable", path.display()))),
-        (None, None) if name.contains('/') => Err(Error::failed(format!("there is no program {name}"))),
-        (None, None) => Err(Error::failed(format!("there is no program `{name}` on PATH"))),
-    }
-}
-
-/// A command line that a shell takes apart as it was.
-pub fn shell_line(argv: &[impl AsRef<OsStr>]) -> String {
-    argv.iter().map(|word| shell_word(&word.as_ref().to_string_lossy())).collect::<Vec<_>>().join(" ")
-}
-
-fn shell_word(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-/// The end of a log: at most `count` lines, in their order. Empty when there is no log.
-///
-/// # Errors
-/// When the log cannot be read.
-pub fn last_lines(log: &Path, count: usize) -> Result<Vec<String>> {
-    let mut file = match File::open(log) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error).during("opening", log),
-    };
-    let size = file.metadata().during("reading", log)?.len();
-    let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(size.saturating_sub(LONGEST_TAIL)))
-        .and_then(|_| file.take(LONGEST_TAIL).read_to_end(&mut bytes))
-        .during("reading", log)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.lines().collect();
-    Ok(lines[lines.len().saturating_sub(count)..].iter().map(|&line| line.to_owned()).collect())
-}
-
 /// Sets the umask of the process until it is dropped; a run and the programs that it starts share it.
 #[derive(Debug)]
 pub struct Umask(rustix::fs::Mode);
@@ -500,7 +331,7 @@ mod tests {
         let (finished, lines, log) = run_script(script, LONG, GRACE);
         assert_eq!(finished.ending, Ending::Signal(9));
         assert_eq!((log.len(), lines.concat().len()), (2_000_000, 2_000_000));
-        assert!(lines.iter().all(|line| line.len() <= LONGEST_LINE));
+        assert!(lines.iter().all(|line| line.len() <= super::super::log::LONGEST_LINE));
     }
 
     #[test]
@@ -568,40 +399,5 @@ mod tests {
             ask_until(&shell("sleep 1000"), LONG, &interrupt).unwrap_err()
         });
         assert_eq!(error.to_string(), "interrupted");
-    }
-
-    #[test]
-    fn programs_are_found_on_the_path_or_by_their_own() {
-        let directory = tempfile::tempdir().unwrap();
-        let environment = [("PATH".into(), directory.path().into())];
-        let program = directory.path().join("tool");
-        let message = |name: &str| find(name, &environment).unwrap_err().to_string();
-        assert_eq!(message("tool"), "there is no program `tool` on PATH");
-        assert_eq!(message("/nowhere/tool"), "there is no program /nowhere/tool");
-        std::fs::write(&program, "").unwrap();
-        assert_eq!(message("tool"), format!("{} is not executable", program.display()));
-        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
-        assert_eq!(find("tool", &environment).unwrap(), program);
-        assert_eq!(find(program.to_str().unwrap(), &[]).unwrap(), program);
-        assert_eq!(find("Cargo.toml", &[]).unwrap_err().to_string(), "there is no program `Cargo.toml` on PATH");
-    }
-
-    #[test]
-    fn a_shell_gets_back_what_was_quoted() {
-        let words = ["a/b=c,d:e@f%g+h-i_j.k", "", "a b", "it's", "$x", "\"", "é", "{}", "a\nb", "\\", "~"];
-        let line = shell_line(&words);
-        assert!(line.starts_with("a/b=c,d:e@f%g+h-i_j.k '' 'a b' 'it'\\''s' '$x'"), "{line}");
-        let answer = ask(&shell(&format!("printf '%s\\0' {line}")), LONG).unwrap();
-        assert_eq!(String::from_utf8(answer.stdout).unwrap(), words.join("\0") + "\0");
-    }
-
-    #[test]
-    fn the_end_of_a_log_is_what_is_shown() {
-        let directory = tempfile::tempdir().unwrap();
-        let log = directory.path().join("log");
-        assert_eq!(last_lines(&log, 3).unwrap(), [""; 0]);
-        std::fs::write(&log, (0..100_000).map(|n| format!("{n}\n")).collect::<String>()).unwrap();
-        assert_eq!(last_lines(&log, 2).unwrap(), ["99998", "99999"]);
-        assert!(last_lines(&log, usize::MAX).unwrap().len() < 20_000);
     }
 }

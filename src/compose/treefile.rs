@@ -10,8 +10,9 @@ use serde_json::Value;
 use crate::error::{During, Error, Result};
 use crate::keyfile::{KeyFile, text_of};
 
+use super::call::Call;
 use super::check::Findings;
-use super::program::{ANSWER_TIMEOUT, Call, Ending, ask};
+use super::program::{ANSWER_TIMEOUT, Ending, ask};
 
 /// An expanded treefile.
 #[derive(Clone, Debug, PartialEq)]

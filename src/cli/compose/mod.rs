@@ -11,7 +11,8 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::thread;
 
-use osier::compose::program::{Interrupt, last_lines};
+use osier::compose::log::last_lines;
+use osier::compose::program::Interrupt;
 use osier::compose::report::{Report, Status};
 use osier::compose::{ComposeConfig, Failed, Surroundings};
 use osier::error::During as _;

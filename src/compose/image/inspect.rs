@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::error::{Context, Error, Result};
 
-use super::super::program::{Call, Ending, Interrupt, ask_until};
+use super::super::call::Call;
+use super::super::program::{Ending, Interrupt, ask_until};
 use super::super::qemu::{self, Format, Info, Soundness, Wanted};
 
 /// How long it may take: a check reads all metadata of an image, not its content.

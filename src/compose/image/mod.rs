@@ -28,12 +28,13 @@ use crate::refspec::RefName;
 use crate::repo::Repo;
 
 use super::Surroundings;
+use super::call::{Call, shell_line};
 use super::check::{Findings, Severity};
 use super::cleanup;
 use super::config::{ComposeConfig, ImageConfig};
 use super::imagefactory::{self, Files, Story};
 use super::preflight;
-use super::program::{self, Call, Ending, Finished, GRACE, Stopped, Umask, Watch, describe, shell_line};
+use super::program::{self, Ending, Finished, GRACE, Stopped, Umask, Watch, describe};
 use super::qemu::{self, Format, Wanted};
 use super::report::{Command, DeadRun, Report, Run, Status};
 use super::session::{Failed, end, new_report, not_begun, take_findings};

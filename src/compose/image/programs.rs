@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 use super::super::Surroundings;
+use super::super::call::Call;
 use super::super::check::{Findings, Severity};
 use super::super::config::ImageConfig;
-use super::super::program::{ANSWER_TIMEOUT, Answer, Call, Ending, Interrupt, ask_until};
+use super::super::program::{ANSWER_TIMEOUT, Answer, Ending, Interrupt, ask_until};
 
 /// Oz's schema for templates, below the directories in which Python's modules lie.
 const SCHEMA: &str = "oz/tdl.rng";
