@@ -140,8 +140,12 @@ impl<'r> Transaction<'r> {
         writer.finish_new(&name)
     }
 
-    /// Whether nearly all files so far were new, as in the first commit of a tree.
+    /// Whether nearly all files so far were new, as in the first commit of a tree. Never in an archive: to compress a file
+    /// of which there is an equal one costs much more than to hash one twice.
     fn expects_new_content(&self) -> bool {
+        if self.repo.mode() == RepoMode::Archive {
+            return false;
+        }
         let written = self.counters.content_written.load(Ordering::Relaxed);
         let old = self.counters.content_total.load(Ordering::Relaxed).saturating_sub(written);
         old.saturating_mul(NEW_FOR_EACH_OLD) < written
