@@ -4,8 +4,9 @@
 //! One that an aborted or killed transaction of the same boot left behind is taken over with the objects in it; those of
 //! other boots may hold objects that never reached the disk, so they are only ever removed.
 //!
-//! osier's own are `tmp/staging-BOOTID.osier-XXXXXX`. After a kill they may hold unfinished files under the names of
-//! objects. osier tells them apart; `ostree`, which would take them for objects, sees the directory of another boot.
+//! osier's objects lie in `osier/` in it. After a kill there may be unfinished files under the names of objects, which osier
+//! can tell; `ostree`, which takes such directories over as well, would not. It does not look into `osier/`, and removes it
+//! with the rest when it is done.
 
 use std::fs::{self, File};
 use std::io;
@@ -29,11 +30,12 @@ pub(super) struct Staging<'r> {
     repo: &'r Repo,
     /// The name in `tmp/`.
     name: String,
+    /// Where the objects are, finished and unfinished.
     pub(super) dir: File,
     pub(super) fan_out: FanOut,
     /// Whether objects of an earlier transaction may be in it.
     pub(super) resumed: bool,
-    /// Whether unfinished files may have the names of objects: it is osier's own, and the file system keeps their mark.
+    /// Whether unfinished files may have the names of objects: the file system keeps their mark.
     keeps_marks: OnceLock<bool>,
     _lock: File,
 }
@@ -46,8 +48,8 @@ enum Part {
 }
 
 const PREFIX: &str = "staging-";
-/// Follows the boot's id in the names of osier's own.
-const OWN_SUFFIX: &str = ".osier-";
+/// The directory of osier's objects in a staging directory.
+const OWN: &str = "osier";
 const LOCK_SUFFIX: &str = "-lock";
 const COMMIT_SUFFIX: &str = ".commit";
 /// Of files in the bare modes, one of which lets them have any permissions.
@@ -64,21 +66,19 @@ impl<'r> Staging<'r> {
 
     /// Whether unfinished files may have the names of objects here.
     pub(super) fn keeps_marks(&self) -> bool {
-        *self.keeps_marks.get_or_init(|| {
-            self.name.contains(OWN_SUFFIX) && temporary::is_mark_kept(self.dir.as_fd()).unwrap_or(false)
-        })
+        *self.keeps_marks.get_or_init(|| temporary::is_mark_kept(self.dir.as_fd()).unwrap_or(false))
     }
 
     /// Takes over a staging directory of this boot that nobody holds, or makes one.
     pub(super) fn acquire(repo: &'r Repo) -> Result<Self> {
-        let boot_id = boot_id(repo)?;
-        let prefix = format!("{PREFIX}{boot_id}{OWN_SUFFIX}");
+        let prefix = format!("{PREFIX}{}-", boot_id(repo)?);
         for name in staging_names(repo)? {
-            if !is_of_boot(&name, &boot_id) {
+            if !name.starts_with(&prefix) {
                 continue;
             }
             if let Some(mut staging) = Self::lock_and_open(repo, &name)? {
                 log::debug!("Reusing tmpdir {name}");
+                staging.take_in_others()?;
                 staging.remove_unfinished()?;
                 staging.resumed = true;
                 return Ok(staging);
@@ -96,9 +96,8 @@ impl<'r> Staging<'r> {
                 Err(Errno::EXIST) => continue,
                 Err(error) => return Err(error).during("creating", path),
             }
-            let dir = rustix::fs::openat(repo.dir(), tmp_path(&name), DIRECTORY, Mode::empty());
-            let dir = dir.during("opening", path)?.into();
             log::debug!("Using new tmpdir {name}");
+            let dir = open_own(repo, &name).during("opening", path)?;
             return Ok(Self::new(repo, name, dir, lock));
         }
     }
@@ -108,8 +107,8 @@ impl<'r> Staging<'r> {
         let Some(lock) = try_lock_removable(repo.dir(), &lock_path(name)).during("locking", &path)? else {
             return Ok(None);
         };
-        match rustix::fs::openat(repo.dir(), tmp_path(name), DIRECTORY, Mode::empty()) {
-            Ok(dir) => Ok(Some(Self::new(repo, name.to_owned(), dir.into(), lock))),
+        match open_own(repo, name) {
+            Ok(dir) => Ok(Some(Self::new(repo, name.to_owned(), dir, lock))),
             Err(Errno::NOENT) => {
                 // Its owner has just finished.
                 let _ = rustix::fs::unlinkat(repo.dir(), lock_path(name), AtFlags::empty());
@@ -117,6 +116,24 @@ impl<'r> Staging<'r> {
             }
             Err(error) => Err(error).during("opening", path),
         }
+    }
+
+    /// Takes in what `ostree` has staged. Its unfinished files have no names.
+    fn take_in_others(&self) -> Result<()> {
+        let outer = tmp_path(&self.name);
+        let outer =
+            rustix::fs::openat(self.repo.dir(), &outer, DIRECTORY, Mode::empty()).during("opening", self.path())?;
+        for prefix in names_in(&outer).during("listing", self.path())?.iter().filter(|name| is_fan_out(name)) {
+            let path = || self.path().join(prefix);
+            let from = rustix::fs::openat(&outer, prefix, DIRECTORY, Mode::empty()).during("opening", path())?;
+            self.fan_out.ensure(self.dir.as_fd(), prefix).during("creating", path())?;
+            let to = rustix::fs::openat(&self.dir, prefix, DIRECTORY, Mode::empty()).during("opening", path())?;
+            for name in names_in(&from).during("listing", path())? {
+                rustix::fs::renameat(&from, &name, &to, &name).during("moving", path().join(&name))?;
+            }
+            rustix::fs::unlinkat(&outer, prefix, AtFlags::REMOVEDIR).during("removing", path())?;
+        }
+        Ok(())
     }
 
     /// Removes what its owner had not finished when it was killed. Commits that it had finished go, too: what they need
@@ -225,6 +242,7 @@ impl<'r> Staging<'r> {
         for name in names_in(&self.dir).unwrap_or_default() {
             let _ = rustix::fs::unlinkat(&self.dir, &name, AtFlags::REMOVEDIR);
         }
+        let _ = rustix::fs::unlinkat(self.repo.dir(), tmp_path(&self.name).join(OWN), AtFlags::REMOVEDIR);
         let _ = rustix::fs::unlinkat(self.repo.dir(), tmp_path(&self.name), AtFlags::REMOVEDIR);
     }
 }
@@ -241,7 +259,7 @@ impl Drop for Staging<'_> {
 /// entries older than `core.tmp-expiry-secs`.
 pub(super) fn clean_tmp(repo: &Repo) -> Result<()> {
     let path = repo.path().join("tmp");
-    let this_boot = boot_id(repo)?;
+    let this_boot = format!("{PREFIX}{}-", boot_id(repo)?);
     let expiry = Duration::from_secs(repo.config().tmp_expiry_secs);
     for entry in fs::read_dir(&path).during("listing", &path)? {
         let entry = entry.during("listing", &path)?;
@@ -252,7 +270,7 @@ pub(super) fn clean_tmp(repo: &Repo) -> Result<()> {
             remove_stale_lock(repo, name)?;
             continue;
         }
-        if is_of_boot(name, &this_boot) {
+        if name.starts_with(&this_boot) {
             continue;
         }
         if name.starts_with(REPLACEMENT_PREFIX) && remove_unlocked(repo, name)? {
@@ -363,10 +381,14 @@ fn lock_path(name: &str) -> PathBuf {
     tmp_path(&format!("{name}{LOCK_SUFFIX}"))
 }
 
-/// Whether it is the name of a staging directory of this boot.
-fn is_of_boot(name: &str, boot_id: &str) -> bool {
-    let rest = name.strip_prefix(PREFIX).and_then(|name| name.strip_prefix(boot_id));
-    rest.is_some_and(|rest| rest.starts_with('-') || rest.starts_with(OWN_SUFFIX))
+/// Opens the directory of osier's objects in a staging directory, and makes it if it is not there.
+fn open_own(repo: &Repo, name: &str) -> Result<File, Errno> {
+    let path = tmp_path(name).join(OWN);
+    match rustix::fs::mkdirat(repo.dir(), &path, Mode::from_raw_mode(0o775)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error),
+    }
+    rustix::fs::openat(repo.dir(), path, DIRECTORY, Mode::empty()).map(File::from)
 }
 
 fn boot_id(repo: &Repo) -> Result<String> {

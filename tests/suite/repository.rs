@@ -186,13 +186,14 @@ fn ostree_takes_nothing_out_of_the_staging_directory_of_a_killed_osier() {
     let transaction = Transaction::begin(&repo).unwrap();
     let checksum = transaction.write_metadata(ObjectType::DirTree, b"finished, but nobody's").unwrap();
     let object = format!("{}/{}.dirtree", &checksum.to_hex()[..2], &checksum.to_hex()[2..]);
+    let staged = |name: &str| path.join("tmp").join(name).join("osier").join(&object);
     let staging = || {
         let names =
             fs::read_dir(path.join("tmp")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| name.starts_with("staging-") && !name.ends_with("-lock")).collect::<Vec<_>>()
     };
     let [name] = &staging()[..] else { panic!("{:?}", staging()) };
-    assert!(path.join("tmp").join(name).join(&object).exists(), "{name}");
+    assert!(staged(name).exists(), "{name}");
     fs::create_dir(directory.path().join("tree")).unwrap();
     let commit = |branch: &str| {
         let tree = directory.path().join("tree");
@@ -201,12 +202,31 @@ fn ostree_takes_nothing_out_of_the_staging_directory_of_a_killed_osier() {
     // Not while it lives, and not after its end.
     commit("first");
     assert_eq!(staging(), std::slice::from_ref(name));
-    assert!(path.join("tmp").join(name).join(&object).exists());
+    assert!(staged(name).exists());
     transaction.abort(None);
     commit("second");
     assert_eq!(staging(), [""; 0]);
     assert!(!path.join("objects").join(&object).exists());
     ostree.repo(&path, ["fsck"]).success();
+}
+
+#[test]
+fn what_ostree_has_staged_is_taken_over() {
+    let directory = support::scratch();
+    let path = directory.path().join("repo");
+    let repo = Repo::create(&path, RepoMode::Archive, None).unwrap();
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let staging = path.join(format!("tmp/staging-{}-abcdef", boot_id.trim()));
+    let name = ObjectName::new(Checksum::of(b"staged"), ObjectType::DirTree);
+    let hex = name.checksum.to_hex();
+    fs::create_dir_all(staging.join(&hex[..2])).unwrap();
+    fs::write(staging.join(format!("{}/{}.dirtree", &hex[..2], &hex[2..])), "staged").unwrap();
+    Transaction::begin(&repo).unwrap().abort(None);
+    assert_eq!(repo.list_objects().unwrap(), []);
+    Transaction::begin(&repo).unwrap().commit().unwrap();
+    assert_eq!(repo.list_objects().unwrap(), [name]);
+    let left: Vec<_> = fs::read_dir(path.join("tmp")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["cache"]);
 }
 
 #[test]
