@@ -54,7 +54,7 @@ impl Repo {
         let listed = self.listed_refs(prefix, spelling).and_then(|refs| {
             // All are read, so that of several that are wrong the first is told.
             let read: Vec<_> = refs.into_par_iter().with_min_len(REFS_AT_A_TIME).map(read).collect();
-            read.into_iter().collect()
+            read.into_iter().filter_map(Result::transpose).collect()
         });
         listed.context(|| "Listing refs".to_owned())
     }
@@ -247,10 +247,12 @@ impl Repo {
         rustix::fs::accessat(self.dir(), path, Access::READ_OK, AtFlags::EACCESS).calling("opendir", path)
     }
 
-    /// A ref that vanished since it was listed is an error: the list would be wrong without it.
-    fn read_listed(&self, path: &str, spelled: String) -> Result<(String, Checksum)> {
+    /// A ref that vanished since it was listed is an error: the list would be wrong without it. `None` for a file of
+    /// `ostree` that has got the name of its ref meanwhile.
+    fn read_listed(&self, path: &str, spelled: String) -> Result<Option<(String, Checksum)>> {
         match self.read_ref(Path::new(path)).context(|| path.to_owned())? {
-            Some(commit) => Ok((spelled, commit)),
+            Some(commit) => Ok(Some((spelled, commit))),
+            None if is_unplaced(path) => Ok(None),
             None => Err(Error::RefNotFound { refspec: spelled }),
         }
     }
@@ -309,6 +311,12 @@ impl Repo {
     }
 }
 
+/// Whether `ostree` gives such names, `tmp.` and six letters or digits, to ref files for a moment, in their directory.
+fn is_unplaced(path: &str) -> bool {
+    let name = path.rsplit('/').next().and_then(|name| name.strip_prefix("tmp."));
+    name.is_some_and(|rest| rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
 /// Reads a ref file below `dir`, mostly with one system call.
 fn read_file(dir: BorrowedFd<'_>, path: &Path) -> std::io::Result<Vec<u8>> {
     let mut file = fs::File::from(rustix::fs::openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
@@ -320,4 +328,25 @@ fn read_file(dir: BorrowedFd<'_>, path: &Path) -> std::io::Result<Vec<u8>> {
     }
     content.truncate(length);
     Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repo::RepoMode;
+
+    #[test]
+    fn a_ref_that_vanishes_is_an_error_unless_it_was_on_its_way_to_its_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let repo = Repo::create(&directory.path().join("repo"), RepoMode::Archive, None).unwrap();
+        let read = |name: &str| repo.read_listed(&format!("refs/heads/{name}"), name.to_owned());
+        assert_eq!(read("tmp.UAopz9").unwrap(), None);
+        assert_eq!(read("folder/tmp.UAopzB").unwrap(), None);
+        for name in ["main", "tmp.UAopz", "tmp.UAopzBC", "tmp.UAop-B", "tmp.UAopzB/main"] {
+            assert_eq!(read(name).unwrap_err().to_string(), format!("Refspec '{name}' not found"));
+        }
+        let commit = Checksum::of(b"commit");
+        std::fs::write(repo.path().join("refs/heads/tmp.UAopzB"), format!("{commit}\n")).unwrap();
+        assert_eq!(read("tmp.UAopzB").unwrap(), Some(("tmp.UAopzB".to_owned(), commit)));
+    }
 }
