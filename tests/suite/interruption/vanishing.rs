@@ -174,6 +174,10 @@ fn round(directory: &Path, reading: &Reading, (number, loss): (u32, Loss), sides
     let mut removed = None;
     let status = run_stopped(&at, reading, number, &what, &mut || removed = Some(remove(&source, loss)));
     let told = fs::read_to_string(at.join("told")).unwrap();
+    // strace fails now and then when a thread ends while it is stopped.
+    if told.contains("strace: ptrace(") {
+        return round(directory, reading, (number, loss), sides);
+    }
     assert!(!told.contains("panicked") && (0..=1).contains(&status), "{what}: {status}: {told}");
     let Some(removed) = removed else {
         assert_eq!(status, 0, "{what}: {told}");
