@@ -1,7 +1,7 @@
 //! Which objects a repository has, for somebody who asks about very many.
 //!
-//! To list one of the 256 directories of objects costs for each name in it about a tenth of what it costs to look for one
-//! object. So a directory that is asked about often is listed and remembered, unless it holds far more than that.
+//! To list one of the 256 directories of objects costs much less for each name in it than to look for one object does. So
+//! a directory that is asked about often is listed and remembered, unless it holds far more than that.
 
 use std::collections::HashSet;
 use std::sync::OnceLock;

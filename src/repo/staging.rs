@@ -10,7 +10,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
@@ -118,35 +118,44 @@ impl<'r> Staging<'r> {
         }
     }
 
-    /// Takes in what `ostree` has staged. Its unfinished files have no names.
+    /// Takes in the objects that `ostree` has staged. Its unfinished files have no names, or some that are no objects'.
     fn take_in_others(&self) -> Result<()> {
-        let outer = tmp_path(&self.name);
-        let outer =
-            rustix::fs::openat(self.repo.dir(), &outer, DIRECTORY, Mode::empty()).during("opening", self.path())?;
-        for prefix in names_in(&outer).during("listing", self.path())?.iter().filter(|name| is_fan_out(name)) {
-            let path = || self.path().join(prefix);
-            let from = rustix::fs::openat(&outer, prefix, DIRECTORY, Mode::empty()).during("opening", path())?;
-            self.fan_out.ensure(self.dir.as_fd(), prefix).during("creating", path())?;
-            let to = rustix::fs::openat(&self.dir, prefix, DIRECTORY, Mode::empty()).during("opening", path())?;
-            for name in names_in(&from).during("listing", path())? {
-                rustix::fs::renameat(&from, &name, &to, &name).during("moving", path().join(&name))?;
+        let outer = rustix::fs::openat(self.repo.dir(), tmp_path(&self.name), DIRECTORY, Mode::empty());
+        let outer = outer.during("opening", self.path())?;
+        for entry in names_in(&outer).during("listing", self.path())? {
+            if is_fan_out(&entry) {
+                self.take_in(&outer, &entry)?;
+            } else if entry != OWN {
+                // What cannot be removed stays, and so does the directory.
+                let _ = rustix::fs::unlinkat(&outer, &entry, AtFlags::empty());
             }
-            rustix::fs::unlinkat(&outer, prefix, AtFlags::REMOVEDIR).during("removing", path())?;
         }
         Ok(())
+    }
+
+    fn take_in(&self, outer: &OwnedFd, prefix: &str) -> Result<()> {
+        let path = || self.path().join(prefix);
+        let from = rustix::fs::openat(outer, prefix, DIRECTORY, Mode::empty()).during("opening", path())?;
+        self.fan_out.ensure(self.dir.as_fd(), prefix).during("creating", self.own_path().join(prefix))?;
+        let to = rustix::fs::openat(&self.dir, prefix, DIRECTORY, Mode::empty());
+        let to = to.during("opening", self.own_path().join(prefix))?;
+        for name in names_in(&from).during("listing", path())? {
+            rustix::fs::renameat(&from, &name, &to, &name).during("moving", path().join(&name))?;
+        }
+        rustix::fs::unlinkat(outer, prefix, AtFlags::REMOVEDIR).during("removing", path())
     }
 
     /// Removes what its owner had not finished when it was killed. Commits that it had finished go, too: what they need
     /// may have been pruned since, and whoever wants them writes them again.
     fn remove_unfinished(&self) -> Result<()> {
         let remove = |dir: &File, name: &str| {
-            rustix::fs::unlinkat(dir, name, AtFlags::empty()).during("removing", self.path().join(name))
+            rustix::fs::unlinkat(dir, name, AtFlags::empty()).during("removing", self.own_path().join(name))
         };
-        for name in names_in(&self.dir).during("listing", self.path())? {
+        for name in names_in(&self.dir).during("listing", self.own_path())? {
             if name.starts_with(UNFINISHED_PREFIX) {
                 remove(&self.dir, &name)?;
             } else if is_fan_out(&name) {
-                let path = || self.path().join(&name);
+                let path = || self.own_path().join(&name);
                 let dir = rustix::fs::openat(&self.dir, &name, DIRECTORY, Mode::empty()).during("opening", path())?;
                 let dir = File::from(dir);
                 for name in names_in(&dir).during("listing", path())? {
@@ -168,11 +177,16 @@ impl<'r> Staging<'r> {
         self.repo.path().join("tmp").join(&self.name)
     }
 
+    /// Of the directory of osier's objects.
+    fn own_path(&self) -> PathBuf {
+        self.path().join(OWN)
+    }
+
     /// Moves every object into `objects/`, commits last. One that is there already stays, except detached metadata, which
     /// the new version replaces. The directories are synced: after this the objects survive a power loss, and at no
     /// moment is there a commit without what it needs.
     pub(super) fn move_into_place(&self, fan_out: &FanOut) -> Result<()> {
-        let mut directories = names_in(&self.dir).during("listing", self.path())?;
+        let mut directories = names_in(&self.dir).during("listing", self.own_path())?;
         directories.retain(|name| is_fan_out(name));
         if directories.is_empty() {
             return Ok(());
@@ -193,7 +207,7 @@ impl<'r> Staging<'r> {
 
     /// Moves a part of a directory of objects and says whether something is left for another part.
     fn move_fan_out(&self, fan_out: &FanOut, prefix: &str, part: Part) -> Result<bool> {
-        let staged_path = || self.path().join(prefix);
+        let staged_path = || self.own_path().join(prefix);
         let staged =
             rustix::fs::openat(&self.dir, prefix, DIRECTORY, Mode::empty()).during("opening", staged_path())?;
         let target_path = || self.repo.path().join("objects").join(prefix);
@@ -277,9 +291,7 @@ pub(super) fn clean_tmp(repo: &Repo) -> Result<()> {
             continue;
         }
         if name.starts_with(PREFIX) {
-            if let Some(staging) = Staging::lock_and_open(repo, name)? {
-                staging.discard();
-            }
+            remove_abandoned(repo, name)?;
             continue;
         }
         // What vanishes meanwhile was somebody else's to remove.
@@ -295,6 +307,17 @@ pub(super) fn clean_tmp(repo: &Repo) -> Result<()> {
                 _ => {}
             }
         }
+    }
+    Ok(())
+}
+
+/// Removes a staging directory that nobody holds.
+fn remove_abandoned(repo: &Repo, name: &str) -> Result<()> {
+    let path = repo.path().join("tmp").join(name);
+    if let Some(_lock) = try_lock_removable(repo.dir(), &lock_path(name)).during("locking", &path)? {
+        let _ = fs::remove_dir_all(&path);
+        // While it is still locked, as in the end of one that is held.
+        let _ = rustix::fs::unlinkat(repo.dir(), lock_path(name), AtFlags::empty());
     }
     Ok(())
 }

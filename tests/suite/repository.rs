@@ -221,6 +221,9 @@ fn what_ostree_has_staged_is_taken_over() {
     let hex = name.checksum.to_hex();
     fs::create_dir_all(staging.join(&hex[..2])).unwrap();
     fs::write(staging.join(format!("{}/{}.dirtree", &hex[..2], &hex[2..])), "staged").unwrap();
+    fs::write(staging.join("tmp.abcdef"), "not finished").unwrap();
+    let of_another_boot = path.join("tmp/staging-00000000-0000-0000-0000-000000000000-abcdef");
+    fs::create_dir_all(of_another_boot.join("ab")).unwrap();
     Transaction::begin(&repo).unwrap().abort(None);
     assert_eq!(repo.list_objects().unwrap(), []);
     Transaction::begin(&repo).unwrap().commit().unwrap();
