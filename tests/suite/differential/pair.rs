@@ -133,18 +133,28 @@ fn messages(stderr: &[u8]) -> String {
     text.split_inclusive('\n').filter(|line| !usage || line.starts_with("error: ")).collect()
 }
 
-/// What a summary that is made anew says of its time: the two programs may run in two seconds.
-const LAST_MODIFIED: &[u8] = b"Last-Modified (ostree.summary.last-modified): ";
+/// What precedes the time of a summary that is made anew, and what follows it, as `--view` and `--raw` print it: the two
+/// programs may run in two seconds.
+const LAST_MODIFIED: [(&[u8], u8); 2] =
+    [(b"Last-Modified (ostree.summary.last-modified): ", b'\n'), (b"'ostree.summary.last-modified': <uint64 ", b'>')];
 
-/// Standard output without what depends on the clock. fsck prints how far it has come once a second: only the first and the last such line are dependable, and none of them
-/// when it stops at damage, for osier looks at many objects at once.
+/// Standard output without what depends on the clock. fsck prints how far it has come once a second: only the first and
+/// the last such line are dependable, and none of them when it stops at damage, for osier looks at many objects at once.
 fn without_times(output: &Output) -> Vec<u8> {
     let is_left_out = |line: &[u8]| {
         let is_end = line.starts_with(b"fsck objects (1/") || line.ends_with(b" 100%\n");
         line.starts_with(b"fsck objects (") && (output.status != 0 || !is_end)
     };
     let lines = output.stdout.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_left_out(line));
-    lines.flat_map(|line| if line.starts_with(LAST_MODIFIED) { LAST_MODIFIED } else { line }).copied().collect()
+    let mut text: Vec<u8> = lines.flatten().copied().collect();
+    for (before, end) in LAST_MODIFIED {
+        if let Some(found) = text.windows(before.len()).position(|window| window == before) {
+            let start = found + before.len();
+            let length = text[start..].iter().position(|byte| *byte == end).unwrap_or(0);
+            text.drain(start..start + length);
+        }
+    }
+    text
 }
 
 fn sorted_lines(text: &[u8]) -> Vec<u8> {
