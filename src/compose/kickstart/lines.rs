@@ -23,7 +23,7 @@ pub(super) struct Line<'a> {
 pub(super) enum Place {
     /// Outside of all sections: a command, a comment or blank.
     Outside,
-    /// It opens or closes a section.
+    /// It opens or closes a section, or should not be there.
     Border,
     /// In a section with a script.
     Script,
@@ -34,22 +34,23 @@ pub(super) enum Place {
 /// What is worth knowing about lines that are no errors.
 pub(super) type Warning = (usize, String);
 
-/// Takes a file apart. Nothing is lost: the lines put together are the file.
-///
-/// # Errors
-/// When the installer would not understand the sections, or a line includes another file.
-pub(super) fn classify(file: &[u8]) -> Result<(Vec<Line<'_>>, Vec<Warning>), Problem> {
+/// Takes a file apart. Nothing is lost: the lines put together are the file. What the installer would not understand of
+/// the sections, and lines that include another file, go to `problems`.
+pub(super) fn classify<'a>(file: &'a [u8], problems: &mut Vec<Problem>) -> (Vec<Line<'a>>, Vec<Warning>) {
     let mut state = State { open: None, warnings: Vec::new() };
     let mut lines = Vec::new();
     for (index, bytes) in split_lines(file).enumerate() {
         let number = index + 1;
-        let place = state.place(number, bytes)?;
+        let place = state.place(number, bytes).unwrap_or_else(|problem| {
+            problems.push(problem);
+            Place::Border
+        });
         lines.push(Line { number, bytes, place });
     }
-    match state.open {
-        Some(section) => Err(Problem::at(section.line, "the section that begins here has no %end")),
-        None => Ok((lines, state.warnings)),
+    if let Some(section) = state.open {
+        problems.push(Problem::at(section.line, "the section that begins here has no %end"));
     }
+    (lines, state.warnings)
 }
 
 /// What is known after some lines.
@@ -170,11 +171,20 @@ mod tests {
     use super::*;
 
     fn places(file: &str) -> Vec<Place> {
-        classify(file.as_bytes()).unwrap().0.into_iter().map(|line| line.place).collect()
+        sound(file).0.into_iter().map(|line| line.place).collect()
+    }
+
+    fn sound(file: &str) -> (Vec<Line<'_>>, Vec<Warning>) {
+        let mut problems = Vec::new();
+        let result = classify(file.as_bytes(), &mut problems);
+        assert!(problems.is_empty(), "{problems:?}");
+        result
     }
 
     fn message(file: &str) -> String {
-        classify(file.as_bytes()).unwrap_err().to_string()
+        let mut problems = Vec::new();
+        classify(file.as_bytes(), &mut problems);
+        problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; ")
     }
 
     #[test]
@@ -204,6 +214,9 @@ mod tests {
     fn sections_that_the_installer_refuses_are_refused() {
         assert_eq!(message("a\n%post\nx\n"), "2: the section that begins here has no %end");
         assert_eq!(message("%post\n%pre\n%end\n"), "2: %pre begins before the section of line 1 has ended");
+        let all = "1: %end closes no section; 3: %pre begins before the section of line 2 has ended; \
+                   2: the section that begins here has no %end";
+        assert_eq!(message("%end\n%post\n%pre\n"), all);
     }
 
     #[test]
@@ -212,14 +225,14 @@ mod tests {
         assert_eq!(message("a\n %include b\n"), format!("2: %include: {flat}"));
         assert_eq!(message("%packages\n%include b\n%end\n"), format!("2: %include: {flat}"));
         assert_eq!(message("%ksappend b\n"), format!("1: %ksappend: {flat}"));
-        let (lines, warnings) = classify(b"%post\n%include x\n%end\n").unwrap();
+        let (lines, warnings) = sound("%post\n%include x\n%end\n");
         assert_eq!((lines[1].place, warnings.len(), warnings[0].0), (Place::Script, 1, 2));
-        assert_eq!(classify(b"# %include b\n").unwrap().0[0].place, Place::Outside);
+        assert_eq!(sound("# %include b\n").0[0].place, Place::Outside);
     }
 
     #[test]
     fn an_unknown_section_is_one_with_a_warning() {
-        let (lines, warnings) = classify(b"%other\nostreesetup\n%end\n").unwrap();
+        let (lines, warnings) = sound("%other\nostreesetup\n%end\n");
         assert_eq!(lines[1].place, Place::Section);
         assert_eq!(warnings, [(1, "%other is taken for a section that the installer knows".to_owned())]);
     }

@@ -25,6 +25,9 @@ use tokens::Tokens;
 
 pub use setup::Setup;
 
+/// So many problems of a file are told.
+const MOST_TOLD: usize = 20;
+
 /// What the kickstart file is to say.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'a> {
@@ -58,43 +61,48 @@ pub struct Rewritten {
 /// Puts the values into a kickstart file; `path` names it in messages.
 ///
 /// # Errors
-/// With file and line: when there is not exactly one `ostreesetup`, when another file is included, when an option or a
-/// section is none that the installer understands, when an `@OSTREE_...@` is left over. Without: when a value cannot be
-/// written into a kickstart file.
+/// With file and line, all that there are: when there is not exactly one `ostreesetup`, when another file is included,
+/// when an option or a section is none that the installer understands, when an `@OSTREE_...@` is left over. Without: when
+/// a value cannot be written into a kickstart file.
 pub fn rewrite(path: &Path, file: &[u8], values: &Values<'_>) -> Result<Rewritten> {
     check_values(values)?;
-    rewrite_lines(file, values, path).map_err(|problem| problem.of(path))
+    rewrite_lines(file, values, path).map_err(|mut problems| {
+        problems.sort_by_key(|problem| problem.line);
+        let mut told: Vec<String> = problems.iter().take(MOST_TOLD).map(|problem| problem.of(path)).collect();
+        if problems.len() > MOST_TOLD {
+            told.push(format!("and {} more", problems.len() - MOST_TOLD));
+        }
+        Error::failed(told.join("; "))
+    })
 }
 
-fn rewrite_lines(file: &[u8], values: &Values<'_>, path: &Path) -> Result<Rewritten, Problem> {
-    let (lines, mut warnings) = lines::classify(file)?;
-    let at = find_setup(&lines)?;
-    let problem = |what| Problem::at(lines[at].number, what);
-    let old = setup::parse_lenient(lines[at].bytes).map_err(problem)?;
-    let replacement = Replacement {
-        osname: values.osname,
-        remote: values.remote,
-        url: Some(values.url),
-        reference: Some(values.reference.as_str()),
-        nogpg: values.nogpg,
-    };
-    let setup_line = setup::replace(lines[at].bytes, &replacement).map_err(problem)?;
-    let wanted = setup::parse(&setup_line).map_err(problem)?;
-    for (option, value) in [("--osname", Some(&wanted.osname)), ("--remote", wanted.remote.as_ref())] {
-        if let Some(token) = value.and_then(|value| tokens::first_in(value.as_bytes())) {
-            return Err(problem(format!("{option} is {token}, and the configuration has no value for it")));
-        }
-    }
-    let tokens = Tokens::new(values, &wanted);
+fn rewrite_lines(file: &[u8], values: &Values<'_>, path: &Path) -> Result<Rewritten, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let (lines, mut warnings) = lines::classify(file, &mut problems);
+    let at = find_setup(&lines, &mut problems);
+    let change = at.and_then(|at| {
+        let change = Change::of(lines[at].bytes, values);
+        change.map_err(|what| problems.push(Problem::at(lines[at].number, what))).ok()
+    });
+    // Without it the other lines can still be looked at.
+    let change = change.unwrap_or_else(|| Change::unknown(values));
+    let tokens = Tokens::new(values, &change.new);
     let mut bytes = Vec::with_capacity(file.len());
     for (index, line) in lines.iter().enumerate() {
-        let source = if index == at { &setup_line } else { line.bytes };
-        let line_bytes = tokens.replace(source).map_err(|what| Problem::at(line.number, what))?;
-        if line.place == Place::Script {
-            warnings.extend(leftovers(&line_bytes, &old, &wanted).map(|what| (line.number, what)));
+        let source = if Some(index) == at { &change.line } else { line.bytes };
+        match tokens.replace(source) {
+            Ok(line_bytes) => {
+                if line.place == Place::Script {
+                    let left = leftovers(&line_bytes, &change.old, &change.new);
+                    warnings.extend(left.map(|what| (line.number, what)));
+                }
+                bytes.extend_from_slice(&line_bytes);
+            }
+            Err(what) => problems.push(Problem::at(line.number, what)),
         }
-        bytes.extend_from_slice(&line_bytes);
     }
+    let (Some(at), true) = (at, problems.is_empty()) else { return Err(problems) };
+    let wanted = change.new;
     if wanted.url.starts_with("file:") {
         warnings
             .push((lines[at].number, format!("{} is a path inside the installer, not on this machine", wanted.url)));
@@ -105,31 +113,73 @@ fn rewrite_lines(file: &[u8], values: &Values<'_>, path: &Path) -> Result<Rewrit
     Ok(Rewritten { bytes, setup: wanted, warnings })
 }
 
-/// The index of the only `ostreesetup`.
-fn find_setup(lines: &[Line<'_>]) -> Result<usize, Problem> {
+/// What becomes of the `ostreesetup`.
+struct Change {
+    old: Setup,
+    new: Setup,
+    /// The new line.
+    line: Vec<u8>,
+}
+
+impl Change {
+    fn of(line: &[u8], values: &Values<'_>) -> Result<Self, String> {
+        let old = setup::parse_lenient(line)?;
+        let replacement = Replacement {
+            osname: values.osname,
+            remote: values.remote,
+            url: Some(values.url),
+            reference: Some(values.reference.as_str()),
+            nogpg: values.nogpg,
+        };
+        let line = setup::replace(line, &replacement)?;
+        let new = setup::parse(&line)?;
+        for (option, value) in [("--osname", Some(&new.osname)), ("--remote", new.remote.as_ref())] {
+            if let Some(token) = value.and_then(|value| tokens::first_in(value.as_bytes())) {
+                return Err(format!("{option} is {token}, and the configuration has no value for it"));
+            }
+        }
+        Ok(Self { old, new, line })
+    }
+
+    /// For a file whose `ostreesetup` is missing or wrong: what is known all the same.
+    fn unknown(values: &Values<'_>) -> Self {
+        let new = Setup {
+            url: values.url.to_owned(),
+            reference: values.reference.as_str().to_owned(),
+            osname: values.osname.unwrap_or("unknown").to_owned(),
+            ..Setup::default()
+        };
+        Self { old: Setup::default(), new, line: Vec::new() }
+    }
+}
+
+/// The index of the first `ostreesetup`; that there is none or another one goes to `problems`, as does a command that
+/// cannot stand beside it.
+fn find_setup(lines: &[Line<'_>], problems: &mut Vec<Problem>) -> Option<usize> {
     let mut found: Option<usize> = None;
-    let mut other: Option<(usize, String)> = None;
+    let mut others = Vec::new();
     for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.place == Place::Outside) {
-        let words = words::split(line.bytes).map_err(|what| Problem::at(line.number, what))?;
+        let Ok(words) = words::split(line.bytes) else { continue };
         if setup::is_setup(&words) {
             if let Some(first) = found {
                 let message = format!("a second ostreesetup, the first is in line {}", lines[first].number);
-                return Err(Problem::at(line.number, message));
+                problems.push(Problem::at(line.number, message));
+            } else {
+                found = Some(index);
             }
-            found = Some(index);
         }
         if let Some(word) = words.first().filter(|word| CONFLICTING.contains(&word.value.as_slice())) {
-            other.get_or_insert((line.number, word.value.escape_ascii().to_string()));
+            others.push((line.number, word.value.escape_ascii().to_string()));
         }
     }
-    match (found, other) {
-        (None, _) => Err(Problem { line: None, what: "there is no ostreesetup command".to_owned() }),
-        (Some(at), Some((number, command))) => {
+    match found {
+        None => problems.push(Problem { line: None, what: "there is no ostreesetup command".to_owned() }),
+        Some(at) => problems.extend(others.into_iter().map(|(number, command)| {
             let first = lines[at].number;
-            Err(Problem::at(number, format!("{command} cannot stand beside the ostreesetup of line {first}")))
-        }
-        (Some(at), None) => Ok(at),
+            Problem::at(number, format!("{command} cannot stand beside the ostreesetup of line {first}"))
+        })),
     }
+    found
 }
 
 /// Commands that install a tree too; the installer refuses them beside `ostreesetup`.
@@ -157,14 +207,20 @@ fn holds(line: &[u8], name: &[u8]) -> bool {
 }
 
 /// Holds the result against what was wanted: a value that became a line of its own would show here.
-fn check_result(bytes: &[u8], wanted: &Setup) -> Result<(), Problem> {
-    let (lines, _) = lines::classify(bytes)?;
-    let at = find_setup(&lines)?;
-    let found = setup::parse(lines[at].bytes).map_err(|what| Problem::at(lines[at].number, what))?;
-    match found == *wanted {
-        true => Ok(()),
-        false => Err(Problem::at(lines[at].number, "the rewritten ostreesetup does not say what it should")),
+fn check_result(bytes: &[u8], wanted: &Setup) -> Result<(), Vec<Problem>> {
+    let mut problems = Vec::new();
+    let (lines, _) = lines::classify(bytes, &mut problems);
+    if let Some(at) = find_setup(&lines, &mut problems) {
+        match setup::parse(lines[at].bytes) {
+            Ok(found) if found == *wanted => {}
+            Ok(_) => {
+                let what = "the rewritten ostreesetup does not say what it should";
+                problems.push(Problem::at(lines[at].number, what));
+            }
+            Err(what) => problems.push(Problem::at(lines[at].number, what)),
+        }
     }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 fn check_values(values: &Values<'_>) -> Result<()> {
@@ -196,9 +252,10 @@ impl Problem {
         Self { line: Some(line), what: what.into() }
     }
 
-    fn of(self, path: &Path) -> Error {
+    /// In words, for the file of that name.
+    fn of(&self, path: &Path) -> String {
         let separator = if self.line.is_some() { ":" } else { ": " };
-        Error::failed(format!("{}{separator}{self}", path.display()))
+        format!("{}{separator}{self}", path.display())
     }
 }
 

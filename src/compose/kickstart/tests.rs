@@ -131,7 +131,10 @@ fn files_that_cannot_be_rewritten_are_refused_with_file_and_line() {
         (String::new(), "a/x.ks: there is no ostreesetup command"),
         (format!("text\n{setup}\n{setup}"), "a/x.ks:4: a second ostreesetup, the first is in line 2"),
         (format!("{setup}x\x0c{setup}"), "a/x.ks:3: a second ostreesetup, the first is in line 1"),
-        (format!("'ostreesetup' --x\n{setup}"), "a/x.ks:2: a second ostreesetup, the first is in line 1"),
+        (
+            format!("'ostreesetup' --x\n{setup}"),
+            "a/x.ks:1: ostreesetup has no option --x; a/x.ks:2: a second ostreesetup, the first is in line 1",
+        ),
         (format!("{setup}bootc --x=y\n"), "a/x.ks:2: bootc cannot stand beside the ostreesetup of line 1"),
         (
             format!("ostreecontainer --url=x\n{setup}"),
@@ -156,6 +159,10 @@ fn files_that_cannot_be_rewritten_are_refused_with_file_and_line() {
     ] {
         assert_eq!(message(&file), expected, "{file}");
     }
+    let all = message(&format!("{setup}%end\n{setup}part 'x\nbootc\n%post\n@OSTREE_X@\n"));
+    let lines: Vec<_> = all.split("; ").filter_map(|problem| problem.split(':').nth(1)).collect();
+    assert_eq!(lines, ["2", "3", "4", "5", "6", "7"], "{all}");
+    assert!(message(&"%end\n".repeat(1000)).ends_with("a/x.ks:19: %end closes no section; and 981 more"));
     let file = format!("{setup}%post\n@OSTREE_VERSION@\n%end\n");
     let result = rewritten(&file, |values| values.version = None);
     assert_eq!(result.unwrap_err(), "a/x.ks:3: @OSTREE_VERSION@ has no value: the commit has no version");
