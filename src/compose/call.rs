@@ -115,7 +115,7 @@ fn shell_word(word: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::super::program::ask;
+    use super::super::program::{Interrupt, ask};
     use super::*;
 
     #[test]
@@ -141,7 +141,7 @@ mod tests {
         assert!(line.starts_with("a/b=c,d:e@f%g+h-i_j.k '' 'a b' 'it'\\''s' '$x'"), "{line}");
         let program = ["sh".to_owned(), "-c".to_owned(), format!("printf '%s\\0' {line}")];
         let call = Call::new(&program, &[("PATH".into(), "/usr/bin:/bin".into())]).unwrap();
-        let answer = ask(&call, Duration::from_secs(60)).unwrap();
+        let answer = ask(&call, Duration::from_secs(60), &Interrupt::default()).unwrap();
         assert_eq!(String::from_utf8(answer.stdout).unwrap(), words.join("\0") + "\0");
     }
 }

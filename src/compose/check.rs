@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 
 use super::call::Call;
-use super::program::{ANSWER_TIMEOUT, Ending, ask};
+use super::program::{ANSWER_TIMEOUT, Ending, Interrupt, ask};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,8 +94,13 @@ impl Findings {
 
     /// Looks for a program and asks for its version (`call` with `--version`, whose first line with a digit counts).
     /// `needed_for` says what it is for; the call is noted as missing with `severity`.
-    pub fn program(&mut self, call: Result<Call>, needed_for: &str, severity: Severity) -> Option<Call> {
-        let found = call.and_then(|call| Ok((ask(&call.clone().arg("--version"), ANSWER_TIMEOUT)?, call)));
+    pub fn program(
+        &mut self,
+        call: Result<Call>,
+        (needed_for, severity): (&str, Severity),
+        interrupt: &Interrupt,
+    ) -> Option<Call> {
+        let found = call.and_then(|call| Ok((ask(&call.clone().arg("--version"), ANSWER_TIMEOUT, interrupt)?, call)));
         let (answer, call) = match found {
             Ok(found) => found,
             Err(error) => {
@@ -151,12 +156,15 @@ mod tests {
         std::fs::write(&program, "#!/bin/sh\necho tool 3.1\n").unwrap();
         std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
         let environment = [("PATH".into(), format!("{}:/usr/bin:/bin", directory.path().display()).into())];
-        let call = |name: &str| Call::new(&[name.to_owned()], &environment);
+        let look_for = |findings: &mut Findings, name: &str, needed_for: &str, severity| {
+            let call = Call::new(&[name.to_owned()], &environment);
+            findings.program(call, (needed_for, severity), &Interrupt::default())
+        };
         let mut findings = Findings::default();
-        assert!(findings.program(call("tool"), "tests", Severity::Error).is_some());
-        assert!(findings.program(call("none"), "tests", Severity::Error).is_none());
-        assert!(findings.program(call("nothing"), "comfort", Severity::Warning).is_none());
-        assert!(findings.program(call("false"), "tests", Severity::Error).is_none());
+        assert!(look_for(&mut findings, "tool", "tests", Severity::Error).is_some());
+        assert!(look_for(&mut findings, "none", "tests", Severity::Error).is_none());
+        assert!(look_for(&mut findings, "nothing", "comfort", Severity::Warning).is_none());
+        assert!(look_for(&mut findings, "false", "tests", Severity::Error).is_none());
         assert_eq!(findings.take(Err::<(), _>(Error::failed("odd"))), None);
         assert_eq!(findings.versions(), BTreeMap::from([("tool".to_owned(), "3.1".to_owned())]));
         let warnings: Vec<_> = findings.messages(Severity::Warning).map(str::to_owned).collect();

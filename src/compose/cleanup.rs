@@ -21,7 +21,7 @@ use crate::repo::{CommitState, LockKind, Repo};
 
 use super::call::Call;
 use super::locks::processes;
-use super::program::ask;
+use super::program::{Interrupt, ask};
 
 /// What rpm-ostree calls its work directories in the cache.
 const SCRATCH_PREFIX: &str = "rpm-ostree-compose.";
@@ -49,7 +49,7 @@ fn clean_directory(directory: &Path, environment: &[(OsString, OsString)]) -> Op
             // A user's own FUSE mounts can be unmounted with the help of this program only.
             let program = ["fusermount3".to_owned(), "-u".to_owned(), "-z".to_owned()];
             let call = Call::new(&program, environment).map(|call| call.arg(&mount));
-            drop(call.and_then(|call| ask(&call, KILL_TIMEOUT)));
+            drop(call.and_then(|call| ask(&call, KILL_TIMEOUT, &Interrupt::default())));
         }
     }
     let name = directory.display();

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
 use crate::refspec::RefName;
+use crate::repo::{ListRefs, Repo};
 
 use super::Surroundings;
 use super::call::{Call, shell_line};
@@ -51,6 +52,9 @@ pub struct Before {
     pub old: Option<Checksum>,
     /// What waits under its pending ref.
     pub pending: Option<Checksum>,
+    /// Whether a remote has a ref of that name, which rpm-ostree takes when the repository has none: the pending one is
+    /// one of those.
+    pub has_remote_ref: bool,
 }
 
 /// Variables that change what rpm-ostree does; a report has them.
@@ -76,11 +80,12 @@ fn look(
     let repo = preflight::repository(config, surroundings, served, findings);
     preflight::space(config, findings);
     preflight::files(config, findings);
+    let interrupt = &surroundings.interrupt;
     let (name, of_treefile) = match &program {
-        Some(_) => preflight::refs(config, program.as_ref(), findings)?,
+        Some(_) => preflight::refs(config, (program.as_ref(), interrupt), findings)?,
         // What is missing has been said.
         None if severity == Severity::Error && config.ref_name.is_none() => return None,
-        None => preflight::refs(config, None, findings)?,
+        None => preflight::refs(config, (None, interrupt), findings)?,
     };
     if let Some(repo) = repo
         && repo.list_aliases(None).is_ok_and(|aliases| aliases.iter().any(|(alias, _)| alias == name.as_str()))
@@ -117,6 +122,7 @@ impl Plan {
         let mut findings = Findings::default();
         let served = if options.publish { Served::Yes } else { Served::No };
         let seen = look(config, surroundings, (served, severity), &mut findings);
+        surroundings.interrupt.check()?;
         let findings = findings.into_result()?;
         let (program, ref_name, of_treefile) = seen.ok_or_else(|| Error::failed("the run cannot be planned"))?;
         Ok(Self {
@@ -162,7 +168,7 @@ impl Plan {
             call = call.arg("--ex-lockfile-strict");
         }
         // Left to itself rpm-ostree takes the treefile's ref for what came before, and without such a ref any remote's
-        // of that name: a pending one would pass for published.
+        // of that name.
         let (mut force, mut parent) = (self.options.force, Vec::new());
         match (before.old, self.follows_treefile) {
             (Some(_), true) => {}
@@ -172,7 +178,7 @@ impl Plan {
                     parent.push(format!("--parent={old}"));
                 }
             }
-            (None, true) if before.pending.is_none() => {}
+            (None, true) if !before.has_remote_ref => {}
             (None, _) => {
                 force = true;
                 if !wants_no_parent(config) {
@@ -225,8 +231,18 @@ pub fn before(config: &TreeConfig, surroundings: &Surroundings<'_>, name: &RefNa
     if !config.repo.join("config").exists() {
         return Ok(Before::default());
     }
-    let repo = crate::repo::Repo::open_with(&config.repo, &surroundings.open)?;
-    Ok(Before { old: repo.read_local_ref(name)?, pending: pending::read(&repo, name)? })
+    let repo = Repo::open_with(&config.repo, &surroundings.open)?;
+    let has_remote_ref = has_remote_ref(&repo, name)?;
+    Ok(Before { old: repo.read_local_ref(name)?, pending: pending::read(&repo, name)?, has_remote_ref })
+}
+
+/// Whether any remote has a ref of that name.
+///
+/// # Errors
+/// When the refs cannot be listed.
+pub fn has_remote_ref(repo: &Repo, name: &RefName) -> Result<bool> {
+    let refs = repo.list_ref_names(None, ListRefs::Full)?;
+    Ok(refs.iter().any(|refspec| refspec.split_once(':').is_some_and(|(_, other)| other == name.as_str())))
 }
 
 #[cfg(test)]
@@ -269,14 +285,19 @@ mod tests {
     #[test]
     fn what_came_before_is_said_where_rpm_ostree_would_take_something_else_for_it() {
         let old = Checksum::of(b"old");
-        let (published, waiting) = (Before { old: Some(old), pending: None }, Before { old: None, pending: Some(old) });
+        let (published, waiting) = (
+            Before { old: Some(old), ..Before::default() },
+            Before { old: None, pending: Some(old), has_remote_ref: true },
+        );
+        let pulled = Before { has_remote_ref: true, ..Before::default() };
         for (follows, before, extra, expected) in [
             (true, published, "", String::new()),
             (false, published, "", format!(" --previous-commit={old} --parent={old}")),
             (false, published, "--no-parent", format!(" --previous-commit={old} --no-parent")),
             (false, Before::default(), "", " --force-nocache --no-parent".to_owned()),
             (true, waiting, "", " --force-nocache --no-parent".to_owned()),
-            (true, Before { old: Some(old), pending: Some(old) }, "", String::new()),
+            (true, pulled, "", " --force-nocache --no-parent".to_owned()),
+            (true, Before { old: Some(old), ..waiting }, "", String::new()),
         ] {
             let text = if extra.is_empty() { String::new() } else { format!("extra-args={extra}\n") };
             let line = planned(&text, TreeOptions::default(), follows, before);

@@ -16,13 +16,24 @@ use super::check::{Findings, Severity};
 use super::config::TreeConfig;
 use super::decide::read_json;
 use super::locks::processes_with;
-use super::program::{ANSWER_TIMEOUT, Ending, ask};
+use super::program::{ANSWER_TIMEOUT, Ending, Interrupt, ask};
 use super::publish::{self, SummaryState};
 use super::treefile::Treefile;
 
 /// Options without which the evidence that is asked for would not come.
 const NEEDED_OPTIONS: [&str; 5] =
     ["--unified-core", "--cachedir", "--write-commitid-to", "--touch-if-changed", "--write-composejson-to"];
+
+/// The ref of the configuration, or else of the treefile: for a stage that needs rpm-ostree for nothing else.
+pub fn ref_name(config: &TreeConfig, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<RefName> {
+    if let Some(name) = &config.ref_name {
+        return Some(name.clone());
+    }
+    let call = Call::new(&config.program, &surroundings.environment);
+    let what_for = ("the ref, which the configuration does not have", Severity::Error);
+    let call = findings.program(call, what_for, &surroundings.interrupt)?;
+    refs(config, (Some(&call), &surroundings.interrupt), findings).map(|(name, _)| name)
+}
 
 /// Looks for rpm-ostree and what it needs; `severity` is how bad it is when it is not there.
 pub fn rpm_ostree(
@@ -31,10 +42,11 @@ pub fn rpm_ostree(
     severity: Severity,
     findings: &mut Findings,
 ) -> Option<Call> {
-    let environment = &surroundings.environment;
-    let call = Call::new(&config.program, environment);
-    let call = findings.program(call, "composing a tree", severity)?;
-    if let Some(answer) = findings.take(ask(&call.clone().args(["compose", "tree", "--help"]), ANSWER_TIMEOUT)) {
+    let interrupt = &surroundings.interrupt;
+    let call = Call::new(&config.program, &surroundings.environment);
+    let call = findings.program(call, ("composing a tree", severity), interrupt)?;
+    let help = call.clone().args(["compose", "tree", "--help"]);
+    if let Some(answer) = findings.take(ask(&help, ANSWER_TIMEOUT, interrupt)) {
         let help = String::from_utf8_lossy(&answer.stdout).into_owned() + &answer.stderr;
         let missing: Vec<&str> = NEEDED_OPTIONS.into_iter().filter(|option| !help.contains(option)).collect();
         if !missing.is_empty() {
@@ -52,9 +64,10 @@ pub fn rpm_ostree(
 /// its own, or run in a container that has one.
 fn sandbox(surroundings: &Surroundings<'_>, findings: &mut Findings) {
     let bwrap = Call::new(&["bwrap".to_owned()], &surroundings.environment);
-    if let Some(call) = findings.program(bwrap, "the sandbox of rpm-ostree", Severity::Warning) {
-        let trial = ask(&call.args(["--ro-bind", "/", "/", "--unshare-pid", "true"]), ANSWER_TIMEOUT);
-        match trial {
+    let interrupt = &surroundings.interrupt;
+    if let Some(call) = findings.program(bwrap, ("the sandbox of rpm-ostree", Severity::Warning), interrupt) {
+        let trial = call.args(["--ro-bind", "/", "/", "--unshare-pid", "true"]);
+        match ask(&trial, ANSWER_TIMEOUT, interrupt) {
             Ok(answer) if answer.ending == Ending::Exit(0) => {}
             Ok(answer) => findings.error(format!(
                 "bwrap cannot make a sandbox here: {}; a container needs the privileges for namespaces and mounts",
@@ -111,9 +124,10 @@ pub fn repository(
     writable(&path.join("objects"), findings);
     locked(&repo, findings);
     match publish::is_signed(&repo) {
-        Ok(true) => findings
-            .warning("the summary is signed, and osier cannot sign yet: publishing leaves it without a signature"),
-        Ok(false) => {}
+        Ok(true) if is_served == Served::Yes => findings.error(format!(
+            "the summary of {name} is signed, and osier cannot sign yet: remove summary.sig if clients need no signature"
+        )),
+        Ok(_) => {}
         Err(error) => findings.error(error.chain()),
     }
     match publish::state(&repo) {
@@ -259,10 +273,14 @@ pub fn files(config: &TreeConfig, findings: &mut Findings) {
 
 /// The ref to publish and the ref that rpm-ostree follows, from the configuration and the treefile. Without rpm-ostree
 /// only the configuration counts.
-pub fn refs(config: &TreeConfig, program: Option<&Call>, findings: &mut Findings) -> Option<(RefName, Option<String>)> {
+pub fn refs(
+    config: &TreeConfig,
+    (program, interrupt): (Option<&Call>, &Interrupt),
+    findings: &mut Findings,
+) -> Option<(RefName, Option<String>)> {
     let path = &config.treefile;
     let treefile = match program {
-        Some(call) => Some(findings.take(Treefile::expand(call.clone(), path))?),
+        Some(call) => Some(findings.take(Treefile::expand(call.clone(), path, interrupt))?),
         None => None,
     };
     let of_treefile = treefile.as_ref().and_then(Treefile::ref_name).map(str::to_owned);

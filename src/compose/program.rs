@@ -218,16 +218,8 @@ pub fn describe(ending: Ending) -> String {
 /// Runs a program that only answers a question, and reads all it says; nothing is written to disk.
 ///
 /// # Errors
-/// When it cannot be started, takes longer than `timeout`, or says more than 64 MiB.
-pub fn ask(call: &Call, timeout: Duration) -> Result<Answer> {
-    ask_until(call, timeout, &Interrupt::default())
-}
-
-/// As [`ask`], for a program that may take its time: a signal ends it.
-///
-/// # Errors
-/// As [`ask`]; `interrupted`.
-pub fn ask_until(call: &Call, timeout: Duration, interrupt: &Interrupt) -> Result<Answer> {
+/// When it cannot be started, takes longer than `timeout`, or says more than 64 MiB; `interrupted`, when a signal comes.
+pub fn ask(call: &Call, timeout: Duration, interrupt: &Interrupt) -> Result<Answer> {
     let path = &call.executable;
     let memory = || rustix::fs::memfd_create("answer", MemfdFlags::CLOEXEC).map(File::from).during("running", path);
     let (mut stdout, mut stderr) = (memory()?, memory()?);
@@ -380,11 +372,12 @@ mod tests {
 
     #[test]
     fn an_answer_is_read_whole_and_a_silent_program_is_given_up() {
-        let answer = ask(&shell("echo yes; echo 'error: no' >&2; echo more >&2; exit 1"), LONG).unwrap();
+        let none = Interrupt::default();
+        let answer = ask(&shell("echo yes; echo 'error: no' >&2; echo more >&2; exit 1"), LONG, &none).unwrap();
         assert_eq!((answer.stdout.as_slice(), answer.ending), (&b"yes\n"[..], Ending::Exit(1)));
         assert_eq!(answer.complaint(), "error: no");
-        assert_eq!(ask(&shell("kill -9 $$"), LONG).unwrap().complaint(), "killed by signal 9");
-        let error = ask(&shell("sleep 1000"), Duration::from_secs(1)).unwrap_err();
+        assert_eq!(ask(&shell("kill -9 $$"), LONG, &none).unwrap().complaint(), "killed by signal 9");
+        let error = ask(&shell("sleep 1000"), Duration::from_secs(1), &none).unwrap_err();
         assert!(error.to_string().ends_with("did not answer within 1 s"), "{error}");
     }
 
@@ -396,7 +389,7 @@ mod tests {
                 thread::sleep(Duration::from_millis(200));
                 interrupt.raise();
             });
-            ask_until(&shell("sleep 1000"), LONG, &interrupt).unwrap_err()
+            ask(&shell("sleep 1000"), LONG, &interrupt).unwrap_err()
         });
         assert_eq!(error.to_string(), "interrupted");
     }

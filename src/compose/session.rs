@@ -85,6 +85,7 @@ pub(super) fn hold(
     let wait =
         Wait { timeout: config.lock_timeout, interrupt: &surroundings.interrupt, progress: surroundings.progress };
     let result = (|| {
+        surroundings.interrupt.check()?;
         let name = new_name(surroundings.now)?;
         let lock = match uses {
             Uses::Cache => {

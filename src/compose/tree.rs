@@ -21,7 +21,7 @@ use crate::progress::Event;
 use crate::refspec::RefName;
 
 use super::Surroundings;
-use super::check::{Findings, Severity};
+use super::check::Findings;
 use super::cleanup;
 use super::config::{ComposeConfig, TreeConfig};
 use super::decide::{self, CHANGED, COMMIT_ID, COMPOSE_JSON, Decision, LOCK_JSON};
@@ -82,15 +82,10 @@ pub fn publish(config: &ComposeConfig, rev: &str, surroundings: &Surroundings<'_
     // The repository must be there: there is nothing to publish in a new one.
     let tree = TreeConfig { create_repo: false, ..config.tree.clone() };
     preflight::repository(&tree, surroundings, preflight::Served::Yes, &mut findings);
-    let name = match &tree.ref_name {
-        Some(name) => Some(name.clone()),
-        None => {
-            let call = preflight::rpm_ostree(&tree, surroundings, Severity::Error, &mut findings);
-            call.and_then(|call| preflight::refs(&tree, Some(&call), &mut findings)).map(|(name, _)| name)
-        }
-    };
+    let name = preflight::ref_name(&tree, surroundings, &mut findings);
     take_findings(&findings, &mut report, surroundings);
-    let name = match (findings.into_result(), name) {
+    let findings = surroundings.interrupt.check().and_then(|()| findings.into_result());
+    let name = match (findings, name) {
         (Err(error), _) => return Err(not_begun(report, error)),
         (Ok(_), None) => return Err(not_begun(report, Error::failed("there is no ref to publish"))),
         (Ok(_), Some(name)) => name,
@@ -107,7 +102,8 @@ impl Session<'_> {
             self.mend_summary()?;
         }
         let old = self.repo.read_local_ref(name)?;
-        let before = Before { old, pending: self.earlier_pending(name, old)? };
+        let pending = self.earlier_pending(name, old)?;
+        let before = Before { old, pending, has_remote_ref: plan::has_remote_ref(self.repo, name)? };
         self.run.report.old_commit = before.old;
         let known: BTreeSet<Checksum> = self.repo.list_commits_starting_with("")?.into_iter().collect();
         let decision = match self.run_rpm_ostree(plan, before) {

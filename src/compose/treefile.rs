@@ -12,7 +12,7 @@ use crate::keyfile::{KeyFile, text_of};
 
 use super::call::Call;
 use super::check::Findings;
-use super::program::{ANSWER_TIMEOUT, Ending, ask};
+use super::program::{ANSWER_TIMEOUT, Ending, Interrupt, ask};
 
 /// An expanded treefile.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,9 +22,10 @@ impl Treefile {
     /// Lets rpm-ostree expand a treefile; `call` is rpm-ostree with its leading arguments.
     ///
     /// # Errors
-    /// The program's own `error:` line.
-    pub fn expand(call: Call, treefile: &Path) -> Result<Self> {
-        let answer = ask(&call.args(["compose", "tree", "--print-only"]).arg(treefile), ANSWER_TIMEOUT)?;
+    /// The program's own `error:` line; `interrupted`.
+    pub fn expand(call: Call, treefile: &Path, interrupt: &Interrupt) -> Result<Self> {
+        let call = call.args(["compose", "tree", "--print-only"]).arg(treefile);
+        let answer = ask(&call, ANSWER_TIMEOUT, interrupt)?;
         if answer.ending != Ending::Exit(0) {
             return Err(Error::failed(format!("{}: {}", treefile.display(), answer.complaint())));
         }

@@ -8,6 +8,7 @@ mod serving;
 mod world;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
@@ -234,6 +235,58 @@ fn check_tells_every_problem_at_once() {
     }
     assert_eq!(output.failure(), "there are 7 problems");
     assert!(!world.repo().exists());
+}
+
+/// rpm-ostree takes any remote's ref of the name for what came before, if the repository has none.
+#[test]
+fn a_remote_that_has_a_ref_of_the_name_does_not_keep_the_first_compose_from_publishing() {
+    let (other, commit) = World::composed();
+    let world = World::new();
+    world.osier().repo(&world.repo(), ["init", "--mode=archive"]).success();
+    let source = other.repo();
+    let pull = ["pull-local", "--remote=upstream", source.to_str().unwrap(), REF];
+    world.osier().repo(&world.repo(), pull).success();
+    assert_eq!((world.rev(REF), world.public_commit()), (Some(commit), None));
+    world.tree(&[]).success();
+    let published = world.public_commit().unwrap();
+    assert_eq!(world.rev(&format!("{published}^")), None);
+    world.assert_served(&published);
+    assert!(world.tree(&[]).success().starts_with(&format!("{REF} is unchanged: {published}")));
+}
+
+/// Nothing signs a new summary, and clients that want a signature would get nothing any more.
+#[test]
+fn a_signed_summary_is_not_replaced() {
+    let (world, first) = World::composed();
+    fs::write(world.repo().join("summary.sig"), "signature").unwrap();
+    world.change(2);
+    let repo = world.repo();
+    let expected = format!(
+        "the summary of {} is signed, and osier cannot sign yet: remove summary.sig if clients need no signature",
+        repo.display()
+    );
+    assert_eq!(world.tree(&[]).failure(), expected);
+    assert_eq!(world.publish(&first).failure(), expected);
+    assert_eq!(world.public_commit(), Some(first.clone()));
+    assert!(repo.join("summary.sig").exists());
+    world.tree(&["--no-publish"]).success();
+    fs::remove_file(repo.join("summary.sig")).unwrap();
+    world.publish(PENDING).success();
+    assert_ne!(world.public_commit(), Some(first));
+}
+
+/// They need rpm-ostree for the ref in the treefile only.
+#[test]
+fn publishing_needs_no_sandbox() {
+    let (world, first) = World::composed();
+    world.change(2);
+    world.tree(&["--no-publish"]).success();
+    let bwrap = world.path("bin/bwrap");
+    fs::write(&bwrap, "#!/bin/sh\n[ \"$1\" = --version ] && echo bubblewrap 0.8.0\n").unwrap();
+    fs::set_permissions(&bwrap, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(world.tree(&[]).failure().contains("bwrap cannot make a sandbox here"));
+    world.publish(PENDING).success();
+    assert_ne!(world.public_commit(), Some(first));
 }
 
 /// What README.md tells a release engineer to begin with.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::error::{Context, Error, Result};
 
 use super::super::call::Call;
-use super::super::program::{Ending, Interrupt, ask_until};
+use super::super::program::{Ending, Interrupt, ask};
 use super::super::qemu::{self, Format, Info, Soundness, Wanted};
 
 /// How long it may take: a check reads all metadata of an image, not its content.
@@ -27,12 +27,12 @@ pub(super) struct Judged {
 /// When it is not, with everything that is wrong with it; when qemu-img cannot be run, or a signal comes.
 pub(super) fn inspect(file: &Path, wanted: &Wanted<'_>, qemu_img: &Call, interrupt: &Interrupt) -> Result<Judged> {
     let refused = |what: String| Error::failed(format!("{} is no image that can be published: {what}", file.display()));
-    let answer = ask_until(&qemu_img.clone().args(qemu::info_arguments(file)), TIMEOUT, interrupt)?;
+    let answer = ask(&qemu_img.clone().args(qemu::info_arguments(file)), TIMEOUT, interrupt)?;
     if answer.ending != Ending::Exit(0) {
         return Err(refused(format!("qemu-img info: {}", answer.complaint())));
     }
     let info = Info::parse(&answer.stdout).map_err(|what| refused(format!("what qemu-img info prints {what}")))?;
-    let answer = ask_until(&qemu_img.clone().args(qemu::check_arguments(file)), TIMEOUT, interrupt)?;
+    let answer = ask(&qemu_img.clone().args(qemu::check_arguments(file)), TIMEOUT, interrupt)?;
     let status = match answer.ending {
         Ending::Exit(status) => Some(status),
         Ending::Signal(_) => None,

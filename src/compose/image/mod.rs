@@ -76,7 +76,7 @@ impl<'c> Prepared<'c> {
     ) -> Option<Self> {
         let image = findings.take(image_of(config))?;
         let programs = Programs::find(image, surroundings, severity, findings);
-        let ref_name = ref_name(config, surroundings, findings)?;
+        let ref_name = preflight::ref_name(&config.tree, surroundings, findings)?;
         let plan = Repo::open_with(&config.tree.repo, &surroundings.open)
             .and_then(|repo| Plan::new(image, &repo, (&ref_name, options.commit.as_deref()), &surroundings.interrupt));
         let plan = findings.take(plan)?;
@@ -111,26 +111,17 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).during("finding", path)
 }
 
-/// The ref of the configuration, or else of the treefile.
-fn ref_name(config: &ComposeConfig, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<RefName> {
-    if let Some(name) = &config.tree.ref_name {
-        return Some(name.clone());
-    }
-    let call = preflight::rpm_ostree(&config.tree, surroundings, Severity::Error, findings)?;
-    preflight::refs(&config.tree, Some(&call), findings).map(|(name, _)| name)
-}
-
 /// Finds out everything about the image, if there is to be one, that can be known before there is a commit; `name` is the
-/// ref, if that is known.
+/// ref, if it is known.
 pub fn check(config: &ComposeConfig, name: Option<&RefName>, surroundings: &Surroundings<'_>, findings: &mut Findings) {
     let Some(image) = &config.image else { return };
     Programs::find(image, surroundings, Severity::Error, findings);
     if let Some(directory) = findings.take(absolute(&image.output)) {
         preflight::output(OUTPUT, &directory, config.tree.min_free_mib, findings);
     }
-    let Some(name) = name else { return };
-    // Any commit and version will do: nothing of this is used.
-    let texts = Texts::new(image, name, &Checksum::from_bytes([0; 32]), Some("0"));
+    // Any commit, version and ref will do: nothing of this is used.
+    let Some(name) = name.cloned().or_else(|| RefName::parse("unknown").ok()) else { return };
+    let texts = Texts::new(image, &name, &Checksum::from_bytes([0; 32]), Some("0"));
     let Some(texts) = findings.take(texts) else { return };
     texts.kickstart.warnings.iter().for_each(|warning| findings.warning(warning));
 }
@@ -156,6 +147,7 @@ pub struct Preview {
 pub fn preview(config: &ComposeConfig, options: &ImageOptions, surroundings: &Surroundings<'_>) -> Result<Preview> {
     let mut findings = Findings::default();
     let prepared = Prepared::new(config, options, surroundings, (Severity::Warning, &mut findings));
+    surroundings.interrupt.check()?;
     let findings = findings.into_result()?;
     let prepared = prepared.ok_or_else(|| Error::failed("the run cannot be planned"))?;
     let mut report = Report { status: Status::DryRun, ..new_report(&config.tree, surroundings) };
@@ -198,7 +190,7 @@ pub fn build(
     }
     let mut findings = Findings::default();
     let prepared = Prepared::new(config, options, surroundings, (Severity::Error, &mut findings));
-    let findings = match findings.into_result() {
+    let findings = match surroundings.interrupt.check().and_then(|()| findings.into_result()) {
         Ok(findings) => findings,
         Err(error) => return Err(not_begun(report, error)),
     };

@@ -112,8 +112,9 @@ impl Texts {
             commit,
             version,
         };
-        let kickstart = kickstart::rewrite(&image.kickstart, &read(&image.kickstart)?, &values)?;
-        let name = file_stem(&image.name, ref_name, commit, version)?;
+        let kickstart = read(&image.kickstart).and_then(|file| kickstart::rewrite(&image.kickstart, &file, &values));
+        let name = file_stem(&image.name, ref_name, commit, version);
+        let (kickstart, name) = both(kickstart, name)?;
         let description = match version {
             Some(version) => format!("{} {version}", ref_name.as_str()),
             None => ref_name.as_str().to_owned(),
@@ -137,6 +138,15 @@ fn read(kickstart: &Path) -> Result<Vec<u8>> {
     match bytes.len() as u64 > LONGEST_KICKSTART {
         true => Err(Error::failed(format!("{} has more than {LONGEST_KICKSTART} bytes", kickstart.display()))),
         false => Ok(bytes),
+    }
+}
+
+/// Both values, or all errors in one.
+fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(one), Err(other)) => Err(Error::failed(format!("{}; {}", one.chain(), other.chain()))),
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
     }
 }
 

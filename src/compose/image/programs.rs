@@ -9,7 +9,7 @@ use super::super::Surroundings;
 use super::super::call::Call;
 use super::super::check::{Findings, Severity};
 use super::super::config::ImageConfig;
-use super::super::program::{ANSWER_TIMEOUT, Answer, Ending, Interrupt, ask_until};
+use super::super::program::{ANSWER_TIMEOUT, Answer, Ending, Interrupt, ask};
 
 /// Oz's schema for templates, below the directories in which Python's modules lie.
 const SCHEMA: &str = "oz/tdl.rng";
@@ -35,7 +35,8 @@ impl Programs {
     ) -> Self {
         let environment = &surroundings.environment;
         let mut needed = |program: &[String], what_for: &str| {
-            let found = findings.program(Call::new(program, environment), what_for, severity);
+            let found =
+                findings.program(Call::new(program, environment), (what_for, severity), &surroundings.interrupt);
             found.unwrap_or_else(|| Call::unsought(program, environment)).variable("LC_ALL", "C.UTF-8")
         };
         let imagefactory = needed(&image.program, "building an image");
@@ -69,7 +70,7 @@ const NO_REASONS: [&str; 2] = ["is not supported by pykickstart", "deprecated op
 /// # Errors
 /// What is wrong with the file; `interrupted`, when a signal comes.
 pub(super) fn check(call: &Call, interrupt: &Interrupt) -> Result<Option<String>> {
-    let answer = ask_until(call, ANSWER_TIMEOUT, interrupt)?;
+    let answer = ask(call, ANSWER_TIMEOUT, interrupt)?;
     if answer.ending == Ending::Exit(0) {
         return Ok(None);
     }

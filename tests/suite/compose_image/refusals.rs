@@ -151,15 +151,29 @@ fn compose_check_tells_of_the_image_too() {
     fs::write(release.path("os.ks"), "text\n").unwrap();
     fs::write(release.path("images"), "").unwrap();
     fs::write(release.path("compose.conf"), format!("{text}program=image-factory\n")).unwrap();
-    let errors = errors();
+    let found = errors();
     for expected in [
         "there is no program `image-factory` on PATH, needed for building an image",
         "the output directory DIR/images is no directory",
         "DIR/os.ks: there is no ostreesetup command",
     ] {
-        assert!(errors.iter().any(|error| error == expected), "{errors:?}");
+        assert!(found.iter().any(|error| error == expected), "{found:?}");
     }
-    assert_eq!(of_image(&errors), 3, "{errors:?}");
+    assert_eq!(of_image(&found), 3, "{found:?}");
+    // Without a ref, and with all that can be wrong in the other files.
+    let text = text.replace(&format!("ref={REF}\n"), "").replace("tree.json", "none.json");
+    let text: String = text.lines().filter(|line| !line.starts_with("name=")).map(|line| format!("{line}\n")).collect();
+    fs::write(release.path("compose.conf"), format!("{text}name=os-{{date}}\n")).unwrap();
+    fs::write(release.path("os.ks"), "%include a\n%end\n@OSTREE_FOO@\n").unwrap();
+    let found = errors();
+    let told = found.last().unwrap();
+    for expected in [
+        "DIR/os.ks: there is no ostreesetup command; DIR/os.ks:1: %include: ",
+        "; DIR/os.ks:2: %end closes no section; DIR/os.ks:3: @OSTREE_FOO@ is none of ",
+        "; name: {date} is none of {version}, {commit} and {ref}",
+    ] {
+        assert!(told.contains(expected), "{told}");
+    }
     assert!(!release.was_asked());
 }
 

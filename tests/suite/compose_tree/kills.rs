@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::process::Child;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -28,6 +30,25 @@ fn next_run_succeeds(world: &World, first: &str) {
     world.assert_served(&second);
     world.assert_clean();
     assert_eq!(world.rev(PENDING), None);
+}
+
+#[test]
+fn an_interrupt_ends_the_check_before_anything_is_written() {
+    for script in ["exec sleep 1000", "sleep 3; echo rpm-ostree 2025.1"] {
+        let world = World::new();
+        fs::write(world.path("bin/rpm-ostree"), format!("#!/bin/sh\necho > asked\n{script}\n")).unwrap();
+        let child = world.spawn("");
+        let started = Instant::now();
+        while !world.path("asked").exists() {
+            assert!(started.elapsed() < Duration::from_secs(60));
+            thread::sleep(Duration::from_millis(10));
+        }
+        let sent = Instant::now();
+        send(&child, Signal::INT);
+        assert_eq!(end(child), (Some(1), "error: interrupted\n".to_owned()));
+        assert!(sent.elapsed() < Duration::from_secs(3), "{script}");
+        assert!(["repo", "cache", "work"].iter().all(|name| !world.path(name).exists()), "{script}");
+    }
 }
 
 #[test]
