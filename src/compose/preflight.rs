@@ -247,13 +247,19 @@ pub fn output(name: &str, path: &Path, needed_mib: u64, findings: &mut Findings)
     true
 }
 
-/// What is free now, for a run that ran out of space.
+/// What is free now, for a run that ran out of space: where it is less than needed, or, if that is nowhere any more,
+/// everywhere.
 pub fn describe_space(config: &TreeConfig) -> String {
+    let needed = config.min_free_mib << 20;
     let describe = |(name, path): (&str, &Path)| match free_space(path) {
-        Ok(free) => format!("{name} {}: {} free", path.display(), format_size(free)),
-        Err(error) => error.chain(),
+        Ok(free) => (free < needed, format!("{name} {}: {} free", path.display(), format_size(free))),
+        Err(error) => (true, error.chain()),
     };
-    places(config).map(describe).join(", ")
+    let described = places(config).map(describe);
+    let is_known = described.iter().any(|(is_short, _)| *is_short);
+    let shown: Vec<String> =
+        described.into_iter().filter(|(is_short, _)| *is_short || !is_known).map(|(_, text)| text).collect();
+    format!("{}; needed are {} (min-free-mib)", shown.join(", "), format_size(needed))
 }
 
 /// Looks at the files that the configuration names.

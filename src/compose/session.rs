@@ -1,7 +1,7 @@
 //! A run with its locks and its directory: what composing and publishing have in common.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
@@ -182,15 +182,21 @@ impl Session<'_> {
         let dead = DeadRun::find(&self.config.work)?;
         let any_dead = !dead.is_empty();
         for dead in dead {
+            let cache = &dead.report["cache"];
+            // The cache of another configuration is not locked by us; the next run of that one cleans it.
+            let is_ours = cache["path"].as_str().is_none_or(|path| self.config.cachedir.as_os_str() == path);
+            if !is_ours && cache["path"].as_str().is_some_and(|path| Path::new(path).is_dir()) {
+                continue;
+            }
             let stage = dead.report["stage"].as_str().unwrap_or("check").to_owned();
             self.warn(format!("the run {} was killed at the step `{stage}`", dead.path.display()));
-            let cache = &dead.report["cache"];
+            if stage == "compose" {
+                self.warn_of_the_cache();
+            }
             let before = cache["before"].as_array().into_iter().flatten();
             let before: Vec<String> = before.filter_map(|name| name.as_str().map(str::to_owned)).collect();
-            // The cache of another configuration is not locked by us.
-            let is_ours = cache["path"].as_str().is_some_and(|path| self.config.cachedir.as_os_str() == path);
             let none = PathBuf::new();
-            let directory = if is_ours { &self.config.cachedir } else { &none };
+            let directory = if cache["path"].is_string() && is_ours { &self.config.cachedir } else { &none };
             let environment = &self.surroundings.environment;
             for left in cleanup::clean(&dead.path.join("tmp"), directory, &before, environment) {
                 self.warn(left);
@@ -202,6 +208,12 @@ impl Session<'_> {
             self.remove_orphaned_marks()?;
         }
         Ok(())
+    }
+
+    /// Says how to get rid of what a killed rpm-ostree may have left in its cache.
+    pub(super) fn warn_of_the_cache(&mut self) {
+        let cache = self.config.cachedir.display();
+        self.warn(format!("rpm-ostree was killed: should it fail from now on, clear its cache with `rm -rf {cache}`"));
     }
 
     /// Refreshes a summary that a killed run has left behind the refs.

@@ -242,6 +242,9 @@ impl Session<'_> {
         if finished.ending != Ending::Exit(0) {
             self.remove_orphaned_marks()?;
         }
+        if matches!(finished.ending, Ending::Signal(_)) {
+            self.warn_of_the_cache();
+        }
         if let Some(command) = self.run.report.commands.last_mut() {
             command.finished = Some(finished);
         }

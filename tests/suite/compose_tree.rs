@@ -341,4 +341,29 @@ fn a_configuration_is_refused_with_all_that_is_wrong_in_it() {
         path.display()
     );
     assert_eq!(message, expected);
+    for call in [&["check"][..], &["tree"], &["tree", "--dry-run"], &["image"], &["image", "--dry-run"]] {
+        let output = world.osier().run([&["compose"], call, &["--config=compose.conf", "--json"]].concat());
+        assert_eq!(output.status, 1);
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let told = if call == ["check"] { &document["errors"][0] } else { &document["error"] };
+        assert_eq!(told, &json!(expected), "{call:?}");
+    }
+}
+
+#[test]
+fn a_version_is_one_line() {
+    let world = World::new();
+    let refused = |version: &str| world.tree(&["--json", &format!("--version={version}")]).failure();
+    assert_eq!(refused(""), "--version: is empty");
+    assert_eq!(refused("a\nb"), "--version: `a\\nb` holds a line break or another control character");
+    world.set_config("version=a\\nb\nextra-args=--add-metadata-string=version=8;--previous-inputhash=00\n");
+    let message = world.tree(&[]).failure();
+    for expected in [
+        "[compose] extra-args: the version has a key of its own, `version`",
+        "[compose] extra-args: --previous-inputhash is osier's to give",
+        "[compose] version: `a\\nb` holds a line break or another control character",
+    ] {
+        assert!(message.contains(expected), "{message}");
+    }
+    assert!(!world.repo().exists());
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use osier::compose::check::Severity;
+use osier::compose::check::{Findings, Severity};
 use osier::compose::{Interrupt, plan};
 use osier::progress::Silent;
 
@@ -26,8 +26,15 @@ pub(in super::super) struct Args {
 pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let Args { config, json, arguments } = args;
     no_arguments(&arguments)?;
-    let config = load_config(config.as_deref())?;
-    let findings = plan::check(&config, &surroundings(Interrupt::default(), &Silent)?);
+    let findings = match load_config(config.as_deref()) {
+        Ok(config) => plan::check(&config, &surroundings(Interrupt::default(), &Silent)?),
+        Err(Failure::Error(error)) if json => {
+            let mut findings = Findings::default();
+            findings.error(error.chain());
+            findings
+        }
+        Err(failure) => return Err(failure),
+    };
     if json {
         writeln!(context.out, "{:#}", findings.to_json())?;
     } else {

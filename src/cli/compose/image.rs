@@ -10,7 +10,7 @@ use super::super::context::Context;
 use super::super::error::Failure;
 use super::super::options::path;
 use super::display::Display;
-use super::{Telling, catch_signals, load_config, no_arguments, surroundings, tell};
+use super::{Telling, before_run, catch_signals, load_config, no_arguments, surroundings, tell};
 
 /// The options of `compose image`.
 #[derive(clap::Args)]
@@ -45,13 +45,13 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
     if preview.is_some() && !dry_run {
         return Err(Failure::usage("--preview=DIR needs --dry-run"));
     }
-    let config = load_config(config.as_deref())?;
+    let config = before_run(json, context, || load_config(config.as_deref()))?;
     let existing = if force { Existing::Replace } else { Existing::Refuse };
     let options = ImageOptions { commit, existing };
     let display = Display::new(quiet);
     let surroundings = surroundings(catch_signals()?, &display)?;
     if dry_run {
-        let shown = image::preview(&config, &options, &surroundings)?;
+        let shown = before_run(json, context, || Ok(image::preview(&config, &options, &surroundings)?))?;
         return show(&shown, preview.as_deref(), json, context);
     }
     let result = image::build(&config, &options, &surroundings);

@@ -63,6 +63,16 @@ fn catch_signals() -> Result<Interrupt, Failure> {
     Ok(interrupt)
 }
 
+/// What has to be right before there is a run: with `--json` there is a report all the same when it is not.
+fn before_run<T>(json: bool, context: &Context, prepare: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    let result = prepare();
+    if let (true, Err(Failure::Error(error))) = (json, &result) {
+        let report = Report { status: Status::Failed, error: Some(error.chain()), ..Report::default() };
+        writeln!(context.out, "{:#}", report.to_json())?;
+    }
+    result
+}
+
 /// How the end of a run is told.
 struct Telling {
     json: bool,

@@ -8,7 +8,7 @@ use super::super::context::Context;
 use super::super::error::Failure;
 use super::super::options::path;
 use super::display::Display;
-use super::{Telling, catch_signals, load_config, surroundings, tell};
+use super::{Telling, before_run, catch_signals, load_config, surroundings, tell};
 
 /// The options of `compose publish`.
 #[derive(clap::Args)]
@@ -27,7 +27,7 @@ pub(in super::super) struct Args {
 
 pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let Args { config, json, quiet, arguments } = args;
-    let config = load_config(config.as_deref())?;
+    let config = before_run(json, context, || load_config(config.as_deref()))?;
     let [commit] = &arguments[..] else {
         return Err(Failure::usage("one COMMIT must be given"));
     };

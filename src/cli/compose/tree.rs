@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use osier::compose::config::check_version;
 use osier::compose::{TreeOptions, tree};
 use osier::error::Error;
 use osier::refspec::RefName;
@@ -10,7 +11,7 @@ use super::super::context::{Context, absolute};
 use super::super::error::Failure;
 use super::super::options::path;
 use super::display::Display;
-use super::{Telling, catch_signals, load_config, no_arguments, surroundings, tell};
+use super::{Telling, before_run, catch_signals, load_config, no_arguments, surroundings, tell};
 
 /// The options of `compose tree`.
 #[derive(clap::Args)]
@@ -63,21 +64,25 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
         arguments,
     } = args;
     no_arguments(&arguments)?;
-    let mut config = load_config(config.as_deref())?;
-    if let Some(repo) = repo {
-        config.tree.repo = absolute(&repo)?;
-    }
-    if let Some(name) = ref_name {
-        config.tree.ref_name = Some(RefName::parse(&name).map_err(Error::from)?);
-    }
-    if with_version.is_some() {
-        config.tree.version = with_version;
-    }
+    let config = before_run(json, context, || {
+        let mut config = load_config(config.as_deref())?;
+        if let Some(repo) = repo {
+            config.tree.repo = absolute(&repo)?;
+        }
+        if let Some(name) = ref_name {
+            config.tree.ref_name = Some(RefName::parse(&name).map_err(Error::from)?);
+        }
+        if let Some(version) = with_version {
+            check_version(&version).map_err(|what| Failure::failed(format!("--version: {what}")))?;
+            config.tree.version = Some(version);
+        }
+        Ok(config)
+    })?;
     let options = TreeOptions { force, publish: !no_publish };
     let display = Display::new(quiet);
     let surroundings = surroundings(catch_signals()?, &display)?;
     if dry_run {
-        let (report, line) = tree::preview(&config, options, &surroundings)?;
+        let (report, line) = before_run(json, context, || Ok(tree::preview(&config, options, &surroundings)?))?;
         if !json {
             return writeln!(context.out, "{line}");
         }

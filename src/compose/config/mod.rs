@@ -119,8 +119,22 @@ pub struct ImageConfig {
     pub program: Vec<String>,
 }
 
+/// Refuses a version that would not be seen for what it is.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_version(version: &str) -> Result<(), String> {
+    if version.trim().is_empty() {
+        return Err("is empty".to_owned());
+    }
+    match version.contains(char::is_control) {
+        true => Err(format!("`{}` holds a line break or another control character", version.escape_debug())),
+        false => Ok(()),
+    }
+}
+
 /// Options of `rpm-ostree compose tree` that osier gives itself, or that would make its evidence worthless.
-const OWN_OPTIONS: [&str; 16] = [
+const OWN_OPTIONS: [&str; 17] = [
     "--repo",
     "-r",
     "--cachedir",
@@ -132,6 +146,7 @@ const OWN_OPTIONS: [&str; 16] = [
     "--force-nocache",
     "--parent",
     "--previous-commit",
+    "--previous-inputhash",
     "--dry-run",
     "--print-only",
     "--download-only",
@@ -245,10 +260,13 @@ fn tree(reader: &mut Reader<'_>) -> TreeConfig {
         let name = argument.split('=').next().unwrap_or_default();
         if OWN_OPTIONS.contains(&name) {
             reader.wrong::<()>("extra-args", &format!("{name} is osier's to give"));
+        } else if argument.starts_with("--add-metadata-string=version=") {
+            reader.wrong::<()>("extra-args", "the version has a key of its own, `version`");
         } else if !name.starts_with('-') {
             reader.wrong::<()>("extra-args", &format!("`{argument}` is no option; write OPTION=VALUE"));
         }
     }
+    let version = reader.text("version");
     TreeConfig {
         repo: reader.required_path("repo"),
         treefile: reader.required_path("treefile"),
@@ -256,7 +274,10 @@ fn tree(reader: &mut Reader<'_>) -> TreeConfig {
         work: reader.required_path("work"),
         ref_name,
         create_repo: reader.boolean("create-repo", false),
-        version: reader.text("version"),
+        version: version.filter(|version| match check_version(version) {
+            Ok(()) => true,
+            Err(what) => reader.wrong::<()>("version", &what).is_some(),
+        }),
         umask: reader.umask("umask", 0o022),
         timeout: reader.duration("timeout", TREE_TIMEOUT),
         attempts: u32::try_from(reader.number("attempts", 1, 1..=100)).unwrap_or(1),

@@ -196,6 +196,7 @@ fn a_full_disk_is_told_with_what_is_free_where() {
     fs::write(world.path("compose.conf"), config).unwrap();
     let message = fails(&world, &first, "full");
     assert!(message.starts_with(&format!("out of space (repository {}: ", world.repo().display())), "{message}");
+    assert!(message.contains(" free; needed are 1.0"), "{message}");
     assert!(message.ends_with("error: Writing content object: fallocate: No space left on device"), "{message}");
     next_run_succeeds(&world, &first);
 }
@@ -246,6 +247,7 @@ fn a_repository_whose_file_system_is_full_gets_no_partial_object() {
     fs::write(world.path("packages/noise"), noise).unwrap();
     let message = fails(&world, &first, "");
     assert!(message.starts_with(&format!("out of space (repository {}: ", world.repo().display())), "{message}");
+    assert!(message.contains(" free; needed are 1.0"), "{message}");
     assert_eq!(objects(&world), before);
     disk.grow();
     world.assert_served(&first);
