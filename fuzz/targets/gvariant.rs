@@ -56,11 +56,15 @@ fn check_children(view: Variant<'_>) {
     assert_eq!((view.len(), view.child(count).is_none()), (count, true));
 }
 
-/// The printed form reads as the value that it was printed from.
+/// The printed form reads as the value that it was printed from. In deep values GLib counts the levels of an annotation's
+/// type on top of those around it, and refuses what it has printed itself; so do we.
 fn check_text(view: Variant<'_>) {
     let printed = text::print(view, Annotate::Yes);
     if printed.len() < MOST_WORK && is_printable(view) {
         let read = text::parse(None, &printed);
+        if read.as_ref().is_err_and(|error| error.to_string().ends_with("type declaration recurses too deeply")) {
+            return;
+        }
         assert_eq!(read.as_ref(), Ok(&view.to_value()), "{printed}");
         let brief = text::print(view, Annotate::No);
         assert_eq!(text::parse(Some(view.ty()), &brief), read, "{brief}");
