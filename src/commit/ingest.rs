@@ -27,8 +27,8 @@ use crate::repo::tree::Descent;
 use crate::repo::{Adoptable, SourceFile, Transaction};
 use crate::source::{Directory, Entry, EntryKind, Filter, Metadata, OpenFile, Ownership};
 
-/// Files up to this size, in bytes, are read once and held in memory; above it they are read once to be hashed and, if
-/// they are new, again to be stored.
+/// Files up to this size, in bytes, are read once and held in memory; above it they may be read twice, to be hashed and to be
+/// stored.
 const MAX_HELD: u64 = 1 << 20;
 
 thread_local! {

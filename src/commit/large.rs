@@ -19,8 +19,10 @@ use crate::source::OpenFile;
 
 /// Files from this size on are put off, in bytes.
 const MIN_SIZE: u64 = 4 << 20;
-/// Each of them is kept open, and a process may only have so many files open; further ones are not put off.
+/// Each of them is kept open; further ones are not put off.
 const MOST: usize = 64;
+/// This part of the files that the process may have open are these, at most.
+const PART_OF_OPEN_FILES: u64 = 8;
 
 /// Stands in the tree for a file that is put off.
 pub(super) const PUT_OFF: Checksum = Checksum::from_bytes([0; 32]);
@@ -38,17 +40,24 @@ pub(super) struct LargeFile {
 }
 
 /// The files that are put off.
-#[derive(Default)]
 pub(super) struct LargeFiles {
     files: Mutex<Vec<LargeFile>>,
     /// Of files that are there or were promised room.
     number: AtomicUsize,
+    most: usize,
 }
 
 impl LargeFiles {
+    /// None so far, with as much room as the limit of the process for open files leaves.
+    pub(super) fn new() -> Self {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let part = limit.and_then(|limit| usize::try_from(limit / PART_OF_OPEN_FILES).ok());
+        Self { files: Mutex::default(), number: AtomicUsize::new(0), most: part.map_or(MOST, |part| part.min(MOST)) }
+    }
+
     /// Whether a file of `size` bytes shall be put off; it has to be, then.
     pub(super) fn takes(&self, size: u64) -> bool {
-        size >= MIN_SIZE && self.number.fetch_add(1, Ordering::Relaxed) < MOST
+        size >= MIN_SIZE && self.number.fetch_add(1, Ordering::Relaxed) < self.most
     }
 
     pub(super) fn put_off(&self, large: LargeFile) {
@@ -97,7 +106,7 @@ mod tests {
 
     #[test]
     fn small_files_and_more_than_can_be_open_are_not_put_off() {
-        let files = LargeFiles::default();
+        let files = LargeFiles::new();
         assert!(!files.takes(MIN_SIZE - 1));
         assert!((0..MOST).all(|_| files.takes(MIN_SIZE)));
         assert!(!files.takes(MIN_SIZE));

@@ -175,7 +175,7 @@ fn read_sources(
     let devino = if hard_links == HardLinks::Read { DevInoCache::default() } else { DevInoCache::scan(repo)? };
     let own_tmp = repo.tmp_identity()?;
     let consume = options.reading.consume;
-    let large_files = LargeFiles::default();
+    let large_files = LargeFiles::new();
     let ingest = Ingest {
         transaction,
         filter: &filter,

@@ -3,6 +3,9 @@
 //! Upstream renames the file. A link keeps the source where it is until the commit is safe on disk, so a kill in between
 //! loses nothing; what the file system cannot link is written like any other content. As upstream's, an adopted file keeps
 //! its modification time.
+//!
+//! A source that is left over from a kill is therefore the object itself. Until the commit is on disk that does no harm,
+//! since no transaction takes over a file with two names; after it, the source must be removed and not be edited.
 
 use std::fs::File;
 use std::os::fd::BorrowedFd;

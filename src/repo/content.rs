@@ -261,7 +261,9 @@ impl<'r> Transaction<'r> {
                 }
             }
         };
-        self.place(&temporary, name)
+        self.place(&temporary, name).inspect_err(|_| {
+            let _ = rustix::fs::unlinkat(dir, &temporary, AtFlags::empty());
+        })
     }
 }
 

@@ -1,8 +1,9 @@
 //! Where a transaction writes its objects, and keeps the finished ones until they are moved into place together.
 //!
 //! `tmp/staging-BOOTID-XXXXXX` belongs to whoever holds the exclusive lock of `tmp/staging-BOOTID-XXXXXX-lock` beside it.
-//! One that an aborted or killed transaction of the same boot left behind is taken over with the objects in it; those of
-//! other boots may hold objects that never reached the disk, so they are only ever removed.
+//! One that an aborted or killed transaction of the same boot left behind is taken over with the objects in it, but for commits,
+//! what belongs to them, and files that have another name elsewhere; those of other boots may hold objects that never reached
+//! the disk, so they are only ever removed.
 //!
 //! osier's objects lie in `osier/` in it. After a kill there may be unfinished files under the names of objects, which osier
 //! can tell; `ostree`, which takes such directories over as well, would not. It does not look into `osier/`, and removes it
@@ -52,6 +53,8 @@ const PREFIX: &str = "staging-";
 const OWN: &str = "osier";
 const LOCK_SUFFIX: &str = "-lock";
 const COMMIT_SUFFIX: &str = ".commit";
+/// Of a commit's detached metadata, the only objects of which there is a new version now and then.
+const DETACHED_SUFFIX: &str = ".commitmeta";
 /// Of files in the bare modes, one of which lets them have any permissions.
 const FILE_SUFFIX: &str = ".file";
 /// Unfinished files have names that start so; they are worth nothing when their writer is gone.
@@ -145,8 +148,9 @@ impl<'r> Staging<'r> {
         rustix::fs::unlinkat(outer, prefix, AtFlags::REMOVEDIR).during("removing", path())
     }
 
-    /// Removes what its owner had not finished when it was killed. Commits that it had finished go, too: what they need
-    /// may have been pruned since, and whoever wants them writes them again.
+    /// Removes what its owner had not finished when it was killed. What can have lost its worth since goes, too, and is
+    /// written again by whoever wants it: commits, for what they need may have been pruned; their detached metadata, for
+    /// which there may be a newer version; and files that are linked to, for their owner may have changed them.
     fn remove_unfinished(&self) -> Result<()> {
         let remove = |dir: &File, name: &str| {
             rustix::fs::unlinkat(dir, name, AtFlags::empty()).during("removing", self.own_path().join(name))
@@ -159,7 +163,7 @@ impl<'r> Staging<'r> {
                 let dir = rustix::fs::openat(&self.dir, &name, DIRECTORY, Mode::empty()).during("opening", path())?;
                 let dir = File::from(dir);
                 for name in names_in(&dir).during("listing", path())? {
-                    if name.ends_with(COMMIT_SUFFIX) || self.is_unfinished(&dir, &name).during("reading", path())? {
+                    if belongs_to_commit(&name) || self.is_unreliable(&dir, &name).during("reading", path())? {
                         remove(&dir, &name)?;
                     }
                 }
@@ -168,9 +172,10 @@ impl<'r> Staging<'r> {
         Ok(())
     }
 
-    fn is_unfinished(&self, dir: &File, name: &str) -> Result<bool, Errno> {
+    /// Whether an object was not finished, or somebody else has a name for it: a source that was about to be consumed.
+    fn is_unreliable(&self, dir: &File, name: &str) -> Result<bool, Errno> {
         let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok(temporary::is_unfinished(self.repo.mode(), name.ends_with(FILE_SUFFIX), &stat))
+        Ok(stat.st_nlink > 1 || temporary::is_unfinished(self.repo.mode(), name.ends_with(FILE_SUFFIX), &stat))
     }
 
     fn path(&self) -> PathBuf {
@@ -178,7 +183,7 @@ impl<'r> Staging<'r> {
     }
 
     /// Of the directory of osier's objects.
-    fn own_path(&self) -> PathBuf {
+    pub(super) fn own_path(&self) -> PathBuf {
         self.path().join(OWN)
     }
 
@@ -212,8 +217,10 @@ impl<'r> Staging<'r> {
             rustix::fs::openat(&self.dir, prefix, DIRECTORY, Mode::empty()).during("opening", staged_path())?;
         let target_path = || self.repo.path().join("objects").join(prefix);
         let names = names_in(&staged).during("listing", staged_path())?;
-        let (now, later): (Vec<_>, Vec<_>) =
-            names.into_iter().partition(|name| part == Part::Commits || !name.ends_with(COMMIT_SUFFIX));
+        let (mut now, later): (Vec<_>, Vec<_>) =
+            names.into_iter().partition(|name| part == Part::Commits || !belongs_to_commit(name));
+        // Nobody would ever remove the detached metadata of a commit that never came.
+        now.sort_by_key(|name| name.ends_with(DETACHED_SUFFIX));
         if later.is_empty() {
             // Where `objects/` has no such directory yet the staged one takes its place, with one rename for all objects.
             match rustix::fs::renameat_with(&self.dir, prefix, self.repo.objects_dir(), prefix, RenameFlags::NOREPLACE)
@@ -230,11 +237,12 @@ impl<'r> Staging<'r> {
         let target = rustix::fs::openat(self.repo.objects_dir(), prefix, DIRECTORY, Mode::empty());
         let target = File::from(target.during("opening", target_path())?);
         for name in now {
-            let flags = if name.ends_with(".commitmeta") { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
+            let flags = if name.ends_with(DETACHED_SUFFIX) { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
             match rename(&staged, &target, &name, flags) {
                 Ok(()) => {}
                 Err(Errno::EXIST) => {
-                    rustix::fs::unlinkat(&staged, &name, AtFlags::empty()).during("removing", staged_path())?;
+                    let removed = rustix::fs::unlinkat(&staged, &name, AtFlags::empty());
+                    removed.during("removing", staged_path().join(name))?;
                 }
                 Err(error) => return Err(error).during("moving to", target_path().join(name)),
             }
@@ -368,6 +376,11 @@ pub(super) fn rename(from: impl std::os::fd::AsFd, to: &File, name: &str, flags:
         }
         result => result,
     }
+}
+
+/// Whether a name is that of a commit or of its detached metadata.
+fn belongs_to_commit(name: &str) -> bool {
+    name.ends_with(COMMIT_SUFFIX) || name.ends_with(DETACHED_SUFFIX)
 }
 
 /// Whether a name is that of one of the 256 directories of objects.

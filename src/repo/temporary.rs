@@ -40,8 +40,6 @@ pub(super) struct Temporary<'t, 'r> {
     transaction: &'t Transaction<'r>,
     /// The path in the transaction's work directory, until the file is placed.
     path: Option<String>,
-    /// Whether that is the object's path.
-    in_place: bool,
     pub(super) file: File,
 }
 
@@ -51,9 +49,9 @@ impl<'r> Transaction<'r> {
         loop {
             let path = self.temporary_name();
             match create(self.work_dir(), &path, OWNER_ONLY) {
-                Ok(file) => return Ok(Temporary { transaction: self, path: Some(path), in_place: false, file }),
+                Ok(file) => return Ok(Temporary { transaction: self, path: Some(path), file }),
                 Err(Errno::EXIST) => {}
-                Err(error) => return Err(error).during("creating", self.repo.path().join(path)),
+                Err(error) => return Err(error).during("creating", self.work_path().join(path)),
             }
         }
     }
@@ -66,10 +64,10 @@ impl<'r> Transaction<'r> {
         let path = loose_path(name, self.repo.mode());
         let created = self.object_target(&path[..2]).and_then(|dir| create(dir, &path, OWNER_ONLY | UNFINISHED_MARK));
         match created {
-            Ok(file) => Ok(Temporary { transaction: self, path: Some(path), in_place: true, file }),
+            Ok(file) => Ok(Temporary { transaction: self, path: Some(path), file }),
             // It is there already, and will be replaced.
             Err(Errno::EXIST) => self.create_temporary(),
-            Err(error) => Err(error).during("creating", self.repo.path().join("tmp").join(path)),
+            Err(error) => Err(error).during("creating", self.work_path().join(path)),
         }
     }
 }
@@ -108,15 +106,20 @@ impl Temporary<'_, '_> {
         self.place(name)
     }
 
-    /// Gives the file, which has its final mode, its name as an object: that for which it was created, if it was for one.
+    /// Gives the file, which has its final mode, its name as an object; it may have it already.
     pub(super) fn place(mut self, name: &ObjectName) -> Result<()> {
         if self.transaction.repo.config().per_object_fsync && self.transaction.repo.config().fsync {
             self.file.sync_data().during("syncing", name.to_string())?;
         }
-        match self.path.take() {
-            Some(path) if !self.in_place => self.transaction.place(&path, name),
-            _ => Ok(()),
+        // If that fails, the file is still to be removed.
+        match &self.path {
+            Some(path) if *path != loose_path(name, self.transaction.repo.mode()) => {
+                self.transaction.place(path, name)?
+            }
+            _ => {}
         }
+        self.path = None;
+        Ok(())
     }
 }
 
@@ -204,5 +207,52 @@ mod tests {
             let stat = staged(&path).unwrap();
             assert_eq!((stat.st_size, stat.st_mode & 0o7777), (content.len() as i64, 0o644));
         }
+    }
+
+    #[test]
+    fn what_may_have_changed_since_is_not_taken_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let repo = repo(&directory.path().join("repo"), RepoMode::BareUserOnly);
+        let transaction = Transaction::begin(&repo).unwrap();
+        let linked = ObjectName::new(Checksum::of(b"linked"), ObjectType::File);
+        let commit = Checksum::of(b"commit");
+        for name in
+            [linked, ObjectName::new(commit, ObjectType::CommitMeta), ObjectName::new(commit, ObjectType::Commit)]
+        {
+            transaction.create_object(&name).unwrap().place_readable(&name).unwrap();
+        }
+        let staged = transaction.work_path().join(loose_path(&linked, repo.mode()));
+        std::fs::hard_link(staged, directory.path().join("source")).unwrap();
+        transaction.abort(None);
+        Transaction::begin(&repo).unwrap().commit().unwrap();
+        let objects = walkdir::WalkDir::new(repo.path().join("objects")).into_iter().map(Result::unwrap);
+        assert_eq!(objects.filter(|entry| !entry.file_type().is_dir()).count(), 0);
+    }
+
+    #[test]
+    fn a_full_disk_keeps_nothing_of_what_was_staged() {
+        let directory = tempfile::tempdir().unwrap();
+        let repo = repo(&directory.path().join("repo"), RepoMode::Archive);
+        let is_left = |error: Errno| {
+            let transaction = Transaction::begin(&repo).unwrap();
+            transaction.write_metadata(ObjectType::DirTree, b"").unwrap();
+            let path = transaction.work_path();
+            let error = Err::<(), _>(error).during("writing to", "a file").unwrap_err();
+            transaction.abort(Some(&error));
+            path.exists()
+        };
+        let left = [Errno::NOSPC, Errno::DQUOT, Errno::IO].map(is_left);
+        assert_eq!(left, [false, false, true]);
+    }
+
+    #[test]
+    fn another_name_in_the_end_is_the_one_that_counts() {
+        let directory = tempfile::tempdir().unwrap();
+        let repo = repo(&directory.path().join("repo"), RepoMode::Archive);
+        let [expected, found] = [b"a", b"b"].map(|bytes| ObjectName::new(Checksum::of(bytes), ObjectType::DirMeta));
+        let transaction = Transaction::begin(&repo).unwrap();
+        transaction.create_object(&expected).unwrap().place_readable(&found).unwrap();
+        transaction.commit().unwrap();
+        assert_eq!(repo.list_objects().unwrap(), [found]);
     }
 }

@@ -1,12 +1,14 @@
 //! Writing: objects are staged, made durable and moved into place together, then refs are moved.
 //!
-//! Between [`Transaction::begin`] and [`Transaction::commit`] nothing in `objects/` or `refs/` changes (with
-//! `core.fsync=false` or `core.per-object-fsync=true` each object appears as soon as it is written, refs still last). A
-//! kill at any moment therefore leaves a repository in which every ref names a commit that is whole.
+//! Between [`Transaction::begin`] and [`Transaction::commit`] nothing in `objects/` or `refs/` changes, but for marks that a
+//! commit was deleted, which go when it is written again (with `core.fsync=false` or `core.per-object-fsync=true` each object
+//! appears as soon as it is written, refs still last). A kill at any moment therefore leaves a repository in which every ref
+//! names a commit that is whole.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -310,7 +312,9 @@ impl<'r> Transaction<'r> {
         log::debug!("Committing transaction in repository {}", self.repo.path().display());
         self.flusher = None;
         if self.repo.config().fsync {
-            rustix::fs::syncfs(self.repo.dir()).during("syncing", self.repo.path())?;
+            let synced = rustix::fs::syncfs(self.repo.dir()).during("syncing", self.repo.path());
+            // The kernel tells of lost data once: the next transaction must not find it here.
+            synced.inspect_err(|_| self.staging.discard())?;
         }
         self.staging.move_into_place(&self.fan_out)?;
         staging::clean_tmp(self.repo)?;
@@ -328,7 +332,11 @@ impl<'r> Transaction<'r> {
 
     /// Gives up. What was staged stays for the next transaction to take over, unless space is what was lacking.
     pub fn abort(self, reason: Option<&Error>) {
-        if let Some(Error::MinFreeSpace { .. }) = reason {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        let is_full = |error: &Error| {
+            matches!(error, Error::MinFreeSpace { .. }) || matches!(error.io_kind(), Some(StorageFull | QuotaExceeded))
+        };
+        if reason.is_some_and(is_full) {
             self.staging.discard();
         }
     }
@@ -351,6 +359,11 @@ impl<'r> Transaction<'r> {
     /// others may remove it, and a file object of a bare repository is as old as 1970 before it gets its name.
     pub(super) fn work_dir(&self) -> BorrowedFd<'_> {
         self.staging.dir.as_fd()
+    }
+
+    /// Its path, for messages.
+    pub(super) fn work_path(&self) -> PathBuf {
+        self.staging.own_path()
     }
 
     /// Whether objects, files or others, may be written under their names. They must not be visible before the end, and
@@ -399,7 +412,7 @@ impl<'r> Transaction<'r> {
     /// Renames a finished file in the work directory to its object name. Losing the race to an equal object is success.
     pub(super) fn place(&self, temporary: &str, name: &ObjectName) -> Result<()> {
         let loose = loose_path(name, self.repo.mode());
-        let path = || self.repo.path().join("objects").join(&loose);
+        let path = || if self.stages { self.work_path() } else { self.repo.path().join("objects") }.join(&loose);
         let work_dir = self.work_dir();
         let target = self.object_target(&loose[..2]).during("creating", path())?;
         let replaces = self.stages || name.object_type == ObjectType::CommitMeta;
