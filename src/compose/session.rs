@@ -10,6 +10,7 @@ use crate::refspec::RefName;
 use crate::repo::{Repo, RepoMode};
 
 use super::Surroundings;
+use super::call::shell_line;
 use super::check::{Findings, Severity};
 use super::cleanup;
 use super::config::TreeConfig;
@@ -184,8 +185,9 @@ impl Session<'_> {
         for dead in dead {
             let cache = &dead.report["cache"];
             // The cache of another configuration is not locked by us; the next run of that one cleans it.
-            let is_ours = cache["path"].as_str().is_none_or(|path| self.config.cachedir.as_os_str() == path);
-            if !is_ours && cache["path"].as_str().is_some_and(|path| Path::new(path).is_dir()) {
+            let cache_path = cache["path"].as_str().map(Path::new);
+            let is_ours = cache_path == Some(&self.config.cachedir);
+            if !is_ours && cache_path.is_some_and(Path::is_dir) {
                 continue;
             }
             let stage = dead.report["stage"].as_str().unwrap_or("check").to_owned();
@@ -196,7 +198,7 @@ impl Session<'_> {
             let before = cache["before"].as_array().into_iter().flatten();
             let before: Vec<String> = before.filter_map(|name| name.as_str().map(str::to_owned)).collect();
             let none = PathBuf::new();
-            let directory = if cache["path"].is_string() && is_ours { &self.config.cachedir } else { &none };
+            let directory = if is_ours { &self.config.cachedir } else { &none };
             let environment = &self.surroundings.environment;
             for left in cleanup::clean(&dead.path.join("tmp"), directory, &before, environment) {
                 self.warn(left);
@@ -212,8 +214,8 @@ impl Session<'_> {
 
     /// Says how to get rid of what a killed rpm-ostree may have left in its cache.
     pub(super) fn warn_of_the_cache(&mut self) {
-        let cache = self.config.cachedir.display();
-        self.warn(format!("rpm-ostree was killed: should it fail from now on, clear its cache with `rm -rf {cache}`"));
+        let remedy = shell_line(&["rm".as_ref(), "-rf".as_ref(), self.config.cachedir.as_os_str()]);
+        self.warn(format!("rpm-ostree was killed: should it fail from now on, clear its cache with `{remedy}`"));
     }
 
     /// Refreshes a summary that a killed run has left behind the refs.

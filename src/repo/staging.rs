@@ -175,7 +175,8 @@ impl<'r> Staging<'r> {
     /// Whether an object was not finished, or somebody else has a name for it: a source that was about to be consumed.
     fn is_unreliable(&self, dir: &File, name: &str) -> Result<bool, Errno> {
         let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok(stat.st_nlink > 1 || temporary::is_unfinished(self.repo.mode(), name.ends_with(FILE_SUFFIX), &stat))
+        let is_file = name.ends_with(FILE_SUFFIX);
+        Ok(is_file && stat.st_nlink > 1 || temporary::is_unfinished(self.repo.mode(), is_file, &stat))
     }
 
     fn path(&self) -> PathBuf {

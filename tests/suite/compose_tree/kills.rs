@@ -144,6 +144,31 @@ fn when_osier_is_killed_the_next_run_cleans_up_after_both() {
     }
 }
 
+/// Its cache is not locked by anybody else, so nobody else may clean it.
+#[test]
+fn a_killed_run_of_another_cache_is_left_to_the_next_run_of_its_own() {
+    let (world, _) = World::composed();
+    let config = fs::read_to_string(world.path("compose.conf")).unwrap();
+    let scratch = || {
+        let entries = fs::read_dir(world.path("cache")).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.filter(|name| name.to_str().unwrap().starts_with("rpm-ostree-compose.")).count()
+    };
+    world.change(2);
+    assert_eq!(world.tree_with("kill-parent:6", &[]).status, -9);
+    let killed = world.runs().pop().unwrap();
+    assert_eq!(scratch(), 1);
+    fs::write(world.path("compose.conf"), config.replace("cachedir=cache", "cachedir=other-cache")).unwrap();
+    world.tree(&[]).success();
+    assert_eq!((scratch(), &report_of(&killed)["status"]), (1, &json!("running")));
+    fs::write(world.path("compose.conf"), config).unwrap();
+    let output = world.tree(&[]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let remedy = format!("clear its cache with `rm -rf {}`", world.path("cache").display());
+    assert!(told.contains(&remedy), "{told}");
+    output.success();
+    assert_eq!((scratch(), &report_of(&killed)["status"]), (0, &json!("failed")));
+}
+
 #[test]
 fn a_repository_that_was_half_made_is_finished() {
     let world = World::new();
