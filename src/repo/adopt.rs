@@ -29,46 +29,73 @@ pub struct Adoptable<'a> {
     pub name: &'a str,
 }
 
+/// A file that may be adopted, and what it was like before it was read.
+pub(super) struct Candidate<'a> {
+    place: Adoptable<'a>,
+    file: &'a File,
+    before: Stat,
+}
+
+impl<'a> Candidate<'a> {
+    /// The open `file`, which has not been read yet.
+    pub(super) fn new(file: &'a File, place: Adoptable<'a>) -> Result<Self, Errno> {
+        Ok(Self { place, file, before: rustix::fs::fstat(file)? })
+    }
+}
+
 impl Transaction<'_> {
-    /// Links the open `file` to its object name. False when the file is not what the object has to be, or cannot be
-    /// linked: nothing has happened then.
-    pub(super) fn adopt(
-        &self,
-        object: &ObjectName,
-        header: &FileHeader,
-        file: &File,
-        Adoptable { directory, name }: Adoptable<'_>,
-    ) -> Result<bool> {
-        let path = || self.repo().path().join("tmp");
-        let before = rustix::fs::fstat(file).during("reading", path())?;
-        if !may_become_object(self.repo().mode(), header, file, &before)? {
+    /// Links the file to its object name. False when the file is not what the object has to be, has changed, or cannot
+    /// be linked: nothing has happened then.
+    pub(super) fn adopt(&self, object: &ObjectName, header: &FileHeader, candidate: &Candidate<'_>) -> Result<bool> {
+        let Candidate { place: Adoptable { directory, name }, file, before } = candidate;
+        let now = rustix::fs::fstat(file).during("reading", self.work_path())?;
+        // To link it changes the time of the status, so that this is the last moment to compare it.
+        let is_untouched = is_same_content(before, &now)
+            && (before.st_ctime, before.st_ctime_nsec) == (now.st_ctime, now.st_ctime_nsec);
+        if !is_untouched || !may_become_object(self.repo().mode(), header, file, &now)? {
             return Ok(false);
         }
-        let work_dir = self.work_dir();
         let temporary = loop {
             let temporary = self.temporary_name();
-            match rustix::fs::linkat(directory, name, work_dir, &temporary, AtFlags::empty()) {
+            match rustix::fs::linkat(directory, *name, self.work_dir(), &temporary, AtFlags::empty()) {
                 Ok(()) => break temporary,
                 Err(Errno::EXIST) => {}
                 // Another file system, too many links, a file that may not be linked.
                 Err(_) => return Ok(false),
             }
         };
-        let linked = rustix::fs::statat(work_dir, &temporary, AtFlags::SYMLINK_NOFOLLOW).during("reading", path())?;
-        let same_file = (linked.st_dev, linked.st_ino) == (before.st_dev, before.st_ino);
-        let same_content = (linked.st_size, linked.st_mtime, linked.st_mtime_nsec)
-            == (before.st_size, before.st_mtime, before.st_mtime_nsec);
-        if !(same_file && same_content) {
-            rustix::fs::unlinkat(work_dir, &temporary, AtFlags::empty()).during("removing", path())?;
+        let placed = self.place_linked(&temporary, object, header, candidate);
+        if !matches!(placed, Ok(true)) {
+            let _ = rustix::fs::unlinkat(self.work_dir(), &temporary, AtFlags::empty());
+        }
+        placed
+    }
+
+    /// Gives the link its name as an object if it is one to the file that was read.
+    fn place_linked(
+        &self,
+        temporary: &str,
+        object: &ObjectName,
+        header: &FileHeader,
+        Candidate { file, before, .. }: &Candidate<'_>,
+    ) -> Result<bool> {
+        let linked = rustix::fs::statat(self.work_dir(), temporary, AtFlags::SYMLINK_NOFOLLOW);
+        let linked = linked.during("reading", self.work_path().join(temporary))?;
+        let is_same_file = (linked.st_dev, linked.st_ino) == (before.st_dev, before.st_ino);
+        if !(is_same_file && is_same_content(before, &linked)) {
             return Ok(false);
         }
         if before.st_mode & PERMISSIONS != header.mode & PERMISSIONS {
             rustix::fs::fchmod(file, Mode::from_raw_mode(header.mode & PERMISSIONS))
-                .during("changing the mode in", path())?;
+                .during("changing the mode of", self.work_path().join(temporary))?;
         }
-        self.place(&temporary, object)?;
+        self.place(temporary, object)?;
         Ok(true)
     }
+}
+
+fn is_same_content(one: &Stat, other: &Stat) -> bool {
+    (one.st_size, one.st_mtime, one.st_mtime_nsec) == (other.st_size, other.st_mtime, other.st_mtime_nsec)
 }
 
 /// Whether nothing has to change for the file to be the object, except the permissions in bare-user-only, which keeps
@@ -82,5 +109,69 @@ fn may_become_object(mode: RepoMode, header: &FileHeader, file: &File, stat: &St
             Ok(as_it_is && super::read_xattrs(file).during("reading xattrs of", "a file")? == header.xattrs)
         }
         _ => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::checksum::Checksum;
+    use crate::object::{ObjectType, Xattrs};
+    use crate::repo::Repo;
+    use crate::repo::objects::loose_path;
+
+    /// Adopts a file with which something happens after it was opened, and says whether that went well, and how many
+    /// names the file has in the end.
+    fn adopt(directory: &Path, happen: impl FnOnce(&Transaction<'_>, &ObjectName, &Path)) -> (Result<bool>, u64) {
+        let repo = Repo::create(&directory.join("repo"), RepoMode::BareUserOnly, None).unwrap();
+        let source = directory.join("source");
+        fs::write(&source, "content").unwrap();
+        fs::set_permissions(&source, fs::Permissions::from_mode(0o644)).unwrap();
+        let [parent, file] = [directory, &source].map(|path| File::open(path).unwrap());
+        let header =
+            FileHeader { uid: 0, gid: 0, mode: 0o100644, symlink_target: String::new(), xattrs: Xattrs::default() };
+        let object = ObjectName::new(Checksum::of(b"content"), ObjectType::File);
+        let transaction = Transaction::begin(&repo).unwrap();
+        let place = Adoptable { directory: parent.as_fd(), name: "source" };
+        let candidate = Candidate::new(&file, place).unwrap();
+        happen(&transaction, &object, &source);
+        let adopted = transaction.adopt(&object, &header, &candidate);
+        (adopted, file.metadata().unwrap().nlink())
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_not_adopted() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| {
+            let path = directory.path().join(name);
+            fs::create_dir(&path).unwrap();
+            path
+        };
+        assert!(matches!(adopt(&at("untouched"), |_, _, _| {}), (Ok(true), 2)));
+        let changed = adopt(&at("changed"), |_, _, source| {
+            let modified = source.metadata().unwrap().modified().unwrap();
+            // The clock of the file system may be that coarse.
+            std::thread::sleep(Duration::from_millis(50));
+            let file = File::options().write(true).open(source).unwrap();
+            std::os::unix::fs::FileExt::write_all_at(&file, b"C", 0).unwrap();
+            file.set_modified(modified).unwrap();
+        });
+        assert!(matches!(changed, (Ok(false), 1)), "{changed:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_placed_leaves_no_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let failed = adopt(directory.path(), |transaction, object, _| {
+            let in_the_way = transaction.work_path().join(loose_path(object, RepoMode::BareUserOnly));
+            fs::create_dir_all(in_the_way).unwrap();
+        });
+        assert!(matches!(failed, (Err(_), 1)), "{failed:?}");
     }
 }

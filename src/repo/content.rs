@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
+use super::adopt::Candidate;
 use super::temporary::Temporary;
 use super::transaction::{Claim, Transaction};
 use super::{Adoptable, FileObject, RepoMode, bare};
@@ -106,6 +107,8 @@ impl<'r> Transaction<'r> {
         use std::io::{Seek, SeekFrom};
         let SourceFile { mut file, size, path, adopt } = source;
         let changed = || Error::SourceChanged { path: path.to_owned() };
+        let adopt = adopt.map(|place| Candidate::new(file, place)).transpose();
+        let adopt = adopt.during("reading", path)?;
         if adopt.is_none() && self.expects_new_content() {
             let mut writer = ContentWriter::begin(self, header.clone(), size)?;
             let read = for_each_chunk(&mut file.take(size.saturating_add(1)), path, |chunk| writer.write(chunk))?;
@@ -125,8 +128,8 @@ impl<'r> Transaction<'r> {
         if self.begin_content(&name, header, size)? == Claim::Done {
             return Ok(name.checksum);
         }
-        if let Some(place) = adopt
-            && self.adopt(&name, header, file, place)?
+        if let Some(candidate) = adopt
+            && self.adopt(&name, header, &candidate)?
         {
             self.end_content(&name, header, size)?;
             return Ok(name.checksum);
