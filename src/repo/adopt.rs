@@ -4,8 +4,10 @@
 //! loses nothing; what the file system cannot link is written like any other content. As upstream's, an adopted file keeps
 //! its modification time.
 //!
-//! A source that is left over from a kill is therefore the object itself. Until the commit is on disk that does no harm,
-//! since no transaction takes over a file with two names; after it, the source must be removed and not be edited.
+//! A source that is left over from a kill can therefore be the object itself. While objects are staged that does no
+//! harm, for the next transaction takes over no file that has another name or was changed since. Once they are in
+//! place, which is a little before refs move, such a source must be removed and not be edited. Without staging that
+//! would be so all along: nothing is adopted then.
 
 use std::fs::File;
 use std::os::fd::BorrowedFd;

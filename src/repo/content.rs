@@ -107,7 +107,7 @@ impl<'r> Transaction<'r> {
         use std::io::{Seek, SeekFrom};
         let SourceFile { mut file, size, path, adopt } = source;
         let changed = || Error::SourceChanged { path: path.to_owned() };
-        let adopt = adopt.map(|place| Candidate::new(file, place)).transpose();
+        let adopt = adopt.filter(|_| self.adopts()).map(|place| Candidate::new(file, place)).transpose();
         let adopt = adopt.during("reading", path)?;
         if adopt.is_none() && self.expects_new_content() {
             let mut writer = ContentWriter::begin(self, header.clone(), size)?;

@@ -372,6 +372,11 @@ impl<'r> Transaction<'r> {
         self.stages && temporary::has_mark(self.repo.mode(), is_file) && self.staging.keeps_marks()
     }
 
+    /// Whether source files may become objects: not where these appear at once, long before the sources go.
+    pub(super) fn adopts(&self) -> bool {
+        self.stages
+    }
+
     /// The directory that has the finished objects, if they do not appear at once.
     pub(super) fn staging_dir(&self) -> &File {
         &self.staging.dir
