@@ -1,9 +1,9 @@
 //! Where a transaction writes its objects, and keeps the finished ones until they are moved into place together.
 //!
 //! `tmp/staging-BOOTID-XXXXXX` belongs to whoever holds the exclusive lock of `tmp/staging-BOOTID-XXXXXX-lock` beside it.
-//! One that an aborted or killed transaction of the same boot left behind is taken over with the objects in it, but for commits,
-//! what belongs to them, and files that have another name elsewhere; those of other boots may hold objects that never reached
-//! the disk, so they are only ever removed.
+//! One that an aborted or killed transaction of the same boot left behind is taken over with the objects in it, but for
+//! commits, their detached metadata, and files that are or were linked to a source; those of other boots may hold
+//! objects that never reached the disk, so they are only ever removed.
 //!
 //! osier's objects lie in `osier/` in it. After a kill there may be unfinished files under the names of objects, which osier
 //! can tell; `ostree`, which takes such directories over as well, would not. It does not look into `osier/`, and removes it
@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use rayon::prelude::*;
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::lock::{LockKind, try_lock, try_lock_removable};
@@ -172,11 +172,14 @@ impl<'r> Staging<'r> {
         Ok(())
     }
 
-    /// Whether an object was not finished, or somebody else has a name for it: a source that was about to be consumed.
+    /// Whether an object was not finished, or may be a source that was about to be consumed: somebody else has a name
+    /// for it, or it lacks the modification time of objects. That time tells when it was edited there and then removed.
     fn is_unreliable(&self, dir: &File, name: &str) -> Result<bool, Errno> {
         let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let is_file = name.ends_with(FILE_SUFFIX);
-        Ok(is_file && stat.st_nlink > 1 || temporary::is_unfinished(self.repo.mode(), is_file, &stat))
+        let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        let is_source = is_file && (stat.st_nlink > 1 || is_regular && (stat.st_mtime, stat.st_mtime_nsec) != (0, 0));
+        Ok(is_source || temporary::is_unfinished(self.repo.mode(), is_file, &stat))
     }
 
     fn path(&self) -> PathBuf {

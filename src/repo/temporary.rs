@@ -134,6 +134,7 @@ impl Drop for Temporary<'_, '_> {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::time::UNIX_EPOCH;
 
     use super::*;
     use crate::checksum::Checksum;
@@ -146,6 +147,7 @@ mod tests {
         let transaction = Transaction::begin(repo).unwrap();
         let mut whole = transaction.create_object(&names[0]).unwrap();
         whole.write(b"whole").unwrap();
+        whole.file.set_modified(UNIX_EPOCH).unwrap();
         whole.place_readable(&names[0]).unwrap();
         let mut half = transaction.create_object(&names[1]).unwrap();
         half.write(b"ha").unwrap();
@@ -184,6 +186,7 @@ mod tests {
         let transaction = Transaction::begin(&repo).unwrap();
         let temporary = transaction.create_object(&name).unwrap();
         rustix::fs::fchmod(&temporary.file, Mode::from_raw_mode(0o1644)).unwrap();
+        temporary.file.set_modified(UNIX_EPOCH).unwrap();
         temporary.place(&name).unwrap();
         transaction.abort(None);
         let next = Transaction::begin(&repo).unwrap();
@@ -214,12 +217,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let repo = repo(&directory.path().join("repo"), RepoMode::BareUserOnly);
         let transaction = Transaction::begin(&repo).unwrap();
-        let linked = ObjectName::new(Checksum::of(b"linked"), ObjectType::File);
+        let [linked, dated] =
+            [b"linked".as_slice(), b"dated"].map(|bytes| ObjectName::new(Checksum::of(bytes), ObjectType::File));
         let commit = Checksum::of(b"commit");
-        for name in
-            [linked, ObjectName::new(commit, ObjectType::CommitMeta), ObjectName::new(commit, ObjectType::Commit)]
-        {
-            transaction.create_object(&name).unwrap().place_readable(&name).unwrap();
+        let [object, metadata] =
+            [ObjectType::Commit, ObjectType::CommitMeta].map(|object_type| ObjectName::new(commit, object_type));
+        for name in [linked, dated, object, metadata] {
+            let temporary = transaction.create_object(&name).unwrap();
+            if name != dated {
+                temporary.file.set_modified(UNIX_EPOCH).unwrap();
+            }
+            temporary.place_readable(&name).unwrap();
         }
         let staged = transaction.work_path().join(loose_path(&linked, repo.mode()));
         std::fs::hard_link(staged, directory.path().join("source")).unwrap();

@@ -5,6 +5,7 @@
 
 mod full_disk;
 mod kill;
+mod leftovers;
 mod power_loss;
 mod stage;
 mod trace;
