@@ -50,7 +50,10 @@ pub(super) struct LargeFiles {
 impl LargeFiles {
     /// None so far, with as much room as the limit of the process for open files leaves.
     pub(super) fn new() -> Self {
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        Self::within(rustix::process::getrlimit(rustix::process::Resource::Nofile).current)
+    }
+
+    fn within(limit: Option<u64>) -> Self {
         let part = limit.and_then(|limit| usize::try_from(limit / PART_OF_OPEN_FILES).ok());
         Self { files: Mutex::default(), number: AtomicUsize::new(0), most: part.map_or(MOST, |part| part.min(MOST)) }
     }
@@ -106,11 +109,13 @@ mod tests {
 
     #[test]
     fn small_files_and_more_than_can_be_open_are_not_put_off() {
-        let files = LargeFiles::new();
-        assert!(!files.takes(MIN_SIZE - 1));
-        assert!((0..MOST).all(|_| files.takes(MIN_SIZE)));
-        assert!(!files.takes(MIN_SIZE));
-        files.take();
-        assert!(files.takes(u64::MAX));
+        for (limit, most) in [(None, MOST), (Some(1 << 20), MOST), (Some(40), 5), (Some(7), 0)] {
+            let files = LargeFiles::within(limit);
+            assert!(!files.takes(MIN_SIZE - 1));
+            assert!((0..most).all(|_| files.takes(MIN_SIZE)), "{limit:?}");
+            assert!(!files.takes(MIN_SIZE), "{limit:?}");
+            files.take();
+            assert_eq!(files.takes(u64::MAX), most > 0);
+        }
     }
 }
