@@ -12,7 +12,7 @@ use crate::units::format_size;
 
 use super::Surroundings;
 use super::call::Call;
-use super::check::{Findings, Severity};
+use super::check::{Finding, Findings, Severity};
 use super::config::TreeConfig;
 use super::decide::read_json;
 use super::locks::processes_with;
@@ -60,8 +60,8 @@ pub fn rpm_ostree(
     Some(call)
 }
 
-/// Looks at what rpm-ostree's sandbox needs. Only a sandbox that is there and refused is an error: the program may bring
-/// its own, or run in a container that has one.
+/// Looks at what rpm-ostree's sandbox and cachedir need. Only what is there and refused is an error: the program may bring
+/// its own, or run in a container that has it.
 fn sandbox(surroundings: &Surroundings<'_>, findings: &mut Findings) {
     let bwrap = Call::new(&["bwrap".to_owned()], &surroundings.environment);
     let interrupt = &surroundings.interrupt;
@@ -78,7 +78,11 @@ fn sandbox(surroundings: &Surroundings<'_>, findings: &mut Findings) {
     }
     let fuse = Path::new("/dev/fuse");
     if let Err(error) = fs::OpenOptions::new().read(true).write(true).open(fuse).during("opening", fuse) {
-        findings.warning(format!("{}; rpm-ostree needs it for its cachedir", error.chain()));
+        let is_missing = error.io_kind() == Some(std::io::ErrorKind::NotFound);
+        let severity =
+            if is_missing || !rustix::process::geteuid().is_root() { Severity::Warning } else { Severity::Error };
+        let message = format!("{}; rpm-ostree needs it for its cachedir", error.chain());
+        findings.list.push(Finding { severity, message });
     }
     if !rustix::process::geteuid().is_root() {
         findings.warning("not running as root: rpm-ostree will fail when it sets the owners of files");

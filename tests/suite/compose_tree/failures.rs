@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::json;
 
 use super::world::{PENDING, REF, World};
-use crate::support::{is_root, skip};
+use crate::support::{Program, is_root, skip};
 
 /// Fails at the check: nothing is written, and what is public stays as it is.
 #[track_caller]
@@ -183,6 +183,31 @@ fn the_network_is_tried_again_and_a_depsolve_failure_is_not() {
     assert_eq!((&commands[0]["exit"], &commands[1]["exit"]), (&json!(1), &json!(0)));
     assert_eq!((&commands[1]["attempt"], &commands[1]["log"]), (&json!(2), &json!("rpm-ostree-2.log")));
     world.assert_served(&second);
+}
+
+#[test]
+fn a_container_that_may_not_use_fuse_is_told_before_anything_is_written() {
+    let (world, first) = World::composed();
+    // A device on a file system without devices is one that nobody may open; the machine's own may not be there at all.
+    let script = "mkdir devices dev && mount -t tmpfs -o nodev osier-test devices && mknod devices/fuse c 10 229 &&
+                  mount -t tmpfs osier-test dev && mknod -m 666 dev/null c 1 3 && mknod -m 666 dev/urandom c 1 9 &&
+                  touch dev/fuse && mount --bind devices/fuse dev/fuse &&
+                  mkdir dev/shm && mount --bind /dev/shm dev/shm && mount --rbind dev /dev || exit 99
+                  exec \"$0\" compose tree --config=compose.conf";
+    let shell = Program::other("unshare", "unshare").in_directory(world.path(""));
+    let path = format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", world.path("bin").display());
+    let output = shell.with("PATH", path).run(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_osier")]);
+    if output.status == 99 || !is_root() {
+        return skip("cannot mount, so no /dev/fuse that may not be opened");
+    }
+    let runs = world.runs().len();
+    let message = output.failure();
+    assert!(
+        message.contains("opening /dev/fuse: Permission denied; rpm-ostree needs it for its cachedir"),
+        "{message}"
+    );
+    assert_eq!(world.runs().len(), runs);
+    world.assert_served(&first);
 }
 
 #[test]
