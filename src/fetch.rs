@@ -92,6 +92,8 @@ impl Http {
             .http_status_as_error(false)
             .max_redirects(MAX_REDIRECTS)
             .proxy(None)
+            // One that is kept for the place that a redirect names may be closed by the server at that moment.
+            .max_idle_connections(0)
             .timeout_resolve(Some(CONNECT_TIMEOUT.min(self.timeout)))
             .timeout_connect(Some(CONNECT_TIMEOUT.min(self.timeout)))
             .timeout_global(Some(self.timeout))
