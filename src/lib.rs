@@ -7,6 +7,7 @@
 //! | what | modules |
 //! | --- | --- |
 //! | bytes and text, no I/O | [`checksum`], [`gvariant`], [`keyfile`], [`refspec`], [`date`], [`deflate`], [`units`] |
+//! | files by directory descriptors | `dir` |
 //! | objects as values, no I/O | [`object`] |
 //! | what callers hear | [`error`], [`progress`] |
 //! | what web servers have | [`fetch`] |
@@ -68,6 +69,7 @@ pub mod composefs;
 pub mod date;
 pub mod deflate;
 pub mod diff;
+mod dir;
 pub mod error;
 pub mod export;
 pub mod fetch;

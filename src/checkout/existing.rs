@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::checksum::{Checksum, Hasher};
+use crate::dir::{self, Dir};
 use crate::error::{During, Result};
 use crate::object::{FileHeader, Xattrs};
 use crate::repo::{Repo, RepoMode, read_xattrs, read_xattrs_at};
@@ -87,24 +88,14 @@ fn ownership(repo: &Repo, stat: &Stat) -> FileHeader {
 
 /// Removes a file, or a directory with everything in it; that there is nothing is fine. No symlink is followed.
 pub(super) fn remove_all(parent: BorrowedFd<'_>, name: &Path) -> Result<()> {
-    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        // What a directory is answered with: the first by Linux, the second by POSIX.
-        Err(Errno::ISDIR | Errno::PERM) => {}
-        Err(error) => return Err(error).calling("unlinkat", name),
+    // The destination, which the user has named, is the only name with directories before it.
+    if name.components().count() == 1 {
+        return dir::remove_all(parent, name).calling("unlinkat", name);
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = rustix::fs::openat(parent, name, flags, Mode::empty()).calling("opendir", name)?;
-    let mut names = Vec::new();
-    for entry in Dir::read_from(&dir).calling("readdir", name)? {
-        let entry = entry.calling("readdir", name)?;
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            names.push(entry.file_name().to_owned());
-        }
-    }
-    for entry in names {
-        use std::os::unix::ffi::OsStrExt;
-        remove_all(dir.as_fd(), Path::new(std::ffi::OsStr::from_bytes(entry.to_bytes())))?;
-    }
-    rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR).calling("unlinkat", name)
+    let (parent, last) = match Dir::open_parent(name) {
+        Ok(opened) => opened,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(error) => return Err(error).calling("opendir", name),
+    };
+    dir::remove_all(parent, last).calling("unlinkat", name)
 }

@@ -1,11 +1,14 @@
 //! Making a repository.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::{OpenOptions, Repo, RepoMode};
+use crate::dir::{self, Dir};
 use crate::error::{Context, During, Result};
 use crate::refspec::CollectionId;
 
@@ -13,6 +16,13 @@ use crate::refspec::CollectionId;
 /// that has it has everything.
 const DIRECTORIES: [&str; 8] =
     ["tmp", "extensions", "state", "refs", "refs/heads", "refs/mirrors", "refs/remotes", "objects"];
+
+const DIRECTORY_MODE: u32 = 0o775;
+/// Whatever the umask is, as upstream's `config`.
+const CONFIG_MODE: u32 = 0o644;
+/// The `config` until it is complete.
+const NEW_CONFIG: &str = ".config-new";
+const XATTR_PROBE: &str = ".xattr-probe";
 
 impl Repo {
     /// Makes a repository at `path` (its parent directory must exist) and opens it. One that is there is only opened:
@@ -42,39 +52,52 @@ impl Repo {
 }
 
 fn write_skeleton(path: &Path, mode: RepoMode, collection_id: Option<&CollectionId>) -> Result<()> {
-    make_directory(path)?;
-    if mode == RepoMode::BareUser {
-        probe_user_xattrs(path)?;
+    match rustix::fs::mkdir(path, Mode::from_raw_mode(DIRECTORY_MODE)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error).calling("mkdirat", path),
     }
-    let config = path.join("config");
-    if !config.exists() {
+    let repo = Dir::open(path).calling("opendir", path)?;
+    if mode == RepoMode::BareUser {
+        probe_user_xattrs(&repo, path)?;
+    }
+    if matches!(dir::stat(&repo, "config"), Err(Errno::NOENT)) {
         let mut text = format!("[core]\nrepo_version=1\nmode={mode}\n");
         if let Some(id) = collection_id {
             text.push_str(&format!("collection-id={id}\n"));
         }
         // A half-written config would make the directory unusable for good, so it appears whole.
-        let temporary = path.join(".config-new");
-        std::fs::write(&temporary, text).during("writing", &temporary)?;
-        std::fs::rename(&temporary, &config).during("renaming", &temporary)?;
+        let write = || {
+            let mut file = create_anew(&repo, NEW_CONFIG)?;
+            rustix::fs::fchmod(&file, Mode::from_raw_mode(CONFIG_MODE))?;
+            file.write_all(text.as_bytes())
+        };
+        write().during("writing", path.join(NEW_CONFIG))?;
+        let renamed = dir::rename((&repo, NEW_CONFIG), (&repo, "config"), RenameFlags::empty());
+        renamed.during("renaming", path.join(NEW_CONFIG))?;
     }
     for name in DIRECTORIES {
-        make_directory(&path.join(name))?;
+        match dir::make_dir(&repo, name, DIRECTORY_MODE) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error).calling("mkdirat", path.join(name)),
+        }
     }
     Ok(())
 }
 
-fn make_directory(path: &Path) -> Result<()> {
-    match rustix::fs::mkdir(path, Mode::from_raw_mode(0o775)) {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(error) => Err(error).calling("mkdirat", path),
+/// Creates a file; one of a creation that was killed makes way.
+fn create_anew(repo: &Dir, name: &str) -> std::io::Result<File> {
+    match dir::remove_file(repo, name) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
     }
+    Ok(dir::open(repo, name, OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY, Mode::from_raw_mode(0o600))?)
 }
 
 /// bare-user repositories keep owner and mode in a user xattr: better to hear at once that there are none.
-fn probe_user_xattrs(path: &Path) -> Result<()> {
-    let probe = path.join(".xattr-probe");
-    let file = std::fs::File::create(&probe).during("creating", &probe)?;
+fn probe_user_xattrs(repo: &Dir, path: &Path) -> Result<()> {
+    let probe = path.join(XATTR_PROBE);
+    let file = create_anew(repo, XATTR_PROBE).during("creating", &probe)?;
     let set = rustix::fs::fsetxattr(&file, "user.ostreemeta", b"probe", rustix::fs::XattrFlags::empty());
-    std::fs::remove_file(&probe).during("removing", &probe)?;
+    dir::remove_file(repo, XATTR_PROBE).during("removing", &probe)?;
     set.calling("fsetxattr", path)
 }

@@ -1,16 +1,18 @@
 //! Writing refs, one at a time and atomically. A transaction calls this after its objects are in place.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::AtFlags;
+use rustix::fs::RenameFlags;
 use rustix::io::Errno;
 
 use super::Repo;
 use crate::checksum::Checksum;
+use crate::dir::{self, Dir};
 use crate::error::{During, Error, Result};
 use crate::refspec::{CollectionRef, RefName};
+
+/// Of the directories of refs, less the umask.
+const DIRECTORY_MODE: u32 = 0o777;
 
 impl Repo {
     /// Sets a ref of `refs/heads`, or of a remote, at once; `None` deletes it.
@@ -48,7 +50,11 @@ impl Repo {
                 Err(error) => return Err(error).calling("symlinkat", &temporary),
             }
         };
-        rustix::fs::renameat(self.dir(), &temporary, self.dir(), &path).calling("renameat", &path)?;
+        let placed = dir::rename((self.dir(), &temporary), (self.dir(), &path), RenameFlags::empty());
+        if placed.is_err() {
+            let _ = dir::remove_file(self.dir(), &temporary);
+        }
+        placed.calling("renameat", &path)?;
         self.sync_directories(&path, &topmost)?;
         self.touch()
     }
@@ -76,7 +82,7 @@ impl Repo {
     fn write_ref_below(&self, base: &Path, name: &RefName, commit: Option<&Checksum>) -> Result<()> {
         let path = base.join(name.as_str());
         let Some(commit) = commit else {
-            return match rustix::fs::unlinkat(self.dir(), &path, AtFlags::empty()) {
+            return match dir::remove_file(self.dir(), &path) {
                 // Prune may be about to remove what the ref protected.
                 Ok(()) => self.sync_directories(&path, path.parent().unwrap_or(base)),
                 Err(Errno::NOENT) => Ok(()),
@@ -96,27 +102,33 @@ impl Repo {
         }
         let path = base.join(name.as_str());
         let directory = path.parent().unwrap_or(base);
-        let topmost = directory.ancestors().find(|above| self.path().join(above).is_dir());
-        let topmost = topmost.unwrap_or(base).to_owned();
-        match fs::create_dir_all(self.path().join(directory)) {
-            Ok(()) => {}
+        let is_directory = |path: &Path| dir::stat(self.dir(), path).is_ok_and(|stat| dir::is_directory(&stat));
+        let topmost = directory.ancestors().find(|above| is_directory(above)).unwrap_or(base).to_owned();
+        match dir::make_dirs(self.dir(), directory, DIRECTORY_MODE) {
+            Ok(_) => {}
             // A ref stands where a directory should be; the words are those of upstream, which only hears it here.
-            Err(error) if matches!(error.kind(), ErrorKind::NotADirectory | ErrorKind::AlreadyExists) => {
-                return Err(Errno::NOTDIR).calling("openat", &path);
-            }
+            Err(Errno::NOTDIR | Errno::LOOP | Errno::EXIST) => return Err(Errno::NOTDIR).calling("openat", &path),
             Err(error) => return Err(error).calling("mkdirat", directory),
         }
-        let absolute = self.path().join(&path);
-        let is_directory = fs::symlink_metadata(&absolute).is_ok_and(|metadata| metadata.is_dir());
-        if !is_directory {
+        if !is_directory(&path) {
             return Ok(topmost);
         }
         if let Some(below) = self.ref_names(&path)?.first() {
             let message = format!("Conflict: {below} exists under {} when attempting write", name.as_str());
             return Err(Error::failed(message));
         }
-        remove_empty_directories(&absolute)?;
+        self.remove_empty_directories(&path)?;
         Ok(topmost)
+    }
+
+    /// Removes a directory that holds nothing but directories, of which none can be one of a ref.
+    fn remove_empty_directories(&self, path: &Path) -> Result<()> {
+        for entry in walkdir::WalkDir::new(self.path().join(path)).contents_first(true) {
+            let entry = entry.map_err(std::io::Error::from).during("listing", path)?;
+            let relative = entry.path().strip_prefix(self.path()).unwrap_or(path);
+            dir::remove_dir(self.dir(), relative).during("removing", entry.path())?;
+        }
+        Ok(())
     }
 
     /// The name of a ref is durable once its directory is, and those that were made for it are: up to `topmost`.
@@ -125,21 +137,12 @@ impl Repo {
             return Ok(());
         }
         for directory in path.ancestors().skip(1) {
-            let absolute = self.path().join(directory);
-            fs::File::open(&absolute).and_then(|file| file.sync_all()).during("syncing", absolute)?;
+            let synced = Dir::beneath(self.dir(), directory).and_then(|dir| rustix::fs::fsync(&dir));
+            synced.during("syncing", self.path().join(directory))?;
             if directory == topmost {
                 break;
             }
         }
         Ok(())
     }
-}
-
-/// Removes a directory that holds nothing but directories.
-fn remove_empty_directories(path: &Path) -> Result<()> {
-    for entry in walkdir::WalkDir::new(path).contents_first(true) {
-        let entry = entry.map_err(std::io::Error::from).during("listing", path)?;
-        fs::remove_dir(entry.path()).during("removing", entry.path())?;
-    }
-    Ok(())
 }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 11] = [
     // `gvariant` holds the error that every decoder returns.
     &["checksum", "gvariant"],
-    &["keyfile", "refspec", "date", "deflate", "map", "units"],
+    // `dir` returns the bare answers of the kernel.
+    &["keyfile", "refspec", "date", "deflate", "map", "units", "dir"],
     &["object"],
     &["error", "progress", "fetch"],
     &["repo"],
