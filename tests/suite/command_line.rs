@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::support::{Program, osier, ostree, scratch};
+use super::support::{Program, osier, ostree, scratch, search_path_after};
 
 /// Commands of `ostree` that osier does not have (yet): they are not in its help.
 const NOT_IN_OSIER: &[&str] = &["admin", "find-remotes", "create-usb", "gpg-sign", "pull", "sign", "static-delta"];
@@ -298,7 +298,7 @@ fn an_unknown_command_is_looked_for_on_the_search_path() {
     script("ostree-closed", 0o644);
     fs::create_dir(directory.path().join("ostree-folder")).unwrap();
     let run = |program: Program, call: &str| {
-        let path = format!("{}:/usr/bin:/bin", directory.path().display());
+        let path = search_path_after(directory.path());
         let output = program.clone().with("PATH", path).in_directory(directory.path()).run(arguments(call));
         let name = program.path.to_str().unwrap();
         let texts =

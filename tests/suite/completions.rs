@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 use crate::support::{Program, osier, scratch};
 
@@ -38,16 +37,14 @@ fn bash_completions_know_every_option_and_bash_can_read_them() {
             assert!(offered.contains(option.as_str()), "{command} {option}: {offered:?}");
         }
     }
-    if !Path::new("/bin/bash").exists() {
-        return crate::support::skip("no bash to read its completions");
-    }
+    let Some(bash) = crate::support::program("bash") else { return };
     let directory = scratch();
     let path = directory.path().join("osier.bash");
     fs::write(&path, &script).unwrap();
-    Program::other("/bin/bash", "bash").run(["-n".as_ref(), path.as_os_str()]).success();
+    bash.run(["-n".as_ref(), path.as_os_str()]).success();
     let ask =
         "source \"$0\"; COMP_WORDS=(osier rev-p); COMP_CWORD=1; _osier osier rev-p osier; echo \"${COMPREPLY[@]}\"";
-    let answer = Program::other("/bin/bash", "bash").run(["-c".as_ref(), ask.as_ref(), path.as_os_str()]).line();
+    let answer = bash.run(["-c".as_ref(), ask.as_ref(), path.as_os_str()]).line();
     assert_eq!(answer, "rev-parse");
 }
 

@@ -20,7 +20,7 @@ use crate::support::Program;
 
 #[test]
 fn an_empty_directory_becomes_a_published_tree() {
-    let world = World::new();
+    let Some(world) = World::new() else { return };
     let stdout = world.tree(&["-q"]).success();
     let commit = world.public_commit().unwrap();
     assert_eq!(stdout, "");
@@ -52,7 +52,7 @@ fn an_empty_directory_becomes_a_published_tree() {
 
 #[test]
 fn the_second_run_says_unchanged_and_moves_nothing() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     let before = world.public();
     let stdout = world.tree(&[]).success();
     assert_eq!(stdout, format!("{REF} is unchanged: {first} (22)\n"));
@@ -66,7 +66,7 @@ fn the_second_run_says_unchanged_and_moves_nothing() {
 
 #[test]
 fn a_changed_package_gives_a_second_commit_on_top_of_the_first() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     world.change(2);
     let stdout = world.tree(&["--json", "-q"]).success();
     let second = world.public_commit().unwrap();
@@ -81,7 +81,7 @@ fn a_changed_package_gives_a_second_commit_on_top_of_the_first() {
 
 #[test]
 fn force_makes_a_commit_of_the_same_packages() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     world.tree(&["--force", "--version=22.7 beta"]).success();
     assert_eq!(world.rev(&format!("{REF}^")), Some(first));
     assert_eq!(world.report()["version"], "22.7 beta");
@@ -89,7 +89,7 @@ fn force_makes_a_commit_of_the_same_packages() {
 
 #[test]
 fn the_command_line_and_the_environment_are_those_of_the_specification() {
-    let world = World::new();
+    let Some(world) = World::new() else { return };
     world.set_config(
         "version=22.3\nmetadata=org.example.build=1234\numask=0002\nsource-date-epoch=1700000000\n\
          extra-args=--proxy=http://p:3128\n",
@@ -135,7 +135,7 @@ fn the_command_line_and_the_environment_are_those_of_the_specification() {
 
 #[test]
 fn a_dry_run_needs_no_programs_and_writes_nothing() {
-    let world = World::new();
+    let Some(world) = World::new() else { return };
     fs::remove_file(world.path("bin/rpm-ostree")).unwrap();
     let output = world.tree(&["--dry-run", "--ref=exampleos/22/x86_64/host", "--json"]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -157,7 +157,7 @@ fn a_dry_run_needs_no_programs_and_writes_nothing() {
 
 #[test]
 fn another_ref_than_the_treefiles_follows_its_own_history() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     let other = "exampleos/22/x86_64/testing";
     world.tree(&["--ref", other]).success();
     let commit = world.rev(other).unwrap();
@@ -177,7 +177,7 @@ fn another_ref_than_the_treefiles_follows_its_own_history() {
 
 #[test]
 fn what_rpm_ostree_prints_is_passed_on_unless_it_is_to_be_quiet() {
-    let world = World::new();
+    let Some(world) = World::new() else { return };
     let output = world.tree_with("noisy", &[]);
     let log = fs::read(world.runs()[0].join("rpm-ostree.log")).unwrap();
     assert!(log.len() > 2_000_000, "{}", log.len());
@@ -193,11 +193,12 @@ fn what_rpm_ostree_prints_is_passed_on_unless_it_is_to_be_quiet() {
 
 #[test]
 fn a_terminal_shows_the_stage_the_time_and_the_last_line_of_the_log() {
-    let world = World::new();
+    let Some(world) = World::new() else { return };
     let line = format!("{} compose tree --config=compose.conf --quiet", env!("CARGO_BIN_EXE_osier"));
     // util-linux' script gives a program a terminal.
-    let script = support::Program::other("/usr/bin/script", "script")
-        .with("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()))
+    let Some(script) = support::program("script") else { return };
+    let script = script
+        .with("PATH", support::search_path_after(&world.path("bin")))
         .with("OSIER", env!("CARGO_BIN_EXE_osier"))
         .with("STANDIN_MODE", "slow")
         .with("TERM", "xterm")
@@ -210,7 +211,7 @@ fn a_terminal_shows_the_stage_the_time_and_the_last_line_of_the_log() {
 
 #[test]
 fn check_tells_every_problem_at_once() {
-    let world = World::new();
+    let Some(world) = World::new() else { return };
     world.osier().run(["compose", "check", "--config=compose.conf"]).success();
     world.set_config("lockfiles=none.json\nprogram=no-such-program\nref=exampleos/22/x86_64/host\n");
     let config = fs::read_to_string(world.path("compose.conf")).unwrap();
@@ -240,8 +241,8 @@ fn check_tells_every_problem_at_once() {
 /// rpm-ostree takes any remote's ref of the name for what came before, if the repository has none.
 #[test]
 fn a_remote_that_has_a_ref_of_the_name_does_not_keep_the_first_compose_from_publishing() {
-    let (other, commit) = World::composed();
-    let world = World::new();
+    let Some((other, commit)) = World::composed() else { return };
+    let Some(world) = World::new() else { return };
     world.osier().repo(&world.repo(), ["init", "--mode=archive"]).success();
     let source = other.repo();
     let pull = ["pull-local", "--remote=upstream", source.to_str().unwrap(), REF];
@@ -257,7 +258,7 @@ fn a_remote_that_has_a_ref_of_the_name_does_not_keep_the_first_compose_from_publ
 /// Nothing signs a new summary, and clients that want a signature would get nothing any more.
 #[test]
 fn a_signed_summary_is_not_replaced() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     fs::write(world.repo().join("summary.sig"), "signature").unwrap();
     world.change(2);
     let repo = world.repo();
@@ -278,7 +279,7 @@ fn a_signed_summary_is_not_replaced() {
 /// They need rpm-ostree for the ref in the treefile only.
 #[test]
 fn publishing_needs_no_sandbox() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     world.change(2);
     world.tree(&["--no-publish"]).success();
     let bwrap = world.path("bin/bwrap");
@@ -295,7 +296,7 @@ fn the_example_configuration_takes_an_empty_directory_to_a_published_tree_and_an
     if !has_programs() {
         return;
     }
-    let world = World::new();
+    let Some(world) = World::new() else { return };
     for name in ["compose.conf", "exampleos-host.json", "exampleos.repo", "exampleos-host.ks"] {
         let example = format!("{}/examples/compose/{name}", env!("CARGO_MANIFEST_DIR"));
         fs::copy(example, world.path(name)).unwrap();
@@ -331,7 +332,7 @@ fn the_example_configuration_takes_an_empty_directory_to_a_published_tree_and_an
 
 #[test]
 fn a_configuration_is_refused_with_all_that_is_wrong_in_it() {
-    let world = World::new();
+    let Some(world) = World::new() else { return };
     world.set_config("speed=fast\nattempts=none\n[sign]\ngpg-keys=1\n[delta]\nfrom-parent=true\n");
     let message = world.tree(&[]).failure();
     let path = world.path("compose.conf");
@@ -352,7 +353,7 @@ fn a_configuration_is_refused_with_all_that_is_wrong_in_it() {
 
 #[test]
 fn a_version_is_one_line() {
-    let world = World::new();
+    let Some(world) = World::new() else { return };
     let refused = |version: &str| world.tree(&["--json", &format!("--version={version}")]).failure();
     assert_eq!(refused(""), "--version: is empty");
     assert_eq!(refused("a\nb"), "--version: `a\\nb` holds a line break or another control character");

@@ -16,7 +16,7 @@ use osier::progress::Silent;
 use osier::repo::Repo;
 use osier::repo::tree::Node;
 
-use crate::support::{Program, expected, extract_repo, extract_tree, golden, golden_commit, osier, scratch, skip};
+use crate::support::{Program, expected, extract_repo, extract_tree, golden, golden_commit, osier, program, scratch};
 use decoder::{Found, decode};
 use generated::{Item, generate, store};
 
@@ -253,16 +253,13 @@ fn add_made_up(wanted: &mut BTreeMap<String, Found>) {
 
 #[test]
 fn fsck_erofs_finds_nothing_wrong() {
-    let Some(program) = ["/usr/bin/fsck.erofs", "/usr/sbin/fsck.erofs"].iter().find(|path| Path::new(path).exists())
-    else {
-        return skip("no `fsck.erofs` to check images with (Debian: apt-get install erofs-utils)");
-    };
+    let Some(program) = program("fsck.erofs") else { return };
     for (seed, size) in [(21, 50), (22, 600), (23, 3000)] {
         let directory = scratch();
         let (repo, commit) = store(&directory.path().join("r"), &generate(seed, size));
         let image = directory.path().join("image");
         checkout_image(&repo, &commit, &image, &ImageOptions::default(), &Silent).unwrap();
-        let output = Program::other(*program, "fsck.erofs").run([Path::new("-d3"), &image]);
+        let output = program.run([Path::new("-d3"), &image]);
         assert_eq!(output.status, 0, "{output:?}");
         let messages = String::from_utf8_lossy(&output.stderr);
         assert!(messages.contains("No errors found"), "{seed}: {messages}");

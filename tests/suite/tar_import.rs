@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use crate::support::{golden, golden_commit, osier, ostree, scratch, skip};
+use crate::support::{golden, golden_commit, has_programs, osier, ostree, scratch};
 
 /// One entry of an archive to be made.
 #[derive(Clone, Copy)]
@@ -295,12 +295,15 @@ fn files_with_holes_are_whole_in_every_format_of_gnu_tar() {
             file.write_all_at(format!("data {number}").as_bytes(), number * every).unwrap();
         }
     }
+    if !has_programs(&["tar"]) {
+        return;
+    }
     let run = |options: &[&str]| {
         let mut tar = std::process::Command::new("tar");
         tar.args(["--owner=0", "--group=0", "--mode=a=rX,u+w", "-cf", "-", "-C"]).arg(&tree).args(options).arg(".");
         tar.output().ok().filter(|output| output.status.success()).map(|output| output.stdout)
     };
-    let Some(plain) = run(&["--format=pax"]) else { return skip("needs GNU tar") };
+    let plain = run(&["--format=pax"]).unwrap();
     let repo = directory.path().join("repo");
     let expected = commit(&repo, &plain, &[]);
     for options in [
@@ -339,7 +342,7 @@ fn names_are_filtered_and_filters_see_the_new_names() {
 
 #[test]
 fn many_files_large_and_small_come_out_as_from_the_real_program() {
-    let Some(ostree) = ostree() else { return skip("needs ostree") };
+    let Some(ostree) = ostree() else { return };
     let directory = scratch();
     let repo = directory.path().join("repo");
     let contents: Vec<String> =

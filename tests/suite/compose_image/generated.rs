@@ -3,14 +3,14 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use osier::Checksum;
 use osier::compose::kickstart::{self, Setup, Values};
 use osier::compose::tdl::{Arch, Distribution, Template, check_install_url};
 use osier::refspec::RefName;
 
-use super::support::{Program, scratch, skip};
+use super::support::{Program, ksvalidator, program, scratch, template_schema};
 
 /// Generated files of each kind.
 const COUNT: usize = 120;
@@ -40,24 +40,6 @@ impl Numbers {
     fn chance(&mut self) -> bool {
         self.next() & 1 == 1
     }
-}
-
-/// The environment variable with the path of `ksvalidator`, and with that of Oz's schema; `.ci/run` sets both.
-const KSVALIDATOR: &str = "OSIER_KSVALIDATOR";
-const SCHEMA: &str = "OSIER_TDL_SCHEMA";
-
-/// pykickstart's checker, if there is one.
-pub fn ksvalidator() -> Option<PathBuf> {
-    named(KSVALIDATOR, "/usr/bin/ksvalidator")
-}
-
-fn named(variable: &str, usual: &str) -> Option<PathBuf> {
-    let path = std::env::var_os(variable).map_or_else(|| PathBuf::from(usual), PathBuf::from);
-    let there = path.is_file();
-    if !there {
-        skip(&format!("{variable} names no file, and there is no {usual}"));
-    }
-    there.then_some(path)
 }
 
 /// A file as a release engineer might write it, in the syntax of every version since Fedora 22.
@@ -230,7 +212,7 @@ impl Parts {
 
 #[test]
 fn generated_templates_fit_the_schema_of_oz() {
-    let Some(schema) = named(SCHEMA, "/usr/lib/python3/dist-packages/oz/tdl.rng") else { return };
+    let Some(schema) = template_schema() else { return };
     let Some(xmllint) = program("xmllint") else { return };
     let directory = scratch();
     let mut numbers = Numbers(2);
@@ -272,14 +254,4 @@ fn a_template_says_what_it_should() {
         assert_eq!(read("/template/os/install/url"), parts.install_url);
         assert_eq!(read("/template/disk/size"), parts.disk_gib.to_string());
     }
-}
-
-/// A program on the system's search path.
-fn program(name: &'static str) -> Option<Program> {
-    let directories = ["/usr/bin", "/bin", "/usr/local/bin"];
-    let path = directories.into_iter().map(|directory| Path::new(directory).join(name)).find(|path| path.is_file());
-    if path.is_none() {
-        skip(&format!("there is no {name}"));
-    }
-    Some(Program::other(path?, name))
 }

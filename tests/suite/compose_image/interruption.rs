@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::release::{Release, report_of};
-use crate::support::{Output, Program, can_trace};
+use crate::support::{Output, Program, can_trace, find};
 
 /// How long a test waits for something that takes a moment.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -143,8 +143,9 @@ fn a_killed_run_is_told_of_and_cleaned_up_by_the_next() {
 fn qemu_img_that_hangs_in(release: &Release, command: &str) {
     release.configure(&[("compress", "true")]);
     let script = format!(
-        "#!/bin/sh\nif [ \"$1\" = {command} ]; then echo $$ >{}; exec sleep 1000; fi\nexec /usr/bin/qemu-img \"$@\"\n",
-        release.path("record.pids").display()
+        "#!/bin/sh\nif [ \"$1\" = {command} ]; then echo $$ >{}; exec sleep 1000; fi\nexec {} \"$@\"\n",
+        release.path("record.pids").display(),
+        find("qemu-img").unwrap().display()
     );
     let path = release.path("bin/qemu-img");
     fs::write(&path, script).unwrap();
@@ -189,7 +190,7 @@ const RENAMES: &str = "rename,renameat,renameat2";
 
 /// Runs osier under strace, with something injected into its own calls, not those of other programs.
 fn traced(release: &Release, calls: &str, what: &str) -> Output {
-    let mut strace = Program::other("/usr/bin/strace", "strace");
+    let mut strace = Program::other("strace", "strace");
     for (name, value) in release.program("built").variables() {
         strace = strace.with(name, value);
     }

@@ -208,7 +208,7 @@ fn checkers_that_are_there_are_asked() {
 #[test]
 fn the_real_checker_passes_what_a_run_writes() {
     let Some(release) = Release::new() else { return };
-    let Some(ksvalidator) = super::generated::ksvalidator() else { return };
+    let Some(ksvalidator) = crate::support::ksvalidator() else { return };
     // The script of a virtual environment names its Python, so a link will do.
     std::os::unix::fs::symlink(ksvalidator, release.path("bin/ksvalidator")).unwrap();
     release.run("built", &["-q"]).success();

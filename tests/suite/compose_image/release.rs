@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::support::{Output, Program, Snapshot, raw_snapshot, scratch, skip};
+use super::support::{self, Output, Program, Snapshot, raw_snapshot, scratch, search_path_after};
 
 /// The ref of the tree.
 pub const REF: &str = "exampleos/22/x86_64/host";
@@ -16,8 +16,6 @@ pub const REF: &str = "exampleos/22/x86_64/host";
 pub const VERSION: &str = "22.3";
 /// What the stand-in calls its image.
 pub const UUID: &str = "71438501-a38c-490c-83f5-813959d7a364";
-
-const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 const KICKSTART: &str = "\
 text
@@ -132,11 +130,8 @@ impl Release {
 
     /// osier with the stand-in behaving as `case`.
     pub fn program(&self, case: &str) -> Program {
-        let mut path = OsString::from(self.path("bin"));
-        path.push(":");
-        path.push(SYSTEM_PATH);
         program()
-            .with("PATH", path)
+            .with("PATH", search_path_after(&self.path("bin")))
             // Where names are asked for over the network, the answer shall not take long.
             .with("RES_OPTIONS", "timeout:1 attempts:1")
             .with("STAND_IN", case)
@@ -233,12 +228,7 @@ impl Release {
 /// Whether the machine has what the images of tests are made with; skips if not.
 #[track_caller]
 pub fn has_programs() -> bool {
-    let is_there = |program: &str| SYSTEM_PATH.split(':').any(|path| Path::new(path).join(program).is_file());
-    let missing = ["qemu-img", "qemu-io", "python3"].into_iter().find(|program| !is_there(program));
-    if let Some(program) = missing {
-        skip(&format!("there is no {program} (Debian: qemu-utils, python3)"));
-    }
-    missing.is_none()
+    support::has_programs(&["qemu-img", "qemu-io", "python3"])
 }
 
 /// The report of a run.

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::json;
 
 use super::world::{PENDING, REF, World};
-use crate::support::{Program, is_root, skip};
+use crate::support::{Program, is_root, search_path_after, skip};
 
 /// Fails at the check: nothing is written, and what is public stays as it is.
 #[track_caller]
@@ -47,7 +47,7 @@ fn next_run_succeeds(world: &World, first: &str) {
 
 #[test]
 fn a_program_that_is_missing_or_cannot_be_used_is_named_with_what_it_is_for() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     refused(&world, &first, "old", &["/bin/rpm-ostree 2025.1 is too old: it does not know --write-commitid-to"]);
     let program = world.path("bin/rpm-ostree");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o644)).unwrap();
@@ -59,7 +59,7 @@ fn a_program_that_is_missing_or_cannot_be_used_is_named_with_what_it_is_for() {
 
 #[test]
 fn a_broken_treefile_is_told_in_the_programs_own_words() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     let treefile = world.path("exampleos-host.json");
     let good = fs::read_to_string(&treefile).unwrap();
     for (text, words) in [
@@ -80,7 +80,7 @@ fn a_broken_treefile_is_told_in_the_programs_own_words() {
 
 #[test]
 fn a_sandbox_that_is_refused_is_told_with_its_cause() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     let bwrap = world.path("bin/bwrap");
     let script =
         "#!/bin/sh\n[ \"$1\" = --version ] && echo bubblewrap 0.8.0 && exit\necho bwrap: No permissions >&2\nexit 1\n";
@@ -102,7 +102,7 @@ fn a_sandbox_that_is_refused_is_told_with_its_cause() {
 
 #[test]
 fn a_repository_that_cannot_be_published_from_is_refused() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     let repo = world.repo();
     let away = world.path("away");
     fs::rename(&repo, &away).unwrap();
@@ -145,7 +145,7 @@ fn a_repository_that_cannot_be_published_from_is_refused() {
 
 #[test]
 fn an_alias_is_not_published_to() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     world.osier().repo(&world.repo(), ["refs", "--create=latest", "--alias", REF]).success();
     world.osier().repo(&world.repo(), ["summary", "-u"]).success();
     let message = world.tree(&["--ref=latest"]).failure();
@@ -160,7 +160,7 @@ fn an_alias_is_not_published_to() {
 
 #[test]
 fn the_network_is_tried_again_and_a_depsolve_failure_is_not() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     world.set_config("attempts=2\n");
     world.change(2);
     let message = fails(&world, &first, "network");
@@ -187,7 +187,7 @@ fn the_network_is_tried_again_and_a_depsolve_failure_is_not() {
 
 #[test]
 fn a_container_that_may_not_use_fuse_is_told_before_anything_is_written() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     // A device on a file system without devices is one that nobody may open; the machine's own may not be there at all.
     let script = "mkdir devices dev && mount -t tmpfs -o nodev osier-test devices && mknod devices/fuse c 10 229 &&
                   mount -t tmpfs osier-test dev && mknod -m 666 dev/null c 1 3 && mknod -m 666 dev/urandom c 1 9 &&
@@ -195,7 +195,7 @@ fn a_container_that_may_not_use_fuse_is_told_before_anything_is_written() {
                   mkdir dev/shm && mount --bind /dev/shm dev/shm && mount --rbind dev /dev || exit 99
                   exec \"$0\" compose tree --config=compose.conf";
     let shell = Program::other("unshare", "unshare").in_directory(world.path(""));
-    let path = format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", world.path("bin").display());
+    let path = search_path_after(&world.path("bin"));
     let output = shell.with("PATH", path).run(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_osier")]);
     if output.status == 99 || !is_root() {
         return skip("cannot mount, so no /dev/fuse that may not be opened");
@@ -212,7 +212,7 @@ fn a_container_that_may_not_use_fuse_is_told_before_anything_is_written() {
 
 #[test]
 fn a_full_disk_is_told_with_what_is_free_where() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     world.change(2);
     let config = fs::read_to_string(world.path("compose.conf")).unwrap();
     fs::write(world.path("compose.conf"), config.replace("min-free-mib=1", "min-free-mib=999999999")).unwrap();
@@ -256,7 +256,7 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_repository_whose_file_system_is_full_gets_no_partial_object() {
-    let world = World::new();
+    let Some(world) = World::new() else { return };
     let Some(disk) = SmallDisk::mount(&world.repo(), "2m") else { return };
     world.tree(&[]).success();
     let first = world.public_commit().unwrap();
@@ -283,7 +283,7 @@ fn a_repository_whose_file_system_is_full_gets_no_partial_object() {
 
 #[test]
 fn a_work_directory_that_is_full_stops_the_run_and_nothing_else() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     world.change(2);
     fs::remove_dir_all(world.path("work")).unwrap();
     let Some(disk) = SmallDisk::mount(&world.path("work"), "256k") else { return };
@@ -303,7 +303,7 @@ fn a_work_directory_that_is_full_stops_the_run_and_nothing_else() {
 
 #[test]
 fn a_damaged_cache_is_told_with_its_cure() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     world.change(2);
     let message = fails(&world, &first, "old-cache");
     assert!(message.ends_with("(its cache was damaged by a crash of the machine; delete the cachedir)"), "{message}");
@@ -322,7 +322,7 @@ fn an_exit_status_of_0_is_not_believed_alone() {
             "rpm-ostree says that it made 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, which is not",
         ),
     ] {
-        let (world, first) = World::composed();
+        let Some((world, first)) = World::composed() else { return };
         world.change(2);
         let message = fails(&world, &first, mode);
         assert!(message.contains(words), "{mode}: {message}");
@@ -344,7 +344,7 @@ fn a_commit_that_is_not_what_it_should_be_is_kept_and_not_published() {
         ("parent", ", expected is "),
         ("version", "the version of the commit "),
     ] {
-        let (world, first) = World::composed();
+        let Some((world, first)) = World::composed() else { return };
         world.set_config("version=22.3\n");
         world.change(2);
         let message = fails(&world, &first, mode);
@@ -375,7 +375,7 @@ fn a_commit_that_is_not_what_it_should_be_is_kept_and_not_published() {
 
 #[test]
 fn a_ref_that_somebody_else_moved_stays_where_it_is() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     world.change(2);
     let message = world.tree_with("move", &[]).failure();
     let (moved, waiting) = (world.public_commit().unwrap(), world.rev(PENDING).unwrap());
@@ -394,7 +394,7 @@ fn a_ref_that_somebody_else_moved_stays_where_it_is() {
 
 #[test]
 fn a_ref_to_a_missing_commit_must_be_repaired_first() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     world.change(2);
     let lost = world.repo().join("refs/heads/lost");
     fs::write(&lost, format!("{}\n", "5".repeat(64))).unwrap();
@@ -408,7 +408,7 @@ fn a_ref_to_a_missing_commit_must_be_repaired_first() {
 
 #[test]
 fn a_clock_that_goes_back_is_told_and_does_not_stop_the_publishing() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     world.change(2);
     let output = world.tree_with("clock", &[]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -421,7 +421,7 @@ fn a_clock_that_goes_back_is_told_and_does_not_stop_the_publishing() {
 
 #[test]
 fn files_of_an_older_run_do_not_put_the_ref_back() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     world.change(2);
     world.tree(&[]).success();
     let second = world.public_commit().unwrap();

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use super::world::{PENDING, REF, World, is_alive, report_of};
-use crate::support::{Output, Program, can_trace, skip};
+use crate::support::{Output, Program, can_trace, search_path_after, skip};
 
 fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
@@ -35,7 +35,7 @@ fn next_run_succeeds(world: &World, first: &str) {
 #[test]
 fn an_interrupt_ends_the_check_before_anything_is_written() {
     for script in ["exec sleep 1000", "sleep 3; echo rpm-ostree 2025.1"] {
-        let world = World::new();
+        let Some(world) = World::new() else { return };
         fs::write(world.path("bin/rpm-ostree"), format!("#!/bin/sh\necho > asked\n{script}\n")).unwrap();
         let child = world.spawn("");
         let started = Instant::now();
@@ -54,7 +54,7 @@ fn an_interrupt_ends_the_check_before_anything_is_written() {
 #[test]
 fn an_interrupt_ends_the_program_and_is_reported() {
     for (signal, mode) in [(Signal::INT, "sleep:6"), (Signal::TERM, "sleep:8")] {
-        let (world, first) = World::composed();
+        let Some((world, first)) = World::composed() else { return };
         let before = world.public();
         world.change(2);
         let child = world.spawn(mode);
@@ -75,7 +75,7 @@ fn an_interrupt_ends_the_program_and_is_reported() {
 
 #[test]
 fn a_second_interrupt_kills_a_program_that_does_not_listen() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     world.change(2);
     let child = world.spawn("deaf:6");
     let program = world.wait_for_sleep();
@@ -93,7 +93,7 @@ fn a_second_interrupt_kills_a_program_that_does_not_listen() {
 
 #[test]
 fn a_program_that_takes_too_long_is_ended() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     world.set_config("timeout=1s\n");
     world.change(2);
     let message = world.tree_with("sleep:6", &[]).failure();
@@ -106,7 +106,7 @@ fn a_program_that_takes_too_long_is_ended() {
 #[test]
 fn a_program_that_is_killed_at_any_step_leaves_the_first_commit() {
     for step in [6, 8, 9, 10, 11] {
-        let (world, first) = World::composed();
+        let Some((world, first)) = World::composed() else { return };
         let before = world.public();
         world.change(2);
         let message = world.tree_with(&format!("kill-self:{step}"), &[]).failure();
@@ -120,7 +120,7 @@ fn a_program_that_is_killed_at_any_step_leaves_the_first_commit() {
 #[test]
 fn when_osier_is_killed_the_next_run_cleans_up_after_both() {
     for step in [6, 8, 9, 10, 11] {
-        let (world, first) = World::composed();
+        let Some((world, first)) = World::composed() else { return };
         let before = world.public();
         world.change(2);
         let output = world.tree_with(&format!("kill-parent:{step}"), &[]);
@@ -147,7 +147,7 @@ fn when_osier_is_killed_the_next_run_cleans_up_after_both() {
 /// Its cache is not locked by anybody else, so nobody else may clean it.
 #[test]
 fn a_killed_run_of_another_cache_is_left_to_the_next_run_of_its_own() {
-    let (world, _) = World::composed();
+    let Some((world, _)) = World::composed() else { return };
     let config = fs::read_to_string(world.path("compose.conf")).unwrap();
     let scratch = || {
         let entries = fs::read_dir(world.path("cache")).unwrap().map(|entry| entry.unwrap().file_name());
@@ -171,13 +171,13 @@ fn a_killed_run_of_another_cache_is_left_to_the_next_run_of_its_own() {
 
 #[test]
 fn a_repository_that_was_half_made_is_finished() {
-    let world = World::new();
+    let Some(world) = World::new() else { return };
     fs::create_dir_all(world.repo().join("refs/heads")).unwrap();
     fs::write(world.repo().join("config"), "[core]\nrepo_version=1\nmode=archive-z2\n").unwrap();
     world.tree(&[]).success();
     world.assert_served(&world.public_commit().unwrap());
     // Anything else is not touched.
-    let other = World::new();
+    let Some(other) = World::new() else { return };
     fs::create_dir_all(other.repo().join("photos")).unwrap();
     let message = other.tree(&[]).failure();
     assert!(message.starts_with(&format!("{}: opening repo: ", other.repo().display())), "{message}");
@@ -195,7 +195,7 @@ fn mounts_and_daemons_of_a_killed_program_go() {
     }
     assert!(mount("umount", &[point.path().to_str().unwrap()]));
     for killed in [Signal::INT, Signal::KILL] {
-        let (world, first) = World::composed();
+        let Some((world, first)) = World::composed() else { return };
         world.change(2);
         let child = world.spawn("mount:6");
         let program = world.wait_for_sleep();
@@ -229,8 +229,8 @@ struct Injection<'i> {
 /// Runs `compose tree` under strace.
 fn traced(world: &World, injection: &Injection<'_>) -> Output {
     let Injection { calls, what, path } = injection;
-    let strace = Program::other("/usr/bin/strace", "strace")
-        .with("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()))
+    let strace = Program::other("strace", "strace")
+        .with("PATH", search_path_after(&world.path("bin")))
         .with("OSIER", env!("CARGO_BIN_EXE_osier"))
         .in_directory(world.path(""));
     let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:{what}"));
@@ -272,7 +272,7 @@ fn osier_may_be_killed_at_any_rename() {
     if !can_trace() {
         return;
     }
-    let (origin, first) = World::composed();
+    let Some((origin, first)) = World::composed() else { return };
     origin.change(2);
     let mut moments = 0;
     // strace counts each call by itself, so all of them at once would be killed at the first of the most frequent.
@@ -298,7 +298,7 @@ fn any_write_of_osier_may_fail() {
     if !can_trace() {
         return;
     }
-    let (origin, first) = World::composed();
+    let Some((origin, first)) = World::composed() else { return };
     origin.change(2);
     for (calls, least) in [(RENAMES, 8), ("fdatasync,fsync", 8), ("mkdir,mkdirat", 2), ("unlink,unlinkat", 2)] {
         let mut failures = 0;
@@ -326,7 +326,7 @@ fn a_summary_that_cannot_be_replaced_takes_the_ref_back() {
     if !can_trace() {
         return;
     }
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     let before = world.public();
     world.change(2);
     let injection = Injection { calls: RENAMES, what: "error=EIO".to_owned(), path: Some("summary") };

@@ -10,7 +10,7 @@ use crate::support::ostree;
 
 #[test]
 fn an_unpublished_commit_outlives_a_prune_and_is_published_later() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     let before = world.public();
     world.change(2);
     let stdout = world.tree(&["--no-publish", "-q", "--json"]).success();
@@ -40,7 +40,7 @@ fn an_unpublished_commit_outlives_a_prune_and_is_published_later() {
 
 #[test]
 fn the_first_commit_may_wait_too_and_a_newer_one_takes_its_place() {
-    let world = World::new();
+    let Some(world) = World::new() else { return };
     world.tree(&["--no-publish"]).success();
     let first = world.rev(PENDING).unwrap();
     assert_eq!(world.public_commit(), None);
@@ -62,7 +62,7 @@ fn the_first_commit_may_wait_too_and_a_newer_one_takes_its_place() {
 
 #[test]
 fn a_commit_that_does_not_follow_the_published_one_is_not_published() {
-    let (world, _) = World::composed();
+    let Some((world, _)) = World::composed() else { return };
     world.change(2);
     world.tree(&["--no-publish"]).success();
     let waiting = world.rev(PENDING).unwrap();
@@ -79,7 +79,7 @@ fn a_commit_that_does_not_follow_the_published_one_is_not_published() {
 
 #[test]
 fn an_unchanged_compose_refreshes_a_missing_summary() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     fs::remove_file(world.repo().join("summary")).unwrap();
     world.tree(&[]).success();
     assert_eq!((&world.report()["status"], world.rev(REF)), (&json!("unchanged"), Some(first.clone())));
@@ -92,7 +92,7 @@ fn an_unchanged_compose_refreshes_a_missing_summary() {
 
 #[test]
 fn an_unchanged_compose_refreshes_a_stale_summary_but_not_one_that_only_has_another_time() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     world.osier().repo(&world.repo(), ["refs", "--create=other", REF]).success();
     let output = world.tree(&[]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("warning: the summary does not say what the refs say"));
@@ -112,8 +112,8 @@ fn an_unchanged_compose_refreshes_a_stale_summary_but_not_one_that_only_has_anot
 
 #[test]
 fn composes_of_different_refs_share_a_repository() {
-    let (world, _) = World::composed();
-    let others: Vec<World> = (0..3).map(|_| World::new()).collect();
+    let Some((world, _)) = World::composed() else { return };
+    let others: Vec<World> = (0..3).filter_map(|_| World::new()).collect();
     let repo = world.repo();
     let repo = repo.to_str().unwrap();
     world.change(2);
@@ -139,7 +139,7 @@ fn composes_of_different_refs_share_a_repository() {
 
 #[test]
 fn locks_are_waited_for_and_their_holders_named() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     let before = world.public();
     world.change(2);
     let runs = world.runs().len();

@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::world::{REF, World};
-use crate::support::{is_root, skip};
+use crate::support::{find, has_programs, is_root};
 
 /// The real program: named by `OSIER_RPM_OSTREE`, or on PATH.
 fn rpm_ostree() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("OSIER_RPM_OSTREE") {
         return Some(path.into());
     }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|directory| directory.join("rpm-ostree")).find(|path| path.is_file())
+    find("rpm-ostree")
 }
 
 fn did_not_run(reason: &str) {
@@ -60,12 +59,10 @@ fn build_packages(world: &World, version: u32) {
 
 #[test]
 fn the_packages_for_a_real_compose_can_be_built() {
-    for program in ["rpmbuild", "createrepo_c", "busybox"] {
-        if Command::new(program).arg("--help").output().is_err() {
-            return skip(&format!("no {program} (Debian: apt-get install rpm createrepo-c busybox-static)"));
-        }
+    if !has_programs(&["rpm", "rpmbuild", "createrepo_c", "busybox"]) {
+        return;
     }
-    let world = World::new();
+    let Some(world) = World::new() else { return };
     build_packages(&world, 1);
     build_packages(&world, 2);
     let directory = world.path("rpmbuild/RPMS");
@@ -98,7 +95,7 @@ fn the_real_rpm_ostree_composes_published_trees() {
     if !is_root() {
         return did_not_run("it needs root");
     }
-    let world = World::new();
+    let Some(world) = World::new() else { return };
     build_packages(&world, 1);
     let treefile = format!(
         "{{ \"ref\": \"{REF}\", \"repos\": [\"base\"], \"packages\": [\"filesystem\", \"static-shell\", \"payload\"],\n\

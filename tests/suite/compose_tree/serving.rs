@@ -6,7 +6,7 @@ use crate::support::{Server, ostree};
 #[test]
 fn the_real_client_pulls_each_tree_over_http() {
     let Some(ostree) = ostree() else { return };
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     let Some(server) = Server::start(&world.path("")) else { return };
     let client = world.path("client");
     ostree.repo(&client, ["init", "--mode=bare-user-only"]).success();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Output, Program, ostree, scratch};
+use crate::support::{Output, Program, has_programs, ostree, scratch, search_path_after};
 
 pub const REF: &str = "exampleos/22/x86_64/host";
 pub const PENDING: &str = "osier-pending:exampleos/22/x86_64/host";
@@ -45,8 +45,13 @@ pub struct Public {
 }
 
 impl World {
-    /// An empty directory with the configuration and one package.
-    pub fn new() -> Self {
+    /// An empty directory with the configuration and one package; `None` where the stand-in cannot run.
+    #[track_caller]
+    pub fn new() -> Option<Self> {
+        has_programs(&["python3"]).then(Self::make)
+    }
+
+    fn make() -> Self {
         let directory = scratch();
         let path = directory.path();
         fs::create_dir_all(path.join("bin")).unwrap();
@@ -59,9 +64,8 @@ impl World {
         fs::write(path.join("base.repo"), "[base]\nbaseurl=http://packages.example.org/\n").unwrap();
         fs::write(path.join("packages/payload"), "payload 1\n".repeat(1000)).unwrap();
         let osier = env!("CARGO_BIN_EXE_osier");
-        let search = format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", path.join("bin").display());
         let program = Program::other(osier, "osier")
-            .with("PATH", search)
+            .with("PATH", search_path_after(&path.join("bin")))
             .with("OSIER", osier)
             .with("STANDIN_RECORD", path.join("record"))
             .in_directory(path);
@@ -69,16 +73,17 @@ impl World {
     }
 
     /// The same after a first compose; returns its commit, too.
-    pub fn composed() -> (Self, String) {
-        let world = Self::new();
+    #[track_caller]
+    pub fn composed() -> Option<(Self, String)> {
+        let world = Self::new()?;
         world.tree(&[]).success();
         let commit = world.rev(REF).unwrap();
-        (world, commit)
+        Some((world, commit))
     }
 
     /// Another world of which everything is as in this one.
     pub fn copied(&self) -> Self {
-        let world = Self::new();
+        let world = Self::make();
         let from = format!("{}/.", self.directory.path().display());
         let status = Command::new("cp").arg("-a").arg(from).arg(world.directory.path()).status().unwrap();
         assert!(status.success());
@@ -125,7 +130,7 @@ impl World {
     pub fn spawn(&self, mode: &str) -> Child {
         let mut command = Command::new(&self.program.path);
         let variables: Vec<(OsString, OsString)> = vec![
-            ("PATH".into(), format!("{}:/usr/bin:/bin", self.path("bin").display()).into()),
+            ("PATH".into(), search_path_after(&self.path("bin"))),
             ("OSIER".into(), env!("CARGO_BIN_EXE_osier").into()),
             ("STANDIN_MODE".into(), mode.into()),
         ];

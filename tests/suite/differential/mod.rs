@@ -10,7 +10,7 @@ mod scripts;
 use std::io::Write;
 use std::path::Path;
 
-use crate::support::{is_root, needs_user_xattrs, skip, snapshot};
+use crate::support::{is_root, needs_user_xattrs, ostree, skip, snapshot};
 use crate::trees::{Content, ContentKind, Meta, Node, Tree, for_trees, mixed_tree, trees};
 
 use pair::Pair;
@@ -306,5 +306,5 @@ fn able() -> bool {
     if !is_root() {
         skip("needs root to give files to other owners");
     }
-    is_root() && needs_user_xattrs()
+    is_root() && needs_user_xattrs() && ostree().is_some()
 }

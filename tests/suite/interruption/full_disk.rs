@@ -12,7 +12,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
 use super::stage::{Operation, State, check_between, commit, stage, words};
-use crate::support::{Output, Program, copy_all, long_tests, needs_root, osier, scratch, skip};
+use crate::support::{Output, Program, can_trace, copy_all, long_tests, needs_root, osier, scratch, skip};
 
 /// What a file system in memory needs for a page of a file or a directory, in bytes.
 const PAGE: u64 = 4096;
@@ -122,11 +122,10 @@ fn until_enough(directory: &Path, operation: &Operation, sides: &(State, State),
 
 /// Fails one call after the other; returns how many there are.
 fn every_call_fails(directory: &Path, operation: &Operation, sides: &(State, State)) -> u64 {
-    let strace = Program::other("strace", "strace");
-    if strace.run(["-qq", "-o", "/dev/null", "true"]).status != 0 {
-        skip("no strace that works (Debian: apt-get install strace)");
+    if !can_trace() {
         return 0;
     }
+    let strace = Program::other("strace", "strace");
     let mut tried = 0;
     for (calls, error, message) in [
         ("write", "ENOSPC", "No space left on device"),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use crate::support::{Program, osier, skip};
+use crate::support::{Program, can_trace, osier};
 
 /// The calls of osier that change a file system.
 const CALLS: &str = "write,rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat,link,linkat,symlink,symlinkat,\
@@ -26,11 +26,10 @@ pub struct Call {
 /// Runs osier under strace in that directory; `None` where that cannot be done.
 #[track_caller]
 pub fn record(at: &Path, arguments: &[&str]) -> Option<Vec<Call>> {
-    let strace = Program::other("strace", "strace").in_directory(at);
-    if strace.run(["-qq", "-o", "/dev/null", "true"]).status != 0 {
-        skip("no strace that works (Debian: apt-get install strace)");
+    if !can_trace() {
         return None;
     }
+    let strace = Program::other("strace", "strace").in_directory(at);
     let trace = format!("trace={CALLS}");
     let program = osier().path;
     let options = ["-f", "-qq", "-y", "-s", "4096", "-o", "trace", "-e", &trace, program.to_str().unwrap()];

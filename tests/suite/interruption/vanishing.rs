@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::stage::{stage, words};
 use crate::support::{
     Dice, Snapshot, can_trace, copy_all, differences, long_tests, needs_user_xattrs, osier, ostree, raw_snapshot,
-    scratch,
+    scratch, search_path,
 };
 
 /// No command takes longer, even when the machine does other things.
@@ -259,11 +259,11 @@ fn prune(repo: &Path) {
 /// Runs the command under strace, which stops it behind a thread's so many-th `openat`; `meanwhile` happens before it goes
 /// on. Returns its exit status.
 fn run_stopped(at: &Path, reading: &Reading, number: u32, what: &str, meanwhile: &mut dyn FnMut()) -> i32 {
-    let mut command = Command::new("/usr/bin/strace");
+    let mut command = Command::new("strace");
     let inject = format!("inject=openat:signal=SIGSTOP:when={number}");
     command.args(["-f", "-qq", "-o", "calls", "-e", "trace=openat", "-e", &inject]);
     command.arg(&osier().path).arg(format!("--repo={}", reading.repo)).args(words(reading.call));
-    command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent").env("LC_ALL", "C.UTF-8");
+    command.env_clear().env("PATH", search_path()).env("HOME", "/nonexistent").env("LC_ALL", "C.UTF-8");
     command.env("RAYON_NUM_THREADS", "2").current_dir(at).stdin(Stdio::null()).stdout(Stdio::null());
     command.stderr(File::create(at.join("told")).unwrap());
     let mut child = command.spawn().unwrap();

@@ -1,7 +1,6 @@
 //! What the tests share: running programs, scratch directories, golden fixtures, comparing.
 //!
-//! Nothing skips silently: a test that needs something the machine lacks says so on the real standard error (the test
-//! runner only captures `print!` and `eprint!`), and with `OSIER_REQUIRE_OSTREE=1` it fails instead.
+//! Nothing skips silently: a test that needs something the machine lacks looks for it first, see `optional.rs`.
 
 // Other modules of the suite come and go; what they share need not be used by each of them.
 #![allow(dead_code, unused_imports)]
@@ -9,11 +8,11 @@
 mod compare;
 mod dice;
 mod fixtures;
+mod optional;
 mod program;
 mod server;
 mod text;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -22,6 +21,9 @@ use rustix::fs::XattrFlags;
 pub use compare::{Entry, Snapshot, assert_same_repository, differences, masked_summary, raw_snapshot, snapshot};
 pub use dice::Dice;
 pub use fixtures::{GOLDEN_REPOS, expected, extract_repo, extract_tree, golden, golden_commit};
+pub use optional::{
+    find, has_programs, ksvalidator, lacks, program, search_path, search_path_after, skip, template_schema,
+};
 pub use program::{Output, Program, osier, ostree, path_with_osier_as_ostree};
 pub use server::Server;
 pub use text::assert_same_text;
@@ -29,20 +31,12 @@ pub use text::assert_same_text;
 /// Free bytes below which `/dev/shm` is not used for scratch directories.
 const ENOUGH_SHARED_MEMORY: u64 = 1 << 30;
 
-/// Says why a test does not run; with `OSIER_REQUIRE_OSTREE=1` it fails.
-#[track_caller]
-pub fn skip(reason: &str) {
-    assert!(std::env::var_os("OSIER_REQUIRE_OSTREE").is_none_or(|value| value != "1"), "cannot run: {reason}");
-    let thread = std::thread::current();
-    let name = thread.name().unwrap_or("a test");
-    let _ = writeln!(std::io::stderr(), "SKIPPED {name}: {reason}");
-}
-
 /// Whether strace works here; skips if not.
 #[track_caller]
 pub fn can_trace() -> bool {
-    let probe = std::process::Command::new("/usr/bin/strace").args(["-o", "/dev/null", "true"]).status();
-    let can = probe.is_ok_and(|status| status.success());
+    static CAN: OnceLock<bool> = OnceLock::new();
+    let Some(strace) = program("strace") else { return false };
+    let can = *CAN.get_or_init(|| strace.run(["-qq", "-o", "/dev/null", "true"]).status == 0);
     if !can {
         skip("strace cannot trace here");
     }

@@ -10,13 +10,10 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::skip;
+use super::optional::{lacks, search_path, search_path_after};
 
 /// No command of a test takes longer unless it hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
-
-/// The search path of every program that a test runs.
-const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// osier, called by the name `ostree`. `OSIER_UNDER_TEST` names another program to put in its place: the real `ostree`
 /// shows what the tests themselves get wrong, an installed osier can be tried where nothing can be built.
@@ -36,11 +33,11 @@ pub fn osier() -> Program {
 pub fn ostree() -> Option<Program> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
     let found = FOUND.get_or_init(|| {
-        let path = std::env::var_os("PATH").unwrap_or_else(|| SYSTEM_PATH.into());
-        std::env::split_paths(&path).map(|directory| directory.join("ostree")).find(|candidate| is_genuine(candidate))
+        let mut candidates = std::env::split_paths(search_path()).map(|directory| directory.join("ostree"));
+        candidates.find(|candidate| is_genuine(candidate))
     });
     if found.is_none() {
-        skip("no `ostree` on PATH to compare with (Debian: apt-get install ostree)");
+        lacks(&["ostree"]);
     }
     let path = found.clone()?;
     Some(Program { path, name: "ostree", called: Some("ostree"), directory: None, variables: Vec::new(), user: None })
@@ -70,10 +67,7 @@ fn as_ostree() -> &'static Path {
 
 /// A search path on which `ostree` is osier.
 pub fn path_with_osier_as_ostree() -> OsString {
-    let mut path = as_ostree().as_os_str().to_owned();
-    path.push(":");
-    path.push(SYSTEM_PATH);
-    path
+    search_path_after(as_ostree())
 }
 
 /// A program to run, and how.
@@ -90,7 +84,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Any other program, by its path or by its name on the system's search path.
+    /// Any other program, by its path or by its name on the search path.
     pub fn other(path: impl Into<PathBuf>, name: &'static str) -> Self {
         Self { path: path.into(), name, called: None, directory: None, variables: Vec::new(), user: None }
     }
@@ -184,7 +178,7 @@ impl Program {
         if let Some(name) = self.called {
             command.arg0(name);
         }
-        command.args(arguments).env_clear().env("PATH", SYSTEM_PATH).env("HOME", "/nonexistent");
+        command.args(arguments).env_clear().env("PATH", search_path()).env("HOME", "/nonexistent");
         command
             .env("LC_ALL", "C.UTF-8")
             .env("TZ", "UTC")
