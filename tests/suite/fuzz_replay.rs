@@ -12,6 +12,7 @@ mod mutate;
 #[path = "../../fuzz/targets/mod.rs"]
 mod targets;
 
+use crate::support::{program, skip};
 use mutate::{Mutator, Random};
 
 /// What keeps the seeds of a target small enough to be replayed at every run.
@@ -21,8 +22,35 @@ const LARGEST_SEED: usize = 4096;
 fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("the corpus of {target}: {error}"));
-    let paths = entries.map(|entry| entry.unwrap().path());
+    let paths = entries.map(|entry| entry.unwrap().path()).filter(|path| !is_added_by_a_run(path));
     paths.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+/// Whether cargo-fuzz has given the file its name, a SHA-1; git ignores it.
+fn is_added_by_a_run(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap();
+    name.len() == 40 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[test]
+fn git_ignores_what_a_fuzzing_run_adds_to_the_corpus_and_nothing_else() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if !root.join(".git").exists() {
+        return skip("no git repository to ask");
+    }
+    let Some(git) = program("git") else { return };
+    let git = git.in_directory(root);
+    for (name, ignored) in
+        [("356a192b7913b04c54574d18c28d46e6395428ab", true), ("seed-01", false), ("a-finding", false)]
+    {
+        let path = format!("fuzz/corpus/summary/{name}");
+        let output = git.run(["-c", "safe.directory=*", "check-ignore", "--no-index", "-q", &path]);
+        assert_eq!(output.status, i32::from(!ignored), "{output:?}");
+        assert_eq!(is_added_by_a_run(Path::new(&path)), ignored, "{name}");
+    }
+    let kept = git.run(["-c", "safe.directory=*", "ls-files", "fuzz/corpus"]).success();
+    let ignored: Vec<&str> = kept.lines().filter(|path| is_added_by_a_run(Path::new(path))).collect();
+    assert!(ignored.is_empty(), "never replayed: {ignored:?}");
 }
 
 #[test]
