@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use ureq::http::StatusCode;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Error};
 
 /// How long a connection may take to come about, and everything together.
@@ -98,7 +98,13 @@ impl Http {
             .timeout_connect(Some(CONNECT_TIMEOUT.min(self.timeout)))
             .timeout_global(Some(self.timeout))
             .user_agent(concat!("osier/", env!("CARGO_PKG_VERSION")));
-        config = match self.tls() {
+        let authorities = match self.authorities() {
+            // Nothing is trusted: what redirects lead to is fetched as long as that is not HTTPS.
+            None if !is_https(url) => Vec::new(),
+            None => return Err(Unreachable("this machine has no file of certificate authorities".to_owned())),
+            Some(authorities) => authorities,
+        };
+        config = match tls(&authorities) {
             // From HTTPS it never goes on to HTTP.
             Ok(tls) => config.tls_config(tls).https_only(is_https(url)),
             Err(why) if is_https(url) => return Err(why),
@@ -108,20 +114,21 @@ impl Http {
         Ok(config.build().new_agent())
     }
 
-    /// What HTTPS needs.
-    fn tls(&self) -> Result<TlsConfig, Unreachable> {
-        let bundle = self.authorities.iter().find_map(|path| fs::read(path).ok());
-        let bundle =
-            bundle.ok_or_else(|| Unreachable("this machine has no file of certificate authorities".to_owned()))?;
-        let authorities: Vec<_> = parse_pem(&bundle)
-            .filter_map(|item| match item {
-                Ok(PemItem::Certificate(certificate)) => Some(certificate),
-                _ => None,
-            })
-            .collect();
-        let config = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&authorities));
-        Ok(config.unversioned_rustls_crypto_provider(Arc::new(cryptography()?)).build())
+    /// The certificates of the first file that is there.
+    fn authorities(&self) -> Option<Vec<Certificate<'static>>> {
+        let bundle = self.authorities.iter().find_map(|path| fs::read(path).ok())?;
+        let certificates = parse_pem(&bundle).filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        });
+        Some(certificates.collect())
     }
+}
+
+/// What HTTPS needs.
+fn tls(authorities: &[Certificate<'static>]) -> Result<TlsConfig, Unreachable> {
+    let config = TlsConfig::builder().root_certs(RootCerts::new_with_certs(authorities));
+    Ok(config.unversioned_rustls_crypto_provider(Arc::new(cryptography()?)).build())
 }
 
 impl Fetcher for Http {
@@ -236,6 +243,21 @@ mod tests {
         assert_eq!(ask("broken"), Err("the server answers 503 Service Unavailable".to_owned()));
         assert!(ask("circle").is_err());
         assert!(ask("cut").is_err());
+    }
+
+    #[test]
+    fn a_machine_without_authorities_follows_redirects_that_need_none() {
+        let base = server(|path, stream| {
+            let answer = match path {
+                "/five" => "200 OK\r\nContent-Length: 5\r\n\r\n12345",
+                "/moved" => "302 Found\r\nLocation: /five\r\nContent-Length: 0\r\n\r\n",
+                _ => "302 Found\r\nLocation: https://127.0.0.1:1/five\r\nContent-Length: 0\r\n\r\n",
+            };
+            let _ = stream.write_all(format!("HTTP/1.1 {answer}").as_bytes());
+        });
+        let http = Http::default().with_timeout(Duration::from_secs(2)).with_authorities("/nonexistent".into());
+        assert_eq!(http.fetch(&format!("{base}/moved"), 5), Ok(Fetched::File(b"12345".to_vec())));
+        assert!(http.fetch(&format!("{base}/secure"), 5).is_err());
     }
 
     #[test]

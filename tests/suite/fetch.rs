@@ -1,6 +1,7 @@
 //! HTTPS with a server that is not ours: OpenSSL's.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -61,6 +62,20 @@ fn a_server_is_believed_by_its_authority_and_no_other() {
         let why = http.clone().with_authorities(believed).fetch(&url, 5).unwrap_err().to_string();
         assert!(why.contains("certificate"), "{why}");
     }
-    let why = http.with_authorities("/nonexistent".into()).fetch(&url, 5).unwrap_err().to_string();
+    let http = http.with_authorities("/nonexistent".into());
+    let why = http.fetch(&url, 5).unwrap_err().to_string();
     assert_eq!(why, "this machine has no file of certificate authorities");
+    // Nor is a server trusted that HTTP leads to.
+    let redirecting = TcpListener::bind("127.0.0.1:0").unwrap();
+    let moved = format!("http://{}/", redirecting.local_addr().unwrap());
+    let answer = thread::spawn(move || {
+        let mut stream = redirecting.accept().unwrap().0;
+        let mut request = BufReader::new(stream.try_clone().unwrap()).lines();
+        while request.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+        let head = format!("HTTP/1.1 302 Found\r\nLocation: {url}\r\nContent-Length: 0\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+    });
+    let why = http.fetch(&moved, 5).unwrap_err().to_string();
+    answer.join().unwrap();
+    assert!(why.contains("certificate"), "{why}");
 }
