@@ -53,6 +53,24 @@ fn modules_use_only_what_stands_left_of_them() {
     assert!(wrong.is_empty(), "against the arrows:\n{}", wrong.join("\n"));
 }
 
+/// A path would be used where the program is hidden from PATH, and miss it where it lies elsewhere.
+#[test]
+fn tests_name_other_programs_without_a_path() {
+    let is_wrong = |line: &str| {
+        let starts = ["Command::new(\"", "Program::other(\"", "exec ", "#!"];
+        let paths = ["/usr/bin/", "/usr/sbin/", "/usr/local/bin/"].into_iter();
+        let mut wrong = paths.flat_map(|path| starts.map(|start| format!("{start}{path}")));
+        wrong.any(|wrong| line.contains(&wrong)) && !line.contains("#!/usr/bin/env ")
+    };
+    assert!(is_wrong(&["Command::new(", "\"/usr/bin/tool\")"].concat()));
+    let mut wrong = Vec::new();
+    for file in all_files(&root().join("tests/suite")) {
+        let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
+        wrong.extend(text.lines().filter(|line| is_wrong(line)).map(|line| format!("{}: {line}", file.display())));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn the_layering_check_sees_every_way_to_name_a_module() {
     let seen = |code: &str, depth| used_modules(code, depth);
