@@ -41,7 +41,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let Args { add_tombstones, quiet, delete, all, verify_bindings, verify_back_refs, json } = args;
-    let repo = if delete || add_tombstones { context.open_writable_repo()? } else { context.open_repo()? };
+    // Where nothing has to be deleted nothing needs to be writable.
+    let repo = context.open_repo()?;
     let options = FsckOptions { all, delete, add_tombstones, verify_bindings, verify_back_refs };
     if json {
         return run_json(&repo, &options, context);
@@ -51,8 +52,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         Event::Message(_) if quiet => {}
         event => display.event(event),
     };
-    let FsckReport { commits, partial_commits, damaged_commits, corrupted, tombstones } =
-        fsck(&repo, &options, &progress)?;
+    let report = fsck(&repo, &options, &progress)?;
+    let verdict = verdict(&report, delete);
+    let FsckReport { commits, partial_commits, tombstones, .. } = report;
     for commit in tombstones {
         writeln!(context.out, "Adding tombstone for commit {commit}")?;
     }
@@ -60,14 +62,20 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     if partial_commits > 0 && !add_tombstones {
         writeln!(context.out, "{partial_commits} partial commits not verified")?;
     }
-    verdict(corrupted, damaged_commits)?;
+    verdict?;
     writeln!(context.out, "object fsck of {commits} commits completed successfully - no errors found.")
 }
 
 /// What makes the command fail although the check came to its end.
-fn verdict(corrupted: bool, damaged_commits: u64) -> Result<(), Failure> {
-    if corrupted {
+fn verdict(report: &FsckReport, delete: bool) -> Result<(), Failure> {
+    let FsckReport { corrupted, unreadable_objects, damaged_commits, .. } = *report;
+    // Upstream calls that corruption too. With `--delete` it would read as if something had been deleted.
+    if corrupted || unreadable_objects > 0 && !delete {
         return Err(Failure::failed("Repository corruption encountered"));
+    }
+    if unreadable_objects > 0 {
+        let objects = if unreadable_objects == 1 { "object" } else { "objects" };
+        return Err(Failure::failed(format!("{unreadable_objects} {objects} could not be read")));
     }
     if damaged_commits > 0 {
         return Err(Failure::failed(format!("{damaged_commits} partial commits from fsck-detected corruption")));
@@ -96,8 +104,8 @@ fn run_json(repo: &Repo, options: &FsckOptions, context: &Context) -> Result<(),
             return Err(error.into());
         }
     };
-    let FsckReport { commits, partial_commits, damaged_commits, corrupted, tombstones } = report;
-    let verdict = verdict(corrupted, damaged_commits);
+    let verdict = verdict(&report, options.delete);
+    let FsckReport { commits, partial_commits, damaged_commits, corrupted, unreadable_objects, tombstones } = report;
     let document = json!({
         "ok": verdict.is_ok(),
         "problems": problems,
@@ -106,6 +114,7 @@ fn run_json(repo: &Repo, options: &FsckOptions, context: &Context) -> Result<(),
         "partial_commits": partial_commits,
         "damaged_commits": damaged_commits,
         "corrupted": corrupted,
+        "unreadable_objects": unreadable_objects,
         "tombstones": tombstones.iter().map(Checksum::to_hex).collect::<Vec<_>>(),
     });
     json::print(&document, &context.out)?;

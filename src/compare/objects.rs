@@ -1,7 +1,7 @@
 //! Objects of one name in both repositories.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 
 use rayon::prelude::*;
 
@@ -234,8 +234,8 @@ pub(super) fn content(first: FileObject, second: FileObject) -> Option<FieldDiff
     let shown =
         |bytes: &[u8], at: usize| bytes.get(at).map_or_else(|| "the end".to_owned(), |byte| format!("0x{byte:02x}"));
     loop {
-        // What cannot be read any further has its end there.
-        let lengths = [0, 1].map(|side| fill(&mut readers[side], &mut buffers[side]));
+        // What cannot be inflated any further has its end there; what the system cannot read shows no difference.
+        let lengths = [fill(&mut readers[0], &mut buffers[0]).ok()?, fill(&mut readers[1], &mut buffers[1]).ok()?];
         let (one, other) = (&buffers[0][..lengths[0]], &buffers[1][..lengths[1]]);
         let common = one.iter().zip(other).take_while(|(one, other)| one == other).count();
         if common < one.len().max(other.len()) {
@@ -250,18 +250,19 @@ pub(super) fn content(first: FileObject, second: FileObject) -> Option<FieldDiff
     (sizes.0 != sizes.1).then(|| FieldDifference::new("size", sizes.0, sizes.1))
 }
 
-/// Reads until the buffer is full; returns the number of bytes.
-fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> usize {
+/// Reads until the buffer is full or nothing more can be had from the bytes; returns the number of bytes.
+fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match reader.read(&mut buffer[filled..]) {
             Ok(0) => break,
             Ok(length) => filled += length,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.raw_os_error().is_some() => return Err(error),
             Err(_) => break,
         }
     }
-    filled
+    Ok(filled)
 }
 
 /// Two whole `.filez` of one name: other compressed bytes, or the same xattrs in another order.
@@ -292,7 +293,10 @@ fn same_bytes(first: &Repo, second: &Repo, name: &ObjectName) -> Result<bool, Ve
     }
     let mut buffers = [vec![0; BUFFER_LEN], vec![0; BUFFER_LEN]];
     loop {
-        let lengths = [fill(&mut one, &mut buffers[0]), fill(&mut other, &mut buffers[1])];
+        let [left, right] = &mut buffers;
+        let read = |file: &mut File, buffer: &mut [u8]| fill(file, buffer).during("reading", name.to_string());
+        let (left, right) = both(read(&mut one, left), read(&mut other, right))?;
+        let lengths = [left, right];
         if buffers[0][..lengths[0]] != buffers[1][..lengths[1]] {
             return Ok(false);
         }

@@ -1,7 +1,7 @@
 //! Bindings: a commit's metadata say which refs, of which collection, it was made for.
 
 use crate::checksum::Checksum;
-use crate::error::{Error, Result};
+use crate::error::{During, Error, Result};
 use crate::object::Commit;
 use crate::refspec::CollectionRef;
 use crate::repo::Repo;
@@ -86,13 +86,17 @@ fn resolve_collection_ref(repo: &Repo, collection: &str, name: &str) -> Result<O
 
 /// The refs of collections in `refs/heads` and `refs/mirrors`. Those of remotes are left out, as upstream does.
 pub(super) fn own_collection_refs(repo: &Repo) -> Result<Vec<(CollectionRef, Checksum)>> {
-    let mut refs = repo.list_collection_refs(None)?;
-    refs.retain(|(CollectionRef { collection, name }, _)| {
+    let mut refs = Vec::new();
+    for (collection_ref, commit) in repo.list_collection_refs(None)? {
+        let CollectionRef { collection, name } = &collection_ref;
         let directory = match repo.collection_id() == Some(collection) {
             true => "refs/heads".to_owned(),
             false => format!("refs/mirrors/{}", collection.as_str()),
         };
-        repo.path().join(directory).join(name.as_str()).exists()
-    });
+        let path = repo.path().join(directory).join(name.as_str());
+        if path.try_exists().during("looking for", &path)? {
+            refs.push((collection_ref, commit));
+        }
+    }
     Ok(refs)
 }

@@ -3,9 +3,11 @@
 //! In upstream's order: the commits that refs point to, those of collection refs, then all objects that any commit reaches
 //! unless it is known to be partial. Objects are verified in parallel, each read once; what is found is told in the order
 //! of the objects' names, whatever the threads do. A missing object is reported and its commits are marked as partial;
-//! anything else wrong ends the check, unless [`FsckOptions::all`] or [`FsckOptions::delete`].
+//! anything else wrong ends the check, unless [`FsckOptions::all`] or [`FsckOptions::delete`]. An object whose bytes
+//! cannot be had is neither missing nor corrupted: it is counted, and left alone.
 
 pub(crate) mod bindings;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,16 +16,19 @@ use rayon::prelude::*;
 
 use crate::checksum::Checksum;
 use crate::error::{Context, Error, Result};
-use crate::object::{Commit, DirMeta, DirTree, ObjectName, ObjectType};
+use crate::object::{ObjectName, ObjectType};
 use crate::progress::{Event, Progress};
 use crate::repo::{CommitState, ListRefs, LockKind, Repo};
+
+use verify::{Problem, unreadable, verify};
 
 /// What to check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FsckOptions {
     /// Go on after corruption, and tell everything.
     pub all: bool,
-    /// Delete corrupted objects and mark their commits as partial; go on as with `all`.
+    /// Delete corrupted objects and mark their commits as partial; go on as with `all`. What cannot be read is reported
+    /// and stays: that proves nothing about it.
     pub delete: bool,
     /// Delete commits whose parent is missing, and leave tombstones for them.
     pub add_tombstones: bool,
@@ -44,6 +49,9 @@ pub struct FsckReport {
     pub damaged_commits: u64,
     /// Whether objects are missing or corrupted.
     pub corrupted: bool,
+    /// Objects that could not be read, as without permission or from a failing disk. What a commit or dirtree among them
+    /// refers to was not verified unless something else refers to it.
+    pub unreadable_objects: u64,
     /// Commits that were replaced by tombstones.
     pub tombstones: Vec<Checksum>,
 }
@@ -54,7 +62,8 @@ pub struct FsckReport {
 ///
 /// # Errors
 /// When a ref points to a commit that is missing, a dirtree is missing, a binding does not fit, or (unless
-/// [`FsckOptions::all`]) an object is corrupted; nothing after it is checked then. [`Error::LockTimeout`].
+/// [`FsckOptions::all`]) an object is corrupted or cannot be read; nothing after it is checked then. When something has to
+/// be deleted or marked in a repository that cannot be written to. [`Error::LockTimeout`].
 pub fn fsck(repo: &Repo, options: &FsckOptions, progress: &dyn Progress) -> Result<FsckReport> {
     // A prune at the same time would make us miss what it removes. Where the lock file cannot be made, as on a full disk,
     // a check is still wanted.
@@ -62,7 +71,7 @@ pub fn fsck(repo: &Repo, options: &FsckOptions, progress: &dyn Progress) -> Resu
         Err(error @ Error::LockTimeout { .. }) => return Err(error),
         lock => lock.ok(),
     };
-    let mut check = Check { repo, options, progress, corrupted: false };
+    let mut check = Check { repo, options, progress, corrupted: false, unreadable: BTreeSet::new() };
     progress.event(Event::Message("Validating refs..."));
     for (refspec, commit) in repo.list_refs(None, ListRefs::Full)? {
         let name = refspec.split_once(':').map_or(refspec.as_str(), |(_, name)| name);
@@ -80,6 +89,7 @@ pub fn fsck(repo: &Repo, options: &FsckOptions, progress: &dyn Progress) -> Resu
     progress.event(Event::Message(&format!("Verifying content integrity of {count} commit objects...")));
     check.contents(&complete)?;
     report.corrupted = check.corrupted;
+    report.unreadable_objects = check.unreadable.len() as u64;
     for commit in &report.tombstones {
         repo.enable_tombstones()?;
         repo.write_tombstone(commit)?;
@@ -95,16 +105,16 @@ pub fn fsck(repo: &Repo, options: &FsckOptions, progress: &dyn Progress) -> Resu
 /// What is wrong with the first object, in the order of their names, that is missing or corrupted.
 pub fn verify_commit(repo: &Repo, commit: &Checksum, progress: &dyn Progress) -> Result<u64> {
     let mut reached = HashSet::new();
-    let walked = walk(repo, commit, &mut |name| reached.insert(name));
+    let walked = walk(repo, commit, &mut |name| reached.insert(name), &mut |_, error| Err(error));
     let mut objects = Vec::from_iter(reached);
     objects.par_sort_unstable();
-    let check = Check { repo, options: &FsckOptions::default(), progress, corrupted: false };
+    let check = Check { repo, options: &FsckOptions::default(), progress, corrupted: false, unreadable: BTreeSet::new() };
     progress.event(Event::Started { task: "verify", total: Some(objects.len() as u64) });
     let problems = check.verify_all(&objects);
     progress.event(Event::Finished);
     match problems.into_iter().next() {
         Some((name, Problem::Missing)) => Err(Error::missing(name)),
-        Some((_, Problem::Corrupted(error))) => Err(error),
+        Some((_, Problem::Corrupted(error) | Problem::Unreadable(error))) => Err(error),
         None => walked.map(|()| objects.len() as u64),
     }
 }
@@ -115,12 +125,7 @@ struct Check<'r> {
     options: &'r FsckOptions,
     progress: &'r dyn Progress,
     corrupted: bool,
-}
-
-/// What is wrong with an object.
-enum Problem {
-    Missing,
-    Corrupted(Error),
+    unreadable: BTreeSet<ObjectName>,
 }
 
 impl Check<'_> {
@@ -139,6 +144,7 @@ impl Check<'_> {
                 return Err(Error::missing(name)).context(|| format!("Loading commit for ref {label}"));
             }
             Err(Problem::Corrupted(error)) => return self.found_corruption(error),
+            Err(Problem::Unreadable(error)) => return self.found_unreadable(name, error),
         }
         if self.options.verify_bindings {
             let object = self.repo.load_commit(&commit)?;
@@ -189,14 +195,27 @@ impl Check<'_> {
     /// Verifies everything that the commits reach.
     fn contents(&mut self, commits: &[Checksum]) -> Result<()> {
         let mut reached = HashSet::new();
+        // A read may fail now and succeed later. What was not walked then has not been verified, whatever comes after.
+        let mut not_followed = BTreeMap::new();
         for commit in commits {
-            walk(self.repo, commit, &mut |name| reached.insert(name))?;
+            walk(self.repo, commit, &mut |name| reached.insert(name), &mut |name, error| match self.goes_on() {
+                true => {
+                    not_followed.insert(name, error);
+                    Ok(())
+                }
+                false => Err(error),
+            })?;
         }
         let mut objects = Vec::from_iter(reached);
         objects.par_sort_unstable();
 
         self.progress.event(Event::Started { task: "fsck objects", total: Some(objects.len() as u64) });
-        let problems = self.verify_all(&objects);
+        let mut problems = self.verify_all(&objects);
+        for (name, error) in not_followed {
+            if let Err(place) = problems.binary_search_by_key(&name, |(name, _)| *name) {
+                problems.insert(place, (name, unreadable(&name, error)));
+            }
+        }
         let result = self.tell(commits, problems);
         self.progress.event(Event::Finished);
         result
@@ -208,7 +227,7 @@ impl Check<'_> {
     }
 
     /// Verifies objects in parallel and returns what is wrong, in order. Unless the check [goes on](Self::goes_on) that
-    /// ends with the first corrupted object: the same one on every run, because nothing before it is skipped. It is no
+    /// ends with the first corrupted or unreadable object: the same one on every run, because nothing before it is skipped. It is no
     /// progress, so that a check that ends so never claims to have come through.
     fn verify_all(&self, objects: &[ObjectName]) -> Vec<(ObjectName, Problem)> {
         let first_corrupted = AtomicUsize::new(usize::MAX);
@@ -220,7 +239,7 @@ impl Check<'_> {
                     return None;
                 }
                 let problem = verify(self.repo, name).err();
-                if !self.goes_on() && matches!(problem, Some(Problem::Corrupted(_))) {
+                if !self.goes_on() && matches!(problem, Some(Problem::Corrupted(_) | Problem::Unreadable(_))) {
                     first_corrupted.fetch_min(index, Ordering::Relaxed);
                 } else {
                     self.progress.event(Event::Advanced { steps: 1, bytes: 0 });
@@ -237,7 +256,9 @@ impl Check<'_> {
         if problems.is_empty() {
             return Ok(());
         }
-        let owners = owners(self.repo, commits, problems.iter().map(|(name, _)| *name).collect())?;
+        let unreadable = problems.iter().filter(|(_, problem)| matches!(problem, Problem::Unreadable(_)));
+        let skipped = unreadable.map(|(name, _)| *name).collect();
+        let owners = owners(self.repo, commits, &skipped, problems.iter().map(|(name, _)| *name).collect())?;
         let mut marked = HashSet::new();
         for (name, problem) in problems {
             let owners = owners.get(&name).map(Vec::as_slice).unwrap_or_default();
@@ -250,6 +271,11 @@ impl Check<'_> {
                         continue;
                     }
                     self.repo.delete_object(&name)?;
+                }
+                Problem::Unreadable(error) => {
+                    let error = Err(error).context(|| format!("In commits {list}"));
+                    error.or_else(|error| self.found_unreadable(name, error))?;
+                    continue;
                 }
                 Problem::Missing => {
                     self.corrupted = true;
@@ -272,57 +298,42 @@ impl Check<'_> {
         self.corrupted = true;
         Ok(())
     }
-}
 
-/// Reads an object and compares it with its name, and its structure with what objects of its type may be.
-fn verify(repo: &Repo, name: &ObjectName) -> Result<(), Problem> {
-    let result = match name.object_type {
-        ObjectType::File => repo.load_file(&name.checksum).and_then(|file| file.verify().map(drop)),
-        _ => verify_metadata(repo, name),
-    };
-    result.map_err(|error| match error {
-        Error::MissingMetadata { .. } | Error::MissingFile { .. } => Problem::Missing,
-        error => {
-            let what = match name.object_type {
-                ObjectType::File => format!("fsck content object {}", name.checksum),
-                _ => format!("fsck {name}"),
-            };
-            Problem::Corrupted(Error::During { what, source: Box::new(error) })
+    fn found_unreadable(&mut self, name: ObjectName, error: Error) -> Result<()> {
+        if !self.goes_on() {
+            return Err(error);
         }
-    })
-}
-
-fn verify_metadata(repo: &Repo, name: &ObjectName) -> Result<()> {
-    let bytes = repo.load_metadata(name)?;
-    let actual = Checksum::of(&bytes);
-    if actual != name.checksum {
-        return Err(Error::CorruptedObject { object: *name, actual });
+        // A commit behind a ref is looked at once more with everything else.
+        if self.unreadable.insert(name) {
+            self.progress.event(Event::Warning(&error.chain()));
+        }
+        Ok(())
     }
-    let structure = match name.object_type {
-        ObjectType::Commit => Commit::decode(&bytes).map(drop),
-        ObjectType::DirTree => DirTree::decode(&bytes).map(drop),
-        ObjectType::DirMeta => DirMeta::decode(&bytes).map(drop),
-        _ => Ok(()),
-    };
-    // The name of the object stands before the message already.
-    structure.map_err(|error| Error::failed(error.what))
 }
 
 /// Calls `visit` for a commit and everything that it reaches; what `visit` returns `false` for is not followed. Objects
-/// that cannot be decoded are visited like any others, so that verifying them tells what is wrong.
-fn walk(repo: &Repo, commit: &Checksum, visit: &mut dyn FnMut(ObjectName) -> bool) -> Result<()> {
+/// that cannot be decoded are visited like any others, so that verifying them shows what is wrong, and so are those that
+/// cannot be read if `unreadable` lets that pass.
+fn walk(
+    repo: &Repo,
+    commit: &Checksum,
+    visit: &mut dyn FnMut(ObjectName) -> bool,
+    unreadable: &mut dyn FnMut(ObjectName, Error) -> Result<()>,
+) -> Result<()> {
     let mut pending = Vec::new();
-    if visit(ObjectName::new(*commit, ObjectType::Commit))
-        && let Some(commit) = decoded(repo.load_commit(commit))?
+    let name = ObjectName::new(*commit, ObjectType::Commit);
+    if visit(name)
+        && let Some(commit) = followed(repo.load_commit(commit), name, unreadable)?
     {
         visit(ObjectName::new(commit.root_dirmeta, ObjectType::DirMeta));
         pending.push(commit.root_dirtree);
     }
     while let Some(dirtree) = pending.pop() {
-        if !visit(ObjectName::new(dirtree, ObjectType::DirTree)) {
+        let name = ObjectName::new(dirtree, ObjectType::DirTree);
+        if !visit(name) {
             continue;
         }
-        let Some(dirtree) = decoded(repo.load_dirtree(&dirtree))? else { continue };
+        let Some(dirtree) = followed(repo.load_dirtree(&dirtree), name, unreadable)? else { continue };
         for (_, file) in &dirtree.files {
             visit(ObjectName::new(*file, ObjectType::File));
         }
@@ -334,6 +345,18 @@ fn walk(repo: &Repo, commit: &Checksum, visit: &mut dyn FnMut(ObjectName) -> boo
     Ok(())
 }
 
+/// `None` for an object that has nothing to follow.
+fn followed<T>(
+    object: Result<T>,
+    name: ObjectName,
+    unreadable: &mut dyn FnMut(ObjectName, Error) -> Result<()>,
+) -> Result<Option<T>> {
+    match decoded(object) {
+        Err(error @ (Error::Io { .. } | Error::SystemCall { .. })) => unreadable(name, error).map(|()| None),
+        other => other,
+    }
+}
+
 fn decoded<T>(object: Result<T>) -> Result<Option<T>> {
     match object {
         Err(Error::MalformedObject { .. }) => Ok(None),
@@ -341,23 +364,26 @@ fn decoded<T>(object: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Which of the commits reach each of some objects. Asked only when something is wrong: keeping it for all objects would
-/// take more memory than everything else.
+/// Which of the commits reach each of some objects, as far as can be seen without those that are `skipped`. Asked only
+/// when something is wrong: keeping it for all objects would take more memory than everything else.
 fn owners(
     repo: &Repo,
     commits: &[Checksum],
+    skipped: &BTreeSet<ObjectName>,
     objects: BTreeSet<ObjectName>,
 ) -> Result<BTreeMap<ObjectName, Vec<Checksum>>> {
     let mut owners = BTreeMap::<ObjectName, Vec<Checksum>>::new();
     for commit in commits {
         let mut seen = HashSet::new();
-        walk(repo, commit, &mut |name| {
+        let visit = &mut |name| {
             let new = seen.insert(name);
             if new && objects.contains(&name) {
                 owners.entry(name).or_default().push(*commit);
             }
             new
-        })?;
+        };
+        // Nothing may be deleted whose commits are not known, so another object that cannot be read now is an error.
+        walk(repo, commit, visit, &mut |name, error| if skipped.contains(&name) { Ok(()) } else { Err(error) })?;
     }
     Ok(owners)
 }

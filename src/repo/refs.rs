@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use rustix::fs::{Access, AtFlags, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::Repo;
 use crate::checksum::Checksum;
@@ -105,12 +106,13 @@ impl Repo {
             None => ("refs/heads".to_owned(), String::new()),
         };
         let directory = format!("{base}/{path}");
-        let found = self.path().join(&directory);
-        if !found.is_dir() {
-            if found.exists() {
+        match is_directory(&self.path().join(&directory))? {
+            Some(true) => {}
+            Some(false) => {
                 refs.push((format!("{before}{path}"), directory));
+                return Ok(());
             }
-            return Ok(());
+            None => return Ok(()),
         }
         for name in self.ref_names(Path::new(&directory))? {
             let spelled = match spelling {
@@ -223,7 +225,7 @@ impl Repo {
     /// When its content is no checksum.
     pub fn read_local_ref(&self, name: &RefName) -> Result<Option<Checksum>> {
         let path = Path::new("refs/heads").join(name.as_str());
-        if self.path().join(&path).is_dir() { Ok(None) } else { self.read_ref(&path) }
+        if is_directory(&self.path().join(&path))? == Some(true) { Ok(None) } else { self.read_ref(&path) }
     }
 
     /// The commit in a ref file, named relative to the repository; `None` when there is no such file.
@@ -302,12 +304,24 @@ impl Repo {
         let mut names = Vec::new();
         for entry in entries {
             let entry = entry.during("listing", &path)?;
-            if entry.path().is_dir() {
+            // To take one that may not be looked at for none would hide its refs, and a prune would delete their commits.
+            if is_directory(&entry.path())? == Some(true) {
                 names.extend(entry.file_name().into_string());
             }
         }
         names.sort_unstable();
         Ok(names)
+    }
+}
+
+/// Whether the path leads to a directory; `None` when it leads to nothing.
+fn is_directory(path: &Path) -> Result<Option<bool>> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata.is_dir())),
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => Ok(None),
+            _ => Err(error).during("looking for", path),
+        },
     }
 }
 

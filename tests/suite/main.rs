@@ -38,5 +38,6 @@ mod tar_import;
 mod threads;
 mod tidy;
 mod trees;
+mod unreadable;
 mod upstream;
 mod variant_text;

@@ -1,0 +1,118 @@
+//! Whether one object is what its name says.
+
+use std::fs;
+
+use rustix::fs::{AtFlags, FileType};
+
+use crate::checksum::Checksum;
+use crate::error::{Error, Result};
+use crate::object::{Commit, DirMeta, DirTree, ObjectName, ObjectType};
+use crate::repo::{Repo, RepoMode, loose_path};
+
+/// What is wrong with an object.
+pub(super) enum Problem {
+    /// It is not there.
+    Missing,
+    /// Its bytes are there, and they are not what the name says.
+    Corrupted(Error),
+    /// Its bytes could not be had (no permission, a failing disk, no more file descriptors), which proves nothing.
+    Unreadable(Error),
+}
+
+/// Reads an object and compares it with its name, and its structure with what objects of its type may be.
+pub(super) fn verify(repo: &Repo, name: &ObjectName) -> Result<(), Problem> {
+    let result = match name.object_type {
+        ObjectType::File => verify_file(repo, name),
+        _ => verify_metadata(repo, name),
+    };
+    result.map_err(|error| match error {
+        Error::MissingMetadata { object } if object == *name => Problem::Missing,
+        Error::MissingFile { .. } => Problem::Missing,
+        error if proves_damage(repo, name, &error) => Problem::Corrupted(of_object(name, error)),
+        error => unreadable(name, error),
+    })
+}
+
+/// What is said of an object that could not be read.
+pub(super) fn unreadable(name: &ObjectName, error: Error) -> Problem {
+    let error = Error::During { what: "could not be read".to_owned(), source: Box::new(error) };
+    Problem::Unreadable(of_object(name, error))
+}
+
+fn of_object(name: &ObjectName, error: Error) -> Error {
+    let what = match name.object_type {
+        ObjectType::File => format!("fsck content object {}", name.checksum),
+        _ => format!("fsck {name}"),
+    };
+    Error::During { what, source: Box::new(error) }
+}
+
+fn verify_file(repo: &Repo, name: &ObjectName) -> Result<()> {
+    let object = repo.load_file(&name.checksum)?;
+    let owner = object.header.uid;
+    match object.verify() {
+        Err(error @ Error::CorruptedObject { .. }) if repo.mode() == RepoMode::Bare && !sees_all_of(owner) => {
+            // Owner, mode and xattrs are the inode's here, and the kernel does not show all of them to everyone.
+            Err(Error::During { what: "parts of it may be hidden from this user".to_owned(), source: Box::new(error) })
+        }
+        verified => verified.map(drop),
+    }
+}
+
+fn verify_metadata(repo: &Repo, name: &ObjectName) -> Result<()> {
+    let bytes = repo.load_metadata(name)?;
+    let actual = Checksum::of(&bytes);
+    if actual != name.checksum {
+        return Err(Error::CorruptedObject { object: *name, actual });
+    }
+    let structure = match name.object_type {
+        ObjectType::Commit => Commit::decode(&bytes).map(drop),
+        ObjectType::DirTree => DirTree::decode(&bytes).map(drop),
+        ObjectType::DirMeta => DirMeta::decode(&bytes).map(drop),
+        _ => Ok(()),
+    };
+    // The name of the object stands before the message already.
+    structure.map_err(|error| Error::failed(error.what))
+}
+
+/// Whether the error is about the bytes of the object, and not about getting at them.
+fn proves_damage(repo: &Repo, name: &ObjectName, error: &Error) -> bool {
+    match error {
+        Error::During { .. } => false,
+        // Something that is no file lies in the object's place.
+        Error::Io { .. } | Error::SystemCall { .. } => is_something_else(repo, name),
+        // A part of the object that is kept apart, as the xattrs of bare-split-xattrs.
+        Error::MissingMetadata { .. } => false,
+        _ => true,
+    }
+}
+
+/// Whether a special file, or a symlink where there can be none, has the name of the object.
+fn is_something_else(repo: &Repo, name: &ObjectName) -> bool {
+    let path = loose_path(name, repo.mode());
+    let Ok(stat) = rustix::fs::statat(repo.objects_dir(), path, AtFlags::SYMLINK_NOFOLLOW) else { return false };
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile | FileType::Directory => false,
+        FileType::Symlink => {
+            name.object_type != ObjectType::File || matches!(repo.mode(), RepoMode::Archive | RepoMode::BareUser)
+        }
+        _ => true,
+    }
+}
+
+/// Whether this process is shown the true owner and every xattr of a file that has this owner as far as it can see.
+/// `trusted.*` xattrs are shown to nobody without the capability for it, and a user namespace shows all owners that it
+/// does not map as one.
+fn sees_all_of(owner: u32) -> bool {
+    /// `CAP_SYS_ADMIN`, as a bit of the line `CapEff`.
+    const SYS_ADMIN: u64 = 1 << 21;
+    if rustix::process::geteuid().as_raw() == owner && !rustix::process::geteuid().is_root() {
+        return true;
+    }
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let capabilities = capabilities.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let owners = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let shows_all_owners = owners.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
+    capabilities & SYS_ADMIN != 0 && shows_all_owners
+}
