@@ -86,6 +86,31 @@ fn ownership(repo: &Repo, stat: &Stat) -> FileHeader {
     FileHeader { uid, gid, mode, symlink_target: String::new(), xattrs: Xattrs::default() }
 }
 
+/// Removes a directory with everything in it; anything else of that name stays.
+pub(super) fn remove_directory(parent: BorrowedFd<'_>, name: &str) -> Result<()> {
+    match kind(parent, Path::new(name))? {
+        Some(FileType::Directory) => remove_all(parent, Path::new(name)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes anything but a directory; a directory stays.
+pub(super) fn remove_other_than_directory(parent: BorrowedFd<'_>, name: &Path) -> Result<()> {
+    match kind(parent, name)? {
+        None | Some(FileType::Directory) => Ok(()),
+        Some(_) => rustix::fs::unlinkat(parent, name, AtFlags::empty()).calling("unlinkat", name),
+    }
+}
+
+/// What has that name, symbolic links not followed.
+fn kind(parent: BorrowedFd<'_>, name: &Path) -> Result<Option<FileType>> {
+    match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error).calling("fstatat", name),
+    }
+}
+
 /// Removes a file, or a directory with everything in it; that there is nothing is fine. No symlink is followed.
 pub(super) fn remove_all(parent: BorrowedFd<'_>, name: &Path) -> Result<()> {
     // The destination, which the user has named, is the only name with directories before it.

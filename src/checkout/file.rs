@@ -28,6 +28,9 @@ const OWNER_MAY_READ: u32 = 0o400;
 impl Checkout<'_> {
     /// Checks out one file object as `name`.
     pub(super) fn file(&self, target: &Target, name: &str, checksum: &Checksum) -> Result<()> {
+        if self.options.replaces_other_kinds() && !target.is_new {
+            existing::remove_directory(target.dir.as_fd(), name)?;
+        }
         if let (Some(name), true) = (whiteout::passthrough_name(name), self.options.passthrough_whiteouts) {
             let object = self.load(checksum)?;
             if !object.header.is_symlink() {
@@ -79,6 +82,10 @@ impl Checkout<'_> {
                     outcome => return Ok(outcome),
                 }
             } else if self.options.hard_links == HardLinks::Required {
+                let object = self.load(checksum)?;
+                if self.is_always_copied(&object, repo.mode()) {
+                    return Ok(Link::Copy(Some(Box::new(object))));
+                }
                 return Err(Error::failed(match repo.mode() {
                     RepoMode::BareUser => "User repository mode requires user checkout mode to hardlink",
                     _ => "Bare repository mode cannot hardlink in user checkout mode",
@@ -94,6 +101,15 @@ impl Checkout<'_> {
             RepoMode::Bare => !self.user_mode,
             RepoMode::BareUser | RepoMode::BareUserOnly => self.user_mode,
             RepoMode::BareSplitXattrs | RepoMode::Archive => false,
+        }
+    }
+
+    /// Whether the object is copied even where links are required, as upstream does: what would be gained by a link is
+    /// little, or a link could not be what is asked for.
+    fn is_always_copied(&self, object: &FileObject, mode: RepoMode) -> bool {
+        match object.header.is_symlink() {
+            true => mode == RepoMode::BareUser,
+            false => object.size == 0 || self.user_mode && object.header.mode & OWNER_MAY_READ == 0,
         }
     }
 

@@ -18,7 +18,8 @@ pub struct CheckoutOptions {
     pub hard_links: HardLinks,
     /// Directories get no mode bits outside of 0775, as they never do from bare-user-only repositories.
     pub plain_directory_modes: bool,
-    /// Files named `.wh.NAME` remove NAME, `.wh..wh..opq` empties its directory; neither is checked out itself.
+    /// Files named `.wh.NAME` remove NAME, `.wh..wh..opq` empties its directory; neither is checked out itself. With
+    /// [`Overwrite::Union`] a file also replaces a directory, and a directory a file or symbolic link.
     pub whiteouts: bool,
     /// Files named `.ostree-wh.NAME` become the character device 0:0 NAME, the whiteout of overlayfs.
     pub passthrough_whiteouts: bool,
@@ -30,6 +31,15 @@ pub struct CheckoutOptions {
     pub uncompressed_cache: bool,
     /// Everything is on disk when the checkout is done.
     pub fsync: bool,
+}
+
+impl CheckoutOptions {
+    /// Whether a file takes the place of a directory with all that is in it, and a directory that of a file or link. That
+    /// is how layers with whiteouts are laid over each other, so it takes both options; the destination itself is never
+    /// replaced.
+    pub(super) fn replaces_other_kinds(&self) -> bool {
+        self.overwrite == Overwrite::Union && self.whiteouts
+    }
 }
 
 /// SELinux labels for a checkout. Upstream leaves the labels of directories to a kernel with SELinux; here they are set like

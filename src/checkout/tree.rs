@@ -197,6 +197,9 @@ impl<'c> Checkout<'c> {
 
     /// Makes a directory, or opens the one that is there.
     fn make(&self, Place { parent, name, is_root }: Place<'_>, may_exist: MayExist) -> Result<Target> {
+        if self.options.replaces_other_kinds() && !is_root {
+            existing::remove_other_than_directory(parent, name)?;
+        }
         let is_new = match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o700)) {
             Ok(()) => true,
             Err(Errno::EXIST) if may_exist == MayExist::Yes => false,

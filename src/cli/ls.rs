@@ -154,21 +154,25 @@ impl Listing<'_> {
         if let Style::Names(out) = &self.style {
             return write!(out, "{path}\0");
         }
-        let file = self.repo.load_file(checksum)?;
         match &mut self.style {
             Style::Names(_) => Ok(()),
             Style::Lines { out, checksum: wants_checksum, xattrs } => {
-                let header = &file.header;
+                // Without xattrs the inode says it all, and other people's files may be listed that cannot be read.
+                let (header, size) = match *xattrs {
+                    true => self.repo.load_file(checksum).map(|file| (file.header, file.size))?,
+                    false => self.repo.stat_file(checksum)?,
+                };
                 let (kind, target) = match header.is_symlink() {
                     true => ('l', format!(" -> {}", header.symlink_target)),
                     false => ('-', String::new()),
                 };
                 let checksums = if *wants_checksum { format!("{checksum} ") } else { String::new() };
                 let xattrs = xattrs_column(&header.xattrs, *xattrs)?;
-                let (mode, uid, gid, size) = (header.mode & 0o7777, header.uid, header.gid, file.size);
+                let (mode, uid, gid) = (header.mode & 0o7777, header.uid, header.gid);
                 writeln!(out, "{kind}0{mode:04o} {uid} {gid} {size:>6} {checksums}{xattrs}{path}{target}")
             }
             Style::Json(list) => {
+                let file = self.repo.load_file(checksum)?;
                 let mut entry = json!({ "path": path, "type": json::file_type(&file), "checksum": checksum.to_hex() });
                 json::file_fields(&mut entry, &file);
                 list.push(&entry)

@@ -94,7 +94,8 @@ impl Ingest<'_, '_> {
         let mut work = Vec::new();
         // The repository may lie in the tree, and this very commit makes files come and go in its `tmp`.
         let is_own_tmp = self.own_tmp == (metadata.dev, metadata.ino);
-        for entry in if is_own_tmp { Vec::new() } else { directory.entries()? } {
+        let is_left_out = |name: &str| self.filter.leaves_out(&directory.child_path(name));
+        for entry in if is_own_tmp { Vec::new() } else { directory.entries_without(&is_left_out)? } {
             let existing = match entry.kind {
                 EntryKind::Directory if tree.has_directory(&entry.name) => {
                     Some(tree.take_directory(self.transaction.repo(), &entry.name)?)

@@ -14,7 +14,7 @@ use std::io::Read;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
 
-use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use super::objects::loose_path;
@@ -75,6 +75,32 @@ pub(super) fn load(repo: &Repo, name: ObjectName) -> Result<Option<(FileHeader, 
     Ok(Some((header, stat.len(), Some(file))))
 }
 
+/// The header of a file object without its xattrs and the length of its content, from the inode alone where the mode
+/// keeps it there, so that the object need not be readable; `None` when it is not there.
+pub(super) fn stat(repo: &Repo, name: ObjectName) -> Result<Option<(FileHeader, u64)>> {
+    if matches!(repo.mode(), RepoMode::BareUser | RepoMode::Archive) {
+        return Ok(load(repo, name)?.map(|(header, size, _)| (header, size)));
+    }
+    let loose = loose_path(&name, repo.mode());
+    let path = || repo.path().join("objects").join(&loose);
+    let stat = match rustix::fs::statat(repo.objects_dir(), &loose, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => stat,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error).during("reading", path()),
+    };
+    let symlink_target = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => String::new(),
+        FileType::Symlink => read_symlink(repo, name)?,
+        _ => return Err(DecodeError::new("neither a regular file nor a symlink")).of_object(name),
+    };
+    let (uid, gid) = match repo.mode() {
+        RepoMode::BareUserOnly => (0, 0),
+        _ => (stat.st_uid, stat.st_gid),
+    };
+    let size = if symlink_target.is_empty() { u64::try_from(stat.st_size).unwrap_or(0) } else { 0 };
+    Ok(Some((FileHeader { uid, gid, mode: stat.st_mode, symlink_target, xattrs: Xattrs::default() }, size)))
+}
+
 fn is_symlink_error(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.0.raw_os_error() == Some(Errno::LOOP.raw_os_error()))
 }
@@ -83,11 +109,7 @@ fn load_symlink(repo: &Repo, name: ObjectName) -> Result<(FileHeader, u64, Optio
     let loose = loose_path(&name, repo.mode());
     let path = || repo.path().join("objects").join(&loose);
     let stat = rustix::fs::statat(repo.objects_dir(), &loose, AtFlags::SYMLINK_NOFOLLOW).during("reading", path())?;
-    let target = rustix::fs::readlinkat(repo.objects_dir(), &loose, Vec::new()).during("reading", path())?;
-    let symlink_target = target
-        .into_string()
-        .map_err(|_| DecodeError::new("the symlink's target is not valid UTF-8"))
-        .of_object(name)?;
+    let symlink_target = read_symlink(repo, name)?;
     let xattrs = match repo.mode() {
         RepoMode::BareSplitXattrs => load_split_xattrs(repo, name)?,
         RepoMode::BareUserOnly => Xattrs::default(),
@@ -99,6 +121,13 @@ fn load_symlink(repo: &Repo, name: ObjectName) -> Result<(FileHeader, u64, Optio
         _ => (stat.st_uid, stat.st_gid),
     };
     Ok((FileHeader { uid, gid, mode: stat.st_mode, symlink_target, xattrs }, 0, None))
+}
+
+fn read_symlink(repo: &Repo, name: ObjectName) -> Result<String> {
+    let loose = loose_path(&name, repo.mode());
+    let target = rustix::fs::readlinkat(repo.objects_dir(), &loose, Vec::new())
+        .during("reading", repo.path().join("objects").join(&loose))?;
+    target.into_string().map_err(|_| DecodeError::new("the symlink's target is not valid UTF-8")).of_object(name)
 }
 
 /// bare-split-xattrs: the object's `.file-xattrs-link` is a hard link to the xattrs.

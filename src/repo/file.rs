@@ -14,7 +14,7 @@ use crate::checksum::{Checksum, Hasher};
 use crate::deflate::Inflater;
 use crate::error::{During, Error, OfObject, Result};
 use crate::gvariant::DecodeError;
-use crate::object::{FileHeader, ObjectName, ObjectType};
+use crate::object::{FileHeader, ObjectName, ObjectType, Xattrs};
 
 use super::objects::{MAX_METADATA_SIZE, loose_path};
 
@@ -72,6 +72,24 @@ impl Repo {
         match (found, self.parent()) {
             (Some(object), _) => Ok(object),
             (None, Some(parent)) => parent.load_file(checksum),
+            (None, None) => Err(Error::missing(name)),
+        }
+    }
+
+    /// The header of a file object without its xattrs, and the length of its content in bytes. In bare, bare-user-only and
+    /// bare-split-xattrs repositories that takes no permission to read the object.
+    ///
+    /// # Errors
+    /// As [`Repo::load_file`].
+    pub fn stat_file(&self, checksum: &Checksum) -> Result<(FileHeader, u64)> {
+        let name = ObjectName::new(*checksum, ObjectType::File);
+        let found = match self.mode() {
+            RepoMode::Archive => self.load_archive_file(name)?.map(|object| (object.header, object.size)),
+            _ => bare::stat(self, name)?,
+        };
+        match (found, self.parent()) {
+            (Some((header, size)), _) => Ok((FileHeader { xattrs: Xattrs::default(), ..header }, size)),
+            (None, Some(parent)) => parent.stat_file(checksum),
             (None, None) => Err(Error::missing(name)),
         }
     }

@@ -92,15 +92,16 @@ impl Repo {
     }
 
     fn list_below(&self, prefix: &str, spelling: ListRefs, refs: &mut Vec<(String, String)>) -> Result<()> {
-        // A remote alone has the path `.`, which upstream takes as well and shows in the full spelling.
+        // A remote alone stands for all its refs. Upstream spells these `REMOTE:./NAME` then, which names no ref.
         let alone = prefix.strip_suffix('.').unwrap_or(prefix).strip_suffix(':');
-        let (remote, path) = match alone {
-            Some(remote) => (Some(remote.to_owned()), ".".to_owned()),
-            None => {
-                let Refspec { remote, name } = Refspec::parse(prefix)?;
-                (remote, name.as_str().to_owned())
-            }
-        };
+        if let Some(remote) = alone.filter(|remote| is_fragment(remote)) {
+            let base = format!("refs/remotes/{remote}");
+            let names = self.ref_names(Path::new(&base))?.into_iter();
+            refs.extend(names.map(|name| (format!("{remote}:{name}"), format!("{base}/{name}"))));
+            return Ok(());
+        }
+        let Refspec { remote, name } = Refspec::parse(prefix)?;
+        let path = name.as_str().to_owned();
         let (base, before) = match &remote {
             Some(remote) => (format!("refs/remotes/{remote}"), format!("{remote}:")),
             None => ("refs/heads".to_owned(), String::new()),

@@ -110,6 +110,12 @@ impl<'m> Filter<'m> {
         Ok(Some(recorded))
     }
 
+    /// Whether the skip list leaves out what no object can be made of, so that there is nothing to [`Filter::apply`]. The
+    /// line of the list works once here as well.
+    pub fn leaves_out(&self, path: &str) -> bool {
+        self.skipped.take(path).is_some()
+    }
+
     /// Refuses if a path that must turn up did not; each is reported as a warning in upstream's words and order.
     pub fn check_all_used(&self, progress: &dyn Progress) -> Result<()> {
         self.added.check_all_taken("statoverride", progress)?;

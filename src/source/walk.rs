@@ -119,6 +119,12 @@ impl Directory {
     /// The entries, sorted by the bytes of their names. Devices, pipes and sockets are an error, as are names that are
     /// not UTF-8.
     pub fn entries(&self) -> Result<Vec<Entry>> {
+        self.entries_without(&|_| false)
+    }
+
+    /// [`Directory::entries`] without those devices, pipes and sockets that `is_left_out` knows by name. It is asked
+    /// about nothing else.
+    pub fn entries_without(&self, is_left_out: &dyn Fn(&str) -> bool) -> Result<Vec<Entry>> {
         if self.listed.swap(true, Ordering::Relaxed) {
             fs::seek(&self.fd, SeekFrom::Start(0)).calling("lseek", shown(&self.path))?;
         }
@@ -140,7 +146,11 @@ impl Directory {
                 FileType::Unknown => self.metadata_of(name)?.kind(),
                 known => EntryKind::of(known),
             };
-            let kind = kind.ok_or_else(|| special_file(&self.shown_path(name)))?;
+            let kind = match kind {
+                Some(kind) => kind,
+                None if is_left_out(name) => continue,
+                None => return Err(special_file(&self.shown_path(name))),
+            };
             entries.push(Entry { name: name.to_owned(), kind });
         }
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));

@@ -3,6 +3,7 @@
 
 mod bench;
 mod checkout;
+mod checkout_layers;
 mod command_line;
 mod compare;
 mod completions;

@@ -292,3 +292,31 @@ fn a_ref_cannot_take_the_place_of_a_directory_of_refs() {
     set("a").unwrap();
     assert_eq!(repo.resolve_rev("a").unwrap(), commit);
 }
+
+#[test]
+fn a_remote_alone_stands_for_all_its_refs() {
+    let directory = support::scratch();
+    let path = directory.path().join("repo");
+    let program = support::osier();
+    program.repo(&path, ["init", "--mode=archive"]).success();
+    std::fs::create_dir(directory.path().join("tree")).unwrap();
+    let tree = format!("--tree=dir={}", directory.path().join("tree").display());
+    for branch in ["up:app/one", "up:two", "upper:three", "keep"] {
+        program.repo(&path, ["commit", "-b", branch, &tree]).success();
+    }
+    let refs = |arguments: &[&str]| {
+        let output = program.repo(&path, [&["refs"], arguments].concat());
+        (output.status, String::from_utf8(output.stdout).unwrap())
+    };
+    for arguments in [&["--list", "up:"][..], &["up:"], &["--list", "up:."]] {
+        assert_eq!(refs(arguments), (0, "up:app/one\nup:two\n".to_owned()), "{arguments:?}");
+    }
+    // What is no remote's name leads nowhere, and never out of its directory.
+    for prefix in [":", "..:", "../heads:", "up/app:", "."] {
+        assert_eq!(refs(&["--list", prefix]), (1, String::new()), "{prefix}");
+        assert_eq!(refs(&["--delete", prefix]), (1, String::new()), "{prefix}");
+    }
+    assert_eq!(refs(&["--delete", "nope:"]), (0, String::new()));
+    assert_eq!(refs(&["--delete", "up:"]), (0, String::new()));
+    assert_eq!(refs(&[]), (0, "keep\nupper:three\n".to_owned()));
+}

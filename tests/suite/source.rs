@@ -218,3 +218,29 @@ fn a_file_system_without_xattrs_has_none() {
 fn pairs(xattrs: &osier::object::Xattrs) -> Vec<(Vec<u8>, Vec<u8>)> {
     xattrs.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
 }
+
+#[test]
+fn a_skip_list_may_name_what_no_object_can_be_made_of() {
+    let directory = scratch();
+    let tree = directory.path().join("tree");
+    fs::create_dir_all(tree.join("gnupg")).unwrap();
+    fs::write(tree.join("gnupg/key"), "").unwrap();
+    for (name, kind) in [("gnupg/S.agent", FileType::Socket), ("pipe", FileType::Fifo)] {
+        mknodat(CWD, tree.join(name), kind, Mode::from_raw_mode(0o600), 0).unwrap();
+    }
+    let (repo, list) = (directory.path().join("repo"), directory.path().join("list"));
+    let osier = crate::support::osier();
+    osier.repo(&repo, ["init", "--mode=archive"]).success();
+    let commit = |lines: &str| {
+        fs::write(&list, lines).unwrap();
+        let list = format!("--skip-list={}", list.display());
+        let output = osier.repo(&repo, ["commit", "-b", "main", &list, &format!("--tree=dir={}", tree.display())]);
+        (output.status, String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(commit("/pipe\n"), (1, "error: Not a regular file or symlink: gnupg/S.agent\n".to_owned()));
+    let unmatched = "Unmatched skip-list path: /gone\nerror: Unmatched skip-list paths\n";
+    assert_eq!(commit("/pipe\n/gone\n/gnupg/S.agent\n"), (1, unmatched.to_owned()));
+    assert_eq!(commit("/pipe\n/gnupg/S.agent\n"), (0, String::new()));
+    let listed = osier.repo(&repo, ["ls", "-R", "--nul-filenames-only", "main"]).success();
+    assert_eq!(listed.stdout, b"/\0/gnupg\0/gnupg/key\0");
+}

@@ -232,3 +232,44 @@ fn compare_does_not_call_equal_what_it_cannot_read() {
     assert!(said.contains("could not tell: in "), "{said}");
     assert!(said.contains("Input/output error"), "{said}");
 }
+
+#[test]
+fn a_listing_needs_no_content_that_its_user_may_not_read() {
+    if !needs_root() {
+        return;
+    }
+    let directory = scratch();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let tree = directory.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    for (name, mode) in [("shadow", 0o000), ("su", 0o4111), ("key", 0o600)] {
+        fs::write(tree.join(name), "secret").unwrap();
+        fs::set_permissions(tree.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    std::os::unix::fs::symlink("shadow", tree.join("link")).unwrap();
+    for mode in ["bare", "bare-user-only"] {
+        let repo = directory.path().join("repo");
+        osier().repo(&repo, ["init", &format!("--mode={mode}")]).success();
+        let options: &[&str] = if mode == "bare" { &[] } else { &["--canonical-permissions"] };
+        let tree = format!("--tree=dir={}", tree.display());
+        osier()
+            .repo(&repo, [&["commit", "-b", "main", "--owner-uid=0", "--owner-gid=0", &tree], options].concat())
+            .success();
+        for arguments in [&["ls", "-R", "main"][..], &["ls", "-RC", "main"], &["ls", "main", "/shadow"]] {
+            let (theirs, ours) = (as_nobody(&repo, arguments), osier().repo(&repo, arguments));
+            assert_eq!((theirs.status, &theirs.stdout), (0, &ours.stdout), "{mode}: {theirs:?}");
+        }
+        let listed = as_nobody(&repo, &["ls", "-R", "main"]);
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        let expected = match mode {
+            "bare" => ["-00000 0 0      6 /shadow\n", "-04111 0 0      6 /su\n", "l00777 0 0      0 /link -> shadow\n"],
+            _ => ["-00000 0 0      6 /shadow\n", "-00111 0 0      6 /su\n", "l00777 0 0      0 /link -> shadow\n"],
+        };
+        expected.iter().for_each(|line| assert!(listed.contains(line), "{mode}: {listed}"));
+        if mode == "bare" {
+            let output = as_nobody(&repo, &["ls", "-RX", "main"]);
+            assert_eq!(output.status, 1, "xattrs are read from the file: {output:?}");
+        }
+        fs::remove_dir_all(&repo).unwrap();
+    }
+}
