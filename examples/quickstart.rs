@@ -73,8 +73,7 @@ fn commit_tree(repo: &Repo, tree: &Path, subject: &str, timestamp: u64) -> Resul
     let options = CommitOptions {
         branch: Some(branch),
         sources: vec![Source::Directory(tree.to_owned())],
-        description: Description { subject: subject.to_owned(), timestamp, ..Description::default() },
-        ..CommitOptions::default()
+        ..CommitOptions::new(Description { subject: subject.to_owned(), ..Description::new(timestamp) })
     };
     let started = Instant::now();
     let outcome = commit(repo, &options, &Silent)?;

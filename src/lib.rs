@@ -43,8 +43,7 @@
 //! let options = CommitOptions {
 //!     branch: Some(Refspec::parse("exampleos/22/x86_64/host")?),
 //!     sources: vec![Source::Directory(tree)],
-//!     description: Description { subject: "Compose 22.1".to_owned(), timestamp: 1_700_000_000, ..Description::default() },
-//!     ..CommitOptions::default()
+//!     ..CommitOptions::new(Description { subject: "Compose 22.1".to_owned(), ..Description::new(1_700_000_000) })
 //! };
 //! let committed = commit(&repo, &options, &Silent)?.commit;
 //! assert_eq!(repo.resolve_rev("exampleos/22/x86_64/host")?, committed);

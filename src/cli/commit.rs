@@ -360,7 +360,7 @@ fn policy_of_base(repo: &Repo, base: Option<&Checksum>, sources: &[Source]) -> R
         (None, Some(Source::Tar(..))) => {
             return Err(Failure::failed("Cannot use --selinux-policy-from-base with tar"));
         }
-        (None, None) => None,
+        (None, None | Some(Source::Memory(_))) => None,
     })
 }
 

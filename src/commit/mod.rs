@@ -7,6 +7,7 @@
 //! unchanged  files that the stat cache knows
 //! stat_cache what files became that were not changed since
 //! tar        tar archives -> the same
+//! memory     trees in memory -> the same
 //! tree       names and checksums in memory; dirtree objects, leaves first
 //! description  the commit's metadata
 //! ```
@@ -15,6 +16,7 @@ mod description;
 mod devino;
 mod ingest;
 mod large;
+mod memory;
 mod options;
 mod pathname_filter;
 mod stat_cache;
@@ -201,6 +203,7 @@ fn read_sources(
         match source {
             Source::Directory(path) => tree = ingest.root(&Directory::open(path)?, tree)?,
             Source::Tar(path, tar_options) => tree = tar::read(&ingest, path.as_deref(), tar_options, tree)?,
+            Source::Memory(memory) => tree = ingest.memory(memory, tree)?,
             Source::Commit(commit) => {
                 let commit = repo.load_commit(commit)?;
                 if is_visited {

@@ -7,13 +7,13 @@ use crate::checksum::Checksum;
 use crate::gvariant::{Dict, Value};
 use crate::labels::Policy;
 use crate::refspec::Refspec;
-use crate::source::Modifier;
+use crate::source::{MemoryTree, Modifier};
 
 use super::stat_cache::StatCacheOptions;
 use super::tar::TarOptions;
 
-/// A commit to be made.
-#[derive(Clone, Debug, Default)]
+/// A commit to be made. There is no default, because a commit has a time: [`CommitOptions::new`].
+#[derive(Clone, Debug)]
 pub struct CommitOptions {
     /// The ref that will point to the commit; none makes an orphan.
     pub branch: Option<Refspec>,
@@ -36,6 +36,23 @@ pub struct CommitOptions {
     pub skip_if_unchanged: bool,
 }
 
+impl CommitOptions {
+    /// An orphan commit of nothing with this description, to be completed by `..CommitOptions::new(description)`.
+    pub fn new(description: Description) -> Self {
+        Self {
+            branch: None,
+            parent: Parent::default(),
+            base: None,
+            sources: Vec::new(),
+            modifier: Modifier::default(),
+            selinux_policy: None,
+            reading: Reading::default(),
+            description,
+            skip_if_unchanged: false,
+        }
+    }
+}
+
 /// One tree to commit.
 #[derive(Clone, Debug)]
 pub enum Source {
@@ -45,6 +62,8 @@ pub enum Source {
     Tar(Option<PathBuf>, TarOptions),
     /// The tree of a commit that is in the repository.
     Commit(Checksum),
+    /// A tree that was built from values.
+    Memory(MemoryTree),
 }
 
 /// The parent of a new commit.
@@ -84,8 +103,8 @@ pub enum HardLinks {
     Trust,
 }
 
-/// What a commit object says besides its tree.
-#[derive(Clone, Debug, Default)]
+/// What a commit object says besides its tree. There is no default, because a commit has a time: [`Description::new`].
+#[derive(Clone, Debug)]
 pub struct Description {
     /// One line; may be empty.
     pub subject: String,
@@ -105,6 +124,30 @@ pub struct Description {
     pub bootable: bool,
     /// Record the digest of the tree's composefs image.
     pub composefs_digest: bool,
+}
+
+impl Description {
+    /// A description with nothing but the time of the commit, in seconds since 1970, UTC.
+    ///
+    /// ```
+    /// use osier::commit::Description;
+    ///
+    /// let description = Description { subject: "Compose 22.1".to_owned(), ..Description::new(1_700_000_000) };
+    /// assert_eq!(description.timestamp, 1_700_000_000);
+    /// ```
+    pub fn new(timestamp: u64) -> Self {
+        Self {
+            subject: String::new(),
+            body: String::new(),
+            timestamp,
+            metadata: Vec::new(),
+            keep_metadata: Vec::new(),
+            detached_metadata: Dict::default(),
+            bindings: Bindings::default(),
+            bootable: false,
+            composefs_digest: false,
+        }
+    }
 }
 
 /// The refs that a commit is bound to.

@@ -257,8 +257,7 @@ mod tests {
         let commits = [1, 2].map(|timestamp| {
             let options = CommitOptions {
                 sources: vec![crate::commit::Source::Directory(tree.clone())],
-                description: Description { timestamp, ..Description::default() },
-                ..CommitOptions::default()
+                ..CommitOptions::new(Description::new(timestamp))
             };
             commit(&repo, &options, &Silent).unwrap().commit
         });

@@ -568,9 +568,10 @@ fn a_whiteout_cannot_reach_out_of_its_directory() {
 
 /// Commits a directory and returns the commit's checksum.
 fn commit_tree(repo: &Path, tree: &Path) -> String {
-    use osier::commit::{CommitOptions, Source, commit};
+    use osier::commit::{CommitOptions, Description, Source, commit};
     let repo = osier::repo::Repo::open(repo).unwrap();
-    let options = CommitOptions { sources: vec![Source::Directory(tree.to_owned())], ..CommitOptions::default() };
+    let sources = vec![Source::Directory(tree.to_owned())];
+    let options = CommitOptions { sources, ..CommitOptions::new(Description::new(0)) };
     commit(&repo, &options, &osier::progress::Silent).unwrap().commit.to_hex()
 }
 

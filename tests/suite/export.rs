@@ -130,8 +130,9 @@ fn equal_files_are_hard_links_to_the_first_and_symlinks_are_not() {
     let repo = at("repo");
     osier().repo(&repo, ["init", "--mode=archive"]).success();
     let commit = {
-        use osier::commit::{CommitOptions, Source, commit};
-        let options = CommitOptions { sources: vec![Source::Directory(at("tree"))], ..CommitOptions::default() };
+        use osier::commit::{CommitOptions, Description, Source, commit};
+        let sources = vec![Source::Directory(at("tree"))];
+        let options = CommitOptions { sources, ..CommitOptions::new(Description::new(0)) };
         let repo = osier::repo::Repo::open(&repo).unwrap();
         commit(&repo, &options, &osier::progress::Silent).unwrap().commit.to_hex()
     };

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use osier::Checksum;
-use osier::commit::{CommitOptions, CommitOutcome, Reading, Source, StatCacheOptions, commit};
+use osier::commit::{CommitOptions, CommitOutcome, Description, Reading, Source, StatCacheOptions, commit};
 use osier::fsck::{FsckOptions, fsck};
 use osier::labels::Policy;
 use osier::object::{ObjectName, ObjectType};
@@ -86,7 +86,7 @@ impl Place {
             sources: vec![Source::Directory(self.path(""))],
             modifier: modifier.clone(),
             reading: Reading { stat_cache, ..Reading::default() },
-            ..CommitOptions::default()
+            ..CommitOptions::new(Description::new(0))
         }
     }
 
