@@ -17,6 +17,9 @@
 //! | comparing, measuring | [`mod@compare`], [`mod@bench`] |
 //! | with other programs | [`compose`]: packages to a published tree and a disk image |
 //!
+//! A tree is walked with [`repo::walk::entries`] and a history with [`repo::walk::history`]; [`repo::read_file`] reads one
+//! file by its path. `docs/library.md` has an example for each.
+//!
 //! The command line is not part of the library: the program has it for itself, behind the feature `cli`. The library
 //! never prints, never ends the process and never reads the environment.
 //!
@@ -87,6 +90,11 @@ pub mod repo;
 pub mod source;
 pub mod summary;
 pub mod units;
+
+/// The examples of `docs/library.md`, for `cargo test`.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/library.md")]
+struct LibraryPage;
 
 pub use checksum::Checksum;
 pub use error::{Error, Result};

@@ -20,7 +20,7 @@ impl Ingest<'_, '_> {
     fn memory_directory(&self, path: &str, source: &MemoryDirectory, tree: Option<Tree>) -> Result<Option<Tree>> {
         let Some(recorded) = self.filter.apply(path, ownership(&source.attributes, S_IFDIR))? else { return Ok(tree) };
         let mut tree = tree.unwrap_or_default();
-        let xattrs = self.xattrs(|| Ok(source.attributes.xattrs.clone()))?;
+        let xattrs = self.xattrs(|| Ok(source.attributes.xattrs.sorted()))?;
         let xattrs = self.labelled(path, recorded.mode, xattrs)?;
         let dirmeta = DirMeta { uid: recorded.uid, gid: recorded.gid, mode: recorded.mode, xattrs };
         tree.dirmeta = Some(self.transaction.write_metadata(ObjectType::DirMeta, &dirmeta.encode())?);
@@ -57,7 +57,7 @@ impl Ingest<'_, '_> {
             MemoryEntry::Directory(_) => return Ok(None),
         };
         let Some(recorded) = self.filter.apply(path, ownership(attributes, kind))? else { return Ok(None) };
-        let xattrs = self.xattrs(|| Ok(attributes.xattrs.clone()))?;
+        let xattrs = self.xattrs(|| Ok(attributes.xattrs.sorted()))?;
         let xattrs = self.labelled(path, recorded.mode, xattrs)?;
         self.progress.event(Event::Advanced { steps: 1, bytes: content.len() as u64 });
         self.transaction.write_bytes(&header(recorded, xattrs, target.to_owned()), content).map(Some)

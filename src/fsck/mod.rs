@@ -108,7 +108,8 @@ pub fn verify_commit(repo: &Repo, commit: &Checksum, progress: &dyn Progress) ->
     let walked = walk(repo, commit, &mut |name| reached.insert(name), &mut |_, error| Err(error));
     let mut objects = Vec::from_iter(reached);
     objects.par_sort_unstable();
-    let check = Check { repo, options: &FsckOptions::default(), progress, corrupted: false, unreadable: BTreeSet::new() };
+    let check =
+        Check { repo, options: &FsckOptions::default(), progress, corrupted: false, unreadable: BTreeSet::new() };
     progress.event(Event::Started { task: "verify", total: Some(objects.len() as u64) });
     let problems = check.verify_all(&objects);
     progress.event(Event::Finished);

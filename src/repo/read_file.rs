@@ -110,10 +110,18 @@ impl Read for FileReader {
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] when the object cannot be inflated or ends before its size.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.content.read(buffer)?;
+        let broken = |what: String| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("malformed object {}.file: {what}", self.checksum))
+        };
+        let length = match self.content.read(buffer) {
+            // What the system reports stays as it is, the inflater's complaints name the object.
+            Err(error) if error.raw_os_error().is_none() && error.kind() != io::ErrorKind::Interrupted => {
+                return Err(broken(error.to_string()));
+            }
+            read => read?,
+        };
         if length == 0 && self.left > 0 && !buffer.is_empty() {
-            let what = format!("file object {} ends {} bytes too early", self.checksum, self.left);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+            return Err(broken(format!("content ends {} bytes too early", self.left)));
         }
         self.left = self.left.saturating_sub(length as u64);
         Ok(length)

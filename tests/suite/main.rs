@@ -26,6 +26,7 @@ mod gvariant_oracle;
 mod interruption;
 mod json;
 mod labels;
+mod library;
 mod prune;
 mod pull_local;
 mod reading;

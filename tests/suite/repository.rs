@@ -265,7 +265,7 @@ fn refs_are_listed_with_and_without_their_prefix() {
     assert_eq!(names(Some("golden/x86_64"), ListRefs::Full), ["golden/x86_64/main"]);
     assert_eq!(names(Some("golden/two"), ListRefs::BelowPrefix), ["golden/two"]);
     assert_eq!(names(Some("third:"), ListRefs::BelowPrefix), ["third:third/ref"]);
-    assert_eq!(names(Some("third:"), ListRefs::Full), ["third:./third/ref"]);
+    assert_eq!(names(Some("third:"), ListRefs::Full), ["third:third/ref"]);
     assert_eq!(names(Some("nothere"), ListRefs::Full), Vec::<String>::new());
     let collections: String =
         repo.list_collection_refs(None).unwrap().iter().map(|(name, _)| format!("{name}\n")).collect();

@@ -59,13 +59,9 @@ fn fsck_deletes_nothing_that_its_user_may_not_read() {
     if !needs_root() {
         return;
     }
-    for (mode, extension) in [
-        ("archive", "filez"),
-        ("bare", "file"),
-        ("archive", "dirmeta"),
-        ("archive", "dirtree"),
-        ("archive", "commit"),
-    ] {
+    for (mode, extension) in
+        [("archive", "filez"), ("bare", "file"), ("archive", "dirmeta"), ("archive", "dirtree"), ("archive", "commit")]
+    {
         let directory = scratch();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let repo = repository(directory.path(), mode);
