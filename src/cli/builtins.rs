@@ -171,6 +171,21 @@ pub(super) fn find(program: &str, name: &OsStr) -> Option<&'static Builtin> {
     BUILTINS.iter().find(|builtin| builtin.name == name && !is_hidden(builtin))
 }
 
+/// What may be typed for a command of the group, or of the program, when the program is called by that name. Those of
+/// groups are there in full: `remote add`.
+pub(super) fn names(program: &str, group: Option<&Builtin>) -> Vec<String> {
+    let working = |builtin: &&Builtin| builtin.is_listed(program);
+    if let Some(group @ Builtin { action: Action::Group(commands), .. }) = group {
+        return commands.iter().filter(working).map(|builtin| builtin.short_name(group).to_owned()).collect();
+    }
+    let groups = all().filter(working).filter_map(|builtin| match builtin.action {
+        Action::Group(commands) => Some(commands),
+        _ => None,
+    });
+    let in_groups = groups.flatten().filter(working);
+    all().filter(working).chain(in_groups).map(|builtin| builtin.name.to_owned()).collect()
+}
+
 /// The one of a group with this last word.
 pub(super) fn find_in(group: &Builtin, commands: &'static [Builtin], name: &OsStr) -> Option<&'static Builtin> {
     let name = name.to_str()?;

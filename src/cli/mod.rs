@@ -5,7 +5,7 @@
 //! [`Context`] is what a command gets to work with. Meaning and defaults live in the library's options structs.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 mod bench;
@@ -45,14 +45,15 @@ mod remote;
 mod reset;
 mod rev_parse;
 mod show;
+mod suggest;
 mod summary;
 mod values;
 mod version;
 
-use builtins::{Action, Builtin};
+use builtins::{Action, Builtin, RepoOption};
 use context::Context;
 use error::Failure;
-use options::Request;
+use options::{Misuse, Request};
 use output::Output;
 
 /// Runs the program and says how it ended.
@@ -82,16 +83,25 @@ fn dispatch(program: &str, mut arguments: Vec<OsString>, out: &Output) -> Result
         extension::replace_process(name, &arguments)?;
     }
     let help = || help::of_program(program);
-    let parsed = match options::read(options::blank_table(), arguments) {
+    let is_ostree = builtins::stands_in_for_ostree(program);
+    // What `ostree` blames here is `--repo`, for only commands know it.
+    let table = if is_ostree { options::blank_table() } else { builtins::table(RepoOption::Known, |table| table) };
+    let parsed = match options::read(table, arguments.clone()) {
         Ok(Request::Help) => return out.write_str(&help()),
         Ok(Request::Run(parsed)) => parsed,
-        Err(message) => return Err(Failure::Incomplete(message).after_help(help)),
+        Err(misuse) if is_ostree => return Err(Failure::Incomplete(misuse.message).after_help(help)),
+        Err(_) if let Some(name) = &named => return Err(unknown_command(program, None, name, &arguments)),
+        Err(misuse) => return Err(misused(program, None, misuse)),
     };
     if parsed.global.version {
         return version::print(program, out);
     }
     let message = match named {
-        Some(name) => format!("Unknown command '{}'", name.to_string_lossy()),
+        Some(name) if is_ostree => format!("Unknown command '{}'", name.to_string_lossy()),
+        Some(name) => return Err(unknown_command(program, None, &name, &arguments)),
+        None if !is_ostree && !arguments.is_empty() => {
+            return Err(Failure::failed(format!("No command specified; '{program} --help' lists them")));
+        }
         None => "No command specified".to_owned(),
     };
     Err(Failure::Incomplete(message).after_help(help))
@@ -112,19 +122,55 @@ fn dispatch_in(
         return run(program, builtin, arguments, out);
     }
     let help = || help::of_group(program, group, commands);
-    let parsed = match options::read(options::blank_table(), arguments) {
+    let is_ostree = builtins::stands_in_for_ostree(program);
+    let table = if is_ostree { options::blank_table() } else { builtins::table(RepoOption::Known, |table| table) };
+    let parsed = match options::read(table, arguments.clone()) {
         Ok(Request::Help) => return out.write_str(&help()),
         Ok(Request::Run(parsed)) => parsed,
-        Err(message) => return Err(Failure::Incomplete(message).after_help(help)),
+        Err(misuse) if is_ostree => return Err(Failure::Incomplete(misuse.message).after_help(help)),
+        Err(_) if let Some(name) = &named => return Err(unknown_command(program, Some(group), name, &arguments)),
+        Err(misuse) => return Err(misused(program, Some(group), misuse)),
     };
     if parsed.global.version {
         return version::print(program, out);
     }
     let message = match named {
-        Some(name) => format!("Unknown \"{}\" subcommand '{}'", group.name, name.to_string_lossy()),
+        Some(name) if is_ostree => format!("Unknown \"{}\" subcommand '{}'", group.name, name.to_string_lossy()),
+        Some(name) => return Err(unknown_command(program, Some(group), &name, &arguments)),
         None => format!("No \"{}\" subcommand specified", group.name),
     };
     Err(Failure::Incomplete(message).after_help(help))
+}
+
+/// A command that is not there, in one line: which one was meant, or what lists them. `arguments` are all of them.
+fn unknown_command(program: &str, group: Option<&Builtin>, name: &OsStr, arguments: &[OsString]) -> Failure {
+    let typed = name.to_string_lossy();
+    let (what, prefix) = match group {
+        Some(group) => {
+            (format!("Unknown \"{}\" subcommand '{typed}'", group.name), format!("{program} {}", group.name))
+        }
+        None => (format!("Unknown command '{typed}'"), program.to_owned()),
+    };
+    let follows_repo = arguments.windows(2).any(|pair| pair[0] == "--repo" && pair[1] == name);
+    let hint = match suggest::closest(&typed, &builtins::names(program, group)) {
+        Some(meant) => format!("did you mean '{meant}'?"),
+        None if follows_repo => format!("before the command, the repository is given as --repo={typed}"),
+        None => format!("'{prefix} --help' lists what there is"),
+    };
+    Failure::failed(format!("{what}; {hint}"))
+}
+
+/// Arguments that cannot be read, in one line. Of an unknown option it says which one was meant, unless the program
+/// stands in for `ostree`.
+fn misused(program: &str, builtin: Option<&Builtin>, misuse: Misuse) -> Failure {
+    let Misuse { message, unknown } = misuse;
+    let guess = unknown.filter(|_| !builtins::stands_in_for_ostree(program));
+    let command = builtin.map(|builtin| format!(" {}", builtin.name)).unwrap_or_default();
+    Failure::failed(match guess {
+        Some(Some(meant)) => format!("{message}; did you mean '{meant}'?"),
+        Some(None) => format!("{message}; '{program}{command} --help' lists what there is"),
+        None => message,
+    })
 }
 
 /// Parses what is for the command, and runs it.
@@ -142,7 +188,7 @@ fn run_command(program: &str, builtin: &Builtin, arguments: Vec<OsString>, out: 
     let parsed = match options::read(table.clone(), arguments) {
         Ok(Request::Help) => return out.write_str(&help::of_command(program, builtin, &table)),
         Ok(Request::Run(parsed)) => parsed,
-        Err(message) => return Err(Failure::failed(message)),
+        Err(misuse) => return Err(misused(program, Some(builtin), misuse)),
     };
     if parsed.global.version {
         return version::print(program, out);

@@ -22,6 +22,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
+use super::suggest;
+
 /// The heading of the options that `ostree` does not have; named as the `help_heading` of each of them. They are accepted
 /// under any name of the program, and listed unless that is `ostree`.
 pub(super) const OWN_OPTIONS: &str = "osier Options";
@@ -61,8 +63,26 @@ pub(super) struct RepoArgument {
     pub(super) repo: Option<OsString>,
 }
 
-/// Reads the arguments of a command whose own options are `table`; the error is a message for the user.
-pub(super) fn read(table: Command, arguments: Vec<OsString>) -> Result<Request, String> {
+/// Why arguments cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Misuse {
+    /// What is wrong, in upstream's words.
+    pub(super) message: String,
+    /// Of an unknown option: which one was meant, if that can be guessed.
+    pub(super) unknown: Option<Guess>,
+}
+
+/// The option that was meant, with its dashes.
+pub(super) type Guess = Option<String>;
+
+impl From<String> for Misuse {
+    fn from(message: String) -> Self {
+        Self { message, unknown: None }
+    }
+}
+
+/// Reads the arguments of a command whose own options are `table`.
+pub(super) fn read(table: Command, arguments: Vec<OsString>) -> Result<Request, Misuse> {
     let mut reader = Reader::new(table);
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
@@ -74,14 +94,15 @@ pub(super) fn read(table: Command, arguments: Vec<OsString>) -> Result<Request, 
             b"--help" | b"--help-all" => return Ok(Request::Help),
             [b'-', b'-', ..] => reader.long(&argument, &mut arguments)?,
             [b'-', _, ..] => {
-                if reader.short(&argument, &mut arguments)? == Bundle::Help {
+                let bundle = reader.short(&argument, &mut arguments);
+                if bundle.map_err(|misuse| reader.or_long(&argument, misuse))? == Bundle::Help {
                     return Ok(Request::Help);
                 }
             }
             _ => reader.rest.push(argument),
         }
     }
-    reader.finish().map(Request::Run)
+    Ok(Request::Run(reader.finish()?))
 }
 
 /// The options of every command, as a table.
@@ -161,7 +182,7 @@ impl Reader {
     }
 
     /// `--name`, `--name=value` or `--name value`.
-    fn long(&mut self, argument: &OsStr, following: &mut impl Iterator<Item = OsString>) -> Result<(), String> {
+    fn long(&mut self, argument: &OsStr, following: &mut impl Iterator<Item = OsString>) -> Result<(), Misuse> {
         let bytes = &argument.as_bytes()[2..];
         let (name, value) = match bytes.iter().position(|&byte| byte == b'=') {
             Some(end) => (&bytes[..end], Some(OsStr::from_bytes(&bytes[end + 1..]))),
@@ -186,11 +207,11 @@ impl Reader {
             table.push(&option, Some(&value));
             return Ok(());
         }
-        Err(format!("Unknown option {}", argument.display()))
+        Err(self.unknown(argument))
     }
 
     /// `-abc` or `-abc value`.
-    fn short(&mut self, argument: &OsStr, following: &mut impl Iterator<Item = OsString>) -> Result<Bundle, String> {
+    fn short(&mut self, argument: &OsStr, following: &mut impl Iterator<Item = OsString>) -> Result<Bundle, Misuse> {
         let mut value_taken = false;
         let mut all_known = true;
         for &letter in &argument.as_bytes()[1..] {
@@ -207,7 +228,7 @@ impl Reader {
                 }
                 let spelling = format!("-{}", char::from(letter));
                 if value_taken {
-                    return Err(format!("Error parsing option {spelling}"));
+                    return Err(format!("Error parsing option {spelling}").into());
                 }
                 value_taken = true;
                 let value = following.next().ok_or_else(|| format!("Missing argument for {spelling}"))?;
@@ -218,8 +239,29 @@ impl Reader {
         }
         match all_known {
             true => Ok(Bundle::Taken),
-            false => Err(format!("Unknown option {}", argument.display())),
+            false => Err(self.unknown(argument)),
         }
+    }
+
+    /// A bundle of short options that is wrong in some way may be a long option with one dash only.
+    fn or_long(&self, argument: &OsStr, misuse: Misuse) -> Misuse {
+        let typed = argument.to_string_lossy();
+        let name = typed.split('=').next().unwrap_or_default().trim_start_matches('-');
+        let is_long = name.len() > 1 && self.tables.iter().any(|table| table.long(name.as_bytes()).is_some());
+        if is_long { Misuse { unknown: Some(Some(format!("--{name}"))), ..misuse } } else { misuse }
+    }
+
+    /// No table has this option.
+    fn unknown(&self, argument: &OsStr) -> Misuse {
+        let options = self.tables.iter().flat_map(|table| table.command.get_arguments());
+        let names = options.filter(|option| !option.is_hide_set()).filter_map(Arg::get_long).chain(["help"]);
+        let known: Vec<String> = names.map(|name| format!("--{name}")).collect();
+        let typed = argument.to_string_lossy();
+        let name = typed.split('=').next().unwrap_or_default().trim_start_matches('-');
+        // A bundle of short options is no misspelled long one unless it is a word.
+        let is_word = typed.starts_with("--") || name.chars().count() > 2;
+        let guess = if is_word { suggest::closest(&format!("--{name}"), &known) } else { None };
+        Misuse { message: format!("Unknown option {typed}"), unknown: Some(guess) }
     }
 
     fn finish(self) -> Result<Parsed, String> {
@@ -316,7 +358,7 @@ mod tests {
 
     fn sample(arguments: &[&str]) -> Result<(Sample, bool), String> {
         let table = Sample::augment_args(blank_table());
-        match read(table, arguments.iter().map(OsString::from).collect())? {
+        match read(table, arguments.iter().map(OsString::from).collect()).map_err(|misuse| misuse.message)? {
             Request::Help => Err("help".to_owned()),
             Request::Run(parsed) => {
                 let sample = Sample::from_arg_matches(&parsed.matches).map_err(|error| message(&error))?;
@@ -421,10 +463,28 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_option_comes_with_the_one_that_was_meant() {
+        for (argument, guess) in [
+            ("--brnach=x", Some("--branch")),
+            ("--recursiv", Some("--recursive")),
+            ("--verison", Some("--version")),
+            ("--hlep", Some("--help")),
+            ("-branch", Some("--branch")),
+            ("-tree=x", Some("--tree")),
+            ("--bogus", None),
+            ("-Z", None),
+            ("-RZ", None),
+        ] {
+            let misuse = read(Sample::augment_args(blank_table()), vec![argument.into()]).map(|_| ()).unwrap_err();
+            assert_eq!(misuse.unknown, Some(guess.map(str::to_owned)), "{argument}");
+        }
+    }
+
+    #[test]
     fn bytes_that_are_no_text_are_refused_where_text_is_asked_for() {
         let bad = |prefix: &[u8]| OsString::from_vec([prefix, b"\xff"].concat());
         let table = || Sample::augment_args(blank_table());
-        let error = |arguments| read(table(), arguments).map(|_| ()).unwrap_err();
+        let error = |arguments| read(table(), arguments).map(|_| ()).unwrap_err().message;
         assert_eq!(error(vec![bad(b"--subject=")]), "Invalid byte sequence in conversion input");
         assert!(read(table(), vec![bad(b"--branch="), bad(b"x")]).is_ok());
     }

@@ -8,7 +8,7 @@ use super::output::Output;
 const OSTREE_VERSION: &str = "2026.4";
 
 /// Those of the features that `ostree --version` may list that osier has.
-const FEATURES: &[&str] = &["libarchive"];
+const FEATURES: &[&str] = &["composefs", "libarchive"];
 
 /// Prints the block that `ostree --version` prints, after osier's own version unless the program is called `ostree`.
 ///
