@@ -175,15 +175,27 @@ pub(super) fn find(program: &str, name: &OsStr) -> Option<&'static Builtin> {
 /// groups are there in full: `remote add`.
 pub(super) fn names(program: &str, group: Option<&Builtin>) -> Vec<String> {
     let working = |builtin: &&Builtin| builtin.is_listed(program);
-    if let Some(group @ Builtin { action: Action::Group(commands), .. }) = group {
-        return commands.iter().filter(working).map(|builtin| builtin.short_name(group).to_owned()).collect();
+    let mut names: Vec<String> = commands(program, group).into_iter().map(|(name, _)| name.to_owned()).collect();
+    if group.is_some() {
+        return names;
     }
     let groups = all().filter(working).filter_map(|builtin| match builtin.action {
         Action::Group(commands) => Some(commands),
         _ => None,
     });
-    let in_groups = groups.flatten().filter(working);
-    all().filter(working).chain(in_groups).map(|builtin| builtin.name.to_owned()).collect()
+    names.extend(groups.flatten().filter(working).map(|builtin| builtin.name.to_owned()));
+    names
+}
+
+/// The working commands of the group, or of the program when it is called by that name, with what they do.
+pub(super) fn commands(program: &str, group: Option<&Builtin>) -> Vec<(&'static str, &'static str)> {
+    let working = |builtin: &&Builtin| builtin.is_listed(program);
+    match group {
+        Some(group @ Builtin { action: Action::Group(commands), .. }) => {
+            commands.iter().filter(working).map(|builtin| (builtin.short_name(group), builtin.about)).collect()
+        }
+        _ => all().filter(working).map(|builtin| (builtin.name, builtin.about)).collect(),
+    }
 }
 
 /// The one of a group with this last word.

@@ -59,12 +59,21 @@ impl Context {
 
     /// The absolute path of the repository that the command is to work on, whether or not there is one.
     pub(super) fn repo_path(&self) -> Result<PathBuf, Failure> {
-        let path = match &self.repo {
-            Some(path) => PathBuf::from(path),
-            None => discover(|name| env::var_os(name)).ok_or_else(no_repo)?,
-        };
-        absolute(&path)
+        path_of(self.repo.as_deref())
     }
+}
+
+/// Opens the repository that a command with this `--repo` would work on.
+pub(super) fn open_named(repo: Option<&OsStr>) -> Result<Repo, Failure> {
+    Ok(Repo::open_with(&path_of(repo)?, &open_options()?)?)
+}
+
+fn path_of(repo: Option<&OsStr>) -> Result<PathBuf, Failure> {
+    let path = match repo {
+        Some(path) => PathBuf::from(path),
+        None => discover(|name| env::var_os(name)).ok_or_else(no_repo)?,
+    };
+    absolute(&path)
 }
 
 /// The absolute path of a repository that the user named.

@@ -276,7 +276,8 @@ impl Reader {
     }
 }
 
-fn takes_value(option: &Arg) -> bool {
+/// Whether an option is no flag.
+pub(super) fn takes_value(option: &Arg) -> bool {
     !matches!(option.get_action(), ArgAction::SetTrue)
 }
 

@@ -1,5 +1,7 @@
 //! `completions` and `man`, which are made of the same definitions as the help.
 
+mod keyboard;
+
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -27,35 +29,36 @@ fn options(command: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn bash_completions_know_every_option_and_bash_can_read_them() {
-    let script = own().run(["completions", "bash"]).success();
+fn every_option_of_every_command_is_offered() {
     for command in commands() {
-        let case = format!("        osier__subcmd__{})\n", command.replace('-', "__subcmd__"));
-        let (_, rest) = script.split_once(&case).unwrap_or_else(|| panic!("no {case} in {script}"));
-        let offered: BTreeSet<_> = rest.lines().next().unwrap().split([' ', '"']).collect();
+        let answer = own().run(["completions", "fish", "--", "osier", &command, "--"]).success();
+        let offered: BTreeSet<String> =
+            answer.lines().skip(1).filter_map(|line| line.split(['=', '\t']).next()).map(str::to_owned).collect();
         for option in options(&command) {
-            assert!(offered.contains(option.as_str()), "{command} {option}: {offered:?}");
+            assert!(offered.contains(&option), "{command} {option}: {offered:?}");
         }
     }
-    let Some(bash) = crate::support::program("bash") else { return };
-    let directory = scratch();
-    let path = directory.path().join("osier.bash");
-    fs::write(&path, &script).unwrap();
-    bash.run(["-n".as_ref(), path.as_os_str()]).success();
-    let ask =
-        "source \"$0\"; COMP_WORDS=(osier rev-p); COMP_CWORD=1; _osier osier rev-p osier; echo \"${COMPREPLY[@]}\"";
-    let answer = bash.run(["-c".as_ref(), ask.as_ref(), path.as_os_str()]).line();
-    assert_eq!(answer, "rev-parse");
 }
 
 #[test]
-fn other_shells_have_completions_of_their_own() {
-    let fish = own().run(["completions", "fish"]).success();
-    assert!(fish.starts_with("# Print an optspec") && fish.contains("-l nul-filenames-only"), "{fish}");
-    let zsh = own().run(["completions", "zsh"]).success();
-    assert!(zsh.starts_with("#compdef osier\n") && zsh.contains("--nul-filenames-only[Print only filenames"), "{zsh}");
-    assert_eq!(own().run(["completions", "csh"]).failure(), "no completions for 'csh', only for bash, fish and zsh");
+fn only_three_shells_have_completions() {
+    let failure = |shell| own().run(["completions", shell]).failure();
+    assert_eq!(failure("csh"), "no completions for 'csh', only for bash, fish and zsh; did you mean 'zsh'?");
+    assert_eq!(failure("powershell"), "no completions for 'powershell', only for bash, fish and zsh");
     assert_eq!(own().run(["completions"]).failure(), "SHELL must be specified");
+}
+
+#[test]
+fn a_question_is_answered_without_a_word_on_standard_error_whatever_is_typed() {
+    let directory = scratch();
+    for line in
+        ["", "osier", "osier ls ", "osier --repo=/none ls x", "osier ls none /", "'", "osier 'a\\", "osier cat x y z"]
+    {
+        for arguments in [&["bash", "--", line, " =:"][..], &["zsh", "--", "osier", line], &["fish", "--", line]] {
+            let output = own().in_directory(directory.path()).run(["completions"].iter().chain(arguments));
+            assert_eq!((output.status, output.stderr.as_slice()), (0, &b""[..]), "{output:?}");
+        }
+    }
 }
 
 #[test]

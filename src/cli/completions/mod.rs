@@ -1,0 +1,96 @@
+//! `completions`: prints what makes a shell complete commands, options and values. `ostree` has no such command.
+//!
+//! The scripts know nothing of osier but its name: at each tab press they ask `osier completions SHELL` for what fits at
+//! the cursor. [`line`] reads what was typed by the rules of [`options`](super::options), [`values`] knows what each option
+//! and argument may be. Answers have a head line, `KIND TAB PREFIX TAB VALUE`, then a line for each candidate,
+//! `TEXT TAB DESCRIPTION`. KIND says whether the shell is to add the names of files: `words`, `files` or `directories`;
+//! PREFIX is what stands before the value in the word at the cursor, as in `--repo=`.
+//!
+//! Bash gives no words but the line, and takes KIND and then the rest of each candidate, from the last of the characters
+//! at which it breaks words.
+
+mod line;
+mod shell_words;
+mod values;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::context::Context;
+use super::error::Failure;
+use super::suggest;
+use line::Answer;
+use shell_words::BashLine;
+
+/// The options of `completions`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    arguments: Vec<OsString>,
+}
+
+/// The shells and their scripts.
+const SCRIPTS: [(&str, &str); 3] =
+    [("bash", include_str!("osier.bash")), ("fish", include_str!("osier.fish")), ("zsh", include_str!("osier.zsh"))];
+
+/// The names of the shells.
+pub(super) fn shells() -> impl Iterator<Item = &'static str> {
+    SCRIPTS.iter().map(|(shell, _)| *shell)
+}
+
+pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
+    let Args { arguments } = args;
+    let mut arguments = arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned());
+    let Some(shell) = arguments.next() else { return Err(Failure::usage("SHELL must be specified")) };
+    let Some((_, script)) = SCRIPTS.iter().find(|(name, _)| *name == shell) else {
+        let known: Vec<String> = shells().map(str::to_owned).collect();
+        let hint = suggest::closest(&shell, &known).map(|meant| format!("; did you mean '{meant}'?"));
+        let hint = hint.unwrap_or_default();
+        return Err(Failure::failed(format!("no completions for '{shell}', only for bash, fish and zsh{hint}")));
+    };
+    let asked: Vec<String> = arguments.collect();
+    match (shell.as_str(), &asked[..]) {
+        (_, []) => context.out.write_str(script),
+        ("bash", [line, breaks]) => {
+            let line = BashLine::parse(line, breaks);
+            let answer = answer(&line.words, &line.current);
+            context.out.write_str(&for_bash(&answer, &line))
+        }
+        ("bash", _) => Err(Failure::usage("Too many arguments given")),
+        (_, [words @ .., current]) => context.out.write_str(&for_others(&answer(words, current))),
+    }
+}
+
+/// What fits at the cursor; the first word is the program.
+fn answer(words: &[String], current: &str) -> Answer {
+    // Assignments may stand before the program.
+    let start = words.iter().position(|word| matches!(file_name(word), "osier" | "ostree")).unwrap_or_default();
+    match words.get(start..).and_then(<[String]>::split_first) {
+        Some((program, words)) => line::answer(program, words, current),
+        None => Answer::default(),
+    }
+}
+
+fn file_name(word: &str) -> &str {
+    Path::new(word).file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+fn for_bash(answer: &Answer, line: &BashLine) -> String {
+    let mut text = format!("{}\n", answer.kind.as_str());
+    for (candidate, _) in &answer.candidates {
+        let whole = format!("{}{candidate}", answer.prefix);
+        // What stands before the last break stays as it is.
+        let Some(rest) = whole.strip_prefix(&line.kept) else { continue };
+        text.push_str(&if line.is_quoted { rest.to_owned() } else { shell_words::quoted(rest) });
+        text.push('\n');
+    }
+    text
+}
+
+fn for_others(answer: &Answer) -> String {
+    let Answer { kind, prefix, value, candidates } = answer;
+    let mut text = format!("{}\t{prefix}\t{value}\n", kind.as_str());
+    for (candidate, about) in candidates {
+        text.push_str(&format!("{candidate}\t{about}\n"));
+    }
+    text
+}
