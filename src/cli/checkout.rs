@@ -5,16 +5,18 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use osier::Error;
-use osier::checkout::{CheckoutOptions, HardLinks, Overwrite, Relabel, checkout};
+use osier::checkout::{CheckoutOptions, CheckoutStats, HardLinks, Overwrite, Relabel, checkout};
 use osier::composefs::{FileDigests, ImageOptions, checkout_image};
 use osier::error::Context as _;
 use osier::labels::Policy;
 use osier::source::SkipList;
+use osier::{Checksum, Error};
+use serde_json::{Value, json};
 
 use super::context::Context;
 use super::error::Failure;
-use super::options::path;
+use super::json;
+use super::options::{OWN_OPTIONS, path};
 use super::values;
 
 /// The options of `checkout`, in the order of its help.
@@ -82,6 +84,9 @@ pub(super) struct Args {
     /// Only create a composefs image of the commit, without fs-verity digests
     #[arg(long)]
     composefs_noverity: bool,
+    /// Print a JSON document
+    #[arg(long, help_heading = OWN_OPTIONS)]
+    json: bool,
     arguments: Vec<PathBuf>,
 }
 
@@ -106,32 +111,63 @@ enum Trees {
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let repo = context.open_repo()?;
+    let json = args.json;
     let Plan { destination, trees, image, options, allow_missing } = plan(args)?;
     if let (Some(digests), Trees::One(rev)) = (image, &trees) {
         let commit = repo.resolve_rev(rev)?;
         let options = ImageOptions { digests, fsync: options.fsync };
-        checkout_image(&repo, &commit, &destination, &options, &context.progress())?;
-        return Ok(());
+        checkout_image(&repo, &commit, &destination, &options, &context.progress_for(json))?;
+        let tree = tree_document(&commit, None, None);
+        return print_document(json, "image", &destination, vec![tree], context);
     }
-    let checkout_one = |rev: &str, options: &CheckoutOptions| -> Result<(), Failure> {
+    let mut trees_done = Vec::new();
+    let mut checkout_one = |rev: &str, options: &CheckoutOptions| -> Result<(), Failure> {
         let commit = repo.resolve_rev(rev)?;
-        match checkout(&repo, &commit, &destination, options, &context.progress()) {
-            Err(Error::NoSuchPath { .. }) if allow_missing => Ok(()),
+        let stats = match checkout(&repo, &commit, &destination, options, &context.progress_for(json)) {
+            Err(Error::NoSuchPath { .. }) if allow_missing => None,
             Err(error) if matches!(trees, Trees::Listed(_)) => {
-                Err::<(), Error>(error).context(|| format!("Processing tree {commit}")).map_err(Failure::from)
+                return Err::<(), Error>(error).context(|| format!("Processing tree {commit}")).map_err(Failure::from);
             }
-            result => Ok(result.map(|_| ())?),
-        }
+            result => Some(result?),
+        };
+        trees_done.push(tree_document(&commit, options.subpath.as_deref(), stats.as_ref()));
+        Ok(())
     };
     match &trees {
-        Trees::One(rev) => checkout_one(rev, &options),
+        Trees::One(rev) => checkout_one(rev, &options)?,
         Trees::Listed(list) => {
             for (rev, subpath) in pairs(list)? {
                 checkout_one(rev, &CheckoutOptions { subpath: subpath.map(str::to_owned), ..options.clone() })?;
             }
-            Ok(())
         }
     }
+    print_document(json, "directory", &destination, trees_done, context)
+}
+
+/// A tree that was checked out, or one whose subpath is missing.
+fn tree_document(commit: &Checksum, subpath: Option<&str>, stats: Option<&CheckoutStats>) -> Value {
+    let statistics = stats.map(|stats| {
+        json!({
+            "files_linked": stats.files_linked,
+            "files_copied": stats.files_copied,
+            "content_bytes_written": stats.content_bytes_written,
+        })
+    });
+    json!({ "commit": commit.to_hex(), "subpath": subpath, "statistics": statistics })
+}
+
+fn print_document(
+    json: bool,
+    kind: &str,
+    destination: &Path,
+    trees: Vec<Value>,
+    context: &Context,
+) -> Result<(), Failure> {
+    if !json {
+        return Ok(());
+    }
+    let document = json!({ "type": kind, "destination": destination.display().to_string(), "trees": trees });
+    json::print(&document, &context.out)
 }
 
 fn plan(args: Args) -> Result<Plan, Failure> {
@@ -157,6 +193,7 @@ fn plan(args: Args) -> Result<Plan, Failure> {
         selinux_prefix,
         composefs,
         composefs_noverity,
+        json: _,
         arguments,
     } = args;
     let mut arguments = arguments.into_iter();

@@ -18,11 +18,13 @@ use osier::refspec::Refspec;
 use osier::repo::{OpenOptions, Repo};
 use osier::source::{Modifier, SkipList, StatOverride};
 use osier::{Checksum, date, keyfile, summary};
+use serde_json::json;
 
 use super::clock;
 use super::context::{self, Context};
 use super::editor::{self, Message};
 use super::error::Failure;
+use super::json;
 use super::options::{OWN_OPTIONS, integer, path};
 use super::output::Output;
 use super::values;
@@ -162,6 +164,9 @@ pub(super) struct Args {
     /// tmp/cache/stat-cache in the repository)
     #[arg(long, value_name = "FILE", require_equals = true, value_parser = path(), help_heading = OWN_OPTIONS)]
     stat_cache: Option<Option<PathBuf>>,
+    /// Print a JSON document
+    #[arg(long, help_heading = OWN_OPTIONS)]
+    json: bool,
     #[arg(value_parser = path())]
     paths: Vec<PathBuf>,
 }
@@ -172,10 +177,14 @@ pub(super) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> 
     repo.check_writable()?;
     refuse_unsupported(&args)?;
     let with_table = mem::take(&mut args.table_output);
+    let json = mem::take(&mut args.json);
     let options = into_options(args, &repo)?;
-    let outcome = commit(&repo, &options, &context.progress())?;
+    let outcome = commit(&repo, &options, &context.progress_for(json))?;
     if !outcome.skipped {
         summary::auto_update(&repo, clock::now())?;
+    }
+    if json {
+        return json::print(&document(&repo, options.branch.as_ref(), &outcome)?, &context.out);
     }
     match with_table {
         true => print_table(&outcome, &context.out),
@@ -239,6 +248,7 @@ fn into_options(args: Args, repo: &Repo) -> Result<CommitOptions, Failure> {
         selinux_policy_from_base,
         selinux_labeling_epoch,
         table_output: _,
+        json: _,
         disable_fsync: _,
         fsync: _,
         gpg_sign: _,
@@ -403,6 +413,28 @@ fn commit_time(timestamp: Option<&str>) -> Result<u64, Failure> {
 
 fn in_words(error: impl ToString) -> Failure {
     Failure::failed(error.to_string())
+}
+
+/// The outcome as JSON. What a skipped commit would have written is not known.
+fn document(repo: &Repo, branch: Option<&Refspec>, outcome: &CommitOutcome) -> Result<serde_json::Value, Failure> {
+    let CommitOutcome { commit, skipped, stats, stat_cache } = outcome;
+    let parent = repo.load_commit(commit)?.parent;
+    let statistics = json!({
+        "metadata_objects_total": stats.metadata_objects_total,
+        "metadata_objects_written": stats.metadata_objects_written,
+        "content_objects_total": stats.content_objects_total,
+        "content_objects_written": stats.content_objects_written,
+        "content_bytes_written": stats.content_bytes_written,
+        "devino_cache_hits": stats.devino_cache_hits,
+        "stat_cache_hits": stat_cache.as_ref().map(|stat_cache| stat_cache.hits),
+    });
+    Ok(json!({
+        "commit": commit.to_hex(),
+        "parent": parent.as_ref().map(Checksum::to_hex),
+        "ref": branch.map(ToString::to_string),
+        "skipped": skipped,
+        "statistics": if *skipped { None } else { Some(statistics) },
+    }))
 }
 
 fn print_table(outcome: &CommitOutcome, out: &Output) -> Result<(), Failure> {

@@ -2,9 +2,12 @@
 
 use osier::gvariant::DecodeError;
 use osier::repo::{Config, Repo};
+use serde_json::json;
 
 use super::context::Context;
 use super::error::Failure;
+use super::json;
+use super::options::OWN_OPTIONS;
 
 /// The options of `config`.
 #[derive(clap::Args)]
@@ -12,11 +15,14 @@ pub(super) struct Args {
     /// Group name
     #[arg(long, value_name = "")]
     group: Option<String>,
+    /// Print a JSON document
+    #[arg(long, help_heading = OWN_OPTIONS)]
+    json: bool,
     operation: Vec<String>,
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    let Args { group, operation } = args;
+    let Args { group, json, operation } = args;
     let repo = context.open_repo()?;
     let Some((operation, arguments)) = operation.split_first() else {
         return Err(Failure::usage("OPERATION must be specified"));
@@ -30,23 +36,49 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         ("get", [name]) => {
             let (group, key) = split_name(group.as_deref(), name)?;
             let value = repo.config().keyfile.require(group, key).map_err(in_words)?;
-            writeln!(context.out, "{value}")
+            match json {
+                true => json::print(&json!({ "group": group, "key": key, "value": value }), &context.out),
+                false => writeln!(context.out, "{value}"),
+            }
         }
         ("set", [name, value]) => {
             let (group, key) = split_name(group.as_deref(), name)?;
-            set(&repo, group, key, value)
+            let old_value = old_value(&repo, group, key);
+            set(&repo, group, key, value)?;
+            told(json, context, (group, key), Some(value), old_value)
         }
         ("unset", [name]) => {
             let (group, key) = split_name(group.as_deref(), name)?;
             let mut keyfile = repo.config().keyfile.clone();
+            let old_value = old_value(&repo, group, key);
             keyfile.remove(group, key);
-            Ok(repo.write_config(&keyfile)?)
+            repo.write_config(&keyfile)?;
+            told(json, context, (group, key), None, old_value)
         }
         ("get" | "unset", _) => Err(Failure::failed(needs_key)),
         ("set", _) if group.is_some() => Err(Failure::failed("GROUP name, KEY and VALUE must be specified")),
         ("set", _) => Err(Failure::failed("KEY and VALUE must be specified")),
         _ => Err(Failure::failed(format!("Unknown operation {operation}"))),
     }
+}
+
+/// What the key was before, as far as it can be read.
+fn old_value(repo: &Repo, group: &str, key: &str) -> Option<String> {
+    repo.config().keyfile.get(group, key).ok().flatten()
+}
+
+/// Prints what was changed, if a document is wanted.
+fn told(
+    json: bool,
+    context: &Context,
+    (group, key): (&str, &str),
+    value: Option<&str>,
+    old_value: Option<String>,
+) -> Result<(), Failure> {
+    if !json {
+        return Ok(());
+    }
+    json::print(&json!({ "group": group, "key": key, "value": value, "old_value": old_value }), &context.out)
 }
 
 /// Sets a key, unless the repository could not be opened any more afterwards.

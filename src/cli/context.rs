@@ -40,6 +40,12 @@ impl Context {
         Display::new(self.out.clone()).without_lines()
     }
 
+    /// Either of them.
+    pub(super) fn progress_for(&self, json: bool) -> impl Progress + use<> {
+        let display = Display::new(self.out.clone());
+        if json { display.without_lines() } else { display }
+    }
+
     /// Opens the repository that the command is to work on.
     pub(super) fn open_repo(&self) -> Result<Repo, Failure> {
         self.open_repo_with(&open_options()?)

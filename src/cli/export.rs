@@ -5,10 +5,12 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use osier::export::{ExportOptions, Padding, export};
+use serde_json::json;
 
 use super::context::Context;
 use super::error::Failure;
-use super::options::path;
+use super::json;
+use super::options::{OWN_OPTIONS, path};
 
 /// The options of `export`, in the order of its help.
 #[derive(clap::Args)]
@@ -25,6 +27,9 @@ pub(super) struct Args {
     // The blank at the end is upstream's.
     #[arg(short, long, value_name = "PATH", value_parser = path(), help = "Output to PATH ")]
     output: Option<PathBuf>,
+    /// Print a JSON document
+    #[arg(long, help_heading = OWN_OPTIONS)]
+    json: bool,
     arguments: Vec<String>,
 }
 
@@ -33,12 +38,16 @@ const BUFFER_LEN: usize = 256 << 10;
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     // The archive's format has no place for xattrs, so they are never there.
-    let Args { no_xattrs: _, subpath, prefix, output, arguments } = args;
+    let Args { no_xattrs: _, subpath, prefix, output, json, arguments } = args;
     let repo = context.open_repo()?;
     let Some(rev) = arguments.first() else { return Err(Failure::usage("A COMMIT argument is required")) };
+    if json && output.is_none() {
+        return Err(Failure::failed("--json needs --output: standard output has the archive"));
+    }
     let commit = repo.resolve_rev(rev)?;
+    let shown_subpath = subpath.clone();
     let mut options = ExportOptions { subpath, prefix: prefix.unwrap_or_default(), padding: Padding::Blocks };
-    let progress = context.progress();
+    let progress = context.progress_for(json);
     let Some(path) = output else {
         return Ok(export(&repo, &commit, &mut context.out, &options, &progress)?);
     };
@@ -50,5 +59,16 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let mut file = BufWriter::with_capacity(BUFFER_LEN, file);
     export(&repo, &commit, &mut file, &options, &progress)?;
     let error = |error| Failure::failed(format!("writing {}: {}", path.display(), osier::error::OsError(error)));
-    file.flush().map_err(error)
+    file.flush().map_err(error)?;
+    if !json {
+        return Ok(());
+    }
+    let bytes = file.get_ref().metadata().map_err(error)?.len();
+    let document = json!({
+        "commit": commit.to_hex(),
+        "subpath": shown_subpath,
+        "output": path.display().to_string(),
+        "archive_bytes": bytes,
+    });
+    json::print(&document, &context.out)
 }

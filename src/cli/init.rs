@@ -3,9 +3,12 @@
 use osier::Error;
 use osier::refspec::CollectionId;
 use osier::repo::{Repo, RepoMode};
+use serde_json::json;
 
 use super::context::{self, Context};
 use super::error::Failure;
+use super::json;
+use super::options::OWN_OPTIONS;
 
 /// The options of `init`.
 #[derive(clap::Args)]
@@ -16,13 +19,16 @@ pub(super) struct Args {
     /// Globally unique ID for this repository as an collection of refs for redistribution to other repositories
     #[arg(long, value_name = "COLLECTION-ID")]
     collection_id: Option<String>,
+    /// Print a JSON document
+    #[arg(long, help_heading = OWN_OPTIONS)]
+    json: bool,
     // Upstream ignores them.
     #[arg(hide = true)]
     arguments: Vec<std::ffi::OsString>,
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    let Args { mode, collection_id, arguments: _ } = args;
+    let Args { mode, collection_id, json, arguments: _ } = args;
     let path = context.repo_path()?;
     let mode = match mode {
         None => RepoMode::Bare,
@@ -31,6 +37,17 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     };
     let collection_id = collection_id.map(|text| CollectionId::parse(&text)).transpose();
     let collection_id = collection_id.map_err(|error| Error::failed(error.to_string()))?;
-    Repo::create_with(&path, mode, collection_id.as_ref(), &context::open_options()?)?;
-    Ok(())
+    let existed = path.join("objects").is_dir();
+    let repo = Repo::create_with(&path, mode, collection_id.as_ref(), &context::open_options()?)?;
+    if !json {
+        return Ok(());
+    }
+    // A repository that was there keeps what it has.
+    let document = json!({
+        "repo": path.display().to_string(),
+        "mode": repo.mode().as_str(),
+        "collection_id": repo.collection_id().map(CollectionId::as_str),
+        "created": !existed,
+    });
+    json::print(&document, &context.out)
 }

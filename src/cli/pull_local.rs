@@ -3,15 +3,18 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use osier::Checksum;
 use osier::pull::{PullOptions, PullStats, pull_local};
-use osier::repo::{FileModes, OpenOptions, Repo, Trust};
+use osier::repo::{FileModes, ListRefs, OpenOptions, Repo, Trust};
 use osier::summary;
 use osier::units::format_size;
+use serde_json::{Value, json};
 
 use super::clock;
 use super::context::{self, Context};
 use super::error::Failure;
-use super::options::integer;
+use super::json;
+use super::options::{OWN_OPTIONS, integer};
 
 /// The options of `pull-local`, in the order of its help.
 #[derive(clap::Args)]
@@ -52,6 +55,9 @@ pub(super) struct Args {
     /// Traverse DEPTH parents (-1=infinite) (default: 0)
     #[arg(long, value_name = "DEPTH", value_parser = integer)]
     depth: Option<i32>,
+    /// Print a JSON document
+    #[arg(long, help_heading = OWN_OPTIONS)]
+    json: bool,
     /// The source, then refs.
     rest: Vec<OsString>,
 }
@@ -71,6 +77,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         gpg_verify_summary,
         disable_verify_bindings,
         depth,
+        json,
         rest,
     } = args;
     let open = OpenOptions { disable_fsync, per_object_fsync, ..context::open_options()? };
@@ -100,9 +107,41 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         file_modes: if bareuseronly_files { FileModes::BareUserOnly } else { FileModes::Any },
         verify_bindings: !disable_verify_bindings,
     };
-    let stats = pull_local(&repo, &source, &options, &context.progress())?;
+    let stats = pull_local(&repo, &source, &options, &context.progress_for(json))?;
     summary::auto_update(&repo, clock::now())?;
+    if json {
+        return json::print(&document(&repo, &source, &options, &stats)?, &context.out);
+    }
     writeln!(context.out, "{}", status_line(&stats))
+}
+
+/// What was pulled as JSON: where the refs are now, and the commits that were asked for by their checksums.
+fn document(repo: &Repo, source: &Repo, options: &PullOptions, stats: &PullStats) -> Result<Value, Failure> {
+    let PullStats { metadata_objects_imported, content_objects_imported, content_bytes_written, transferred_bytes } =
+        *stats;
+    let wanted = match options.wanted.is_empty() {
+        true => source.list_ref_names(None, ListRefs::Full)?,
+        false => options.wanted.clone(),
+    };
+    let (commits, names): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|name| name.parse::<Checksum>().is_ok());
+    let mut refs = Vec::new();
+    for name in names {
+        let name = match &options.remote {
+            Some(remote) => format!("{remote}:{name}"),
+            None => name,
+        };
+        if let Some(commit) = repo.try_resolve_rev(&name)? {
+            refs.push(json!({ "ref": name, "commit": commit.to_hex() }));
+        }
+    }
+    Ok(json!({
+        "refs": refs,
+        "commits": commits,
+        "metadata_objects_imported": metadata_objects_imported,
+        "content_objects_imported": content_objects_imported,
+        "content_bytes_written": content_bytes_written,
+        "transferred_bytes": transferred_bytes,
+    }))
 }
 
 /// `None` is all of them.

@@ -1,22 +1,29 @@
 //! `reset`: lets a ref point to another commit.
 
+use osier::Checksum;
 use osier::refspec::Refspec;
 use osier::repo::Transaction;
 use osier::summary;
+use serde_json::json;
 
 use super::clock;
 use super::context::Context;
 use super::error::Failure;
+use super::json;
+use super::options::OWN_OPTIONS;
 use super::refs;
 
 /// The options of `reset`.
 #[derive(clap::Args)]
 pub(super) struct Args {
+    /// Print a JSON document
+    #[arg(long, help_heading = OWN_OPTIONS)]
+    json: bool,
     arguments: Vec<String>,
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    let Args { arguments } = args;
+    let Args { json, arguments } = args;
     let repo = context.open_writable_repo()?;
     let [name, rev, ..] = &arguments[..] else {
         return Err(Failure::usage("A REF and COMMIT argument is required"));
@@ -29,8 +36,18 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let commit = repo.resolve_rev(rev)?;
     // Upstream moves the ref to a commit that is not there, too, and leaves a repository that does not pass its fsck.
     repo.load_commit(&commit)?;
+    let old_commit = repo.try_resolve_rev(name)?;
     let mut transaction = Transaction::begin(&repo)?;
     transaction.set_ref(refspec, Some(commit));
     transaction.commit()?;
-    Ok(summary::auto_update(&repo, clock::now())?)
+    summary::auto_update(&repo, clock::now())?;
+    if !json {
+        return Ok(());
+    }
+    let document = json!({
+        "ref": name,
+        "commit": commit.to_hex(),
+        "old_commit": old_commit.as_ref().map(Checksum::to_hex),
+    });
+    json::print(&document, &context.out)
 }
