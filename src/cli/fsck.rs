@@ -1,12 +1,10 @@
 //! `fsck`: checks a repository.
 
-use std::sync::{Mutex, PoisonError};
-
 use osier::Checksum;
-use osier::fsck::{FsckOptions, FsckReport, fsck};
+use osier::fsck::{Fault, Finding, FsckOptions, FsckReport, fsck, fsck_into};
 use osier::progress::{Event, Progress as _};
-use osier::repo::Repo;
-use serde_json::json;
+use osier::repo::{ListRefs, Repo};
+use serde_json::{Value, json};
 
 use super::context::Context;
 use super::error::Failure;
@@ -86,21 +84,20 @@ fn verdict(report: &FsckReport, delete: bool) -> Result<(), Failure> {
 /// Prints a document whatever is found, also when that ends the check early.
 fn run_json(repo: &Repo, options: &FsckOptions, context: &Context) -> Result<(), Failure> {
     let display = context.quiet_progress();
-    let problems = Mutex::new(Vec::new());
-    let progress = |event: Event<'_>| {
-        match event {
-            Event::Message(_) => return,
-            Event::Warning(text) => problems.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned()),
-            _ => {}
-        }
-        display.event(event);
+    let progress = |event: Event<'_>| match event {
+        // What is found is in the document.
+        Event::Message(_) | Event::Warning(_) => {}
+        event => display.event(event),
     };
-    let result = fsck(repo, options, &progress);
-    let problems = problems.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut findings = Vec::new();
+    let result = fsck_into(repo, options, &mut findings, &progress);
+    // Refs that cannot be listed are the error then.
+    let refs = repo.list_refs(None, ListRefs::Full).unwrap_or_default();
+    let findings: Vec<Value> = findings.iter().map(|finding| record(finding, &refs)).collect();
     let report = match result {
         Ok(report) => report,
         Err(error) => {
-            json::print(&json!({ "ok": false, "problems": problems, "error": error.chain() }), &context.out)?;
+            json::print(&json!({ "ok": false, "findings": findings, "error": error.chain() }), &context.out)?;
             return Err(error.into());
         }
     };
@@ -108,7 +105,7 @@ fn run_json(repo: &Repo, options: &FsckOptions, context: &Context) -> Result<(),
     let FsckReport { commits, partial_commits, damaged_commits, corrupted, unreadable_objects, tombstones } = report;
     let document = json!({
         "ok": verdict.is_ok(),
-        "problems": problems,
+        "findings": findings,
         "error": null,
         "commits": commits,
         "partial_commits": partial_commits,
@@ -119,4 +116,26 @@ fn run_json(repo: &Repo, options: &FsckOptions, context: &Context) -> Result<(),
     });
     json::print(&document, &context.out)?;
     verdict
+}
+
+/// A finding as JSON, with the refs that name one of its commits.
+fn record(finding: &Finding, refs: &[(String, Checksum)]) -> Value {
+    let Finding { object, fault, commits, message } = finding;
+    let fault = match fault {
+        Fault::Missing => "missing",
+        Fault::Corrupted => "corrupted",
+        Fault::Unreadable => "unreadable",
+        Fault::Binding => "binding",
+        Fault::Damaged => "damaged",
+    };
+    let refs: Vec<&str> =
+        refs.iter().filter(|(_, commit)| commits.contains(commit)).map(|(name, _)| name.as_str()).collect();
+    json!({
+        "object": object.checksum.to_hex(),
+        "type": object.object_type.extension(),
+        "fault": fault,
+        "commits": commits.iter().map(Checksum::to_hex).collect::<Vec<_>>(),
+        "refs": refs,
+        "message": message,
+    })
 }

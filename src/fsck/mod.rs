@@ -7,6 +7,7 @@
 //! cannot be had is neither missing nor corrupted: it is counted, and left alone.
 
 pub(crate) mod bindings;
+mod finding;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -20,6 +21,7 @@ use crate::object::{ObjectName, ObjectType};
 use crate::progress::{Event, Progress};
 use crate::repo::{CommitState, ListRefs, LockKind, Repo};
 
+pub use finding::{Fault, Finding};
 use verify::{Problem, unreadable, verify};
 
 /// What to check.
@@ -65,38 +67,30 @@ pub struct FsckReport {
 /// [`FsckOptions::all`]) an object is corrupted or cannot be read; nothing after it is checked then. When something has to
 /// be deleted or marked in a repository that cannot be written to. [`Error::LockTimeout`].
 pub fn fsck(repo: &Repo, options: &FsckOptions, progress: &dyn Progress) -> Result<FsckReport> {
+    fsck_into(repo, options, &mut Vec::new(), progress)
+}
+
+/// Checks the repository as [`fsck`] does, and has a record of each thing that is wrong with an object: also of what ends
+/// the check.
+///
+/// # Errors
+/// As [`fsck`].
+pub fn fsck_into(
+    repo: &Repo,
+    options: &FsckOptions,
+    findings: &mut Vec<Finding>,
+    progress: &dyn Progress,
+) -> Result<FsckReport> {
     // A prune at the same time would make us miss what it removes. Where the lock file cannot be made, as on a full disk,
     // a check is still wanted.
     let _lock = match repo.lock(LockKind::Shared) {
         Err(error @ Error::LockTimeout { .. }) => return Err(error),
         lock => lock.ok(),
     };
-    let mut check = Check { repo, options, progress, corrupted: false, unreadable: BTreeSet::new() };
-    progress.event(Event::Message("Validating refs..."));
-    for (refspec, commit) in repo.list_refs(None, ListRefs::Full)? {
-        let name = refspec.split_once(':').map_or(refspec.as_str(), |(_, name)| name);
-        check.commit_of_ref(commit, name, bindings::Wanted { name, collection: None })?;
-    }
-    progress.event(Event::Message("Validating refs in collections..."));
-    for (collection_ref, commit) in bindings::own_collection_refs(repo)? {
-        let (collection, name) = (collection_ref.collection.as_str(), collection_ref.name.as_str());
-        let label = format!("({collection}, {name})");
-        check.commit_of_ref(commit, &label, bindings::Wanted { name, collection: Some(collection) })?;
-    }
-    progress.event(Event::Message("Enumerating commits..."));
-    let (complete, mut report) = check.enumerate()?;
-    let count = complete.len();
-    progress.event(Event::Message(&format!("Verifying content integrity of {count} commit objects...")));
-    check.contents(&complete)?;
-    report.corrupted = check.corrupted;
-    report.unreadable_objects = check.unreadable.len() as u64;
-    for commit in &report.tombstones {
-        repo.enable_tombstones()?;
-        repo.write_tombstone(commit)?;
-        repo.delete_object(&ObjectName::new(*commit, ObjectType::Commit))?;
-        repo.delete_object(&ObjectName::new(*commit, ObjectType::CommitMeta))?;
-    }
-    Ok(report)
+    let mut check = Check::new(repo, options, progress);
+    let result = check.run();
+    findings.append(&mut check.findings);
+    result
 }
 
 /// Verifies one commit with everything that it reaches, its parents left out; returns the number of objects.
@@ -108,8 +102,8 @@ pub fn verify_commit(repo: &Repo, commit: &Checksum, progress: &dyn Progress) ->
     let walked = walk(repo, commit, &mut |name| reached.insert(name), &mut |_, error| Err(error));
     let mut objects = Vec::from_iter(reached);
     objects.par_sort_unstable();
-    let check =
-        Check { repo, options: &FsckOptions::default(), progress, corrupted: false, unreadable: BTreeSet::new() };
+    let options = FsckOptions::default();
+    let check = Check::new(repo, &options, progress);
     progress.event(Event::Started { task: "verify", total: Some(objects.len() as u64) });
     let problems = check.verify_all(&objects);
     progress.event(Event::Finished);
@@ -127,13 +121,60 @@ struct Check<'r> {
     progress: &'r dyn Progress,
     corrupted: bool,
     unreadable: BTreeSet<ObjectName>,
+    findings: Vec<Finding>,
+    noted: HashSet<(ObjectName, Fault)>,
 }
 
-impl Check<'_> {
+impl<'r> Check<'r> {
+    fn new(repo: &'r Repo, options: &'r FsckOptions, progress: &'r dyn Progress) -> Self {
+        let unreadable = BTreeSet::new();
+        Self { repo, options, progress, corrupted: false, unreadable, findings: Vec::new(), noted: HashSet::new() }
+    }
+
+    fn run(&mut self) -> Result<FsckReport> {
+        let (repo, progress) = (self.repo, self.progress);
+        progress.event(Event::Message("Validating refs..."));
+        for (refspec, commit) in repo.list_refs(None, ListRefs::Full)? {
+            let name = refspec.split_once(':').map_or(refspec.as_str(), |(_, name)| name);
+            self.commit_of_ref(commit, name, bindings::Wanted { name, collection: None })?;
+        }
+        progress.event(Event::Message("Validating refs in collections..."));
+        for (collection_ref, commit) in bindings::own_collection_refs(repo)? {
+            let (collection, name) = (collection_ref.collection.as_str(), collection_ref.name.as_str());
+            let label = format!("({collection}, {name})");
+            self.commit_of_ref(commit, &label, bindings::Wanted { name, collection: Some(collection) })?;
+        }
+        progress.event(Event::Message("Enumerating commits..."));
+        let (complete, mut report) = self.enumerate()?;
+        let count = complete.len();
+        progress.event(Event::Message(&format!("Verifying content integrity of {count} commit objects...")));
+        self.contents(&complete)?;
+        report.corrupted = self.corrupted;
+        report.unreadable_objects = self.unreadable.len() as u64;
+        for commit in &report.tombstones {
+            repo.enable_tombstones()?;
+            repo.write_tombstone(commit)?;
+            repo.delete_object(&ObjectName::new(*commit, ObjectType::Commit))?;
+            repo.delete_object(&ObjectName::new(*commit, ObjectType::CommitMeta))?;
+        }
+        Ok(report)
+    }
+
+    /// Records what is wrong with an object. One that is looked at twice, as the commit behind a ref is, has one record.
+    fn note(&mut self, object: ObjectName, fault: Fault, commits: &[Checksum], message: String) {
+        if self.noted.insert((object, fault)) {
+            self.findings.push(Finding { object, fault, commits: commits.to_vec(), message });
+        }
+    }
+
     /// Checks the commit that a ref points to; `label` is how messages call the ref.
     fn commit_of_ref(&mut self, commit: Checksum, label: &str, wanted: bindings::Wanted<'_>) -> Result<()> {
         let name = ObjectName::new(commit, ObjectType::Commit);
-        match verify(self.repo, &name) {
+        let verified = verify(self.repo, &name);
+        if let Err(problem) = &verified {
+            self.note(name, problem.fault(), &[commit], problem.message(&name));
+        }
+        match verified {
             Ok(()) => {}
             Err(Problem::Missing) => {
                 self.progress.event(Event::Warning(&format!("Object missing: {name}")));
@@ -149,7 +190,9 @@ impl Check<'_> {
         }
         if self.options.verify_bindings {
             let object = self.repo.load_commit(&commit)?;
-            bindings::verify(&object, wanted).context(|| format!("Commit {commit}"))?;
+            let result = bindings::verify(&object, wanted).context(|| format!("Commit {commit}"));
+            self.note_binding(&commit, &result);
+            return result;
         }
         Ok(())
     }
@@ -169,7 +212,11 @@ impl Check<'_> {
                 CommitState::Complete => complete.push(commit),
                 state => {
                     report.partial_commits += 1;
-                    report.damaged_commits += u64::from(state == CommitState::PartialFsck);
+                    if state == CommitState::PartialFsck {
+                        report.damaged_commits += 1;
+                        let message = "an earlier check found that objects are missing or corrupted".to_owned();
+                        self.note(ObjectName::new(commit, ObjectType::Commit), Fault::Damaged, &[commit], message);
+                    }
                 }
             }
         }
@@ -177,9 +224,21 @@ impl Check<'_> {
         Ok((complete, report))
     }
 
-    fn back_refs(&self, commit: &Checksum) -> Result<()> {
+    /// A commit whose bindings do not agree with the refs ends the check.
+    fn note_binding(&mut self, commit: &Checksum, result: &Result<()>) {
+        if let Err(error) = result {
+            let name = ObjectName::new(*commit, ObjectType::Commit);
+            self.note(name, Fault::Binding, &[*commit], error.chain());
+        }
+    }
+
+    fn back_refs(&mut self, commit: &Checksum) -> Result<()> {
         match self.repo.load_commit(commit) {
-            Ok(object) => bindings::verify_back_refs(self.repo, commit, &object),
+            Ok(object) => {
+                let result = bindings::verify_back_refs(self.repo, commit, &object);
+                self.note_binding(commit, &result);
+                result
+            }
             // What is wrong with its bytes is told when they are verified.
             Err(Error::MalformedObject { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -264,6 +323,7 @@ impl Check<'_> {
         for (name, problem) in problems {
             let owners = owners.get(&name).map(Vec::as_slice).unwrap_or_default();
             let list = owners.iter().map(Checksum::to_hex).collect::<Vec<_>>().join(", ");
+            self.note(name, problem.fault(), owners, problem.message(&name));
             match problem {
                 Problem::Corrupted(error) => {
                     let error = Err(error).context(|| format!("In commits {list}"));

@@ -4,6 +4,7 @@ use std::fs;
 
 use rustix::fs::{AtFlags, FileType};
 
+use super::finding::Fault;
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
 use crate::object::{Commit, DirMeta, DirTree, ObjectName, ObjectType};
@@ -17,6 +18,24 @@ pub(super) enum Problem {
     Corrupted(Error),
     /// Its bytes could not be had (no permission, a failing disk, no more file descriptors), which proves nothing.
     Unreadable(Error),
+}
+
+impl Problem {
+    pub(super) fn fault(&self) -> Fault {
+        match self {
+            Self::Missing => Fault::Missing,
+            Self::Corrupted(_) => Fault::Corrupted,
+            Self::Unreadable(_) => Fault::Unreadable,
+        }
+    }
+
+    /// What is wrong with the object, in words.
+    pub(super) fn message(&self, name: &ObjectName) -> String {
+        match self {
+            Self::Missing => format!("Object missing: {name}"),
+            Self::Corrupted(error) | Self::Unreadable(error) => error.chain(),
+        }
+    }
 }
 
 /// Reads an object and compares it with its name, and its structure with what objects of its type may be.

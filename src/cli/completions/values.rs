@@ -240,12 +240,11 @@ fn tree(typed: &str, line: &Line) -> Found {
 fn paths(repo: &Repo, rev: &str, typed: &str) -> Result<Vec<(String, String)>, Failure> {
     let directory = typed.rfind('/').map_or("", |end| &typed[..=end]);
     let commit = repo.load_commit(&repo.resolve_rev(rev)?)?;
-    let place = tree::lookup(repo, &Node::root_of(&commit), &format!("/{directory}"))?;
+    let place = tree::lookup(repo, &Node::root_of(&commit), &format!("/{}", directory.trim_matches('/')))?;
     let Node::Directory { dirtree, .. } = place.node else { return Ok(Vec::new()) };
     let dirtree = repo.load_dirtree(&dirtree)?;
     // A relative path is one from the root, but people write the slash.
-    let start = if directory.is_empty() { "/" } else { directory };
-    let start = if typed.is_empty() || !directory.is_empty() { start } else { "" };
+    let start = if typed.is_empty() { "/" } else { directory };
     let dirs = dirtree.dirs.iter().map(|dir| pair(format!("{start}{}/", dir.name), ""));
     let files = dirtree.files.iter().map(|(name, _)| pair(format!("{start}{name}"), ""));
     Ok(dirs.chain(files).collect())
