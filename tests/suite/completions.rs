@@ -1,6 +1,7 @@
 //! `completions` and `man`, which are made of the same definitions as the help.
 
 mod keyboard;
+mod pages;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -263,12 +263,13 @@ fn a_check_prints_a_document_whatever_it_finds() {
     with("archive", |repo| {
         let expected = json!({
             "ok": true,
-            "problems": [],
+            "findings": [],
             "error": null,
             "commits": 7,
             "partial_commits": 0,
             "damaged_commits": 0,
             "corrupted": false,
+            "unreadable_objects": 0,
             "tombstones": [],
         });
         let found = read(repo, &["fsck"]);
@@ -280,9 +281,15 @@ fn a_check_prints_a_document_whatever_it_finds() {
         let output = osier().repo(repo, ["fsck", "--json"]);
         let found: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!((&found["ok"], &found["corrupted"]), (&json!(false), &json!(true)));
-        let missing = found["problems"][0].as_str().unwrap();
-        assert!(missing.starts_with("Object missing in commits ") && missing.contains(checksum), "{missing}");
-        assert_eq!(output.failure(), "Repository corruption encountered");
+        let finding = &found["findings"][0];
+        assert_eq!((&finding["object"], &finding["type"]), (&json!(checksum), &json!("file")));
+        assert_eq!(finding["fault"], "missing");
+        assert!(finding["commits"].as_array().unwrap().contains(&json!(c1)), "{finding}");
+        assert!(finding["refs"].as_array().unwrap().contains(&json!("golden/tag")), "{finding}");
+        assert_eq!(finding["message"], format!("Object missing: {checksum}.file"));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "error: Repository corruption encountered\n");
+        let schemas = schemas();
+        assert_eq!(misfit(&schemas, &schemas["fsck"], &found), None, "{found}");
         assert_eq!(read(repo, &["show", &c1])["state"], "damaged");
 
         let meta = format!("objects/{}/{}.commit", &c1[..2], &c1[2..]);
@@ -291,18 +298,208 @@ fn a_check_prints_a_document_whatever_it_finds() {
         let found: Value = serde_json::from_slice(&output.stdout).unwrap();
         let message = output.failure();
         assert!(message.contains("Corrupted commit object"), "{message}");
-        assert_eq!(found, json!({ "ok": false, "problems": [], "error": message }));
+        let finding = json!({
+            "object": c1,
+            "type": "commit",
+            "fault": "corrupted",
+            "commits": [c1],
+            "refs": found["findings"][0]["refs"],
+            "message": message,
+        });
+        assert_eq!(found, json!({ "ok": false, "findings": [finding], "error": message }));
     });
 }
 
 #[test]
 fn the_help_lists_the_option_under_the_programs_own_name_only() {
     let own = Program::other(env!("CARGO_BIN_EXE_osier"), "osier");
-    for command in ["log", "show", "ls", "refs", "rev-parse", "summary", "fsck"] {
+    for command in
+        ["log", "show", "ls", "refs", "rev-parse", "summary", "fsck", "init", "config", "reset", "export", "pull-local"]
+    {
         let help = own.run([command, "--help"]).success();
         let (upstream, rest) = help.split_once("\nosier Options:\n").unwrap_or_else(|| panic!("{help}"));
         assert!(!upstream.contains("--json"), "{help}");
         assert!(rest.starts_with("  --json  ") && rest.ends_with("Print a JSON document\n\n"), "{help}");
         assert!(!osier().run([command, "--help"]).success().contains("json"), "{command}");
     }
+}
+
+/// Blocks of docs/json.md that give the shape of a document, by their names.
+fn schemas() -> std::collections::BTreeMap<String, Value> {
+    let text = include_str!("../../docs/json.md");
+    let blocks = text.split("```schema ").skip(1).map(|block| block.split_once("\n```").unwrap().0);
+    let named = blocks.map(|block| block.split_once('\n').unwrap());
+    named
+        .map(|(name, schema)| {
+            let schema = serde_json::from_str(schema).unwrap_or_else(|error| panic!("{name}: {error}"));
+            (name.to_owned(), schema)
+        })
+        .collect()
+}
+
+/// What does not fit, or nothing.
+fn misfit(schemas: &std::collections::BTreeMap<String, Value>, schema: &Value, value: &Value) -> Option<String> {
+    match (schema, value) {
+        (Value::String(types), _) => {
+            let fits = types.split('|').any(|name| has_type(schemas, name, value));
+            (!fits).then(|| format!("{value} is no {types}"))
+        }
+        (Value::Array(element), Value::Array(values)) => {
+            values.iter().find_map(|value| misfit(schemas, &element[0], value))
+        }
+        (Value::Object(fields), Value::Object(values)) => {
+            let names: Vec<&str> = fields.keys().map(|name| name.trim_end_matches('?')).collect();
+            if let Some(unknown) = values.keys().find(|name| !names.contains(&name.as_str())) {
+                return Some(format!("{unknown} is not documented"));
+            }
+            fields.iter().find_map(|(name, schema)| match values.get(name.trim_end_matches('?')) {
+                Some(value) => misfit(schemas, schema, value).map(|misfit| format!("{name}: {misfit}")),
+                None if name.ends_with('?') => None,
+                None => Some(format!("{name} is missing")),
+            })
+        }
+        _ => Some(format!("{value} is no {schema}")),
+    }
+}
+
+fn has_type(schemas: &std::collections::BTreeMap<String, Value>, name: &str, value: &Value) -> bool {
+    let has_fields = |fields: &[&str]| fields.iter().all(|field| value.get(field).is_some());
+    let text = || value.as_str().unwrap_or_default();
+    match name {
+        "null" => value.is_null(),
+        "string" => value.is_string(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        "variant" => true,
+        "checksum" => text().len() == 64 && text().bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "mode" => text().len() == 4 && text().bytes().all(|byte| matches!(byte, b'0'..=b'7')),
+        "time" => has_fields(&["seconds", "iso"]),
+        "metadata" => value.as_object().is_some_and(|metadata| {
+            metadata.values().all(|value| value.get("type").is_some() && value.get("value").is_some())
+        }),
+        "xattrs" => value.as_array().is_some_and(|xattrs| xattrs.iter().all(|xattr| xattr.get("value").is_some())),
+        quoted if quoted.starts_with('\'') => value.as_str() == Some(quoted.trim_matches('\'')),
+        other => {
+            let schema = schemas.get(other).unwrap_or_else(|| panic!("no schema {other} in docs/json.md"));
+            misfit(schemas, schema, value).is_none()
+        }
+    }
+}
+
+#[test]
+fn documents_have_the_shape_that_the_documentation_gives() {
+    with("archive", |repo| {
+        let schemas = schemas();
+        let place = repo.parent().unwrap();
+        let tree = place.join("tree");
+        std::fs::create_dir(&tree).unwrap();
+        std::fs::write(tree.join("file"), "content").unwrap();
+        let path = |name: &str| place.join(name).to_str().unwrap().to_owned();
+        let [tree, repo_path, archive, out, part, other] =
+            ["tree", "archive", "a.tar", "out", "part", "other"].map(path);
+        let repo_path = if Path::new(&repo_path).exists() { repo_path } else { repo.to_str().unwrap().to_owned() };
+        let c3 = golden_commit("c3");
+        let commit = read(repo, &["show", &c3]);
+        let [root, root_meta] =
+            ["root_dirtree", "root_dirmeta"].map(|field| commit[field].as_str().unwrap().to_owned());
+        let files = read(repo, &["ls", "-R", &c3]);
+        let file = files["entries"].as_array().unwrap().iter().find_map(|entry| entry["checksum"].as_str()).unwrap();
+        let create = format!("--repo={other}");
+        let mut tested = std::collections::BTreeSet::new();
+        for (schema, arguments) in [
+            ("log", &["log", &c3][..]),
+            ("show commit", &["show", &c3]),
+            ("show dirtree", &["show", &root]),
+            ("show dirmeta", &["show", &root_meta]),
+            ("show file", &["show", file]),
+            ("ls", &["ls", "-R", &c3]),
+            ("refs", &["refs"]),
+            ("refs", &["refs", "-c"]),
+            ("refs --alias", &["refs", "--alias"]),
+            ("rev-parse", &["rev-parse", "golden/two"]),
+            ("summary --view", &["summary", "--view"]),
+            ("fsck", &["fsck"]),
+            ("diff", &["diff", &c3]),
+            ("diff", &["diff", "--stats", &c3]),
+            ("prune", &["prune", "--no-prune"]),
+            ("remote list", &["remote", "list"]),
+            ("init", &["init", &create]),
+            ("init", &["init", &create, "--collection-id=org.example.X"]),
+            ("pull-local", &["pull-local", &create, &repo_path, "golden/two"]),
+            ("pull-local", &["pull-local", &create, "--remote=r", &repo_path]),
+            ("pull-local", &["pull-local", &create, &repo_path, &c3]),
+            ("commit", &["commit", "-b", "new", &tree]),
+            ("commit", &["commit", "-b", "new", "--skip-if-unchanged", &tree]),
+            ("commit", &["commit", "-b", "new", "--stat-cache", &tree]),
+            ("commit", &["commit", "--orphan", &tree]),
+            ("reset", &["reset", "new", "new^"]),
+            ("checkout", &["checkout", "-U", "new", &out]),
+            ("checkout", &["checkout", "-U", "--subpath=/none", "--allow-noent", "new", &part]),
+            ("export", &["export", "-o", &archive, "new"]),
+            ("config get", &["config", "get", "core.mode"]),
+            ("config set", &["config", "set", "core.some-key", "x"]),
+            ("config set", &["config", "unset", "core.some-key"]),
+        ] {
+            let document = if arguments.contains(&create.as_str()) {
+                let output = osier().run(arguments.iter().chain(&["--json"])).success();
+                serde_json::from_str(&output).unwrap()
+            } else {
+                read(repo, arguments)
+            };
+            assert_eq!(misfit(&schemas, &schemas[schema], &document), None, "{arguments:?}: {document}");
+            tested.insert(schema);
+        }
+        // Those that are parts of others are tested with them.
+        let parts = ["commit-statistics", "checkout-statistics", "diff stats", "entry", "fsck finding", "summary ref"];
+        for name in schemas.keys() {
+            assert!(tested.contains(name.as_str()) || parts.contains(&name.as_str()), "{name} is not tested");
+        }
+    });
+}
+
+#[test]
+fn what_changes_a_repository_says_what_it_did() {
+    let directory = scratch();
+    let path = directory.path();
+    std::fs::create_dir(path.join("tree")).unwrap();
+    std::fs::write(path.join("tree/file"), "content").unwrap();
+    let run = |call: &str| -> Value {
+        let output = osier().in_directory(path).run(call.split(' ').chain(["--json"])).success();
+        serde_json::from_str(&output).unwrap_or_else(|error| panic!("{call}: {error}: {output}"))
+    };
+    let place = path.join("r").to_str().unwrap().to_owned();
+    let made = json!({ "repo": place, "mode": "archive-z2", "collection_id": null, "created": true });
+    assert_eq!(run("init --repo=r --mode=archive"), made);
+    assert_eq!(run("init --repo=r")["created"], false);
+    assert_eq!(run("init --repo=r")["mode"], "archive-z2");
+    let first = run("commit --repo=r -b main --no-xattrs tree");
+    let commit = first["commit"].as_str().unwrap();
+    assert_eq!((&first["parent"], &first["ref"], &first["skipped"]), (&json!(null), &json!("main"), &json!(false)));
+    let statistics = &first["statistics"];
+    assert_eq!((&statistics["content_objects_written"], &statistics["content_bytes_written"]), (&json!(1), &json!(7)));
+    assert_eq!(statistics["metadata_objects_written"], 3);
+    let again = json!({ "commit": commit, "parent": null, "ref": "main", "skipped": true, "statistics": null });
+    assert_eq!(run("commit --repo=r -b main --no-xattrs --skip-if-unchanged tree"), again);
+    let second = run("commit --repo=r -b main --no-xattrs --table-output -s second tree");
+    assert_eq!(second["parent"], commit);
+    let moved = json!({ "ref": "main", "commit": commit, "old_commit": second["commit"] });
+    assert_eq!(run("reset --repo=r main main^"), moved);
+    let orphan = run("commit --repo=r --orphan --no-xattrs tree");
+    assert_eq!(orphan["ref"], Value::Null);
+    run("init --repo=copy --mode=archive");
+    let pulled = run("pull-local --repo=copy --remote=origin r main");
+    assert_eq!(pulled["refs"], json!([{ "ref": "origin:main", "commit": commit }]));
+    assert_eq!((&pulled["metadata_objects_imported"], &pulled["content_objects_imported"]), (&json!(3), &json!(1)));
+    let out = run("checkout -U --repo=r main out");
+    assert_eq!((&out["type"], &out["destination"]), (&json!("directory"), &json!("out")));
+    assert_eq!(out["trees"][0]["commit"], commit);
+    let archive = run("export --repo=r -o a.tar main");
+    assert_eq!(archive["archive_bytes"], std::fs::metadata(path.join("a.tar")).unwrap().len());
+    let output = osier().in_directory(path).run(["export", "--repo=r", "main", "--json"]);
+    assert_eq!((output.stdout.as_slice(), output.status), (&b""[..], 1));
+    let set = |value: Value, old: Value| json!({ "group": "core", "key": "x", "value": value, "old_value": old });
+    assert_eq!(run("config --repo=r set core.x 1"), set(json!("1"), json!(null)));
+    assert_eq!(run("config --repo=r set core.x 2"), set(json!("2"), json!("1")));
+    assert_eq!(run("config --repo=r get core.x"), json!({ "group": "core", "key": "x", "value": "2" }));
+    assert_eq!(run("config --repo=r unset core.x"), set(json!(null), json!("2")));
 }
