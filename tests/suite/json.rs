@@ -426,7 +426,7 @@ fn documents_have_the_shape_that_the_documentation_gives() {
             ("init", &["init", &create]),
             ("init", &["init", &create, "--collection-id=org.example.X"]),
             ("pull-local", &["pull-local", &create, &repo_path, "golden/two"]),
-            ("pull-local", &["pull-local", &create, "--remote=r", &repo_path]),
+            ("pull-local", &["pull-local", &create, "--remote=r", &repo_path, "golden/two"]),
             ("pull-local", &["pull-local", &create, &repo_path, &c3]),
             ("commit", &["commit", "-b", "new", &tree]),
             ("commit", &["commit", "-b", "new", "--skip-if-unchanged", &tree]),

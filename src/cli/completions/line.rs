@@ -234,7 +234,7 @@ mod tests {
             ("init --mode=x", &[]),
             ("commit --fsync=", &["--fsync=true", "--fsync=false"]),
             ("commit --tree=", &["--tree=dir=", "--tree=tar=", "--tree=ref="]),
-            ("bench --only=chec", &["--only=checkout", "--only=checkout-hardlinks"]),
+            ("bench --only=chec", &["--only=checkout", "--only=checkout-links"]),
             ("completions ", &["bash", "fish", "zsh"]),
             ("completions bash ", &[]),
             ("config ", &["get", "set", "unset"]),

@@ -158,7 +158,7 @@ fn completes_values(program: &str, shell: &str, set_up: &str) {
         ("osier --repo=repo ls exampleos/22/x86_64/host /u", "/usr/"),
         ("osier --repo=repo cat exampleos/22/x86_64/host /usr/bin/t", "/usr/bin/tool"),
         ("osier remote --repo=repo show-url or", "show-url origin"),
-        ("osier bench --only=checkout-h", "--only=checkout-hardlinks"),
+        ("osier bench --only=checkout-l", "--only=checkout-links"),
         ("osier completions z", "completions zsh"),
         ("osier --repo=rep", "--repo=repo/"),
         ("osier commit --tree=dir=tre", "--tree=dir=tree/"),
