@@ -53,6 +53,17 @@ pub enum Error {
         /// The file object.
         checksum: Checksum,
     },
+    /// A directory has too little to make the tree of a benchmark of.
+    #[error("{} has only {} files with {} bytes; {} files with {} bytes are needed",
+        path.display(), found.0, found.1, needed.0, needed.1)]
+    SmallSample {
+        /// The directory.
+        path: PathBuf,
+        /// The files in it, and their bytes.
+        found: (u64, u64),
+        /// How many there must be.
+        needed: (u64, u64),
+    },
     /// The bytes of an object are not what its name says.
     #[error("Corrupted {} object; checksum expected='{}' actual='{actual}'", object.object_type, object.checksum)]
     CorruptedObject {

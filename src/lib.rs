@@ -89,6 +89,7 @@ pub mod remote;
 pub mod repo;
 pub mod source;
 pub mod summary;
+mod trial;
 pub mod units;
 
 /// The examples of `docs/library.md`, for `cargo test`.

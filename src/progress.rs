@@ -1,9 +1,27 @@
 //! How the library tells its caller what it is doing: it never prints.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
 /// Receives events; any thread may call it.
 pub trait Progress: Sync {
     /// Takes note of one event. It must be quick: it is called for every file.
     fn event(&self, event: Event<'_>);
+
+    /// Whether an operation that takes a while should count ahead, so that [`Event::Total`] comes early. Counting costs a
+    /// little, so the default is no.
+    fn wants_totals(&self) -> bool {
+        false
+    }
+
+    /// Whether the operation should end early. Those that make directories of their own look at it now and then:
+    /// [`crate::bench`] and [`crate::compare::compare_with`], which remove them before they return an error. All other operations may be
+    /// killed at any moment.
+    fn is_interrupted(&self) -> bool {
+        false
+    }
 }
 
 /// Something that happened during an operation.
@@ -16,6 +34,22 @@ pub enum Event<'a> {
         task: &'a str,
         /// How many steps there will be, when that is known.
         total: Option<u64>,
+    },
+    /// It has turned out how much the current phase is, from its beginning to its end.
+    Total {
+        /// Number of steps.
+        steps: u64,
+        /// Content bytes, when they are known.
+        bytes: Option<u64>,
+    },
+    /// The operation goes from one piece of work to the next. Phases with totals of their own may come within one.
+    Step {
+        /// Counted from 1.
+        number: u64,
+        /// How many there are.
+        total: u64,
+        /// What is done, in lower case.
+        what: &'a str,
     },
     /// Some steps of the current phase are done.
     Advanced {
@@ -46,4 +80,44 @@ impl<F: Fn(Event<'_>) + Sync> Progress for F {
     fn event(&self, event: Event<'_>) {
         self(event);
     }
+}
+
+/// How much a phase is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Total {
+    pub(crate) steps: u64,
+    pub(crate) bytes: Option<u64>,
+}
+
+/// Work that ends sooner is not counted ahead.
+const TIME_BEFORE_COUNTING: Duration = Duration::from_millis(500);
+
+/// Runs `work`, and counts beside it how much it is if somebody wants to know. `count` gives up when its argument becomes
+/// true: the work is over.
+pub(crate) fn with_total<T>(
+    progress: &dyn Progress,
+    count: impl FnOnce(&AtomicBool) -> Option<Total> + Send,
+    work: impl FnOnce() -> T,
+) -> T {
+    if !progress.wants_totals() {
+        return work();
+    }
+    let (over, (ended, end)) = (AtomicBool::new(false), mpsc::channel::<()>());
+    thread::scope(|scope| {
+        let over = &over;
+        let counter = move || {
+            if end.recv_timeout(TIME_BEFORE_COUNTING) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+            if let Some(Total { steps, bytes }) = count(over).filter(|_| !over.load(Ordering::Relaxed)) {
+                progress.event(Event::Total { steps, bytes });
+            }
+        };
+        // Where no thread can be made there is no total.
+        let _ = thread::Builder::new().name("counting".to_owned()).spawn_scoped(scope, counter);
+        let result = work();
+        over.store(true, Ordering::Relaxed);
+        drop(ended);
+        result
+    })
 }

@@ -2,15 +2,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
 use crate::error::{During, Error, Result};
+use crate::progress::Progress;
+use crate::trial;
 
 /// How often the memory of a program is looked at when it has just begun: the shortest runs take milliseconds.
 const FIRST_INTERVAL: Duration = Duration::from_micros(200);
@@ -51,29 +51,22 @@ pub(super) fn warm_memory(bytes: u64) {
 
 /// Runs `PROGRAM --repo=REPO ARGUMENTS` to its end; a failure of the program is an error with its words. Other children
 /// of this process must not end meanwhile: their processor time would be counted.
-pub(super) fn run(program: &Path, repo: &Path, arguments: &[String]) -> Result<Measurement> {
+pub(super) fn run(program: &Path, repo: &Path, arguments: &[String], progress: &dyn Progress) -> Result<Measurement> {
     let printed = repo.with_extension("stdout");
-    let stdout = fs::File::create(&printed).during("creating", &printed)?;
     let mut command = Command::new(program);
     command.arg(format!("--repo={}", repo.display())).args(arguments).env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
-    command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
     // What earlier steps wrote must not be written out, or waited for, at this one's expense.
     rustix::fs::sync();
     let before = cpu_time(UsageWho::RUSAGE_CHILDREN)?;
-    let started = Instant::now();
-    let child = command.spawn().during("running", program)?;
-    let process = child.id();
-    let over = AtomicBool::new(false);
-    let (output, time, peak_memory) = thread::scope(|scope| {
-        let sampler = scope.spawn(|| sample_memory(process, &over));
-        let output = wait(child, program);
-        let time = started.elapsed();
-        over.store(true, Ordering::Relaxed);
-        (output, time, sampler.join().unwrap_or_default())
-    });
-    let (status, stderr) = output?;
-    if !status {
-        return Err(Error::failed(format!("{} {} failed: {}", program.display(), arguments.join(" "), stderr.trim())));
+    let (mut peak_memory, started) = (0, Instant::now());
+    let watch = |process| {
+        peak_memory = peak_memory.max(memory_of(process));
+        (started.elapsed() / SAMPLES_PER_TIME).clamp(FIRST_INTERVAL, SAMPLING_INTERVAL)
+    };
+    let trial::Ended { status, time, stderr } = trial::run(&mut command, &printed, progress, watch)?;
+    if !status.success() {
+        let words = String::from_utf8_lossy(&stderr);
+        return Err(Error::failed(format!("{} {} failed: {}", program.display(), arguments.join(" "), words.trim())));
     }
     let cpu = cpu_time(UsageWho::RUSAGE_CHILDREN)?.saturating_sub(before);
     let stdout = fs::read(&printed).during("reading", &printed)?;
@@ -98,22 +91,11 @@ pub(super) fn cpu_time(who: UsageWho) -> Result<Duration> {
     Ok(duration(usage.user_time()) + duration(usage.system_time()))
 }
 
-/// Whether the program succeeded, and what it wrote to standard error.
-fn wait(child: Child, program: &Path) -> Result<(bool, String)> {
-    let output = child.wait_with_output().during("waiting for", program)?;
-    Ok((output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned()))
-}
-
-/// The highest water mark that was seen.
-fn sample_memory(process: u32, over: &AtomicBool) -> u64 {
-    let (mut peak, started) = (0, Instant::now());
-    while !over.load(Ordering::Relaxed) {
-        // Between its end and our noticing, a process has no such line any more.
-        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-        peak = peak.max(value_of(&status, HIGH_WATER_MARK).unwrap_or(0));
-        thread::sleep((started.elapsed() / SAMPLES_PER_TIME).clamp(FIRST_INTERVAL, SAMPLING_INTERVAL));
-    }
-    peak
+/// The most memory that a process has had so far.
+fn memory_of(process: u32) -> u64 {
+    // Between its end and our noticing, a process has no such line any more.
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    value_of(&status, HIGH_WATER_MARK).unwrap_or(0)
 }
 
 /// In bytes, from the text of `/proc/PID/status` or `/proc/meminfo`.
@@ -126,6 +108,7 @@ fn value_of(text: &str, key: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::Silent;
 
     /// A program that runs these shell commands.
     fn script(directory: &Path, commands: &str) -> std::path::PathBuf {
@@ -147,7 +130,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let repo = directory.path().join("repo");
         let script = script(directory.path(), "echo 'error: no such thing' >&2\nexit 1");
-        let message = run(&script, &repo, &["refs".to_owned()]).unwrap_err().to_string();
+        let message = run(&script, &repo, &["refs".to_owned()], &Silent).unwrap_err().to_string();
         assert_eq!(message, format!("{} refs failed: error: no such thing", script.display()));
     }
 
@@ -156,11 +139,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let repo = directory.path().join("repo");
         let busy = script(directory.path(), "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo $1 $2");
-        let measured = run(&busy, &repo, &["word".to_owned()]).unwrap();
+        let measured = run(&busy, &repo, &["word".to_owned()], &Silent).unwrap();
         assert_eq!(measured.stdout, format!("--repo={} word\n", repo.display()));
         assert!(measured.cpu > Duration::from_millis(5), "{measured:?}");
         let asleep = script(directory.path(), "sleep 0.3");
-        let measured = run(&asleep, &repo, &[]).unwrap();
+        let measured = run(&asleep, &repo, &[], &Silent).unwrap();
         assert!(measured.time >= Duration::from_millis(300), "{measured:?}");
         assert!(measured.peak_memory > 100_000, "{measured:?}");
     }

@@ -16,6 +16,8 @@ use super::child::cpu_time;
 use crate::checksum::{Checksum, Hasher};
 use crate::deflate::{Deflater, Encoding, Settings};
 use crate::error::{During, Result};
+use crate::progress::Progress;
+use crate::trial::check_interrupt;
 
 /// Those of archives whose config does not say otherwise.
 const SETTINGS: Settings = Settings { encoding: Encoding::Fast, level: 6 };
@@ -35,12 +37,13 @@ pub struct Limit {
 }
 
 /// Does the work once. Files with equal content are deflated once.
-pub(super) fn measure(tree: &Path) -> Result<Limit> {
+pub(super) fn measure(tree: &Path, progress: &dyn Progress) -> Result<Limit> {
     let files = largest_first(tree)?;
     let seen = Mutex::new(HashSet::new());
     let (before, started) = (cpu_time(UsageWho::RUSAGE_SELF)?, Instant::now());
     let state = || (vec![0; READ_SIZE], Deflater::new(SETTINGS), Vec::new());
     let sizes = files.par_iter().map_init(state, |(buffer, deflater, output), path| {
+        check_interrupt(progress)?;
         let mut file = File::open(path).during("opening", path)?;
         let (checksum, size) = hash(&mut file, buffer).during("reading", path)?;
         if !seen.lock().unwrap_or_else(PoisonError::into_inner).insert(checksum) {
@@ -135,7 +138,7 @@ mod tests {
             })
             .iter()
             .sum();
-        let limit = measure(directory.path()).unwrap();
+        let limit = measure(directory.path(), &crate::progress::Silent).unwrap();
         assert_eq!(limit.deflated_bytes, expected as u64);
         assert!(limit.time > Duration::ZERO);
     }

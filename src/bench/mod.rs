@@ -28,7 +28,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{During, Error, Result};
-use crate::progress::{Event, Progress};
+use crate::progress::Progress;
+use crate::trial::{Scratch, Steps};
 
 pub use child::Measurement;
 pub use limit::Limit;
@@ -149,7 +150,8 @@ const FIRST_COMMIT: &str = "commit";
 /// Runs the benchmark.
 ///
 /// # Errors
-/// When the two programs do not come to the same result; when one of them fails.
+/// When the two programs do not come to the same result; when one of them fails; [`Error::SmallSample`] when a tree is
+/// needed and none can be made; `interrupted`, when the progress says so. The scratch directory is removed first.
 pub fn run(options: &BenchOptions, progress: &dyn Progress) -> Result<Report> {
     if options.rounds == 0 {
         return Err(Error::failed("at least one round is needed"));
@@ -159,32 +161,52 @@ pub fn run(options: &BenchOptions, progress: &dyn Progress) -> Result<Report> {
     let mut sides = vec![Side::new("osier", &options.osier)];
     sides.extend(options.ostree.as_ref().map(|ostree| Side::new("ostree", ostree)));
     let ostree_version = options.ostree.as_deref().map(child::version).transpose()?.flatten();
-    let scratch = Scratch::create(&options.scratch)?;
-    let work = prepare(options, &steps, &scratch, progress)?;
-    let mut limits = Vec::new();
-    progress
-        .event(Event::Started { task: "benchmark", total: Some((options.rounds * steps.len() * sides.len()) as u64) });
-    for round in 0..options.rounds {
-        for side in &mut sides {
-            side.start_round(&work.scratch, round)?;
+    let needs_tree = steps.iter().any(|step| step.is_of_tree && is_wanted(step));
+    let builds_tree = needs_tree && options.tree.is_none();
+    let is_of_commit = steps.iter().any(|step| step.name == FIRST_COMMIT && is_wanted(step));
+    let prunes = steps.iter().any(|step| step.repo == step::PRUNABLE);
+    let turns = |step: &&'static Step| sides.iter().filter(|side| side.takes_part_in(step)).count();
+    let in_round = usize::from(is_of_commit) + steps.iter().map(turns).sum::<usize>();
+    let preparations = usize::from(builds_tree) + usize::from(prunes);
+    let scratch = Scratch::create(&options.scratch, "osier-bench", progress)?;
+    let mut announced = Steps::new(progress, preparations + options.rounds * in_round);
+    let tree = match &options.tree {
+        Some(tree) => tree.clone(),
+        None if builds_tree => {
+            announced.begin("building the tree")?;
+            build_sample(Path::new("/usr"), &scratch.path.join("tree"), progress)?
         }
-        if steps.iter().any(|step| step.name == FIRST_COMMIT && is_wanted(step)) {
+        None => empty_tree(&scratch.path)?,
+    };
+    let prunable = scratch.path.join(step::PRUNABLE);
+    if prunes {
+        announced.begin("building the repository to prune")?;
+        synthetic::write_prunable(&prunable, options.objects, step::BRANCH, progress)?;
+    }
+    let size = measure_tree(&tree)?;
+    let work = Work { scratch: scratch.path.clone(), tree, prunable, refs: options.refs, size };
+    let mut limits = Vec::new();
+    for round in 0..options.rounds {
+        let in_round =
+            if options.rounds > 1 { format!(", round {} of {}", round + 1, options.rounds) } else { String::new() };
+        for side in &mut sides {
+            side.start_round(&work.scratch, round, progress)?;
+        }
+        if is_of_commit {
+            announced.begin(&format!("hashing and deflating alone{in_round}"))?;
             child::warm_memory(work.size.bytes_to_write());
-            limits.push(limit::measure(&work.tree)?);
+            limits.push(limit::measure(&work.tree, progress)?);
         }
         for step in &steps {
             // Neither program always comes first.
             sides.rotate_left(1);
-            for side in &mut sides {
-                if side.takes_part_in(step) {
-                    side.run(step, &work)?;
-                }
-                progress.event(Event::Advanced { steps: 1, bytes: 0 });
+            for side in sides.iter_mut().filter(|side| side.takes_part_in(step)) {
+                announced.begin(&format!("{}: {}{in_round}", side.name, step.title))?;
+                side.run(step, &work, progress)?;
             }
             check_agreement(&sides, step)?;
         }
     }
-    progress.event(Event::Finished);
     sides.sort_by_key(|side| side.name != "osier");
     let rows = steps.iter().filter(|step| is_wanted(step)).map(|step| Row {
         step,
@@ -204,33 +226,11 @@ pub fn run(options: &BenchOptions, progress: &dyn Progress) -> Result<Report> {
     })
 }
 
-/// Makes what both programs work on.
-fn prepare(
-    options: &BenchOptions,
-    steps: &[&'static Step],
-    scratch: &Scratch,
-    progress: &dyn Progress,
-) -> Result<Work> {
-    let needs_tree = steps.iter().any(|step| step.repo != step::PRUNABLE);
-    let tree = match &options.tree {
-        Some(tree) => tree.clone(),
-        None if needs_tree => {
-            progress.event(Event::Started { task: "building the tree", total: None });
-            build_sample(Path::new("/usr"), &scratch.path.join("tree"))?
-        }
-        None => {
-            let tree = scratch.path.join("tree");
-            fs::create_dir(&tree).during("creating", &tree)?;
-            tree
-        }
-    };
-    let prunable = scratch.path.join(step::PRUNABLE);
-    if steps.iter().any(|step| step.repo == step::PRUNABLE) {
-        progress.event(Event::Started { task: "building the repository to prune", total: None });
-        synthetic::write_prunable(&prunable, options.objects, step::BRANCH)?;
-    }
-    let size = measure_tree(&tree)?;
-    Ok(Work { scratch: scratch.path.clone(), tree, prunable, refs: options.refs, size })
+/// What is committed where it does not matter what.
+fn empty_tree(scratch: &Path) -> Result<PathBuf> {
+    let tree = scratch.join("tree");
+    fs::create_dir(&tree).during("creating", &tree)?;
+    Ok(tree)
 }
 
 /// The median of each figure by itself.
@@ -247,24 +247,4 @@ fn first_commit(sides: &[Side]) -> Result<Option<FirstCommit>> {
         osier_archive_bytes: sides[0].archive_bytes()?,
         ostree_archive_bytes: sides.get(1).map(Side::archive_bytes).transpose()?,
     }))
-}
-
-/// A directory that goes away in the end.
-struct Scratch {
-    path: PathBuf,
-}
-
-impl Scratch {
-    fn create(parent: &Path) -> Result<Self> {
-        let path = parent.join(format!("osier-bench-{}", std::process::id()));
-        fs::create_dir(&path).during("creating", &path)?;
-        Ok(Self { path })
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What cannot be removed stays; the figures are what the user came for.
-        let _ = fs::remove_dir_all(&self.path);
-    }
 }

@@ -8,6 +8,8 @@ use walkdir::WalkDir;
 
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
+use crate::progress::Progress;
+use crate::trial::check_interrupt;
 
 /// The tree has at least that many files.
 const MIN_FILES: u64 = 20_000;
@@ -61,18 +63,19 @@ pub fn measure_tree(tree: &Path) -> Result<TreeSize> {
 
 /// Copies a sample of the files and links below `source` to the new directory `tree`: at least 20,000 files and 300 MB,
 /// the same ones each time. Files that cannot be read are left out.
-pub fn build_sample(source: &Path, tree: &Path) -> Result<PathBuf> {
-    let mut chosen = choose(candidates(source));
+pub fn build_sample(source: &Path, tree: &Path, progress: &dyn Progress) -> Result<PathBuf> {
+    let mut chosen = choose(candidates(source, progress)?);
     // Written in the order of packages and archives, so that neighbours in the tree are neighbours in memory and on disk.
     chosen.sort_unstable_by(|one, other| one.path.cmp(&other.path));
     let files = chosen.iter().filter(|candidate| !candidate.is_link).count() as u64;
     let bytes: u64 = chosen.iter().map(|candidate| candidate.size).sum();
     if files < MIN_FILES || bytes < MIN_BYTES {
-        let found = format!("{files} files with {bytes} bytes");
-        return Err(Error::failed(format!("{} has only {found}; name a larger tree", source.display())));
+        let (found, needed) = ((files, bytes), (MIN_FILES, MIN_BYTES));
+        return Err(Error::SmallSample { path: source.to_owned(), found, needed });
     }
     fs::create_dir(tree).during("creating", tree)?;
     for candidate in &chosen {
+        check_interrupt(progress)?;
         let target = tree.join(&candidate.path);
         let parent = target.parent().unwrap_or(tree);
         fs::create_dir_all(parent).during("creating", parent)?;
@@ -97,9 +100,10 @@ struct Candidate {
 
 /// All that could be taken, in an order that has nothing to do with folders, so that every kind of file is in the sample,
 /// and that is the same each time.
-fn candidates(source: &Path) -> Vec<Candidate> {
+fn candidates(source: &Path, progress: &dyn Progress) -> Result<Vec<Candidate>> {
     let mut all: Vec<(Checksum, Candidate)> = WalkDir::new(source)
         .into_iter()
+        .take_while(|_| !progress.is_interrupted())
         .filter_map(|entry| {
             let entry = entry.ok()?;
             let metadata = entry.metadata().ok()?;
@@ -114,7 +118,8 @@ fn candidates(source: &Path) -> Vec<Candidate> {
         })
         .collect();
     all.sort_by_key(|(place, _)| *place);
-    all.into_iter().map(|(_, candidate)| candidate).collect()
+    check_interrupt(progress)?;
+    Ok(all.into_iter().map(|(_, candidate)| candidate).collect())
 }
 
 fn choose(candidates: Vec<Candidate>) -> Vec<Candidate> {
@@ -176,10 +181,9 @@ mod tests {
     fn a_source_that_is_too_small_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("file"), b"12345").unwrap();
-        let message = build_sample(directory.path(), &directory.path().join("tree")).unwrap_err().to_string();
-        assert_eq!(
-            message,
-            format!("{} has only 1 files with 5 bytes; name a larger tree", directory.path().display())
-        );
+        let refused = build_sample(directory.path(), &directory.path().join("tree"), &crate::progress::Silent);
+        let message = refused.unwrap_err().to_string();
+        let needed = "20000 files with 300000000 bytes are needed";
+        assert_eq!(message, format!("{} has only 1 files with 5 bytes; {needed}", directory.path().display()));
     }
 }

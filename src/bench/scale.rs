@@ -7,13 +7,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Scratch;
 use super::child::{self, Measurement};
 use super::synthetic::{self, create, local};
 use crate::error::{During, Error, Result};
 use crate::object::{DirEntry, DirTree, ObjectType};
-use crate::progress::{Event, Progress};
+use crate::progress::Progress;
 use crate::repo::Transaction;
+use crate::trial::{Scratch, Steps, check_interrupt};
 
 /// What is measured, and where.
 #[derive(Clone, Debug)]
@@ -91,7 +91,7 @@ struct Shape {
     /// From the number of objects in the largest repository.
     sizes: fn(u64) -> Vec<u64>,
     /// Makes `repo`, or the directory `tree`, in a directory.
-    make: fn(&Path, u64) -> Result<()>,
+    make: fn(&Path, u64, &dyn Progress) -> Result<()>,
     /// Free bytes that the operations need for each unit.
     bytes_each: u64,
     /// Files that the operations need for each unit.
@@ -239,10 +239,12 @@ pub fn run_scale(options: &ScaleOptions, progress: &dyn Progress) -> Result<Scal
     if options.objects < SMALLEST {
         return Err(Error::failed(format!("fewer than {SMALLEST} objects say nothing about growth")));
     }
-    let scratch = Scratch::create(&options.scratch)?;
+    let scratch = Scratch::create(&options.scratch, "osier-bench", progress)?;
+    // A repository is made, then come the operations.
+    let runs = |shape: &Shape| (shape.sizes)(options.objects).len() * (1 + shape.operations.len());
+    let mut steps = Steps::new(progress, SHAPES.iter().map(runs).sum());
     let mut shapes = Vec::new();
     for (number, shape) in SHAPES.iter().enumerate() {
-        progress.event(Event::Started { task: shape.unit, total: None });
         let sizes = (shape.sizes)(options.objects);
         let rows = shape.operations.iter().map(|operation| ScaleRow { operation: operation.name, runs: Vec::new() });
         let mut report = ShapeReport { unit: shape.unit, sizes: Vec::new(), rows: rows.collect(), skipped: None };
@@ -253,15 +255,16 @@ pub fn run_scale(options: &ScaleOptions, progress: &dyn Progress) -> Result<Scal
             }
             let directory = scratch.path.join(format!("{number}-{size}"));
             fs::create_dir(&directory).during("creating", &directory)?;
-            (shape.make)(&directory, size)?;
+            steps.begin(&format!("making {size} {}", shape.unit))?;
+            (shape.make)(&directory, size, progress)?;
+            let place = Place { osier: &options.osier, directory: &directory, progress };
             for (operation, row) in shape.operations.iter().zip(&mut report.rows) {
-                row.runs.push(measure(&options.osier, &directory, operation, size.saturating_mul(shape.bytes_each))?);
-                progress.event(Event::Advanced { steps: 1, bytes: 0 });
+                steps.begin(&format!("osier: {} with {size} {}", operation.name, shape.unit))?;
+                row.runs.push(measure(&place, operation, size.saturating_mul(shape.bytes_each))?);
             }
             report.sizes.push(size);
             fs::remove_dir_all(&directory).during("removing", &directory)?;
         }
-        progress.event(Event::Finished);
         shapes.push(report);
     }
     Ok(ScaleReport { shapes })
@@ -284,8 +287,16 @@ fn lacks_room(scratch: &Path, shape: &Shape, size: u64) -> Result<Option<String>
     Ok(Some(format!("{size} {} have no room in {}: {lacking}", shape.unit, scratch.display())))
 }
 
+/// Where operations run.
+struct Place<'p> {
+    osier: &'p Path,
+    directory: &'p Path,
+    progress: &'p dyn Progress,
+}
+
 /// Runs an operation with `memory` bytes of memory ready.
-fn measure(osier: &Path, directory: &Path, operation: &Operation, memory: u64) -> Result<Measurement> {
+fn measure(place: &Place<'_>, operation: &Operation, memory: u64) -> Result<Measurement> {
+    let Place { osier, directory, progress } = *place;
     let run = |command: &[&str]| {
         let (repo, arguments) = command.split_first().ok_or_else(|| Error::failed("a command without repository"))?;
         let repo = directory.join(repo);
@@ -295,7 +306,7 @@ fn measure(osier: &Path, directory: &Path, operation: &Operation, memory: u64) -
         let in_directory = format!("{}/", directory.display());
         let arguments: Vec<String> =
             arguments.iter().map(|argument| argument.replacen('@', &in_directory, 1)).collect();
-        child::run(osier, &repo, &arguments)
+        child::run(osier, &repo, &arguments, progress)
     };
     remove(directory, operation.make_room)?;
     for command in operation.before {
@@ -316,23 +327,24 @@ fn remove(directory: &Path, names: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn make_objects(directory: &Path, objects: u64) -> Result<()> {
+fn make_objects(directory: &Path, objects: u64, progress: &dyn Progress) -> Result<()> {
     let repo = create(&directory.join("repo"))?;
     let mut transaction = Transaction::begin(&repo)?;
     // The commits and dirtrees of the half are not among the objects.
-    let whole = synthetic::write_objects(&transaction, 0..objects, "all")?;
-    let half = synthetic::write_objects(&transaction, 0..objects / 2, "one half")?;
+    let whole = synthetic::write_objects(&transaction, 0..objects, "all", progress)?;
+    let half = synthetic::write_objects(&transaction, 0..objects / 2, "one half", progress)?;
     transaction.set_ref(local(BRANCH)?, Some(whole));
     transaction.set_ref(local(HALF)?, Some(half));
     transaction.commit()?;
     Ok(())
 }
 
-fn make_refs(directory: &Path, refs: u64) -> Result<()> {
+fn make_refs(directory: &Path, refs: u64, progress: &dyn Progress) -> Result<()> {
     let repo = create(&directory.join("repo"))?;
     let mut transaction = Transaction::begin(&repo)?;
-    let root = synthetic::write_files(&transaction, 0..10)?;
+    let root = synthetic::write_files(&transaction, 0..10, progress)?;
     for number in 0..refs {
+        check_interrupt(progress)?;
         let commit = synthetic::write_commit(&transaction, root, None, &format!("commit of ref {number}"))?;
         transaction.set_ref(local(&format!("group{:03}/ref{number:06}", number % 100))?, Some(commit));
     }
@@ -340,12 +352,13 @@ fn make_refs(directory: &Path, refs: u64) -> Result<()> {
     Ok(())
 }
 
-fn make_chain(directory: &Path, commits: u64) -> Result<()> {
+fn make_chain(directory: &Path, commits: u64, progress: &dyn Progress) -> Result<()> {
     let repo = create(&directory.join("repo"))?;
     let mut transaction = Transaction::begin(&repo)?;
-    let root = synthetic::write_files(&transaction, 0..10)?;
+    let root = synthetic::write_files(&transaction, 0..10, progress)?;
     let mut last = None;
     for number in 0..commits {
+        check_interrupt(progress)?;
         last = Some(synthetic::write_commit(&transaction, root, last, &format!("commit {number}"))?);
     }
     transaction.set_ref(local(BRANCH)?, last);
@@ -353,11 +366,11 @@ fn make_chain(directory: &Path, commits: u64) -> Result<()> {
     Ok(())
 }
 
-fn make_directory(directory: &Path, files: u64) -> Result<()> {
+fn make_directory(directory: &Path, files: u64, progress: &dyn Progress) -> Result<()> {
     let repo = create(&directory.join("repo"))?;
     let mut transaction = Transaction::begin(&repo)?;
     let dirmeta = synthetic::write_dirmeta(&transaction)?;
-    let dirtree = synthetic::write_directory(&transaction, 0..files)?;
+    let dirtree = synthetic::write_directory(&transaction, 0..files, progress)?;
     let commit = synthetic::write_commit(&transaction, (dirtree, dirmeta), None, "one directory")?;
     transaction.set_ref(local(BRANCH)?, Some(commit));
     transaction.commit()?;
@@ -365,7 +378,7 @@ fn make_directory(directory: &Path, files: u64) -> Result<()> {
 }
 
 /// A tree with a sparse file: no repository, because writing the object is one of the operations.
-fn make_file(directory: &Path, bytes: u64) -> Result<()> {
+fn make_file(directory: &Path, bytes: u64, _progress: &dyn Progress) -> Result<()> {
     let tree = directory.join("tree");
     fs::create_dir(&tree).during("creating", &tree)?;
     let path = tree.join("file");
@@ -373,12 +386,12 @@ fn make_file(directory: &Path, bytes: u64) -> Result<()> {
     file.set_len(bytes).during("extending", &path)
 }
 
-fn make_deep(directory: &Path, levels: u64) -> Result<()> {
+fn make_deep(directory: &Path, levels: u64, progress: &dyn Progress) -> Result<()> {
     const FILES_PER_LEVEL: u64 = 1;
     let repo = create(&directory.join("repo"))?;
     let mut transaction = Transaction::begin(&repo)?;
     let dirmeta = synthetic::write_dirmeta(&transaction)?;
-    let mut dirtree = synthetic::write_directory(&transaction, 0..FILES_PER_LEVEL)?;
+    let mut dirtree = synthetic::write_directory(&transaction, 0..FILES_PER_LEVEL, progress)?;
     for _ in 1..levels {
         let below = DirEntry { name: "below".to_owned(), dirtree, dirmeta };
         let level = DirTree { files: Vec::new(), dirs: vec![below] };

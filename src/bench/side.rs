@@ -9,6 +9,7 @@ use super::child::{self, Measurement};
 use super::sample::{self, TreeSize};
 use super::step::{REPOS, Step};
 use crate::error::{During, Error, Result};
+use crate::progress::Progress;
 
 /// One program's figures for one step.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +53,7 @@ pub(super) struct Place<'p> {
     pub(super) prunable: &'p Path,
     /// Refs in the summary.
     pub(super) refs: usize,
+    pub(super) progress: &'p dyn Progress,
 }
 
 impl Place<'_> {
@@ -62,7 +64,7 @@ impl Place<'_> {
 
     /// Runs the program without keeping the figures.
     pub(super) fn run(&self, repo: &str, arguments: &[String]) -> Result<()> {
-        child::run(self.program, &self.path(repo), arguments).map(drop)
+        child::run(self.program, &self.path(repo), arguments, self.progress).map(drop)
     }
 }
 
@@ -98,23 +100,24 @@ impl Side {
     }
 
     /// Makes the repositories of the round.
-    pub(super) fn start_round(&mut self, scratch: &Path, round: usize) -> Result<()> {
+    pub(super) fn start_round(&mut self, scratch: &Path, round: usize, progress: &dyn Progress) -> Result<()> {
         self.directory = scratch.join(format!("{}-{round}", self.name));
         for (name, mode) in REPOS {
             let repo = self.directory.join(name);
             fs::create_dir_all(&repo).during("creating", &repo)?;
-            child::run(&self.program, &repo, &["init".to_owned(), format!("--mode={mode}")])?;
+            child::run(&self.program, &repo, &["init".to_owned(), format!("--mode={mode}")], progress)?;
         }
         Ok(())
     }
 
     /// Runs a step that the program takes part in.
-    pub(super) fn run(&mut self, step: &Step, work: &Work) -> Result<()> {
+    pub(super) fn run(&mut self, step: &Step, work: &Work, progress: &dyn Progress) -> Result<()> {
         let Work { scratch: _, tree, prunable, refs, size } = work;
-        let place = Place { program: &self.program, directory: &self.directory, tree, prunable, refs: *refs };
+        let (program, directory) = (&self.program, &self.directory);
+        let place = Place { program, directory, tree, prunable, refs: *refs, progress };
         (step.prepare)(&place)?;
         child::warm_memory(size.bytes_to_write());
-        let measured = child::run(&self.program, &place.path(step.repo), &(step.arguments)(&place))?;
+        let measured = child::run(&self.program, &place.path(step.repo), &(step.arguments)(&place), progress)?;
         let outcome = (step.outcome)(&place, &measured)?;
         self.note(step, measured, outcome)
     }

@@ -15,8 +15,10 @@ use super::side::Place;
 use super::synthetic;
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
+use crate::progress::Progress;
 use crate::repo::{ListRefs, Repo};
 use crate::summary::Summary;
+use crate::trial::check_interrupt;
 
 /// The branch that is committed.
 pub(super) const BRANCH: &str = "bench";
@@ -47,6 +49,8 @@ pub struct Step {
     pub goal: f64,
     /// Whether the content of the whole tree passes through the program.
     pub handles_content: bool,
+    /// Whether the cost depends on the tree. The others are measured with an empty one if no tree is needed otherwise.
+    pub is_of_tree: bool,
     /// For work that `ostree` cannot do: the step whose figures stand in for it.
     pub(super) ostree_has: Option<&'static str>,
     /// The repository that the program works on.
@@ -69,6 +73,7 @@ const COMMON: Step = Step {
     title: "",
     goal: 1.0,
     handles_content: false,
+    is_of_tree: true,
     ostree_has: None,
     repo: "archive",
     needs: &[],
@@ -201,6 +206,7 @@ pub static STEPS: [Step; 15] = [
     Step {
         name: "log",
         title: "log",
+        is_of_tree: false,
         needs: &["commit"],
         arguments: |_| words(&["log", BRANCH]),
         outcome: |_, measured| Ok(digest(&measured.stdout)),
@@ -209,6 +215,7 @@ pub static STEPS: [Step; 15] = [
     Step {
         name: "summary",
         title: "summary -u, many refs",
+        is_of_tree: false,
         goal: 3.0,
         needs: &["commit"],
         prepare: |place| synthetic::write_refs(&place.path("archive"), BRANCH, place.refs),
@@ -219,9 +226,10 @@ pub static STEPS: [Step; 15] = [
     Step {
         name: "prune",
         title: "prune, many objects",
+        is_of_tree: false,
         goal: 5.0,
         repo: PRUNABLE,
-        prepare: |place| link_tree(place.prunable, &place.path(PRUNABLE)),
+        prepare: |place| link_tree(place.prunable, &place.path(PRUNABLE), place.progress),
         arguments: |_| words(&["prune", "--refs-only"]),
         ..COMMON
     },
@@ -293,8 +301,9 @@ fn commit_changed(place: &Place<'_>) -> Result<()> {
 }
 
 /// Makes directories, and hard links to all files.
-fn link_tree(from: &Path, to: &Path) -> Result<()> {
+fn link_tree(from: &Path, to: &Path, progress: &dyn Progress) -> Result<()> {
     for entry in WalkDir::new(from) {
+        check_interrupt(progress)?;
         let entry = entry.map_err(std::io::Error::from).during("reading", from)?;
         let path = to.join(entry.path().strip_prefix(from).unwrap_or(entry.path()));
         if entry.file_type().is_dir() {

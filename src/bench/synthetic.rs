@@ -11,8 +11,10 @@ use crate::checksum::Checksum;
 use crate::error::{Error, Result};
 use crate::gvariant::Dict;
 use crate::object::{Commit, DirEntry, DirMeta, DirTree, FileHeader, ObjectType, Xattrs};
+use crate::progress::Progress;
 use crate::refspec::{RefName, Refspec};
 use crate::repo::{OpenOptions, Repo, RepoMode, Transaction};
+use crate::trial::check_interrupt;
 
 /// Files in each directory of a synthetic tree.
 const FILES_PER_DIRECTORY: u64 = 1000;
@@ -25,11 +27,11 @@ pub(super) type Root = (Checksum, Checksum);
 
 /// Makes an archive with that many objects, half of which (rounded down) only a commit without a ref needs. The branch is called
 /// as that of the comparing benchmark.
-pub(super) fn write_prunable(path: &Path, objects: u64, branch: &str) -> Result<()> {
+pub(super) fn write_prunable(path: &Path, objects: u64, branch: &str, progress: &dyn Progress) -> Result<()> {
     let repo = create(path)?;
     let mut transaction = Transaction::begin(&repo)?;
-    let kept = write_objects(&transaction, 0..objects.div_ceil(2), "kept")?;
-    write_objects(&transaction, objects.div_ceil(2)..objects, "unreachable")?;
+    let kept = write_objects(&transaction, 0..objects.div_ceil(2), "kept", progress)?;
+    write_objects(&transaction, objects.div_ceil(2)..objects, "unreachable", progress)?;
     transaction.set_ref(local(branch)?, Some(kept));
     transaction.commit()?;
     Ok(())
@@ -63,8 +65,13 @@ fn unsynced() -> OpenOptions {
 
 /// Writes a commit with so many objects: its own, those of its directories, and files for all the rest. The numbers of
 /// the range make the files different from those of other ranges.
-pub(super) fn write_objects(transaction: &Transaction<'_>, numbers: Range<u64>, subject: &str) -> Result<Checksum> {
-    let root = write_files(transaction, files_among(numbers))?;
+pub(super) fn write_objects(
+    transaction: &Transaction<'_>,
+    numbers: Range<u64>,
+    subject: &str,
+    progress: &dyn Progress,
+) -> Result<Checksum> {
+    let root = write_files(transaction, files_among(numbers), progress)?;
     write_commit(transaction, root, None, subject)
 }
 
@@ -78,13 +85,13 @@ fn files_among(numbers: Range<u64>) -> Range<u64> {
 }
 
 /// Writes small files, in directories that are not too large.
-pub(super) fn write_files(transaction: &Transaction<'_>, numbers: Range<u64>) -> Result<Root> {
+pub(super) fn write_files(transaction: &Transaction<'_>, numbers: Range<u64>, progress: &dyn Progress) -> Result<Root> {
     let dirmeta = write_dirmeta(transaction)?;
     let directories = numbers.end.saturating_sub(numbers.start).div_ceil(FILES_PER_DIRECTORY);
     let dirs = (0..directories).into_par_iter().map(|directory| {
         let first = numbers.start + directory * FILES_PER_DIRECTORY;
         let files = first..numbers.end.min(first + FILES_PER_DIRECTORY);
-        let dirtree = write_directory(transaction, files)?;
+        let dirtree = write_directory(transaction, files, progress)?;
         Ok(DirEntry { name: format!("directory-{directory:06}"), dirtree, dirmeta })
     });
     let root = DirTree { files: Vec::new(), dirs: dirs.collect::<Result<_>>()? };
@@ -92,9 +99,14 @@ pub(super) fn write_files(transaction: &Transaction<'_>, numbers: Range<u64>) ->
 }
 
 /// Writes one directory with a small file for each number.
-pub(super) fn write_directory(transaction: &Transaction<'_>, numbers: Range<u64>) -> Result<Checksum> {
+pub(super) fn write_directory(
+    transaction: &Transaction<'_>,
+    numbers: Range<u64>,
+    progress: &dyn Progress,
+) -> Result<Checksum> {
     let header = FileHeader { uid: 0, gid: 0, mode: 0o100_644, symlink_target: String::new(), xattrs: Xattrs::new() };
     let files = numbers.into_par_iter().map(|number| {
+        check_interrupt(progress)?;
         let content = format!("This is file number {number} of a synthetic repository.\n");
         Ok((format!("file-{number:08}"), transaction.write_bytes(&header, content.as_bytes())?))
     });
@@ -145,7 +157,7 @@ mod tests {
         for objects in [10, 2007] {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("repo");
-            write_prunable(&path, objects, "main").unwrap();
+            write_prunable(&path, objects, "main", &Silent).unwrap();
             let repo = Repo::open(&path).unwrap();
             // Both commits have the same dirmeta.
             assert_eq!(repo.list_objects().unwrap().len() as u64, objects - 1, "{objects}");

@@ -15,9 +15,9 @@ use super::{CheckoutOptions, CheckoutStats, HardLinks, Overwrite, Relabel, exist
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
 use crate::object::DirMeta;
-use crate::progress::{Event, Progress};
+use crate::progress::{Event, Progress, Total, with_total};
 use crate::repo::tree::{Node, lookup};
-use crate::repo::{Repo, RepoMode};
+use crate::repo::{Repo, RepoMode, count_files};
 
 /// A checkout at work.
 pub(super) struct Checkout<'c> {
@@ -122,7 +122,14 @@ impl<'c> Checkout<'c> {
             (Node::Directory { dirtree, dirmeta }, _) => {
                 let path = if self.skipped.is_empty() { "" } else { "/" };
                 let stored = Stored { dirtree: &dirtree, dirmeta: &dirmeta, path, label_path: label_path.as_deref() };
-                self.directory(Place::root(destination), stored)?;
+                with_total(
+                    self.progress,
+                    |over| {
+                        let steps = count_files(self.repo, &dirtree, &self.skipped, over)?;
+                        Some(Total { steps, bytes: None })
+                    },
+                    || self.directory(Place::root(destination), stored),
+                )?;
             }
             (Node::File(file), name) => {
                 let target = Target { label_path, ..self.make(Place::root(destination), MayExist::Yes)? };

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::error::Failure;
+use super::interrupt;
 use super::json;
 use super::options::{OWN_OPTIONS, path};
 use super::values;
@@ -120,10 +121,12 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         let tree = tree_document(&commit, None, None);
         return print_document(json, "image", &destination, vec![tree], context);
     }
+    let (path, existed) = (destination.clone(), destination.symlink_metadata().is_ok());
+    let progress = context.display_for(json).that_leaves(move || interrupt::about_checkout(&path, existed));
     let mut trees_done = Vec::new();
     let mut checkout_one = |rev: &str, options: &CheckoutOptions| -> Result<(), Failure> {
         let commit = repo.resolve_rev(rev)?;
-        let stats = match checkout(&repo, &commit, &destination, options, &context.progress_for(json)) {
+        let stats = match checkout(&repo, &commit, &destination, options, &progress) {
             Err(Error::NoSuchPath { .. }) if allow_missing => None,
             Err(error) if matches!(trees, Trees::Listed(_)) => {
                 return Err::<(), Error>(error).context(|| format!("Processing tree {commit}")).map_err(Failure::from);

@@ -179,7 +179,7 @@ pub(super) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> 
     let with_table = mem::take(&mut args.table_output);
     let json = mem::take(&mut args.json);
     let options = into_options(args, &repo)?;
-    let outcome = commit(&repo, &options, &context.progress_for(json))?;
+    let outcome = commit(&repo, &options, &context.transaction_progress(&repo, json))?;
     if !outcome.skipped {
         summary::auto_update(&repo, clock::now())?;
     }

@@ -31,6 +31,12 @@ pub(super) struct Args {
     /// Where --with makes its repositories (default: /var/tmp)
     #[arg(long, value_name = "DIR", value_parser = path())]
     scratch: Option<PathBuf>,
+    /// Print at most N differences and N notes of each comparison, 0 for all (default: 100; with --json all)
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Print only the verdict
+    #[arg(long)]
+    summary: bool,
     /// Print a JSON document
     #[arg(long)]
     json: bool,
@@ -39,10 +45,19 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    let Args { exact, with, scratch, json, arguments } = args;
+    let Args { exact, with, scratch, limit, summary, json, arguments } = args;
+    let limit = match (limit, summary) {
+        (Some(_), true) => return Err(Failure::usage("--limit and --summary cannot be used together")),
+        (None, true) => 0,
+        (None, false) if json => u64::MAX,
+        (None, false) => DEFAULT_LIMIT,
+        (Some(0), false) => u64::MAX,
+        (Some(limit), false) => limit,
+    };
+    let style = Style { json, limit, summary };
     let options = CompareOptions { exact };
     let outcome = match (with, &arguments[..]) {
-        (None, [first, second]) if scratch.is_none() => repositories((first, second), &options, json, context)?,
+        (None, [first, second]) if scratch.is_none() => repositories((first, second), &options, style, context)?,
         (None, [_, _]) => return Err(Failure::usage("--scratch is for --with only")),
         (None, _) => return Err(Failure::usage("REPO_A and REPO_B must be specified")),
         (Some(program), [tree]) => {
@@ -50,7 +65,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
             let scratch = scratch.unwrap_or_else(|| defaults.scratch.clone());
             let osier = env::current_exe().during("finding", "the running program")?;
             let options = WithOptions { program, osier, tree: tree.clone(), scratch, compare: options, ..defaults };
-            programs(&options, json, context)?
+            programs(&options, style, context)?
         }
         (Some(_), _) => return Err(Failure::usage("TREE must be specified")),
     };
@@ -66,7 +81,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
 fn repositories(
     (first, second): (&Path, &Path),
     options: &CompareOptions,
-    json: bool,
+    style: Style,
     context: &Context,
 ) -> Result<Outcome, Failure> {
     // To be compared is no reason to be given a cache directory.
@@ -74,13 +89,13 @@ fn repositories(
     let open = |path: &Path| Ok::<_, Failure>(Repo::open_with(&context::absolute(path)?, &open_options)?);
     let (first, second) = (open(first)?, open(second)?);
     let out = &context.out;
-    let mut printer = Printer::begin(out, json, ["the first".to_owned(), "the second".to_owned()])?;
+    let mut printer = Printer::begin(out, style, ["the first".to_owned(), "the second".to_owned()])?;
     let result = printer.run(|print| {
         compare(&first, &second, options, &mut |finding| print(None, &finding), &context.quiet_progress())
     });
     let report = result?;
-    if json {
-        printer.finish(&report_fields(&report))?;
+    if style.json {
+        printer.finish(report_fields(&report))?;
     } else {
         printer.print_notes(None)?;
         print_verdict(None, &report, out)?;
@@ -88,23 +103,23 @@ fn repositories(
     Ok(report.outcome())
 }
 
-fn programs(options: &WithOptions, json: bool, context: &Context) -> Result<Outcome, Failure> {
+fn programs(options: &WithOptions, style: Style, context: &Context) -> Result<Outcome, Failure> {
     let out = &context.out;
     let names = [options.program.display().to_string(), "osier".to_owned()];
-    let mut printer = Printer::begin(out, json, names)?;
-    let result = printer.run(|print| {
-        compare_with(options, &mut |mode, finding| print(Some(shown_mode(mode)), &finding), &context.quiet_progress())
-    });
-    let reports = result?;
+    let mut printer = Printer::begin(out, style, names)?;
+    let display = context.display().without_lines().that_cleans_up(&options.scratch);
+    let result = printer
+        .run(|print| compare_with(options, &mut |mode, finding| print(Some(shown_mode(mode)), &finding), &display));
+    let reports = display.end(result)?;
     let outcome = overall(&reports);
-    if json {
+    if style.json {
         let modes: Vec<Value> = reports.iter().map(mode_json).collect();
         let fields = json!({
             "result": name_of(outcome),
             "program": options.program.display().to_string(),
             "modes": modes,
         });
-        printer.finish(&fields)?;
+        printer.finish(fields)?;
         return Ok(outcome);
     }
     for ModeReport { mode, program, osier, report } in &reports {
@@ -144,19 +159,56 @@ fn overall(reports: &[ModeReport]) -> Outcome {
     }
 }
 
+/// How many lines are printed when nothing is said about it.
+const DEFAULT_LIMIT: u64 = 100;
+
+/// What is printed, and how.
+#[derive(Clone, Copy)]
+struct Style {
+    json: bool,
+    /// How many differences, and how many notes, of each comparison.
+    limit: u64,
+    /// Only the verdict.
+    summary: bool,
+}
+
 /// Prints findings while they are made.
 struct Printer<'c> {
     out: &'c Output,
+    style: Style,
     names: [String; 2],
     list: Option<List<'c>>,
-    /// How many files are compressed differently, by mode.
-    compressed: Vec<(Option<String>, u64)>,
+    counts: Vec<Counts>,
+}
+
+/// What was found in one comparison.
+#[derive(Default)]
+struct Counts {
+    mode: Option<String>,
+    /// Lines about differences, and about what could not be compared.
+    differences: u64,
+    notes: u64,
+    /// Of the notes, those of files that are compressed differently. There may be as many as there are files, so in text
+    /// they are only counted.
+    compressed: u64,
+    omitted: u64,
+}
+
+impl Counts {
+    /// How many of so many more lines are printed.
+    fn take(&mut self, lines: usize, is_note: bool, limit: u64) -> usize {
+        let count = if is_note { &mut self.notes } else { &mut self.differences };
+        let room = usize::try_from(limit.saturating_sub(*count)).unwrap_or(usize::MAX);
+        *count += lines as u64;
+        self.omitted += lines.saturating_sub(room) as u64;
+        lines.min(room)
+    }
 }
 
 impl<'c> Printer<'c> {
-    fn begin(out: &'c Output, json: bool, names: [String; 2]) -> Result<Self, Failure> {
-        let list = if json { Some(List::begin(out, &json!({}), "findings")?) } else { None };
-        Ok(Self { out, names, list, compressed: Vec::new() })
+    fn begin(out: &'c Output, style: Style, names: [String; 2]) -> Result<Self, Failure> {
+        let list = if style.json { Some(List::begin(out, &json!({}), "findings")?) } else { None };
+        Ok(Self { out, style, names, list, counts: Vec::new() })
     }
 
     /// Runs something that prints findings. What keeps them from being printed is the failure then.
@@ -178,10 +230,24 @@ impl<'c> Printer<'c> {
     }
 
     fn print(&mut self, mode: Option<&str>, finding: &Finding) -> Result<(), Failure> {
-        if let Some(list) = &mut self.list {
-            return list.push(&finding_json(mode, finding));
-        }
         let Finding { subject, verdict } = finding;
+        let lines = match verdict {
+            Verdict::Different(fields) => fields.len().max(1),
+            Verdict::OnlyIn(_) | Verdict::Unknown { .. } | Verdict::Note(_) => 1,
+        };
+        let (is_note, is_json, limit) = (matches!(verdict, Verdict::Note(_)), self.list.is_some(), self.style.limit);
+        let counts = self.counts_of(mode);
+        if is_note && !is_json && matches!(subject, Subject::Object(_)) {
+            counts.compressed += 1;
+            return Ok(());
+        }
+        let shown = counts.take(lines, is_note, limit);
+        if shown == 0 {
+            return Ok(());
+        }
+        if let Some(list) = &mut self.list {
+            return list.push(&finding_json(mode, finding, shown));
+        }
         let prefix = mode.map(|mode| format!("{mode}: ")).unwrap_or_default();
         let name = |side: &Side| match side {
             Side::First => &self.names[0],
@@ -191,22 +257,23 @@ impl<'c> Printer<'c> {
             Verdict::OnlyIn(side) => writeln!(self.out, "{prefix}{subject}: only in {}", name(side)),
             Verdict::Different(fields) if fields.is_empty() => writeln!(self.out, "{prefix}{subject}: differs"),
             Verdict::Different(fields) => {
-                fields.iter().try_for_each(|field| writeln!(self.out, "{prefix}{subject}: {}", self.shown(field)))
+                let mut fields = fields.iter().take(shown);
+                fields.try_for_each(|field| writeln!(self.out, "{prefix}{subject}: {}", self.shown(field)))
             }
             Verdict::Unknown { side, reason, field } => {
                 let field = field.as_ref().map(|field| format!("; {}", self.shown(field))).unwrap_or_default();
                 writeln!(self.out, "{prefix}{subject}: could not tell: in {}: {reason}{field}", name(side))
             }
-            // There may be as many as there are files.
-            Verdict::Note(_) if matches!(subject, Subject::Object(_)) => {
-                match self.compressed.iter_mut().find(|(other, _)| other.as_deref() == mode) {
-                    Some((_, count)) => *count += 1,
-                    None => self.compressed.push((mode.map(str::to_owned), 1)),
-                }
-                Ok(())
-            }
             Verdict::Note(field) => writeln!(self.out, "{prefix}note: {subject}: {}", self.shown(field)),
         }
+    }
+
+    fn counts_of(&mut self, mode: Option<&str>) -> &mut Counts {
+        let place = self.counts.iter().position(|counts| counts.mode.as_deref() == mode).unwrap_or(self.counts.len());
+        if place == self.counts.len() {
+            self.counts.push(Counts { mode: mode.map(str::to_owned), ..Counts::default() });
+        }
+        &mut self.counts[place]
     }
 
     fn shown(&self, FieldDifference { field, first, second }: &FieldDifference) -> String {
@@ -215,17 +282,30 @@ impl<'c> Printer<'c> {
         format!("{field}: {} in {one}, {} in {other}", value(first), value(second))
     }
 
-    /// The notes that are only counted.
+    /// What is only counted.
     fn print_notes(&self, mode: Option<&str>) -> Result<(), Failure> {
+        if self.style.summary {
+            return Ok(());
+        }
         let prefix = mode.map(|mode| format!("{mode}: ")).unwrap_or_default();
-        let mut of_mode = self.compressed.iter().filter(|(other, _)| other.as_deref() == mode);
-        of_mode.try_for_each(|(_, count)| writeln!(self.out, "{prefix}note: compressed differently: {count} files"))
+        for Counts { omitted, compressed, .. } in self.counts.iter().filter(|counts| counts.mode.as_deref() == mode) {
+            if *omitted > 0 {
+                writeln!(self.out, "{prefix}... and {omitted} more (--limit=0 prints all)")?;
+            }
+            if *compressed > 0 {
+                writeln!(self.out, "{prefix}note: compressed differently: {compressed} files")?;
+            }
+        }
+        Ok(())
     }
 
     /// Ends the document with these fields.
-    fn finish(self, fields: &Value) -> Result<(), Failure> {
+    fn finish(self, mut fields: Value) -> Result<(), Failure> {
+        if self.style.limit < u64::MAX {
+            fields["omitted"] = self.counts.iter().map(|counts| counts.omitted).sum::<u64>().into();
+        }
         match self.list {
-            Some(list) => list.finish(fields),
+            Some(list) => list.finish(&fields),
             None => Ok(()),
         }
     }
@@ -278,7 +358,8 @@ fn mode_json(report: &ModeReport) -> Value {
     })
 }
 
-fn finding_json(mode: Option<&str>, Finding { subject, verdict }: &Finding) -> Value {
+/// With at most so many fields.
+fn finding_json(mode: Option<&str>, Finding { subject, verdict }: &Finding, most_fields: usize) -> Value {
     let kind = match subject {
         Subject::Ref(_) => "ref",
         Subject::Path { .. } => "path",
@@ -307,7 +388,7 @@ fn finding_json(mode: Option<&str>, Finding { subject, verdict }: &Finding) -> V
     let fields = |fields: &[FieldDifference]| -> Value {
         let field =
             |field: &FieldDifference| json!({ "field": field.field, "first": field.first, "second": field.second });
-        fields.iter().map(field).collect()
+        fields.iter().take(most_fields).map(field).collect()
     };
     match verdict {
         Verdict::OnlyIn(in_side) => {

@@ -11,6 +11,7 @@ use osier::progress::Progress;
 use osier::repo::{OpenOptions, Repo};
 
 use super::error::Failure;
+use super::interrupt;
 use super::options::Parsed;
 use super::output::Output;
 use super::progress::Display;
@@ -32,18 +33,32 @@ impl Context {
 
     /// Shows the user how an operation comes along.
     pub(super) fn progress(&self) -> impl Progress + use<> {
-        Display::new(self.out.clone())
+        self.display().that_leaves_nothing()
     }
 
     /// The same, with nothing but warnings and bars, for a command that prints a document.
     pub(super) fn quiet_progress(&self) -> impl Progress + use<> {
-        Display::new(self.out.clone()).without_lines()
+        self.display().without_lines().that_leaves_nothing()
     }
 
-    /// Either of them.
+    /// For an operation that is to do something about signals.
+    pub(super) fn display(&self) -> Display {
+        Display::new(self.out.clone())
+    }
+
+    /// For a transaction in `repo`: an interrupted one says what is left of it.
+    pub(super) fn transaction_progress(&self, repo: &Repo, json: bool) -> Display {
+        let path = repo.path().to_owned();
+        self.display_for(json).that_leaves(move || interrupt::about_staging(&path))
+    }
+
+    /// The same, with standard output left to a document if there is one.
     pub(super) fn progress_for(&self, json: bool) -> impl Progress + use<> {
-        let display = Display::new(self.out.clone());
-        if json { display.without_lines() } else { display }
+        self.display_for(json).that_leaves_nothing()
+    }
+
+    pub(super) fn display_for(&self, json: bool) -> Display {
+        if json { self.display().without_lines() } else { self.display() }
     }
 
     /// Opens the repository that the command is to work on.

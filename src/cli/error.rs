@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use osier::Error;
 
+use super::interrupt;
+
 /// Why a command ended early.
 pub(super) enum Failure {
     /// The command got the wrong arguments: its help and a blank line are printed before the message.
@@ -15,6 +17,8 @@ pub(super) enum Failure {
     Error(Error),
     /// The command has said all there is to say, and ends with this status.
     Status(u8),
+    /// The command was interrupted and has cleaned up: the program ends by this signal.
+    Signal(i32),
     /// Standard output does not take what is written to it.
     Output(io::Error),
     /// The same as what is in it, for a command whose status 1 is a verdict: it ends with 2.
@@ -50,7 +54,7 @@ impl Failure {
             Self::Usage(_) => to_stderr(&format!("{}\n", help())),
             Self::Incomplete(_) => to_stderr(&help()),
             Self::Trouble(failure) => return Self::Trouble(Box::new(failure.after_help(help))),
-            Self::Error(_) | Self::Output(_) | Self::Status(_) => {}
+            Self::Error(_) | Self::Output(_) | Self::Status(_) | Self::Signal(_) => {}
         }
         self
     }
@@ -74,6 +78,11 @@ pub(super) fn exit_code(result: Result<(), Failure>) -> ExitCode {
 fn report(failure: Failure, status: u8) -> u8 {
     let message = match failure {
         Failure::Status(status) => return status,
+        Failure::Signal(signal) => {
+            interrupt::die_of(signal);
+            // What a shell shows for it.
+            return u8::try_from(128 + signal).unwrap_or(status);
+        }
         Failure::Trouble(failure) => return report(*failure, TROUBLE_STATUS),
         Failure::Output(error) if error.kind() == ErrorKind::BrokenPipe => return BROKEN_PIPE_STATUS,
         Failure::Error(error) if error.io_kind() == Some(ErrorKind::BrokenPipe) => return BROKEN_PIPE_STATUS,

@@ -30,6 +30,7 @@ mod extension;
 mod fsck;
 mod help;
 mod init;
+mod interrupt;
 mod json;
 mod log;
 mod ls;

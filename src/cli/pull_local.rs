@@ -107,7 +107,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         file_modes: if bareuseronly_files { FileModes::BareUserOnly } else { FileModes::Any },
         verify_bindings: !disable_verify_bindings,
     };
-    let stats = pull_local(&repo, &source, &options, &context.progress_for(json))?;
+    let stats = pull_local(&repo, &source, &options, &context.transaction_progress(&repo, json))?;
     summary::auto_update(&repo, clock::now())?;
     if json {
         return json::print(&document(&repo, &source, &options, &stats)?, &context.out);

@@ -146,7 +146,7 @@ impl Ingest<'_, '_> {
     fn file(&self, directory: &Directory, name: &str) -> Result<Option<Checksum>> {
         let looked = match self.look(directory, name, EntryKind::File)? {
             Look::Skipped => return Ok(None),
-            Look::Unchanged(checksum) => return Ok(Some(self.done(checksum))),
+            Look::Unchanged(checksum, size) => return Ok(Some(self.done(checksum, size))),
             Look::Changed(recorded) => Some(recorded),
             Look::Nothing => None,
         };
@@ -154,7 +154,7 @@ impl Ingest<'_, '_> {
         let metadata = file.metadata;
         let known = if looked.is_some() { None } else { self.known_object(&metadata) };
         if let (Some(checksum), HardLinks::Trust) = (known, self.hard_links) {
-            return Ok(Some(self.reuse(checksum)));
+            return Ok(Some(self.reuse(checksum, metadata.size)));
         }
         let original = match known {
             Some(checksum) => Some(self.transaction.repo().load_file(&checksum)?.header),
@@ -177,14 +177,16 @@ impl Ingest<'_, '_> {
         let xattrs = self.labelled_child(directory, name, recorded.mode, xattrs)?;
         let header = header(recorded, xattrs, String::new());
         let question = match known {
-            Some(checksum) if original.as_ref() == Some(&header) => return Ok(Some(self.reuse(checksum))),
+            Some(checksum) if original.as_ref() == Some(&header) => {
+                return Ok(Some(self.reuse(checksum, metadata.size)));
+            }
             Some(_) => None,
             None => self.question_of_opened(directory, name, &metadata, (recorded, &header.xattrs))?,
         };
         if let (Some(cache), Some(question), false) = (self.stat_cache, &question, asked)
             && let Some(checksum) = self.answer(cache, question, metadata.size)?
         {
-            return Ok(Some(self.done(checksum)));
+            return Ok(Some(self.done(checksum, metadata.size)));
         }
         if !self.consume && self.large_files.takes(metadata.size) {
             let (path, shown_path) = (directory.child_path(name), directory.shown_path(name));
@@ -226,7 +228,7 @@ impl Ingest<'_, '_> {
     fn symlink(&self, directory: &Directory, name: &str) -> Result<Option<Checksum>> {
         let looked = match self.look(directory, name, EntryKind::Symlink)? {
             Look::Skipped => return Ok(None),
-            Look::Unchanged(checksum) => return Ok(Some(self.done(checksum))),
+            Look::Unchanged(checksum, _) => return Ok(Some(self.done(checksum, 0))),
             Look::Changed(recorded) => Some(recorded),
             Look::Nothing => None,
         };
@@ -237,7 +239,7 @@ impl Ingest<'_, '_> {
         let asked = looked.is_some();
         let known = if asked { None } else { self.known_object(&metadata) };
         if let (Some(checksum), HardLinks::Trust) = (known, self.hard_links) {
-            return Ok(Some(self.reuse(checksum)));
+            return Ok(Some(self.reuse(checksum, 0)));
         }
         let recorded = match looked {
             Some(recorded) => recorded.of(&metadata, || directory.shown_path(name))?,
@@ -252,7 +254,7 @@ impl Ingest<'_, '_> {
         if let Some(checksum) = known
             && self.transaction.repo().load_file(&checksum)?.header == header
         {
-            return Ok(Some(self.reuse(checksum)));
+            return Ok(Some(self.reuse(checksum, 0)));
         }
         let checksum = self.transaction.write_bytes(&header, b"")?;
         // Everything was asked for by name; it must have been one link all the time.
@@ -263,21 +265,21 @@ impl Ingest<'_, '_> {
         {
             cache.remember(question, checksum);
         }
-        Ok(Some(self.done(checksum)))
+        Ok(Some(self.done(checksum, 0)))
     }
 
     pub(super) fn known_object(&self, metadata: &Metadata) -> Option<Checksum> {
         self.devino.get(metadata.dev, metadata.ino).copied()
     }
 
-    fn reuse(&self, checksum: Checksum) -> Checksum {
+    fn reuse(&self, checksum: Checksum, bytes: u64) -> Checksum {
         self.transaction.count_devino_hit();
-        self.done(checksum)
+        self.done(checksum, bytes)
     }
 
-    /// Tells that one more entry is done, without its content having been read.
-    fn done(&self, checksum: Checksum) -> Checksum {
-        self.progress.event(Event::Advanced { steps: 1, bytes: 0 });
+    /// Reports that one more entry is done, whose content of so many bytes need not be read.
+    fn done(&self, checksum: Checksum, bytes: u64) -> Checksum {
+        self.progress.event(Event::Advanced { steps: 1, bytes });
         checksum
     }
 

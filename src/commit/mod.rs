@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! options    what is asked for
+//! count      how much there is to read, found ahead
 //! ingest     directories -> file and dirmeta objects, in parallel
 //! large      files that wait until everything else is done
 //! unchanged  files that the stat cache knows
@@ -12,6 +13,7 @@
 //! description  the commit's metadata
 //! ```
 
+mod count;
 mod description;
 mod devino;
 mod ingest;
@@ -29,7 +31,7 @@ use std::path::Path;
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
 use crate::object::{Commit, ObjectType};
-use crate::progress::{Event, Progress};
+use crate::progress::{Event, Progress, with_total};
 use crate::refspec::Refspec;
 use crate::repo::{Repo, RepoMode, Transaction, TransactionStats};
 use crate::source::{Directory, Filter};
@@ -127,7 +129,12 @@ fn write_objects(
     progress: &dyn Progress,
 ) -> Result<Option<Checksum>> {
     let repo = transaction.repo();
-    let mut tree = read_sources(transaction, options, stat_cache, progress)?;
+    let loads_commits = visits_commits(transaction, options);
+    let mut tree = with_total(
+        progress,
+        |over| count::count(repo, options, loads_commits, over),
+        || read_sources(transaction, options, stat_cache, progress),
+    )?;
     let mut metadata = description::metadata(repo, options, parent.as_ref(), &mut tree)?;
     let root = tree.write(transaction)?;
     match &parent {
@@ -169,8 +176,7 @@ fn read_sources(
     let repo = transaction.repo();
     let mut modifier = options.modifier.clone();
     let policy = options.selinux_policy.as_deref().filter(|_| repo.mode() != RepoMode::BareUserOnly);
-    // To record what belongs to a stored commit, all of it has to be gone through, too.
-    let is_visited = modifier.is_active() || policy.is_some() || transaction.records_sizes();
+    let is_visited = visits_commits(transaction, options);
     modifier.canonical_permissions |= repo.mode() == RepoMode::BareUserOnly;
     let filter = Filter::new(&modifier);
     let hard_links = options.reading.hard_links;
@@ -216,6 +222,12 @@ fn read_sources(
     }
     filter.check_all_used(progress)?;
     Ok(tree)
+}
+
+/// Whether sources that are commits are gone through: their files may be recorded otherwise, or their sizes be recorded.
+fn visits_commits(transaction: &Transaction<'_>, options: &CommitOptions) -> bool {
+    let has_policy = options.selinux_policy.is_some() && transaction.repo().mode() != RepoMode::BareUserOnly;
+    options.modifier.is_active() || has_policy || transaction.records_sizes()
 }
 
 /// Deletes the source directories. Upstream deletes while it reads; here the commit is safe on disk before anything goes.

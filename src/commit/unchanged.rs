@@ -13,8 +13,8 @@ pub(super) enum Look {
     Nothing,
     /// The filter leaves it out.
     Skipped,
-    /// It is this object; neither it nor its xattrs were read.
-    Unchanged(Checksum),
+    /// It is this object, of so many bytes; neither it nor its xattrs were read.
+    Unchanged(Checksum, u64),
     /// It has to be read. The filter has had its say, which it may only have once.
     Changed(Recorded),
 }
@@ -53,7 +53,10 @@ impl Ingest<'_, '_> {
             Some(question) => self.answer(cache, question, metadata.size)?,
             None => None,
         };
-        Ok(known.map_or(Look::Changed(Recorded { seen: metadata, recorded }), Look::Unchanged))
+        Ok(match known {
+            Some(checksum) => Look::Unchanged(checksum, metadata.size),
+            None => Look::Changed(Recorded { seen: metadata, recorded }),
+        })
     }
 
     /// The question for a file that is open and whose xattrs were read; `None` if nothing can answer it.

@@ -13,6 +13,7 @@ use crate::gvariant::Dict;
 use crate::object::{Commit, DirMeta, DirTree, FileHeader, ObjectName, ObjectType};
 use crate::progress::{Event, Progress};
 use crate::repo::{CommitState, FileObject, Repo, RepoMode};
+use crate::trial::check_interrupt;
 
 /// So many of the 256 directories of `objects` are compared at a time: enough for all processors, and few enough that the
 /// names of their objects are little to hold.
@@ -39,12 +40,15 @@ pub(super) fn compare(comparison: &mut Comparison<'_, '_>, progress: &dyn Progre
             .map(|place| {
                 let found = match place {
                     Place::One(side, name) => (name, Some(Verdict::OnlyIn(side))),
+                    // What is interrupted needs no result.
+                    Place::Both(name, _) if progress.is_interrupted() => (name, None),
                     Place::Both(name, _) => (name, object(first, second, &name)),
                 };
                 progress.event(Event::Advanced { steps: 1, bytes: 0 });
                 found
             })
             .collect();
+        check_interrupt(progress)?;
         comparison.report.objects += found.len() as u64;
         for (name, verdict) in found {
             if let Some(verdict) = verdict {

@@ -2,14 +2,15 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use super::{CompareOptions, CompareReport, Finding, Outcome, compare};
-use crate::error::{During, Error, Result};
+use crate::error::{During, Result};
 use crate::progress::Progress;
 use crate::repo::{Repo, RepoMode};
+use crate::trial::{self, Scratch, Steps};
 
 /// What is committed by whom.
 #[derive(Clone, Debug)]
@@ -71,25 +72,36 @@ const BRANCH: &str = "compare";
 /// The program's own words that are kept of an error, in bytes.
 const MAX_WORDS: usize = 2000;
 
+/// Both programs commit, and the results are compared.
+const STEPS_PER_MODE: usize = 3;
+/// How often an interruption is looked for.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
 /// Takes the findings of all modes.
 pub type ModeSink<'s> = dyn FnMut(RepoMode, Finding) -> Result<()> + Send + 's;
 
 /// In every mode, has both programs make a repository, commit the tree and write a summary, and compares.
 ///
 /// # Errors
-/// As [`compare`], and when no scratch directory can be made or a program not be started.
+/// As [`compare`], and when no scratch directory can be made or a program not be started; `interrupted`, when the progress
+/// says so. The scratch directory is removed first.
 pub fn compare_with(
     options: &WithOptions,
     sink: &mut ModeSink<'_>,
     progress: &dyn Progress,
 ) -> Result<Vec<ModeReport>> {
-    let scratch = Scratch::create(&options.scratch)?;
+    let scratch = Scratch::create(&options.scratch, "osier-compare", progress)?;
+    let mut steps = Steps::new(progress, options.modes.len() * STEPS_PER_MODE);
     let mut reports = Vec::new();
     for &mode in &options.modes {
         let path = |side: &str| scratch.path.join(format!("{side}-{mode}"));
         let (first, second) = (path("program"), path("osier"));
-        let program = make(&options.program, &first, mode, &options.tree)?;
-        let osier = make(&options.osier, &second, mode, &options.tree)?;
+        let name = if mode == RepoMode::Archive { "archive" } else { mode.as_str() };
+        steps.begin(&format!("{name}: {} commits", options.program.display()))?;
+        let program = make(&options.program, (&first, mode), &options.tree, progress)?;
+        steps.begin(&format!("{name}: osier commits"))?;
+        let osier = make(&options.osier, (&second, mode), &options.tree, progress)?;
+        steps.begin(&format!("{name}: comparing"))?;
         let report = match (&program, &osier) {
             (Ok(_), Ok(_)) => {
                 let (first, second) = (Repo::open(&first)?, Repo::open(&second)?);
@@ -103,7 +115,13 @@ pub fn compare_with(
 }
 
 /// Makes a repository with the tree in it; returns the id of the commit, or the program's words.
-fn make(program: &Path, repo: &Path, mode: RepoMode, tree: &Path) -> Result<Result<String, String>> {
+fn make(
+    program: &Path,
+    (repo, mode): (&Path, RepoMode),
+    tree: &Path,
+    progress: &dyn Progress,
+) -> Result<Result<String, String>> {
+    let stdout = repo.with_extension("stdout");
     fs::create_dir(repo).during("creating", repo)?;
     // Everything that a program could choose by itself is given.
     let commit = ["commit", "-b", BRANCH, "--timestamp=@1700000000", "-s", "Compared"];
@@ -116,40 +134,15 @@ fn make(program: &Path, repo: &Path, mode: RepoMode, tree: &Path) -> Result<Resu
         let mut repo_option = OsString::from("--repo=");
         repo_option.push(repo);
         command.arg(repo_option).args(arguments).args(last);
-        command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC").stdin(Stdio::null());
-        let output = command.output().during("running", program)?;
+        command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
+        let trial::Ended { status, stderr, .. } = trial::run(&mut command, &stdout, progress, |_| POLL_INTERVAL)?;
         let words = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_WORDS)]).trim().to_owned();
-        if !output.status.success() {
-            return Ok(Err(format!("{} failed: {}", arguments[0], words(&output.stderr))));
+        if !status.success() {
+            return Ok(Err(format!("{} failed: {}", arguments[0], words(&stderr))));
         }
         if arguments == commit {
-            id = words(&output.stdout);
+            id = words(&fs::read(&stdout).during("reading", &stdout)?);
         }
     }
     Ok(Ok(id))
-}
-
-/// A directory that is removed at the end.
-struct Scratch {
-    path: PathBuf,
-}
-
-impl Scratch {
-    fn create(parent: &Path) -> Result<Self> {
-        let process = rustix::process::getpid().as_raw_nonzero();
-        for number in 0..1000 {
-            let path = parent.join(format!("osier-compare-{process}-{number}"));
-            match fs::create_dir(&path) {
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                result => return result.during("creating", &path).map(|()| Self { path }),
-            }
-        }
-        Err(Error::failed(format!("{} is full of scratch directories", parent.display())))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
-    }
 }

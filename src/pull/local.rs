@@ -90,8 +90,10 @@ fn import_files(
 ) -> Result<()> {
     // Neighbours are in one directory.
     files.par_sort_unstable();
+    progress.event(Event::Total { steps: files.len() as u64, bytes: None });
     let counts = files.par_iter().map(|file| -> Result<(u64, u64)> {
         if importer.is_present(&ObjectName::new(*file, ObjectType::File))? {
+            progress.event(Event::Advanced { steps: 1, bytes: 0 });
             return Ok((0, 0));
         }
         let bytes = importer.file(file)?;

@@ -1,16 +1,12 @@
-//! The figures as a picture: two bars for each step on a scale of seconds, and beside them how many times faster osier is.
+//! The figures as a picture: how many times faster osier is in each step, as a dot on a scale of factors, and the goal as a
+//! mark on the same line. Without an `ostree` to compare with, bars of seconds.
 //!
-//! The scale is logarithmic, because a `log` takes milliseconds and a commit seconds.
+//! Equal distances on the scale of factors are equal factors, so nothing starts at its left end: dots have a place, but no
+//! length. The bars of seconds start at 0.
 
-use std::ops::Range;
-use std::time::Duration;
+use std::fmt::Write as _;
 
 use osier::bench::{Report, Row};
-use plotters::coord::Shift;
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-
-use super::super::error::Failure;
 
 /// What stands in the title besides the figures.
 pub(super) struct About {
@@ -20,139 +16,201 @@ pub(super) struct About {
     pub(super) date: String,
 }
 
-const WIDTH: u32 = 960;
-/// Pixels for the titles above the bars.
-const HEAD: u32 = 84;
-/// Pixels for the scale and its caption below them.
-const FOOT: u32 = 58;
-/// Pixels for each step.
-const ROW: u32 = 36;
-/// Pixels left of the bars for the titles of the steps.
-const LEFT: u32 = 210;
-/// Pixels right of the bars for the ratios.
-const RIGHT: u32 = 84;
-/// Where the two bars of a step lie: of osier above, of `ostree` below, as parts of the step's height.
-const UPPER: (f64, f64) = (0.14, 0.48);
-const LOWER: (f64, f64) = (0.52, 0.86);
+const WIDTH: f64 = 960.0;
+/// Above the rows: the titles and the legend.
+const HEAD: f64 = 104.0;
+/// Below them: the scale and its caption.
+const FOOT: f64 = 58.0;
+const ROW: f64 = 28.0;
+/// Where the scale begins and ends; left of it stand the steps, right of it the figures.
+const LEFT: f64 = 220.0;
+const RIGHT: f64 = 700.0;
+/// Columns of figures, by their right ends: the factor, and the times of osier and `ostree`.
+const COLUMNS: [f64; 3] = [772.0, 856.0, 940.0];
+const DOT: f64 = 6.0;
 
-const INK: RGBColor = RGBColor(0x24, 0x29, 0x2f);
-const FAINT: RGBColor = RGBColor(0x6e, 0x77, 0x81);
-const GRID: RGBColor = RGBColor(0xe3, 0xe6, 0xea);
-const OSIER: RGBColor = RGBColor(0x2e, 0x7d, 0x4f);
-const OSTREE: RGBColor = RGBColor(0xb4, 0xbc, 0xc6);
+/// The factors that the scale may name.
+const FACTORS: [f64; 12] = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
 
-type Canvas<'c> = DrawingArea<SVGBackend<'c>, Shift>;
+/// Colours by role, for light and for dark pages. Slower steps and missed goals also have other shapes.
+const STYLE: &str = "
+    text { font: 14px sans-serif; fill: #24292f }
+    .page { fill: #ffffff }
+    .title { font-size: 20px; font-weight: bold }
+    .small { font-size: 12.5px }
+    .faint { fill: #59636e }
+    .end { text-anchor: end }
+    .middle { text-anchor: middle }
+    .strong { font-weight: bold }
+    .grid { stroke: #d8dee4 }
+    .one { stroke: #59636e }
+    .dot { fill: #1a7f45; stroke: #1a7f45; stroke-width: 2 }
+    .slower { fill: none; stroke: #cf222e }
+    .goal { stroke: #9a5b00; stroke-width: 3 }
+    @media (prefers-color-scheme: dark) {
+      text { fill: #e6edf3 }
+      .page { fill: #0d1117 }
+      .faint { fill: #9198a1 }
+      .grid { stroke: #30363d }
+      .one { stroke: #9198a1 }
+      .dot { fill: #3fb96c; stroke: #3fb96c }
+      .slower { fill: none; stroke: #ff7b72 }
+      .goal { stroke: #e3a23c }
+    }
+";
 
 /// An SVG document.
-pub(super) fn draw(report: &Report, about: &About) -> Result<String, Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::failed(format!("drawing the chart: {error}"));
-    let mut document = String::new();
-    let height = HEAD + FOOT + ROW * report.rows.len() as u32;
-    {
-        let canvas = SVGBackend::with_string(&mut document, (WIDTH, height)).into_drawing_area();
-        paint(&canvas, report, about).map_err(|error| failed(&error))?;
-        canvas.present().map_err(|error| failed(&error))?;
-    }
-    Ok(document)
-}
-
-fn paint(canvas: &Canvas<'_>, report: &Report, about: &About) -> Result<(), Box<dyn std::error::Error>> {
-    canvas.fill(&WHITE)?;
-    paint_head(canvas, report, about)?;
-    let (range, count) = (scale(&report.rows), report.rows.len());
-    let mut chart = ChartBuilder::on(canvas)
-        .margin_top(HEAD)
-        .margin_right(RIGHT)
-        .x_label_area_size(FOOT)
-        .y_label_area_size(LEFT)
-        .build_cartesian_2d(range.clone().log_scale(), (count as f64)..0.0)?;
-    chart
-        .configure_mesh()
-        .disable_y_mesh()
-        .disable_y_axis()
-        .x_labels(8)
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(GRID)
-        .axis_style(GRID)
-        .x_label_style(font(13, FAINT))
-        .x_label_formatter(&|seconds| in_units(*seconds))
-        .x_desc("time, logarithmic: shorter is better")
-        .axis_desc_style(font(13, FAINT))
-        .draw()?;
-    let bar = |row: usize, (top, bottom): (f64, f64), time: Duration, color: RGBColor| {
-        let end = time.as_secs_f64().max(range.start);
-        Rectangle::new([(range.start, row as f64 + top), (end, row as f64 + bottom)], color.filled())
-    };
-    for (number, row) in report.rows.iter().enumerate() {
-        let bars = [(UPPER, OSIER, Some(row.osier.median)), (LOWER, OSTREE, row.ostree.as_ref().map(|it| it.median))];
-        for (place, color, time) in bars {
-            let Some(time) = time else { continue };
-            chart.draw_series([bar(number, place, time, color)])?;
-            let (x, y) = chart.backend_coord(&(time.as_secs_f64().max(range.start), number as f64 + middle(place)));
-            canvas.draw_text(&in_units(time.as_secs_f64()), &at(font(11, FAINT), HPos::Left), (x + 4, y))?;
-        }
-        let (left, y) = chart.backend_coord(&(range.start, number as f64 + 0.5));
-        canvas.draw_text(row.step.title, &at(font(14, INK), HPos::Right), (left - 10, y))?;
-        if let Some(ratio) = row.ratio() {
-            let color = if ratio >= 1.0 { OSIER } else { RED };
-            canvas.draw_text(&times(ratio), &at(font(15, color), HPos::Right), (WIDTH as i32 - 18, y))?;
-        }
-    }
-    Ok(())
-}
-
-fn paint_head(canvas: &Canvas<'_>, report: &Report, about: &About) -> Result<(), Box<dyn std::error::Error>> {
-    let (osier, tree) = (env!("CARGO_PKG_VERSION"), &report.tree);
-    let ostree = report.ostree_version.as_ref().map(|version| format!(" and ostree {version}")).unwrap_or_default();
-    canvas.draw_text(&format!("osier {osier}{ostree}"), &at(font(22, INK), HPos::Left), (20, 28))?;
-    let subtitle = format!(
-        "{}, {}; {} files, {:.0} MB; medians of {} rounds",
-        about.machine,
-        about.date,
-        tree.files,
-        tree.bytes as f64 / super::MB,
-        report.rounds,
+pub(super) fn draw(report: &Report, about: &About) -> String {
+    let bottom = HEAD + ROW * report.rows.len() as f64;
+    let height = bottom + FOOT;
+    let (title, subtitle) = (title(report), subtitle(report, about));
+    let compares = report.rows.iter().any(|row| row.ratio().is_some());
+    let scale = if compares { Scale::of_factors(&report.rows) } else { Scale::of_seconds(&report.rows) };
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" \
+         role=\"img\" aria-labelledby=\"title desc\">\n<title id=\"title\">{}</title>\n<desc id=\"desc\">{}</desc>\n\
+         <style>{STYLE}</style>\n<rect class=\"page\" width=\"{WIDTH}\" height=\"{height}\"/>\n",
+        escaped(&title),
+        escaped(&format!("{subtitle}. {}", description(&report.rows))),
     );
-    canvas.draw_text(&subtitle, &at(font(13, FAINT), HPos::Left), (20, 54))?;
-    let mut x = LEFT as i32;
-    let ostree_takes_part = report.rows.iter().any(|row| row.ostree.is_some());
-    for (name, color) in [("osier", OSIER), ("ostree", OSTREE)].into_iter().take(1 + usize::from(ostree_takes_part)) {
-        canvas.draw(&Rectangle::new([(x, 71), (x + 12, 81)], color.filled()))?;
-        canvas.draw_text(name, &at(font(13, INK), HPos::Left), (x + 18, 76))?;
-        x += 84;
+    text(&mut svg, (20.0, 28.0), "title", &title);
+    text(&mut svg, (20.0, 54.0), "small faint", &subtitle);
+    for (value, label) in &scale.labels {
+        let x = scale.place(*value);
+        let class = if compares && *value == 1.0 { "one" } else { "grid" };
+        line(&mut svg, class, (x, HEAD), (x, bottom));
+        text(&mut svg, (x, bottom + 16.0), "small faint middle", label);
     }
-    if ostree_takes_part {
-        canvas.draw_text("times faster", &at(font(13, FAINT), HPos::Right), (WIDTH as i32 - 18, 76))?;
+    let caption = match compares {
+        true => "times faster than ostree; equal distances are equal factors",
+        false => "seconds, median",
+    };
+    text(&mut svg, (f64::midpoint(LEFT, RIGHT), bottom + 40.0), "small faint middle", caption);
+    legend(&mut svg, compares);
+    for (number, row) in report.rows.iter().enumerate() {
+        draw_row(&mut svg, row, HEAD + ROW * (number as f64 + 0.5), &scale);
     }
-    Ok(())
+    svg.push_str("</svg>\n");
+    svg
 }
 
-/// From a power of ten below the shortest time to a little more than the longest.
-fn scale(rows: &[Row]) -> Range<f64> {
-    let times = rows.iter().flat_map(|row| [Some(row.osier.median), row.ostree.as_ref().map(|it| it.median)]);
-    let seconds = times.flatten().map(|time| time.as_secs_f64()).filter(|seconds| *seconds > 0.0);
-    let (shortest, longest) =
-        seconds.fold((0.01, 0.1), |(low, high), time| (f64::min(low, time), f64::max(high, time)));
-    // Room for the figure behind the longest bar.
-    10_f64.powf(shortest.log10().floor())..longest * 2.5
+fn title(report: &Report) -> String {
+    let ostree = report.ostree_version.as_ref().map(|version| format!(" and ostree {version}")).unwrap_or_default();
+    format!("osier {}{ostree}", env!("CARGO_PKG_VERSION"))
 }
 
-fn font<'f>(size: u32, color: RGBColor) -> TextStyle<'f> {
-    ("sans-serif", size).into_font().color(&color)
+fn subtitle(report: &Report, About { machine, date }: &About) -> String {
+    let (tree, rounds) = (&report.tree, report.rounds);
+    format!(
+        "{machine}, {date}; {} files, {:.0} MB; medians of {rounds} rounds",
+        tree.files,
+        tree.bytes as f64 / super::MB
+    )
 }
 
-/// Lines the text up with a point: vertically in the middle.
-fn at(style: TextStyle<'_>, horizontal: HPos) -> TextStyle<'_> {
-    style.pos(Pos::new(horizontal, VPos::Center))
+/// The picture in words.
+fn description(rows: &[Row]) -> String {
+    let of_row = |row: &Row| match row.ratio() {
+        Some(ratio) => format!("{}: {} as fast, the goal is {}", row.step.title, times(ratio), times(row.step.goal)),
+        None => format!("{}: {}", row.step.title, in_units(row.osier.median.as_secs_f64())),
+    };
+    rows.iter().map(of_row).collect::<Vec<_>>().join("; ")
 }
 
-fn middle((top, bottom): (f64, f64)) -> f64 {
-    f64::midpoint(top, bottom)
+fn legend(svg: &mut String, compares: bool) {
+    let (y, small) = (HEAD - 16.0, "small faint end");
+    if compares {
+        let _ = writeln!(svg, "<circle class=\"dot\" cx=\"{}\" cy=\"{y}\" r=\"{DOT}\"/>", LEFT + DOT);
+        text(svg, (LEFT + 20.0, y), "small", "osier");
+        line(svg, "goal", (LEFT + 84.0, y - 8.0), (LEFT + 84.0, y + 8.0));
+        text(svg, (LEFT + 96.0, y), "small", "goal");
+        text(svg, (COLUMNS[0], y), small, "faster");
+        text(svg, (COLUMNS[2], y), small, "ostree");
+    }
+    text(svg, (COLUMNS[1], y), small, "osier");
+}
+
+fn draw_row(svg: &mut String, row: &Row, y: f64, scale: &Scale) {
+    text(svg, (LEFT - 14.0, y), "end", row.step.title);
+    let seconds = row.osier.median.as_secs_f64();
+    match row.ratio() {
+        Some(ratio) => {
+            line(svg, "grid", (LEFT, y), (RIGHT, y));
+            let (goal, x) = (scale.place(row.step.goal), scale.place(ratio));
+            let class = if ratio < 1.0 { "dot slower" } else { "dot" };
+            let _ = writeln!(svg, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y}\" r=\"{DOT}\"/>");
+            // Above the dot, so that it is seen where both are the same.
+            line(svg, "goal", (goal, y - 11.0), (goal, y + 11.0));
+            text(svg, (COLUMNS[0], y), "strong end", &times(ratio));
+        }
+        None if scale.is_of_factors => {}
+        None => {
+            let width = scale.place(seconds) - LEFT;
+            let (top, height) = (y - ROW * 0.3, ROW * 0.6);
+            let _ = writeln!(
+                svg,
+                "<rect class=\"dot\" x=\"{LEFT}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\"/>"
+            );
+        }
+    }
+    text(svg, (COLUMNS[1], y), "small end", &in_units(seconds));
+    if let Some(ostree) = &row.ostree {
+        text(svg, (COLUMNS[2], y), "small faint end", &in_units(ostree.median.as_secs_f64()));
+    }
+}
+
+/// From values to places between [`LEFT`] and [`RIGHT`].
+struct Scale {
+    first: f64,
+    last: f64,
+    is_of_factors: bool,
+    labels: Vec<(f64, String)>,
+}
+
+impl Scale {
+    /// From the last named factor below all values, and at most 1, to the first one above them.
+    fn of_factors(rows: &[Row]) -> Self {
+        let values = || rows.iter().filter_map(|row| Some([row.ratio()?, row.step.goal])).flatten();
+        let (least, most) = (values().fold(1.0, f64::min), values().fold(2.0, f64::max));
+        let first = FACTORS.iter().rev().find(|factor| **factor <= least).unwrap_or(&FACTORS[0]);
+        let last = FACTORS.iter().find(|factor| **factor >= most).unwrap_or(&FACTORS[FACTORS.len() - 1]);
+        let shown = FACTORS.iter().filter(|factor| (first..=last).contains(factor));
+        let labels = shown.map(|factor| (*factor, format!("{factor}×"))).collect();
+        Self { first: first.ln(), last: last.ln(), is_of_factors: true, labels }
+    }
+
+    /// From 0 to a round number of which the longest time is no less than half.
+    fn of_seconds(rows: &[Row]) -> Self {
+        let longest = rows.iter().map(|row| row.osier.median.as_secs_f64()).fold(0.001, f64::max);
+        let power = 10_f64.powf(longest.log10().floor());
+        let step = [0.2, 0.5, 1.0, 2.0].map(|part| part * power);
+        let step = step.into_iter().find(|step| step * 5.0 >= longest).unwrap_or(power * 2.0);
+        let labels = (0..=5).map(|number| f64::from(number) * step).map(|value| (value, in_units(value))).collect();
+        Self { first: 0.0, last: step * 5.0, is_of_factors: false, labels }
+    }
+
+    fn place(&self, value: f64) -> f64 {
+        let value = if self.is_of_factors { value.ln() } else { value };
+        LEFT + (RIGHT - LEFT) * ((value - self.first) / (self.last - self.first)).clamp(0.0, 1.0)
+    }
+}
+
+fn text(svg: &mut String, (x, y): (f64, f64), class: &str, text: &str) {
+    let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" dy=\"0.35em\" class=\"{class}\">{}</text>", escaped(text));
+}
+
+fn line(svg: &mut String, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
+    let _ = writeln!(svg, "<line class=\"{class}\" x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\"/>");
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// With two digits that say something.
 fn in_units(seconds: f64) -> String {
     match seconds {
+        0.0 => "0".to_owned(),
         s if s < 0.000_95 => format!("{:.0} µs", s * 1e6),
         s if s < 0.009_5 => format!("{} ms", trimmed(s * 1e3)),
         s if s < 0.95 => format!("{:.0} ms", s * 1e3),
@@ -168,7 +226,7 @@ fn trimmed(number: f64) -> String {
 }
 
 fn times(ratio: f64) -> String {
-    if ratio < 10.0 { format!("{ratio:.1} ×") } else { format!("{ratio:.0} ×") }
+    if ratio < 10.0 { format!("{ratio:.1}×") } else { format!("{ratio:.0}×") }
 }
 
 #[cfg(test)]
@@ -178,7 +236,17 @@ mod tests {
 
     fn drawn(report: &Report) -> String {
         let about = About { machine: "2 x Abacus <new>".to_owned(), date: "1 May 2026".to_owned() };
-        draw(report, &about).unwrap_or_else(|_| panic!("no chart"))
+        draw(report, &about)
+    }
+
+    /// The value of an attribute of each element that begins so.
+    fn attributes(document: &str, element: &str, attribute: &str) -> Vec<f64> {
+        let elements = document.split(element).skip(1);
+        let value = |rest: &str| {
+            let (value, _) = rest.split_once(&format!("{attribute}=\""))?.1.split_once('"')?;
+            value.parse().ok()
+        };
+        elements.map(|rest| value(rest).unwrap()).collect()
     }
 
     /// The texts of the document, in its order.
@@ -198,8 +266,9 @@ mod tests {
             "log",
             "2 s",
             "9 s",
-            "4.5 ×",
-            "6.0 ×",
+            "4.5×",
+            "6.0×",
+            "goal",
         ] {
             assert!(texts.contains(&expected), "{expected} is not in {texts:?}");
         }
@@ -207,15 +276,52 @@ mod tests {
     }
 
     #[test]
-    fn without_ostree_there_is_one_bar_for_each_step() {
+    fn the_chart_has_a_title_and_a_description_and_colours_for_dark_pages() {
+        let document = drawn(&report());
+        assert!(document.contains("<title id=\"title\">osier 0.1.0 and ostree 2022.7</title>"), "{document}");
+        let desc = document.split("<desc id=\"desc\">").nth(1).unwrap().split("</desc>").next().unwrap();
+        assert!(desc.contains("first commit, archive: 4.5× as fast, the goal is 5.0×; log: 6.0×"), "{desc}");
+        assert!(document.contains("@media (prefers-color-scheme: dark)"));
+        assert!(!document.contains("fill=\""), "a colour that is the same on every page");
+    }
+
+    #[test]
+    fn equal_factors_are_equal_distances() {
+        let mut report = report();
+        let seconds = std::time::Duration::from_secs;
+        // 1, 2 and 4 times faster.
+        report.rows.push(report.rows[0].clone());
+        for (row, ostree) in report.rows.iter_mut().zip([4, 8, 16]) {
+            row.osier.median = seconds(4);
+            row.ostree.as_mut().unwrap().median = seconds(ostree);
+        }
+        // The first dot is that of the legend.
+        let dots = attributes(&drawn(&report), "<circle", "cx").split_off(1);
+        let [one, two, four] = dots[..] else { panic!("{dots:?}") };
+        assert_eq!(one, LEFT);
+        assert!(two > one && (four - two - (two - one)).abs() < 0.2, "{dots:?}");
+    }
+
+    #[test]
+    fn a_slower_step_stands_left_of_one_in_another_shape() {
+        let mut report = report();
+        report.rows[1].ostree.as_mut().unwrap().median = std::time::Duration::from_millis(1);
+        let document = drawn(&report);
+        let one = attributes(&document, "<line class=\"one\"", "x1");
+        let slower = attributes(&document, "<circle class=\"dot slower\"", "cx");
+        assert!(slower.len() == 1 && slower[0] < one[0], "{slower:?} {one:?}");
+    }
+
+    #[test]
+    fn without_ostree_bars_have_the_length_of_their_times() {
         let mut alone = report();
         alone.ostree_version = None;
         alone.rows.iter_mut().for_each(|row| row.ostree = None);
+        alone.rows[1].osier.median = alone.rows[0].osier.median / 4;
         let document = drawn(&alone);
-        assert!(!texts(&document).contains(&"times faster"));
-        let bars = |document: &str| document.matches("<rect").count();
-        // Two bars and a legend's square less.
-        assert_eq!(bars(&drawn(&report())) - bars(&document), 3);
+        assert!(!texts(&document).contains(&"faster") && !document.contains("<circle"));
+        let bars = attributes(&document, "<rect class=\"dot\"", " width");
+        assert!(bars.len() == 2 && (bars[0] - 4.0 * bars[1]).abs() < 0.5, "{bars:?}");
     }
 
     #[test]

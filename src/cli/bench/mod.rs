@@ -8,8 +8,8 @@ mod table;
 use std::env;
 use std::path::{Path, PathBuf};
 
-use osier::bench::{BenchOptions, ScaleOptions, run as run_bench, run_scale};
-use osier::error::During;
+use osier::bench::{BenchOptions, STEPS, ScaleOptions, run as run_bench, run_scale};
+use osier::error::{During, Error};
 
 use super::context::Context;
 use super::error::Failure;
@@ -82,7 +82,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
             return Err(Failure::usage("--scale goes with --scratch, and with no other option"));
         }
         let scratch = scratch.unwrap_or(BenchOptions::default().scratch);
-        let report = run_scale(&ScaleOptions { osier, scratch, objects: largest }, &context.progress())?;
+        let display = context.display().that_cleans_up(&scratch);
+        let result = run_scale(&ScaleOptions { osier, scratch, objects: largest }, &display);
+        let report = display.end(result.map_err(Failure::from))?;
         return context.out.write_str(&scale::of_report(&report, &machine()));
     }
     let ostree = if no_ostree { None } else { ostree.or_else(|| on_path("ostree", &osier)) };
@@ -97,15 +99,28 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         objects: objects.unwrap_or(defaults.objects),
         only,
     };
-    let report = run_bench(&options, &context.progress())?;
+    let display = context.display().that_cleans_up(&options.scratch);
+    let report = display.end(run_bench(&options, &display).map_err(in_words))?;
     if let Some(path) = svg {
         let about = chart::About { machine: machine(), date: jiff::Zoned::now().strftime("%-d %B %Y").to_string() };
-        std::fs::write(&path, chart::draw(&report, &about)?).during("writing", &path)?;
+        std::fs::write(&path, chart::draw(&report, &about)).during("writing", &path)?;
     }
     if json {
         return writeln!(context.out, "{:#}", json::of_report(&report, &machine()));
     }
     context.out.write_str(&table::of_report(&report, &machine()))
+}
+
+/// What a user of the command can do about it.
+fn in_words(error: Error) -> Failure {
+    match error {
+        Error::SmallSample { .. } => {
+            let free =
+                STEPS.iter().filter(|step| !step.is_of_tree).map(|step| step.name).collect::<Vec<_>>().join(", ");
+            Failure::failed(format!("{error}; name a tree with --tree=DIR (--only with {free} needs none)"))
+        }
+        error => error.into(),
+    }
 }
 
 /// The program of that name on PATH that is not this one.
@@ -122,6 +137,20 @@ fn machine() -> String {
     let model = model.map_or("unknown processor", |(_, model)| model.trim());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     format!("{cores} x {model}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_enough_files_is_told_what_to_do() {
+        let error = Error::SmallSample { path: "/usr".into(), found: (3, 4), needed: (5, 6) };
+        let Failure::Error(error) = in_words(error) else { panic!("no error") };
+        let expected = "/usr has only 3 files with 4 bytes; 5 files with 6 bytes are needed; \
+            name a tree with --tree=DIR (--only with log, summary, prune needs none)";
+        assert_eq!(error.to_string(), expected);
+    }
 }
 
 /// What the tests of the tables and the chart show.

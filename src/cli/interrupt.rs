@@ -1,0 +1,84 @@
+//! SIGHUP, SIGINT and SIGTERM: what is done before the program ends by them.
+//!
+//! Most commands may be killed at any moment, so they die of the signal as if it had not been caught, with the bar cleared
+//! and a line about what is left. Signals that were ignored when the program started, as under `nohup`, stay ignored.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc;
+use std::thread;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::{flag, low_level};
+
+/// What a second signal does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Second {
+    /// It ends the program at once, whatever the handler of the first is doing.
+    Ends,
+    /// It goes to the handler like the first.
+    IsHandled,
+}
+
+/// Has `handle` called on a thread of its own for each signal. Where there can be no thread, signals do what they always do.
+pub(super) fn listen(second: Second, mut handle: impl FnMut(i32) + Send + 'static) {
+    let (ready, is_ready) = mpsc::channel();
+    let listen = move || {
+        let ignored = ignored_signals();
+        let wanted: Vec<i32> = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|signal| !ignored(*signal)).collect();
+        let Ok(mut signals) = Signals::new(&wanted) else { return };
+        if second == Second::Ends {
+            let came = Arc::new(AtomicBool::new(false));
+            for signal in wanted {
+                // In this order the first signal only sets the flag. Without them the second one would have no effect.
+                let _ = flag::register_conditional_default(signal, Arc::clone(&came));
+                let _ = flag::register(signal, Arc::clone(&came));
+            }
+        }
+        let _ = ready.send(());
+        signals.forever().for_each(&mut handle);
+    };
+    if thread::Builder::new().name("signals".to_owned()).spawn(listen).is_ok() {
+        let _ = is_ready.recv();
+    }
+}
+
+/// Ends the program as the signal would have done.
+pub(super) fn die_of(signal: i32) {
+    let _ = low_level::emulate_default_handler(signal);
+}
+
+/// Which signals the kernel does not deliver.
+fn ignored_signals() -> impl Fn(i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    move |signal| mask >> (signal - 1) & 1 == 1
+}
+
+/// The line about the staging directory that a transaction of this process leaves in a repository, if there is one.
+pub(super) fn about_staging(repo: &Path) -> Option<String> {
+    let tmp = repo.canonicalize().ok()?.join("tmp");
+    let staging = open_files().into_iter().find_map(|path| {
+        let name = path.strip_prefix(&tmp).ok()?.components().next()?.as_os_str().to_str()?.to_owned();
+        (name.starts_with("staging-") && !name.ends_with("-lock")).then_some(name)
+    })?;
+    let staging = repo.join("tmp").join(staging);
+    Some(format!("interrupted: what was written is in {}; the next commit or pull takes it over", staging.display()))
+}
+
+/// What this process has open, as far as it has paths.
+fn open_files() -> Vec<PathBuf> {
+    let descriptors = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok()).collect()
+}
+
+/// The line about a directory that is being filled, which `existed` before or not.
+pub(super) fn about_checkout(destination: &Path, existed: bool) -> Option<String> {
+    destination.symlink_metadata().ok()?;
+    let advice = if existed { "the same command again completes it" } else { "remove it and check out again" };
+    Some(format!("interrupted: {} is incomplete; {advice}", destination.display()))
+}

@@ -1,0 +1,42 @@
+//! How many files a stored tree has, found by reading its dirtrees only.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::Repo;
+use crate::checksum::Checksum;
+use crate::object::{DirTreeReader, ObjectName, ObjectType};
+
+/// Directories that wait to be read, at most. With more, or with a directory that contains itself, nothing is counted.
+const MOST_WAITING: usize = 1 << 20;
+
+/// Counts files and symbolic links below a directory, those twice that are there twice. `skipped` holds paths that do not
+/// count: `/usr/bin/env` of files, `/usr/bin/` of directories.
+///
+/// `None` when a dirtree cannot be read, which the operation itself reports, and when it is `over`.
+pub(crate) fn count_files(repo: &Repo, root: &Checksum, skipped: &HashSet<&str>, over: &AtomicBool) -> Option<u64> {
+    let path = |parent: &str, name: &str, end: &str| {
+        if skipped.is_empty() { String::new() } else { format!("{parent}{name}{end}") }
+    };
+    let mut waiting = vec![(*root, path("", "", "/"))];
+    let mut files = 0;
+    while let Some((dirtree, parent)) = waiting.pop() {
+        if over.load(Ordering::Relaxed) || waiting.len() > MOST_WAITING {
+            return None;
+        }
+        if skipped.contains(parent.as_str()) {
+            continue;
+        }
+        let bytes = repo.load_metadata(&ObjectName::new(dirtree, ObjectType::DirTree)).ok()?;
+        let reader = DirTreeReader::new(&bytes).ok()?;
+        for file in reader.files() {
+            let file = file.ok()?;
+            files += u64::from(skipped.is_empty() || !skipped.contains(path(&parent, file.name, "").as_str()));
+        }
+        for dir in reader.dirs() {
+            let dir = dir.ok()?;
+            waiting.push((Checksum::from_bytes(*dir.dirtree), path(&parent, dir.name, "/")));
+        }
+    }
+    Some(files)
+}
