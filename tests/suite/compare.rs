@@ -516,6 +516,58 @@ fn the_json_document_has_every_finding() {
 }
 
 #[test]
+fn what_is_printed_has_a_limit_and_the_verdict_has_none() {
+    let two = Two::new();
+    for number in 0..150 {
+        fs::write(two.path(&format!("tree/more-{number:03}")), number.to_string()).unwrap();
+    }
+    two.commit_to("second", &["-s", "Other"]);
+    let (all, status) = two.verdict(&["--limit=0"]);
+    let all: Vec<&str> = all.lines().collect();
+    let (verdict, found) = all.split_last().unwrap();
+    assert!(found.len() > 300 && verdict.starts_with("different: ") && status == 1, "{all:?}");
+    for (options, limit) in [(&["--limit=7"][..], 7), (&[], 100)] {
+        let (text, status) = two.verdict(options);
+        let more = format!("... and {} more (--limit=0 prints all)", found.len() - limit);
+        let expected = [&found[..limit], &[&more, verdict]].concat().join("\n") + "\n";
+        assert_eq!((text, status), (expected, 1), "{options:?}");
+    }
+    let fits = format!("--limit={}", found.len());
+    assert_eq!(two.verdict(&[&fits]), (all.join("\n") + "\n", 1));
+    assert_eq!(two.verdict(&["--summary"]), (format!("{verdict}\n"), 1));
+
+    let document = |options: &[&str]| -> Value { serde_json::from_str(&two.verdict(options).0).unwrap() };
+    let whole = document(&["--json"]);
+    let findings = whole["findings"].as_array().unwrap();
+    assert!(findings.len() > 300 && whole.get("omitted").is_none());
+    assert_eq!(document(&["--json", "--limit=0"]), whole);
+    let limited = document(&["--json", "--limit=2"]);
+    // The first finding has both lines: the commits that the ref names, and the first field in which they differ.
+    assert_eq!(*limited["findings"].as_array().unwrap(), findings[..1]);
+    assert_eq!(limited["omitted"], found.len() - 2);
+    let summary = document(&["--json", "--summary"]);
+    assert_eq!((&summary["findings"], &summary["omitted"]), (&serde_json::json!([]), &found.len().into()));
+    assert_eq!((&summary["result"], &summary["differences"]), (&whole["result"], &whole["differences"]));
+    let refused = program().run(["compare", "--summary", "--limit=1", "a", "b"]);
+    assert_eq!(refused.status, 2);
+}
+
+#[test]
+fn notes_do_not_take_the_room_of_differences() {
+    let two = Two::new();
+    // The summaries differ in their time, which comes before all objects.
+    two.run("first", &["summary", "-u"]);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    two.run("second", &["summary", "-u"]);
+    let (text, _) = two.verdict(&["--limit=1"]);
+    assert!(text.starts_with("note: summary: ") && !text.contains("more"), "{text}");
+    let object = two.object("second", "filez");
+    fs::remove_file(object).unwrap();
+    let (text, _) = two.verdict(&["--limit=1"]);
+    assert!(text.contains(".file: only in the first\n") && !text.contains("more"), "{text}");
+}
+
+#[test]
 fn failures_do_not_end_with_the_status_of_a_difference() {
     let two = Two::new();
     let (first, missing) = (two.path("first"), two.path("missing"));

@@ -1,6 +1,7 @@
 //! SIGINT and SIGTERM at any moment: nothing is half-written, and the next run goes on and leaves no litter.
 //!
-//! osier installs no handler: a signal ends it at once. What makes that safe is the order in which things are written, and
+//! The library installs no handler, and the command line's only clears the bar and says what is left: a signal ends
+//! osier at once. What makes that safe is the order in which things are written, and
 //! that is what these tests watch. Other accidents that come in the middle of a run have their tests here, too.
 
 mod full_disk;

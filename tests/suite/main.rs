@@ -27,6 +27,7 @@ mod interruption;
 mod json;
 mod labels;
 mod library;
+mod progress;
 mod prune;
 mod pull_local;
 mod reading;
