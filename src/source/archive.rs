@@ -2,8 +2,10 @@
 //! first bytes; of the other formats that libarchive knows none is read.
 
 use std::io::{self, Cursor, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::compressed::{Stream, decompressed};
+use super::compressed::{Decompressed, Stream, decompressed};
 use super::{cpio, tar};
 
 /// Extended attributes as an archive lists them: names with values.
@@ -54,7 +56,13 @@ pub enum Kind {
 }
 
 /// An archive that is being read.
-pub struct Archive(Reader);
+pub struct Archive {
+    reader: Reader,
+    /// Whether anything had to be decompressed.
+    is_compressed: bool,
+    /// Bytes of the stream, compressed as it is, that have been read.
+    bytes_read: Arc<AtomicU64>,
+}
 
 enum Reader {
     /// Tar in all its dialects.
@@ -69,15 +77,18 @@ impl Archive {
     /// # Errors
     /// `Unrecognized archive format`, or what the decompression says.
     pub fn open(stream: Stream) -> io::Result<Self> {
-        let mut stream = decompressed(stream)?;
+        let bytes_read = Arc::new(AtomicU64::new(0));
+        let counted = Counted { inner: stream, bytes_read: bytes_read.clone() };
+        let Decompressed { mut stream, is_compressed } = decompressed(Box::new(counted))?;
         let mut magic = Vec::new();
         stream.by_ref().take(cpio::MAGIC_BYTES).read_to_end(&mut magic)?;
         let format = cpio::Format::of(&magic);
         let stream: Stream = Box::new(Cursor::new(magic).chain(stream));
-        Ok(Self(match format {
+        let reader = match format {
             Some(format) => Reader::Cpio(cpio::Archive::new(stream, format)),
             None => Reader::Tar(Box::new(tar::Archive::open(stream)?)),
-        }))
+        };
+        Ok(Self { reader, is_compressed, bytes_read })
     }
 
     /// Goes to the next entry; what was not read of the one before is skipped.
@@ -85,7 +96,7 @@ impl Archive {
     /// # Errors
     /// When the archive is damaged or ends early.
     pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
-        match &mut self.0 {
+        match &mut self.reader {
             Reader::Tar(archive) => archive.next_entry(),
             Reader::Cpio(archive) => archive.next_entry(),
         }
@@ -96,9 +107,52 @@ impl Archive {
     /// # Errors
     /// When the archive ends early.
     pub fn read_content(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.0 {
+        match &mut self.reader {
             Reader::Tar(archive) => archive.read_content(buffer),
             Reader::Cpio(archive) => archive.read_content(buffer),
         }
+    }
+
+    /// Bytes of the stream, compressed as it is, that have been read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that are held of entries that came before: cpio has to know the names of files that more names are expected for.
+    pub fn held_bytes(&self) -> u64 {
+        match &self.reader {
+            Reader::Tar(_) => 0,
+            Reader::Cpio(archive) => archive.held_bytes(),
+        }
+    }
+
+    /// Ends the reading after the last entry. A compressed stream is decoded to its end, so that one that was cut short
+    /// behind the last entry, or has a wrong checksum there, is noticed.
+    ///
+    /// # Errors
+    /// What the decompression says.
+    pub fn finish(self) -> io::Result<()> {
+        if self.is_compressed {
+            let mut stream = match self.reader {
+                Reader::Tar(archive) => archive.into_stream(),
+                Reader::Cpio(archive) => archive.into_stream(),
+            };
+            io::copy(&mut stream, &mut io::sink())?;
+        }
+        Ok(())
+    }
+}
+
+/// A stream whose bytes are counted.
+struct Counted {
+    inner: Stream,
+    bytes_read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.bytes_read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
     }
 }

@@ -23,8 +23,11 @@ pub(super) const MAGIC_BYTES: u64 = 6;
 /// The name of the entry after the last.
 const TRAILER: &[u8] = b"TRAILER!!!";
 
-/// The longest name or link target that is taken, in bytes; Linux has none above 4096.
+/// The longest name or link target that is taken, in bytes, as of libarchive; what may be committed is shorter.
 const MAX_TEXT_BYTES: u64 = 1 << 20;
+
+/// What a file that more names are expected for takes in memory besides its name, in bytes.
+const LINKED_BYTES: u64 = 128;
 
 const TYPE_BITS: u32 = 0o170_000;
 const DIRECTORY: u32 = 0o040_000;
@@ -164,13 +167,15 @@ pub(super) struct Archive {
     padding: u64,
     /// By device and inode.
     linked: HashMap<((u64, u64), u64), Linked>,
+    /// Bytes that `linked` takes.
+    linked_bytes: u64,
     ended: bool,
 }
 
 impl Archive {
     /// An archive of this format from its first byte.
     pub(super) fn new(stream: Stream, format: Format) -> Self {
-        Self { stream, format, content: 0, padding: 0, linked: HashMap::new(), ended: false }
+        Self { stream, format, content: 0, padding: 0, linked: HashMap::new(), linked_bytes: 0, ended: false }
     }
 
     /// Goes to the next entry; what was not read of the one before is skipped.
@@ -197,6 +202,16 @@ impl Archive {
         let kind = self.kind(&header, &name)?;
         let Header { mode, uid, gid, .. } = header;
         Ok(Some(Entry { path: name, kind, uid, gid, mode: mode & !TYPE_BITS, xattrs: Vec::new() }))
+    }
+
+    /// The stream behind what has been read.
+    pub(super) fn into_stream(self) -> Stream {
+        self.stream
+    }
+
+    /// Bytes that files take that more names are expected for.
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.linked_bytes
     }
 
     fn kind(&mut self, header: &Header, name: &[u8]) -> io::Result<Kind> {
@@ -229,11 +244,16 @@ impl Archive {
         let key = (header.device, header.inode);
         match self.linked.get_mut(&key) {
             None => {
+                self.linked_bytes += LINKED_BYTES + name.len() as u64;
                 self.linked.insert(key, Linked { name: name.to_owned(), names_left: header.links - 1 });
                 None
             }
             // Inode numbers that did not fit the header repeat, so a file's names are counted.
-            Some(Linked { names_left: 1, .. }) => self.linked.remove(&key).map(|linked| linked.name),
+            Some(Linked { names_left: 1, .. }) => {
+                let name = self.linked.remove(&key)?.name;
+                self.linked_bytes = self.linked_bytes.saturating_sub(LINKED_BYTES + name.len() as u64);
+                Some(name)
+            }
             Some(linked) => {
                 linked.names_left -= 1;
                 Some(linked.name.clone())

@@ -16,7 +16,7 @@ mod walk;
 mod xattrs;
 
 pub use checksum::{XattrPolicy, checksum};
-pub use compressed::{Stream, decompressed};
+pub use compressed::Stream;
 pub use filter::{Filter, Modifier, Ownership};
 pub use memory::{Attributes, MemoryTree};
 pub(crate) use memory::{MemoryDirectory, MemoryEntry};

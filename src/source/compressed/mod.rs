@@ -1,12 +1,15 @@
 //! Streams that may be compressed: told by their first bytes, as libarchive does.
 
-use std::error::Error;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+mod input;
+mod members;
+mod zstd;
 
-use flate2::bufread::MultiGzDecoder;
-use lzma_rust2::{LzmaReader, XzReader};
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+use std::error::Error;
+use std::io::{self, Cursor, Read};
+
+use lzma_rust2::LzmaReader;
+
+use input::Input;
 
 /// How often a stream may be compressed again: each layer takes memory, and no honest archive has more.
 const MAX_LAYERS: usize = 4;
@@ -14,46 +17,44 @@ const MAX_LAYERS: usize = 4;
 /// What decoders of xz and lzma may take, in KiB. Their highest usual level needs 64 MiB.
 const MAX_LZMA_MEMORY: u32 = 1 << 20;
 
-/// The largest window of zstd, as of libarchive: 128 MiB.
-const MAX_ZSTD_WINDOW: u64 = 1 << 27;
-
 /// Bytes that tell the formats apart.
-const MAGIC_BYTES: u64 = 14;
-
-/// The size of the buffers in front of decoders.
-const BUFFER_BYTES: usize = 64 << 10;
+const MAGIC_BYTES: usize = 14;
 
 /// A stream of bytes that another thread may read.
 pub type Stream = Box<dyn Read + Send>;
+
+/// A stream of plain bytes.
+pub(super) struct Decompressed {
+    pub(super) stream: Stream,
+    /// Whether anything had to be decompressed.
+    pub(super) is_compressed: bool,
+}
 
 /// Decompresses a stream for as long as it looks compressed: gzip, bzip2, xz, lzma or zstd, members one after another.
 ///
 /// # Errors
 /// What reading the first bytes of each layer says; later errors come with the bytes, in libarchive's words.
-pub fn decompressed(stream: Stream) -> io::Result<Stream> {
+pub(super) fn decompressed(stream: Stream) -> io::Result<Decompressed> {
     let mut stream = stream;
-    for _ in 0..MAX_LAYERS {
+    for layer in 0..MAX_LAYERS {
         let mut magic = Vec::new();
-        stream.by_ref().take(MAGIC_BYTES).read_to_end(&mut magic)?;
-        let input = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(magic.clone()).chain(stream));
-        stream = match Format::of(&magic) {
-            None => return Ok(Box::new(input)),
-            Some(Format::Gzip) => {
-                named(MultiGzDecoder::new(input), "truncated gzip input", "gzip decompression failed")
-            }
-            Some(Format::Bzip2) => {
-                let decoder = bzip2::bufread::MultiBzDecoder::new(input);
-                named(decoder, "truncated bzip2 input", "bzip decompression failed")
-            }
-            Some(Format::Xz) => named(XzReader::new_mem_limit(input, true, MAX_LZMA_MEMORY), NO_PROGRESS, CORRUPTED),
+        stream.by_ref().take(MAGIC_BYTES as u64).read_to_end(&mut magic)?;
+        let format = Format::of(&magic);
+        let whole: Stream = Box::new(Cursor::new(magic).chain(stream));
+        let input = Input::new(whole);
+        stream = match format {
+            None => return Ok(Decompressed { stream: Box::new(input), is_compressed: layer > 0 }),
+            Some(Format::Gzip) => named(members::gzip(input), "truncated gzip input", "gzip decompression failed"),
+            Some(Format::Bzip2) => named(members::bzip2(input), "truncated bzip2 input", "bzip decompression failed"),
+            Some(Format::Xz) => named(members::xz(input), NO_PROGRESS, CORRUPTED),
             Some(Format::Lzma) => match LzmaReader::new_mem_limit(input, MAX_LZMA_MEMORY, None) {
                 Ok(decoder) => named(decoder, NO_PROGRESS, CORRUPTED),
                 Err(_) => return Err(io::Error::other(CORRUPTED)),
             },
-            Some(Format::Zstd) => named(ZstdReader::new(input), "Truncated zstd input", "Zstd decompression failed"),
+            Some(Format::Zstd) => named(zstd::Frames::new(input), "Truncated zstd input", "Zstd decompression failed"),
         };
     }
-    Ok(stream)
+    Ok(Decompressed { stream, is_compressed: true })
 }
 
 const NO_PROGRESS: &str = "Lzma library error:  No progress is possible";
@@ -70,7 +71,8 @@ enum Format {
 impl Format {
     fn of(magic: &[u8]) -> Option<Self> {
         Some(match magic {
-            [0x1f, 0x8b, 8, ..] => Self::Gzip,
+            // The three highest flags are reserved.
+            [0x1f, 0x8b, 8, 0..=0x1f, ..] => Self::Gzip,
             [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => Self::Bzip2,
             // An empty stream has the end mark at once.
             [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Self::Bzip2,
@@ -120,60 +122,6 @@ fn is_end_of_input(error: &io::Error) -> bool {
     false
 }
 
-/// Frames of zstd one after another.
-struct ZstdReader<R> {
-    input: R,
-    decoder: FrameDecoder,
-    within_frame: bool,
-}
-
-impl<R: BufRead> ZstdReader<R> {
-    fn new(input: R) -> Self {
-        let mut decoder = FrameDecoder::new();
-        decoder.set_max_window_size(MAX_ZSTD_WINDOW);
-        Self { input, decoder, within_frame: false }
-    }
-
-    /// Goes to the next frame with content; false at the end of the input.
-    fn next_frame(&mut self) -> io::Result<bool> {
-        while !self.input.fill_buf()?.is_empty() {
-            match self.decoder.init(&mut self.input) {
-                Ok(()) => return Ok(true),
-                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
-                    let length = u64::from(length);
-                    if io::copy(&mut self.input.by_ref().take(length), &mut io::sink())? < length {
-                        return Err(io::ErrorKind::UnexpectedEof.into());
-                    }
-                }
-                Err(error) => return Err(io::Error::other(error)),
-            }
-        }
-        Ok(false)
-    }
-}
-
-impl<R: BufRead> Read for ZstdReader<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while !buffer.is_empty() {
-            if self.within_frame {
-                while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
-                    let one = BlockDecodingStrategy::UptoBlocks(1);
-                    self.decoder.decode_blocks(&mut self.input, one).map_err(io::Error::other)?;
-                }
-                match self.decoder.read(buffer)? {
-                    0 => self.within_frame = false,
-                    count => return Ok(count),
-                }
-            }
-            self.within_frame = self.next_frame()?;
-            if !self.within_frame {
-                break;
-            }
-        }
-        Ok(0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Cursor, Read, Write};
@@ -199,7 +147,7 @@ mod tests {
     fn read(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
         let stream: Stream = Box::new(Cursor::new(bytes));
         let mut plain = Vec::new();
-        let read = decompressed(stream).and_then(|mut stream| stream.read_to_end(&mut plain));
+        let read = decompressed(stream).and_then(|mut decompressed| decompressed.stream.read_to_end(&mut plain));
         read.map(|_| plain).map_err(|error| error.to_string())
     }
 
