@@ -26,7 +26,8 @@ fn content(criterion: &mut Criterion) {
 
 /// For small files the header is most of the work.
 fn header(criterion: &mut Criterion) {
-    let xattrs = Xattrs::from_pairs(vec![(b"user.b".to_vec(), vec![1; 40]), (b"user.a".to_vec(), vec![2; 10])]);
+    let xattrs =
+        Xattrs::from_pairs(vec![(b"user.b".to_vec(), vec![1; 40]), (b"user.a".to_vec(), vec![2; 10])]).unwrap();
     for (name, xattrs) in [("a header", Xattrs::new()), ("a header with two xattrs", xattrs)] {
         let header = FileHeader { uid: 0, gid: 0, mode: 0o100_644, symlink_target: String::new(), xattrs };
         criterion.bench_function(name, |bencher| bencher.iter(|| black_box(&header).content_header()));

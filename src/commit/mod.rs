@@ -16,6 +16,7 @@
 mod count;
 mod description;
 mod devino;
+mod held;
 mod ingest;
 mod large;
 mod memory;

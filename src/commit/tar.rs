@@ -3,13 +3,17 @@
 //! The archive is read by one thread; small files are collected, and hashed and compressed by all when there are enough of
 //! them. Hard links wait for the end, as they may come before their target.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use rayon::prelude::*;
+use rustix::fs::FileType;
 
+use super::held::{Held, XATTR_BYTES};
 use super::ingest::{Ingest, header};
 use super::pathname_filter::PathnameFilter;
 use super::tree::Tree;
@@ -38,9 +42,15 @@ const SYMLINK: u32 = 0o120_000;
 /// Files up to this size, in bytes, are collected; larger ones are stored at once.
 const MAX_COLLECTED: u64 = 1 << 20;
 
-/// How much is collected, in bytes of content and in files.
+/// How much is collected: bytes of contents, names, link targets and xattrs, and the number of files.
 const BATCH_BYTES: usize = 32 << 20;
 const BATCH_FILES: usize = 4096;
+
+/// The longest path in bytes, as upstream has it: `PATH_MAX` of Linux.
+const MAX_PATH_BYTES: usize = 4096;
+
+/// How much of a path an error shows, in bytes.
+const SHOWN_BYTES: usize = 1024;
 
 /// The buffer for the content of large files.
 const BUFFER_BYTES: usize = 128 << 10;
@@ -48,30 +58,54 @@ const BUFFER_BYTES: usize = 128 << 10;
 /// Lays an archive over `tree`; no path is standard input.
 pub(super) fn read(ingest: &Ingest<'_, '_>, path: Option<&Path>, options: &TarOptions, tree: Tree) -> Result<Tree> {
     let names = options.pathname_filter.as_deref().map(PathnameFilter::parse).transpose()?;
-    let mut archive = open(path)?;
+    let (mut archive, pipe) = open(path)?;
     let (batch, hard_links) = (Vec::new(), Vec::new());
-    let with_content = HashSet::new();
-    let mut import = Import { ingest, options, names, tree, batch, batch_bytes: 0, hard_links, with_content };
+    let (with_content, held) = (HashSet::new(), Held::default());
+    let mut import = Import { ingest, options, names, tree, batch, batch_bytes: 0, hard_links, with_content, held };
     while let Some(entry) = archive.next_entry().map_err(in_archive)? {
         import.entry(entry, &mut archive)?;
+        import.held.check(&archive)?;
     }
+    archive.finish().map_err(in_archive)?;
+    pipe.read_to_its_end()?;
     import.finish()
 }
 
-fn open(path: Option<&Path>) -> Result<Archive> {
+/// What an archive is read from, if it is a pipe or socket: who writes into one is not to die of a reader that has seen
+/// enough.
+struct Pipe(Option<File>);
+
+impl Pipe {
+    fn of(file: BorrowedFd<'_>) -> std::io::Result<Self> {
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(file)?.st_mode);
+        let is_pipe = matches!(kind, FileType::Fifo | FileType::Socket);
+        Ok(Self(if is_pipe { Some(file.try_clone_to_owned()?.into()) } else { None }))
+    }
+
+    /// Reads what follows the archive.
+    fn read_to_its_end(self) -> Result<()> {
+        let Self(Some(mut file)) = self else { return Ok(()) };
+        std::io::copy(&mut file, &mut std::io::sink()).map(drop).map_err(in_archive)
+    }
+}
+
+fn open(path: Option<&Path>) -> Result<(Archive, Pipe)> {
     let Some(path) = path else {
-        return Archive::open(Box::new(std::io::stdin()))
-            .map_err(in_archive)
-            .context(|| "archive_read_open_fd".to_owned());
+        let opened = || {
+            let pipe = Pipe::of(std::io::stdin().as_fd())?;
+            Ok((Archive::open(Box::new(std::io::stdin()))?, pipe))
+        };
+        return opened().map_err(in_archive).context(|| "archive_read_open_fd".to_owned());
     };
-    let opened = || -> Result<Archive> {
+    let opened = || -> Result<(Archive, Pipe)> {
         let shown = || std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let file = File::open(path).map_err(|_| Error::failed(format!("Failed to open '{}'", shown().display())))?;
         if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
             return Err(Error::failed(format!("Error reading '{}'", shown().display())));
         }
+        let pipe = Pipe::of(file.as_fd()).map_err(in_archive)?;
         let stream: Stream = Box::new(file);
-        Archive::open(stream).map_err(in_archive)
+        Ok((Archive::open(stream).map_err(in_archive)?, pipe))
     };
     opened().context(|| "archive_read_open_filename".to_owned())
 }
@@ -91,11 +125,12 @@ struct Import<'i, 'r, 'o> {
     hard_links: Vec<HardLink>,
     /// The targets of hard links whose content came with one of the links.
     with_content: HashSet<String>,
+    held: Held,
 }
 
 /// A file on its way into the tree.
 struct Collected {
-    place: Vec<String>,
+    path: String,
     work: Work,
 }
 
@@ -106,7 +141,7 @@ enum Work {
 
 /// Another name for a file, until the last entry has been read.
 struct HardLink {
-    place: Vec<String>,
+    path: String,
     target: String,
 }
 
@@ -142,6 +177,9 @@ impl Import<'_, '_, '_> {
                 let dirmeta = self.dirmeta(&full_path, recorded, entry.xattrs)?;
                 let repo = self.ingest.transaction.repo();
                 let parent = descend(&mut self.tree, repo, parents)?;
+                if !parent.has_directory(name) {
+                    self.held.directory(name);
+                }
                 let directory = parent.directory(repo, name).map_err(in_step)?;
                 directory.dirmeta = Some(dirmeta);
                 Ok(())
@@ -150,31 +188,34 @@ impl Import<'_, '_, '_> {
                 let target = self.relative_path(target)?;
                 // The first of the later names that brings content decides about the content of all of them.
                 let brings_content = *size > 0 && self.with_content.insert(target.clone());
-                self.hard_links.push(HardLink { place, target: target.clone() });
+                self.held.link(&path, &target);
+                self.hard_links.push(HardLink { path, target: target.clone() });
                 if !brings_content {
                     return Ok(());
                 }
                 let xattrs = self.xattrs(&full_path, recorded, entry.xattrs)?;
-                self.regular(split(&target)?, header(recorded, xattrs, String::new()), *size, archive)
+                self.regular(target, header(recorded, xattrs, String::new()), *size, archive)
             }
             Kind::Symlink { target } => {
                 let invalid = |what: &str| in_step(Error::failed(format!("{what} in target of symbolic link {path}")));
-                let target = String::from_utf8(target.clone()).map_err(|_| invalid("Invalid UTF-8"))?;
-                if target.is_empty() || target.contains('\0') {
+                // Upstream's text ends where there is a NUL.
+                let target = target.split(|&byte| byte == 0).next().unwrap_or_default();
+                let target = String::from_utf8(target.to_vec()).map_err(|_| invalid("Invalid UTF-8"))?;
+                if target.is_empty() {
                     return Err(invalid("Invalid empty text"));
                 }
                 let xattrs = self.xattrs(&full_path, recorded, entry.xattrs)?;
-                self.collect(place, Work::Held(header(recorded, xattrs, target), Vec::new()))
+                self.collect(path, Work::Held(header(recorded, xattrs, target), Vec::new()))
             }
             Kind::Regular { size } => {
                 let xattrs = self.xattrs(&full_path, recorded, entry.xattrs)?;
-                self.regular(place, header(recorded, xattrs, String::new()), *size, archive)
+                self.regular(path, header(recorded, xattrs, String::new()), *size, archive)
             }
         }
     }
 
-    /// Takes the content of the current entry for the file at `place`.
-    fn regular(&mut self, place: Vec<String>, header: FileHeader, size: u64, archive: &mut Archive) -> Result<()> {
+    /// Takes the content of the current entry for the file at `path`.
+    fn regular(&mut self, path: String, header: FileHeader, size: u64, archive: &mut Archive) -> Result<()> {
         let work = if size > MAX_COLLECTED {
             Work::Stored(self.store(header, size, archive)?)
         } else {
@@ -182,18 +223,19 @@ impl Import<'_, '_, '_> {
             Content(archive).read_to_end(&mut content).map_err(in_archive)?;
             Work::Held(header, content)
         };
-        self.collect(place, work)
+        self.collect(path, work)
     }
 
     /// The name in the tree: without what makes it absolute, and as the pathname filter wants it.
     fn relative_path(&self, raw: &[u8]) -> Result<String> {
         let raw = relative(raw);
         let path = String::from_utf8(raw.to_vec()).map_err(|_| {
-            let error = Error::failed(format!("Invalid UTF-8 in filename {}", String::from_utf8_lossy(raw)));
+            let name = String::from_utf8_lossy(raw);
+            let error = Error::failed(format!("Invalid UTF-8 in filename {}", shown(&name)));
             error_in(error_in(error, "ostree-tar: Failed to import file"), "ostree-tar: Failed to handle file")
         })?;
         if let Err(error) = split(&path) {
-            return Err(Error::failed(format!("While making relative path \"{path}\":{error}")));
+            return Err(Error::failed(format!("While making relative path \"{}\":{error}", shown(&path))));
         }
         match &self.names {
             None => Ok(path),
@@ -202,7 +244,7 @@ impl Import<'_, '_, '_> {
     }
 
     fn xattrs(&self, path: &str, recorded: Ownership, xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Xattrs> {
-        let xattrs = self.ingest.xattrs(|| Ok(Xattrs::from_pairs(xattrs)))?;
+        let xattrs = self.ingest.xattrs(|| Xattrs::from_pairs(xattrs).map_err(|error| Error::failed(error.what)))?;
         self.ingest.labelled(path, recorded.mode, xattrs)
     }
 
@@ -213,7 +255,7 @@ impl Import<'_, '_, '_> {
     }
 
     /// Requires the directories above an entry, or makes them with its owner; the filter has no say in these.
-    fn make_parents(&mut self, parents: &[String], found: Ownership) -> Result<()> {
+    fn make_parents(&mut self, parents: &[&str], found: Ownership) -> Result<()> {
         let made = Ownership { mode: DIRECTORY | 0o755, ..found };
         if self.options.autocreate_parents && self.tree.dirmeta.is_none() {
             self.tree.dirmeta = Some(autocreated(self.ingest, "/", made)?);
@@ -235,6 +277,7 @@ impl Import<'_, '_, '_> {
         }
         for (length, name) in (depth + 1..).zip(missing) {
             tree = tree.directory(repo, name)?;
+            self.held.directory(name);
             let path = absolute(parents.get(..length).unwrap_or(parents));
             tree.dirmeta = Some(autocreated(self.ingest, &path, made)?);
         }
@@ -253,11 +296,10 @@ impl Import<'_, '_, '_> {
         }
     }
 
-    fn collect(&mut self, place: Vec<String>, work: Work) -> Result<()> {
-        if let Work::Held(_, content) = &work {
-            self.batch_bytes += content.len();
-        }
-        self.batch.push(Collected { place, work });
+    fn collect(&mut self, path: String, work: Work) -> Result<()> {
+        let collected = Collected { path, work };
+        self.batch_bytes += collected.bytes();
+        self.batch.push(collected);
         if self.batch_bytes >= BATCH_BYTES || self.batch.len() >= BATCH_FILES { self.flush() } else { Ok(()) }
     }
 
@@ -265,7 +307,7 @@ impl Import<'_, '_, '_> {
     fn flush(&mut self) -> Result<()> {
         let ingest = self.ingest;
         self.batch_bytes = 0;
-        let store = |Collected { place, work }| {
+        let store = |Collected { path, work }| {
             let (checksum, bytes) = match work {
                 Work::Stored(checksum) => (checksum, 0),
                 Work::Held(header, content) => {
@@ -273,41 +315,42 @@ impl Import<'_, '_, '_> {
                 }
             };
             ingest.progress.event(Event::Advanced { steps: 1, bytes });
-            Ok((place, checksum))
+            Ok((path, checksum))
         };
         // All are waited for, so that of several errors always the same one is reported.
-        let stored: Vec<Result<(Vec<String>, Checksum)>> =
+        let stored: Vec<Result<(String, Checksum)>> =
             std::mem::take(&mut self.batch).into_par_iter().map(store).collect();
         for result in stored {
-            let (place, checksum) = result?;
-            self.put(&place, checksum).map_err(|error| {
+            let (path, checksum) = result?;
+            self.put(&path, checksum).map_err(|error| {
                 error_in(error_in(error, "ostree-tar: Failed to import file"), "ostree-tar: Failed to handle file")
             })?;
         }
         Ok(())
     }
 
-    fn put(&mut self, place: &[String], checksum: Checksum) -> Result<()> {
-        match place.split_last() {
-            Some((name, parents)) => {
-                descend(&mut self.tree, self.ingest.transaction.repo(), parents)?.add_file(name, checksum)
-            }
-            None => Ok(()),
+    fn put(&mut self, path: &str, checksum: Checksum) -> Result<()> {
+        let place = split(path)?;
+        let Some((name, parents)) = place.split_last() else { return Ok(()) };
+        let directory = descend(&mut self.tree, self.ingest.transaction.repo(), parents)?;
+        if directory.file(name).is_none() {
+            self.held.file(name);
         }
+        directory.add_file(name, checksum)
     }
 
     fn finish(mut self) -> Result<Tree> {
         self.flush()?;
         // Upstream keeps the links in a hash table by target, and the order matters where a target is a link itself.
         let mut order = HashTable::new();
-        let mut by_target: HashMap<String, Vec<Vec<String>>> = HashMap::new();
-        for HardLink { place, target } in std::mem::take(&mut self.hard_links) {
+        let mut by_target: HashMap<String, Vec<String>> = HashMap::new();
+        for HardLink { path, target } in std::mem::take(&mut self.hard_links) {
             order.insert(target.clone(), ());
-            by_target.entry(target).or_default().push(place);
+            by_target.entry(target).or_default().push(path);
         }
         for (target, ()) in order.iter() {
-            let places = by_target.remove(target).unwrap_or_default();
-            self.link(target, &places).context(|| format!("ostree-tar: Processing deferred hardlink {target}"))?;
+            let paths = by_target.remove(target).unwrap_or_default();
+            self.link(target, &paths).context(|| format!("ostree-tar: Processing deferred hardlink {target}"))?;
         }
         if self.options.autocreate_parents && self.tree.dirmeta.is_none() {
             let made = Ownership { uid: 0, gid: 0, mode: DIRECTORY | 0o755 };
@@ -316,10 +359,10 @@ impl Import<'_, '_, '_> {
         Ok(self.tree)
     }
 
-    fn link(&mut self, target: &str, places: &[Vec<String>]) -> Result<()> {
+    fn link(&mut self, target: &str, paths: &[String]) -> Result<()> {
         let file = self.find(target).map_err(|error| error_in(error, "Failed to find object"))?;
-        for place in places {
-            self.put(place, file).map_err(|error| error_in(error, "Failed to replace file"))?;
+        for path in paths {
+            self.put(path, file).map_err(|error| error_in(error, "Failed to replace file"))?;
         }
         Ok(())
     }
@@ -346,6 +389,20 @@ impl Import<'_, '_, '_> {
     }
 }
 
+impl Collected {
+    /// Bytes that it takes.
+    fn bytes(&self) -> usize {
+        let work = match &self.work {
+            Work::Stored(_) => 0,
+            Work::Held(header, content) => {
+                let xattrs = header.xattrs.iter().map(|(name, value)| XATTR_BYTES + name.len() + value.len());
+                content.len() + header.symlink_target.len() + xattrs.sum::<usize>()
+            }
+        };
+        size_of::<Self>() + self.path.len() + work
+    }
+}
+
 /// The content of the current entry.
 struct Content<'a>(&'a mut Archive);
 
@@ -366,12 +423,12 @@ fn error_in(error: Error, what: &str) -> Error {
 }
 
 /// The directory at a place that is known to be there.
-fn descend<'t>(tree: &'t mut Tree, repo: &crate::repo::Repo, parents: &[String]) -> Result<&'t mut Tree> {
+fn descend<'t>(tree: &'t mut Tree, repo: &crate::repo::Repo, parents: &[&str]) -> Result<&'t mut Tree> {
     parents.iter().try_fold(tree, |tree, name| tree.directory(repo, name))
 }
 
 /// The path as the filter and the policy want it.
-fn absolute(place: &[String]) -> String {
+fn absolute(place: &[&str]) -> String {
     format!("/{}", place.join("/"))
 }
 
@@ -394,18 +451,29 @@ fn relative(raw: &[u8]) -> &[u8] {
 }
 
 /// The names in a path. A `.` is passed over, except at the end, where no name can be made of it.
-fn split(path: &str) -> Result<Vec<String>> {
-    let mut names: Vec<String> = Vec::new();
+fn split(path: &str) -> Result<Vec<&str>> {
+    if path.len() > MAX_PATH_BYTES {
+        return Err(Error::failed(format!("Path '{}' is too long", shown(path))));
+    }
+    let mut names: Vec<&str> = Vec::new();
     for name in path.split('/').filter(|name| !name.is_empty()) {
         if name == ".." {
             return Err(Error::failed(format!("Invalid uplink '..' in path {path}")));
         }
-        if names.last().is_some_and(|last| last == ".") {
+        if names.last().is_some_and(|last| *last == ".") {
             names.pop();
         }
-        names.push(name.to_owned());
+        names.push(name);
     }
     Ok(names)
+}
+
+/// A path as an error shows it: an archive may have any.
+fn shown(path: &str) -> Cow<'_, str> {
+    match path.get(..path.floor_char_boundary(SHOWN_BYTES)) {
+        Some(start) if start.len() < path.len() => Cow::Owned(format!("{start}...")),
+        _ => Cow::Borrowed(path),
+    }
 }
 
 #[cfg(test)]
@@ -442,7 +510,7 @@ mod tests {
     fn names_are_split_at_slashes_and_lead_nowhere_above() {
         assert_eq!(split("a//b/./c/").unwrap(), ["a", "b", "c"]);
         assert_eq!(split("a/.").unwrap(), ["a", "."]);
-        assert_eq!(split("").unwrap(), Vec::<String>::new());
+        assert_eq!(split("").unwrap(), Vec::<&str>::new());
         assert_eq!(split("d/../x").unwrap_err().to_string(), "Invalid uplink '..' in path d/../x");
     }
 }

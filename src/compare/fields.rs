@@ -191,9 +191,8 @@ mod tests {
     }
 
     fn attributes(pairs: &[(&str, &str)]) -> Xattrs {
-        Xattrs::from_pairs(
-            pairs.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect(),
-        )
+        let pairs = pairs.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+        Xattrs::from_pairs(pairs.collect()).unwrap()
     }
 
     fn a_commit() -> Commit {

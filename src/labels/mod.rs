@@ -98,10 +98,9 @@ impl Policy {
     /// As [`Policy::label`].
     pub fn labelled(&self, path: &str, mode: u32, xattrs: Xattrs) -> Result<Xattrs> {
         let Some(label) = self.label(path, mode)? else { return Ok(xattrs) };
-        let others = xattrs.iter().filter(|(name, _)| *name != XATTR);
-        let mut pairs: Vec<_> = others.map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
-        pairs.push((XATTR.to_vec(), [label.as_bytes(), b"\0"].concat()));
-        Ok(Xattrs::from_pairs(pairs).sorted())
+        let label = [label.as_bytes(), b"\0"].concat();
+        let labelled = xattrs.with(XATTR, label).map_err(|error| Error::failed(error.what))?;
+        Ok(labelled.sorted())
     }
 
     /// Loads the policy from the first of the directories that is there.

@@ -61,7 +61,7 @@ mod tests {
 
     fn meta(mode: u32, names: &[&[u8]]) -> DirMeta {
         let xattrs = names.iter().map(|name| (name.to_vec(), b"1".to_vec())).collect();
-        DirMeta { uid: 1000, gid: 1000, mode, xattrs: Xattrs::from_pairs(xattrs) }
+        DirMeta { uid: 1000, gid: 1000, mode, xattrs: Xattrs::unchecked(xattrs) }
     }
 
     #[test]

@@ -139,7 +139,7 @@ mod tests {
 
     fn header(owner: u32, mode: u32, target: &str, xattrs: &[(&[u8], &[u8])]) -> FileHeader {
         let xattrs = xattrs.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
-        let xattrs = Xattrs::from_pairs(xattrs);
+        let xattrs = Xattrs::from_pairs(xattrs).unwrap();
         FileHeader { uid: owner, gid: owner, mode, symlink_target: target.to_owned(), xattrs }
     }
 

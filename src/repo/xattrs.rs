@@ -57,7 +57,10 @@ fn collect(
             Err(error) => return Err(error),
         }
     }
-    Ok(Xattrs::from_pairs(pairs).sorted())
+    // A file system in user space may list a name twice.
+    pairs.sort();
+    pairs.dedup_by(|(later, _), (earlier, _)| later == earlier);
+    Xattrs::from_pairs(pairs).map_err(|_| Errno::INVAL)
 }
 
 /// Reads a value whose length is not known; it may grow between asking for its length and reading it.

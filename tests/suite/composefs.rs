@@ -379,7 +379,7 @@ fn what_an_image_cannot_have_is_refused() {
     let file = |xattrs: Vec<(&str, usize)>, target: usize| {
         let xattrs = xattrs.into_iter().map(|(name, size)| (name.as_bytes().to_vec(), vec![b'v'; size])).collect();
         let mode = if target > 0 { 0o120_777 } else { 0o100_644 };
-        let (symlink_target, xattrs) = ("t".repeat(target), Xattrs::from_pairs(xattrs));
+        let (symlink_target, xattrs) = ("t".repeat(target), Xattrs::from_pairs(xattrs).unwrap());
         Item::File(FileHeader { uid: 0, gid: 0, mode, symlink_target, xattrs }, Vec::new())
     };
     let long = format!("user.{}", "n".repeat(251));

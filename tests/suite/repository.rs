@@ -61,7 +61,11 @@ fn write_commit(repo: &Repo, content: &[u8]) -> (Checksum, Vec<Checksum>) {
         gid: u32::from(owned) * 8,
         mode,
         symlink_target: target.to_owned(),
-        xattrs: if owned { Xattrs::from_pairs(vec![(b"user.k".to_vec(), b"v".to_vec())]) } else { Xattrs::new() },
+        xattrs: if owned {
+            Xattrs::from_pairs(vec![(b"user.k".to_vec(), b"v".to_vec())]).unwrap()
+        } else {
+            Xattrs::new()
+        },
     };
     let file = transaction.write_bytes(&header(0o100_644, ""), content).unwrap();
     let mut link = header(0o120_777, "target");

@@ -251,6 +251,6 @@ mod tests {
             { "name": "user.a", "value": "01ff" },
             { "name": null, "name_bytes": "ff", "value": "" },
         ]);
-        assert_eq!(xattrs(&Xattrs::from_pairs(pairs)), expected);
+        assert_eq!(xattrs(&Xattrs::from_pairs(pairs).unwrap()), expected);
     }
 }

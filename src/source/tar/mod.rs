@@ -134,6 +134,11 @@ impl Archive {
         Ok(length)
     }
 
+    /// The stream behind what has been read.
+    pub(super) fn into_stream(self) -> Stream {
+        self.stream
+    }
+
     fn entry(&mut self, header: &Header<'_>, extensions: Extensions) -> io::Result<Entry> {
         let stored = match extensions.size {
             Some(size) => size,

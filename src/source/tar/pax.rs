@@ -5,6 +5,7 @@ use std::io;
 
 use super::header::checked_size;
 use super::sparse::PaxSparse;
+use super::without_nul;
 use crate::source::archive::Pairs;
 
 /// What was said about an entry ahead of its header.
@@ -25,6 +26,9 @@ impl Extensions {
         let mut rest = records;
         while !rest.is_empty() {
             let (record, after) = split_record(rest).ok_or_else(malformed)?;
+            if record.0.contains(&0) {
+                return Err(io::Error::other("Invalid pax extended attributes"));
+            }
             self.add(record.0, record.1)?;
             rest = after;
         }
@@ -33,8 +37,9 @@ impl Extensions {
 
     fn add(&mut self, keyword: &[u8], value: &[u8]) -> io::Result<()> {
         match keyword {
-            b"path" => self.path = Some(value.to_vec()),
-            b"linkpath" => self.link_path = Some(value.to_vec()),
+            // Where a text is empty, that of the header counts.
+            b"path" => self.path = text(value),
+            b"linkpath" => self.link_path = text(value),
             b"size" => self.size = Some(number(value).and_then(checked_size)?),
             b"uid" => self.uid = Some(number(value)?),
             b"gid" => self.gid = Some(number(value)?),
@@ -43,7 +48,7 @@ impl Extensions {
                 if let Some(name) = keyword.strip_prefix(b"SCHILY.xattr.") {
                     self.add_xattr(name.to_vec(), value.to_vec());
                 } else if let Some(name) = keyword.strip_prefix(b"LIBARCHIVE.xattr.") {
-                    self.add_xattr(percent_decoded(name), base64_decoded(value));
+                    self.add_encoded_xattr(name, value);
                 } else if let Some(keyword) = keyword.strip_prefix(b"GNU.sparse.") {
                     self.sparse.add(keyword, value)?;
                 }
@@ -55,6 +60,14 @@ impl Extensions {
     fn add_xattr(&mut self, name: Vec<u8>, value: Vec<u8>) {
         if !name.is_empty() {
             self.xattrs.push((name, value));
+        }
+    }
+
+    /// Takes an attribute in libarchive's spelling, whose name ends where it has a NUL.
+    fn add_encoded_xattr(&mut self, name: &[u8], value: &[u8]) {
+        if !name.is_empty() {
+            // One that is empty now is not passed over: it would be refused as the name of an attribute, as it should be.
+            self.xattrs.push((without_nul(percent_decoded(name)), base64_decoded(value)));
         }
     }
 
@@ -77,6 +90,11 @@ fn split_record(records: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let body = record.strip_suffix(b"\n")?.get(space + 1..)?;
     let equals = body.iter().position(|&byte| byte == b'=')?;
     Some(((body.get(..equals)?, body.get(equals + 1..)?), rest))
+}
+
+/// A text up to its first NUL, unless it is empty.
+pub(super) fn text(value: &[u8]) -> Option<Vec<u8>> {
+    Some(without_nul(value.to_vec())).filter(|text| !text.is_empty())
 }
 
 /// A decimal number.
@@ -151,12 +169,29 @@ mod tests {
             record("LIBARCHIVE.xattr.user.%41", b"MTI="),
             record("SCHILY.xattr.user.x", b""),
             record("SCHILY.xattr.", b"no name"),
+            record("LIBARCHIVE.xattr.user.b%00c", b"MQ"),
+            record("linkpath", b""),
             record("RHT.security.selinux", b"t"),
         ];
         extensions.add_records(&records.concat()).unwrap();
         assert_eq!(extensions.path.as_deref(), Some(b"a\nb".as_slice()));
+        assert_eq!(extensions.link_path, None);
         let pair = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
-        assert_eq!(extensions.into_xattrs(), [pair("security.selinux", "t"), pair("user.x", ""), pair("user.A", "12")]);
+        assert_eq!(
+            extensions.into_xattrs(),
+            [pair("security.selinux", "t"), pair("user.b", "1"), pair("user.x", ""), pair("user.A", "12")]
+        );
+    }
+
+    #[test]
+    fn a_keyword_with_a_nul_is_refused_and_a_text_ends_at_one() {
+        let mut extensions = Extensions::default();
+        for keyword in ["SCHILY.xattr.user.a\0b", "LIBARCHIVE.xattr.a\0", "path\0", "\0"] {
+            let error = extensions.add_records(&record(keyword, b"v")).unwrap_err();
+            assert_eq!(error.to_string(), "Invalid pax extended attributes", "{keyword:?}");
+        }
+        extensions.add_records(&[record("path", b"a\0b"), record("linkpath", b"\0b")].concat()).unwrap();
+        assert_eq!((extensions.path.as_deref(), extensions.link_path.as_deref()), (Some(&b"a"[..]), None));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use super::header::checked_size;
-use super::pax::{malformed, number};
+use super::pax::{malformed, number, text};
 use super::{damaged, truncated};
 
 /// The most chunks of a file; more are a sign of a hostile archive, and this many take 16 MiB.
@@ -33,7 +33,7 @@ impl PaxSparse {
     /// Takes a record `GNU.sparse.KEYWORD`.
     pub(super) fn add(&mut self, keyword: &[u8], value: &[u8]) -> io::Result<()> {
         match keyword {
-            b"name" => self.name = Some(value.to_vec()),
+            b"name" => self.name = text(value),
             b"major" => self.major = number(value)?,
             b"size" | b"realsize" => self.size = Some(number(value).and_then(checked_size)?),
             // Each chunk has two records of its own in version 0.0.

@@ -75,7 +75,7 @@ impl Chance {
             };
             xattrs.insert(name.into_bytes(), value);
         }
-        Xattrs::from_pairs(xattrs.into_iter().collect())
+        Xattrs::from_pairs(xattrs.into_iter().collect()).unwrap()
     }
 
     fn owner(&mut self) -> u32 {
