@@ -18,16 +18,18 @@
 //! 257  8    "ustar  \0"
 //! ```
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
+use std::collections::{HashMap, VecDeque};
 use std::io::Write;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
-use crate::object::FileHeader;
+use crate::object::{DirEntry, DirTree, FileHeader, Xattrs};
 use crate::progress::{Event, Progress};
-use crate::repo::tree::{Node, lookup};
+use crate::repo::tree::{Descent, Node, lookup};
 use crate::repo::{FileObject, Repo};
 
 /// What is exported, and how it is named.
@@ -62,6 +64,8 @@ const MAX_HELD: u64 = 1 << 20;
 /// So many bytes, or files, are read ahead at a time.
 const BATCH_BYTES: u64 = 8 << 20;
 const BATCH_LEN: usize = 256;
+/// How many bytes of names are read ahead at a time.
+const MAX_NAME_BYTES: usize = 1 << 20;
 
 /// Writes `commit` to `out` as a tar archive.
 ///
@@ -81,26 +85,36 @@ pub fn export(
         Some(path) => lookup(repo, &root, path)?.node,
     };
     let Node::Directory { dirtree, dirmeta } = node else { return Err(Error::failed("Not a directory")) };
-    let mut plan = Plan { repo, prefix: &options.prefix, entries: Vec::new(), first_names: HashMap::new() };
-    plan.directory("", &dirtree, &dirmeta)?;
-    progress.event(Event::Started { task: "export", total: Some(plan.entries.len() as u64) });
-    let writer = Writer { out, time: commit.timestamp, written: 0 };
-    let result = write_all(repo, &plan.entries, writer, options.padding, progress);
+    let mut walk = Walk { repo, descent: Descent::default(), levels: Vec::new(), first_places: HashMap::new() };
+    let root = walk.enter(Place { directory: None, name: "".into() }, &dirtree, &dirmeta)?;
+    progress.event(Event::Started { task: "export", total: None });
+    let prefix = &options.prefix;
+    let writer = Writer { out, prefix, time: commit.timestamp, written: 0 };
+    let ahead = Ahead { repo, walk, waiting: VecDeque::from([root]) };
+    let result = write_all(ahead, writer, options.padding, progress);
     progress.event(Event::Finished);
     result
 }
 
-/// What comes into the archive, in order.
-struct Plan<'r> {
-    repo: &'r Repo,
-    prefix: &'r str,
-    entries: Vec<Entry>,
-    /// Where each regular file's object stands for the first time.
-    first_names: HashMap<Checksum, String>,
+/// Where an entry is: what is in one directory shares its place, and places that nothing names any more are gone.
+struct Place {
+    /// None for the root.
+    directory: Option<Arc<Place>>,
+    name: Box<str>,
+}
+
+impl Place {
+    /// The names from the root on, with slashes between them; nothing for the root.
+    fn path(&self) -> String {
+        let places = std::iter::successors(Some(self), |place| place.directory.as_deref());
+        let mut names: Vec<&str> = places.filter(|place| place.directory.is_some()).map(|place| &*place.name).collect();
+        names.reverse();
+        names.join("/")
+    }
 }
 
 struct Entry {
-    name: String,
+    place: Arc<Place>,
     what: What,
 }
 
@@ -110,39 +124,61 @@ enum What {
         gid: u32,
         mode: u32,
     },
-    /// A file or symlink; `first_name` is that of an earlier entry with the same object, if there is one.
+    /// A file or symlink; `first` is the place of an earlier entry with the same object, if there is one.
     File {
         checksum: Checksum,
-        first_name: Option<String>,
+        first: Option<Arc<Place>>,
     },
 }
 
-impl Plan<'_> {
-    /// `name` has a slash at the end, but for the root, which has none.
-    fn directory(&mut self, name: &str, dirtree: &Checksum, dirmeta: &Checksum) -> Result<()> {
+/// Goes through the tree, directories after the files beside them, and holds no more than the directories that it is in.
+struct Walk<'r> {
+    repo: &'r Repo,
+    descent: Descent,
+    levels: Vec<Level>,
+    /// Where each object stands for the first time: this grows with the number of objects.
+    first_places: HashMap<Checksum, Arc<Place>>,
+}
+
+/// What is left of a directory.
+struct Level {
+    place: Arc<Place>,
+    files: std::vec::IntoIter<(String, Checksum)>,
+    dirs: std::vec::IntoIter<DirEntry>,
+}
+
+impl Walk<'_> {
+    fn enter(&mut self, place: Place, dirtree: &Checksum, dirmeta: &Checksum) -> Result<Entry> {
         let meta = self.repo.load_dirmeta(dirmeta)?;
-        let mut full_name = format!("{}{name}", self.prefix);
-        if full_name.is_empty() {
-            full_name.push('.');
-        }
-        if !full_name.ends_with('/') {
-            full_name.push('/');
-        }
-        let what = What::Directory { uid: meta.uid, gid: meta.gid, mode: meta.mode };
-        self.entries.push(Entry { name: full_name, what });
-        let contents = self.repo.load_dirtree(dirtree)?;
-        for (file, checksum) in contents.files {
-            let full_name = format!("{}{name}{file}", self.prefix);
-            let first_name = self.first_names.get(&checksum).cloned();
-            if first_name.is_none() {
-                self.first_names.insert(checksum, full_name.clone());
+        self.descent.enter(dirtree)?;
+        let DirTree { files, dirs } = self.repo.load_dirtree(dirtree)?;
+        let place = Arc::new(place);
+        self.levels.push(Level { place: place.clone(), files: files.into_iter(), dirs: dirs.into_iter() });
+        Ok(Entry { place, what: What::Directory { uid: meta.uid, gid: meta.gid, mode: meta.mode } })
+    }
+
+    fn next_entry(&mut self) -> Result<Option<Entry>> {
+        while let Some(level) = self.levels.last_mut() {
+            let within = |name: String| Place { directory: Some(level.place.clone()), name: name.into() };
+            if let Some((name, checksum)) = level.files.next() {
+                let place = Arc::new(within(name));
+                let first = match self.first_places.entry(checksum) {
+                    Occupied(first) => Some(first.get().clone()),
+                    Vacant(vacant) => {
+                        vacant.insert(place.clone());
+                        None
+                    }
+                };
+                return Ok(Some(Entry { place, what: What::File { checksum, first } }));
             }
-            self.entries.push(Entry { name: full_name, what: What::File { checksum, first_name } });
+            if let Some(dir) = level.dirs.next() {
+                let place = within(dir.name);
+                return self.enter(place, &dir.dirtree, &dir.dirmeta).map(Some);
+            }
+            self.levels.pop();
+            self.descent.leave();
         }
-        for dir in contents.dirs {
-            self.directory(&format!("{name}{}/", dir.name), &dir.dirtree, &dir.dirmeta)?;
-        }
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -156,57 +192,65 @@ enum Loaded {
     Streamed(Box<FileObject>),
 }
 
-fn write_all(
-    repo: &Repo,
-    entries: &[Entry],
-    mut writer: Writer<'_>,
-    padding: Padding,
-    progress: &dyn Progress,
-) -> Result<()> {
+fn write_all(mut ahead: Ahead<'_>, mut writer: Writer<'_>, padding: Padding, progress: &dyn Progress) -> Result<()> {
     // While one batch is written the next is read and inflated, by all threads.
-    let mut rest = entries;
-    let (mut batch, mut loaded) = load_batch(repo, &mut rest)?;
+    let mut batch = ahead.load_batch()?;
     while !batch.is_empty() {
         let (written, next) = rayon::join(
             || {
-                let mut pairs = batch.iter().zip(loaded);
-                pairs.try_for_each(|(entry, loaded)| -> Result<()> {
-                    writer.entry(entry, loaded)?;
+                batch.into_iter().try_for_each(|(entry, loaded)| -> Result<()> {
+                    writer.entry(&entry, loaded)?;
                     progress.event(Event::Advanced { steps: 1, bytes: 0 });
                     Ok(())
                 })
             },
-            || load_batch(repo, &mut rest),
+            || ahead.load_batch(),
         );
         written?;
-        (batch, loaded) = next?;
+        batch = next?;
     }
     writer.finish(padding)
 }
 
-/// Takes entries from the front of `rest` and reads them.
-fn load_batch<'e>(repo: &Repo, rest: &mut &'e [Entry]) -> Result<(&'e [Entry], Vec<Loaded>)> {
-    let (batch, after) = rest.split_at(rest.len().min(BATCH_LEN));
-    let opened: Vec<Result<Opened>> = batch.par_iter().map(|entry| open(repo, entry)).collect();
-    let mut held = 0;
-    let mut taken = Vec::with_capacity(batch.len());
-    for opened in opened {
-        let opened = opened?;
-        if let Opened::File(object) = &opened
-            && object.size <= MAX_HELD
-        {
-            held += object.size;
+/// Reads ahead of the writer.
+struct Ahead<'r> {
+    repo: &'r Repo,
+    walk: Walk<'r>,
+    /// Entries that the walk has found and no batch has taken.
+    waiting: VecDeque<Entry>,
+}
+
+impl Ahead<'_> {
+    /// Takes the next entries and reads them; none at the end.
+    fn load_batch(&mut self) -> Result<Vec<(Entry, Loaded)>> {
+        let mut name_bytes: usize = self.waiting.iter().map(|entry| entry.place.name.len()).sum();
+        while self.waiting.len() < BATCH_LEN && name_bytes < MAX_NAME_BYTES {
+            let Some(entry) = self.walk.next_entry()? else { break };
+            name_bytes += entry.place.name.len();
+            self.waiting.push_back(entry);
         }
-        // What has been opened beyond this will be opened again.
-        if held > BATCH_BYTES && !taken.is_empty() {
-            break;
+        let opened: Vec<Result<Opened>> =
+            self.waiting.make_contiguous().par_iter().map(|entry| open(self.repo, entry)).collect();
+        let mut held = 0;
+        let mut taken = Vec::with_capacity(opened.len());
+        for opened in opened {
+            let opened = opened?;
+            held += match &opened {
+                Opened::Directory => 0,
+                Opened::Link(header) => header.symlink_target.len() as u64,
+                Opened::File(object) if object.size <= MAX_HELD => object.size,
+                Opened::File(_) => 0,
+            };
+            // What has been opened beyond this will be opened again.
+            if held > BATCH_BYTES && !taken.is_empty() {
+                break;
+            }
+            taken.push(opened);
         }
-        taken.push(opened);
+        let entries: Vec<Entry> = self.waiting.drain(..taken.len()).collect();
+        let loaded: Vec<Result<Loaded>> = taken.into_par_iter().map(read).collect();
+        entries.into_iter().zip(loaded).map(|(entry, loaded)| Ok((entry, loaded?))).collect()
     }
-    let count = taken.len();
-    let loaded: Vec<Result<Loaded>> = taken.into_par_iter().map(read).collect();
-    *rest = if count == batch.len() { after } else { &rest[count..] };
-    Ok((&batch[..count], loaded.into_iter().collect::<Result<_>>()?))
 }
 
 enum Opened {
@@ -216,9 +260,11 @@ enum Opened {
 }
 
 fn open(repo: &Repo, entry: &Entry) -> Result<Opened> {
-    let What::File { checksum, first_name } = &entry.what else { return Ok(Opened::Directory) };
-    let object = repo.load_file(checksum)?;
-    if object.header.is_symlink() || first_name.is_some() {
+    let What::File { checksum, first } = &entry.what else { return Ok(Opened::Directory) };
+    let mut object = repo.load_file(checksum)?;
+    // They have no place in the archive, and many links to one file would hold them many times.
+    object.header.xattrs = Xattrs::new();
+    if object.header.is_symlink() || first.is_some() {
         return Ok(Opened::Link(object.header));
     }
     Ok(Opened::File(Box::new(object)))
@@ -243,6 +289,8 @@ fn read(opened: Opened) -> Result<Loaded> {
 
 struct Writer<'w> {
     out: &'w mut (dyn Write + Send),
+    /// What stands before every name.
+    prefix: &'w str,
     /// Seconds since 1970.
     time: u64,
     written: u64,
@@ -259,7 +307,11 @@ struct Record<'n> {
 }
 
 impl Writer<'_> {
-    fn entry(&mut self, Entry { name, what }: &Entry, loaded: Loaded) -> Result<()> {
+    fn entry(&mut self, Entry { place, what }: &Entry, loaded: Loaded) -> Result<()> {
+        let name = &match what {
+            What::Directory { .. } => self.directory_name(place),
+            What::File { .. } => self.file_name(place),
+        };
         let of_file = |header: &FileHeader, size| Record {
             name,
             link: "",
@@ -273,10 +325,10 @@ impl Writer<'_> {
                 self.record(&Record { name, link: "", kind: b'5', owner: (uid, gid), mode, size: 0 })
             }
             (_, Loaded::Directory) => Ok(()),
-            (What::File { first_name, .. }, Loaded::Link(header)) => {
-                let (kind, link) = match first_name {
-                    Some(first) if !header.is_symlink() => (b'1', first.as_str()),
-                    _ => (b'2', header.symlink_target.as_str()),
+            (What::File { first, .. }, Loaded::Link(header)) => {
+                let (kind, link) = match first {
+                    Some(first) if !header.is_symlink() => (b'1', &self.file_name(first)),
+                    _ => (b'2', &header.symlink_target),
                 };
                 self.record(&Record { kind, link, ..of_file(&header, 0) })
             }
@@ -296,6 +348,22 @@ impl Writer<'_> {
                 self.pad(RECORD as u64)
             }
         }
+    }
+
+    fn file_name(&self, place: &Place) -> String {
+        format!("{}{}", self.prefix, place.path())
+    }
+
+    /// With a slash at the end.
+    fn directory_name(&self, place: &Place) -> String {
+        let mut name = self.file_name(place);
+        if name.is_empty() {
+            name.push('.');
+        }
+        if !name.ends_with('/') {
+            name.push('/');
+        }
+        name
     }
 
     /// Writes a record, and before it those for what does not fit into it.
