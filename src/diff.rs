@@ -18,6 +18,7 @@ use rustix::fs::RawDir;
 use crate::checksum::{Checksum, Hasher};
 use crate::error::{During, Error, OsError, Result};
 use crate::object::{DirMeta, DirTree, FileHeader, ObjectName, Xattrs};
+use crate::repo::tree::check_depth;
 use crate::repo::{Reachable, Repo, RepoMode};
 use crate::source::{Directory, EntryKind, Metadata};
 
@@ -71,6 +72,8 @@ const STACK_SIZE: usize = 64 << 20;
 const LISTING_LEN: usize = 1000;
 /// Listings are read in pieces of this many bytes.
 const LISTING_BUFFER_LEN: usize = 16 << 10;
+/// How much of a path an error shows of a directory that is too deep.
+const SHOWN_CHARS: usize = 100;
 /// Files are read in pieces of this many bytes.
 const BUFFER_LEN: usize = 128 << 10;
 
@@ -135,6 +138,8 @@ enum Tree {
 struct Stored {
     dirtree: Checksum,
     path: String,
+    /// How many directories it is in.
+    depth: usize,
     contents: DirTree,
 }
 
@@ -181,7 +186,7 @@ impl Comparison<'_> {
         match tree {
             DiffTree::Commit(commit) => {
                 let dirtree = self.repo.load_commit(commit)?.root_dirtree;
-                self.stored(dirtree, "/".to_owned())
+                self.stored(dirtree, "/".to_owned(), 0)
             }
             DiffTree::Directory(path) => {
                 open_root(path).map(|directory| Tree::Local(Local { directory, path: String::new() }))
@@ -189,8 +194,9 @@ impl Comparison<'_> {
         }
     }
 
-    fn stored(&self, dirtree: Checksum, path: String) -> Result<Tree> {
-        Ok(Tree::Stored(Stored { dirtree, path, contents: self.repo.load_dirtree(&dirtree)? }))
+    fn stored(&self, dirtree: Checksum, path: String, depth: usize) -> Result<Tree> {
+        check_depth(depth, || path.chars().take(SHOWN_CHARS).collect::<String>() + "...")?;
+        Ok(Tree::Stored(Stored { dirtree, path, depth, contents: self.repo.load_dirtree(&dirtree)? }))
     }
 
     fn directories(&self, first: &Tree, second: &Tree) -> Result<Diff> {
@@ -265,11 +271,15 @@ impl Comparison<'_> {
     fn child(&self, parent: &Tree, name: &str, kind: Kind) -> Result<Tree> {
         let path = parent.child_path(name);
         match (parent, kind) {
-            (_, Kind::StoredDirectory { dirtree, .. }) => self.stored(dirtree, path),
+            (Tree::Stored(parent), Kind::StoredDirectory { dirtree, .. }) => {
+                self.stored(dirtree, path, parent.depth + 1)
+            }
             (Tree::Local(local), _) => {
                 Ok(Tree::Local(Local { directory: local.directory.open_directory(name)?, path }))
             }
-            (Tree::Stored(_), _) => Err(Error::failed(format!("Not a directory: {path}"))),
+            (Tree::Stored(_), Kind::StoredFile(_) | Kind::Local(_)) => {
+                Err(Error::failed(format!("Not a directory: {path}")))
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
 use crate::object::DirMeta;
 use crate::progress::{Event, Progress, Total, with_total};
-use crate::repo::tree::{Node, lookup};
+use crate::repo::tree::{Node, check_depth, lookup};
 use crate::repo::{Repo, RepoMode, count_files};
 
 /// A checkout at work.
@@ -67,13 +67,13 @@ struct Stored<'t> {
 struct Place<'p> {
     parent: BorrowedFd<'p>,
     name: &'p Path,
-    /// Whether this is the destination itself, which the user has named and not the commit.
-    is_root: bool,
+    /// How many directories of the commit it is in: 0 is the destination itself, which the user has named.
+    depth: usize,
 }
 
 impl<'p> Place<'p> {
     fn root(destination: &'p Path) -> Self {
-        Self { parent: CWD, name: destination, is_root: true }
+        Self { parent: CWD, name: destination, depth: 0 }
     }
 }
 
@@ -149,10 +149,11 @@ impl<'c> Checkout<'c> {
     }
 
     fn directory(&self, place: Place<'_>, stored: Stored<'_>) -> Result<()> {
-        let name = place.name;
+        let (name, depth) = (place.name, place.depth);
         if self.skipped.contains(stored.path) {
             return Ok(());
         }
+        check_depth(depth, || name.display().to_string())?;
         let dirmeta = self.dirmeta(stored.dirmeta)?;
         let tree = self.repo.load_dirtree(stored.dirtree)?;
         if self.options.whiteouts && tree.files.iter().any(|(name, _)| whiteout::is_opaque(name)) {
@@ -194,7 +195,7 @@ impl<'c> Checkout<'c> {
                 let label_path = stored.label_path.map(|parent| format!("{parent}/{}", dir.name));
                 let label_path = label_path.as_deref();
                 let stored = Stored { dirtree: &dir.dirtree, dirmeta: &dir.dirmeta, path: &path, label_path };
-                let place = Place { parent: target.dir.as_fd(), name: Path::new(&dir.name), is_root: false };
+                let place = Place { parent: target.dir.as_fd(), name: Path::new(&dir.name), depth: depth + 1 };
                 self.directory(place, stored)
             })
             .collect();
@@ -203,7 +204,8 @@ impl<'c> Checkout<'c> {
     }
 
     /// Makes a directory, or opens the one that is there.
-    fn make(&self, Place { parent, name, is_root }: Place<'_>, may_exist: MayExist) -> Result<Target> {
+    fn make(&self, Place { parent, name, depth }: Place<'_>, may_exist: MayExist) -> Result<Target> {
+        let is_root = depth == 0;
         if self.options.replaces_other_kinds() && !is_root {
             existing::remove_other_than_directory(parent, name)?;
         }

@@ -10,8 +10,20 @@ use crate::error::{Error, OfObject, Result};
 use crate::gvariant::DecodeError;
 use crate::object::{Commit, DirTree, ObjectName, ObjectType};
 
-/// Directories within each other that are followed: as many as the longest path has names.
-const MAX_DEPTH: usize = 2048;
+/// How many directories within each other are followed, on disk and in commits. A path of Linux has at most 2048 names, but
+/// programs that go from directory to directory make deeper trees.
+pub const MAX_DEPTH: usize = 4096;
+
+/// What is wrong with what is deeper.
+const TOO_DEEP: &str = "too many directories within each other";
+
+/// Checks the depth of a directory, counted from 0 for the root; `path` names it.
+///
+/// # Errors
+/// When it is deeper than [`MAX_DEPTH`].
+pub fn check_depth(depth: usize, path: impl FnOnce() -> String) -> Result<()> {
+    if depth > MAX_DEPTH { Err(Error::failed(format!("{TOO_DEEP}: {}", path()))) } else { Ok(()) }
+}
 
 /// A file or directory of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +86,7 @@ pub fn check_descent<'c>(entered: impl Iterator<Item = &'c Checksum>, dirtree: &
         }
         depth += 1;
     }
-    if depth >= MAX_DEPTH { refuse("too many directories within each other") } else { Ok(()) }
+    if depth > MAX_DEPTH { refuse(TOO_DEEP) } else { Ok(()) }
 }
 
 /// A [`Node`] and where it was found.

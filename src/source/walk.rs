@@ -11,6 +11,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom, Stat};
 use super::xattrs;
 use crate::error::{During, Error, Result};
 use crate::object::Xattrs;
+use crate::repo::tree::check_depth;
 
 /// An open directory of the tree.
 ///
@@ -21,6 +22,8 @@ pub struct Directory {
     fd: OwnedFd,
     /// From the root of the tree, `/` for the root itself.
     path: String,
+    /// How many directories it is in.
+    depth: usize,
     /// Whether the descriptor has been read to its end.
     listed: AtomicBool,
 }
@@ -77,6 +80,9 @@ pub struct OpenFile {
 /// Listings are read in pieces of this many bytes, some 200 to 600 entries.
 const LISTING_BUFFER_LEN: usize = 16 * 1024;
 
+/// How much of the path of a directory an error shows that is too deep.
+const SHOWN_CHARS: usize = 100;
+
 /// `O_NONBLOCK`, so that a pipe that took a file's place does not hang the walk.
 const OPEN_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
 
@@ -84,15 +90,17 @@ impl Directory {
     /// Opens the root of a tree. The last component of the path must not be a symbolic link (`t/` follows one).
     pub fn open(path: &Path) -> Result<Self> {
         let fd = fs::open(path, OPEN_FLAGS.union(OFlags::DIRECTORY), Mode::empty()).calling("opendir", path)?;
-        Ok(Self { fd, path: "/".to_owned(), listed: AtomicBool::new(false) })
+        Ok(Self { fd, path: "/".to_owned(), depth: 0, listed: AtomicBool::new(false) })
     }
 
-    /// Opens a directory in this one.
+    /// Opens a directory in this one, unless it is deeper than [`MAX_DEPTH`](crate::repo::tree::MAX_DEPTH).
     pub fn open_directory(&self, name: &str) -> Result<Self> {
         let path = self.child_path(name);
+        let depth = self.depth + 1;
+        check_depth(depth, || self.path.chars().take(SHOWN_CHARS).collect::<String>() + "/...")?;
         let flags = OPEN_FLAGS.union(OFlags::DIRECTORY);
         let fd = fs::openat(&self.fd, name, flags, Mode::empty()).calling("opendir", shown(&path))?;
-        Ok(Self { fd, path, listed: AtomicBool::new(false) })
+        Ok(Self { fd, path, depth, listed: AtomicBool::new(false) })
     }
 
     /// Opens a regular file in this directory and asks for its metadata.

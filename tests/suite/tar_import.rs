@@ -363,3 +363,119 @@ fn many_files_large_and_small_come_out_as_from_the_real_program() {
     assert_eq!(ours, ostree.repo(&theirs_repo, arguments).success().trim_end());
     osier().repo(&repo, ["fsck", "-q"]).success();
 }
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn bzip2(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
+#[test]
+fn a_compressed_archive_that_is_cut_short_behind_its_last_entry_is_an_error() {
+    let directory = scratch();
+    let repo = directory.path().join("repo");
+    let mut plain = archive(&[ROOT, file("./a", "hi"), dir("./d/"), file("d/x", "")]);
+    plain.resize(300_000, 0);
+    for (compress, truncated) in [
+        (gzip as fn(&[u8]) -> Vec<u8>, "error: truncated gzip input"),
+        (bzip2, "error: truncated bzip2 input"),
+        (xz, "error: Lzma library error:  No progress is possible"),
+        (zstd, "error: Truncated zstd input"),
+    ] {
+        let whole = compress(&plain);
+        assert_eq!(commit(&repo, &whole, &[]), TWO_FILES);
+        for missing in [1, 3, 8] {
+            assert_eq!(commit(&repo, &whole[..whole.len() - missing], &[]), truncated, "{missing}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_checksum_behind_the_last_entry_is_an_error() {
+    let directory = scratch();
+    let repo = directory.path().join("repo");
+    let mut plain = archive(&[ROOT, file("./a", "hi"), dir("./d/"), file("d/x", "")]);
+    plain.resize(300_000, 0);
+    let mut damaged = gzip(&plain);
+    let at = damaged.len() - 6;
+    damaged[at] ^= 1;
+    assert_eq!(commit(&repo, &damaged, &[]), "error: gzip decompression failed");
+}
+
+#[test]
+fn members_follow_each_other_and_what_follows_gzip_and_bzip2_is_ignored() {
+    let directory = scratch();
+    let repo = directory.path().join("repo");
+    let plain = archive(&[ROOT, file("./a", "hi"), dir("./d/"), file("d/x", "")]);
+    let (head, tail) = plain.split_at(700);
+    for compress in [gzip as fn(&[u8]) -> Vec<u8>, bzip2] {
+        let parts = [compress(head), compress(b""), compress(tail), b"garbage".to_vec()].concat();
+        assert_eq!(commit(&repo, &parts, &[]), TWO_FILES);
+    }
+    let padded = |zeros| [xz(head), vec![0; 4], xz(tail), vec![0; zeros]].concat();
+    assert_eq!(commit(&repo, &padded(8), &[]), TWO_FILES);
+    assert_eq!(commit(&repo, &padded(7), &[]), "error: Lzma library error: Corrupted input data");
+}
+
+#[test]
+fn a_pipe_is_read_to_its_end() {
+    let directory = scratch();
+    let repo = directory.path().join("repo");
+    osier().repo(&repo, ["init", "--mode=archive"]).success();
+    let mut plain = archive(&[ROOT, file("./a", "hi"), dir("./d/"), file("d/x", "")]);
+    plain.resize(1 << 20, 0);
+    let repo_option = format!("--repo={}", repo.display());
+    for tree in ["--tree=tar=-", "--tree=tar=/proc/self/fd/0"] {
+        let arguments = [repo_option.as_str(), "commit", "--orphan", "--timestamp=@1", tree];
+        // That fails when not all of the input was taken.
+        assert_eq!(osier().run_with_input(arguments, &plain).success().trim_end(), TWO_FILES);
+    }
+}
+
+/// An archive whose one file has an extended header before it.
+fn with_record(keyword: &str, value: &str) -> Vec<u8> {
+    let records = record(keyword, value);
+    archive(&[ROOT, entry("x", b'x', 0o644, &records), file("f", "x")])
+}
+
+#[test]
+fn a_path_is_as_long_as_upstream_has_it_and_no_longer() {
+    let directory = scratch();
+    let repo = directory.path().join("repo");
+    let path = |last: &str| with_record("path", &("a/".repeat(2047) + last));
+    assert_eq!(commit(&repo, &path("ff"), AUTOCREATE).len(), 64);
+    let refused = commit(&repo, &path("fff"), AUTOCREATE);
+    assert!(refused.starts_with("error: While making relative path \"a/a/") && refused.ends_with("/...' is too long"));
+    assert!(refused.len() < 4096);
+    assert!(commit(&repo, &with_record("path", &"a/".repeat(200_000)), AUTOCREATE).ends_with("' is too long"));
+}
+
+#[test]
+fn names_of_xattrs_are_those_that_objects_can_hold() {
+    let directory = scratch();
+    let repo = directory.path().join("repo");
+    let plain = commit(&repo, &with_record("SCHILY.xattr.user.a", "v"), &[]);
+    assert_eq!(plain.len(), 64);
+    // libarchive reads this name up to its NUL.
+    assert_eq!(commit(&repo, &with_record("LIBARCHIVE.xattr.user.a%00b", "dg"), &[]), plain);
+    let refused = commit(&repo, &with_record("SCHILY.xattr.user.a\0b", "v"), &[]);
+    assert_eq!(refused, "error: Invalid pax extended attributes");
+    let refused = commit(&repo, &with_record("LIBARCHIVE.xattr.%00", "dg"), &[]);
+    assert!(refused.ends_with("Invalid xattr name (empty or missing NUL) index=0"), "{refused}");
+}
