@@ -3,7 +3,7 @@
 use osier::error::Context as _;
 use osier::gvariant::text::{Annotate, print as print_variant};
 use osier::gvariant::{Type, Variant};
-use osier::object::Xattrs;
+use osier::object::{DirEntry, DirTree, Xattrs};
 use osier::repo::Repo;
 use osier::repo::tree::{self, Descent, Node};
 use osier::{Checksum, Error};
@@ -64,7 +64,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     for path in if paths.is_empty() { &default } else { paths } {
         let inspecting = || format!("Inspecting path '{path}'");
         let place = tree::lookup(&repo, &root, path).context(inspecting)?;
-        listing.print(&place.node, &place.path(), depth, &mut Descent::default()).map_err(|failure| match failure {
+        listing.print(&place.node, &place.path(), depth).map_err(|failure| match failure {
             Failure::Error(error) => Error::During { what: inspecting(), source: Box::new(error) }.into(),
             other => other,
         })?;
@@ -96,32 +96,48 @@ enum Style<'c> {
     Json(List<'c>),
 }
 
+/// What stands before the names in a directory, and the subdirectories that have not been printed.
+type Level = (String, std::vec::IntoIter<DirEntry>);
+
 impl Listing<'_> {
-    fn print(&mut self, node: &Node, path: &str, depth: Depth, descent: &mut Descent) -> Result<(), Failure> {
-        let dirtree = match node {
+    fn print(&mut self, node: &Node, path: &str, depth: Depth) -> Result<(), Failure> {
+        let (dirtree, dirmeta) = match node {
             Node::File(checksum) => return self.print_file(checksum, path),
-            Node::Directory { dirtree, dirmeta } => {
-                self.print_directory(dirtree, dirmeta, path)?;
-                dirtree
-            }
+            Node::Directory { dirtree, dirmeta } => (dirtree, dirmeta),
         };
-        let depth = match depth {
+        self.print_directory(dirtree, dirmeta, path)?;
+        let is_recursive = match depth {
             Depth::None => return Ok(()),
-            Depth::Children => Depth::None,
-            Depth::All => Depth::All,
+            Depth::Children => false,
+            Depth::All => true,
         };
+        // A list instead of recursion: commits may be deep. Each directory has its prefix and what is left in it.
+        let mut descent = Descent::default();
+        let prefix = if path == "/" { String::new() } else { path.to_owned() };
+        let mut levels = vec![self.enter(dirtree, prefix, &mut descent)?];
+        while let Some((prefix, dirs)) = levels.last_mut() {
+            let Some(dir) = dirs.next() else {
+                levels.pop();
+                descent.leave();
+                continue;
+            };
+            let path = format!("{prefix}/{}", dir.name);
+            self.print_directory(&dir.dirtree, &dir.dirmeta, &path)?;
+            if is_recursive {
+                levels.push(self.enter(&dir.dirtree, path, &mut descent)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints the files of a directory, and returns its subdirectories with what stands before their names.
+    fn enter(&mut self, dirtree: &Checksum, prefix: String, descent: &mut Descent) -> Result<Level, Failure> {
         descent.enter(dirtree)?;
-        let dirtree = self.repo.load_dirtree(dirtree)?;
-        let prefix = if path == "/" { "" } else { path };
-        for (name, checksum) in &dirtree.files {
+        let DirTree { files, dirs } = self.repo.load_dirtree(dirtree)?;
+        for (name, checksum) in &files {
             self.print_file(checksum, &format!("{prefix}/{name}"))?;
         }
-        for dir in &dirtree.dirs {
-            let node = Node::Directory { dirtree: dir.dirtree, dirmeta: dir.dirmeta };
-            self.print(&node, &format!("{prefix}/{}", dir.name), depth, descent)?;
-        }
-        descent.leave();
-        Ok(())
+        Ok((prefix, dirs.into_iter()))
     }
 
     fn print_directory(&mut self, dirtree: &Checksum, dirmeta: &Checksum, path: &str) -> Result<(), Failure> {
