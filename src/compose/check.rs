@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 
 use super::call::Call;
+use super::log::printable_lines;
 use super::program::{ANSWER_TIMEOUT, Ending, Interrupt, ask};
 
 /// How bad a finding is.
@@ -115,7 +116,7 @@ impl Findings {
             self.list.push(Finding { severity, message });
             return None;
         }
-        let text = String::from_utf8_lossy(&answer.stdout).into_owned() + &answer.stderr;
+        let text = printable_lines(&String::from_utf8_lossy(&answer.stdout)) + &answer.stderr;
         let version = version_in(&text).unwrap_or_else(|| "unknown".to_owned());
         let name = name.rsplit('/').next().unwrap_or_default().to_owned();
         self.programs.insert(name, FoundProgram { path: call.executable.clone(), version });

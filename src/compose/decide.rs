@@ -7,17 +7,16 @@
 //! | 0 | one of them | | a broken run |
 //! | else | | | failed |
 
-use std::fs::{self, File};
-use std::io::Read;
 use std::path::Path;
 
 use serde_json::Value;
 
 use crate::checksum::Checksum;
-use crate::error::{During, Error, Result};
+use crate::error::{Error, Result};
 
 use super::log::last_lines;
 use super::program::{Ending, describe};
+use super::regular::{self, LONGEST_JSON, Links};
 
 /// 64 hexadecimal digits, without a line feed.
 pub const COMMIT_ID: &str = "commitid";
@@ -28,8 +27,8 @@ pub const COMPOSE_JSON: &str = "compose.json";
 /// The packages with their checksums.
 pub const LOCK_JSON: &str = "lock.json";
 
-/// The largest `compose.json` that is read, in bytes.
-const LARGEST_JSON: u64 = 64 << 20;
+/// The longest `commitid` that is looked at, in bytes.
+const LONGEST_ID: u64 = 128;
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +52,7 @@ pub fn decide(run: &Path, ending: Ending, log: &Path) -> Result<Decision> {
     if ending != Ending::Exit(0) {
         return Err(Error::failed(failure(ending, log)?));
     }
-    let is_there = |name: &str| run.join(name).try_exists().during("looking for", run.join(name));
+    let is_there = |name: &str| regular::is_there(&run.join(name));
     let broken = |what: &str| {
         let run = run.display();
         Err(Error::failed(format!("rpm-ostree ended with exit status 0, but {what} in {run}: a broken run")))
@@ -66,7 +65,7 @@ pub fn decide(run: &Path, ending: Ending, log: &Path) -> Result<Decision> {
         (true, true, false) => broken("there is `commitid` and no `compose.json`"),
         (true, true, true) => {
             let commit = read_commit_id(&run.join(COMMIT_ID))?;
-            let compose = read_json(&run.join(COMPOSE_JSON))?;
+            let compose = read_json(&run.join(COMPOSE_JSON), Links::Refuse)?;
             let named = compose["ostree-commit"].as_str().unwrap_or("nothing");
             if named != commit.to_hex() {
                 return broken(&format!("`commitid` says {commit} and `compose.json` says {named}"));
@@ -77,10 +76,7 @@ pub fn decide(run: &Path, ending: Ending, log: &Path) -> Result<Decision> {
 }
 
 fn read_commit_id(path: &Path) -> Result<Checksum> {
-    let mut text = Vec::new();
-    // One byte more shows that there is more.
-    let file = File::open(path).during("opening", path)?;
-    file.take(65).read_to_end(&mut text).during("reading", path)?;
+    let text = regular::read(path, Links::Refuse, LONGEST_ID)?;
     let commit = std::str::from_utf8(&text).ok().and_then(|text| Checksum::from_hex(text).ok());
     commit.ok_or_else(|| Error::failed(format!("{} does not hold 64 hexadecimal digits", path.display())))
 }
@@ -88,13 +84,9 @@ fn read_commit_id(path: &Path) -> Result<Checksum> {
 /// Reads a JSON document that a program wrote.
 ///
 /// # Errors
-/// When it cannot be read, is too large or is no JSON.
-pub fn read_json(path: &Path) -> Result<Value> {
-    let size = fs::metadata(path).during("reading", path)?.len();
-    if size > LARGEST_JSON {
-        return Err(Error::failed(format!("{} has {size} bytes, which is too much", path.display())));
-    }
-    let text = fs::read(path).during("reading", path)?;
+/// When it cannot be read, is no regular file, is longer than 8 MiB or is no JSON.
+pub fn read_json(path: &Path, links: Links) -> Result<Value> {
+    let text = regular::read(path, links, LONGEST_JSON)?;
     serde_json::from_slice(&text).map_err(|error| Error::failed(format!("{}: {error}", path.display())))
 }
 
@@ -157,6 +149,8 @@ pub fn is_out_of_space(log: &Path) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::error::{During, Error, Result};
 
 use super::qemu::Format;
+use super::regular::{self, LONGEST_JSON, Links};
 
 /// The files of a run, all absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,20 +212,12 @@ fn is_uuid(text: &str) -> bool {
     parts.iter().map(|part| part.len()).eq(shape) && parts.concat().bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The longest `.meta` file that is read, in bytes.
-const LONGEST_META: u64 = 64 << 20;
-
 /// What a `.meta` file says of its image; `None` when there is no such file.
 fn status(meta: &Path) -> Result<Option<String>> {
-    let size = match fs::metadata(meta) {
-        Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).during("looking at", meta),
-    };
-    if size > LONGEST_META {
-        return Err(Error::failed(format!("{} has {size} bytes, more than {LONGEST_META}", meta.display())));
+    if !regular::is_there(meta)? {
+        return Ok(None);
     }
-    let text = fs::read(meta).during("reading", meta)?;
+    let text = regular::read(meta, Links::Refuse, LONGEST_JSON)?;
     let document: Value = serde_json::from_slice(&text).map_err(|error| {
         Error::failed(format!("ImageFactory gave no proof of an image: {}: {error}", meta.display()))
     })?;

@@ -6,18 +6,22 @@
 //! REPO/.osier-publish.lock    exclusive, while refs and summary move; in the repository, where several hosts meet
 //! ```
 //!
-//! All are open-file-description locks: whoever dies has released them. The files stay; ours say who has them.
+//! All are open-file-description locks: whoever dies has released them. The files stay; ours say who has them. A lock file
+//! is a regular one: nothing is opened, or written to, through a link that somebody put in its place.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Seek, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
 
 use crate::error::{During, Error, Result};
 use crate::progress::{Event, Progress};
 use crate::repo::{LockKind, Repo, RepoLock, try_lock};
 
+use super::log::printable;
 use super::program::Interrupt;
 
 /// The lock of rpm-ostree's cache.
@@ -79,29 +83,48 @@ impl FileLock {
     /// Locks a file, which is made if needed, and writes `holder` (host, process and run) into it.
     ///
     /// # Errors
-    /// When somebody else keeps it for too long, or it cannot be written.
+    /// When the path names something else than a regular file, somebody else keeps it for too long, or it cannot be
+    /// written.
     pub fn acquire(path: &Path, holder: &str, wait: &Wait<'_>) -> Result<Self> {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(path)
-            .during("opening", path)?;
+        let file = open(path)?;
         let try_once = || Ok(try_lock(&file, LockKind::Exclusive).during("locking", path)?.then_some(()));
-        wait.until(path, || holder_of(path), try_once)?;
-        let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{holder}"));
-        written.during("writing", path)?;
+        wait.until(path, || holder_of(&file), try_once)?;
+        // A file with another name may be anybody's: it is locked and not written to.
+        if file.metadata().during("looking at", path)?.nlink() == 1 {
+            let text = format!("{holder}\n");
+            file.set_len(0).and_then(|()| file.write_all_at(text.as_bytes(), 0)).during("writing", path)?;
+        }
         Ok(Self { _file: file })
     }
 }
 
-/// What a lock file says of who has it.
-fn holder_of(path: &Path) -> String {
-    match fs::read_to_string(path) {
-        Ok(text) if !text.trim().is_empty() => text.trim().chars().filter(|c| !c.is_control()).take(200).collect(),
-        _ => "somebody who gives no name".to_owned(),
+/// Opens a lock file, which is made if needed, without following a link and without waiting for the other end of a FIFO.
+fn open(path: &Path) -> Result<File> {
+    let odd = || {
+        let path = path.display();
+        Error::failed(format!("{path} should be a lock file and is no regular file; see who put it there and remove it"))
+    };
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.is_file() => return Err(odd()),
+        _ => {}
     }
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true).custom_flags(flags.bits() as i32);
+    let file = options.open(path).during("opening", path)?;
+    match file.metadata().during("looking at", path)?.is_file() {
+        true => Ok(file),
+        false => Err(odd()),
+    }
+}
+
+/// What a lock file says of who has it.
+fn holder_of(file: &File) -> String {
+    let mut bytes = [0; 1024];
+    let length = file.read_at(&mut bytes, 0).unwrap_or(0);
+    let text = String::from_utf8_lossy(&bytes[..length]);
+    let name: String = printable(text.trim()).chars().take(200).collect();
+    if name.is_empty() { "somebody who gives no name".to_owned() } else { name }
 }
 
 /// Takes the shared lock of a repository.
@@ -172,6 +195,39 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "beta\n");
         interrupt.raise();
         assert_eq!(FileLock::acquire(&path, "gamma", &wait).unwrap_err().to_string(), "interrupted");
+    }
+
+    #[test]
+    fn only_a_regular_file_is_a_lock_file() {
+        use std::os::unix::fs::symlink;
+
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+        let directory = tempfile::tempdir().unwrap();
+        let (lock, victim) = (directory.path().join("lock"), directory.path().join("victim"));
+        fs::write(&victim, "precious").unwrap();
+        let interrupt = Interrupt::default();
+        let wait = Wait { timeout: Duration::from_millis(10), interrupt: &interrupt, progress: &Silent };
+        let places: [&dyn Fn(); 4] = [
+            &|| symlink(&victim, &lock).unwrap(),
+            &|| symlink(directory.path().join("none"), &lock).unwrap(),
+            &|| mknodat(CWD, &lock, FileType::Fifo, Mode::RWXU, 0).unwrap(),
+            &|| fs::create_dir(&lock).unwrap(),
+        ];
+        for place in places {
+            place();
+            let message = FileLock::acquire(&lock, "holder", &wait).unwrap_err().chain();
+            let expected = "should be a lock file and is no regular file; see who put it there and remove it";
+            assert_eq!(message, format!("{} {expected}", lock.display()));
+            let _ = fs::remove_file(&lock).or_else(|_| fs::remove_dir(&lock));
+        }
+        // What has another name, too, is locked and keeps its content.
+        fs::hard_link(&victim, &lock).unwrap();
+        let _held = FileLock::acquire(&lock, "holder", &wait).unwrap();
+        let message = FileLock::acquire(&lock, "other", &wait).unwrap_err().chain();
+        assert!(message.contains("locked by precious"), "{message}");
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+        assert!(!directory.path().join("none").exists());
     }
 
     #[test]

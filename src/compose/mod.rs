@@ -13,6 +13,7 @@
 //! call       the command line of an external program
 //! program    running one
 //! log        what it writes
+//! regular    files that others wrote: regular and small, or refused
 //! report     report.json and the directory of a run
 //! tree       packages to a published commit, step by step
 //! session    a run with its locks: what composing and publishing share
@@ -49,6 +50,7 @@ pub mod preflight;
 pub mod program;
 pub mod publish;
 pub mod qemu;
+pub mod regular;
 pub mod report;
 mod session;
 pub mod tdl;

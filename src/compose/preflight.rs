@@ -18,6 +18,7 @@ use super::decide::read_json;
 use super::locks::processes_with;
 use super::program::{ANSWER_TIMEOUT, Ending, Interrupt, ask};
 use super::publish::{self, SummaryState};
+use super::regular::Links;
 use super::treefile::Treefile;
 
 /// Options without which the evidence that is asked for would not come.
@@ -269,7 +270,7 @@ pub fn describe_space(config: &TreeConfig) -> String {
 /// Looks at the files that the configuration names.
 pub fn files(config: &TreeConfig, findings: &mut Findings) {
     for path in &config.lockfiles {
-        match read_json(path) {
+        match read_json(path, Links::Follow) {
             Ok(document) if document["packages"].is_object() => {}
             Ok(_) => findings.error(format!("{} is no package lock file: it has no packages", path.display())),
             Err(error) => findings.error(error.chain()),

@@ -4,7 +4,7 @@
 //! file, not through pipes: whatever the program leaves running cannot keep us waiting, and nothing is lost when we die.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ExitStatus};
@@ -17,7 +17,7 @@ use rustix::fs::MemfdFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::call::{Call, shell_line};
-use super::log::Follower;
+use super::log::{Follower, Pass, printable_lines};
 use crate::error::{During, Error, Result};
 
 /// How long a program that was asked to end may take.
@@ -27,7 +27,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a program may take that only answers a question.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest answer that is read, in bytes.
-const LONGEST_ANSWER: u64 = 64 << 20;
+const LONGEST_ANSWER: u64 = 8 << 20;
+/// The longest log, in bytes: a program that writes more is ended.
+pub const LONGEST_LOG: u64 = 64 << 20;
 
 /// Whether the user wants the run to end. The library installs no signal handlers: whoever does raises this.
 #[derive(Clone, Debug, Default)]
@@ -53,8 +55,10 @@ impl Interrupt {
 
 /// How a run is watched.
 pub struct Watch<'w> {
-    /// The file that gets what the program prints; it is appended to.
+    /// The file that gets what the program prints; it must not be there yet.
     pub log: &'w Path,
+    /// How long it may become, in bytes; usually [`LONGEST_LOG`].
+    pub longest_log: u64,
     /// How long the program may run.
     pub timeout: Duration,
     /// How long it may go on after being asked to end; usually [`GRACE`].
@@ -90,6 +94,8 @@ pub enum Stopped {
     Timeout,
     /// The user wanted it.
     Interrupt,
+    /// It wrote more into its log than it may.
+    Flood,
 }
 
 /// What came of a run.
@@ -105,33 +111,54 @@ pub struct Finished {
 
 /// Runs a program to its end, whatever that is.
 ///
-/// When it takes too long or the user interrupts, its process group gets SIGTERM, and SIGKILL after the grace or at the
-/// second interrupt. What is left of the group when it was ended so is killed, too.
+/// When it takes too long, writes too much or the user interrupts, its process group gets SIGTERM, and SIGKILL after the
+/// grace, at the second interrupt or when the log is twice as long as it may be. What is left of the group when it was
+/// ended so is killed, too. Of a log that is too long the beginning is kept.
 ///
 /// # Errors
 /// When the program cannot be started or its log cannot be written or read.
 pub fn run(call: &Call, watch: Watch<'_>) -> Result<Finished> {
-    let log = OpenOptions::new().create(true).append(true).open(watch.log).during("opening", watch.log)?;
-    let mut follower = Follower::open(watch.log)?;
-    let second = log.try_clone().during("opening", watch.log)?;
+    // Whatever was put there before, a link or a FIFO perhaps, is not written to.
+    let mut log = OpenOptions::new()
+        .create_new(true)
+        .read(true)
+        .append(true)
+        .open(watch.log)
+        .during("creating", watch.log)?;
+    let copy = || log.try_clone().during("opening", watch.log);
+    let (first, second) = (copy()?, copy()?);
+    let mut follower = Follower::new(copy()?, watch.log);
     log::debug!("running {}", shell_line(&call.argv));
     let started = Instant::now();
-    let child = call.command().stdout(log).stderr(second).spawn().during("running", &call.executable)?;
+    let child = call.command().stdout(first).stderr(second).spawn().during("running", &call.executable)?;
     let mut group = Group { child, stopped: None, killed: false, asked: started };
-    let status = loop {
-        follower.read_lines(watch.on_line)?;
-        let over = group.has_ended()?;
-        if !over {
-            let interrupts = watch.interrupt.count();
-            group.stop_if_needed(interrupts, started.elapsed() >= watch.timeout, watch.grace);
+    while !group.has_ended()? {
+        let pass = follower.read_lines(watch.on_line)?;
+        let (size, interrupts) = (follower.size()?, watch.interrupt.count());
+        let reason = match interrupts {
+            0 if started.elapsed() >= watch.timeout => Some(Stopped::Timeout),
+            0 if size > watch.longest_log => Some(Stopped::Flood),
+            0 => None,
+            _ => Some(Stopped::Interrupt),
+        };
+        let at_once = interrupts > 1 || size / 2 > watch.longest_log;
+        group.stop_if_needed(reason, at_once, watch.grace);
+        if pass == Pass::Whole {
             thread::sleep(POLL_INTERVAL);
-            continue;
         }
-        break group.finish().during("waiting for", &call.executable)?;
-    };
+    }
+    let status = group.finish().during("waiting for", &call.executable)?;
     let time = started.elapsed();
-    follower.read_lines(watch.on_line)?;
+    // What others go on writing is not waited for, and neither is a slow terminal after a signal.
+    let (end, interrupts) = (follower.size()?, watch.interrupt.count());
+    while follower.position() < end && watch.interrupt.count() == interrupts {
+        follower.read_lines(watch.on_line)?;
+    }
     follower.finish(watch.on_line);
+    if end > watch.longest_log {
+        let cut = log.set_len(watch.longest_log).and_then(|()| writeln!(log, "\n[osier: the rest was cut off]"));
+        cut.during("cutting", watch.log)?;
+    }
     Ok(Finished { ending: status.into(), stopped: group.stopped, time })
 }
 
@@ -151,19 +178,16 @@ impl Group {
         Ok(waitid(id, options).during("waiting for", "a program")?.is_some())
     }
 
-    fn stop_if_needed(&mut self, interrupts: usize, is_late: bool, grace: Duration) {
+    fn stop_if_needed(&mut self, reason: Option<Stopped>, at_once: bool, grace: Duration) {
         match self.stopped {
+            None if reason.is_none() => {}
             None => {
-                self.stopped = match (interrupts, is_late) {
-                    (0, false) => return,
-                    (0, true) => Some(Stopped::Timeout),
-                    _ => Some(Stopped::Interrupt),
-                };
+                self.stopped = reason;
                 self.asked = Instant::now();
                 self.signal(Signal::TERM);
             }
             Some(_) if self.killed => {}
-            Some(_) if interrupts > 1 || self.asked.elapsed() >= grace => {
+            Some(_) if at_once || self.asked.elapsed() >= grace => {
                 self.killed = true;
                 self.signal(Signal::KILL);
             }
@@ -192,7 +216,7 @@ pub struct Answer {
     pub ending: Ending,
     /// Its standard output.
     pub stdout: Vec<u8>,
-    /// Its standard error.
+    /// Its standard error, fit to be shown.
     pub stderr: String,
 }
 
@@ -215,10 +239,15 @@ pub fn describe(ending: Ending) -> String {
     }
 }
 
+/// What is said of a program that was ended because it wrote too much into its log.
+pub fn flooded() -> String {
+    format!("wrote more than {} MiB into its log and was ended", LONGEST_LOG >> 20)
+}
+
 /// Runs a program that only answers a question, and reads all it says; nothing is written to disk.
 ///
 /// # Errors
-/// When it cannot be started, takes longer than `timeout`, or says more than 64 MiB; `interrupted`, when a signal comes.
+/// When it cannot be started, takes longer than `timeout`, or says more than 8 MiB; `interrupted`, when a signal comes.
 pub fn ask(call: &Call, timeout: Duration, interrupt: &Interrupt) -> Result<Answer> {
     let path = &call.executable;
     let memory = || rustix::fs::memfd_create("answer", MemfdFlags::CLOEXEC).map(File::from).during("running", path);
@@ -230,8 +259,11 @@ pub fn ask(call: &Call, timeout: Duration, interrupt: &Interrupt) -> Result<Answ
     let child = command.spawn().during("running", path)?;
     let mut group = Group { child, stopped: None, killed: false, asked: started };
     while !group.has_ended()? {
-        let size = stdout.metadata().during("reading the output of", path)?.len();
-        if started.elapsed() >= timeout || size > LONGEST_ANSWER {
+        let size = |file: &File| file.metadata().map(|metadata| metadata.len()).during("reading the output of", path);
+        if size(&stdout)? > LONGEST_ANSWER || size(&stderr)? > LONGEST_ANSWER {
+            group.stopped = Some(Stopped::Flood);
+            group.signal(Signal::KILL);
+        } else if started.elapsed() >= timeout {
             group.stopped = Some(Stopped::Timeout);
             group.signal(Signal::KILL);
         } else if interrupt.count() > 0 {
@@ -241,19 +273,24 @@ pub fn ask(call: &Call, timeout: Duration, interrupt: &Interrupt) -> Result<Answ
         thread::sleep(Duration::from_millis(2));
     }
     let status = group.finish().during("waiting for", path)?;
-    if group.stopped == Some(Stopped::Interrupt) {
-        return Err(Error::failed("interrupted"));
-    }
-    if group.stopped.is_some() {
-        let what = format!("{} did not answer within {} s", path.display(), timeout.as_secs());
-        return Err(Error::failed(what));
+    match group.stopped {
+        None => {}
+        Some(Stopped::Interrupt) => return Err(Error::failed("interrupted")),
+        Some(Stopped::Timeout) => {
+            let what = format!("{} did not answer within {} s", path.display(), timeout.as_secs());
+            return Err(Error::failed(what));
+        }
+        Some(Stopped::Flood) => {
+            return Err(Error::failed(format!("{} answered with more than {LONGEST_ANSWER} bytes", path.display())));
+        }
     }
     let read = |file: &mut File| {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(0)).and_then(|_| file.take(LONGEST_ANSWER).read_to_end(&mut bytes)).map(|_| bytes)
     };
     let stdout = read(&mut stdout).during("reading the output of", path)?;
-    let stderr = String::from_utf8_lossy(&read(&mut stderr).during("reading the output of", path)?).into_owned();
+    let stderr = read(&mut stderr).during("reading the output of", path)?;
+    let stderr = printable_lines(&String::from_utf8_lossy(&stderr));
     Ok(Answer { ending: status.into(), stdout, stderr })
 }
 
@@ -292,6 +329,7 @@ mod tests {
         let mut lines = Vec::new();
         let watch = Watch {
             log: &log,
+            longest_log: LONGEST_LOG,
             timeout,
             grace,
             interrupt,
@@ -324,6 +362,68 @@ mod tests {
         assert_eq!(finished.ending, Ending::Signal(9));
         assert_eq!((log.len(), lines.concat().len()), (2_000_000, 2_000_000));
         assert!(lines.iter().all(|line| line.len() <= super::super::log::LONGEST_LINE));
+    }
+
+    #[test]
+    fn a_program_that_floods_its_log_is_ended_and_the_beginning_of_the_log_stays() {
+        for (script, expected) in [
+            ("echo first; exec yes", Ending::Signal(15)),
+            // Deaf to the first signal, it is not given the grace: it would fill the disk.
+            ("trap '' TERM; echo first; yes", Ending::Signal(9)),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let log = directory.path().join("log");
+            let interrupt = Interrupt::default();
+            let watch = Watch {
+                log: &log,
+                longest_log: 1 << 20,
+                timeout: LONG,
+                grace: LONG,
+                interrupt: &interrupt,
+                on_line: &mut |_| {},
+            };
+            let finished = run(&shell(script), watch).unwrap();
+            assert_eq!((finished.ending, finished.stopped), (expected, Some(Stopped::Flood)));
+            let log = std::fs::read_to_string(&log).unwrap();
+            assert!(log.starts_with("first\ny\n") && log.ends_with("\n[osier: the rest was cut off]\n"));
+            assert_eq!(log.len(), (1 << 20) + "\n[osier: the rest was cut off]\n".len());
+        }
+        let none = Interrupt::default();
+        for script in ["exec yes", "exec yes >&2"] {
+            let error = ask(&shell(script), LONG, &none).unwrap_err().to_string();
+            assert!(error.ends_with("sh answered with more than 8388608 bytes"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_flood_keeps_neither_the_time_limit_nor_a_signal_waiting() {
+        let script = "while :; do head -c 200000 /dev/zero | tr '\\0' '\\n'; sleep 0.001; done";
+        let started = Instant::now();
+        let (finished, ..) = run_script(script, Duration::from_millis(300), GRACE);
+        assert!(matches!(finished.stopped, Some(Stopped::Timeout | Stopped::Flood)), "{finished:?}");
+        let (finished, ..) = run_script(&format!("echo now; {script}"), LONG, GRACE);
+        assert_eq!(finished.stopped, Some(Stopped::Interrupt));
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn a_log_is_not_written_through_what_lies_in_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let (log, victim) = (directory.path().join("log"), directory.path().join("victim"));
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, &log).unwrap();
+        let interrupt = &Interrupt::default();
+        let watch = Watch {
+            log: &log,
+            longest_log: LONGEST_LOG,
+            timeout: LONG,
+            grace: GRACE,
+            interrupt,
+            on_line: &mut |_| {},
+        };
+        let message = run(&shell("echo text"), watch).unwrap_err().chain();
+        assert_eq!(message, format!("creating {}: File exists", log.display()));
+        assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
     }
 
     #[test]

@@ -26,8 +26,11 @@ use crate::refspec::RefName;
 use crate::repo::{ListRefs, LockKind, Repo, deltas};
 use crate::summary::{self, Summary};
 
+use super::regular::{self, Links};
 use super::report::SummaryFacts;
 
+/// The longest summary that is read, in bytes: that of metadata in general.
+pub const LONGEST_SUMMARY: u64 = 128 << 20;
 /// A rename that fails is tried so often.
 const ATTEMPTS: u32 = 3;
 /// How long is waited before it is tried again.
@@ -133,7 +136,7 @@ fn compare(repo: &Repo, now: u64) -> Result<(SummaryState, Summary)> {
 /// When it is not there or cannot be read.
 pub fn facts(repo: &Repo) -> Result<SummaryFacts> {
     let path = repo.path().join("summary");
-    let bytes = fs::read(&path).during("reading", path)?;
+    let bytes = regular::read(&path, Links::Follow, LONGEST_SUMMARY)?;
     let signed = is_signed(repo)?;
     Ok(SummaryFacts { sha256: Checksum::of(&bytes), size: bytes.len() as u64, signed })
 }
@@ -199,10 +202,10 @@ fn again(mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
 /// The summary on disk: whether there is a file, and what it says if that can be read.
 fn read_summary(repo: &Repo) -> Result<(bool, Option<Summary>)> {
     let path = repo.path().join("summary");
-    match fs::read(&path) {
+    match regular::read(&path, Links::Follow, LONGEST_SUMMARY) {
         Ok(bytes) => Ok((true, Summary::decode(&bytes).ok())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok((false, None)),
-        Err(error) => Err(error).during("reading", path),
+        Err(error) if error.io_kind() == Some(ErrorKind::NotFound) => Ok((false, None)),
+        Err(error) => Err(error),
     }
 }
 

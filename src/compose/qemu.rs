@@ -5,13 +5,14 @@
 //! a format that has no check, 1 when it could not look.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use serde_json::Value;
 
 use crate::error::{During, Result};
+
+use super::regular::{self, Links};
 
 /// A format of disk images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,7 +198,7 @@ const BOOT_SIGNATURE: (usize, [u8; 2]) = (510, [0x55, 0xaa]);
 pub fn has_partition_table(disk: &Path) -> Result<bool> {
     let (at, signature) = BOOT_SIGNATURE;
     let mut start = Vec::new();
-    let file = File::open(disk).during("opening", disk)?;
+    let file = regular::open(disk, Links::Refuse)?;
     file.take(at as u64 + 2).read_to_end(&mut start).during("reading", disk)?;
     Ok(start.get(at..) == Some(&signature))
 }

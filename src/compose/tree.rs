@@ -28,7 +28,7 @@ use super::decide::{self, CHANGED, COMMIT_ID, COMPOSE_JSON, Decision, LOCK_JSON}
 use super::pending;
 use super::plan::{self, Before, Plan, TreeOptions};
 use super::preflight;
-use super::program::{self, Ending, Finished, GRACE, Stopped, Watch};
+use super::program::{self, Ending, Finished, GRACE, LONGEST_LOG, Stopped, Watch};
 use super::report::{CacheFacts, Command, Report, Status};
 use super::session::{Failed, Session, Uses, during, hold, new_report, not_begun, take_findings, waiting};
 use super::verify::{self, Expected};
@@ -228,6 +228,7 @@ impl Session<'_> {
         progress.event(Event::Started { task: "rpm-ostree", total: None });
         let watch = Watch {
             log: &log,
+            longest_log: LONGEST_LOG,
             timeout: self.config.timeout,
             grace: GRACE,
             interrupt: &self.surroundings.interrupt,
@@ -264,6 +265,7 @@ impl Session<'_> {
                 let seconds = self.config.timeout.as_secs();
                 Error::failed(format!("rpm-ostree did not end within {seconds} s (timeout)"))
             }
+            Some(Stopped::Flood) => Error::failed(format!("rpm-ostree {}", program::flooded())),
         };
         match (decision, finished.ending) {
             (Ok(Decision::New { commit, .. }), Ending::Exit(0)) if verify::is_there(self.repo, commit)? => {

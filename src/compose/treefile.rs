@@ -13,6 +13,10 @@ use crate::keyfile::{KeyFile, text_of};
 use super::call::Call;
 use super::check::Findings;
 use super::program::{ANSWER_TIMEOUT, Ending, Interrupt, ask};
+use super::regular::{self, Links};
+
+/// The longest treefile or `.repo` file, in bytes.
+const LONGEST: u64 = 4 << 20;
 
 /// An expanded treefile.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,8 +26,9 @@ impl Treefile {
     /// Lets rpm-ostree expand a treefile; `call` is rpm-ostree with its leading arguments.
     ///
     /// # Errors
-    /// The program's own `error:` line; `interrupted`.
+    /// When it is no regular file or longer than 4 MiB; the program's own `error:` line; `interrupted`.
     pub fn expand(call: Call, treefile: &Path, interrupt: &Interrupt) -> Result<Self> {
+        regular::check(treefile, LONGEST)?;
         let call = call.args(["compose", "tree", "--print-only"]).arg(treefile);
         let answer = ask(&call, ANSWER_TIMEOUT, interrupt)?;
         if answer.ending != Ending::Exit(0) {
@@ -75,7 +80,7 @@ fn package_repositories(directory: &Path) -> Result<BTreeSet<String>> {
         if path.extension().is_none_or(|extension| extension != "repo") {
             continue;
         }
-        let bytes = fs::read(&path).during("reading", &path)?;
+        let bytes = regular::read(&path, Links::Follow, LONGEST)?;
         let malformed = |source| Error::Malformed { what: path.display().to_string(), source };
         let file = KeyFile::parse(text_of(&bytes).map_err(malformed)?).map_err(malformed)?;
         ids.extend(file.groups().map(str::to_owned));

@@ -16,15 +16,15 @@
 
 mod reader;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::error::{During, Error, Result};
+use crate::error::{Error, Result};
 use crate::keyfile::{KeyFile, text_of};
 use crate::refspec::RefName;
 
 use super::qemu::Format;
+use super::regular::{self, Links};
 use super::tdl::{Arch, Distribution, check_install_url, refuse_localhost};
 use reader::Reader;
 
@@ -196,6 +196,8 @@ const IMAGE_KEYS: [&str; 18] = [
     "program",
 ];
 
+/// The longest configuration file, in bytes.
+const LONGEST: u64 = 1 << 20;
 /// Four hours.
 const TREE_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 /// Two hours.
@@ -207,9 +209,9 @@ impl ComposeConfig {
     /// Reads a configuration file.
     ///
     /// # Errors
-    /// When it cannot be read, or with everything that is wrong in it.
+    /// When it cannot be read, is no regular file or longer than 1 MiB, or with everything that is wrong in it.
     pub fn load(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).during("reading", path)?;
+        let bytes = regular::read(path, Links::Follow, LONGEST)?;
         let text = text_of(&bytes).map_err(|source| Error::Malformed { what: path.display().to_string(), source })?;
         Self::parse(text, path.parent().unwrap_or(Path::new("")))
             .map_err(|problems| Error::failed(format!("{}: {}", path.display(), problems.join("; "))))

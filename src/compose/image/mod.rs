@@ -34,7 +34,7 @@ use super::cleanup;
 use super::config::{ComposeConfig, ImageConfig};
 use super::imagefactory::{self, Files, Story};
 use super::preflight;
-use super::program::{self, Ending, Finished, GRACE, Stopped, Umask, Watch, describe};
+use super::program::{self, Ending, Finished, GRACE, LONGEST_LOG, Stopped, Umask, Watch, describe};
 use super::qemu::{self, Format, Wanted};
 use super::report::{Command, DeadRun, Report, Run, Status};
 use super::session::{Failed, end, new_report, not_begun, take_findings};
@@ -309,6 +309,7 @@ impl Build<'_> {
         progress.event(Event::Started { task: name, total: None });
         let watch = Watch {
             log: &log,
+            longest_log: LONGEST_LOG,
             timeout: self.prepared.plan.time_limit(),
             grace: GRACE,
             interrupt: &self.surroundings.interrupt,
@@ -347,6 +348,7 @@ impl Build<'_> {
                 let hint = story.failure(url).unwrap_or_else(|| imagefactory::stall_causes(url));
                 Err(Error::failed(format!("ImageFactory did not end within {seconds} s (timeout): {hint}")))
             }
+            (Some(Stopped::Flood), _) => Err(Error::failed(format!("ImageFactory {}", program::flooded()))),
             (None, Ending::Exit(0)) => {
                 let body =
                     imagefactory::body(&story, &self.files.storage).map_err(|error| match story.failure(url) {
@@ -430,6 +432,9 @@ impl Build<'_> {
             (Some(Stopped::Timeout), _) => {
                 let seconds = self.prepared.plan.time_limit().as_secs();
                 return Err(Error::failed(format!("qemu-img convert did not end within {seconds} s (timeout)")));
+            }
+            (Some(Stopped::Flood), _) => {
+                return Err(Error::failed(format!("qemu-img convert {}", program::flooded())));
             }
             (None, ending) => {
                 let words = if last.is_empty() { describe(ending) } else { last };

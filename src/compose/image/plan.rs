@@ -1,13 +1,10 @@
 //! What an image run will do, worked out before anything is written.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 use std::time::Duration;
 
 use crate::checksum::Checksum;
-use crate::error::{During, Error, Result};
+use crate::error::{Error, Result};
 use crate::fetch::Http;
 use crate::refspec::RefName;
 use crate::repo::Repo;
@@ -16,11 +13,12 @@ use super::super::config::ImageConfig;
 use super::super::imagefactory::{self, Files, Guest};
 use super::super::kickstart::{self, Rewritten, Values};
 use super::super::program::Interrupt;
+use super::super::regular::{self, Links};
 use super::super::tdl::Template;
 use super::published::{Published, UntilInterrupt};
 
 /// The longest kickstart file that is read, in bytes.
-const LONGEST_KICKSTART: u64 = 16 << 20;
+const LONGEST_KICKSTART: u64 = 4 << 20;
 
 /// How much longer than ImageFactory's own limit a run may take, at most: it starts its clock late, and says more of what
 /// went wrong than we can.
@@ -112,7 +110,7 @@ impl Texts {
             commit,
             version,
         };
-        let kickstart = read(&image.kickstart).and_then(|file| kickstart::rewrite(&image.kickstart, &file, &values));
+        let kickstart = regular::read(&image.kickstart, Links::Follow, LONGEST_KICKSTART).and_then(|file| kickstart::rewrite(&image.kickstart, &file, &values));
         let name = file_stem(&image.name, ref_name, commit, version);
         let (kickstart, name) = both(kickstart, name)?;
         let description = match version {
@@ -131,15 +129,6 @@ impl Texts {
     }
 }
 
-fn read(kickstart: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = File::open(kickstart).during("opening", kickstart)?;
-    file.take(LONGEST_KICKSTART + 1).read_to_end(&mut bytes).during("reading", kickstart)?;
-    match bytes.len() as u64 > LONGEST_KICKSTART {
-        true => Err(Error::failed(format!("{} has more than {LONGEST_KICKSTART} bytes", kickstart.display()))),
-        false => Ok(bytes),
-    }
-}
 
 /// Both values, or all errors in one.
 fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {

@@ -9,6 +9,7 @@ use super::super::Surroundings;
 use super::super::call::Call;
 use super::super::check::{Findings, Severity};
 use super::super::config::ImageConfig;
+use super::super::log::printable_lines;
 use super::super::program::{ANSWER_TIMEOUT, Answer, Ending, Interrupt, ask};
 
 /// Oz's schema for templates, below the directories in which Python's modules lie.
@@ -85,7 +86,7 @@ pub(super) fn check(call: &Call, interrupt: &Interrupt) -> Result<Option<String>
 /// What it said, on one line and not without end.
 fn words(answer: &Answer) -> String {
     const MOST_LINES: usize = 5;
-    let stdout = String::from_utf8_lossy(&answer.stdout);
+    let stdout = printable_lines(&String::from_utf8_lossy(&answer.stdout));
     let said: &str = if answer.stderr.trim().is_empty() { &stdout } else { &answer.stderr };
     let lines = said.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("Checking kickstart"));
     let lines: Vec<&str> = lines.take(MOST_LINES).collect();

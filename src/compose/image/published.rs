@@ -1,14 +1,13 @@
 //! What the installer in the guest will find: an image is only made of a commit that is published.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
 use crate::checksum::Checksum;
-use crate::error::{Context, During, Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::fetch::{Fetched, Fetcher, Unreachable};
 use crate::refspec::RefName;
 use crate::repo::{CommitState, Repo};
@@ -16,9 +15,9 @@ use crate::summary::Summary;
 
 use super::super::pending;
 use super::super::program::Interrupt;
+use super::super::publish::LONGEST_SUMMARY;
+use super::super::regular::{self, Links};
 
-/// The longest summary that is read, in bytes: that of metadata in general.
-const LONGEST_SUMMARY: u64 = 128 << 20;
 /// The longest file of a ref that is read, in bytes; a checksum and a newline are 65.
 const LONGEST_REF: u64 = 256;
 /// How often a signal is looked for while a server is waited for.
@@ -162,15 +161,13 @@ enum Answer {
 /// Clients that go by the summary must find the commit there.
 fn check_summary(repo: &Repo, name: &str, commit: &Checksum) -> Result<()> {
     let path = repo.path().join("summary");
-    let mut bytes = Vec::new();
     let refresh = "`osier compose tree` or `osier summary -u` refreshes it";
-    match File::open(&path) {
-        Ok(file) => file.take(LONGEST_SUMMARY).read_to_end(&mut bytes).map(drop).during("reading", &path)?,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
+    let bytes = match regular::read(&path, Links::Follow, LONGEST_SUMMARY) {
+        Err(error) if error.io_kind() == Some(ErrorKind::NotFound) => {
             return Err(Error::failed(format!("{} is missing; {refresh}", path.display())));
         }
-        Err(error) => return Err(error).during("opening", &path),
-    }
+        bytes => bytes?,
+    };
     let malformed = |source| Error::Malformed { what: path.display().to_string(), source };
     let summary = Summary::decode(&bytes).map_err(malformed)?;
     match summary.refs.iter().find(|entry| entry.name == name).map(|entry| entry.commit) {
