@@ -3,18 +3,26 @@
 //!
 //! rpm-ostree gets `TMPDIR=RUN/tmp`. Its `rofiles-fuse` daemons have sessions of their own, so a signal to its process
 //! group misses them, and mounts below `RUN/tmp`. Whatever has that variable in its environment belongs to the run.
+//!
+//! A program can put a link, a mount or another directory in the place of its `RUN/tmp`. So the directory is known by
+//! device and inode, and everything is reached from the descriptor of the run without following a link.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::ErrorKind;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
+use crate::dir::{self, Dir};
 use crate::error::{During, Result};
 use crate::object::{ObjectName, ObjectType};
 use crate::repo::{CommitState, LockKind, Repo};
@@ -28,37 +36,76 @@ const SCRATCH_PREFIX: &str = "rpm-ostree-compose.";
 /// How long a killed process may take to go.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The temporary directory of a run.
+#[derive(Debug)]
+pub(super) struct Temporary<'r> {
+    /// The directory of the run.
+    pub(super) run: &'r Dir,
+    /// What its programs got as `TMPDIR`.
+    pub(super) path: PathBuf,
+    /// Its name in the run.
+    pub(super) name: &'static str,
+    /// Device and inode of what was made, if that is known: a program may have put something else in its place.
+    pub(super) known: Option<(u64, u64)>,
+}
+
 /// Ends what a run has left running, unmounts what it has left mounted, and removes its temporary directory and its
-/// work directories in the cache: those that are not in `before`. Returns what the user has to do himself.
-pub fn clean(temporary: &Path, cache: &Path, before: &[String], environment: &[(OsString, OsString)]) -> Vec<String> {
+/// work directories in the cache (a path and what lay in it before). Returns what the user has to do himself.
+pub(super) fn clean(
+    temporary: &Temporary<'_>,
+    cache: Option<(&Path, &[String])>,
+    environment: &[(OsString, OsString)],
+) -> Vec<String> {
+    let Temporary { run, path, name, .. } = temporary;
+    // What is mounted over the directory itself hides which one it is.
+    unmount_at(run, path.parent().unwrap_or(path), Path::new(name), environment);
     kill_leftovers(temporary);
-    let new = scratch_directories(cache).unwrap_or_default();
-    let scratch = new.into_iter().filter(|name| !before.contains(name)).map(|name| cache.join(name));
     let mut left = Vec::new();
-    for directory in scratch.chain([temporary.to_owned()]) {
-        left.extend(clean_directory(&directory, environment));
+    if let Some((cache, before)) = cache
+        && let Ok(directory) = Dir::open(cache)
+    {
+        let new = scratch_directories(cache).unwrap_or_default();
+        for name in new.iter().filter(|name| !before.contains(name)) {
+            left.extend(clean_directory(&directory, cache, name, environment));
+        }
     }
+    left.extend(clean_directory(run, path.parent().unwrap_or(path), name, environment));
     left
 }
 
-/// Unmounts what is below a directory and removes it. What is mounted must go first: files seen through it may be those
-/// of the cache.
-fn clean_directory(directory: &Path, environment: &[(OsString, OsString)]) -> Option<String> {
-    for mount in mounts_below(directory) {
-        if unmount(&mount, UnmountFlags::DETACH).is_err() {
-            // A user's own FUSE mounts can be unmounted with the help of this program only.
-            let program = ["fusermount3".to_owned(), "-u".to_owned(), "-z".to_owned()];
-            let call = Call::new(&program, environment).map(|call| call.arg(&mount));
-            drop(call.and_then(|call| ask(&call, KILL_TIMEOUT, &Interrupt::default())));
-        }
+/// Unmounts what is at and below a directory and removes it. What is mounted must go first: files seen through it may be
+/// those of the cache.
+fn clean_directory(parent: &Dir, path: &Path, name: &str, environment: &[(OsString, OsString)]) -> Option<String> {
+    for mount in mounts_below(parent, name) {
+        unmount_at(parent, path, &mount, environment);
     }
-    let name = directory.display();
-    if let Some(mount) = mounts_below(directory).first() {
-        return Some(format!("{} is still mounted; as root: umount -l {0} && rm -rf {name}", mount.display()));
+    let shown = path.join(name);
+    let name_shown = shown.display();
+    if let Some(mount) = mounts_below(parent, name).first() {
+        let mount = path.join(mount);
+        return Some(format!("{} is still mounted; as root: umount -l {0} && rm -rf {name_shown}", mount.display()));
     }
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Some(format!("{name}: {error}; as root: rm -rf {name}")),
-        _ => None,
+    match dir::remove_all(parent, name) {
+        Ok(()) => None,
+        Err(error) => Some(format!("{name_shown}: {error}; as root: rm -rf {name_shown}")),
+    }
+}
+
+/// Unmounts what is mounted at a place beneath a directory, which is reached without following a link.
+fn unmount_at(base: &Dir, path: &Path, mount: &Path, environment: &[(OsString, OsString)]) {
+    let Some(name) = mount.file_name() else { return };
+    let above = mount.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(above) = dir::open(base, above, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()) else { return };
+    // The kernel takes no descriptor for it, but a path that begins at one.
+    let mut place = OsString::from(format!("/proc/self/fd/{}/", above.as_raw_fd()));
+    place.push(name);
+    let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+    let is_mounted = || mounts_below(base, "").iter().any(|other| other == mount);
+    if unmount(&place, flags).is_err() && is_mounted() {
+        // A user's own FUSE mounts can be unmounted with the help of this program only.
+        let program = ["fusermount3".to_owned(), "-u".to_owned(), "-z".to_owned()];
+        let call = Call::new(&program, environment).map(|call| call.arg(path.join(mount)));
+        drop(call.and_then(|call| ask(&call, KILL_TIMEOUT, &Interrupt::default())));
     }
 }
 
@@ -81,45 +128,59 @@ pub fn scratch_directories(cache: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Kills the processes that have `TMPDIR` set to the directory, and waits until they are gone.
-fn kill_leftovers(temporary: &Path) {
-    // The run may have been started by another name of the same directory.
-    let Ok(temporary) = temporary.canonicalize() else { return };
+/// Kills the processes that have `TMPDIR` set to the directory, by the name that they got or by another one of the same
+/// directory, and waits until they are gone. What lies there now counts only if it is the directory that was made.
+fn kill_leftovers(temporary: &Temporary<'_>) {
+    let there =
+        dir::stat(temporary.run, temporary.name).ok().filter(dir::is_directory).map(|stat| dir::identity(&stat));
+    let identity = there.filter(|there| temporary.known.is_none_or(|known| known == *there));
+    let run = temporary.path.parent().and_then(Path::file_name).unwrap_or_default();
+    let ending = Path::new(run).join(temporary.name);
     let own = rustix::process::getpid().as_raw_nonzero().get();
     let belongs = |directory: &Path| {
         // A zombie has no environment any more.
         let environment = fs::read(directory.join("environ")).unwrap_or_default();
         let mut variables = environment.split(|&byte| byte == 0);
         let value = variables.find_map(|variable| variable.strip_prefix(b"TMPDIR="));
-        value
-            .is_some_and(|value| Path::new(OsStr::from_bytes(value)).canonicalize().is_ok_and(|path| path == temporary))
+        let Some(value) = value.map(|value| Path::new(OsStr::from_bytes(value))) else { return false };
+        // Another name of the directory ends alike; paths of others are not looked at, they may lead anywhere.
+        let is_other_name = || value.is_absolute() && value.ends_with(&ending);
+        let is_same = || value.metadata().is_ok_and(|found| Some((found.dev(), found.ino())) == identity);
+        value == temporary.path || is_other_name() && is_same()
     };
     let started = Instant::now();
     loop {
-        let left: Vec<i32> = processes()
-            .into_iter()
-            .filter(|(process, directory)| *process != own && belongs(directory))
-            .map(|(process, _)| process)
-            .collect();
-        if left.is_empty() || started.elapsed() >= KILL_TIMEOUT {
-            return;
-        }
-        for process in left.into_iter().filter_map(Pid::from_raw) {
+        let mut left = 0;
+        for (process, directory) in processes().into_iter().filter(|(process, _)| *process != own) {
+            // The number may become another process's while we look; the descriptor does not.
+            let Some(process) = Pid::from_raw(process) else { continue };
+            let handle = pidfd_open(process, PidfdFlags::empty());
+            if !belongs(&directory) {
+                continue;
+            }
+            left += 1;
             // One that has just gone needs no signal.
-            let _ = kill_process(process, Signal::KILL);
+            let _ = match handle {
+                Ok(handle) => pidfd_send_signal(handle, Signal::KILL),
+                Err(Errno::NOSYS | Errno::PERM) => kill_process(process, Signal::KILL),
+                Err(_) => Ok(()),
+            };
+        }
+        if left == 0 || started.elapsed() >= KILL_TIMEOUT {
+            return;
         }
         thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// What is mounted at or below a directory, the innermost first.
-fn mounts_below(directory: &Path) -> Vec<PathBuf> {
-    let Ok(directory) = directory.canonicalize() else { return Vec::new() };
+/// What is mounted at or below a name in a directory, relative to that, the innermost first.
+fn mounts_below(parent: &Dir, name: &str) -> Vec<PathBuf> {
+    let link = format!("/proc/self/fd/{}", parent.as_fd().as_raw_fd());
+    let Ok(parent) = fs::read_link(link) else { return Vec::new() };
     let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let mut mounts = mount_points(&table);
-    mounts.retain(|mount| mount.starts_with(&directory));
-    mounts.reverse();
-    mounts
+    let mounts = mount_points(&table).into_iter().rev();
+    let below = mounts.filter_map(|mount| Some(mount.strip_prefix(&parent).ok()?.to_owned()));
+    below.filter(|mount| mount.starts_with(name) && !mount.as_os_str().is_empty()).collect()
 }
 
 /// The mount points in a table of the kernel's (proc(5), the fifth field of each line), in its order.
@@ -200,7 +261,10 @@ mod tests {
         {
             thread::sleep(Duration::from_millis(5));
         }
-        assert_eq!(clean(&temporary, &cache, &["rpm-ostree-compose.old".to_owned()], &[]), [""; 0]);
+        let run = Dir::open(directory.path()).unwrap();
+        let before = ["rpm-ostree-compose.old".to_owned()];
+        let made = Temporary { run: &run, path: temporary.clone(), name: "tmp", known: None };
+        assert_eq!(clean(&made, Some((&cache, &before)), &[]), [""; 0]);
         assert!(!daemon.wait().unwrap().success());
         assert!(other.try_wait().unwrap().is_none());
         other.kill().unwrap();

@@ -90,21 +90,69 @@ pub fn read_json(path: &Path, links: Links) -> Result<Value> {
     serde_json::from_slice(&text).map_err(|error| Error::failed(format!("{}: {error}", path.display())))
 }
 
-/// Why rpm-ostree failed: the last `error:` of its log with the indented lines that belong to it, or how it ended. What
-/// it printed before may stand behind that: standard output is only flushed at the end.
-fn failure(ending: Ending, log: &Path) -> Result<String> {
-    let lines = last_lines(log, 200)?;
-    let words = match (ending, lines.iter().rposition(|line| line.starts_with("error:"))) {
-        (Ending::Exit(_), Some(start)) => {
-            let more = lines[start + 1..].iter().take_while(|line| line.starts_with(' ')).map(|line| line.trim());
-            [lines[start].trim_end()].into_iter().chain(more).collect::<Vec<_>>().join(" ")
-        }
-        _ => describe(ending),
+/// What a log says of a failure.
+struct Said {
+    /// The last `error:` with the indented lines that belong to it.
+    error: Option<String>,
+    /// Complaints of other programs close to it: often the cause.
+    near: Vec<String>,
+}
+
+/// Lines that may hold the cause of a failure, as far from the `error:`.
+const NEAR: usize = 10;
+/// How many of them are quoted.
+const MOST_QUOTED: usize = 3;
+
+impl Said {
+    /// What rpm-ostree printed before may stand behind its `error:`: standard output is only flushed at the end.
+    fn read(log: &Path) -> Result<Self> {
+        let lines = last_lines(log, 200)?;
+        let Some(start) = lines.iter().rposition(|line| line.starts_with("error:")) else {
+            return Ok(Self { error: None, near: complaints(&lines[lines.len().saturating_sub(NEAR)..]) });
+        };
+        let more = lines[start + 1..].iter().take_while(|line| line.starts_with(' '));
+        let end = start + 1 + more.clone().count();
+        let words = [lines[start].trim_end()].into_iter().chain(more.map(|line| line.trim()));
+        let mut near = complaints(&lines[start.saturating_sub(NEAR)..start]);
+        near.extend(complaints(&lines[end..lines.len().min(end + NEAR)]));
+        near.truncate(MOST_QUOTED);
+        Ok(Self { error: Some(words.collect::<Vec<_>>().join(" ")), near })
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &String> {
+        self.error.iter().chain(&self.near)
+    }
+
+    fn has(&self, words: &[&str]) -> bool {
+        self.lines().any(|line| words.iter().any(|words| line.contains(words)))
+    }
+}
+
+/// The last of the lines in which a program complains; those of rpm-ostree itself are quoted anyway.
+fn complaints(lines: &[String]) -> Vec<String> {
+    let words = ["bwrap: ", "no such file", "not found", "permission denied", "can't ", "cannot ", "failed", "error"];
+    let complains = |line: &&String| {
+        let lower = line.to_lowercase();
+        !line.starts_with("error:") && words.iter().any(|words| lower.contains(words))
     };
-    Ok(match hint(&lines) {
-        Some(hint) => format!("rpm-ostree failed: {words} ({hint})"),
-        None => format!("rpm-ostree failed: {words}"),
-    })
+    let found: Vec<&String> = lines.iter().filter(complains).collect();
+    let last = &found[found.len().saturating_sub(MOST_QUOTED)..];
+    last.iter().map(|line| line.trim().to_owned()).collect()
+}
+
+/// Why rpm-ostree failed: its own `error:`, or how it ended, and what stands near that in the log.
+fn failure(ending: Ending, log: &Path) -> Result<String> {
+    let Ending::Exit(_) = ending else { return Ok(format!("rpm-ostree failed: {}", describe(ending))) };
+    let said = Said::read(log)?;
+    let mut text = format!("rpm-ostree failed: {}", said.error.clone().unwrap_or_else(|| describe(ending)));
+    if let Some(hint) = hint(&said) {
+        text.push_str(&format!(" ({hint})"));
+    }
+    if !said.near.is_empty() {
+        let quoted: Vec<String> = said.near.iter().map(|line| format!("`{line}`")).collect();
+        text.push_str(&format!("; near it in the log: {}", quoted.join(", ")));
+    }
+    Ok(text)
 }
 
 /// What a message of rpm-ostree means for the user, where it does not say so itself.
@@ -119,12 +167,15 @@ const HINTS: [(&str, &str); 9] = [
     ("Locking repo shared failed", "somebody holds the repository exclusively, a prune perhaps"),
     ("No gpg key found with ID", "leave gpg-key out of the treefile: a commit is signed after it is verified"),
     ("fchown: Operation not permitted", "it must run as root"),
-    ("Child process killed by signal 1", "a package's script ended with exit status 1"),
+    ("Child process killed by signal 1", "so it calls a program of its sandbox that ended with exit status 1"),
     ("Cannot download repomd.xml", "a package repository cannot be reached"),
 ];
 
-fn hint(lines: &[String]) -> Option<&'static str> {
-    HINTS.iter().find(|(words, _)| lines.iter().any(|line| line.contains(words))).map(|(_, hint)| *hint)
+fn hint(said: &Said) -> Option<&'static str> {
+    // Signal 1 is not signal 11.
+    let goes_on = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+    let holds = |line: &str, words: &str| line.split_once(words).is_some_and(|(_, rest)| !goes_on(rest));
+    HINTS.iter().find(|(words, _)| said.lines().any(|line| holds(line, words))).map(|(_, hint)| *hint)
 }
 
 /// Whether another attempt may go better: the network failed.
@@ -133,9 +184,7 @@ fn hint(lines: &[String]) -> Option<&'static str> {
 /// When the log cannot be read.
 pub fn is_worth_another_attempt(ending: Ending, log: &Path) -> Result<bool> {
     let network = ["Cannot download repomd.xml", "Cannot download Packages/", "Curl error", "Could not resolve host"];
-    let lines = last_lines(log, 200)?;
-    let failed = lines.iter().any(|line| network.iter().any(|words| line.contains(words)));
-    Ok(matches!(ending, Ending::Exit(status) if status != 0) && failed)
+    Ok(matches!(ending, Ending::Exit(status) if status != 0) && Said::read(log)?.has(&network))
 }
 
 /// Whether the log says that a file system is full.
@@ -211,6 +260,25 @@ mod tests {
         let message = decided(&[("commitid", ID), ("changed", ""), ("log", log)], Ending::Exit(1)).unwrap_err();
         let expected = "rpm-ostree failed: error: Could not depsolve transaction; 1 problem detected: Problem: x";
         assert_eq!(message, expected);
+        let log = "openssh-server.post: bwrap: Can't find source path /x: No such file or directory\nDone\n\
+                   error: Running %post for openssh-server: bwrap(/bin/sh): Child process killed by signal 1\nInput state hash: y\n";
+        let message = decided(&[("log", log)], Ending::Exit(1)).unwrap_err();
+        let expected = "rpm-ostree failed: error: Running %post for openssh-server: bwrap(/bin/sh): Child process killed by \
+                        signal 1 (so it calls a program of its sandbox that ended with exit status 1); near it in the log: \
+                        `openssh-server.post: bwrap: Can't find source path /x: No such file or directory`";
+        assert_eq!(message, expected);
+        let log =
+            "error: bwrap(rpmdb): Child process killed by signal 11\nbwrap: execvp rpmdb: No such file or directory\n";
+        let message = decided(&[("log", log)], Ending::Exit(1)).unwrap_err();
+        let expected = "rpm-ostree failed: error: bwrap(rpmdb): Child process killed by signal 11; near it in the log: \
+                        `bwrap: execvp rpmdb: No such file or directory`";
+        assert_eq!(message, expected);
+        // A mirror that failed long before is no reason.
+        let log = format!("warning: Cannot download repomd.xml\n{}error: Packages not found: x\n", "line\n".repeat(20));
+        assert_eq!(
+            decided(&[("log", &log)], Ending::Exit(1)).unwrap_err(),
+            "rpm-ostree failed: error: Packages not found: x"
+        );
         let message = decided(&[("log", "error: old\n")], Ending::Signal(9)).unwrap_err();
         assert_eq!(message, "rpm-ostree failed: killed by signal 9");
         let message = decided(&[("log", "error: bwrap test failed, see x\n")], Ending::Exit(1)).unwrap_err();

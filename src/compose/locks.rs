@@ -102,7 +102,9 @@ impl FileLock {
 fn open(path: &Path) -> Result<File> {
     let odd = || {
         let path = path.display();
-        Error::failed(format!("{path} should be a lock file and is no regular file; see who put it there and remove it"))
+        Error::failed(format!(
+            "{path} should be a lock file and is no regular file; see who put it there and remove it"
+        ))
     };
     match fs::symlink_metadata(path) {
         Ok(metadata) if !metadata.is_file() => return Err(odd()),

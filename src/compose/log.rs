@@ -141,10 +141,11 @@ pub fn last_lines(log: &Path, count: usize) -> Result<Vec<String>> {
         .during("reading", log)?;
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
-    let shown = lines[lines.len().saturating_sub(count)..].iter().map(|line| match line.char_indices().nth(LONGEST_QUOTE) {
-        Some((end, _)) => format!("{}...", printable(&line[..end])),
-        None => printable(line).into_owned(),
-    });
+    let shown =
+        lines[lines.len().saturating_sub(count)..].iter().map(|line| match line.char_indices().nth(LONGEST_QUOTE) {
+            Some((end, _)) => format!("{}...", printable(&line[..end])),
+            None => printable(line).into_owned(),
+        });
     Ok(shown.collect())
 }
 

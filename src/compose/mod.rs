@@ -21,6 +21,7 @@
 //! preflight  what can be known before it
 //! check      the list of what was found
 //! locks      of the repository, the cache and what is published
+//! trust      whether a directory is ours alone
 //! cleanup    what a killed program leaves
 //! treefile   as rpm-ostree expands it
 //! decide     what came of rpm-ostree
@@ -56,6 +57,7 @@ mod session;
 pub mod tdl;
 pub mod tree;
 pub mod treefile;
+mod trust;
 pub mod verify;
 
 use std::ffi::{OsStr, OsString};

@@ -16,6 +16,7 @@ use super::decide::{CHANGED, COMMIT_ID, COMPOSE_JSON, LOCK_JSON};
 use super::image;
 use super::pending;
 use super::preflight::{self, Served};
+use super::trust;
 
 /// What is asked for besides the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,7 @@ fn look(
 ) -> Option<(Option<Call>, RefName, Option<String>)> {
     let program = preflight::rpm_ostree(config, surroundings, severity, findings);
     let repo = preflight::repository(config, surroundings, served, findings);
+    findings.take(trust::check(&config.work));
     preflight::space(config, findings);
     preflight::files(config, findings);
     let interrupt = &surroundings.interrupt;

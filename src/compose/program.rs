@@ -46,6 +46,19 @@ impl Interrupt {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// Waits.
+    ///
+    /// # Errors
+    /// `interrupted`, when a signal comes.
+    pub fn sleep(&self, time: Duration) -> Result<()> {
+        let started = Instant::now();
+        while started.elapsed() < time {
+            self.check()?;
+            thread::sleep(POLL_INTERVAL.min(time));
+        }
+        self.check()
+    }
+
     /// # Errors
     /// `interrupted`, when a signal came.
     pub fn check(&self) -> Result<()> {
@@ -119,12 +132,8 @@ pub struct Finished {
 /// When the program cannot be started or its log cannot be written or read.
 pub fn run(call: &Call, watch: Watch<'_>) -> Result<Finished> {
     // Whatever was put there before, a link or a FIFO perhaps, is not written to.
-    let mut log = OpenOptions::new()
-        .create_new(true)
-        .read(true)
-        .append(true)
-        .open(watch.log)
-        .during("creating", watch.log)?;
+    let mut log =
+        OpenOptions::new().create_new(true).read(true).append(true).open(watch.log).during("creating", watch.log)?;
     let copy = || log.try_clone().during("opening", watch.log);
     let (first, second) = (copy()?, copy()?);
     let mut follower = Follower::new(copy()?, watch.log);
@@ -413,14 +422,8 @@ mod tests {
         std::fs::write(&victim, "precious").unwrap();
         std::os::unix::fs::symlink(&victim, &log).unwrap();
         let interrupt = &Interrupt::default();
-        let watch = Watch {
-            log: &log,
-            longest_log: LONGEST_LOG,
-            timeout: LONG,
-            grace: GRACE,
-            interrupt,
-            on_line: &mut |_| {},
-        };
+        let watch =
+            Watch { log: &log, longest_log: LONGEST_LOG, timeout: LONG, grace: GRACE, interrupt, on_line: &mut |_| {} };
         let message = run(&shell("echo text"), watch).unwrap_err().chain();
         assert_eq!(message, format!("creating {}: File exists", log.display()));
         assert_eq!(std::fs::read(&victim).unwrap(), b"precious");

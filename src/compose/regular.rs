@@ -135,7 +135,10 @@ mod tests {
         }
         assert!(is_there(&path("file")).unwrap() && !is_there(&path("none")).unwrap());
         for name in ["link", "fifo", "directory"] {
-            assert_eq!(is_there(&path(name)).unwrap_err().chain(), format!("{} is no regular file", path(name).display()));
+            assert_eq!(
+                is_there(&path(name)).unwrap_err().chain(),
+                format!("{} is no regular file", path(name).display())
+            );
         }
         assert!(check(&path("none"), 8).is_ok());
     }

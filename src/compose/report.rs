@@ -2,22 +2,32 @@
 //!
 //! RUN is the time at which the run began, UTC, and four random digits: `20260131T102030Z-1f3c`. While the run goes on it
 //! holds the lock of `RUN/running`, which is gone when it ends: a run that left that file unlocked was killed.
+//!
+//! The directory is opened once. A program may put something else in its place, or a link in the place of a file: nothing
+//! is written through it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::fs::{DirBuilder, File};
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use rustix::fs::{FileType, Mode, OFlags, RenameFlags, fstat};
+use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use crate::checksum::Checksum;
 use crate::date;
+use crate::dir::{self, Dir};
 use crate::error::{During, Error, Result};
 use crate::repo::{LockKind, try_lock};
 
+use super::cleanup::Temporary;
 use super::program::{Ending, Finished};
+use super::regular::{self, LONGEST_JSON};
+use super::trust;
 
 /// The version of the report's format; fields are only ever added.
 const SCHEMA: u32 = 1;
@@ -96,6 +106,8 @@ pub struct Report {
     pub compose: Option<Value>,
     /// The cache of rpm-ostree before it was run.
     pub cache: Option<CacheFacts>,
+    /// Device and inode of the temporary directory that programs get.
+    pub temporary: Option<(u64, u64)>,
     /// Variables of the environment that change what programs do.
     pub environment: BTreeMap<String, String>,
     /// The disk image.
@@ -173,6 +185,9 @@ impl Report {
             "warnings": self.warnings,
             "error": self.error,
         });
+        if let Some((device, inode)) = self.temporary {
+            document["tmp"] = json!({ "device": device, "inode": inode });
+        }
         if let Some(image) = &self.image {
             document["image"] = image.clone();
         }
@@ -206,12 +221,39 @@ pub struct Run {
     /// What it did so far; [`Run::step`] writes it.
     pub report: Report,
     path: PathBuf,
+    directory: Dir,
     clock: Instant,
     running: Option<File>,
 }
 
 const REPORT: &str = "report.json";
 const RUNNING: &str = "running";
+/// The temporary directory of the programs of a run.
+const TEMPORARY: &str = "tmp";
+
+/// Makes the directory where runs are, whatever the umask not to be written to by others, and opens it.
+fn open_work(work: &Path) -> Result<Dir> {
+    trust::check(work)?;
+    DirBuilder::new().recursive(true).mode(0o755).create(work).during("creating", work)?;
+    // Somebody else may have made it first.
+    trust::check(work)?;
+    Dir::open(work).during("opening", work)
+}
+
+/// Writes a report; readers see the old one or the new one.
+fn write_report(directory: &Dir, path: &Path, document: &Value) -> Result<()> {
+    let name = "report.json.new";
+    let temporary = path.join(name);
+    match dir::remove_file(directory, name) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        removed => removed.during("removing", &temporary)?,
+    }
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
+    let mut file = dir::open(directory, name, flags, Mode::from_raw_mode(0o666)).during("creating", &temporary)?;
+    let text = format!("{document:#}\n");
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).during("writing", &temporary)?;
+    dir::rename((directory, name), (directory, REPORT), RenameFlags::empty()).during("renaming", &temporary)
+}
 
 impl Run {
     /// Makes a directory for a run in `work`, which is made, too, and writes the report, whose name, beginning and
@@ -228,17 +270,18 @@ impl Run {
     /// # Errors
     /// As [`Run::begin`].
     pub fn begin_named(work: &Path, name: &str, now: u64, report: Report) -> Result<Self> {
-        fs::create_dir_all(work).during("creating", work)?;
+        let parent = open_work(work)?;
         let path = work.join(name);
-        fs::create_dir(&path).during("creating", &path)?;
+        dir::make_dir(&parent, name, 0o755).during("creating", &path)?;
+        let directory = Dir::beneath(&parent, name).during("opening", &path)?;
         let running = path.join(RUNNING);
-        let file = OpenOptions::new().create(true).write(true).truncate(true).open(&running);
-        let file = file.during("creating", &running)?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
+        let file = dir::open(&directory, RUNNING, flags, Mode::from_raw_mode(0o666)).during("creating", &running)?;
         if !try_lock(&file, LockKind::Exclusive).during("locking", &running)? {
             return Err(Error::failed(format!("somebody else holds the lock of {}", running.display())));
         }
         let report = Report { status: Status::Running, run: name.to_owned(), started: now, ..report };
-        let run = Self { report, path, clock: Instant::now(), running: Some(file) };
+        let run = Self { report, path, directory, clock: Instant::now(), running: Some(file) };
         run.save()?;
         Ok(run)
     }
@@ -262,11 +305,37 @@ impl Run {
     /// # Errors
     /// When it cannot be written.
     pub fn save(&self) -> Result<()> {
-        let temporary = self.path.join("report.json.new");
-        let text = format!("{:#}\n", self.report.to_json());
-        let mut file = File::create(&temporary).during("creating", &temporary)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).during("writing", &temporary)?;
-        fs::rename(&temporary, self.path.join(REPORT)).during("renaming", &temporary)
+        write_report(&self.directory, &self.path, &self.report.to_json())
+    }
+
+    /// Makes the temporary directory of a program, and notes which one it is.
+    ///
+    /// # Errors
+    /// When it is there already, or cannot be made.
+    pub fn make_temporary(&mut self) -> Result<PathBuf> {
+        let path = self.path.join(TEMPORARY);
+        dir::make_dir(&self.directory, TEMPORARY, 0o755).during("creating", &path)?;
+        let made = Dir::beneath(&self.directory, TEMPORARY).and_then(fstat).during("opening", &path)?;
+        self.report.temporary = Some(dir::identity(&made));
+        Ok(path)
+    }
+
+    /// The temporary directory, to be cleaned up.
+    pub(super) fn temporary(&self) -> Temporary<'_> {
+        Temporary {
+            run: &self.directory,
+            path: self.path.join(TEMPORARY),
+            name: TEMPORARY,
+            known: self.report.temporary,
+        }
+    }
+
+    /// Removes a file of the run, or a directory with everything in it; that there is none is success.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        dir::remove_all(&self.directory, name).during("removing", self.path.join(name))
     }
 
     /// The time now, in seconds since 1970, as far as the run can tell from when it began.
@@ -283,7 +352,7 @@ impl Run {
         self.report.finished = Some(self.now());
         let saved = self.save();
         if saved.is_ok() {
-            let _ = fs::remove_file(self.path.join(RUNNING));
+            let _ = dir::remove_file(&self.directory, RUNNING);
         }
         self.running = None;
         (self.report, saved)
@@ -310,38 +379,57 @@ pub struct DeadRun {
     pub path: PathBuf,
     /// The report; `null` if there is none.
     pub report: Value,
+    directory: Dir,
     /// Holds the lock, so that nobody else buries the same run.
     file: File,
 }
 
 impl DeadRun {
-    /// Finds the runs in `work` that were killed, oldest first.
+    /// Finds the runs in `work` that were killed, oldest first. `refused` is told of those that are left alone because
+    /// somebody else controls them.
     ///
     /// # Errors
-    /// When the directory cannot be listed.
-    pub fn find(work: &Path) -> Result<Vec<Self>> {
-        let entries = match fs::read_dir(work) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error).during("listing", work),
+    /// When somebody else controls `work`, or it cannot be listed.
+    pub fn find(work: &Path, refused: &mut dyn FnMut(String)) -> Result<Vec<Self>> {
+        trust::check(work)?;
+        let parent = match Dir::open(work) {
+            Err(Errno::NOENT) => return Ok(Vec::new()),
+            parent => parent.during("opening", work)?,
         };
-        let mut paths = Vec::new();
-        for entry in entries {
-            paths.push(entry.during("listing", work)?.path());
-        }
-        paths.sort_unstable();
+        let mut names = dir::names(&parent).during("listing", work)?;
+        names.sort_unstable();
         let mut dead = Vec::new();
-        for path in paths {
+        for name in names {
+            let path = work.join(&name);
+            // What is no directory is no run, and neither is a link to one.
+            let Ok(directory) = Dir::beneath(&parent, &name) else { continue };
+            let Some(file) = open_regular(&directory, RUNNING, OFlags::WRONLY) else { continue };
+            let stat = fstat(&directory).during("looking at", &path)?;
+            if let Some(why) = trust::reason(stat.st_uid, stat.st_mode) {
+                refused(format!("the run {} is left alone: it {why}; remove it", path.display()));
+                continue;
+            }
             let running = path.join(RUNNING);
-            let Ok(file) = OpenOptions::new().write(true).open(&running) else { continue };
             if !try_lock(&file, LockKind::Exclusive).during("locking", &running)? {
                 continue;
             }
-            let text = fs::read(path.join(REPORT)).unwrap_or_default();
-            let report = serde_json::from_slice(&text).unwrap_or_default();
-            dead.push(Self { path, report, file });
+            let text = open_regular(&directory, REPORT, OFlags::RDONLY)
+                .and_then(|file| regular::read_open(file, &path.join(REPORT), LONGEST_JSON).ok());
+            let report = serde_json::from_slice(&text.unwrap_or_default()).unwrap_or_default();
+            dead.push(Self { path, report, directory, file });
         }
         Ok(dead)
+    }
+
+    /// Its temporary directory, to be cleaned up.
+    pub(super) fn temporary(&self) -> Temporary<'_> {
+        let number = |key: &str| self.report["tmp"][key].as_u64();
+        Temporary {
+            run: &self.directory,
+            path: self.path.join(TEMPORARY),
+            name: TEMPORARY,
+            known: number("device").zip(number("inode")),
+        }
     }
 
     /// Notes in its report that the run was killed; it is not found again.
@@ -352,19 +440,27 @@ impl DeadRun {
         if self.report.is_object() {
             self.report["status"] = Status::Failed.as_str().into();
             self.report["error"] = "killed".into();
-            let temporary = self.path.join("report.json.new");
-            fs::write(&temporary, format!("{:#}\n", self.report)).during("writing", &temporary)?;
-            fs::rename(&temporary, self.path.join(REPORT)).during("renaming", &temporary)?;
+            write_report(&self.directory, &self.path, &self.report)?;
         }
-        let running = self.path.join(RUNNING);
-        fs::remove_file(&running).during("removing", running)?;
+        dir::remove_file(&self.directory, RUNNING).during("removing", self.path.join(RUNNING))?;
         drop(self.file);
         Ok(())
     }
 }
 
+/// Opens a file of a run without following a link and without waiting; nothing if it is no regular one.
+fn open_regular(directory: &Dir, name: &str, access: OFlags) -> Option<File> {
+    let is_regular = |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    if !dir::stat(directory, name).is_ok_and(is_regular) {
+        return None;
+    }
+    let file = dir::open(directory, name, access | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty()).ok()?;
+    fstat(&file).is_ok_and(is_regular).then_some(file)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::time::Duration;
 
     use super::*;
@@ -405,7 +501,8 @@ mod tests {
         ended.finish(Status::Failed).1.unwrap();
         let path = killed.path("");
         drop(killed);
-        let dead = DeadRun::find(directory.path()).unwrap();
+        let find = |work: &Path| DeadRun::find(work, &mut |refused| panic!("{refused}"));
+        let dead = find(directory.path()).unwrap();
         assert_eq!(dead.iter().map(|run| run.path.as_path()).collect::<Vec<_>>(), [path.as_path()]);
         assert_eq!(dead[0].report["stage"], "compose");
         for run in dead {
@@ -413,8 +510,8 @@ mod tests {
         }
         let report: Value = serde_json::from_slice(&fs::read(path.join(REPORT)).unwrap()).unwrap();
         assert_eq!((&report["status"], &report["error"]), (&json!("failed"), &json!("killed")));
-        assert!(DeadRun::find(directory.path()).unwrap().is_empty());
+        assert!(find(directory.path()).unwrap().is_empty());
         assert!(alive.path(RUNNING).exists());
-        assert!(DeadRun::find(&directory.path().join("none")).unwrap().is_empty());
+        assert!(find(&directory.path().join("none")).unwrap().is_empty());
     }
 }

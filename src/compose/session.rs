@@ -14,7 +14,6 @@ use super::call::shell_line;
 use super::check::{Findings, Severity};
 use super::cleanup;
 use super::config::TreeConfig;
-use super::image;
 use super::locks::{CACHE_LOCK, FileLock, PUBLISH_LOCK, Wait, holder, lock_repo};
 use super::pending;
 use super::plan::RECORDED_VARIABLES;
@@ -180,14 +179,17 @@ impl Session<'_> {
     /// Cleans up after runs that were killed.
     pub(super) fn clean_up_after_the_dead(&mut self) -> Result<()> {
         self.run.step("recover")?;
-        let dead = DeadRun::find(&self.config.work)?;
+        let mut refused = Vec::new();
+        let dead = DeadRun::find(&self.config.work, &mut |message| refused.push(message))?;
+        refused.into_iter().for_each(|message| self.warn(message));
         let any_dead = !dead.is_empty();
         for dead in dead {
             let cache = &dead.report["cache"];
             // The cache of another configuration is not locked by us; the next run of that one cleans it.
             let cache_path = cache["path"].as_str().map(Path::new);
             let is_ours = cache_path == Some(&self.config.cachedir);
-            if !is_ours && cache_path.is_some_and(Path::is_dir) {
+            // So is an image run: the next of its kind knows the output directory.
+            if !is_ours && (cache_path.is_some_and(Path::is_dir) || dead.report["image"].is_object()) {
                 continue;
             }
             let stage = dead.report["stage"].as_str().unwrap_or("check").to_owned();
@@ -197,13 +199,10 @@ impl Session<'_> {
             }
             let before = cache["before"].as_array().into_iter().flatten();
             let before: Vec<String> = before.filter_map(|name| name.as_str().map(str::to_owned)).collect();
-            let none = PathBuf::new();
-            let directory = if is_ours { &self.config.cachedir } else { &none };
-            let environment = &self.surroundings.environment;
-            for left in cleanup::clean(&dead.path.join("tmp"), directory, &before, environment) {
+            let cache = is_ours.then_some((self.config.cachedir.as_path(), before.as_slice()));
+            for left in cleanup::clean(&dead.temporary(), cache, &self.surroundings.environment) {
                 self.warn(left);
             }
-            image::recover_output(&dead)?;
             dead.bury()?;
         }
         if any_dead {

@@ -11,12 +11,10 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
+use std::time::Duration;
 
 use crate::checksum::Checksum;
-use crate::error::{During, Error, Result};
+use crate::error::{Error, Result};
 use crate::progress::Event;
 use crate::refspec::RefName;
 
@@ -197,13 +195,16 @@ impl Session<'_> {
             if decide::is_out_of_space(&log)? {
                 error = during(format!("out of space ({})", preflight::describe_space(self.config)), error);
             }
-            if attempts > 1 {
+            let again = attempt < attempts && decide::is_worth_another_attempt(finished.ending, &log)?;
+            if again || attempt > 1 {
                 error = during(format!("attempt {attempt} of {attempts}"), error);
             }
-            if attempt == attempts || !decide::is_worth_another_attempt(finished.ending, &log)? {
+            if !again {
                 return Err(error);
             }
-            self.warn(error.chain());
+            let pause = pause_after(attempt);
+            self.warn(format!("{}; trying again in {} s", error.chain(), pause.as_secs()));
+            self.surroundings.interrupt.sleep(pause)?;
             attempt += 1;
         }
     }
@@ -211,10 +212,9 @@ impl Session<'_> {
     /// Runs rpm-ostree once, into fresh files, and clears away what it leaves.
     fn run_once(&mut self, plan: &Plan, before: Before, (log, attempt): (&str, u32)) -> Result<Finished> {
         for name in [COMMIT_ID, CHANGED, COMPOSE_JSON, LOCK_JSON] {
-            remove_if_there(&self.run.path(name))?;
+            self.run.remove(name)?;
         }
-        let temporary = self.run.path("tmp");
-        fs::create_dir_all(&temporary).during("creating", &temporary)?;
+        self.run.make_temporary()?;
         let cache = &self.config.cachedir;
         let scratch = cleanup::scratch_directories(cache)?;
         self.run.report.cache = Some(CacheFacts { path: cache.clone(), before: scratch.clone() });
@@ -236,7 +236,7 @@ impl Session<'_> {
         };
         let finished = program::run(&call, watch);
         progress.event(Event::Finished);
-        for left in cleanup::clean(&temporary, cache, &scratch, &self.surroundings.environment) {
+        for left in cleanup::clean(&self.run.temporary(), Some((cache, &scratch)), &self.surroundings.environment) {
             self.warn(left);
         }
         let finished = finished?;
@@ -325,17 +325,15 @@ impl Session<'_> {
     }
 }
 
+/// How long a failed network is given before the next attempt: 5 s, then twice as long each time, at most a minute.
+fn pause_after(attempt: u32) -> Duration {
+    Duration::from_secs((5 << attempt.saturating_sub(1).min(4)).min(60))
+}
+
 /// Adds where the commit waits, if it does.
 fn waiting_if(session: &Session<'_>, error: Error, name: &RefName, commit: &Checksum) -> Error {
     match pending::read(session.repo, name) {
         Ok(Some(pending)) if pending == *commit => waiting(error, name, commit),
         _ => error,
-    }
-}
-
-fn remove_if_there(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).during("removing", path),
-        _ => Ok(()),
     }
 }

@@ -7,11 +7,14 @@
 //!
 //! Images of one name and different formats share it.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::Path;
 
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+
 use crate::checksum::Checksum;
+use crate::dir::{self, Dir};
 use crate::error::{During, Result};
 
 use super::super::qemu::checksum_file;
@@ -37,19 +40,27 @@ pub(super) struct Checksums {
 }
 
 impl Checksums {
-    /// Reads a file.
+    /// Reads a file in a directory; `path` names it in messages.
     ///
     /// # Errors
     /// When it is there and cannot be read.
-    pub(super) fn read(path: &Path) -> Result<Found> {
-        match path.symlink_metadata() {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
+    pub(super) fn read(directory: &Dir, name: &str, path: &Path) -> Result<Found> {
+        match dir::stat(directory, name) {
+            Err(Errno::NOENT) => return Ok(Found::Nothing),
             Err(error) => return Err(error).during("looking at", path),
-            Ok(metadata) if !metadata.is_file() || metadata.len() > LONGEST => return Ok(Found::Foreign),
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile => return Ok(Found::Foreign),
             Ok(_) => {}
         }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = match dir::open(directory, name, flags, Mode::empty()) {
+            Err(Errno::LOOP) => return Ok(Found::Foreign),
+            file => file.during("opening", path)?,
+        };
+        let metadata = file.metadata().during("looking at", path)?;
+        if !metadata.is_file() || metadata.len() > LONGEST {
+            return Ok(Found::Foreign);
+        }
         let mut bytes = Vec::new();
-        let file = File::open(path).during("opening", path)?;
         file.take(LONGEST).read_to_end(&mut bytes).during("reading", path)?;
         Ok(Self::parse(&bytes).map_or(Found::Foreign, Found::Checksums))
     }
@@ -128,7 +139,9 @@ mod tests {
     fn what_others_wrote_is_foreign() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("CHECKSUM");
-        assert_eq!(Checksums::read(&path).unwrap(), Found::Nothing);
+        let dir = Dir::open(directory.path()).unwrap();
+        let read = || Checksums::read(&dir, "CHECKSUM", &path);
+        assert_eq!(read().unwrap(), Found::Nothing);
         let sum = format!("SHA256 (a (1)) = {}\n", Checksum::of(b"1"));
         for (text, is_foreign) in [
             (sum.clone(), false),
@@ -140,12 +153,12 @@ mod tests {
             ("#".repeat(LONGEST as usize + 1), true),
         ] {
             std::fs::write(&path, &text).unwrap();
-            assert_eq!(Checksums::read(&path).unwrap() == Found::Foreign, is_foreign, "{text:.80}");
+            assert_eq!(read().unwrap() == Found::Foreign, is_foreign, "{text:.80}");
         }
         std::fs::write(&path, b"#\xff\n").unwrap();
-        assert_eq!(Checksums::read(&path).unwrap(), Found::Foreign);
+        assert_eq!(read().unwrap(), Found::Foreign);
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("nowhere", &path).unwrap();
-        assert_eq!(Checksums::read(&path).unwrap(), Found::Foreign);
+        assert_eq!(read().unwrap(), Found::Foreign);
     }
 }

@@ -16,7 +16,6 @@ mod programs;
 mod published;
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -38,8 +37,9 @@ use super::program::{self, Ending, Finished, GRACE, LONGEST_LOG, Stopped, Umask,
 use super::qemu::{self, Format, Wanted};
 use super::report::{Command, DeadRun, Report, Run, Status};
 use super::session::{Failed, end, new_report, not_begun, take_findings};
+use super::trust;
 use inspect::Judged;
-use output::{Output, Temporary};
+use output::Output;
 use plan::{Plan, Texts};
 use programs::Programs;
 
@@ -52,6 +52,14 @@ pub struct ImageOptions {
     pub commit: Option<String>,
     /// What happens to an image of the same name.
     pub existing: Existing,
+}
+
+/// A converted image in the directory of a run, before it is copied to where images appear.
+const CONVERTED: &str = "converted.qcow2";
+
+/// The largest file that a disk of that size can need: all of it, and what a format keeps beside it.
+fn most_bytes(virtual_size: u64) -> u64 {
+    virtual_size.saturating_add(virtual_size / 8).saturating_add(64 << 20)
 }
 
 /// What messages call the two directories that fill up.
@@ -83,6 +91,7 @@ impl<'c> Prepared<'c> {
         let directory = findings.take(absolute(&image.output))?;
         let work = findings.take(absolute(&config.tree.work))?;
         let needed = config.tree.min_free_mib;
+        findings.take(trust::check(&work));
         preflight::output(WORK, &work, needed, findings);
         let will_do = preflight::output(OUTPUT, &directory, needed, findings);
         let output = Output::new(directory, plan.file_name(), plan.checksum_name(), options.existing);
@@ -152,7 +161,7 @@ pub fn preview(config: &ComposeConfig, options: &ImageOptions, surroundings: &Su
     let prepared = prepared.ok_or_else(|| Error::failed("the run cannot be planned"))?;
     let mut report = Report { status: Status::DryRun, ..new_report(&config.tree, surroundings) };
     prepared.note(&findings, &mut report, surroundings);
-    let Prepared { plan, programs, output, work } = prepared;
+    let Prepared { plan, programs, work, output: _ } = prepared;
     let run = work.join("RUN");
     let files = Files::below(&run);
     let body = files.storage.join("UUID.body");
@@ -162,7 +171,7 @@ pub fn preview(config: &ComposeConfig, options: &ImageOptions, surroundings: &Su
     calls.push(qemu_img(qemu::info_arguments(&body).into()));
     calls.push(qemu_img(qemu::check_arguments(&body).into()));
     if plan.image.compress {
-        let temporary = output.temporary_path("RUN");
+        let temporary = run.join(CONVERTED);
         calls.push(qemu_img(qemu::convert_arguments((&body, Format::Qcow2), &temporary, true)));
         calls.push(qemu_img(qemu::info_arguments(&temporary).into()));
         calls.push(qemu_img(qemu::check_arguments(&temporary).into()));
@@ -185,7 +194,7 @@ pub fn build(
     let _umask = Umask::set(config.tree.umask);
     // First of all, or an image that was finished but for its checksum would only be in the way.
     let work = absolute(&config.tree.work);
-    if let Err(error) = work.and_then(|work| recover(&work, surroundings, &mut report.warnings)) {
+    if let Err(error) = work.and_then(|work| recover(config, &work, surroundings, &mut report.warnings)) {
         return Err(not_begun(report, error));
     }
     let mut findings = Findings::default();
@@ -213,13 +222,26 @@ pub fn build(
 
 /// Cleans up after image runs that were killed. Runs of the tree stage are left to the next of their kind, which holds
 /// the lock of their cache.
-fn recover(work: &Path, surroundings: &Surroundings<'_>, warnings: &mut Vec<String>) -> Result<()> {
-    for dead in DeadRun::find(work)? {
-        if !dead.report["image"].is_object() {
+fn recover(
+    config: &ComposeConfig,
+    work: &Path,
+    surroundings: &Surroundings<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<()> {
+    let Some(image) = &config.image else { return Ok(()) };
+    let directory = absolute(&image.output)?;
+    let mut refused = |message: String| {
+        surroundings.progress.event(Event::Warning(&message));
+        warnings.push(message);
+    };
+    for dead in DeadRun::find(work, &mut refused)? {
+        // A run with another output directory is left to its own configuration.
+        let file = dead.report["image"]["file"].as_str().map(Path::new);
+        if !file.is_some_and(|file| file.parent() == Some(&directory)) {
             continue;
         }
-        let left = cleanup::clean(&dead.path.join("tmp"), Path::new(""), &[], &surroundings.environment);
-        recover_output(&dead)?;
+        let left = cleanup::clean(&dead.temporary(), None, &surroundings.environment);
+        recover_output(&dead, &directory)?;
         let stage = dead.report["stage"].as_str().unwrap_or("check");
         let killed = format!("the run {} was killed at the step `{stage}`", dead.path.display());
         for message in std::iter::once(killed).chain(left) {
@@ -235,9 +257,14 @@ fn recover(work: &Path, surroundings: &Surroundings<'_>, warnings: &mut Vec<Stri
 ///
 /// # Errors
 /// When that cannot be done.
-pub(super) fn recover_output(dead: &DeadRun) -> Result<()> {
+fn recover_output(dead: &DeadRun, directory: &Path) -> Result<()> {
     let name = dead.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    output::recover(&dead.report["image"], name)
+    let file = dead.report["image"]["file"].as_str().map(Path::new).and_then(Path::file_name);
+    // Only a name is taken from the report; where that is, the configuration says.
+    match file.and_then(|file| file.to_str()) {
+        Some(image) => output::recover(directory, image, name),
+        None => Ok(()),
+    }
 }
 
 /// A run that goes on.
@@ -302,8 +329,8 @@ impl Build<'_> {
         self.run.save()?;
         let log = self.run.path(&log);
         self.log = Some(log.clone());
-        let temporary = self.run.path("tmp");
-        fs::create_dir(&temporary).during("creating", &temporary)?;
+        let temporary = self.run.make_temporary()?;
+        self.run.save()?;
         let call = &call.clone().variable("TMPDIR", &temporary);
         let progress = self.surroundings.progress;
         progress.event(Event::Started { task: name, total: None });
@@ -320,7 +347,7 @@ impl Build<'_> {
         };
         let finished = program::run(call, watch);
         progress.event(Event::Finished);
-        for left in cleanup::clean(&temporary, Path::new(""), &[], &self.surroundings.environment) {
+        for left in cleanup::clean(&self.run.temporary(), None, &self.surroundings.environment) {
             self.warn(left);
         }
         let finished = finished?;
@@ -392,16 +419,15 @@ impl Build<'_> {
         self.run.report.image = Some(json!({
             "file": self.prepared.output.file().to_string_lossy(),
             "storage": storage.to_string_lossy(),
-            "temporary": self.prepared.output.temporary_path(&name).to_string_lossy(),
-            "checksum-file": self.prepared.output.checksum_file().to_string_lossy(),
         }));
         self.run.step("output")?;
-        let temporary = self.prepared.output.temporary(&name)?;
+        let mut converted = None;
         if image.compress || judged.format != image.format {
-            self.convert((body, &judged), &temporary)?;
-        } else {
-            output::copy(body, &temporary, &self.surroundings.interrupt)?;
+            converted = Some(self.convert(body, &judged)?);
         }
+        let mut temporary = self.prepared.output.temporary(&name)?;
+        let from = converted.as_deref().unwrap_or(body);
+        output::copy(from, most_bytes(judged.virtual_size), &mut temporary, &self.surroundings.interrupt)?;
         let published = self.prepared.output.publish(temporary, self.mode, &self.surroundings.interrupt)?;
         let plan = &self.prepared.plan;
         self.run.report.image = Some(json!({
@@ -416,9 +442,10 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// Converts the body, and judges what comes out.
-    fn convert(&mut self, (body, judged): (&Path, &Judged), to: &Temporary) -> Result<()> {
-        let arguments = qemu::convert_arguments((body, judged.format), &to.path, self.prepared.plan.image.compress);
+    /// Converts the body in the directory of the run, which is ours alone, and judges what comes out.
+    fn convert(&mut self, body: &Path, judged: &Judged) -> Result<PathBuf> {
+        let to = self.run.path(CONVERTED);
+        let arguments = qemu::convert_arguments((body, judged.format), &to, self.prepared.plan.image.compress);
         let call = self.prepared.programs.qemu_img.clone().args(arguments);
         let mut last = String::new();
         let finished = self.run_program(&call, "qemu-img", &mut |line| {
@@ -444,20 +471,16 @@ impl Build<'_> {
         self.log = None;
         // It may be smaller than any body: it is compressed.
         let wanted = Wanted { formats: &[Format::Qcow2], virtual_size: judged.virtual_size, actual_size: 0 };
-        let result =
-            inspect::inspect(&to.path, &wanted, &self.prepared.programs.qemu_img, &self.surroundings.interrupt)?;
+        let result = inspect::inspect(&to, &wanted, &self.prepared.programs.qemu_img, &self.surroundings.interrupt)?;
         result.warnings.into_iter().for_each(|warning| self.warn(warning));
-        Ok(())
+        Ok(to)
     }
 
     /// Removes what only the making needed.
     fn clear_away(&mut self) {
-        for directory in [self.files.storage.clone(), self.files.work.clone()] {
-            match fs::remove_dir_all(&directory) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    self.warn(format!("{} cannot be removed: {error}", directory.display()));
-                }
-                _ => {}
+        for directory in ["storage", "images", CONVERTED] {
+            if let Err(error) = self.run.remove(directory) {
+                self.warn(error.chain());
             }
         }
     }

@@ -2,24 +2,26 @@
 //! all.
 //!
 //! Images of one name and different formats share the checksum file, so the directory is locked (`flock`) while that is
-//! read and replaced.
+//! read and replaced. It is opened once: all names are looked up in what was opened, and no link in it is followed.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{self, File, Permissions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::fs::{FlockOperation, Mode, OFlags, RenameFlags, flock};
 use rustix::io::Errno;
-use serde_json::Value;
 
 use crate::checksum::{Checksum, Hasher};
+use crate::dir::{self, Dir};
 use crate::error::{During, Error, Result};
 
 use super::super::program::Interrupt;
+use super::super::regular::{self, Links};
 use super::checksums::{Checksums, Found};
 
 /// What happens to an image of the same name.
@@ -79,15 +81,19 @@ impl Output {
     /// # Errors
     /// Which one.
     pub(super) fn check_free(&self) -> Result<()> {
-        if self.existing == Existing::Refuse && self.file().symlink_metadata().is_ok() {
+        let directory = match Dir::open(&self.directory) {
+            Err(Errno::NOENT) => return Ok(()),
+            directory => directory.during("opening", &self.directory)?,
+        };
+        if self.existing == Existing::Refuse && dir::stat(&directory, &self.image).is_ok() {
             return Err(self.taken(&self.image));
         }
-        self.others().map(drop)
+        self.others(&directory).map(drop)
     }
 
     /// The checksums of other images, and how those of this one go beside them.
-    fn others(&self) -> Result<(Checksums, Existing)> {
-        let found = Checksums::read(&self.checksum_file())?;
+    fn others(&self, directory: &Dir) -> Result<(Checksums, Existing)> {
+        let found = Checksums::read(directory, &self.checksum, &self.checksum_file())?;
         match (found, self.existing) {
             (Found::Checksums(checksums), Existing::Refuse) if checksums.has(&self.image) => {
                 let path = self.checksum_file();
@@ -104,32 +110,34 @@ impl Output {
         Error::failed(format!("{} exists already; --force replaces it", path.display()))
     }
 
-    /// Makes the directory, and a name in it for an image in the making; `run` tells runs apart.
+    /// Makes the directory, and a file in it for an image in the making; `run` tells runs apart.
     ///
     /// # Errors
-    /// When the directory cannot be made.
+    /// When one of them cannot be made.
     pub(super) fn temporary(&self, run: &str) -> Result<Temporary> {
         fs::create_dir_all(&self.directory).during("creating", &self.directory)?;
-        Ok(Temporary { path: self.temporary_path(run) })
+        let directory = Dir::open(&self.directory).during("opening", &self.directory)?;
+        Temporary::create(Arc::new(directory), &self.temporary_path(run), 0o600)
     }
 
     /// Lets a finished image appear under its name, then its checksum. `mode` are its permissions.
     ///
     /// # Errors
     /// When a name is taken, or something cannot be written; nothing new is there then.
-    pub(super) fn publish(&self, image: Temporary, mode: u32, interrupt: &Interrupt) -> Result<Published> {
-        let (size, sha256) = finish(&image.path, mode, interrupt)?;
-        let _lock = lock(&self.directory, interrupt)?;
-        let (mut checksums, existing) = self.others()?;
+    pub(super) fn publish(&self, mut image: Temporary, mode: u32, interrupt: &Interrupt) -> Result<Published> {
+        let (size, sha256) = finish(&mut image, mode, interrupt)?;
+        let directory = Arc::clone(&image.directory);
+        let _lock = lock(&directory, &self.directory, interrupt)?;
+        let (mut checksums, existing) = self.others(&directory)?;
         checksums.set(&self.image, size, &sha256);
-        let checksum = Temporary { path: checksum_of(&image.path) };
-        write(&checksum.path, &checksums)?;
-        self.rename(&image.path, &self.image, self.existing)?;
-        if let Err(error) = self.rename(&checksum.path, &self.checksum, existing) {
+        let mut checksum = Temporary::create(Arc::clone(&directory), &checksum_of(&image.path), 0o666)?;
+        checksum.write(&checksums)?;
+        self.rename(&image, &self.image, self.existing)?;
+        if let Err(error) = self.rename(&checksum, &self.checksum, existing) {
             // An image without its checksum is none. One that was replaced cannot come back, so its successor stays.
             return Err(match self.existing {
                 Existing::Refuse => {
-                    let _ = fs::rename(self.file(), &image.path);
+                    let _ = dir::rename((&*directory, &self.image), (&*directory, &image.name), RenameFlags::empty());
                     error
                 }
                 Existing::Replace => {
@@ -141,29 +149,33 @@ impl Output {
                 }
             });
         }
-        File::open(&self.directory).and_then(|directory| directory.sync_all()).during("syncing", &self.directory)?;
+        rustix::fs::fsync(&*directory).during("syncing", &self.directory)?;
         Ok(Published { file: self.file(), size, sha256 })
     }
 
-    fn rename(&self, from: &Path, name: &str, existing: Existing) -> Result<()> {
-        let to = self.directory.join(name);
+    fn rename(&self, from: &Temporary, name: &str, existing: Existing) -> Result<()> {
+        let (directory, path) = (&*from.directory, &from.path);
+        // Another file in its place would get a name that promises what was written here.
+        from.check()?;
+        let rename = |flags| dir::rename((directory, &from.name), (directory, name), flags);
         if existing == Existing::Replace {
-            return fs::rename(from, &to).during("renaming", from);
+            return rename(RenameFlags::empty()).during("renaming", path);
         }
-        match renameat_with(CWD, from, CWD, &to, RenameFlags::NOREPLACE) {
+        match rename(RenameFlags::NOREPLACE) {
             Err(Errno::EXIST) => Err(self.taken(name)),
             // Not every file system can do it in one step.
-            Err(Errno::INVAL | Errno::NOSYS) if to.symlink_metadata().is_ok() => Err(self.taken(name)),
-            Err(Errno::INVAL | Errno::NOSYS) => fs::rename(from, &to).during("renaming", from),
-            other => other.during("renaming", from),
+            Err(Errno::INVAL | Errno::NOSYS) if dir::stat(directory, name).is_ok() => Err(self.taken(name)),
+            Err(Errno::INVAL | Errno::NOSYS) => rename(RenameFlags::empty()).during("renaming", path),
+            other => other.during("renaming", path),
         }
     }
 }
 
 /// Keeps other runs from the checksum files of a directory until it is dropped. Where the file system has no locks, as
 /// some of the network, it is done without: files are replaced whole all the same.
-fn lock(directory: &Path, interrupt: &Interrupt) -> Result<File> {
-    let file = File::open(directory).during("opening", directory)?;
+fn lock(directory: &Dir, path: &Path, interrupt: &Interrupt) -> Result<Dir> {
+    // Of its own: a lock belongs to the open file.
+    let file = Dir::beneath(directory, ".").during("opening", path)?;
     let started = Instant::now();
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -173,16 +185,10 @@ fn lock(directory: &Path, interrupt: &Interrupt) -> Result<File> {
         }
         interrupt.check()?;
         if started.elapsed() >= LOCK_TIMEOUT {
-            return Err(Error::failed(format!("{} is locked by another run", directory.display())));
+            return Err(Error::failed(format!("{} is locked by another run", path.display())));
         }
         thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// Writes a checksum file that nobody has yet.
-fn write(path: &Path, checksums: &Checksums) -> Result<()> {
-    let mut file = File::create_new(path).during("creating", path)?;
-    file.write_all(checksums.to_text().as_bytes()).and_then(|()| file.sync_all()).during("writing", path)
 }
 
 /// The checksum file in the making that belongs to an image in the making.
@@ -192,80 +198,118 @@ fn checksum_of(temporary: &Path) -> PathBuf {
     name.into()
 }
 
-/// Takes away what a killed run has left in the output directory, going by its report's `image`. If its image has just
-/// got its name, its checksum file gets it, too. `run` is the name of that run.
+/// Takes away what a killed run has left in the output directory of an image of that name. If the image has just got its
+/// name, its checksum file gets it, too. `run` is the name of that run.
 ///
 /// # Errors
 /// When something cannot be removed or renamed.
-pub(super) fn recover(image: &Value, run: &str) -> Result<()> {
-    let path = |key: &str| image[key].as_str().map(PathBuf::from);
-    let (Some(temporary), Some(checksum_file)) = (path("temporary"), path("checksum-file")) else { return Ok(()) };
-    // Only what has the shape of our own names is touched, whatever the report says.
-    let ending = format!(".{run}");
-    let image = temporary.file_name().and_then(|name| name.to_str()?.strip_prefix('.')?.strip_suffix(&ending));
-    let Some(image) = image.filter(|image| !image.is_empty() && !run.is_empty()) else { return Ok(()) };
-    let checksum = checksum_of(&temporary);
-    let is_there = |path: &Path| path.symlink_metadata().is_ok();
+pub(super) fn recover(directory: &Path, image: &str, run: &str) -> Result<()> {
+    let stem = image.strip_suffix(".qcow2").or_else(|| image.strip_suffix(".raw"));
+    let Some(stem) = stem.filter(|stem| !stem.is_empty() && !run.is_empty()) else { return Ok(()) };
+    let path = directory;
+    let directory = match Dir::open(path) {
+        Err(Errno::NOENT) => return Ok(()),
+        directory => directory.during("opening", path)?,
+    };
+    let (temporary, checksum) = (format!(".{image}.{run}"), format!(".{image}.{run}-CHECKSUM"));
+    let is_there = |name: &str| dir::stat(&directory, name).is_ok();
     if is_there(&checksum) && !is_there(&temporary) {
-        return finish_checksum(&checksum, &checksum_file, image);
+        return finish_checksum((&directory, path), &checksum, &format!("{stem}-CHECKSUM"), image);
     }
     // The image goes last: without it, the checksum file would be taken for that of a published one.
+    let remove = |name: &str| remove(&directory, name).during("removing", path.join(name));
     remove(&checksum).and_then(|()| remove(&temporary))
 }
 
 /// Gives a checksum file in the making its name, the image having got its own; `image` is that name. The file that has it
 /// now may say more of other images than the one in the making.
-fn finish_checksum(from: &Path, to: &Path, image: &str) -> Result<()> {
-    let directory = to.parent().unwrap_or(Path::new("/"));
-    let _lock = lock(directory, &Interrupt::default())?;
-    let (Found::Checksums(own), Found::Checksums(mut all)) = (Checksums::read(from)?, Checksums::read(to)?) else {
-        return fs::rename(from, to).during("renaming", from);
+fn finish_checksum((directory, path): (&Dir, &Path), from: &str, to: &str, image: &str) -> Result<()> {
+    let _lock = lock(directory, path, &Interrupt::default())?;
+    let read = |name: &str| Checksums::read(directory, name, &path.join(name));
+    let rename = |from: &str| {
+        dir::rename((directory, from), (directory, to), RenameFlags::empty()).during("renaming", path.join(from))
+    };
+    let (Found::Checksums(own), Found::Checksums(mut all)) = (read(from)?, read(to)?) else {
+        return rename(from);
     };
     all.take(image, &own);
-    let mut new = OsString::from(from);
-    new.push(".new");
-    let new = PathBuf::from(new);
-    remove(&new)?;
-    write(&new, &all)?;
-    fs::rename(&new, to).during("renaming", &new)?;
-    remove(from)
+    let new = format!("{from}.new");
+    remove(directory, &new).during("removing", path.join(&new))?;
+    let shared = Arc::new(Dir::beneath(directory, ".").during("opening", path)?);
+    let mut written = Temporary::create(shared, &path.join(&new), 0o666)?;
+    written.write(&all)?;
+    rename(&new)?;
+    remove(directory, from).during("removing", path.join(from))
 }
 
-fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).during("removing", path),
-        _ => Ok(()),
+fn remove(directory: &Dir, name: &str) -> rustix::io::Result<()> {
+    match dir::remove_file(directory, name) {
+        Err(Errno::NOENT) => Ok(()),
+        removed => removed,
     }
 }
 
 /// A file in the making, gone with the value unless it was renamed.
 #[derive(Debug)]
 pub(super) struct Temporary {
-    pub(super) path: PathBuf,
+    directory: Arc<Dir>,
+    name: OsString,
+    file: File,
+    /// For messages.
+    path: PathBuf,
 }
 
 impl Temporary {
+    /// Makes a file that nobody has yet.
+    fn create(directory: Arc<Dir>, path: &Path, mode: u32) -> Result<Self> {
+        let name = path.file_name().unwrap_or_default().to_owned();
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
+        let file = dir::open(&*directory, &name, flags, Mode::from_raw_mode(mode)).during("creating", path)?;
+        Ok(Self { directory, name, file, path: path.to_owned() })
+    }
+
+    fn write(&mut self, checksums: &Checksums) -> Result<()> {
+        let written = self.file.write_all(checksums.to_text().as_bytes());
+        written.and_then(|()| self.file.sync_all()).during("writing", &self.path)
+    }
+
     /// Lets it be there when the value is gone.
     fn keep(mut self) -> PathBuf {
-        std::mem::take(&mut self.path)
+        self.name.clear();
+        self.path.clone()
+    }
+
+    /// # Errors
+    /// When its name is another file's.
+    fn check(&self) -> Result<()> {
+        match self.has_its_name() {
+            true => Ok(()),
+            false => Err(Error::failed(format!("{} is not the file that was written", self.path.display()))),
+        }
+    }
+
+    fn has_its_name(&self) -> bool {
+        let own = rustix::fs::fstat(&self.file).map(|stat| dir::identity(&stat));
+        let named = dir::stat(&*self.directory, &self.name).map(|stat| dir::identity(&stat));
+        own.is_ok() && own == named
     }
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        if !self.name.is_empty() && self.has_its_name() {
+            let _ = dir::remove_file(&*self.directory, &self.name);
+        }
     }
 }
 
-/// Copies a disk; blocks of zeros take no space in the copy.
+/// Copies a disk of at most `limit` bytes; blocks of zeros take no space in the copy.
 ///
 /// # Errors
-/// When one cannot be read or the other not be written.
-pub(super) fn copy(from: &Path, to: &Temporary, interrupt: &Interrupt) -> Result<()> {
-    let to = &to.path;
-    let mut source = File::open(from).during("opening", from)?;
-    let mut options = OpenOptions::new();
-    let mut copy = options.write(true).create_new(true).mode(0o600).open(to).during("creating", to)?;
+/// When one is no regular file, is too large or cannot be read, or the other not be written.
+pub(super) fn copy(from: &Path, limit: u64, to: &mut Temporary, interrupt: &Interrupt) -> Result<()> {
+    let mut source = regular::open(from, Links::Refuse)?;
+    let (path, copy) = (&to.path, &mut to.file);
     let mut block = vec![0; BLOCK];
     let mut size = 0;
     loop {
@@ -273,16 +317,20 @@ pub(super) fn copy(from: &Path, to: &Temporary, interrupt: &Interrupt) -> Result
         let length = fill(&mut source, &mut block).during("reading", from)?;
         let data = &block[..length];
         if data.iter().all(|byte| *byte == 0) {
-            copy.seek(SeekFrom::Current(length as i64)).during("writing", to)?;
+            copy.seek(SeekFrom::Current(length as i64)).during("writing", path)?;
         } else {
-            copy.write_all(data).during("writing", to)?;
+            copy.write_all(data).during("writing", path)?;
         }
         size += length as u64;
+        if size > limit {
+            let from = from.display();
+            return Err(Error::failed(format!("{from} has more than {limit} bytes, more than its disk can take")));
+        }
         if length < BLOCK {
             break;
         }
     }
-    copy.set_len(size).during("writing", to)
+    copy.set_len(size).during("writing", path)
 }
 
 /// Reads until the block is full or the file ends.
@@ -298,16 +346,16 @@ fn fill(file: &mut File, block: &mut [u8]) -> std::io::Result<usize> {
 }
 
 /// Hashes what was written as it can be read back, and makes it durable.
-fn finish(path: &Path, mode: u32, interrupt: &Interrupt) -> Result<(u64, Checksum)> {
-    fs::set_permissions(path, Permissions::from_mode(mode)).during("setting the permissions of", path)?;
-    let mut file = File::open(path).during("opening", path)?;
-    file.sync_all().during("syncing", path)?;
+fn finish(image: &mut Temporary, mode: u32, interrupt: &Interrupt) -> Result<(u64, Checksum)> {
+    let (path, file) = (&image.path, &mut image.file);
+    file.set_permissions(Permissions::from_mode(mode)).during("setting the permissions of", path)?;
+    file.sync_all().and_then(|()| file.rewind()).during("syncing", path)?;
     let mut hasher = Hasher::new();
     let mut block = vec![0; BLOCK];
     let mut size = 0;
     loop {
         interrupt.check()?;
-        let length = fill(&mut file, &mut block).during("reading", path)?;
+        let length = fill(file, &mut block).during("reading", path)?;
         hasher.update(&block[..length]);
         size += length as u64;
         if length < BLOCK {
@@ -320,8 +368,6 @@ fn finish(path: &Path, mode: u32, interrupt: &Interrupt) -> Result<(u64, Checksu
 mod tests {
     use std::os::unix::fs::MetadataExt;
 
-    use serde_json::json;
-
     use super::*;
 
     fn output(directory: &Path, existing: Existing) -> Output {
@@ -329,8 +375,8 @@ mod tests {
     }
 
     fn published(output: &Output, content: &[u8]) -> Result<Published> {
-        let temporary = output.temporary("RUN").unwrap();
-        fs::write(&temporary.path, content).unwrap();
+        let mut temporary = output.temporary("RUN").unwrap();
+        temporary.file.write_all(content).unwrap();
         output.publish(temporary, 0o644, &Interrupt::default())
     }
 
@@ -449,10 +495,11 @@ mod tests {
             assert_eq!(sums.lines().filter(|found| **found == line).count(), 1, "{image}: {sums}");
         }
         // One that is held does not keep a run that is to end.
-        let _held = lock(directory, &Interrupt::default()).unwrap();
+        let open = Dir::open(directory).unwrap();
+        let _held = lock(&open, directory, &Interrupt::default()).unwrap();
         let interrupt = Interrupt::default();
         interrupt.raise();
-        assert_eq!(lock(directory, &interrupt).unwrap_err().to_string(), "interrupted");
+        assert_eq!(lock(&open, directory, &interrupt).unwrap_err().to_string(), "interrupted");
     }
 
     #[test]
@@ -461,21 +508,19 @@ mod tests {
         let directory = scratch.path();
         let output = output(directory, Existing::Refuse);
         let temporary = output.temporary_path("RUN");
-        let facts = json!({
-            "temporary": temporary.to_str().unwrap(), "checksum-file": output.checksum_file().to_str().unwrap(),
-        });
+        let recover = |run: &str| recover(directory, "a.qcow2", run).unwrap();
         fs::write(&temporary, "half").unwrap();
         fs::write(checksum_of(&temporary), "half").unwrap();
-        recover(&facts, "OTHER").unwrap();
-        recover(&json!({}), "RUN").unwrap();
+        recover("OTHER");
+        super::recover(directory, "../a.vmdk", "RUN").unwrap();
         assert_eq!(names(directory), [".a.qcow2.RUN", ".a.qcow2.RUN-CHECKSUM"]);
-        recover(&facts, "RUN").unwrap();
+        recover("RUN");
         assert_eq!(names(directory), [""; 0]);
         fs::write(output.file(), "image").unwrap();
         fs::write(checksum_of(&temporary), "sum").unwrap();
-        recover(&facts, "RUN").unwrap();
+        recover("RUN");
         assert_eq!(names(directory), ["a-CHECKSUM", "a.qcow2"]);
-        recover(&facts, "RUN").unwrap();
+        recover("RUN");
         assert_eq!(names(directory), ["a-CHECKSUM", "a.qcow2"]);
         // Meanwhile another image has come, and of this one there was another.
         let (old, new) = (Checksum::of(b"old"), Checksum::of(b"new"));
@@ -485,7 +530,7 @@ mod tests {
         making.set("a.qcow2", 4, &old);
         making.set("a.raw", 6, &old);
         fs::write(output.checksum_file(), making.to_text()).unwrap();
-        recover(&facts, "RUN").unwrap();
+        recover("RUN");
         let expected =
             format!("# a.raw: 6 bytes\nSHA256 (a.raw) = {old}\n# a.qcow2: 5 bytes\nSHA256 (a.qcow2) = {new}\n");
         assert_eq!(sums(directory), expected);
@@ -502,8 +547,9 @@ mod tests {
             if size > 0 {
                 std::os::unix::fs::FileExt::write_at(&file, b"x", at).unwrap();
             }
-            let to = Temporary { path: scratch.path().join("to") };
-            copy(&from, &to, &Interrupt::default()).unwrap();
+            let directory = Arc::new(Dir::open(scratch.path()).unwrap());
+            let mut to = Temporary::create(directory, &scratch.path().join("to"), 0o600).unwrap();
+            copy(&from, size, &mut to, &Interrupt::default()).unwrap();
             assert_eq!(fs::read(&to.path).unwrap(), fs::read(&from).unwrap());
             let metadata = fs::metadata(&to.path).unwrap();
             assert!(metadata.blocks() * 512 <= 1 << 20, "{size}: {} blocks", metadata.blocks());
@@ -511,7 +557,8 @@ mod tests {
         assert_eq!(names(scratch.path()), ["from"]);
         let interrupt = Interrupt::default();
         interrupt.raise();
-        let to = Temporary { path: scratch.path().join("to") };
-        assert_eq!(copy(&from, &to, &interrupt).unwrap_err().to_string(), "interrupted");
+        let directory = Arc::new(Dir::open(scratch.path()).unwrap());
+        let mut to = Temporary::create(directory, &scratch.path().join("to"), 0o600).unwrap();
+        assert_eq!(copy(&from, 0, &mut to, &interrupt).unwrap_err().to_string(), "interrupted");
     }
 }

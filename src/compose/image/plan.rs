@@ -110,7 +110,8 @@ impl Texts {
             commit,
             version,
         };
-        let kickstart = regular::read(&image.kickstart, Links::Follow, LONGEST_KICKSTART).and_then(|file| kickstart::rewrite(&image.kickstart, &file, &values));
+        let kickstart = regular::read(&image.kickstart, Links::Follow, LONGEST_KICKSTART)
+            .and_then(|file| kickstart::rewrite(&image.kickstart, &file, &values));
         let name = file_stem(&image.name, ref_name, commit, version);
         let (kickstart, name) = both(kickstart, name)?;
         let description = match version {
@@ -128,7 +129,6 @@ impl Texts {
         Ok(Self { kickstart, template: template.to_xml()?, name })
     }
 }
-
 
 /// Both values, or all errors in one.
 fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {

@@ -214,9 +214,8 @@ fn a_full_output_disk_leaves_the_old_image_and_no_litter() {
         return;
     }
     fs::create_dir(release.path("images")).unwrap();
-    for (compress, words) in
-        [("false", "writing DIR/images/.exampleos-22.3.qcow2."), ("true", "qemu-img convert failed: ")]
-    {
+    let words = "writing DIR/images/.exampleos-22.3.qcow2.";
+    for compress in ["false", "true"] {
         release.configure(&[("compress", compress)]);
         // Chance does not compress.
         release.body_of(|disk| {

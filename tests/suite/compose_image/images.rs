@@ -195,7 +195,7 @@ fn a_dry_run_says_what_would_be_run_and_writes_nothing() {
     let lines: Vec<String> = said.lines().map(|line| release.shortened(line)).collect();
     let overrides = r#"'{"libvirt":{"memory":2048,"cpus":2,"image_type":"qcow2"}}'"#;
     let (run, body) = ("DIR/work/RUN", "DIR/work/RUN/storage/UUID.body");
-    let temporary = "'DIR/my images/.exampleos-22.3.qcow2.RUN'";
+    let temporary = "DIR/work/RUN/converted.qcow2";
     let mut expected = vec![
         format!(
             "imagefactory --config {run}/imagefactory.conf --timeout 60 --output log --debug base_image --file-parameter \

@@ -172,7 +172,7 @@ fn the_network_is_tried_again_and_a_depsolve_failure_is_not() {
     assert!(stderr.contains(&shown), "{stderr}");
     assert!(stderr.contains("\n    - nothing provides /bin/sh needed by payload-1-1.noarch from base\n"), "{stderr}");
     let message = output.failure();
-    let expected = "attempt 1 of 2: rpm-ostree failed: error: Could not depsolve transaction; 1 problem detected: \
+    let expected = "rpm-ostree failed: error: Could not depsolve transaction; 1 problem detected: \
                     Problem: conflicting requests - nothing provides /bin/sh needed by payload-1-1.noarch from base";
     assert_eq!(message, expected);
     assert_eq!(world.report()["commands"].as_array().unwrap().len(), 1);
