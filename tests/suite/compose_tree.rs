@@ -1,5 +1,6 @@
 //! `osier compose tree`, `publish` and `check`, with a stand-in for rpm-ostree and with the real one where it is.
 
+mod attacks;
 mod failures;
 mod kills;
 mod publishing;
