@@ -237,7 +237,7 @@ fn recover(
     for dead in DeadRun::find(work, &mut refused)? {
         // A run with another output directory is left to its own configuration.
         let file = dead.report["image"]["file"].as_str().map(Path::new);
-        if !file.is_some_and(|file| file.parent() == Some(&directory)) {
+        if file.is_none_or(|file| file.parent() != Some(&directory)) {
             continue;
         }
         let left = cleanup::clean(&dead.temporary(), None, &surroundings.environment);
