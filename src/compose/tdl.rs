@@ -104,8 +104,9 @@ pub struct Distribution {
     version: String,
 }
 
-/// Families whose name has the major version in it.
-const NUMBERED: [&str; 4] = ["RHEL", "CentOS", "SL", "OL"];
+/// Families whose name has the major version in it. Oz knows others, such as `SL` and `OL`, only in versions that are too
+/// old for a tree.
+const NUMBERED: [&str; 2] = ["RHEL", "CentOS"];
 /// The oldest Fedora that Oz calls so.
 const OLDEST_FEDORA: u32 = 7;
 /// The oldest of the others that a tree can be installed with.
@@ -119,7 +120,7 @@ impl Distribution {
     /// # Errors
     /// For what Oz has no name for.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let known = "write it like `Fedora 22`, `RHEL 7.4`, `CentOS 7.9`, `SL 7.2` or `OL 7.1`";
+        let known = "write it like `Fedora 22`, `RHEL 7.4` or `CentOS 7.9`";
         let refuse = || format!("`{}` is unknown to Oz; {known}", text.escape_debug());
         let separator = |c: char| c == ' ' || c == '-' || c == '.';
         let mut parts = text.split(separator).filter(|part| !part.is_empty());
@@ -191,7 +192,44 @@ pub fn check_install_url(url: &str) -> Result<(), String> {
     if !is_known || url.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(format!("`{}` must begin with http://, https:// or ftp:// and hold no blanks", url.escape_debug()));
     }
-    refuse_localhost(url)
+    refuse_localhost(check_host(url)?)
+}
+
+/// Checks that the installer can pull from a URL: it names a host, or a path inside the installer.
+///
+/// # Errors
+/// When it is on this machine, no URL, or neither http, https nor file.
+pub fn check_ostree_url(url: &str) -> Result<(), String> {
+    let is_known = ["http://", "https://", "file:"].iter().any(|scheme| url.starts_with(scheme));
+    if !is_known || url.contains(|c: char| c.is_whitespace() || c.is_control() || "\"<>\\^`{|}".contains(c)) {
+        return Err(format!("`{}` must begin with http://, https:// or file:/// and be a URL", url.escape_debug()));
+    }
+    match url.strip_prefix("file:").map(|path| path.strip_prefix("//").unwrap_or(path)) {
+        Some(path) if path.starts_with('/') => Ok(()),
+        Some(_) => Err(format!("`{url}` needs an absolute path, as in file:///repo")),
+        None => refuse_localhost(check_host(url)?),
+    }
+}
+
+/// Checks that a URL has a host and, if any, a port.
+fn check_host(url: &str) -> Result<&str, String> {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let port = host.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map(|(_, port)| port);
+    if port.is_some_and(|port| !port.is_empty() && port.parse::<u16>().is_err()) {
+        return Err(format!("`{url}` has no good port"));
+    }
+    // Clients read `%31` and full-width digits as digits, so what is no plain name may be any address.
+    let is_good = |host: &str| match host.contains(':') {
+        true => host.parse::<Ipv6Addr>().is_ok(),
+        false => host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')),
+    };
+    match host_of(url) {
+        Some(host) if !is_good(host) => Err(format!("`{url}` has no good host")),
+        Some(_) => Ok(url),
+        None => Err(format!("`{url}` has no host")),
+    }
 }
 
 /// Refuses a URL that means this machine: inside the guest it would mean the guest.
@@ -201,17 +239,43 @@ pub fn check_install_url(url: &str) -> Result<(), String> {
 pub fn refuse_localhost(url: &str) -> Result<(), String> {
     let Some(host) = host_of(url) else { return Ok(()) };
     let name = host.trim_end_matches('.').to_ascii_lowercase();
-    let is_here = matches!(name.as_str(), "localhost" | "localhost.localdomain" | "localhost4" | "localhost6")
-        || name.ends_with(".localhost")
-        || name.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback() || address.is_unspecified())
+    let is_here = matches!(
+        name.as_str(),
+        "localhost" | "localhost.localdomain" | "localhost4" | "localhost6" | "ip6-localhost" | "ip6-loopback"
+    ) || name.ends_with(".localhost")
+        || ipv4(&name).is_some_and(|address| address.is_loopback() || address.is_unspecified())
         || name.parse().is_ok_and(|address: Ipv6Addr| {
-            let mapped = address.to_ipv4_mapped().is_some_and(|address| address.is_loopback());
-            address.is_loopback() || address.is_unspecified() || mapped
+            // `::127.0.0.1` and `::ffff:127.0.0.1` mean the same.
+            let inner = address.to_ipv4().is_some_and(|address| address.is_loopback() || address.is_unspecified());
+            address.is_loopback() || address.is_unspecified() || inner
         });
     match is_here {
         true => Err(format!("{url} is this machine, which the installer in its guest cannot reach")),
         false => Ok(()),
     }
+}
+
+/// An IPv4 address in any of the forms that `inet_aton` reads, as clients do: one to four numbers, each decimal, octal
+/// (`0177`) or hexadecimal (`0x7f`), the last of which fills all bytes that are left (`127.1`, `2130706433`, `0`).
+fn ipv4(text: &str) -> Option<Ipv4Addr> {
+    let number = |part: &str| match part.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None if part.len() > 1 && part.starts_with('0') => u32::from_str_radix(part, 8).ok(),
+        None => part.parse().ok(),
+    };
+    let is_plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let parts: Vec<&str> = text.split('.').collect();
+    if parts.len() > 4 || !parts.iter().all(|part| is_plain(part)) {
+        return None;
+    }
+    let numbers = parts.into_iter().map(number).collect::<Option<Vec<u32>>>()?;
+    let (last, first) = numbers.split_last()?;
+    let mut address = 0;
+    for (position, byte) in first.iter().enumerate() {
+        address |= u32::from(u8::try_from(*byte).ok()?) << (24 - 8 * position);
+    }
+    let fits = first.is_empty() || *last < 1 << (32 - 8 * first.len());
+    fits.then(|| Ipv4Addr::from(address | last))
 }
 
 /// The host of a URL, without user, port and brackets; `None` when it has none, as `file:///x`.
@@ -278,7 +342,7 @@ mod tests {
             ("RHEL-7 4", "RHEL-7", "4", Some("RHEL7")),
             ("RHEL 7.4", "RHEL-7", "4", Some("RHEL7")),
             ("CentOS-8.9", "CentOS-8", "9", Some("RHEL8")),
-            ("SL 7.0", "SL-7", "0", Some("RHEL7")),
+            ("RHEL 9.4", "RHEL-9", "4", Some("RHEL9")),
         ] {
             let expected = Distribution { name: name.into(), version: version.into() };
             let found = Distribution::parse(text).unwrap();
@@ -296,10 +360,12 @@ mod tests {
             "Debian 8.1",
             "CentOS 7.x",
             "RHEL 7.4.1",
+            "SL 7.2",
+            "OL 7.1",
+            "ScientificLinux 7.2",
         ] {
             let message = Distribution::parse(text).unwrap_err();
-            let expected =
-                "is unknown to Oz; write it like `Fedora 22`, `RHEL 7.4`, `CentOS 7.9`, `SL 7.2` or `OL 7.1`";
+            let expected = "is unknown to Oz; write it like `Fedora 22`, `RHEL 7.4` or `CentOS 7.9`";
             assert_eq!(message, format!("`{text}` {expected}"));
         }
     }
@@ -327,17 +393,75 @@ mod tests {
             "[::1]:80",
             "0.0.0.0",
             "a.localhost",
+            "ip6-localhost",
             "[::ffff:127.0.0.1]",
+            "[::127.0.0.1]",
+            "[::]:80",
+            "[0:0:0:0:0:0:0:1]",
+            "127.1",
+            "127.0.1:80",
+            "0",
+            "0:8080",
+            "2130706433",
+            "0x7f000001",
+            "0x7F.1",
+            "0177.0.0.01",
         ] {
             let url = format!("http://{host}/os/");
             let expected = format!("{url} is this machine, which the installer in its guest cannot reach");
             assert_eq!(refuse_localhost(&url).unwrap_err(), expected);
             assert_eq!(check_install_url(&url).unwrap_err(), expected);
         }
-        for url in ["http://localhost.example.org/", "http://10.0.0.1:80/", "http://[fe80::1]/", "file:///localhost"] {
+        for url in [
+            "http://localhost.example.org/",
+            "http://10.0.0.1:80/",
+            "http://10.1/",
+            "http://128.1/",
+            "http://127/",
+            "http://127.0.0.256/",
+            "http://127.1.example.org/",
+            "http://1.2.3.4.5/",
+            "http://4294967296/",
+            "http://0x/",
+            "http://[fe80::1]/",
+            "file:///localhost",
+        ] {
             assert_eq!(refuse_localhost(url), Ok(()), "{url}");
         }
         assert_eq!(check_install_url("ftp://i.example.org/os/"), Ok(()));
+        for url in [
+            "http://h/repo",
+            "https://user:pw@h:8443/repo?x=1",
+            "http://[fe80::1]:80/",
+            "file:///repo",
+            "file:/repo",
+            "http://h:/",
+        ] {
+            assert_eq!(check_ostree_url(url), Ok(()), "{url}");
+        }
+        let no_url = |url: &str| format!("`{url}` must begin with http://, https:// or file:/// and be a URL");
+        for (url, expected) in [
+            ("ftp://h/repo", no_url("ftp://h/repo")),
+            ("HTTP://h/", no_url("HTTP://h/")),
+            ("h/repo", no_url("h/repo")),
+            ("http://h/a b", no_url("http://h/a b")),
+            ("http://h/<x>", no_url("http://h/<x>")),
+            ("file://repo", "`file://repo` needs an absolute path, as in file:///repo".to_owned()),
+            ("http://", "`http://` has no host".to_owned()),
+            ("http:///repo", "`http:///repo` has no host".to_owned()),
+            ("http://:80/repo", "`http://:80/repo` has no host".to_owned()),
+            ("http://h:http/", "`http://h:http/` has no good port".to_owned()),
+            ("http://h:65536/", "`http://h:65536/` has no good port".to_owned()),
+            ("http://127.0.0.%31/", "`http://127.0.0.%31/` has no good host".to_owned()),
+            ("http://１27.0.0.1/", "`http://１27.0.0.1/` has no good host".to_owned()),
+            ("http://[::g]/", "`http://[::g]/` has no good host".to_owned()),
+            (
+                "http://127.1/repo",
+                "http://127.1/repo is this machine, which the installer in its guest cannot reach".to_owned(),
+            ),
+        ] {
+            assert_eq!(check_ostree_url(url).unwrap_err(), expected);
+        }
         for url in ["file:///os", "http://a b/", "HTTP://a/", "x"] {
             let expected = format!("`{url}` must begin with http://, https:// or ftp:// and hold no blanks");
             assert_eq!(check_install_url(url).unwrap_err(), expected);

@@ -188,7 +188,7 @@ struct Parts {
 
 impl Parts {
     fn generated(numbers: &mut Numbers) -> Self {
-        let distributions = ["Fedora 22", "Fedora rawhide", "RHEL 7.4", "CentOS-7.9", "SL-7 2", "Fedora 42"];
+        let distributions = ["Fedora 22", "Fedora rawhide", "RHEL 7.4", "CentOS-7.9", "RHEL-9 2", "Fedora 42"];
         let arches = ["i386", "x86_64", "ppc64", "ppc64le", "aarch64", "armv7l", "s390x", "armhfp", "i686"];
         let texts = ["plain", "a & b <c> \"d\" 'e'", "]]> & &amp; <!--", "ü – 漢字", "exampleos/22/x86_64/host 22.3"];
         let urls = ["http://p.example.org/os/", "https://p.example.org/?a=1&b=<2>", "ftp://p.example.org/'x'\"y\""];
