@@ -103,6 +103,17 @@ pub fn shell_line(argv: &[impl AsRef<OsStr>]) -> String {
     argv.iter().map(|word| shell_word(&word.as_ref().to_string_lossy())).collect::<Vec<_>>().join(" ")
 }
 
+/// The same with what is set in its environment before.
+pub fn shell_line_with(set: &[(&str, OsString)], argv: &[impl AsRef<OsStr>]) -> String {
+    let assignment = |(name, value): &(&str, OsString)| {
+        let mut assignment = OsString::from(format!("{name}="));
+        assignment.push(value);
+        shell_line(&[assignment])
+    };
+    let set: Vec<String> = set.iter().map(assignment).collect();
+    format!("env {} {}", set.join(" "), shell_line(argv))
+}
+
 fn shell_word(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {

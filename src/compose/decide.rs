@@ -3,7 +3,7 @@
 //! | exit | `changed` | `commitid` | meaning |
 //! | --- | --- | --- | --- |
 //! | 0 | yes | 64 digits | a new commit; `compose.json` names the same |
-//! | 0 | no | no | unchanged |
+//! | 0 | no | no | unchanged, if the log says so |
 //! | 0 | one of them | | a broken run |
 //! | else | | | failed |
 
@@ -40,9 +40,18 @@ pub enum Decision {
         /// What rpm-ostree says of it.
         compose: Value,
     },
-    /// There is nothing new.
-    Unchanged,
+    /// There is nothing new: rpm-ostree says that it found no changes.
+    Unchanged {
+        /// Its hash of all that goes into a tree, which the commit of before has in its metadata.
+        input_hash: Option<String>,
+    },
 }
+
+/// What rpm-ostree prints when it makes no commit because it would be equal. Without files it is the only sign: a run that
+/// printed its help, or was made to print the transaction only, ends with status 0 and without files as well.
+const NO_CHANGES: &str = "No apparent changes since previous commit";
+/// What it prints before.
+const INPUT_HASH: &str = "Input state hash: ";
 
 /// Decides by the ending and by the files in the directory of the run.
 ///
@@ -58,7 +67,7 @@ pub fn decide(run: &Path, ending: Ending, log: &Path) -> Result<Decision> {
         Err(Error::failed(format!("rpm-ostree ended with exit status 0, but {what} in {run}: a broken run")))
     };
     match (is_there(CHANGED)?, is_there(COMMIT_ID)?, is_there(COMPOSE_JSON)?) {
-        (false, false, false) => Ok(Decision::Unchanged),
+        (false, false, false) => unchanged(log),
         (true, false, _) => broken("there is `changed` and no `commitid`"),
         (false, true, _) => broken("there is `commitid` and no `changed`"),
         (false, false, true) => broken("there is `compose.json` and neither `changed` nor `commitid`"),
@@ -73,6 +82,18 @@ pub fn decide(run: &Path, ending: Ending, log: &Path) -> Result<Decision> {
             Ok(Decision::New { commit, compose })
         }
     }
+}
+
+/// Looks in the log for what proves that nothing has changed.
+fn unchanged(log: &Path) -> Result<Decision> {
+    let lines = last_lines(log, usize::MAX)?;
+    if !lines.iter().any(|line| line.starts_with(NO_CHANGES)) {
+        return Err(Error::failed(
+            "rpm-ostree ended with exit status 0, but it made no commit and did not say that nothing has changed",
+        ));
+    }
+    let input_hash = lines.iter().rev().find_map(|line| line.strip_prefix(INPUT_HASH));
+    Ok(Decision::Unchanged { input_hash: input_hash.map(|hash| hash.trim().to_owned()) })
 }
 
 fn read_commit_id(path: &Path) -> Result<Checksum> {
@@ -155,12 +176,18 @@ fn failure(ending: Ending, log: &Path) -> Result<String> {
     Ok(text)
 }
 
+/// What to do where rpm-ostree finds no SELinux policy.
+pub const SELINUX_REMEDY: &str = "install an SELinux policy where rpm-ostree runs (Fedora: selinux-policy-targeted, Debian: \
+     selinux-policy-default), or set \"selinux\": false in the treefile for a system without SELinux";
+
 /// What a message of rpm-ostree means for the user, where it does not say so itself.
-const HINTS: [(&str, &str); 9] = [
+const HINTS: [(&str, &str); 11] = [
     (
         "bwrap test failed",
         "its sandbox is not allowed here; a container needs the privileges for namespaces and mounts",
     ),
+    ("Unable to load SELinux policy from", SELINUX_REMEDY),
+    ("SELinux enabled, but no policy found", SELINUX_REMEDY),
     ("rofiles-fuse", "it needs /dev/fuse and the right to mount with it; a container must be given both"),
     ("/dev/fuse", "it needs /dev/fuse and the right to mount with it; a container must be given both"),
     ("failed to parse pid:", "its cache was damaged by a crash of the machine; delete the cachedir"),
@@ -220,7 +247,24 @@ mod tests {
         let decision = decided(&[("commitid", ID), ("changed", ""), ("compose.json", &json)], Ending::Exit(0)).unwrap();
         let Decision::New { commit, compose } = decision else { panic!("{decision:?}") };
         assert_eq!((commit.to_hex().as_str(), compose["ostree-version"].as_str()), (ID, Some("22")));
-        assert_eq!(decided(&[("lock.json", "{}")], Ending::Exit(0)), Ok(Decision::Unchanged));
+    }
+
+    #[test]
+    fn nothing_counts_as_unchanged_unless_rpm_ostree_says_so() {
+        let log =
+            "Input state hash: 77aa\nNo apparent changes since previous commit; use --force-nocache to override\n";
+        let unchanged = |hash: Option<&str>| Ok(Decision::Unchanged { input_hash: hash.map(str::to_owned) });
+        assert_eq!(decided(&[("lock.json", "{}"), ("log", log)], Ending::Exit(0)), unchanged(Some("77aa")));
+        let log = format!("{}\n", log.lines().nth(1).unwrap());
+        assert_eq!(decided(&[("log", &log)], Ending::Exit(0)), unchanged(None));
+        let expected =
+            "rpm-ostree ended with exit status 0, but it made no commit and did not say that nothing has changed";
+        for log in
+            ["", "Usage:\n  rpm-ostree compose tree\n", "Input state hash: 77aa\n", "no. No apparent changes since\n"]
+        {
+            assert_eq!(decided(&[("lock.json", "{}"), ("log", log)], Ending::Exit(0)).unwrap_err(), expected, "{log}");
+        }
+        assert_eq!(decided(&[], Ending::Exit(0)).unwrap_err(), expected);
     }
 
     #[test]

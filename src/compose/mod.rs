@@ -10,6 +10,7 @@
 //!
 //! ```text
 //! config     the configuration file
+//! arguments  the extra arguments of rpm-ostree that it may give
 //! call       the command line of an external program
 //! program    running one
 //! log        what it writes
@@ -25,6 +26,7 @@
 //! cleanup    what a killed program leaves
 //! treefile   as rpm-ostree expands it
 //! decide     what came of rpm-ostree
+//! unapplied  what an unchanged compose leaves undone
 //! pending    refs to commits that are not published yet
 //! verify     whether a commit may be published
 //! publish    ref and summary
@@ -35,6 +37,7 @@
 //! qemu       verdicts on disk images
 //! ```
 
+pub mod arguments;
 pub mod call;
 pub mod check;
 pub mod cleanup;
@@ -58,6 +61,7 @@ pub mod tdl;
 pub mod tree;
 pub mod treefile;
 mod trust;
+pub mod unapplied;
 pub mod verify;
 
 use std::ffi::{OsStr, OsString};

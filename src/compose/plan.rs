@@ -9,13 +9,14 @@ use crate::refspec::RefName;
 use crate::repo::{ListRefs, Repo};
 
 use super::Surroundings;
-use super::call::{Call, shell_line};
+use super::call::{Call, shell_line_with};
 use super::check::{Findings, Severity};
 use super::config::{ComposeConfig, TreeConfig};
-use super::decide::{CHANGED, COMMIT_ID, COMPOSE_JSON, LOCK_JSON};
+use super::decide::{CHANGED, COMMIT_ID, COMPOSE_JSON, LOCK_JSON, SELINUX_REMEDY};
 use super::image;
 use super::pending;
 use super::preflight::{self, Served};
+use super::treefile::{Treefile, has_selinux_policy};
 use super::trust;
 
 /// What is asked for besides the configuration.
@@ -41,9 +42,33 @@ pub struct Plan {
     /// What was found on the way.
     pub findings: Findings,
     program: Call,
-    /// Whether rpm-ostree looks at the same ref by itself.
-    follows_treefile: bool,
+    /// What rpm-ostree compares the new tree with by itself.
+    compares: Compares,
     options: TreeOptions,
+}
+
+/// What rpm-ostree, left to itself, takes for the commit that came before: what the treefile's ref names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compares {
+    /// The treefile has the ref that is published.
+    ThisRef,
+    /// The treefile has another ref.
+    AnotherRef,
+    /// The treefile has no ref: nothing has changed before, and the commit gets no parent.
+    Nothing,
+    /// There is no rpm-ostree to expand the treefile.
+    Unknown,
+}
+
+impl Compares {
+    fn new(treefile: Option<&Treefile>, published: &RefName) -> Self {
+        match treefile.map(Treefile::ref_name) {
+            None => Self::Unknown,
+            Some(None) => Self::Nothing,
+            Some(Some(name)) if name == published.as_str() => Self::ThisRef,
+            Some(Some(_)) => Self::AnotherRef,
+        }
+    }
 }
 
 /// What the repository says before the run.
@@ -65,9 +90,18 @@ pub const RECORDED_VARIABLES: [&str; 3] = ["SOURCE_DATE_EPOCH", "RPMOSTREE_PRESE
 pub fn check(config: &ComposeConfig, surroundings: &Surroundings<'_>) -> Findings {
     let mut findings = Findings::default();
     let seen = look(&config.tree, surroundings, (Served::Yes, Severity::Error), &mut findings);
-    let name = config.tree.ref_name.clone().or(seen.map(|(_, name, _)| name));
+    let name = config.tree.ref_name.clone().or(seen.map(|seen| seen.name));
     image::check(config, name.as_ref(), surroundings, &mut findings);
     findings
+}
+
+/// What was seen before a run.
+struct Seen {
+    /// rpm-ostree, if it is there.
+    program: Option<Call>,
+    /// The ref to publish.
+    name: RefName,
+    compares: Compares,
 }
 
 /// Everything that is looked at before a run. `severity` is how bad it is when rpm-ostree is not there.
@@ -76,26 +110,33 @@ fn look(
     surroundings: &Surroundings<'_>,
     (served, severity): (Served, Severity),
     findings: &mut Findings,
-) -> Option<(Option<Call>, RefName, Option<String>)> {
+) -> Option<Seen> {
     let program = preflight::rpm_ostree(config, surroundings, severity, findings);
     let repo = preflight::repository(config, surroundings, served, findings);
     findings.take(trust::check(&config.work));
     preflight::space(config, findings);
     preflight::files(config, findings);
-    let interrupt = &surroundings.interrupt;
-    let (name, of_treefile) = match &program {
-        Some(_) => preflight::refs(config, (program.as_ref(), interrupt), findings)?,
-        // What is missing has been said.
-        None if severity == Severity::Error && config.ref_name.is_none() => return None,
-        None => preflight::refs(config, (None, interrupt), findings)?,
-    };
-    if let Some(repo) = repo
+    // Without rpm-ostree only the configuration has a ref; that it is missing has been said.
+    if program.is_none() && config.ref_name.is_none() {
+        return None;
+    }
+    let (name, treefile) = preflight::refs(config, (program.as_ref(), &surroundings.interrupt), findings)?;
+    if let Some(repo) = &repo
         && repo.list_aliases(None).is_ok_and(|aliases| aliases.iter().any(|(alias, _)| alias == name.as_str()))
     {
         findings
             .error(format!("{name} is an alias in {}; publish to the ref that it stands for", repo.path().display()));
     }
-    Some((program, name, of_treefile))
+    let is_first = repo.is_none_or(|repo| repo.read_local_ref(&name).is_ok_and(|commit| commit.is_none()));
+    if is_first && treefile.as_ref().is_some_and(Treefile::uses_selinux) && !has_selinux_policy(Path::new("/")) {
+        findings.warning(format!(
+            "{}: there is no SELinux policy on this host, and rpm-ostree needs one to label the first commit of a ref: \
+             {SELINUX_REMEDY}",
+            config.treefile.display()
+        ));
+    }
+    let compares = Compares::new(treefile.as_ref(), &name);
+    Some(Seen { program, name, compares })
 }
 
 impl Plan {
@@ -126,11 +167,11 @@ impl Plan {
         let seen = look(config, surroundings, (served, severity), &mut findings);
         surroundings.interrupt.check()?;
         let findings = findings.into_result()?;
-        let (program, ref_name, of_treefile) = seen.ok_or_else(|| Error::failed("the run cannot be planned"))?;
+        let Seen { program, name, compares } = seen.ok_or_else(|| Error::failed("the run cannot be planned"))?;
         Ok(Self {
-            follows_treefile: of_treefile.is_none_or(|name| name == ref_name.as_str()),
             program: program.unwrap_or_else(|| Call::unsought(&config.program, &surroundings.environment)),
-            ref_name,
+            ref_name: name,
+            compares,
             findings,
             options,
         })
@@ -172,15 +213,15 @@ impl Plan {
         // Left to itself rpm-ostree takes the treefile's ref for what came before, and without such a ref any remote's
         // of that name.
         let (mut force, mut parent) = (self.options.force, Vec::new());
-        match (before.old, self.follows_treefile) {
-            (Some(_), true) => {}
-            (Some(old), false) => {
+        match (before.old, self.compares) {
+            (Some(_), Compares::ThisRef) | (None, Compares::Nothing) => {}
+            (Some(old), _) => {
                 parent.push(format!("--previous-commit={old}"));
                 if !wants_no_parent(config) {
                     parent.push(format!("--parent={old}"));
                 }
             }
-            (None, true) if !before.has_remote_ref => {}
+            (None, Compares::ThisRef | Compares::Unknown) if !before.has_remote_ref => {}
             (None, _) => {
                 force = true;
                 if !wants_no_parent(config) {
@@ -198,16 +239,24 @@ impl Plan {
         call
     }
 
-    /// The command line with what is set in its environment, for a shell.
+    /// The command line of a dry run, with what is set in its environment, for a shell.
     pub fn shell_line(&self, config: &TreeConfig, before: Before) -> String {
-        let run = config.work.join("RUN");
-        let assignment = |(name, value): (&str, OsString)| {
-            let mut assignment = OsString::from(format!("{name}="));
-            assignment.push(value);
-            shell_line(&[assignment])
-        };
-        let set: Vec<String> = variables(config, &run).into_iter().map(assignment).collect();
-        format!("env {} {}", set.join(" "), shell_line(&self.call(config, &run, before).argv))
+        self.run_line(config, &config.work.join("RUN"), before)
+    }
+
+    /// The whole plan, for those who ask for it; `run` is the directory of the run.
+    pub fn in_words(&self, config: &TreeConfig, run: &Path, before: Before) -> String {
+        let name = self.ref_name.as_str();
+        let or_none = |commit: Option<Checksum>| commit.map_or("none".to_owned(), |commit| commit.to_hex());
+        let (old, parent) = (or_none(before.old), or_none(self.parent(config, before)));
+        let then = if self.options.publish { "published" } else { "not published" };
+        let (repo, line) = (config.repo.display(), self.run_line(config, run, before));
+        format!("{name} in {repo}, {then}; previous commit: {old}, parent: {parent}; {line}")
+    }
+
+    /// The same with `run` as the directory of the run.
+    pub fn run_line(&self, config: &TreeConfig, run: &Path, before: Before) -> String {
+        shell_line_with(&variables(config, run), &self.call(config, run, before).argv)
     }
 }
 
@@ -251,14 +300,14 @@ pub fn has_remote_ref(repo: &Repo, name: &RefName) -> Result<bool> {
 mod tests {
     use super::*;
 
-    fn planned(text: &str, options: TreeOptions, follows_treefile: bool, before: Before) -> String {
+    fn planned(text: &str, options: TreeOptions, compares: Compares, before: Before) -> String {
         let text = format!("[compose]\nrepo=repo\ntreefile=t.json\ncachedir=cache\nwork=work\n{text}");
         let config = ComposeConfig::parse(&text, Path::new("/os")).unwrap().tree;
         let plan = Plan {
             ref_name: RefName::parse("os/host").unwrap(),
             findings: Findings::default(),
             program: Call::unsought(&config.program, &[]),
-            follows_treefile,
+            compares,
             options,
         };
         plan.shell_line(&config, before)
@@ -271,11 +320,12 @@ mod tests {
 
     #[test]
     fn the_command_line_is_the_one_of_the_specification() {
-        let line = planned("", TreeOptions::default(), true, Before::default());
+        let line = planned("", TreeOptions::default(), Compares::ThisRef, Before::default());
         assert_eq!(line, format!("{START} {LOCK} /os/t.json"));
         let text = "version=22 beta\nmetadata=a=1;b=$x\nlockfiles=l.json;/m.json\nlockfile-strict=true\n\
                     source-date-epoch=7\nextra-args=--cache-only\nprogram=podman run rpm-ostree\n";
-        let line = planned(text, TreeOptions { force: true, ..TreeOptions::default() }, true, Before::default());
+        let line =
+            planned(text, TreeOptions { force: true, ..TreeOptions::default() }, Compares::ThisRef, Before::default());
         let start = START.replace("/tmp rpm-ostree", "/tmp SOURCE_DATE_EPOCH=7 podman run rpm-ostree");
         let expected = format!(
             "{start} '--add-metadata-string=version=22 beta' --add-metadata-string=a=1 '--add-metadata-string=b=$x' {LOCK} \
@@ -292,17 +342,26 @@ mod tests {
             Before { old: None, pending: Some(old), has_remote_ref: true },
         );
         let pulled = Before { has_remote_ref: true, ..Before::default() };
-        for (follows, before, extra, expected) in [
-            (true, published, "", String::new()),
-            (false, published, "", format!(" --previous-commit={old} --parent={old}")),
-            (false, published, "--no-parent", format!(" --previous-commit={old} --no-parent")),
-            (false, Before::default(), "", " --force-nocache --no-parent".to_owned()),
-            (true, waiting, "", " --force-nocache --no-parent".to_owned()),
-            (true, pulled, "", " --force-nocache --no-parent".to_owned()),
-            (true, Before { old: Some(old), ..waiting }, "", String::new()),
+        use Compares::{AnotherRef, Nothing, ThisRef, Unknown};
+        let afresh = " --force-nocache --no-parent".to_owned();
+        for (compares, before, extra, expected) in [
+            (ThisRef, published, "", String::new()),
+            (AnotherRef, published, "", format!(" --previous-commit={old} --parent={old}")),
+            (AnotherRef, published, "--no-parent", format!(" --previous-commit={old} --no-parent")),
+            (Nothing, published, "", format!(" --previous-commit={old} --parent={old}")),
+            (Nothing, published, "--no-parent", format!(" --previous-commit={old} --no-parent")),
+            (Unknown, published, "", format!(" --previous-commit={old} --parent={old}")),
+            (AnotherRef, Before::default(), "", afresh.clone()),
+            (Nothing, Before::default(), "", String::new()),
+            (Nothing, pulled, "", String::new()),
+            (Unknown, Before::default(), "", String::new()),
+            (ThisRef, waiting, "", afresh.clone()),
+            (ThisRef, pulled, "", afresh.clone()),
+            (Unknown, pulled, "", afresh),
+            (ThisRef, Before { old: Some(old), ..waiting }, "", String::new()),
         ] {
             let text = if extra.is_empty() { String::new() } else { format!("extra-args={extra}\n") };
-            let line = planned(&text, TreeOptions::default(), follows, before);
+            let line = planned(&text, TreeOptions::default(), compares, before);
             assert_eq!(line, format!("{START} {LOCK}{expected} /os/t.json"));
         }
     }

@@ -36,7 +36,8 @@ pub fn ref_name(config: &TreeConfig, surroundings: &Surroundings<'_>, findings: 
     refs(config, (Some(&call), &surroundings.interrupt), findings).map(|(name, _)| name)
 }
 
-/// Looks for rpm-ostree and what it needs; `severity` is how bad it is when it is not there.
+/// Looks for rpm-ostree and what it needs; `severity` is how bad it is when it is not there. If the configuration has no
+/// ref it must be there: nothing else reads the treefile.
 pub fn rpm_ostree(
     config: &TreeConfig,
     surroundings: &Surroundings<'_>,
@@ -45,7 +46,15 @@ pub fn rpm_ostree(
 ) -> Option<Call> {
     let interrupt = &surroundings.interrupt;
     let call = Call::new(&config.program, &surroundings.environment);
-    let call = findings.program(call, ("composing a tree", severity), interrupt)?;
+    let call = match (severity, &config.ref_name) {
+        (Severity::Warning, None) => {
+            let treefile = config.treefile.display();
+            let what_for =
+                format!("reading the ref from {treefile} (or give --ref=REF, or `ref` in the configuration)");
+            findings.program(call, (&what_for, Severity::Error), interrupt)?
+        }
+        _ => findings.program(call, ("composing a tree", severity), interrupt)?,
+    };
     let help = call.clone().args(["compose", "tree", "--help"]);
     if let Some(answer) = findings.take(ask(&help, ANSWER_TIMEOUT, interrupt)) {
         let help = String::from_utf8_lossy(&answer.stdout).into_owned() + &answer.stderr;
@@ -282,23 +291,24 @@ pub fn files(config: &TreeConfig, findings: &mut Findings) {
     }
 }
 
-/// The ref to publish and the ref that rpm-ostree follows, from the configuration and the treefile. Without rpm-ostree
-/// only the configuration counts.
+/// The ref to publish, and the treefile as rpm-ostree expands it. Without rpm-ostree only the configuration counts.
 pub fn refs(
     config: &TreeConfig,
     (program, interrupt): (Option<&Call>, &Interrupt),
     findings: &mut Findings,
-) -> Option<(RefName, Option<String>)> {
+) -> Option<(RefName, Option<Treefile>)> {
     let path = &config.treefile;
     let treefile = match program {
         Some(call) => Some(findings.take(Treefile::expand(call.clone(), path, interrupt))?),
-        None => None,
+        None => {
+            findings.take(fs::metadata(path).during("reading", path))?;
+            None
+        }
     };
-    let of_treefile = treefile.as_ref().and_then(Treefile::ref_name).map(str::to_owned);
     if let Some(treefile) = &treefile {
         treefile.check(path, config.version.is_some(), findings);
     }
-    let name = match (&config.ref_name, &of_treefile) {
+    let name = match (&config.ref_name, treefile.as_ref().and_then(Treefile::ref_name)) {
         (Some(name), _) => Some(name.clone()),
         (None, Some(name)) => findings.take(RefName::parse(name).map_err(Error::from)),
         (None, None) => {
@@ -306,5 +316,5 @@ pub fn refs(
             None
         }
     }?;
-    Some((name, of_treefile))
+    Some((name, treefile))
 }

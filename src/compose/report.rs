@@ -28,6 +28,7 @@ use super::cleanup::Temporary;
 use super::program::{Ending, Finished};
 use super::regular::{self, LONGEST_JSON};
 use super::trust;
+use super::unapplied::Unapplied;
 
 /// The version of the report's format; fields are only ever added.
 const SCHEMA: u32 = 1;
@@ -92,6 +93,8 @@ pub struct Report {
     pub version: Option<String>,
     /// Whether there is a new commit.
     pub changed: bool,
+    /// What was asked for and the commit of before, which stays, does not have.
+    pub unapplied: Vec<Unapplied>,
     /// The summary as it is served now.
     pub summary: Option<SummaryFacts>,
     /// Signatures of the commit, as `gpg:KEY`.
@@ -170,10 +173,11 @@ impl Report {
             "finished": self.finished.and_then(iso),
             "repo": self.repo.to_string_lossy(),
             "ref": self.ref_name,
-            "old-commit": commit(&self.old_commit),
+            "old_commit": commit(&self.old_commit),
             "commit": commit(&self.commit),
             "version": self.version,
             "changed": self.changed,
+            "unapplied": self.unapplied.iter().map(Unapplied::to_json).collect::<Vec<_>>(),
             "summary": summary,
             "signatures": self.signatures,
             "commands": commands,
@@ -209,6 +213,11 @@ impl Command {
             "argv": argv, "exit": exit, "signal": signal, "seconds": seconds, "log": self.log, "attempt": self.attempt,
         })
     }
+}
+
+/// A field of a report on disk. Reports of earlier versions have hyphens in their keys where there are underscores now.
+pub fn field<'r>(report: &'r Value, name: &str) -> &'r Value {
+    report.get(name).unwrap_or_else(|| &report[name.replace('_', "-").as_str()])
 }
 
 fn iso(seconds: u64) -> Option<String> {
@@ -491,6 +500,21 @@ mod tests {
         assert_eq!((&read()["status"], &read()["finished"]), (&json!("published"), &json!("2023-11-14T22:13:20Z")));
         assert!(read().get("image").is_none());
         assert!(!work.join(&name).join(RUNNING).exists());
+    }
+
+    #[test]
+    fn keys_have_underscores_and_those_of_earlier_versions_are_read() {
+        let image = json!({ "virtual_size": 1 });
+        let report = Report { image: Some(image), ..Report::default() }.to_json();
+        for document in [&report, &report["image"]] {
+            let keys = document.as_object().unwrap().keys();
+            let with_hyphen: Vec<&String> = keys.filter(|key| key.contains('-')).collect();
+            assert_eq!(with_hyphen, [""; 0]);
+        }
+        assert!(report.get("old_commit").is_some());
+        let (new, old) = (json!({ "old_commit": "new", "old-commit": "old" }), json!({ "old-commit": "old" }));
+        assert_eq!((field(&new, "old_commit"), field(&old, "old_commit")), (&json!("new"), &json!("old")));
+        assert_eq!((field(&old, "image"), field(&Value::Null, "image")), (&Value::Null, &Value::Null));
     }
 
     #[test]

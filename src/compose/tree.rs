@@ -13,6 +13,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use log::debug;
+
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
 use crate::progress::Event;
@@ -29,7 +31,11 @@ use super::preflight;
 use super::program::{self, Ending, Finished, GRACE, LONGEST_LOG, Stopped, Watch};
 use super::report::{CacheFacts, Command, Report, Status};
 use super::session::{Failed, Session, Uses, during, hold, new_report, not_begun, take_findings, waiting};
+use super::unapplied;
 use super::verify::{self, Expected};
+
+/// The commit metadata in which rpm-ostree notes what went into a tree.
+const INPUT_HASH_KEY: &str = "rpmostree.inputhash";
 
 /// Composes a tree and publishes it, unless that is not asked for.
 ///
@@ -103,6 +109,7 @@ impl Session<'_> {
         let pending = self.earlier_pending(name, old)?;
         let before = Before { old, pending, has_remote_ref: plan::has_remote_ref(self.repo, name)? };
         self.run.report.old_commit = before.old;
+        debug!("plan: {}", plan.in_words(self.config, &self.run.path(""), before));
         let known: BTreeSet<Checksum> = self.repo.list_commits_starting_with("")?.into_iter().collect();
         let decision = match self.run_rpm_ostree(plan, before) {
             Ok(decision) => decision,
@@ -113,8 +120,10 @@ impl Session<'_> {
         };
         let (commit, compose) = match (decision, before.old) {
             (Decision::New { commit, compose }, _) => (commit, compose),
-            (Decision::Unchanged, Some(old)) => return self.unchanged(plan, old),
-            (Decision::Unchanged, None) => {
+            (Decision::Unchanged { input_hash }, Some(old)) => {
+                return self.unchanged(plan, old, input_hash.as_deref());
+            }
+            (Decision::Unchanged { .. }, None) => {
                 return Err(Error::failed(format!(
                     "rpm-ostree says that nothing has changed, but {name} names nothing"
                 )));
@@ -304,8 +313,20 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn unchanged(&mut self, plan: &Plan, old: Checksum) -> Result<Status> {
+    fn unchanged(&mut self, plan: &Plan, old: Checksum, input_hash: Option<&str>) -> Result<Status> {
+        let commit = self.repo.load_commit(&old)?;
+        if let (Some(known), Some(found)) = (unapplied::string(&commit, INPUT_HASH_KEY), input_hash)
+            && known != found
+        {
+            return Err(Error::failed(format!(
+                "rpm-ostree says that nothing has changed, but its input hash is {found} and that of {old} is {known}"
+            )));
+        }
         self.note(old)?;
+        self.run.report.unapplied = unapplied::unapplied(self.config, &commit);
+        if !self.run.report.unapplied.is_empty() {
+            self.warn(unapplied::describe(&self.run.report.unapplied));
+        }
         match plan.publishes() {
             true => self.confirm(&plan.ref_name, &old)?,
             false => self.run.report.stage = "done",

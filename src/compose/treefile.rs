@@ -46,6 +46,11 @@ impl Treefile {
         self.0["ref"].as_str()
     }
 
+    /// Whether files are labelled with an SELinux policy, which is the default.
+    pub fn uses_selinux(&self) -> bool {
+        self.0["selinux"].as_bool() != Some(false)
+    }
+
     /// Notes what is odd in it. `sets_version` is whether the configuration gives a version.
     pub fn check(&self, path: &Path, sets_version: bool, findings: &mut Findings) {
         let name = path.display();
@@ -72,6 +77,19 @@ impl Treefile {
     }
 }
 
+/// Whether the system at `root` has an SELinux policy that labels can be made with: it is not disabled, and its contexts
+/// are there.
+pub fn has_selinux_policy(root: &Path) -> bool {
+    ["etc/selinux", "usr/etc/selinux"].iter().any(|directory| {
+        let directory = root.join(directory);
+        let config = fs::read_to_string(directory.join("config")).unwrap_or_default();
+        let value = |key: &str| config.lines().rev().find_map(|line| line.trim().strip_prefix(key)).map(str::trim);
+        let is_disabled = value("SELINUX=").is_none_or(|mode| mode == "disabled");
+        let policy = value("SELINUXTYPE=").filter(|policy| !policy.is_empty() && !is_disabled);
+        policy.is_some_and(|policy| directory.join(policy).join("contexts/files/file_contexts").is_file())
+    })
+}
+
 /// The ids of the package repositories that the `.repo` files of a directory have.
 fn package_repositories(directory: &Path) -> Result<BTreeSet<String>> {
     let mut ids = BTreeSet::new();
@@ -94,6 +112,25 @@ mod tests {
 
     use super::super::check::Severity;
     use super::*;
+
+    #[test]
+    fn a_policy_counts_when_it_is_enabled_and_there() {
+        let root = tempfile::tempdir().unwrap();
+        let etc = root.path().join("etc/selinux");
+        assert!(!has_selinux_policy(root.path()));
+        fs::create_dir_all(etc.join("targeted/contexts/files")).unwrap();
+        fs::write(etc.join("config"), "# SELINUX=enforcing\nSELINUX=permissive\nSELINUXTYPE=targeted\n").unwrap();
+        assert!(!has_selinux_policy(root.path()));
+        fs::write(etc.join("targeted/contexts/files/file_contexts"), "").unwrap();
+        assert!(has_selinux_policy(root.path()));
+        for config in ["SELINUX=disabled\nSELINUXTYPE=targeted\n", "SELINUX=enforcing\n", "SELINUXTYPE=targeted\n", ""]
+        {
+            fs::write(etc.join("config"), config).unwrap();
+            assert!(!has_selinux_policy(root.path()), "{config}");
+        }
+        assert!(Treefile(json!({})).uses_selinux() && Treefile(json!({ "selinux": true })).uses_selinux());
+        assert!(!Treefile(json!({ "selinux": false })).uses_selinux());
+    }
 
     #[test]
     fn what_is_odd_in_a_treefile_is_said() {

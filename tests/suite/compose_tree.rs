@@ -1,6 +1,7 @@
 //! `osier compose tree`, `publish` and `check`, with a stand-in for rpm-ostree and with the real one where it is.
 
 mod attacks;
+mod evidence;
 mod failures;
 mod kills;
 mod publishing;
@@ -30,7 +31,7 @@ fn an_empty_directory_becomes_a_published_tree() {
     assert_eq!(world.rev(PENDING), None);
     let report = world.report();
     let expected = json!({
-        "schema": 1, "status": "published", "stage": "done", "ref": REF, "old-commit": null, "commit": commit,
+        "schema": 1, "status": "published", "stage": "done", "ref": REF, "old_commit": null, "commit": commit,
         "version": "22", "changed": true, "signatures": [], "lockfile": "lock.json", "error": null,
     });
     for (key, value) in expected.as_object().unwrap() {
@@ -74,7 +75,7 @@ fn a_changed_package_gives_a_second_commit_on_top_of_the_first() {
     assert_ne!(second, first);
     assert_eq!(world.rev(&format!("{REF}^")), Some(first.clone()));
     let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!((&report["old-commit"], &report["commit"]), (&json!(first), &json!(second)));
+    assert_eq!((&report["old_commit"], &report["commit"]), (&json!(first), &json!(second)));
     assert_eq!((&report["version"], &report["status"]), (&json!("22.1"), &json!("published")));
     assert_eq!(report, world.report());
     world.assert_served(&second);
@@ -146,14 +147,24 @@ fn a_dry_run_needs_no_programs_and_writes_nothing() {
     );
     let report: serde_json::Value = serde_json::from_str(&output.success()).unwrap();
     assert_eq!((&report["status"], &report["ref"]), (&json!("dry-run"), &json!(REF)));
-    let line = report["command-lines"][0].as_str().unwrap();
+    let line = report["command_lines"][0].as_str().unwrap();
     assert!(
         line.ends_with("/exampleos-host.json") && line.contains(" rpm-ostree compose tree --unified-core "),
         "{line}"
     );
     assert!(!world.repo().exists() && !world.path("work").exists() && !world.path("cache").exists());
+    // The treefile has a ref; only nothing can read it.
     let message = world.tree(&["--dry-run"]).failure();
-    assert!(message.starts_with("there is no ref: neither `ref` in the configuration nor in "), "{message}");
+    let treefile = world.path("exampleos-host.json");
+    let expected = format!(
+        "there is no program `rpm-ostree` on PATH, needed for reading the ref from {} (or give --ref=REF, or `ref` in the \
+         configuration)",
+        treefile.display()
+    );
+    assert_eq!(message, expected);
+    fs::remove_file(&treefile).unwrap();
+    let message = world.tree(&["--dry-run", "--ref=exampleos/22/x86_64/host"]).failure();
+    assert_eq!(message, format!("reading {}: No such file or directory", treefile.display()));
 }
 
 #[test]
@@ -350,6 +361,44 @@ fn a_configuration_is_refused_with_all_that_is_wrong_in_it() {
         let told = if call == ["check"] { &document["errors"][0] } else { &document["error"] };
         assert_eq!(told, &json!(expected), "{call:?}");
     }
+}
+
+#[test]
+fn what_is_wrong_in_the_configuration_does_not_hide_what_is_wrong_elsewhere() {
+    let world = World::new();
+    world.set_config("speed=fast\nlockfiles=none.json\n[image]\narch=vax\n");
+    fs::write(world.path("exampleos-host.json"), "{ \"ref\": ").unwrap();
+    let output = world.osier().run(["compose", "check", "--config=compose.conf"]);
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let root = world.path("").to_str().unwrap().trim_end_matches('/').to_owned();
+    for expected in [
+        format!("error: {root}/compose.conf: [compose] unknown key speed; "),
+        "; [image] arch: `vax` is none of ".to_owned(),
+        format!("error: reading {root}/none.json: No such file or directory"),
+        format!("error: {root}/exampleos-host.json: error: Loading treefile: Parsing treefile: "),
+    ] {
+        assert!(stdout.contains(&expected), "{expected}: {stdout}");
+    }
+    assert_eq!(output.failure(), "there are 3 problems");
+    // Without the paths there is nothing to look at.
+    fs::write(world.path("compose.conf"), "[compose]\nrepo=repo\ntreefile=\n").unwrap();
+    let output = world.osier().run(["compose", "check", "--config=compose.conf"]);
+    assert_eq!(output.failure(), "there is a problem");
+}
+
+#[test]
+fn verbose_shows_what_is_run() {
+    let world = World::new();
+    let dry = world.tree(&["--dry-run"]).success();
+    let output = world.tree(&["-q", "--verbose"]);
+    let run = world.runs().pop().unwrap();
+    let line = dry.replace(world.path("work/RUN").to_str().unwrap(), run.to_str().unwrap());
+    let repo = world.repo();
+    let expected =
+        format!("OT: plan: {REF} in {}, published; previous commit: none, parent: none; {line}", repo.display());
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stderr.contains(&expected), "{expected}{stderr}");
+    output.success();
 }
 
 #[test]

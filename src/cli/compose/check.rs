@@ -1,4 +1,4 @@
-//! `compose check`: everything that can be known without running a stage, told at once.
+//! `compose check`: everything that can be known without running a stage, said at once.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use osier::progress::Silent;
 use super::super::context::Context;
 use super::super::error::Failure;
 use super::super::options::path;
-use super::{load_config, no_arguments, surroundings};
+use super::{no_arguments, read_config, surroundings};
 
 /// The options of `compose check`.
 #[derive(clap::Args)]
@@ -26,8 +26,17 @@ pub(in super::super) struct Args {
 pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let Args { config, json, arguments } = args;
     no_arguments(&arguments)?;
-    let findings = match load_config(config.as_deref()) {
-        Ok(config) => plan::check(&config, &surroundings(Interrupt::default(), &Silent)?),
+    let findings = match read_config(config.as_deref()) {
+        Ok((config, problem)) => {
+            let mut findings = Findings::default();
+            problem.into_iter().for_each(|problem| findings.error(problem.chain()));
+            if let Some(config) = config {
+                let others = plan::check(&config, &surroundings(Interrupt::default(), &Silent)?);
+                findings.list.extend(others.list);
+                findings.programs = others.programs;
+            }
+            findings
+        }
         Err(Failure::Error(error)) if json => {
             let mut findings = Findings::default();
             findings.error(error.chain());

@@ -72,7 +72,7 @@ fn show(shown: &Preview, directory: Option<&Path>, json: bool, context: &Context
     }
     if json {
         let mut report = report.to_json();
-        report["command-lines"] = command_lines.clone().into();
+        report["command_lines"] = command_lines.clone().into();
         report["preview"] = written.into();
         return writeln!(context.out, "{report:#}");
     }

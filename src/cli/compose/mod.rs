@@ -14,8 +14,9 @@ use std::thread;
 use osier::compose::log::last_lines;
 use osier::compose::program::Interrupt;
 use osier::compose::report::{Report, Status};
+use osier::compose::unapplied;
 use osier::compose::{ComposeConfig, Failed, Surroundings};
-use osier::error::During as _;
+use osier::error::{During as _, Error};
 use osier::progress::Progress;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -40,6 +41,12 @@ const SHOWN_LINES: usize = 20;
 fn load_config(path: Option<&Path>) -> Result<ComposeConfig, Failure> {
     let path = path.ok_or_else(|| Failure::usage("--config=FILE must be given"))?;
     Ok(ComposeConfig::load(&context::absolute(path)?)?)
+}
+
+/// Reads as much of the configuration as can be used, and what is wrong in it.
+fn read_config(path: Option<&Path>) -> Result<(Option<ComposeConfig>, Option<Error>), Failure> {
+    let path = path.ok_or_else(|| Failure::usage("--config=FILE must be given"))?;
+    Ok(ComposeConfig::read(&context::absolute(path)?)?)
 }
 
 /// Refuses arguments that are no options.
@@ -118,7 +125,13 @@ fn in_words(report: &Report) -> String {
     let version = report.version.as_ref().map(|version| format!(" ({version})")).unwrap_or_default();
     match report.status {
         Status::Published => format!("{name} => {commit}{version}\n"),
-        Status::Unchanged => format!("{name} is unchanged: {commit}{version}\n"),
+        Status::Unchanged => {
+            let unapplied = match report.unapplied.as_slice() {
+                [] => String::new(),
+                list => format!("{}\n", unapplied::describe(list)),
+            };
+            format!("{name} is unchanged: {commit}{version}\n{unapplied}")
+        }
         Status::Composed => format!("{commit}{version} waits to be published as {name}\n"),
         Status::Built => {
             let image = |key: &str| report.image.as_ref().and_then(|image| image[key].as_str()).unwrap_or_default();

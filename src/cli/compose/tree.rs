@@ -87,7 +87,7 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
             return writeln!(context.out, "{line}");
         }
         let mut document = report.to_json();
-        document["command-lines"] = vec![line].into();
+        document["command_lines"] = vec![line].into();
         return writeln!(context.out, "{document:#}");
     }
     let result = tree::compose(&config, options, &surroundings);

@@ -23,9 +23,10 @@ use crate::error::{Error, Result};
 use crate::keyfile::{KeyFile, text_of};
 use crate::refspec::RefName;
 
+use super::arguments;
 use super::qemu::Format;
 use super::regular::{self, Links};
-use super::tdl::{Arch, Distribution, check_install_url, refuse_localhost};
+use super::tdl::{Arch, Distribution, check_install_url, check_ostree_url};
 use reader::Reader;
 
 /// A whole configuration.
@@ -133,27 +134,6 @@ pub fn check_version(version: &str) -> Result<(), String> {
     }
 }
 
-/// Options of `rpm-ostree compose tree` that osier gives itself, or that would make its evidence worthless.
-const OWN_OPTIONS: [&str; 17] = [
-    "--repo",
-    "-r",
-    "--cachedir",
-    "--unified-core",
-    "--write-commitid-to",
-    "--touch-if-changed",
-    "--write-composejson-to",
-    "--ex-write-lockfile-to",
-    "--force-nocache",
-    "--parent",
-    "--previous-commit",
-    "--previous-inputhash",
-    "--dry-run",
-    "--print-only",
-    "--download-only",
-    "--download-only-rpms",
-    "--workdir",
-];
-
 const COMPOSE_KEYS: [&str; 18] = [
     "repo",
     "treefile",
@@ -211,10 +191,24 @@ impl ComposeConfig {
     /// # Errors
     /// When it cannot be read, is no regular file or longer than 1 MiB, or with everything that is wrong in it.
     pub fn load(path: &Path) -> Result<Self> {
+        let (config, problem) = Self::read(path)?;
+        match (config, problem) {
+            (Some(config), None) => Ok(config),
+            (_, problem) => Err(problem.unwrap_or_else(|| Error::failed(format!("{} is empty", path.display())))),
+        }
+    }
+
+    /// Reads as much of a configuration file as can be used, and gives everything that is wrong in it as one error: what
+    /// is wrong elsewhere can be found as well.
+    ///
+    /// # Errors
+    /// When it cannot be read, is no regular file or longer than 1 MiB.
+    pub fn read(path: &Path) -> Result<(Option<Self>, Option<Error>)> {
         let bytes = regular::read(path, Links::Follow, LONGEST)?;
         let text = text_of(&bytes).map_err(|source| Error::Malformed { what: path.display().to_string(), source })?;
-        Self::parse(text, path.parent().unwrap_or(Path::new("")))
-            .map_err(|problems| Error::failed(format!("{}: {}", path.display(), problems.join("; "))))
+        let (config, problems) = Self::parse_leniently(text, path.parent().unwrap_or(Path::new("")));
+        let all = || Error::failed(format!("{}: {}", path.display(), problems.join("; ")));
+        Ok((config, (!problems.is_empty()).then(all)))
     }
 
     /// Reads the text of a configuration whose paths are relative to `directory`; the error is everything that is wrong.
@@ -222,7 +216,19 @@ impl ComposeConfig {
     /// # Errors
     /// A sentence for each group, key or value that cannot be used.
     pub fn parse(text: &str, directory: &Path) -> Result<Self, Vec<String>> {
-        let keyfile = KeyFile::parse(text).map_err(|error| vec![error.what])?;
+        match Self::parse_leniently(text, directory) {
+            (Some(config), problems) if problems.is_empty() => Ok(config),
+            (_, problems) => Err(problems),
+        }
+    }
+
+    /// The configuration as far as it can be used, with defaults in the place of what is wrong, and everything that is
+    /// wrong. Without the paths of `[compose]` there is none.
+    fn parse_leniently(text: &str, directory: &Path) -> (Option<Self>, Vec<String>) {
+        let keyfile = match KeyFile::parse(text) {
+            Ok(keyfile) => keyfile,
+            Err(error) => return (None, vec![error.what]),
+        };
         let mut problems = Vec::new();
         for group in keyfile.groups() {
             match group {
@@ -235,6 +241,8 @@ impl ComposeConfig {
         let mut reader = Reader::new(&keyfile, "compose", directory, &mut problems);
         reader.only(&COMPOSE_KEYS);
         let tree = tree(&mut reader);
+        let has_paths = ["repo", "treefile", "cachedir", "work"].into_iter().all(|key| reader.has_value(key));
+        let before = problems.len();
         let image = if keyfile.has_group("image") {
             let mut reader = Reader::new(&keyfile, "image", directory, &mut problems);
             reader.only(&IMAGE_KEYS);
@@ -242,7 +250,8 @@ impl ComposeConfig {
         } else {
             None
         };
-        if problems.is_empty() { Ok(Self { tree, image }) } else { Err(problems) }
+        let image = image.filter(|_| problems.len() == before);
+        (has_paths.then_some(Self { tree, image }), problems)
     }
 }
 
@@ -257,17 +266,13 @@ fn tree(reader: &mut Reader<'_>) -> TreeConfig {
         _ => reader.wrong("metadata", &format!("`{entry}` is not of the form KEY=VALUE")),
     });
     let metadata = metadata.collect();
-    let extra_args = reader.list("extra-args");
-    for argument in &extra_args {
-        let name = argument.split('=').next().unwrap_or_default();
-        if OWN_OPTIONS.contains(&name) {
-            reader.wrong::<()>("extra-args", &format!("{name} is osier's to give"));
-        } else if argument.starts_with("--add-metadata-string=version=") {
-            reader.wrong::<()>("extra-args", "the version has a key of its own, `version`");
-        } else if !name.starts_with('-') {
-            reader.wrong::<()>("extra-args", &format!("`{argument}` is no option; write OPTION=VALUE"));
-        }
-    }
+    let extra_args = reader.list("extra-args").into_iter();
+    let extra_args =
+        extra_args.filter_map(|argument| match arguments::check(&argument, |path| reader.relative(path)) {
+            Ok(argument) => Some(argument),
+            Err(what) => reader.wrong("extra-args", &what),
+        });
+    let extra_args = extra_args.collect();
     let version = reader.text("version");
     TreeConfig {
         repo: reader.required_path("repo"),
@@ -310,7 +315,7 @@ fn image(reader: &mut Reader<'_>) -> Option<ImageConfig> {
     if name.contains('/') || name.starts_with('.') {
         reader.wrong::<()>("name", &format!("`{name}` is no plain file name"));
     }
-    let ostree_url = reader.parsed("ostree-url", |url| refuse_localhost(url).map(|()| url.to_owned()));
+    let ostree_url = reader.parsed("ostree-url", |url| check_ostree_url(url).map(|()| url.to_owned()));
     let install_url = reader.parsed("install-url", |url| check_install_url(url).map(|()| url.to_owned()));
     let kickstart = reader.required_path("kickstart");
     let output = reader.required_path("output");
@@ -382,12 +387,12 @@ mod tests {
     fn every_key_of_the_image_is_read() {
         let text = format!(
             "{SMALL}[image]\nkickstart=k.ks\nostree-url=http://c/repo\nosname=exampleos\nnogpg=true\n\
-             distribution=SL 7.2\narch=x86_64\ninstall-url=http://i/\ndisk-gib=20\nformat=qcow2\n\
+             distribution=CentOS 7.9\narch=x86_64\ninstall-url=http://i/\ndisk-gib=20\nformat=qcow2\n\
              compress=true\noutput=images\nname=os-{{version}}\ntimeout=1d\n"
         );
         let image = ComposeConfig::parse(&text, Path::new("/e")).unwrap().image.unwrap();
         assert_eq!((image.osname.as_str(), image.remote), ("exampleos", None));
-        assert_eq!((image.distribution, image.arch.as_str()), (Distribution::parse("SL 7.2").unwrap(), "x86_64"));
+        assert_eq!((image.distribution, image.arch.as_str()), (Distribution::parse("CentOS 7.9").unwrap(), "x86_64"));
         assert_eq!((image.disk_gib, image.memory_mib, image.cpus, image.min_size_mib), (20, 4096, 2, 64));
         assert_eq!((image.format, image.compress, image.nogpg), (Format::Qcow2, true, Some(true)));
         assert_eq!((image.output, image.kickstart), (PathBuf::from("/e/images"), PathBuf::from("/e/k.ks")));
@@ -427,8 +432,7 @@ mod tests {
              install-url=u\nformat=vhd\noutput=o\nname=../x\ndisk-gib=0\n"
         );
         let expected = [
-            "[image] distribution: `Fedora` is unknown to Oz; write it like `Fedora 22`, `RHEL 7.4`, `CentOS 7.9`, \
-             `SL 7.2` or `OL 7.1`",
+            "[image] distribution: `Fedora` is unknown to Oz; write it like `Fedora 22`, `RHEL 7.4` or `CentOS 7.9`",
             "[image] arch: `vax` is none of i386, x86_64, ppc64, ppc64le, aarch64, armv7l, s390x",
             "[image] format: `vhd` is neither qcow2 nor raw",
             "[image] name: `../x` is no plain file name",

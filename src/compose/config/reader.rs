@@ -33,6 +33,11 @@ impl<'c> Reader<'c> {
         }
     }
 
+    /// Whether a key is there and not empty.
+    pub(super) fn has_value(&self, key: &str) -> bool {
+        self.keyfile.get(self.group, key).is_ok_and(|text| text.is_some_and(|text| !text.trim().is_empty()))
+    }
+
     /// Notes what is wrong with a key; there is no value then.
     pub(super) fn wrong<T>(&mut self, key: &str, what: &str) -> Option<T> {
         self.problems.push(format!("[{}] {key}: {what}", self.group));

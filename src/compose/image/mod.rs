@@ -15,6 +15,7 @@ mod plan;
 mod programs;
 mod published;
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -27,7 +28,7 @@ use crate::refspec::RefName;
 use crate::repo::Repo;
 
 use super::Surroundings;
-use super::call::{Call, shell_line};
+use super::call::{Call, shell_line_with};
 use super::check::{Findings, Severity};
 use super::cleanup;
 use super::config::{ComposeConfig, ImageConfig};
@@ -41,7 +42,7 @@ use super::trust;
 use inspect::Judged;
 use output::Output;
 use plan::{Plan, Texts};
-use programs::Programs;
+use programs::{LANGUAGE, Programs};
 
 pub use output::Existing;
 
@@ -166,17 +167,21 @@ pub fn preview(config: &ComposeConfig, options: &ImageOptions, surroundings: &Su
     let files = Files::below(&run);
     let body = files.storage.join("UUID.body");
     let qemu_img = |arguments: Vec<_>| programs.qemu_img.clone().args(arguments);
-    let mut calls = programs.checks(&files.kickstart, &files.template);
-    calls.push(programs.imagefactory.clone().args(plan.arguments(&files)));
-    calls.push(qemu_img(qemu::info_arguments(&body).into()));
-    calls.push(qemu_img(qemu::check_arguments(&body).into()));
+    let language = ("LC_ALL", OsString::from(LANGUAGE));
+    // Programs that are only asked a question get no directory for temporary files of their own.
+    let asked = |call: &Call| shell_line_with(std::slice::from_ref(&language), &call.argv);
+    let set = [language.clone(), ("TMPDIR", run.join("tmp").into())];
+    let runs = |call: &Call| shell_line_with(&set, &call.argv);
+    let mut command_lines: Vec<String> = programs.checks(&files.kickstart, &files.template).iter().map(asked).collect();
+    command_lines.push(runs(&programs.imagefactory.clone().args(plan.arguments(&files))));
+    command_lines.push(asked(&qemu_img(qemu::info_arguments(&body).into())));
+    command_lines.push(asked(&qemu_img(qemu::check_arguments(&body).into())));
     if plan.image.compress {
         let temporary = run.join(CONVERTED);
-        calls.push(qemu_img(qemu::convert_arguments((&body, Format::Qcow2), &temporary, true)));
-        calls.push(qemu_img(qemu::info_arguments(&temporary).into()));
-        calls.push(qemu_img(qemu::check_arguments(&temporary).into()));
+        command_lines.push(runs(&qemu_img(qemu::convert_arguments((&body, Format::Qcow2), &temporary, true))));
+        command_lines.push(asked(&qemu_img(qemu::info_arguments(&temporary).into())));
+        command_lines.push(asked(&qemu_img(qemu::check_arguments(&temporary).into())));
     }
-    let command_lines = calls.iter().map(|call| shell_line(&call.argv)).collect();
     let (kickstart, template) = (plan.kickstart.bytes, plan.template);
     Ok(Preview { report, command_lines, kickstart, template })
 }
@@ -434,7 +439,7 @@ impl Build<'_> {
             "file": published.file.to_string_lossy(),
             "format": image.format.as_str(),
             "size": published.size,
-            "virtual-size": judged.virtual_size,
+            "virtual_size": judged.virtual_size,
             "sha256": published.sha256.to_hex(),
             "commit": plan.published.commit.to_hex(),
             "ref": plan.published.ref_name.as_str(),

@@ -15,6 +15,9 @@ use super::super::program::{ANSWER_TIMEOUT, Answer, Ending, Interrupt, ask};
 /// Oz's schema for templates, below the directories in which Python's modules lie.
 const SCHEMA: &str = "oz/tdl.rng";
 
+/// The language of their messages.
+pub(super) const LANGUAGE: &str = "C.UTF-8";
+
 /// What is run.
 #[derive(Clone, Debug)]
 pub(super) struct Programs {
@@ -38,12 +41,12 @@ impl Programs {
         let mut needed = |program: &[String], what_for: &str| {
             let found =
                 findings.program(Call::new(program, environment), (what_for, severity), &surroundings.interrupt);
-            found.unwrap_or_else(|| Call::unsought(program, environment)).variable("LC_ALL", "C.UTF-8")
+            found.unwrap_or_else(|| Call::unsought(program, environment)).variable("LC_ALL", LANGUAGE)
         };
         let imagefactory = needed(&image.program, "building an image");
         let qemu_img = needed(&["qemu-img".to_owned()], "checking an image");
         let optional =
-            |name: &str| Call::new(&[name.to_owned()], environment).ok().map(|call| call.variable("LC_ALL", "C.UTF-8"));
+            |name: &str| Call::new(&[name.to_owned()], environment).ok().map(|call| call.variable("LC_ALL", LANGUAGE));
         let ksvalidator = optional("ksvalidator").map(|call| match image.distribution.kickstart_version() {
             Some(version) => call.args(["-v".to_owned(), version]),
             None => call,

@@ -103,7 +103,8 @@ fn values_that_no_image_can_be_made_of_are_refused_with_their_key() {
         (
             "ostree-url",
             "ftp://content.example.org/repo/",
-            "ostree-url: ftp://content.example.org/repo/ does not begin with file:, http: or https:",
+            "DIR/compose.conf: [image] ostree-url: `ftp://content.example.org/repo/` must begin with http://, https:// or \
+             file:/// and be a URL",
         ),
         ("osname", "a\"b", "osname: a\\\"b holds a quotation mark, a line break or a control character"),
         (

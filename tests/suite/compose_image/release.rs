@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -128,9 +128,30 @@ impl Release {
         call
     }
 
+    /// From now on osier knows the loopback by the name `LOOPBACK`, too: every spelling of its addresses is refused. Where
+    /// nothing can be mounted the test is skipped.
+    #[track_caller]
+    pub fn name_the_loopback(&self) -> bool {
+        let (hosts, wrapper) = (self.path("hosts"), self.path(WRAPPER));
+        fs::write(&hosts, format!("127.0.0.1 localhost {LOOPBACK}\n")).unwrap();
+        let (hosts, osier) = (hosts.display(), env!("CARGO_BIN_EXE_osier"));
+        let script = format!(
+            "#!/bin/sh\nexec unshare --mount sh -c 'mount --bind {hosts} /etc/hosts && exec \"$@\"' sh {osier} \"$@\"\n"
+        );
+        fs::write(&wrapper, script).unwrap();
+        fs::set_permissions(&wrapper, PermissionsExt::from_mode(0o755)).unwrap();
+        if self.program("built").run(["--version"]).status == 0 {
+            return true;
+        }
+        skip("cannot mount, so the loopback has no other name");
+        false
+    }
+
     /// osier with the stand-in behaving as `case`.
     pub fn program(&self, case: &str) -> Program {
-        program()
+        let named = self.path(WRAPPER);
+        let program = if named.exists() { Program::other(named, "osier") } else { program() };
+        program
             .with("PATH", search_path_after(&self.path("bin")))
             // Where names are asked for over the network, the answer shall not take long.
             .with("RES_OPTIONS", "timeout:1 attempts:1")
@@ -240,6 +261,11 @@ pub fn report_of(run: &Path) -> Value {
 pub fn program() -> Program {
     Program::other(env!("CARGO_BIN_EXE_osier"), "osier")
 }
+
+/// What runs osier where the loopback has another name.
+const WRAPPER: &str = "bin/osier-with-hosts";
+/// That name.
+pub const LOOPBACK: &str = "content.test";
 
 /// Runs a program of the machine.
 #[track_caller]

@@ -10,16 +10,15 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use super::refusals::assert_refused;
-use super::release::{REF, Release, program};
+use super::release::{LOOPBACK, REF, Release, program};
 use crate::support::Server;
 
 #[test]
 fn a_web_server_must_show_the_same_commit() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Release::new().filter(Release::name_the_loopback) else { return };
     let (mirror, old) = (release.path("mirror"), release.commit());
     let Some(server) = Server::start(&release.path("")) else { return };
-    // This machine, too, but not by a name that the configuration knows as such.
-    let url = server.url.replace("127.0.0.1", "0") + "/mirror";
+    let url = server.url.replace("127.0.0.1", LOOPBACK) + "/mirror";
     assert_ne!(url, format!("{}/mirror", server.url));
     release.configure(&[("ostree-url", &url)]);
     let osier = program();
@@ -40,11 +39,10 @@ fn a_web_server_must_show_the_same_commit() {
     release.run("built", &["-q", "--force"]).success();
 }
 
-/// Answers each request for a path with what `answer` writes, on a free port of the loopback; a URL with a name of this
-/// machine that the configuration does not know as such.
+/// Answers each request for a path with what `answer` writes, on a free port of the loopback, whose URL it gives.
 fn server(answer: fn(&str, &mut TcpStream)) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://0:{}", listener.local_addr().unwrap().port());
+    let url = format!("http://{LOOPBACK}:{}", listener.local_addr().unwrap().port());
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
@@ -59,7 +57,7 @@ fn server(answer: fn(&str, &mut TcpStream)) -> String {
 
 #[test]
 fn what_an_odd_server_says_is_a_warning_or_an_error_and_never_believed() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Release::new().filter(Release::name_the_loopback) else { return };
     let odd = server(|path, stream| {
         let head = match path.split('/').nth(1).unwrap() {
             "broken" => "503 Service Unavailable\r\nContent-Length: 0",
@@ -94,7 +92,7 @@ fn what_an_odd_server_says_is_a_warning_or_an_error_and_never_believed() {
         (format!("{odd}/long/"), "the answer has more than 134217728 bytes"),
         (format!("{odd}/cut/"), "Peer disconnected"),
         (format!("{odd}/garbage/"), "http parse fail"),
-        (format!("http://0:{closed}/"), "Connection refused"),
+        (format!("http://{LOOPBACK}:{closed}/"), "Connection refused"),
     ] {
         release.configure(&[("ostree-url", &base)]);
         let output = release.run("built", &["-q"]);
@@ -112,10 +110,10 @@ fn what_an_odd_server_says_is_a_warning_or_an_error_and_never_believed() {
 
 #[test]
 fn a_signal_does_not_wait_for_a_silent_server() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Release::new().filter(Release::name_the_loopback) else { return };
     // It takes connections, and says nothing.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://0:{}/", listener.local_addr().unwrap().port());
+    let url = format!("http://{LOOPBACK}:{}/", listener.local_addr().unwrap().port());
     release.configure(&[("ostree-url", &url)]);
     let program = release.program("built");
     let mut command = Command::new(&program.path);

@@ -87,25 +87,33 @@ fn the_packages_for_a_real_compose_can_be_built() {
     assert!(listed(shell).lines().any(|line| line == "/usr/bin/sh"));
 }
 
-#[test]
-fn the_real_rpm_ostree_composes_published_trees() {
+/// A world with packages, a package repository and the real program; `None` without that, which is said.
+fn real_world(ref_in_treefile: &str, config: &str) -> Option<World> {
     let Some(program) = rpm_ostree() else {
-        return did_not_run("there is none on PATH, and OSIER_RPM_OSTREE names none");
+        did_not_run("there is none on PATH, and OSIER_RPM_OSTREE names none");
+        return None;
     };
     if !is_root() {
-        return did_not_run("it needs root");
+        did_not_run("it needs root");
+        return None;
     }
     let Some(world) = World::new() else { return };
     build_packages(&world, 1);
     let treefile = format!(
-        "{{ \"ref\": \"{REF}\", \"repos\": [\"base\"], \"packages\": [\"filesystem\", \"static-shell\", \"payload\"],\n\
+        "{{ {ref_in_treefile}\"repos\": [\"base\"], \"packages\": [\"filesystem\", \"static-shell\", \"payload\"],\n\
          \"container\": true, \"selinux\": false, \"rpmdb\": \"host\", \"automatic-version-prefix\": \"22\" }}\n"
     );
     fs::write(world.path("exampleos-host.json"), treefile).unwrap();
     let url = world.path("rpmbuild/RPMS");
     let repo = format!("[base]\nname=base\nbaseurl=file://{}\ngpgcheck=0\n", url.display());
     fs::write(world.path("base.repo"), repo).unwrap();
-    world.set_config(&format!("program={}\n", program.display()));
+    world.set_config(&format!("program={}\n{config}", program.display()));
+    Some(world)
+}
+
+#[test]
+fn the_real_rpm_ostree_composes_published_trees() {
+    let Some(world) = real_world(&format!("\"ref\": \"{REF}\", "), "") else { return };
     world.tree(&[]).success();
     let first = world.public_commit().unwrap();
     world.assert_served(&first);
@@ -119,4 +127,18 @@ fn the_real_rpm_ostree_composes_published_trees() {
     let pkgdiff = &world.report()["compose"]["pkgdiff"];
     assert_eq!((&pkgdiff[0][0], &pkgdiff[0][1]), (&"payload".into(), &2.into()));
     world.assert_clean();
+}
+
+#[test]
+fn the_real_rpm_ostree_follows_a_ref_that_only_the_configuration_names() {
+    let Some(world) = real_world("", &format!("ref={REF}\n")) else { return };
+    world.tree(&[]).success();
+    let first = world.public_commit().unwrap();
+    world.tree(&["--version=22.7"]).success();
+    assert_eq!((world.public_commit(), &world.report()["status"]), (Some(first.clone()), &"unchanged".into()));
+    assert_eq!(world.report()["unapplied"][0]["wanted"], "22.7");
+    build_packages(&world, 2);
+    world.tree(&[]).success();
+    assert_eq!(world.rev(&format!("{REF}^")), Some(first));
+    world.assert_served(&world.public_commit().unwrap());
 }
