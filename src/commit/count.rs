@@ -28,7 +28,8 @@ pub(super) fn count(repo: &Repo, options: &CommitOptions, loads_commits: bool, o
                 steps += counter.steps;
                 bytes = bytes.map(|bytes: u64| bytes.saturating_add(counter.bytes));
             }
-            Source::Tar(..) => return None,
+            // What is in memory takes no time.
+            Source::Tar(..) | Source::Memory(_) => return None,
             Source::Commit(_) if !loads_commits => {}
             Source::Commit(commit) => {
                 let root = repo.load_commit(commit).ok()?.root_dirtree;
