@@ -21,6 +21,7 @@ use crate::object::{DirMeta, DirTree, FileHeader, ObjectName, Xattrs};
 use crate::repo::tree::check_depth;
 use crate::repo::{Reachable, Repo, RepoMode};
 use crate::source::{Directory, EntryKind, Metadata};
+use crate::threads;
 
 /// One of the two trees.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +67,6 @@ pub struct DiffStats {
     pub common_bytes: u64,
 }
 
-/// The stack of the threads that go into directories, in bytes: trees are as deep as they are.
-const STACK_SIZE: usize = 64 << 20;
 /// Upstream gets so many entries of a directory at a time, and sorts those by inode.
 const LISTING_LEN: usize = 1000;
 /// Listings are read in pieces of this many bytes.
@@ -88,11 +87,7 @@ pub fn diff(repo: &Repo, first: &DiffTree, second: &DiffTree, options: &DiffOpti
     // The objects of such a repository have none, so nothing that is compared with them has.
     options.no_xattrs |= !keeps_xattrs && (is_commit(first) || is_commit(second));
     let comparison = Comparison { repo, options };
-    let pool = rayon::ThreadPoolBuilder::new()
-        .stack_size(STACK_SIZE)
-        .build()
-        .map_err(|error| Error::failed(format!("starting threads: {error}")))?;
-    pool.install(|| {
+    threads::run(|| {
         let (first, second) = (comparison.open(first)?, comparison.open(second)?);
         comparison.directories(&first, &second)
     })

@@ -77,6 +77,7 @@ pub mod export;
 pub mod fetch;
 pub mod fsck;
 pub mod gvariant;
+pub mod input;
 pub mod keyfile;
 pub mod labels;
 mod map;
@@ -89,6 +90,7 @@ pub mod remote;
 pub mod repo;
 pub mod source;
 pub mod summary;
+mod threads;
 mod trial;
 pub mod units;
 

@@ -24,14 +24,12 @@ mod whiteout;
 use std::path::Path;
 
 use crate::checksum::Checksum;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::progress::{Event, Progress};
 use crate::repo::Repo;
+use crate::threads;
 
 pub use options::{CheckoutOptions, CheckoutStats, HardLinks, Overwrite, Relabel};
-
-/// The stack of the threads that go into directories, in bytes: trees are as deep as they are.
-const STACK_SIZE: usize = 64 << 20;
 
 /// Checks out `commit`, or the part of it that the options name, to `destination`. Its parent directory must exist.
 ///
@@ -46,12 +44,8 @@ pub fn checkout(
     options: &CheckoutOptions,
     progress: &dyn Progress,
 ) -> Result<CheckoutStats> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .stack_size(STACK_SIZE)
-        .build()
-        .map_err(|error| Error::failed(format!("starting threads: {error}")))?;
     progress.event(Event::Started { task: "checkout", total: None });
-    let result = pool.install(|| tree::Checkout::new(repo, options, progress).run(commit, destination));
+    let result = threads::run(|| tree::Checkout::new(repo, options, progress).run(commit, destination));
     progress.event(Event::Finished);
     result
 }

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use super::consume::{Consumed, Seen};
 use super::devino::DevInoCache;
 use super::large::{LargeFile, LargeFiles, PUT_OFF};
 use super::options::HardLinks;
@@ -43,8 +44,8 @@ pub(super) struct Ingest<'i, 'r> {
     /// Labels what the filter lets through.
     pub(super) policy: Option<&'i Policy>,
     pub(super) hard_links: HardLinks,
-    /// Files go away after the commit, so they may become objects.
-    pub(super) consume: bool,
+    /// Notes what goes away after the commit; such files may become objects.
+    pub(super) consumed: Option<&'i Consumed>,
     pub(super) devino: DevInoCache,
     /// Knows what files became that were not changed since.
     pub(super) stat_cache: Option<&'i StatCache>,
@@ -106,7 +107,7 @@ impl Ingest<'_, '_> {
         }
         // All are waited for, so that of several errors always the same one is reported.
         let done: Vec<Result<Done>> =
-            work.into_par_iter().map(|(entry, existing)| self.entry(directory, entry, existing)).collect();
+            work.into_par_iter().map(|(entry, existing)| self.entry((directory, metadata), entry, existing)).collect();
         for result in done {
             match result? {
                 Done::File(name, checksum) => tree.add_file(&name, checksum)?,
@@ -122,7 +123,7 @@ impl Ingest<'_, '_> {
         Ok(tree)
     }
 
-    fn entry(&self, directory: &Directory, entry: Entry, existing: Option<Tree>) -> Result<Done> {
+    fn entry(&self, (directory, found): (&Directory, &Metadata), entry: Entry, existing: Option<Tree>) -> Result<Done> {
         let Entry { name, kind } = entry;
         let stored = match kind {
             EntryKind::Directory => {
@@ -130,6 +131,9 @@ impl Ingest<'_, '_> {
                 let metadata = below.metadata()?;
                 return Ok(match (self.recorded(&below, &metadata)?, existing) {
                     (Some(ownership), existing) => {
+                        if let Some(consumed) = self.consumed {
+                            consumed.note_directory((found.dev, found.ino), &name, (metadata.dev, metadata.ino));
+                        }
                         let tree = self.directory(&below, (&metadata, ownership), existing.unwrap_or_default())?;
                         Done::Directory(name, tree)
                     }
@@ -137,10 +141,29 @@ impl Ingest<'_, '_> {
                     (None, None) => Done::Skipped,
                 });
             }
-            EntryKind::File => self.file(directory, &name)?,
-            EntryKind::Symlink => self.symlink(directory, &name)?,
+            EntryKind::File | EntryKind::Symlink => self.noted((directory, found), &name, || match kind {
+                EntryKind::Symlink => self.symlink(directory, &name),
+                _ => self.file(directory, &name),
+            })?,
         };
         Ok(stored.map_or(Done::Skipped, |checksum| Done::File(name, checksum)))
+    }
+
+    /// Notes what goes away after the commit. It is looked at before it is read, so that it stays if it is exchanged in
+    /// between.
+    fn noted(
+        &self,
+        (directory, found): (&Directory, &Metadata),
+        name: &str,
+        read: impl FnOnce() -> Result<Option<Checksum>>,
+    ) -> Result<Option<Checksum>> {
+        let Some(consumed) = self.consumed else { return read() };
+        let seen = Seen::of(directory, name)?;
+        let stored = read()?;
+        if stored.is_some() {
+            consumed.note_file((found.dev, found.ino), name, seen);
+        }
+        Ok(stored)
     }
 
     fn file(&self, directory: &Directory, name: &str) -> Result<Option<Checksum>> {
@@ -188,12 +211,12 @@ impl Ingest<'_, '_> {
         {
             return Ok(Some(self.done(checksum, metadata.size)));
         }
-        if !self.consume && self.large_files.takes(metadata.size) {
+        if self.consumed.is_none() && self.large_files.takes(metadata.size) {
             let (path, shown_path) = (directory.child_path(name), directory.shown_path(name));
             self.large_files.put_off(LargeFile { path, shown_path, header, file, question });
             return Ok(Some(PUT_OFF));
         }
-        let adopt = self.consume.then(|| Adoptable { directory: directory.as_fd(), name });
+        let adopt = self.consumed.is_some().then(|| Adoptable { directory: directory.as_fd(), name });
         let checksum = self.content(&header, file, &|| directory.shown_path(name), adopt)?;
         if let (Some(cache), Some(question)) = (self.stat_cache, question) {
             cache.remember(question, checksum);

@@ -10,9 +10,11 @@
 //! tar        tar archives -> the same
 //! memory     trees in memory -> the same
 //! tree       names and checksums in memory; dirtree objects, leaves first
+//! consume    sources that go once the commit is safe
 //! description  the commit's metadata
 //! ```
 
+mod consume;
 mod count;
 mod description;
 mod devino;
@@ -27,16 +29,16 @@ mod tar;
 mod tree;
 mod unchanged;
 
-use std::path::Path;
-
 use crate::checksum::Checksum;
-use crate::error::{During, Error, Result};
+use crate::error::{Error, Result};
 use crate::object::{Commit, ObjectType};
 use crate::progress::{Event, Progress, with_total};
 use crate::refspec::Refspec;
 use crate::repo::{Repo, RepoMode, Transaction, TransactionStats};
 use crate::source::{Directory, Filter};
+use crate::threads;
 
+use consume::Consumed;
 use devino::DevInoCache;
 use ingest::Ingest;
 use large::LargeFiles;
@@ -63,18 +65,15 @@ pub struct CommitOutcome {
     pub stat_cache: Option<StatCacheStats>,
 }
 
-/// The stack of the threads that go into directories, in bytes: trees are as deep as they are.
-const STACK_SIZE: usize = 64 << 20;
-
 /// Makes a commit.
 ///
 /// # Errors
 /// Whatever a source, the repository or the options have wrong. The ref has not moved then.
 pub fn commit(repo: &Repo, options: &CommitOptions, progress: &dyn Progress) -> Result<CommitOutcome> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .stack_size(STACK_SIZE)
-        .build()
-        .map_err(|error| Error::failed(format!("starting threads: {error}")))?;
+    threads::run(|| commit_in_pool(repo, options, progress))
+}
+
+fn commit_in_pool(repo: &Repo, options: &CommitOptions, progress: &dyn Progress) -> Result<CommitOutcome> {
     let parent = find_parent(repo, options)?;
     let cache_options = options.reading.stat_cache.as_ref();
     let cache = cache_options.and_then(|options| StatCache::open(repo, options, progress));
@@ -83,7 +82,8 @@ pub fn commit(repo: &Repo, options: &CommitOptions, progress: &dyn Progress) -> 
         transaction.record_sizes();
     }
     progress.event(Event::Started { task: "commit", total: None });
-    let result = pool.install(|| write_objects(&transaction, options, cache.as_ref(), parent, progress));
+    let mut consumed = options.reading.consume.then(Consumed::default);
+    let result = write_objects(&transaction, options, (cache.as_ref(), &mut consumed), parent, progress);
     progress.event(Event::Finished);
     let written = match result {
         Ok(written) => written,
@@ -104,8 +104,8 @@ pub fn commit(repo: &Repo, options: &CommitOptions, progress: &dyn Progress) -> 
     }
     let stats = transaction.commit()?;
     let stat_cache = remember(cache);
-    if options.reading.consume {
-        consume(options)?;
+    if let Some(consumed) = consumed {
+        consumed.remove(progress);
     }
     Ok(CommitOutcome { commit, skipped: false, stats, stat_cache })
 }
@@ -125,7 +125,7 @@ fn find_parent(repo: &Repo, options: &CommitOptions) -> Result<Option<Checksum>>
 fn write_objects(
     transaction: &Transaction<'_>,
     options: &CommitOptions,
-    stat_cache: Option<&StatCache>,
+    (stat_cache, consumed): (Option<&StatCache>, &mut Option<Consumed>),
     parent: Option<Checksum>,
     progress: &dyn Progress,
 ) -> Result<Option<Checksum>> {
@@ -134,7 +134,7 @@ fn write_objects(
     let mut tree = with_total(
         progress,
         |over| count::count(repo, options, loads_commits, over),
-        || read_sources(transaction, options, stat_cache, progress),
+        || read_sources(transaction, options, (stat_cache, consumed), progress),
     )?;
     let mut metadata = description::metadata(repo, options, parent.as_ref(), &mut tree)?;
     let root = tree.write(transaction)?;
@@ -171,7 +171,7 @@ fn write_objects(
 fn read_sources(
     transaction: &Transaction<'_>,
     options: &CommitOptions,
-    stat_cache: Option<&StatCache>,
+    (stat_cache, consumed): (Option<&StatCache>, &mut Option<Consumed>),
     progress: &dyn Progress,
 ) -> Result<Tree> {
     let repo = transaction.repo();
@@ -183,14 +183,21 @@ fn read_sources(
     let hard_links = options.reading.hard_links;
     let devino = if hard_links == HardLinks::Read { DevInoCache::default() } else { DevInoCache::scan(repo)? };
     let own_tmp = repo.tmp_identity()?;
-    let consume = options.reading.consume;
+    // They are opened before anything is read: what gets their names later is not what was named.
+    let mut directories = Vec::new();
+    for source in &options.sources {
+        if let (Source::Directory(path), Some(consumed)) = (source, consumed.as_mut()) {
+            directories.push(consumed.open(path)?);
+        }
+    }
+    let mut directories = directories.into_iter();
     let large_files = LargeFiles::new();
     let ingest = Ingest {
         transaction,
         filter: &filter,
         policy,
         hard_links,
-        consume,
+        consumed: consumed.as_ref(),
         devino,
         stat_cache,
         large_files,
@@ -208,7 +215,12 @@ fn read_sources(
         // Upstream's way: the sizes of files are those of the last source, and directories follow when they are written.
         transaction.restart_sizes();
         match source {
-            Source::Directory(path) => tree = ingest.root(&Directory::open(path)?, tree)?,
+            Source::Directory(path) => {
+                tree = match directories.next() {
+                    Some(directory) => ingest.root(&directory, tree)?,
+                    None => ingest.root(&Directory::open(path)?, tree)?,
+                }
+            }
             Source::Tar(path, tar_options) => tree = tar::read(&ingest, path.as_deref(), tar_options, tree)?,
             Source::Memory(memory) => tree = ingest.memory(memory, tree)?,
             Source::Commit(commit) => {
@@ -229,25 +241,4 @@ fn read_sources(
 fn visits_commits(transaction: &Transaction<'_>, options: &CommitOptions) -> bool {
     let has_policy = options.selinux_policy.is_some() && transaction.repo().mode() != RepoMode::BareUserOnly;
     options.modifier.is_active() || has_policy || transaction.records_sizes()
-}
-
-/// Deletes the source directories. Upstream deletes while it reads; here the commit is safe on disk before anything goes.
-fn consume(options: &CommitOptions) -> Result<()> {
-    for source in &options.sources {
-        let Source::Directory(path) = source else { continue };
-        if path == Path::new(".") {
-            for entry in std::fs::read_dir(path).during("listing", path)? {
-                remove(&entry.during("listing", path)?.path())?;
-            }
-        } else {
-            remove(path)?;
-        }
-    }
-    Ok(())
-}
-
-fn remove(path: &Path) -> Result<()> {
-    let is_directory = path.symlink_metadata().during("removing", path)?.is_dir();
-    let removed = if is_directory { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
-    removed.during("removing", path)
 }

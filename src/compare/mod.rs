@@ -33,6 +33,7 @@ use crate::object::ObjectName;
 use crate::progress::{Event, Progress};
 use crate::repo::deltas::{self, DeltaName};
 use crate::repo::{LockKind, Repo};
+use crate::threads;
 
 pub use fields::FieldDifference;
 pub use with::{ModeReport, WithOptions, compare_with};
@@ -157,9 +158,6 @@ impl CompareReport {
     }
 }
 
-/// The stack of the threads that go into directories, in bytes: trees are as deep as they are.
-const STACK_SIZE: usize = 64 << 20;
-
 /// Takes findings one by one, in an order that is always the same.
 pub type Sink<'s> = dyn FnMut(Finding) -> Result<()> + Send + 's;
 
@@ -177,13 +175,9 @@ pub fn compare(
 ) -> Result<CompareReport> {
     // Keeps away whoever deletes objects meanwhile.
     let _locks = (first.lock(LockKind::Shared)?, second.lock(LockKind::Shared)?);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .stack_size(STACK_SIZE)
-        .build()
-        .map_err(|error| Error::failed(format!("starting threads: {error}")))?;
     let mut comparison = Comparison { first, second, options, sink, report: CompareReport::default() };
     progress.event(Event::Started { task: "compare", total: None });
-    let result = pool.install(|| {
+    let result = threads::run(|| {
         refs::compare(&mut comparison)?;
         summary::compare(&mut comparison)?;
         compare_deltas(&mut comparison)?;

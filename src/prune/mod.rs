@@ -11,10 +11,11 @@ mod reach;
 mod sweep;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+
+use rustix::io::Errno;
 
 use crate::checksum::Checksum;
+use crate::dir::{self, Dir};
 use crate::error::{During, Error, Result};
 use crate::map::FileBytes;
 use crate::object::ObjectName;
@@ -174,30 +175,24 @@ fn remove_deltas(repo: &Repo, is_gone: impl Fn(&DeltaName) -> Result<bool>) -> R
 const SUMMARY_CACHE: &str = "tmp/cache/summaries";
 
 fn remove_stale_summaries(repo: &Repo) -> Result<()> {
-    let directory = repo.path().join(SUMMARY_CACHE);
-    let entries = match fs::read_dir(&directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).during("listing", directory),
+    let path = repo.path().join(SUMMARY_CACHE);
+    let directory = match Dir::beneath(repo.dir(), SUMMARY_CACHE) {
+        Ok(directory) => directory,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(error) => return Err(error).during("listing", path),
     };
     let remotes = remote::names(repo)?;
     let is_known = |name: &str| remotes.iter().any(|remote| remote == name);
-    for entry in entries {
-        let entry = entry.during("listing", &directory)?;
-        let known = entry
-            .file_name()
-            .to_str()
-            .is_some_and(|name| is_known(name) || name.strip_suffix(".sig").is_some_and(is_known));
-        if !known && entry.file_type().during("reading", entry.path())?.is_file() {
-            remove_if_present(&entry.path())?;
+    for name in dir::names(&directory).during("listing", &path)? {
+        let known =
+            name.to_str().is_some_and(|name| is_known(name) || name.strip_suffix(".sig").is_some_and(is_known));
+        if known {
+            continue;
+        }
+        match dir::remove_file(&directory, &name) {
+            Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => {}
+            Err(error) => return Err(error).during("removing", path.join(name)),
         }
     }
     Ok(())
-}
-
-fn remove_if_present(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).during("removing", path),
-        _ => Ok(()),
-    }
 }

@@ -16,10 +16,11 @@ mod refs;
 use std::collections::HashSet;
 
 use crate::checksum::Checksum;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::progress::{Event, Progress};
 use crate::refspec::Refspec;
 use crate::repo::{CommitState, FileModes, Importer, Repo, Transaction, Trust};
+use crate::threads;
 
 /// What to pull, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,9 +68,6 @@ pub struct PullStats {
     pub transferred_bytes: u64,
 }
 
-/// The stack of the threads that import, in bytes.
-const STACK_SIZE: usize = 8 << 20;
-
 /// Takes commits with all that they reach from `source`, a repository on this machine, into `repo`.
 ///
 /// # Errors
@@ -77,13 +75,9 @@ const STACK_SIZE: usize = 8 << 20;
 /// damaged, or something cannot be written. No ref has moved then; what was imported stays for the next attempt.
 pub fn pull_local(repo: &Repo, source: &Repo, options: &PullOptions, progress: &dyn Progress) -> Result<PullStats> {
     let wanted = refs::resolve(source, options)?;
-    let pool = rayon::ThreadPoolBuilder::new()
-        .stack_size(STACK_SIZE)
-        .build()
-        .map_err(|error| Error::failed(format!("starting threads: {error}")))?;
     let mut transaction = Transaction::begin(repo)?;
     progress.event(Event::Started { task: "pull", total: None });
-    let result = pool.install(|| import(&transaction, source, (&wanted, options), progress));
+    let result = threads::run(|| import(&transaction, source, (&wanted, options), progress));
     progress.event(Event::Finished);
     let (complete, stats) = match result {
         Ok(imported) => imported,

@@ -13,11 +13,17 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::RenameFlags;
+use rustix::io::Errno;
+
 use super::Repo;
+use super::objects::MAX_METADATA_SIZE;
 use super::replace::random_letters;
 use crate::checksum::Checksum;
+use crate::dir;
 use crate::error::{During, Error, Result};
 use crate::gvariant::{Dict, Value};
+use crate::input;
 use crate::object::{ObjectName, ObjectType};
 
 /// The key of the map from delta names to digests, in the summary and in delta indexes.
@@ -105,16 +111,22 @@ pub fn target_exists(repo: &Repo, name: &DeltaName) -> Result<bool> {
 /// # Errors
 /// When it cannot be removed.
 pub fn remove(repo: &Repo, name: &DeltaName) -> Result<()> {
-    let directory = repo.path().join(name.directory());
+    let directory = name.directory();
+    let tmp = repo.tmp()?;
     let doomed = loop {
-        let candidate = repo.path().join(format!("tmp/delta-{}", random_letters()?));
-        match std::fs::create_dir(&candidate) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            result => break result.map(|()| candidate.clone()).during("creating", candidate)?,
+        let candidate = format!("delta-{}", random_letters()?);
+        match dir::make_dir(tmp, &candidate, 0o700) {
+            Ok(()) => break candidate,
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error).during("creating", repo.path().join("tmp").join(candidate)),
         }
     };
-    std::fs::rename(&directory, &doomed).during("removing", &directory)?;
-    std::fs::remove_dir_all(&doomed).during("removing", &doomed)
+    let renamed = dir::rename((repo.dir(), &directory), (tmp, &doomed), RenameFlags::empty());
+    if renamed.is_err() {
+        let _ = dir::remove_dir(tmp, &doomed);
+    }
+    renamed.during("removing", repo.path().join(&directory))?;
+    dir::remove_all(tmp, &doomed).during("removing", repo.path().join("tmp").join(doomed))
 }
 
 /// The map from the names of these deltas to the SHA-256 of their superblocks, in hash-table order as upstream writes it.
@@ -124,8 +136,9 @@ pub fn remove(repo: &Repo, name: &DeltaName) -> Result<()> {
 pub fn digests(repo: &Repo, names: &[DeltaName]) -> Result<Dict> {
     let mut map = Dict::new();
     for name in names {
-        let path = repo.path().join(name.directory()).join("superblock");
-        let superblock = std::fs::read(&path).during("reading", &path)?;
+        let path = name.directory().join("superblock");
+        let superblock = input::read_stored(repo.dir(), &path, MAX_METADATA_SIZE);
+        let superblock = superblock.during("reading", repo.path().join(path))?;
         map.push(name.to_string(), Value::bytes_value(Checksum::of(&superblock).as_bytes()));
     }
     Ok(map.in_table_order())
@@ -148,10 +161,10 @@ pub fn reindex(repo: &Repo) -> Result<()> {
         index.push(STATIC_DELTAS, digests(repo, names)?.to_value());
         let path = index_path(to);
         let bytes = index.encode();
-        if read_if_present(&repo.path().join(&path))?.as_ref() != Some(&bytes) {
-            for directory in path.ancestors().skip(1).collect::<Vec<_>>().into_iter().rev().skip(1) {
-                create_directory(&repo.path().join(directory))?;
-            }
+        if read_if_present(repo, &path)?.as_ref() != Some(&bytes) {
+            let directory = path.parent().unwrap_or(&path);
+            let made = dir::make_dirs(repo.dir(), directory, 0o777);
+            made.during("creating", repo.path().join(directory))?;
             repo.replace_file(&path, &bytes)?;
         }
         wanted.insert(path);
@@ -159,8 +172,7 @@ pub fn reindex(repo: &Repo) -> Result<()> {
     for (prefix, rest) in two_levels(&repo.path().join("delta-indexes"))? {
         let path = Path::new("delta-indexes").join(prefix).join(&rest);
         if rest.ends_with(".index") && !wanted.contains(&path) {
-            let path = repo.path().join(path);
-            std::fs::remove_file(&path).during("removing", &path)?;
+            dir::remove_file(repo.dir(), &path).during("removing", repo.path().join(path))?;
         }
     }
     if !repo.config().indexed_deltas {
@@ -199,18 +211,11 @@ fn entries(directory: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>> {
-    match std::fs::read(path) {
+fn read_if_present(repo: &Repo, path: &Path) -> Result<Option<Vec<u8>>> {
+    match input::read_stored(repo.dir(), path, MAX_METADATA_SIZE) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).during("reading", path),
-    }
-}
-
-fn create_directory(path: &Path) -> Result<()> {
-    match std::fs::create_dir(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error).during("creating", path),
-        _ => Ok(()),
+        Err(error) => Err(error).during("reading", repo.path().join(path)),
     }
 }
 

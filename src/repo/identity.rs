@@ -37,7 +37,7 @@ impl Repo {
     /// # Errors
     /// When it is not there.
     pub fn tmp_identity(&self) -> Result<FileIdentity> {
-        let stat = rustix::fs::statat(self.dir(), "tmp", AtFlags::empty()).calling("fstatat", "tmp")?;
+        let stat = rustix::fs::fstat(self.tmp()?).calling("fstatat", "tmp")?;
         Ok((stat.st_dev, stat.st_ino))
     }
 

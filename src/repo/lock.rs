@@ -7,7 +7,6 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +16,9 @@ use nix::libc;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 
 use super::Repo;
+use crate::dir;
 use crate::error::{During, Error, Result};
+use crate::input;
 
 /// What a lock keeps away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,10 +107,11 @@ impl LockStack {
         if strongest < Some(kind) {
             if held.file.is_none() {
                 let mode = Mode::from_raw_mode(0o660);
-                let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
-                let file = rustix::fs::openat(repo.dir(), ".lock", flags, mode)
-                    .during("opening", repo.path().join(".lock"))?;
-                held.file = Some(file.into());
+                // A link could lead to a file of somebody else's, and a pipe or device cannot be locked.
+                let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY;
+                let opened = dir::open(repo.dir(), ".lock", flags, mode).map_err(io::Error::from);
+                let file = opened.and_then(input::require_regular);
+                held.file = Some(file.during("opening", repo.path().join(".lock"))?);
             }
             let file = held.file.as_ref().expect("the lock file was opened just above");
             if !try_lock(file, kind).during("locking", repo.path().join(".lock"))? {
@@ -181,9 +183,9 @@ pub(crate) fn try_lock(file: &File, kind: LockKind) -> io::Result<bool> {
 /// Takes the exclusive lock of a lock file that is removed when it is released, as those of staging directories are.
 ///
 /// Returns `None` when somebody else has it, or removed it while we were looking.
-pub(super) fn try_lock_removable(dir: impl AsFd, name: &Path) -> io::Result<Option<File>> {
-    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let file = File::from(rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o660))?);
+pub(super) fn try_lock_removable(dir: impl AsFd, name: &str) -> io::Result<Option<File>> {
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = input::require_regular(dir::open(dir, name, flags, Mode::from_raw_mode(0o660))?)?;
     if !try_lock(&file, LockKind::Exclusive)? {
         return Ok(None);
     }

@@ -48,11 +48,15 @@ mod xattrs;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{Access, AtFlags, Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::deflate::Encoding;
+use crate::dir::{self, Dir};
 use crate::error::{Context, During, Error, Result};
+use crate::input;
 use crate::keyfile::KeyFile;
 use crate::refspec::CollectionId;
 
@@ -80,6 +84,8 @@ pub use xattrs::{read_xattrs, read_xattrs_at};
 pub struct Repo {
     dir: File,
     objects: File,
+    /// Opened when it is first needed, and the same directory from then on.
+    tmp: OnceLock<Dir>,
     path: PathBuf,
     config: Config,
     parent: Option<Box<Repo>>,
@@ -110,6 +116,9 @@ pub struct OpenOptions {
 /// How many parents of parents are followed; a repository that is its own ancestor ends here.
 const MAX_PARENT_DEPTH: usize = 32;
 
+/// The longest `config` that is read, in bytes.
+const MAX_CONFIG_SIZE: u64 = 16 << 20;
+
 impl Repo {
     /// Opens the repository at `path`.
     ///
@@ -135,7 +144,7 @@ impl Repo {
         let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = File::from(rustix::fs::open(path, directory, Mode::empty()).calling("opendir", path)?);
         let objects = rustix::fs::openat(&dir, "objects", directory, Mode::empty()).calling("opendir", "objects")?;
-        let text = std::fs::read(path.join("config")).calling("openat", "config")?;
+        let text = input::read_stored(&dir, "config", MAX_CONFIG_SIZE).calling("openat", "config")?;
         let text = String::from_utf8(text)
             .map_err(|_| Error::failed("Couldn't parse config file: Key file contains text that is not valid UTF-8"))?;
         let keyfile = KeyFile::parse(&text)
@@ -160,6 +169,7 @@ impl Repo {
         let repo = Self {
             dir,
             objects: objects.into(),
+            tmp: OnceLock::new(),
             path: path.to_owned(),
             config,
             parent,
@@ -228,9 +238,19 @@ impl Repo {
             .during("Cannot write to repository:", self.path.join("objects"))
     }
 
+    /// The directory `tmp`, which must not be a link: it stays the one that it was when it was first asked for.
+    pub(crate) fn tmp(&self) -> Result<BorrowedFd<'_>> {
+        if let Some(tmp) = self.tmp.get() {
+            return Ok(tmp.as_fd());
+        }
+        let tmp = Dir::beneath(&self.dir, "tmp").calling("opendir", self.path.join("tmp"))?;
+        Ok(self.tmp.get_or_init(|| tmp).as_fd())
+    }
+
     fn ensure_directory(&self, name: &str) -> Result<()> {
-        match rustix::fs::mkdirat(&self.dir, name, Mode::from_raw_mode(0o775)) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+        match dir::make_dir(&self.dir, name, 0o775) {
+            // What stands in the way of a directory keeps out those who write, and they say so.
+            Ok(()) | Err(Errno::EXIST | Errno::NOTDIR | Errno::LOOP) => Ok(()),
             Err(error) => Err(error).calling("mkdirat", name),
         }
     }

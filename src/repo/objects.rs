@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::{Repo, RepoMode};
 use crate::checksum::Checksum;
+use crate::dir;
 use crate::error::{During, Error, OfObject, Result};
 use crate::gvariant::{DecodeError, Dict};
 use crate::map::FileBytes;
@@ -170,7 +171,7 @@ impl Repo {
     /// When it is there and cannot be removed.
     pub fn delete_object(&self, name: &ObjectName) -> Result<bool> {
         let path = loose_path(name, self.mode());
-        match rustix::fs::unlinkat(self.objects_dir(), &path, AtFlags::empty()) {
+        match dir::remove_file(self.objects_dir(), &path) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(error).during("removing", self.path().join("objects").join(path)),

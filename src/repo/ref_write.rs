@@ -42,17 +42,18 @@ impl Repo {
         let topmost = self.prepare_ref(Path::new("refs/heads"), name)?;
         let depth = name.as_str().matches('/').count();
         let link = format!("{}{}", "../".repeat(depth), target.as_str());
+        let tmp = self.tmp()?;
         let temporary = loop {
-            let temporary = format!("tmp/alias-{}", super::replace::random_letters()?);
-            match rustix::fs::symlinkat(&link, self.dir(), &temporary) {
+            let temporary = format!("alias-{}", super::replace::random_letters()?);
+            match rustix::fs::symlinkat(&link, tmp, &temporary) {
                 Ok(()) => break temporary,
                 Err(Errno::EXIST) => {}
                 Err(error) => return Err(error).calling("symlinkat", &temporary),
             }
         };
-        let placed = dir::rename((self.dir(), &temporary), (self.dir(), &path), RenameFlags::empty());
+        let placed = dir::rename((tmp, &temporary), (self.dir(), &path), RenameFlags::empty());
         if placed.is_err() {
-            let _ = dir::remove_file(self.dir(), &temporary);
+            let _ = dir::remove_file(tmp, &temporary);
         }
         placed.calling("renameat", &path)?;
         self.sync_directories(&path, &topmost)?;

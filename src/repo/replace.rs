@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::Repo;
 use super::lock::{LockKind, try_lock};
+use crate::dir;
 use crate::error::{During, Error, Result};
 use crate::keyfile::KeyFile;
 
@@ -25,7 +26,8 @@ pub(super) const REPLACEMENT_PREFIX: &str = "replace-";
 pub(crate) struct Replacement<'r> {
     repo: &'r Repo,
     pub(crate) file: File,
-    name: Option<PathBuf>,
+    /// In `tmp/`.
+    name: Option<String>,
 }
 
 impl Replacement<'_> {
@@ -38,19 +40,21 @@ impl Replacement<'_> {
             Some(name) => name,
             None => self.link()?,
         };
-        let placed = rustix::fs::renameat(self.repo.dir(), &name, self.repo.dir(), path);
+        let tmp = self.repo.tmp().map_err(|_| Errno::NOTDIR)?;
+        let placed = dir::rename((tmp, &name), (self.repo.dir(), path), RenameFlags::empty());
         if placed.is_err() {
             self.name = Some(name);
         }
         placed
     }
 
-    fn link(&self) -> Result<PathBuf, Errno> {
+    fn link(&self) -> Result<String, Errno> {
+        let tmp = self.repo.tmp().map_err(|_| Errno::NOTDIR)?;
         let descriptor = descriptor_path(&self.file);
         loop {
             let letters = random_letters().map_err(|_| Errno::IO)?;
-            let name = PathBuf::from(format!("tmp/{REPLACEMENT_PREFIX}{letters}"));
-            match rustix::fs::linkat(CWD, &descriptor, self.repo.dir(), &name, AtFlags::SYMLINK_FOLLOW) {
+            let name = format!("{REPLACEMENT_PREFIX}{letters}");
+            match rustix::fs::linkat(CWD, &descriptor, tmp, &name, AtFlags::SYMLINK_FOLLOW) {
                 Ok(()) => return Ok(name),
                 Err(Errno::EXIST) => {}
                 Err(error) => return Err(error),
@@ -61,8 +65,8 @@ impl Replacement<'_> {
 
 impl Drop for Replacement<'_> {
     fn drop(&mut self) {
-        if let Some(name) = self.name.take() {
-            let _ = rustix::fs::unlinkat(self.repo.dir(), &name, AtFlags::empty());
+        if let (Some(name), Ok(tmp)) = (self.name.take(), self.repo.tmp()) {
+            let _ = dir::remove_file(tmp, &name);
         }
     }
 }
@@ -97,7 +101,7 @@ impl Repo {
     /// Starts a file that is to replace another one.
     pub(crate) fn start_replacement(&self) -> Result<Replacement<'_>> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        match rustix::fs::openat(self.dir(), "tmp", flags, Mode::from_raw_mode(0o600)) {
+        match rustix::fs::openat(self.tmp()?, ".", flags, Mode::from_raw_mode(0o600)) {
             Ok(fd) => {
                 let file = File::from(fd);
                 if rustix::fs::stat(descriptor_path(&file)).is_ok() {
@@ -120,15 +124,15 @@ impl Repo {
         self.replace_file(Path::new("config"), keyfile.to_string().as_bytes())
     }
 
-    /// Creates an empty file with a new name in `tmp/`; what a killed process leaves there expires.
-    pub(crate) fn create_temporary(&self, prefix: &str) -> Result<(PathBuf, File)> {
+    /// Creates an empty file with a new name in `tmp/`, which is returned; what a killed process leaves there expires.
+    pub(crate) fn create_temporary(&self, prefix: &str) -> Result<(String, File)> {
         loop {
-            let name = PathBuf::from(format!("tmp/{prefix}-{}", random_letters()?));
-            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
-            match rustix::fs::openat(self.dir(), &name, flags, Mode::from_raw_mode(0o600)) {
-                Ok(fd) => return Ok((name, fd.into())),
+            let name = format!("{prefix}-{}", random_letters()?);
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
+            match dir::open(self.tmp()?, &name, flags, Mode::from_raw_mode(0o600)) {
+                Ok(file) => return Ok((name, file)),
                 Err(Errno::EXIST) => {}
-                Err(error) => return Err(error).calling("openat", &name),
+                Err(error) => return Err(error).calling("openat", format!("tmp/{name}")),
             }
         }
     }

@@ -11,24 +11,27 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::lock::{LockKind, try_lock, try_lock_removable};
 use super::replace::{REPLACEMENT_PREFIX, random_letters};
 use super::{Repo, temporary, transaction::FanOut};
+use crate::dir::{self, Dir};
 use crate::error::{During, Result};
 
 /// A locked staging directory. When it is dropped it goes if it is empty, else it waits for the next transaction.
 #[derive(Debug)]
 pub(super) struct Staging<'r> {
     repo: &'r Repo,
+    /// The directory `tmp/`, which stays the same whatever gets its name.
+    tmp: BorrowedFd<'r>,
     /// The name in `tmp/`.
     name: String,
     /// Where the objects are, finished and unfinished.
@@ -62,9 +65,9 @@ pub(super) const UNFINISHED_PREFIX: &str = "unfinished-";
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
 impl<'r> Staging<'r> {
-    fn new(repo: &'r Repo, name: String, dir: File, lock: File) -> Self {
+    fn new(repo: &'r Repo, tmp: BorrowedFd<'r>, name: String, dir: File, lock: File) -> Self {
         let (fan_out, keeps_marks) = (FanOut::default(), OnceLock::new());
-        Self { repo, name, dir, fan_out, resumed: false, keeps_marks, _lock: lock }
+        Self { repo, tmp, name, dir, fan_out, resumed: false, keeps_marks, _lock: lock }
     }
 
     /// Whether unfinished files may have the names of objects here.
@@ -75,11 +78,12 @@ impl<'r> Staging<'r> {
     /// Takes over a staging directory of this boot that nobody holds, or makes one.
     pub(super) fn acquire(repo: &'r Repo) -> Result<Self> {
         let prefix = format!("{PREFIX}{}-", boot_id(repo)?);
+        let tmp = repo.tmp()?;
         for name in staging_names(repo)? {
             if !name.starts_with(&prefix) {
                 continue;
             }
-            if let Some(mut staging) = Self::lock_and_open(repo, &name)? {
+            if let Some(mut staging) = Self::lock_and_open(repo, tmp, &name)? {
                 log::debug!("Reusing tmpdir {name}");
                 staging.take_in_others()?;
                 staging.remove_unfinished()?;
@@ -91,39 +95,41 @@ impl<'r> Staging<'r> {
             let name = format!("{prefix}{}", random_letters()?);
             let path = repo.path().join("tmp").join(&name);
             // The lock comes first, so that nobody takes over the directory in between.
-            let Some(lock) = try_lock_removable(repo.dir(), &lock_path(&name)).during("locking", &path)? else {
+            let Some(lock) = try_lock_removable(tmp, &lock_name(&name)).during("locking", &path)? else {
                 continue;
             };
-            match rustix::fs::mkdirat(repo.dir(), tmp_path(&name), Mode::from_raw_mode(0o775)) {
+            match rustix::fs::mkdirat(tmp, &name, Mode::from_raw_mode(0o775)) {
                 Ok(()) => {}
                 Err(Errno::EXIST) => continue,
                 Err(error) => return Err(error).during("creating", path),
             }
             log::debug!("Using new tmpdir {name}");
-            let dir = open_own(repo, &name).during("opening", path)?;
-            return Ok(Self::new(repo, name, dir, lock));
+            let dir = open_own(tmp, &name).during("opening", path)?;
+            return Ok(Self::new(repo, tmp, name, dir, lock));
         }
     }
 
-    fn lock_and_open(repo: &'r Repo, name: &str) -> Result<Option<Self>> {
+    fn lock_and_open(repo: &'r Repo, tmp: BorrowedFd<'r>, name: &str) -> Result<Option<Self>> {
         let path = repo.path().join("tmp").join(name);
-        let Some(lock) = try_lock_removable(repo.dir(), &lock_path(name)).during("locking", &path)? else {
+        let Some(lock) = try_lock_removable(tmp, &lock_name(name)).during("locking", &path)? else {
             return Ok(None);
         };
-        match open_own(repo, name) {
-            Ok(dir) => Ok(Some(Self::new(repo, name.to_owned(), dir, lock))),
+        match open_own(tmp, name) {
+            Ok(dir) => Ok(Some(Self::new(repo, tmp, name.to_owned(), dir, lock))),
             Err(Errno::NOENT) => {
                 // Its owner has just finished.
-                let _ = rustix::fs::unlinkat(repo.dir(), lock_path(name), AtFlags::empty());
+                let _ = dir::remove_file(tmp, lock_name(name));
                 Ok(None)
             }
+            // Somebody else has put that there.
+            Err(Errno::NOTDIR | Errno::LOOP) => Ok(None),
             Err(error) => Err(error).during("opening", path),
         }
     }
 
     /// Takes in the objects that `ostree` has staged. Its unfinished files have no names, or some that are no objects'.
     fn take_in_others(&self) -> Result<()> {
-        let outer = rustix::fs::openat(self.repo.dir(), tmp_path(&self.name), DIRECTORY, Mode::empty());
+        let outer = rustix::fs::openat(self.tmp, &self.name, DIRECTORY, Mode::empty());
         let outer = outer.during("opening", self.path())?;
         for entry in names_in(&outer).during("listing", self.path())? {
             if is_fan_out(&entry) {
@@ -260,7 +266,7 @@ impl<'r> Staging<'r> {
 
     /// Throws away what was staged.
     pub(super) fn discard(&self) {
-        let _ = fs::remove_dir_all(self.path());
+        let _ = dir::remove_all(self.tmp, &self.name);
     }
 
     fn remove_empty(&self) {
@@ -268,8 +274,8 @@ impl<'r> Staging<'r> {
         for name in names_in(&self.dir).unwrap_or_default() {
             let _ = rustix::fs::unlinkat(&self.dir, &name, AtFlags::REMOVEDIR);
         }
-        let _ = rustix::fs::unlinkat(self.repo.dir(), tmp_path(&self.name).join(OWN), AtFlags::REMOVEDIR);
-        let _ = rustix::fs::unlinkat(self.repo.dir(), tmp_path(&self.name), AtFlags::REMOVEDIR);
+        let _ = dir::remove_dir(self.tmp, Path::new(&self.name).join(OWN));
+        let _ = dir::remove_dir(self.tmp, &self.name);
     }
 }
 
@@ -277,91 +283,79 @@ impl Drop for Staging<'_> {
     fn drop(&mut self) {
         self.remove_empty();
         // Removed while it is still locked, so that nobody can be holding it.
-        let _ = rustix::fs::unlinkat(self.repo.dir(), lock_path(&self.name), AtFlags::empty());
+        let _ = dir::remove_file(self.tmp, lock_name(&self.name));
     }
 }
 
 /// Removes what has no business in `tmp/` any more: staging directories of other boots that nobody holds, and unknown
 /// entries older than `core.tmp-expiry-secs`.
 pub(super) fn clean_tmp(repo: &Repo) -> Result<()> {
-    let path = repo.path().join("tmp");
+    let (tmp, path) = (repo.tmp()?, repo.path().join("tmp"));
     let this_boot = format!("{PREFIX}{}-", boot_id(repo)?);
     let expiry = Duration::from_secs(repo.config().tmp_expiry_secs);
-    for entry in fs::read_dir(&path).during("listing", &path)? {
-        let entry = entry.during("listing", &path)?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str().filter(|&name| name != "cache") else { continue };
+    for name in names_in(tmp).during("listing", &path)? {
         let is_lock = name.starts_with(PREFIX) && name.ends_with(LOCK_SUFFIX);
         if is_lock {
-            remove_stale_lock(repo, name)?;
+            remove_stale_lock(tmp, &name).during("locking", path.join(&name))?;
             continue;
         }
-        if name.starts_with(&this_boot) {
+        if name == "cache" || name.starts_with(&this_boot) {
             continue;
         }
-        if name.starts_with(REPLACEMENT_PREFIX) && remove_unlocked(repo, name)? {
+        if name.starts_with(REPLACEMENT_PREFIX) && remove_unlocked(tmp, &name).during("removing", path.join(&name))? {
             continue;
         }
         if name.starts_with(PREFIX) {
-            remove_abandoned(repo, name)?;
+            remove_abandoned(tmp, &name).during("locking", path.join(&name))?;
             continue;
         }
         // What vanishes meanwhile was somebody else's to remove.
-        let Ok(metadata) = entry.metadata() else { continue };
-        let age = metadata.modified().ok().and_then(|then| SystemTime::now().duration_since(then).ok());
+        let Ok(stat) = dir::stat(tmp, &name) else { continue };
+        let modified = u64::try_from(stat.st_mtime).ok().and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+        let age = SystemTime::now().duration_since(modified.unwrap_or(UNIX_EPOCH)).ok();
         if age.is_some_and(|age| age > expiry) {
-            let removed =
-                if metadata.is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
-            match removed {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(error).during("removing", entry.path());
-                }
-                _ => {}
-            }
+            dir::remove_all(tmp, &name).during("removing", path.join(&name))?;
         }
     }
     Ok(())
 }
 
 /// Removes a staging directory that nobody holds.
-fn remove_abandoned(repo: &Repo, name: &str) -> Result<()> {
-    let path = repo.path().join("tmp").join(name);
-    if let Some(_lock) = try_lock_removable(repo.dir(), &lock_path(name)).during("locking", &path)? {
-        let _ = fs::remove_dir_all(&path);
+fn remove_abandoned(tmp: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    if let Some(_lock) = try_lock_removable(tmp, &lock_name(name))? {
+        let _ = dir::remove_all(tmp, name);
         // While it is still locked, as in the end of one that is held.
-        let _ = rustix::fs::unlinkat(repo.dir(), lock_path(name), AtFlags::empty());
+        let _ = dir::remove_file(tmp, lock_name(name));
     }
     Ok(())
 }
 
 /// Removes the lock file of a staging directory whose owner was killed after it had removed the directory.
-fn remove_stale_lock(repo: &Repo, name: &str) -> Result<()> {
+fn remove_stale_lock(tmp: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     let Some(staging) = name.strip_suffix(LOCK_SUFFIX) else { return Ok(()) };
-    if rustix::fs::statat(repo.dir(), tmp_path(staging), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+    if dir::stat(tmp, staging).is_ok() {
         return Ok(());
     }
     // Whoever is about to make the directory holds the lock already.
-    let path = tmp_path(name);
-    if let Some(_lock) = try_lock_removable(repo.dir(), &path).during("locking", repo.path().join(&path))? {
-        let _ = rustix::fs::unlinkat(repo.dir(), &path, AtFlags::empty());
+    if let Some(_lock) = try_lock_removable(tmp, name)? {
+        let _ = dir::remove_file(tmp, name);
     }
     Ok(())
 }
 
 /// Removes a file that was to replace another one, if its writer was killed. `false` when that cannot be told.
-fn remove_unlocked(repo: &Repo, name: &str) -> Result<bool> {
-    let path = tmp_path(name);
-    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = match rustix::fs::openat(repo.dir(), &path, flags, Mode::empty()) {
-        Ok(fd) => File::from(fd),
+fn remove_unlocked(tmp: BorrowedFd<'_>, name: &str) -> Result<bool, Errno> {
+    let file = match dir::open(tmp, name, OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty()) {
+        Ok(file) => file,
         Err(Errno::NOENT) => return Ok(true),
         Err(_) => return Ok(false),
     };
-    if try_lock(&file, LockKind::Exclusive).during("locking", repo.path().join(&path))? {
+    let Ok(locked) = try_lock(&file, LockKind::Exclusive) else { return Ok(false) };
+    if locked {
         // It may have got its place meanwhile; the name in `tmp/` is gone then.
-        match rustix::fs::unlinkat(repo.dir(), &path, AtFlags::empty()) {
+        match dir::remove_file(tmp, name) {
             Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(error).during("removing", repo.path().join(&path)),
+            Err(error) => return Err(error),
         }
     }
     Ok(true)
@@ -393,8 +387,7 @@ fn is_fan_out(name: &str) -> bool {
 }
 
 fn staging_names(repo: &Repo) -> Result<Vec<String>> {
-    let tmp = rustix::fs::openat(repo.dir(), "tmp", DIRECTORY, Mode::empty()).calling("opendir", "tmp")?;
-    let mut names = names_in(tmp).during("listing", repo.path().join("tmp"))?;
+    let mut names = names_in(repo.tmp()?).during("listing", repo.path().join("tmp"))?;
     names.retain(|name| name.starts_with(PREFIX) && !name.ends_with(LOCK_SUFFIX));
     names.sort_unstable();
     Ok(names)
@@ -403,7 +396,7 @@ fn staging_names(repo: &Repo) -> Result<Vec<String>> {
 /// The names in a directory, without `.` and `..`; those that are no UTF-8 are not ours.
 fn names_in(dir: impl std::os::fd::AsFd) -> Result<Vec<String>, Errno> {
     let mut names = Vec::new();
-    for entry in Dir::read_from(dir)? {
+    for entry in rustix::fs::Dir::read_from(dir)? {
         let entry = entry?;
         match entry.file_name().to_str() {
             Ok("." | "..") | Err(_) => {}
@@ -413,22 +406,14 @@ fn names_in(dir: impl std::os::fd::AsFd) -> Result<Vec<String>, Errno> {
     Ok(names)
 }
 
-fn tmp_path(name: &str) -> PathBuf {
-    Path::new("tmp").join(name)
-}
-
-fn lock_path(name: &str) -> PathBuf {
-    tmp_path(&format!("{name}{LOCK_SUFFIX}"))
+fn lock_name(name: &str) -> String {
+    format!("{name}{LOCK_SUFFIX}")
 }
 
 /// Opens the directory of osier's objects in a staging directory, and makes it if it is not there.
-fn open_own(repo: &Repo, name: &str) -> Result<File, Errno> {
-    let path = tmp_path(name).join(OWN);
-    match rustix::fs::mkdirat(repo.dir(), &path, Mode::from_raw_mode(0o775)) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(error) => return Err(error),
-    }
-    rustix::fs::openat(repo.dir(), path, DIRECTORY, Mode::empty()).map(File::from)
+fn open_own(tmp: BorrowedFd<'_>, name: &str) -> Result<File, Errno> {
+    let outer = Dir::beneath(tmp, name)?;
+    dir::make_dirs(&outer, OWN, 0o775).map(File::from)
 }
 
 fn boot_id(repo: &Repo) -> Result<String> {

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::Repo;
 use crate::checksum::Checksum;
+use crate::dir;
 use crate::error::{During, Result};
+use crate::input;
 
 /// Whether everything that a commit reaches should be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum CommitState {
 
 /// What `fsck` writes into the marker.
 const FSCK_MARK: &[u8] = b"f";
+/// Nothing longer is read of a marker, in bytes.
+const MAX_MARK: u64 = 4096;
 
 impl Repo {
     /// Reads the marker of a commit.
@@ -30,7 +33,7 @@ impl Repo {
     /// When a marker is there but cannot be read.
     pub fn commit_state(&self, commit: &Checksum) -> Result<CommitState> {
         let path = self.path().join(marker(commit));
-        match std::fs::read(&path) {
+        match input::read_stored(self.dir(), marker(commit), MAX_MARK) {
             Ok(content) if content.starts_with(FSCK_MARK) => Ok(CommitState::PartialFsck),
             Ok(_) => Ok(CommitState::Partial),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => match self.parent() {
@@ -48,7 +51,7 @@ impl Repo {
     pub fn mark_commit(&self, commit: &Checksum, state: CommitState) -> Result<()> {
         let name = marker(commit);
         match state {
-            CommitState::Complete => match rustix::fs::unlinkat(self.dir(), &name, AtFlags::empty()) {
+            CommitState::Complete => match dir::remove_file(self.dir(), &name) {
                 Ok(()) | Err(Errno::NOENT) => Ok(()),
                 Err(error) => Err(error).during("removing", self.path().join(name)),
             },

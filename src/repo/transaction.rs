@@ -24,6 +24,7 @@ use super::staging::{self, Staging, UNFINISHED_PREFIX};
 use super::temporary;
 use super::{Repo, RepoMode};
 use crate::checksum::Checksum;
+use crate::dir;
 use crate::error::{During, Error, Result};
 use crate::gvariant::Dict;
 use crate::object::{ObjectName, ObjectType, SizeEntry};
@@ -243,7 +244,7 @@ impl<'r> Transaction<'r> {
     /// Removes the mark that a commit was deleted: it is about to come back.
     pub(super) fn remove_tombstone(&self, commit: &Checksum) -> Result<()> {
         let path = loose_path(&ObjectName::new(*commit, ObjectType::TombstoneCommit), self.repo.mode());
-        match rustix::fs::unlinkat(self.repo.objects_dir(), &path, AtFlags::empty()) {
+        match dir::remove_file(self.repo.objects_dir(), &path) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error).during("removing", self.repo.path().join("objects").join(path)),
         }

@@ -27,6 +27,7 @@ impl Repo {
         Ok(Self {
             dir: self.dir.try_clone().during("opening", &self.path)?,
             objects: objects.try_clone().during("opening", self.path.join("objects"))?,
+            tmp: std::sync::OnceLock::new(),
             path: self.path.clone(),
             config: self.config.clone(),
             parent,

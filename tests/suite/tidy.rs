@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 /// Which way dependencies point: a module uses only what stands in a row above its own. `cli` is not here, it belongs
 /// to the program and so cannot be named by the library.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: [&[&str]; 13] = [
     // `gvariant` holds the error that every decoder returns.
     &["checksum", "gvariant"],
     // `dir` returns the bare answers of the kernel.
-    &["keyfile", "refspec", "date", "deflate", "map", "units", "dir"],
+    &["keyfile", "refspec", "date", "deflate", "map", "units", "dir", "input"],
     &["object"],
     &["error", "progress", "fetch"],
-    // What `compare` and `bench` share.
-    &["trial"],
+    // `threads` returns the error; `trial` is what `compare` and `bench` share.
+    &["threads", "trial"],
     &["repo"],
     &["source", "labels", "composefs"],
     &["summary", "remote"],

@@ -1,0 +1,204 @@
+//! `--consume`: source files that are in the commit are removed once it is safe on disk.
+//!
+//! Exactly those go. Each was noted when it was read, and is removed by the descriptor of its directory, only while the
+//! name is still that of the inode that was read, unchanged since. Whatever appeared or was changed meanwhile stays, and
+//! so does what the commit left out; a warning says so. A directory goes when it is empty, but for a mount point.
+//! Upstream deletes while it reads.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::{AtFlags, Stat};
+use rustix::io::Errno;
+
+use crate::dir::{self, Dir};
+use crate::error::{During, OsError, Result};
+use crate::progress::{Event, Progress};
+use crate::source::Directory;
+
+/// Device and inode.
+type Identity = (u64, u64);
+
+/// The source directories of a commit, and what was read in them.
+#[derive(Default)]
+pub(super) struct Consumed {
+    roots: Vec<Root>,
+    directories: Mutex<HashMap<Identity, Contents>>,
+}
+
+/// A source.
+struct Root {
+    path: PathBuf,
+    directory: Arc<Directory>,
+    /// The directory that holds it and its name there; none for one such as `.`, which stays.
+    parent: Option<(Dir, OsString)>,
+}
+
+/// What was read in a directory.
+#[derive(Default)]
+struct Contents {
+    files: Vec<(String, Seen)>,
+    directories: Vec<(String, Identity)>,
+}
+
+/// A file or symbolic link as it was before it was read.
+#[derive(Clone, Copy)]
+pub(super) struct Seen(Stat);
+
+impl Seen {
+    /// Looks at a file that is about to be read.
+    pub(super) fn of(directory: &Directory, name: &str) -> Result<Self> {
+        let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+        stat.map(Self).calling("fstatat", directory.shown_path(name))
+    }
+
+    fn is(&self, now: &Stat) -> bool {
+        let Self(before) = self;
+        let content = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
+        let inode = |stat: &Stat| (stat.st_mode, stat.st_ctime, stat.st_ctime_nsec);
+        // A file that has become the object has another name since, and may have other permissions. Where it had
+        // several names all the time, the removal of one changes the time of the others.
+        let had_one_name = before.st_nlink == 1 && now.st_nlink == 1;
+        dir::identity(before) == dir::identity(now)
+            && content(before) == content(now)
+            && (!had_one_name || inode(before) == inode(now))
+    }
+}
+
+impl Consumed {
+    /// Opens a source, which stays the same directory whatever gets its name.
+    pub(super) fn open(&mut self, path: &Path) -> Result<Arc<Directory>> {
+        let parent = match path.file_name() {
+            Some(_) => Some(Dir::open_parent(path).calling("opendir", path)?),
+            None => None,
+        };
+        let directory = Arc::new(Directory::open(path)?);
+        self.roots.push(Root { path: path.to_owned(), directory: directory.clone(), parent });
+        Ok(directory)
+    }
+
+    /// Notes a file that has been read.
+    pub(super) fn note_file(&self, directory: Identity, name: &str, seen: Seen) {
+        self.noting(directory, |contents| contents.files.push((name.to_owned(), seen)));
+    }
+
+    /// Notes a directory that has been read.
+    pub(super) fn note_directory(&self, parent: Identity, name: &str, directory: Identity) {
+        self.noting(parent, |contents| contents.directories.push((name.to_owned(), directory)));
+    }
+
+    fn noting(&self, directory: Identity, note: impl FnOnce(&mut Contents)) {
+        note(self.directories.lock().unwrap_or_else(PoisonError::into_inner).entry(directory).or_default());
+    }
+
+    /// Removes what was noted. The commit is made, so whatever cannot be removed is a warning.
+    pub(super) fn remove(self, progress: &dyn Progress) {
+        let directories = self.directories.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for Root { path, directory, parent } in self.roots {
+            let mut removal = Removal { directories: &directories, progress, warnings: 0 };
+            let Ok(stat) = rustix::fs::fstat(&directory) else { continue };
+            let identity = dir::identity(&stat);
+            removal.empty(directory.as_fd(), identity, &path);
+            if let Some((parent, name)) = parent {
+                removal.remove_directory(parent.as_fd(), &name, (directory.as_fd(), identity), &path);
+            }
+            removal.finish(&path);
+        }
+    }
+}
+
+/// The removal of one source.
+struct Removal<'r> {
+    directories: &'r HashMap<Identity, Contents>,
+    progress: &'r dyn Progress,
+    warnings: usize,
+}
+
+/// Of a source; more are only counted.
+const MOST_WARNINGS: usize = 20;
+
+impl Removal<'_> {
+    fn empty(&mut self, dir: BorrowedFd<'_>, identity: Identity, path: &Path) {
+        let directories = self.directories;
+        let Some(contents) = directories.get(&identity) else { return };
+        for (name, seen) in &contents.files {
+            match rustix::fs::statat(dir, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(now) if seen.is(&now) => match dir::remove_file(dir, name) {
+                    Ok(()) | Err(Errno::NOENT) => {}
+                    Err(error) => self.cannot_remove(&path.join(name), error),
+                },
+                // Whoever changed it hears of it when its directory cannot go.
+                Ok(_) | Err(Errno::NOENT) => {}
+                Err(error) => self.cannot_remove(&path.join(name), error),
+            }
+        }
+        for (name, identity) in &contents.directories {
+            let path = path.join(name);
+            match Dir::beneath(dir, name) {
+                Ok(below) if rustix::fs::fstat(&below).is_ok_and(|stat| dir::identity(&stat) == *identity) => {
+                    self.empty(below.as_fd(), *identity, &path);
+                    self.remove_directory(dir, name.as_ref(), (below.as_fd(), *identity), &path);
+                }
+                Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Err(error) => self.cannot_remove(&path, error),
+            }
+        }
+    }
+
+    /// Removes a directory if it is empty; what is left in it is named otherwise.
+    fn remove_directory(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        name: &std::ffi::OsStr,
+        (directory, identity): (BorrowedFd<'_>, Identity),
+        path: &Path,
+    ) {
+        let is_same = dir::stat(parent, name).is_ok_and(|stat| dir::identity(&stat) == identity);
+        let removed = if is_same { dir::remove_dir(parent, name) } else { Ok(()) };
+        match removed {
+            Ok(()) if !is_same => self.warn(format!("{} is another file now and is kept", path.display())),
+            // A mount point stays, and so does a directory that is in use as one elsewhere.
+            Ok(()) | Err(Errno::NOENT | Errno::BUSY) => {}
+            Err(Errno::NOTEMPTY | Errno::EXIST) => self.name_what_is_left(directory, identity, path),
+            Err(error) => self.cannot_remove(path, error),
+        }
+    }
+
+    fn name_what_is_left(&mut self, directory: BorrowedFd<'_>, identity: Identity, path: &Path) {
+        let contents = self.directories.get(&identity);
+        let mut names = dir::names(directory).unwrap_or_default();
+        names.sort_unstable();
+        for name in names {
+            let is_file = |name: &str| contents.is_some_and(|all| all.files.iter().any(|(file, _)| file == name));
+            let is_dir = |name: &str| contents.is_some_and(|all| all.directories.iter().any(|(dir, _)| dir == name));
+            let shown = path.join(&name);
+            match name.to_str() {
+                // What keeps it was named already.
+                Some(name) if is_dir(name) => {}
+                Some(name) if is_file(name) => self.warn(format!("{} was changed and is kept", shown.display())),
+                _ => self.warn(format!("{} is not in the commit and is kept", shown.display())),
+            }
+        }
+    }
+
+    fn cannot_remove(&mut self, path: &Path, error: Errno) {
+        self.warn(format!("{} is kept: {}", path.display(), OsError(error.into())));
+    }
+
+    fn warn(&mut self, what: String) {
+        self.warnings += 1;
+        if self.warnings <= MOST_WARNINGS {
+            self.progress.event(Event::Warning(&what));
+        }
+    }
+
+    fn finish(self, path: &Path) {
+        if self.warnings > MOST_WARNINGS {
+            let what = format!("{} more files in {} are kept", self.warnings - MOST_WARNINGS, path.display());
+            self.progress.event(Event::Warning(&what));
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The one pool of threads, and what happens where no thread can be made.
+//!
+//! rayon makes a pool of its own when it is first needed and panics when it cannot, as in a container whose limit of
+//! processes is reached. So every operation that works in parallel runs inside [`run`]. The pool is made once, with as
+//! many threads as can be had; without any, the calling thread does all work itself.
+
+use std::sync::OnceLock;
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::error::{Error, Result};
+
+/// The stack of a thread, in bytes: trees are as deep as they are.
+const STACK_SIZE: usize = 64 << 20;
+
+/// Runs `work` where it may use rayon. A caller that is in a pool stays there.
+///
+/// # Errors
+/// As `work`; when not even the calling thread can be used.
+pub(crate) fn run<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
+    if rayon::current_thread_index().is_some() {
+        return work();
+    }
+    match POOL.get_or_init(make) {
+        Some(pool) => pool.install(work),
+        None => {
+            serial()?;
+            work()
+        }
+    }
+}
+
+/// A pool with the usual number of threads, or with as many as can be made.
+fn make() -> Option<ThreadPool> {
+    let mut builder = ThreadPoolBuilder::new().stack_size(STACK_SIZE);
+    let mut threads = std::thread::available_parallelism().map_or(1, usize::from);
+    loop {
+        match builder.build() {
+            Ok(pool) => return Some(pool),
+            Err(error) if threads == 0 => {
+                log::debug!("Working without threads: {error}");
+                return None;
+            }
+            Err(_) => builder = ThreadPoolBuilder::new().stack_size(STACK_SIZE).num_threads(threads),
+        }
+        threads /= 2;
+    }
+}
+
+/// Makes the calling thread the only one of a pool, which it stays in.
+fn serial() -> Result<()> {
+    let pool = ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
+    pool.map(std::mem::forget).map_err(|error| Error::failed(format!("working without threads: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use rayon::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_can_be_a_pool_of_its_own() {
+        std::thread::spawn(|| {
+            serial().unwrap();
+            let own = std::thread::current().id();
+            let all: Vec<_> = (0..100).into_par_iter().map(|_| std::thread::current().id()).collect();
+            assert_eq!(all, vec![own; 100]);
+            assert_eq!(run(|| Ok(std::thread::current().id())).unwrap(), own);
+        })
+        .join()
+        .unwrap();
+    }
+}
