@@ -102,7 +102,7 @@ pub fn stats(repo: &Repo, first: &Checksum, second: &Checksum) -> Result<DiffSta
     one.add_commit(repo, first)?;
     other.add_commit(repo, second)?;
     let common: Vec<&ObjectName> = one.objects().intersection(other.objects()).collect();
-    let common_bytes = common.par_iter().map(|name| repo.stored_size(name)).sum::<Result<u64>>()?;
+    let common_bytes = threads::run(|| common.par_iter().map(|name| repo.stored_size(name)).sum())?;
     Ok(DiffStats {
         objects_in_first: one.objects().len() as u64,
         objects_in_second: other.objects().len() as u64,

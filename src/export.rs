@@ -31,6 +31,7 @@ use crate::object::{DirEntry, DirTree, FileHeader, Xattrs};
 use crate::progress::{Event, Progress};
 use crate::repo::tree::{Descent, Node, lookup};
 use crate::repo::{FileObject, Repo};
+use crate::threads;
 
 /// What is exported, and how it is named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,7 +92,7 @@ pub fn export(
     let prefix = &options.prefix;
     let writer = Writer { out, prefix, time: commit.timestamp, written: 0 };
     let ahead = Ahead { repo, walk, waiting: VecDeque::from([root]) };
-    let result = write_all(ahead, writer, options.padding, progress);
+    let result = threads::run(|| write_all(ahead, writer, options.padding, progress));
     progress.event(Event::Finished);
     result
 }

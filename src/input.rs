@@ -66,6 +66,30 @@ pub fn read_named(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
+/// Creates the file that the user has named for output, or empties the one that is there.
+///
+/// Nothing is written through a symbolic link to a file, which somebody else may have put there; one to a pipe, a
+/// terminal or a descriptor of this process, as `/dev/stdout` is, is followed.
+///
+/// # Errors
+/// When it cannot be created or is such a link.
+pub fn create_named(path: &Path) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let created = flags | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
+    match rustix::fs::open(path, created, Mode::from_raw_mode(0o666)) {
+        Ok(file) => Ok(file.into()),
+        Err(rustix::io::Errno::LOOP) => {
+            let is_descriptor = path.starts_with("/dev") || path.starts_with("/proc");
+            let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+            match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
+                FileType::RegularFile if !is_descriptor => Err(io::Error::from(rustix::io::Errno::LOOP)),
+                _ => Ok(file),
+            }
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn is_null(device: u64) -> bool {
     (rustix::fs::major(device), rustix::fs::minor(device)) == NULL_DEVICE
 }

@@ -1,6 +1,5 @@
 //! `checkout`: makes a directory of a commit.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -284,10 +283,7 @@ fn read_list(file: Option<&Path>) -> Result<Vec<u8>, Failure> {
         return Ok(list);
     };
     let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let mut file =
-        File::open(path).map_err(|error| in_words(&format!("Error opening file {}", shown.display()), error))?;
-    file.read_to_end(&mut list).map_err(|error| in_words("Error reading from file", error))?;
-    Ok(list)
+    osier::input::read_named(path).map_err(|error| in_words(&format!("Error opening file {}", shown.display()), error))
 }
 
 fn in_words(what: &str, error: std::io::Error) -> Failure {

@@ -1,7 +1,5 @@
 //! `commit`: makes a commit of directories, tar archives and other commits.
 
-use std::fs::File;
-use std::io::Read;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +15,7 @@ use osier::labels::{Epoch, Policy};
 use osier::refspec::Refspec;
 use osier::repo::{OpenOptions, Repo};
 use osier::source::{Modifier, SkipList, StatOverride};
-use osier::{Checksum, date, keyfile, summary};
+use osier::{Checksum, date, input, keyfile, summary};
 use serde_json::json;
 
 use super::clock;
@@ -396,9 +394,7 @@ fn parse_source(text: &str, tar: &TarOptions, repo: &Repo) -> Result<Source, Fai
 
 /// The file with the body of the commit message.
 fn read_text(path: &Path) -> Result<String, Failure> {
-    let mut bytes = Vec::new();
-    let mut file = File::open(path).calling("openat", path)?;
-    file.read_to_end(&mut bytes).during("reading", path)?;
+    let bytes = input::read_named(path).calling("openat", path)?;
     Ok(keyfile::text_of(&bytes).map_err(in_words)?.to_owned())
 }
 

@@ -1,6 +1,5 @@
 //! `export`: writes a commit as a tar archive.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
@@ -52,7 +51,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return Ok(export(&repo, &commit, &mut context.out, &options, &progress)?);
     };
     let failed = |_| Failure::failed(format!("Failed to open '{}'", path.display()));
-    let file = File::create(&path).map_err(failed)?;
+    let file = osier::input::create_named(&path).map_err(failed)?;
     if file.metadata().map_err(failed)?.is_file() {
         options.padding = Padding::None;
     }

@@ -214,7 +214,7 @@ fn print_file(ty: &str, path: &Path, out: &Output) -> Result<(), Failure> {
 
 fn file_as_variant(ty: &str, path: &Path) -> Result<osier::gvariant::Value, Failure> {
     let ty = Type::parse(ty).map_err(|error| Failure::failed(format!("Invalid type '{ty}': {}", error.what)))?;
-    let bytes = std::fs::read(path).calling("openat", path)?;
+    let bytes = osier::input::read_named(path).calling("openat", path)?;
     Ok(Variant::new(ty, &bytes).to_value())
 }
 

@@ -24,14 +24,16 @@ mod tree;
 mod verity;
 mod xattrs;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::checksum::Checksum;
+use crate::dir::{self, Dir};
 use crate::error::{Context, During, Error, Result};
 use crate::object::Commit;
 use crate::progress::Progress;
@@ -138,7 +140,9 @@ fn expected_digest(commit: &Commit) -> Result<Option<Checksum>> {
 /// A file beside its destination, which goes away unless it is finished.
 struct Unfinished {
     file: File,
-    path: Option<PathBuf>,
+    directory: Dir,
+    /// In the directory, until it is finished.
+    name: Option<OsString>,
 }
 
 impl Unfinished {
@@ -146,16 +150,16 @@ impl Unfinished {
         let Some(name) = destination.file_name() else {
             return Err(Error::failed(format!("{} is not the name of a file", destination.display())));
         };
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        let (directory, _) = Dir::open_parent(destination).during("creating", destination)?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
         let process = rustix::process::getpid().as_raw_nonzero();
         let mut number = 0_u64;
         loop {
-            let mut unfinished = std::ffi::OsString::from(".");
+            let mut unfinished = OsString::from(".");
             unfinished.push(name);
             unfinished.push(format!(".{process}-{number}"));
-            let path = destination.with_file_name(unfinished);
-            match rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600)) {
-                Ok(fd) => return Ok(Self { file: fd.into(), path: Some(path) }),
+            match dir::open(&directory, &unfinished, flags, Mode::from_raw_mode(0o600)) {
+                Ok(file) => return Ok(Self { file, directory, name: Some(unfinished) }),
                 Err(Errno::EXIST) => number += 1,
                 Err(error) => return Err(error).during("creating", destination),
             }
@@ -165,19 +169,20 @@ impl Unfinished {
     /// Gives the file its mode and name.
     fn finish(mut self, destination: &Path) -> Result<()> {
         rustix::fs::fchmod(&self.file, IMAGE_MODE).calling("fchmod", destination)?;
-        if let Some(path) = &self.path {
-            std::fs::rename(path, destination).calling("renameat", destination)?;
+        if let (Some(name), Some(last)) = (&self.name, destination.file_name()) {
+            let (from, to) = ((&self.directory, name), (&self.directory, last));
+            dir::rename(from, to, RenameFlags::empty()).calling("renameat", destination)?;
         }
-        self.path = None;
+        self.name = None;
         Ok(())
     }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        if let Some(path) = &self.path {
+        if let Some(name) = &self.name {
             // There is an error already, or a panic.
-            let _ = std::fs::remove_file(path);
+            let _ = dir::remove_file(&self.directory, name);
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::object::{DirMeta, FileHeader, ObjectName, ObjectType, S_IFDIR, Xattrs
 use crate::progress::{Event, Progress};
 use crate::repo::tree::Node;
 use crate::repo::{Repo, RepoMode, loose_path};
+use crate::threads;
 
 /// A character device, which overlayfs takes for a whiteout if its number is 0.
 const S_IFCHR: u32 = 0o020_000;
@@ -139,7 +140,7 @@ fn load_files(
         }
         Some(loaded.map(|facts| (*file, facts)))
     };
-    let loaded: Vec<_> = files.par_iter().enumerate().filter_map(load).collect();
+    let loaded: Vec<_> = threads::run(|| Ok(files.par_iter().enumerate().filter_map(load).collect()))?;
     progress.event(Event::Finished);
     loaded.into_iter().collect()
 }

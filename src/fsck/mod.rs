@@ -20,6 +20,7 @@ use crate::error::{Context, Error, Result};
 use crate::object::{ObjectName, ObjectType};
 use crate::progress::{Event, Progress};
 use crate::repo::{CommitState, ListRefs, LockKind, Repo};
+use crate::threads;
 
 pub use finding::{Fault, Finding};
 use verify::{Problem, unreadable, verify};
@@ -81,6 +82,15 @@ pub fn fsck_into(
     findings: &mut Vec<Finding>,
     progress: &dyn Progress,
 ) -> Result<FsckReport> {
+    threads::run(|| fsck_in_pool(repo, options, findings, progress))
+}
+
+fn fsck_in_pool(
+    repo: &Repo,
+    options: &FsckOptions,
+    findings: &mut Vec<Finding>,
+    progress: &dyn Progress,
+) -> Result<FsckReport> {
     // A prune at the same time would make us miss what it removes. Where the lock file cannot be made, as on a full disk,
     // a check is still wanted.
     let _lock = match repo.lock(LockKind::Shared) {
@@ -98,6 +108,10 @@ pub fn fsck_into(
 /// # Errors
 /// What is wrong with the first object, in the order of their names, that is missing or corrupted.
 pub fn verify_commit(repo: &Repo, commit: &Checksum, progress: &dyn Progress) -> Result<u64> {
+    threads::run(|| verify_in_pool(repo, commit, progress))
+}
+
+fn verify_in_pool(repo: &Repo, commit: &Checksum, progress: &dyn Progress) -> Result<u64> {
     let mut reached = HashSet::new();
     let walked = walk(repo, commit, &mut |name| reached.insert(name), &mut |_, error| Err(error));
     let mut objects = Vec::from_iter(reached);

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::error::{During, Error, Result};
+use crate::input;
 use crate::object::{Commit, DirTree};
 use crate::repo::Repo;
 use crate::repo::tree::{Node, lookup};
@@ -24,10 +25,12 @@ impl Root<'_> {
     /// The content of a file; `None` if there is none.
     pub(super) fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
         match self {
-            Self::Directory(root) => match std::fs::read(root.join(path)) {
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-                read => read.map(Some).during("reading", root.join(path)),
-            },
+            Self::Directory(root) => {
+                match input::read_stored(rustix::fs::CWD, root.join(path), input::MAX_INPUT_SIZE) {
+                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                    read => read.map(Some).during("reading", root.join(path)),
+                }
+            }
             Self::Commit(repo, commit) => {
                 let Some(Node::File(file)) = find(repo, commit, path)? else { return Ok(None) };
                 let mut content = Vec::new();

@@ -23,6 +23,7 @@ use crate::progress::{Event, Progress};
 use crate::remote;
 use crate::repo::deltas::{self, DeltaName};
 use crate::repo::{LockKind, Repo};
+use crate::threads;
 
 /// What to remove.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,6 +101,10 @@ pub struct PruneStats {
 /// When a dirtree of a kept commit is missing, unless the commit is marked as partial, and when a kept commit or dirtree
 /// is corrupted or malformed: nothing has been removed then. When something cannot be removed.
 pub fn prune(repo: &Repo, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneStats> {
+    threads::run(|| prune_in_pool(repo, options, progress))
+}
+
+fn prune_in_pool(repo: &Repo, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneStats> {
     let _lock = repo.lock(LockKind::Exclusive)?;
     progress.event(Event::Started { task: "looking for unreachable objects", total: None });
     let kept = commits::kept(repo, &options.roots)?;
@@ -184,8 +189,7 @@ fn remove_stale_summaries(repo: &Repo) -> Result<()> {
     let remotes = remote::names(repo)?;
     let is_known = |name: &str| remotes.iter().any(|remote| remote == name);
     for name in dir::names(&directory).during("listing", &path)? {
-        let known =
-            name.to_str().is_some_and(|name| is_known(name) || name.strip_suffix(".sig").is_some_and(is_known));
+        let known = name.to_str().is_some_and(|name| is_known(name) || name.strip_suffix(".sig").is_some_and(is_known));
         if known {
             continue;
         }

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{During, Error, Result};
+use crate::input;
 use crate::repo::Repo;
 
 /// The tags of packets that make up a public key: signature, public key, trust (left out), user id, public subkey, user
@@ -23,7 +24,7 @@ pub(super) fn path(repo: &Repo, remote: &str) -> PathBuf {
     repo.path().join(file_name(remote))
 }
 
-fn file_name(remote: &str) -> String {
+pub(super) fn file_name(remote: &str) -> String {
     format!("{remote}.trustedkeys.gpg")
 }
 
@@ -37,7 +38,7 @@ pub fn import_keys(repo: &Repo, remote: &str, keys: &[u8]) -> Result<usize> {
     let certificates = certificates(&binary).filter(|found| !found.is_empty());
     let certificates = certificates.ok_or_else(|| Error::failed("GPG: Unable to export keys: GPGME: No data"))?;
     let path = path(repo, remote);
-    let mut keyring = match std::fs::read(&path) {
+    let mut keyring = match input::read_stored(rustix::fs::CWD, &path, MAX_KEYRING_SIZE as u64) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error).during("reading", path),

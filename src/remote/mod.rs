@@ -11,8 +11,13 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use crate::dir::{self, Dir};
 use crate::error::{During, Error, Result};
 use crate::gvariant::DecodeError;
+use crate::input;
 use crate::keyfile::{KeyFile, text_of};
 use crate::refspec::validate_remote_name;
 use crate::repo::Repo;
@@ -157,7 +162,10 @@ pub fn delete(repo: &Repo, sysroot: Option<&Path>, name: &str, absent: Absent) -
     match (own(repo, sysroot)?.get(name), absent) {
         (None, Absent::Ignore) => return Ok(()),
         (None, Absent::Refuse) => return Err(not_found(name)),
-        (Some(Remote { file: Some(file), .. }), _) => fs::remove_file(file).during("removing", file)?,
+        (Some(Remote { file: Some(file), .. }), _) => {
+            let (directory, last) = Dir::open_parent(file).during("opening", file)?;
+            dir::remove_file(directory, last).during("removing", file)?;
+        }
         (Some(Remote { file: None, .. }), _) => {
             let mut keyfile = repo.config().keyfile.clone();
             keyfile.remove_group(&group_of(name));
@@ -165,9 +173,9 @@ pub fn delete(repo: &Repo, sysroot: Option<&Path>, name: &str, absent: Absent) -
         }
     }
     let keyring = keyring::path(repo, name);
-    match fs::remove_file(&keyring) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).during("removing", keyring),
-        _ => Ok(()),
+    match dir::remove_file(repo.dir(), keyring::file_name(name)) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error).during("removing", keyring),
     }
 }
 
@@ -189,7 +197,7 @@ fn own(repo: &Repo, sysroot: Option<&Path>) -> Result<BTreeMap<String, Remote>> 
     }
     files.sort_unstable();
     for file in files {
-        let bytes = fs::read(&file).during("reading", &file)?;
+        let bytes = input::read_stored(rustix::fs::CWD, &file, input::MAX_INPUT_SIZE).during("reading", &file)?;
         let keyfile = text_of(&bytes).and_then(KeyFile::parse);
         let keyfile = keyfile.map_err(|source| Error::Malformed { what: file.display().to_string(), source })?;
         for remote in in_keyfile(&keyfile, Some(&file)) {
@@ -250,10 +258,17 @@ fn write_file(path: &Path, name: &str, settings: &[(String, Setting)]) -> Result
     let mut keyfile = KeyFile::new();
     apply(&mut keyfile, name, settings)?;
     // A name that does not end in `.conf` is not read as a remote.
-    let temporary = path.with_extension(format!("conf.{}", std::process::id()));
-    let mut file = fs::File::create(&temporary).during("creating", &temporary)?;
-    file.write_all(keyfile.to_string().as_bytes()).and_then(|()| file.sync_all()).during("writing", &temporary)?;
-    fs::rename(&temporary, path).during("moving to", path)
+    let temporary = format!("{name}.conf.{}", std::process::id());
+    let (directory, last) = Dir::open_parent(path).during("opening", path)?;
+    // Only a process of this number that was killed can have left one.
+    let _ = dir::remove_file(&directory, &temporary);
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
+    let file = dir::open(&directory, &temporary, flags, Mode::from_raw_mode(0o666));
+    let mut file = file.during("creating", path.with_file_name(&temporary))?;
+    let written = file.write_all(keyfile.to_string().as_bytes()).and_then(|()| file.sync_all());
+    written.during("writing", path.with_file_name(&temporary))?;
+    let renamed = dir::rename((&directory, &temporary), (&directory, &last), RenameFlags::empty());
+    renamed.during("moving to", path)
 }
 
 fn group_of(name: &str) -> String {

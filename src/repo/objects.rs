@@ -15,6 +15,7 @@ use crate::error::{During, Error, OfObject, Result};
 use crate::gvariant::{DecodeError, Dict};
 use crate::map::FileBytes;
 use crate::object::{Commit, DirMeta, DirTree, ObjectName, ObjectType};
+use crate::threads;
 
 /// The largest metadata object that is read, 128 MiB as upstream.
 pub const MAX_METADATA_SIZE: u64 = 128 << 20;
@@ -159,8 +160,8 @@ impl Repo {
     /// # Errors
     /// When a directory cannot be read.
     pub fn list_objects(&self) -> Result<Vec<ObjectName>> {
-        let per_directory: Vec<Vec<ObjectName>> =
-            (0..=255u8).into_par_iter().map(|first| self.list_objects_starting_with(first)).collect::<Result<_>>()?;
+        let list = || (0..=255u8).into_par_iter().map(|first| self.list_objects_starting_with(first)).collect();
+        let per_directory = threads::run(list).map(|listed: Vec<Vec<ObjectName>>| listed)?;
         Ok(per_directory.concat())
     }
 

@@ -14,6 +14,7 @@ use super::Repo;
 use crate::checksum::Checksum;
 use crate::error::{Context, During, Error, OsError, Result};
 use crate::refspec::{CollectionId, CollectionRef, RefName, Refspec, is_fragment};
+use crate::{input, threads};
 
 /// How listed refs are spelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,10 @@ impl Repo {
         let read = |(spelled, path): (String, String)| self.read_listed(&path, spelled);
         let listed = self.listed_refs(prefix, spelling).and_then(|refs| {
             // All are read, so that of several that are wrong the first is told.
-            let read: Vec<_> = refs.into_par_iter().with_min_len(REFS_AT_A_TIME).map(read).collect();
+            let read: Vec<_> = match refs.len() {
+                ..REFS_AT_A_TIME => refs.into_iter().map(read).collect(),
+                _ => threads::run(|| Ok(refs.into_par_iter().with_min_len(REFS_AT_A_TIME).map(read).collect()))?,
+            };
             read.into_iter().filter_map(Result::transpose).collect()
         });
         listed.context(|| "Listing refs".to_owned())
@@ -234,7 +238,12 @@ impl Repo {
         match read_file(self.dir(), path) {
             Ok(content) => {
                 let text = String::from_utf8_lossy(&content);
-                Ok(Some(Checksum::from_hex(text.trim_end_matches(|c: char| c.is_ascii_whitespace()))?))
+                let text = text.trim_end_matches(|c: char| c.is_ascii_whitespace());
+                // The error quotes what it is given, which may be anything here.
+                Checksum::from_hex(text)
+                    .or_else(|_| Checksum::from_hex(&input::quotable(text)))
+                    .map(Some)
+                    .map_err(Error::from)
             }
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
             Err(error) => {
@@ -278,7 +287,8 @@ impl Repo {
                     return Err(std::io::Error::from(error)).during("listing", path);
                 }
             };
-            if entry.file_type().is_dir() {
+            // As upstream, whatever is neither a file nor a link is no ref.
+            if !(entry.file_type().is_file() || entry.file_type().is_symlink()) {
                 continue;
             }
             let relative = entry.path().strip_prefix(&root).ok().and_then(Path::to_str);
@@ -334,7 +344,9 @@ fn is_unplaced(path: &str) -> bool {
 
 /// Reads a ref file below `dir`, mostly with one system call.
 fn read_file(dir: BorrowedFd<'_>, path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut file = fs::File::from(rustix::fs::openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
+    // A pipe in a ref's place must not make us wait.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let mut file = input::require_regular(rustix::fs::openat(dir, path, flags, Mode::empty())?.into())?;
     let mut content = vec![0; USUAL_REF];
     let length = file.read(&mut content)?;
     if length == content.len() {

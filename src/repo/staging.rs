@@ -25,6 +25,7 @@ use super::replace::{REPLACEMENT_PREFIX, random_letters};
 use super::{Repo, temporary, transaction::FanOut};
 use crate::dir::{self, Dir};
 use crate::error::{During, Result};
+use crate::threads;
 
 /// A locked staging directory. When it is dropped it goes if it is empty, else it waits for the next transaction.
 #[derive(Debug)]
@@ -211,7 +212,7 @@ impl<'r> Staging<'r> {
                 let rest = self.move_fan_out(fan_out, prefix, part);
                 rest.map(|rest| rest.then(|| prefix.clone())).transpose()
             });
-            with_rest.collect::<Result<Vec<_>>>()
+            threads::run(|| with_rest.collect::<Result<Vec<_>>>())
         };
         let with_commits = move_all(&directories, Part::AllButCommits)?;
         self.repo.objects.sync_all().during("syncing", self.repo.path().join("objects"))?;
@@ -311,7 +312,8 @@ pub(super) fn clean_tmp(repo: &Repo) -> Result<()> {
         }
         // What vanishes meanwhile was somebody else's to remove.
         let Ok(stat) = dir::stat(tmp, &name) else { continue };
-        let modified = u64::try_from(stat.st_mtime).ok().and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+        let modified =
+            u64::try_from(stat.st_mtime).ok().and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
         let age = SystemTime::now().duration_since(modified.unwrap_or(UNIX_EPOCH)).ok();
         if age.is_some_and(|age| age > expiry) {
             dir::remove_all(tmp, &name).during("removing", path.join(&name))?;

@@ -1,12 +1,11 @@
 //! The two files that change what a commit records: `--statoverride` and `--skip-list`.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use crate::error::{During, Error, Result};
 use crate::gvariant::DecodeError;
+use crate::input;
 use crate::keyfile;
 
 /// Permissions to record instead of, or in addition to, those on disk.
@@ -81,9 +80,7 @@ impl SkipList {
 }
 
 fn read_text(path: &Path) -> Result<String> {
-    let mut bytes = Vec::new();
-    let mut file = File::open(path).calling("openat", path)?;
-    file.read_to_end(&mut bytes).during("reading", path)?;
+    let bytes = input::read_named(path).calling("openat", path)?;
     keyfile::text_of(&bytes).map(str::to_owned).map_err(|error| Error::failed(error.what))
 }
 

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use rayon::prelude::*;
-use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::{Summary, SummaryRef, encode_collection_map, key, ref_key};
 use crate::checksum::Checksum;
+use crate::dir;
 use crate::error::{During, Error, OfObject, Result};
 use crate::gvariant::{Dict, Value};
 use crate::object::{Commit, DirMeta, DirTree, ObjectName, ObjectType, Xattrs};
 use crate::refspec::{CollectionId, CollectionRef, RefName};
 use crate::repo::{ListRefs, LockKind, Repo, Transaction, deltas};
+use crate::threads;
 
 /// The ref whose commits carry the metadata of a repository that has a collection id.
 pub const METADATA_REF: &str = "ostree-metadata";
@@ -65,7 +66,7 @@ pub fn regenerate(repo: &Repo, additional: &Dict, now: u64) -> Result<()> {
     let summary = prospective(repo, &[], additional, now)?;
     deltas::reindex(repo)?;
     repo.replace_file("summary".as_ref(), &summary.encode())?;
-    match rustix::fs::unlinkat(repo.dir(), "summary.sig", AtFlags::empty()) {
+    match dir::remove_file(repo.dir(), "summary.sig") {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(error).during("removing", repo.path().join("summary.sig")),
     }
@@ -120,8 +121,9 @@ pub fn prospective(repo: &Repo, moved: &[(String, Checksum)], additional: &Dict,
 fn describe(repo: &Repo, mut refs: Vec<(String, Checksum)>) -> Result<Vec<SummaryRef>> {
     refs.sort_unstable_by_key(|(_, commit)| *commit);
     // All are waited for, so that of several errors always the same one is reported.
+    let equal = |(_, one): &(String, Checksum), (_, other): &(String, Checksum)| one == other;
     let described: Vec<Result<Vec<SummaryRef>>> =
-        refs.par_chunk_by(|(_, one), (_, other)| one == other).map(|refs| describe_equal(repo, refs)).collect();
+        threads::run(|| Ok(refs.par_chunk_by(equal).map(|refs| describe_equal(repo, refs)).collect()))?;
     let mut entries = Vec::with_capacity(refs.len());
     for described in described {
         entries.append(&mut described?);

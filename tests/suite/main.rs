@@ -37,6 +37,7 @@ mod source;
 mod stat_cache;
 mod summary;
 mod support;
+mod swapped;
 mod tar_import;
 mod threads;
 mod tidy;

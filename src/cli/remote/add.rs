@@ -172,7 +172,7 @@ impl<'a> VerificationKey<'a> {
 }
 
 fn import(place: &Place, name: &str, file: &Path, context: &Context) -> Result<(), Failure> {
-    let keys = std::fs::read(file);
+    let keys = osier::input::read_named(file);
     let keys =
         keys.map_err(|error| Failure::failed(format!("Error opening file {}: {}", file.display(), OsError(error))))?;
     let count = remote::import_keys(&place.repo, name, &keys)?;

@@ -34,15 +34,20 @@
 mod format;
 mod trust;
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::fs::{Mode, OFlags, RenameFlags};
+
 use crate::checksum::{Checksum, Hasher};
+use crate::dir::{self, Dir};
 use crate::error::{During, Error, Result};
+use crate::input;
 use crate::progress::{Event, Progress};
 use crate::repo::Repo;
 use crate::source::{Directory, Metadata, Ownership};
@@ -79,6 +84,7 @@ pub struct StatCacheStats {
 
 /// The default place, relative to the repository.
 const DEFAULT_FILE: &str = "tmp/cache/stat-cache";
+const DEFAULT_NAME: &str = "stat-cache";
 /// Records that so many writings of the cache had no use for are left out of the next: as many trees or sets of options
 /// may take turns with one file, and of trees that are made anew each time no more is left than this.
 const MAX_AGE: u32 = 16;
@@ -227,68 +233,48 @@ fn path_of(repo: &Repo, options: &StatCacheOptions) -> PathBuf {
 
 /// Reads the file; no file is no records.
 fn read(path: &Path) -> Result<Records> {
-    let file = match File::open(path) {
-        Ok(file) => file,
+    let bytes = match input::read_stored(rustix::fs::CWD, path, MAX_FILE_LEN) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Records::default()),
         Err(error) => return Err(error).during("reading", path),
     };
-    let metadata = file.metadata().during("reading", path)?;
-    if !metadata.is_file() {
-        return Err(Error::failed(format!("{} is no regular file", path.display())));
-    }
-    // One byte too many shows that there are too many.
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(MAX_FILE_LEN)).unwrap_or(0));
-    file.take(MAX_FILE_LEN + 1).read_to_end(&mut bytes).during("reading", path)?;
     Records::decode(bytes).map_err(|source| Error::Malformed { what: path.display().to_string(), source })
 }
 
 /// Replaces the file. It is not synced: whatever a power loss leaves of it, its checksum tells.
 fn write(repo: &Repo, options: &StatCacheOptions, bytes: &[u8]) -> Result<()> {
     let path = path_of(repo, options);
-    let mut temporary = match &options.file {
+    match &options.file {
         // What a killed process leaves in `tmp` expires.
         None => {
-            let directory = path.parent().unwrap_or(&path);
-            std::fs::create_dir_all(directory).during("creating", directory)?;
-            TemporaryFile::in_repo(repo)?
+            let cache =
+                dir::make_dirs(repo.tmp()?, "cache", 0o777).during("creating", path.parent().unwrap_or(&path))?;
+            let (name, file) = repo.create_temporary("stat-cache")?;
+            let from = Dir::beneath(repo.tmp()?, ".").during("opening", &path)?;
+            place(file, bytes, (from, name.into()), (&cache, DEFAULT_NAME.as_ref())).during("replacing", &path)
         }
-        Some(path) => TemporaryFile::beside(path)?,
-    };
-    temporary.file.write_all(bytes).during("writing", &temporary.path)?;
-    let mode = rustix::fs::Mode::from_raw_mode(0o644);
-    rustix::fs::fchmod(&temporary.file, mode).during("changing the mode of", &temporary.path)?;
-    std::fs::rename(&temporary.path, &path).during("replacing", &path)?;
-    temporary.renamed = true;
-    Ok(())
-}
-
-/// A new file that is removed again unless it was renamed.
-struct TemporaryFile {
-    path: PathBuf,
-    file: File,
-    renamed: bool,
-}
-
-impl TemporaryFile {
-    fn in_repo(repo: &Repo) -> Result<Self> {
-        let (name, file) = repo.create_temporary("stat-cache")?;
-        Ok(Self { path: repo.path().join(name), file, renamed: false })
-    }
-
-    fn beside(path: &Path) -> Result<Self> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.new", rustix::process::getpid().as_raw_nonzero()));
-        let path = path.with_file_name(name);
-        // Only a process of this number that was killed can have left one.
-        let file = File::create(&path).during("creating", &path)?;
-        Ok(Self { path, file, renamed: false })
-    }
-}
-
-impl Drop for TemporaryFile {
-    fn drop(&mut self) {
-        if !self.renamed {
-            let _ = std::fs::remove_file(&self.path);
+        Some(path) => {
+            let (directory, last) = Dir::open_parent(path).during("opening", path)?;
+            let mut name = last.clone();
+            name.push(format!(".{}.new", rustix::process::getpid().as_raw_nonzero()));
+            // Only a process of this number that was killed can have left one.
+            let _ = dir::remove_file(&directory, &name);
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
+            let file = dir::open(&directory, &name, flags, Mode::from_raw_mode(0o600)).during("creating", path)?;
+            let from = Dir::beneath(&directory, ".").during("opening", path)?;
+            place(file, bytes, (from, name), (&directory, &last)).during("replacing", path)
         }
     }
+}
+
+/// Writes a new file and gives it its name; it is removed if that fails.
+fn place(mut file: File, bytes: &[u8], (from, name): (Dir, OsString), to: (&Dir, &OsStr)) -> std::io::Result<()> {
+    let placed = file.write_all(bytes).and_then(|()| {
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))?;
+        Ok(dir::rename((&from, &name), to, RenameFlags::empty())?)
+    });
+    if placed.is_err() {
+        let _ = dir::remove_file(&from, &name);
+    }
+    placed
 }
