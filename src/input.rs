@@ -79,7 +79,8 @@ pub fn create_named(path: &Path) -> io::Result<File> {
     match rustix::fs::open(path, created, Mode::from_raw_mode(0o666)) {
         Ok(file) => Ok(file.into()),
         Err(rustix::io::Errno::LOOP) => {
-            let is_descriptor = path.starts_with("/dev") || path.starts_with("/proc");
+            let in_dev = path.parent() == Some(Path::new("/dev"));
+            let is_descriptor = in_dev || path.starts_with("/dev/fd") || path.starts_with("/proc");
             let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
             match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
                 FileType::RegularFile if !is_descriptor => Err(io::Error::from(rustix::io::Errno::LOOP)),

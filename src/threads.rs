@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 /// The stack of a thread, in bytes: trees are as deep as they are.
 const STACK_SIZE: usize = 64 << 20;
 
-/// Runs `work` where it may use rayon. A caller that is in a pool stays there.
+/// Runs `work` where it may use rayon. A caller that is in a pool stays there. Locks are taken before: a thread that
+/// waits for its part of one operation may begin another one meanwhile, which would wait for a lock of the first.
 ///
 /// # Errors
 /// As `work`; when not even the calling thread can be used.

@@ -17,6 +17,7 @@ use crate::checksum::{Checksum, Hasher};
 use crate::deflate::{Deflater, Encoding, Settings};
 use crate::error::{During, Result};
 use crate::progress::Progress;
+use crate::threads;
 use crate::trial::check_interrupt;
 
 /// Those of archives whose config does not say otherwise.
@@ -51,7 +52,7 @@ pub(super) fn measure(tree: &Path, progress: &dyn Progress) -> Result<Limit> {
         }
         deflate(&mut file, size, buffer, (deflater, output)).during("compressing", path)
     });
-    let deflated_bytes = sizes.sum::<Result<u64>>()?;
+    let deflated_bytes = threads::run(|| sizes.sum::<Result<u64>>())?;
     let time = started.elapsed();
     Ok(Limit { time, cpu: cpu_time(UsageWho::RUSAGE_SELF)?.saturating_sub(before), deflated_bytes })
 }

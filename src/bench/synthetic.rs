@@ -14,6 +14,7 @@ use crate::object::{Commit, DirEntry, DirMeta, DirTree, FileHeader, ObjectType, 
 use crate::progress::Progress;
 use crate::refspec::{RefName, Refspec};
 use crate::repo::{OpenOptions, Repo, RepoMode, Transaction};
+use crate::threads;
 use crate::trial::check_interrupt;
 
 /// Files in each directory of a synthetic tree.
@@ -94,7 +95,7 @@ pub(super) fn write_files(transaction: &Transaction<'_>, numbers: Range<u64>, pr
         let dirtree = write_directory(transaction, files, progress)?;
         Ok(DirEntry { name: format!("directory-{directory:06}"), dirtree, dirmeta })
     });
-    let root = DirTree { files: Vec::new(), dirs: dirs.collect::<Result<_>>()? };
+    let root = DirTree { files: Vec::new(), dirs: threads::run(|| dirs.collect())? };
     Ok((transaction.write_metadata(ObjectType::DirTree, &root.encode())?, dirmeta))
 }
 
@@ -110,7 +111,7 @@ pub(super) fn write_directory(
         let content = format!("This is file number {number} of a synthetic repository.\n");
         Ok((format!("file-{number:08}"), transaction.write_bytes(&header, content.as_bytes())?))
     });
-    let dirtree = DirTree { files: files.collect::<Result<_>>()?, dirs: Vec::new() };
+    let dirtree = DirTree { files: threads::run(|| files.collect())?, dirs: Vec::new() };
     transaction.write_metadata(ObjectType::DirTree, &dirtree.encode())
 }
 

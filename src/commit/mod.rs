@@ -70,10 +70,6 @@ pub struct CommitOutcome {
 /// # Errors
 /// Whatever a source, the repository or the options have wrong. The ref has not moved then.
 pub fn commit(repo: &Repo, options: &CommitOptions, progress: &dyn Progress) -> Result<CommitOutcome> {
-    threads::run(|| commit_in_pool(repo, options, progress))
-}
-
-fn commit_in_pool(repo: &Repo, options: &CommitOptions, progress: &dyn Progress) -> Result<CommitOutcome> {
     let parent = find_parent(repo, options)?;
     let cache_options = options.reading.stat_cache.as_ref();
     let cache = cache_options.and_then(|options| StatCache::open(repo, options, progress));
@@ -83,7 +79,8 @@ fn commit_in_pool(repo: &Repo, options: &CommitOptions, progress: &dyn Progress)
     }
     progress.event(Event::Started { task: "commit", total: None });
     let mut consumed = options.reading.consume.then(Consumed::default);
-    let result = write_objects(&transaction, options, (cache.as_ref(), &mut consumed), parent, progress);
+    let sources = (cache.as_ref(), &mut consumed);
+    let result = threads::run(|| write_objects(&transaction, options, sources, parent, progress));
     progress.event(Event::Finished);
     let written = match result {
         Ok(written) => written,
@@ -105,7 +102,7 @@ fn commit_in_pool(repo: &Repo, options: &CommitOptions, progress: &dyn Progress)
     let stats = transaction.commit()?;
     let stat_cache = remember(cache);
     if let Some(consumed) = consumed {
-        consumed.remove(progress);
+        threads::run(|| Ok(consumed.remove(progress)))?;
     }
     Ok(CommitOutcome { commit, skipped: false, stats, stat_cache })
 }

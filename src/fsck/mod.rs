@@ -82,15 +82,6 @@ pub fn fsck_into(
     findings: &mut Vec<Finding>,
     progress: &dyn Progress,
 ) -> Result<FsckReport> {
-    threads::run(|| fsck_in_pool(repo, options, findings, progress))
-}
-
-fn fsck_in_pool(
-    repo: &Repo,
-    options: &FsckOptions,
-    findings: &mut Vec<Finding>,
-    progress: &dyn Progress,
-) -> Result<FsckReport> {
     // A prune at the same time would make us miss what it removes. Where the lock file cannot be made, as on a full disk,
     // a check is still wanted.
     let _lock = match repo.lock(LockKind::Shared) {
@@ -98,7 +89,7 @@ fn fsck_in_pool(
         lock => lock.ok(),
     };
     let mut check = Check::new(repo, options, progress);
-    let result = check.run();
+    let result = threads::run(|| check.run());
     findings.append(&mut check.findings);
     result
 }

@@ -101,11 +101,11 @@ pub struct PruneStats {
 /// When a dirtree of a kept commit is missing, unless the commit is marked as partial, and when a kept commit or dirtree
 /// is corrupted or malformed: nothing has been removed then. When something cannot be removed.
 pub fn prune(repo: &Repo, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneStats> {
+    let _lock = repo.lock(LockKind::Exclusive)?;
     threads::run(|| prune_in_pool(repo, options, progress))
 }
 
 fn prune_in_pool(repo: &Repo, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneStats> {
-    let _lock = repo.lock(LockKind::Exclusive)?;
     progress.event(Event::Started { task: "looking for unreachable objects", total: None });
     let kept = commits::kept(repo, &options.roots)?;
     let reachable = match options.scope {

@@ -1,7 +1,10 @@
 //! Any number of threads gives the same bytes.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 
 use crate::support::{Entry, Snapshot, osier, raw_snapshot, scratch};
 
@@ -60,4 +63,62 @@ fn commit_checkout_and_export_do_not_depend_on_the_number_of_threads() {
             assert!(&result.3 == tar, "{mode}: the export differs with {threads} threads");
         }
     }
+}
+
+/// A user without processes of its own.
+const SOMEBODY: u32 = 65_000;
+
+#[test]
+fn where_no_thread_can_be_made_the_work_is_done_without() {
+    let directory = scratch();
+    let root = directory.path();
+    let is_root = rustix::process::geteuid().is_root();
+    // The program may lie where that user cannot reach it.
+    let program = root.join("osier");
+    fs::copy(env!("CARGO_BIN_EXE_osier"), &program).unwrap();
+    let (repo, tree) = (root.join("repo"), root.join("tree"));
+    build_tree(&tree);
+    osier().repo(&repo, ["init", "--mode=archive"]).success();
+    let source = format!("--tree=dir={}", tree.display());
+    let commit =
+        osier().repo(&repo, ["commit", "-b", "main", "--timestamp=2020-01-01", "--owner-uid=0", &source]).line();
+    fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
+    if is_root {
+        for entry in walkdir::WalkDir::new(root) {
+            std::os::unix::fs::lchown(entry.unwrap().path(), Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+        }
+        chown(root, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+    }
+    let run = |arguments: &str| {
+        let line = format!(
+            "ulimit -u 1 2>/dev/null || ulimit -p 1; exec {} --repo={} {arguments}",
+            program.display(),
+            repo.display()
+        );
+        let mut command = Command::new("sh");
+        command.args(["-c", &line]).current_dir(root);
+        if is_root {
+            command.uid(SOMEBODY).gid(SOMEBODY);
+        }
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{arguments}: {stderr}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for arguments in [
+        "fsck",
+        "export main --output=out.tar",
+        "prune --refs-only",
+        "summary -u",
+        "checkout -U main copy",
+        "diff main ./tree",
+        "refs",
+        "ls -R main",
+    ] {
+        run(arguments);
+    }
+    let again = run("commit -b again --timestamp=2020-01-01 --owner-uid=0 --tree=ref=main --tree=dir=copy");
+    assert_eq!(again.trim().len(), 64);
+    assert!(run("refs").contains("again"));
+    assert_eq!(run("rev-parse main").trim(), commit);
 }
