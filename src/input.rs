@@ -96,7 +96,7 @@ fn is_null(device: u64) -> bool {
 }
 
 fn is_named_pipe(file: &File) -> bool {
-    rustix::fs::fstatfs(file).is_ok_and(|system| i64::try_from(system.f_type) != Ok(PIPEFS_MAGIC))
+    rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type != PIPEFS_MAGIC)
 }
 
 /// Waits until something comes through a named pipe.

@@ -102,7 +102,10 @@ pub fn commit(repo: &Repo, options: &CommitOptions, progress: &dyn Progress) -> 
     let stats = transaction.commit()?;
     let stat_cache = remember(cache);
     if let Some(consumed) = consumed {
-        threads::run(|| Ok(consumed.remove(progress)))?;
+        threads::run(|| {
+            consumed.remove(progress);
+            Ok(())
+        })?;
     }
     Ok(CommitOutcome { commit, skipped: false, stats, stat_cache })
 }
