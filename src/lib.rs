@@ -10,7 +10,7 @@
 //! | files by directory descriptors | `dir` |
 //! | objects as values, no I/O | [`object`] |
 //! | what callers hear | [`error`], [`progress`] |
-//! | what web servers have | [`fetch`] |
+//! | what web servers have | [`http`] |
 //! | the repository on disk | [`repo`]: opens, reads, writes, lists and moves refs, and nothing else |
 //! | trees as entries and images | [`source`], [`labels`], [`composefs`] |
 //! | operations, free functions that take a [`repo::Repo`] | [`summary`], [`remote`], [`commit`], [`checkout`], [`diff`], [`export`], [`fsck`], [`prune`], [`pull`] |
@@ -74,9 +74,9 @@ pub mod diff;
 mod dir;
 pub mod error;
 pub mod export;
-pub mod fetch;
 pub mod fsck;
 pub mod gvariant;
+pub mod http;
 pub mod input;
 pub mod keyfile;
 pub mod labels;

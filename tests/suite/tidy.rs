@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 13] = [
     // `dir` returns the bare answers of the kernel.
     &["keyfile", "refspec", "date", "deflate", "map", "units", "dir", "input"],
     &["object"],
-    &["error", "progress", "fetch"],
+    &["error", "progress", "http"],
     // `threads` returns the error; `trial` is what `compare` and `bench` share.
     &["threads", "trial"],
     &["repo"],

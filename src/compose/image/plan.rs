@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
-use crate::fetch::Http;
 use crate::refspec::RefName;
 use crate::repo::Repo;
 
@@ -53,8 +52,8 @@ impl<'c> Plan<'c> {
         interrupt: &Interrupt,
     ) -> Result<Self> {
         let published = Published::find(repo, ref_name, commit)?;
-        let fetcher = UntilInterrupt { fetcher: Http::default(), interrupt };
-        let served = published.check_served(&image.ostree_url, &fetcher);
+        let fetch = UntilInterrupt::new(interrupt)?;
+        let served = published.check_served(&image.ostree_url, &fetch);
         interrupt.check()?;
         let mut warnings: Vec<String> = served?.into_iter().collect();
         let texts = Texts::new(image, ref_name, &published.commit, published.version.as_deref())?;

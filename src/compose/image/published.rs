@@ -3,12 +3,13 @@
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::Duration;
 
 use crate::checksum::Checksum;
 use crate::error::{Context, Error, Result};
-use crate::fetch::{Fetched, Fetcher, Unreachable};
+use crate::http::{
+    Client, ClientOptions, Downgrade, Fetch, HttpError, HttpErrorKind, Request, Response, Timeouts, Url,
+};
 use crate::refspec::RefName;
 use crate::repo::{CommitState, Repo};
 use crate::summary::Summary;
@@ -20,6 +21,9 @@ use super::super::regular::{self, Links};
 
 /// The longest file of a ref that is read, in bytes; a checksum and a newline are 65.
 const LONGEST_REF: u64 = 256;
+/// How long a connection may take to come about, and everything together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a signal is looked for while a server is waited for.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -67,10 +71,10 @@ impl Published {
     ///
     /// # Errors
     /// When it has another one, or none: the image would hold another tree than its report says.
-    pub fn check_served(&self, url: &str, fetcher: &dyn Fetcher) -> Result<Option<String>> {
+    pub fn check_served(&self, url: &str, fetch: &dyn Fetch) -> Result<Option<String>> {
         let served = match url.split_once(':') {
             Some(("file", path)) => self.ask_directory(url, Path::new(path)),
-            Some(("http" | "https", _)) => self.ask_server(url, fetcher),
+            Some(("http" | "https", _)) => self.ask_server(url, fetch),
             _ => Ok(Answer::NotAsked("osier only knows http, https and file".to_owned())),
         };
         match served.context(|| format!("asking {url}"))? {
@@ -96,55 +100,75 @@ impl Published {
     }
 
     /// As clients do: the summary decides, and only where there is none the file of the ref.
-    fn ask_server(&self, url: &str, fetcher: &dyn Fetcher) -> Result<Answer> {
+    fn ask_server(&self, url: &str, fetch: &dyn Fetch) -> Result<Answer> {
         let (base, name) = (url.trim_end_matches('/'), self.ref_name.as_str());
         let malformed = |what: &str, source| Error::Malformed { what: what.to_owned(), source };
-        match fetcher.fetch(&format!("{base}/summary"), LONGEST_SUMMARY) {
-            Ok(Fetched::File(bytes)) => {
+        let base = match Url::parse(base) {
+            Ok(base) => base,
+            Err(error) => return Ok(Answer::NotAsked(error.to_string())),
+        };
+        match file(fetch, base.below("summary"), LONGEST_SUMMARY) {
+            Ok(Some(bytes)) => {
                 let summary = Summary::decode(&bytes).map_err(|source| malformed("its summary", source))?;
                 let entry = summary.refs.iter().find(|entry| entry.name == name);
                 return Ok(Answer::Serves(entry.map(|entry| entry.commit)));
             }
-            Ok(Fetched::Missing) => {}
-            Err(why) => return Ok(Answer::NotAsked(why.to_string())),
+            Ok(None) => {}
+            Err(error) => return Ok(Answer::NotAsked(error.what)),
         }
-        match fetcher.fetch(&format!("{base}/refs/heads/{name}"), LONGEST_REF) {
-            Ok(Fetched::File(bytes)) => {
+        match file(fetch, base.below(&format!("refs/heads/{name}")), LONGEST_REF) {
+            Ok(Some(bytes)) => {
                 let text = String::from_utf8_lossy(&bytes);
                 let commit = Checksum::from_hex(text.trim_end());
                 let commit = commit.map_err(|_| Error::failed(format!("its refs/heads/{name} holds no checksum")))?;
                 Ok(Answer::Serves(Some(commit)))
             }
-            Ok(Fetched::Missing) => Ok(Answer::Serves(None)),
-            Err(why) => Ok(Answer::NotAsked(why.to_string())),
+            Ok(None) => Ok(Answer::Serves(None)),
+            Err(error) => Ok(Answer::NotAsked(error.what)),
         }
     }
 }
 
-/// Does not wait for a server once a signal has come.
-pub struct UntilInterrupt<'i, F> {
-    /// Who waits.
-    pub fetcher: F,
-    /// The signals.
-    pub interrupt: &'i Interrupt,
+/// The file behind a URL; `None` when the server has none.
+fn file(fetch: &dyn Fetch, url: Url, limit: u64) -> std::result::Result<Option<Vec<u8>>, HttpError> {
+    match fetch.get(Request::small(url, limit)).and_then(|response| response.body.read_all()) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind == HttpErrorKind::Missing => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
-impl<F: Fetcher + Clone + Send + 'static> Fetcher for UntilInterrupt<'_, F> {
-    fn fetch(&self, url: &str, limit: u64) -> std::result::Result<Fetched, Unreachable> {
-        let (fetcher, owned) = (self.fetcher.clone(), url.to_owned());
+/// Asks servers, and does not wait for one once a signal has come.
+pub struct UntilInterrupt<'i> {
+    client: Client,
+    interrupt: &'i Interrupt,
+}
+
+impl<'i> UntilInterrupt<'i> {
+    /// A client for small files: it gives up after half a minute, and never leaves TLS for plain text.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn new(interrupt: &'i Interrupt) -> Result<Self> {
+        let timeouts = Timeouts { connect: Some(CONNECT_TIMEOUT), total: Some(TIMEOUT), ..Timeouts::default() };
+        let options = ClientOptions { timeouts, max_redirects: 5, downgrade: Downgrade::Refused, ..Default::default() };
+        let client = Client::new(options).map_err(|error| Error::failed(error.to_string()))?;
+        Ok(Self { client, interrupt })
+    }
+}
+
+impl Fetch for UntilInterrupt<'_> {
+    fn get(&self, request: Request) -> std::result::Result<Response, HttpError> {
+        let url = request.url.clone();
+        let failed = |what: &str| Err(HttpError::new(&url, HttpErrorKind::Broken, what));
         let (answer, answers) = mpsc::channel();
-        // One that nobody waits for any more gives up by its own time limit.
-        let wait = move || drop(answer.send(fetcher.fetch(&owned, limit)));
-        let thread = thread::Builder::new().name("fetch".to_owned()).spawn(wait);
-        thread.map_err(|error| Unreachable::because(format!("starting a thread: {error}")))?;
+        self.client.submit(request, move |result| drop(answer.send(result)));
         loop {
             match answers.recv_timeout(POLL_INTERVAL) {
                 Ok(answer) => return answer,
                 Err(RecvTimeoutError::Timeout) if self.interrupt.count() == 0 => {}
-                Err(RecvTimeoutError::Timeout) => return Err(Unreachable::because("interrupted")),
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Unreachable::because("the fetching thread has died"));
-                }
+                Err(RecvTimeoutError::Timeout) => return failed("interrupted"),
+                Err(RecvTimeoutError::Disconnected) => return failed("the HTTP client ended"),
             }
         }
     }
@@ -213,22 +237,26 @@ mod tests {
     /// No server can be reached.
     struct Offline;
 
-    impl Fetcher for Offline {
-        fn fetch(&self, _: &str, _: u64) -> std::result::Result<Fetched, Unreachable> {
-            Err(Unreachable::because("offline"))
+    impl Fetch for Offline {
+        fn get(&self, request: Request) -> std::result::Result<Response, HttpError> {
+            Err(HttpError::new(request.url, HttpErrorKind::Unreachable, "offline"))
         }
     }
 
     /// A server that has these files.
     struct Files(BTreeMap<&'static str, Vec<u8>>);
 
-    impl Fetcher for Files {
-        fn fetch(&self, url: &str, limit: u64) -> std::result::Result<Fetched, Unreachable> {
-            let file = url.strip_prefix("https://c.example.org/repo/").and_then(|path| self.0.get(path));
+    impl Fetch for Files {
+        fn get(&self, request: Request) -> std::result::Result<Response, HttpError> {
+            let url = request.url;
+            let text = url.to_string();
+            let file = text.strip_prefix("https://c.example.org/repo/").and_then(|path| self.0.get(path));
             match file {
-                Some(file) if file.len() as u64 > limit => Err(Unreachable::because("too long")),
-                Some(file) => Ok(Fetched::File(file.clone())),
-                None => Ok(Fetched::Missing),
+                Some(file) if file.len() as u64 > request.limit => {
+                    Err(HttpError::new(url, HttpErrorKind::TooLarge, "too long"))
+                }
+                Some(file) => Ok(Response::of_bytes(url, file.clone())),
+                None => Err(HttpError::new(url, HttpErrorKind::Missing, "Server returned HTTP 404")),
             }
         }
     }

@@ -1,9 +1,8 @@
 //! What the web server behind `ostree-url` says, right and wrong, and what becomes of it.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,13 +10,13 @@ use serde_json::json;
 
 use super::refusals::assert_refused;
 use super::release::{LOOPBACK, REF, Release, program};
-use crate::support::Server;
+use crate::support::{Server, Then};
 
 #[test]
 fn a_web_server_must_show_the_same_commit() {
     let Some(release) = Release::new().filter(Release::name_the_loopback) else { return };
     let (mirror, old) = (release.path("mirror"), release.commit());
-    let Some(server) = Server::start(&release.path("")) else { return };
+    let server = Server::start(&release.path(""));
     let url = server.url.replace("127.0.0.1", LOOPBACK) + "/mirror";
     assert_ne!(url, format!("{}/mirror", server.url));
     release.configure(&[("ostree-url", &url)]);
@@ -39,26 +38,11 @@ fn a_web_server_must_show_the_same_commit() {
     release.run("built", &["-q", "--force"]).success();
 }
 
-/// Answers each request for a path with what `answer` writes, on a free port of the loopback, whose URL it gives.
-fn server(answer: fn(&str, &mut TcpStream)) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{LOOPBACK}:{}", listener.local_addr().unwrap().port());
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-            let request = lines.next().unwrap().unwrap();
-            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-            answer(request.split(' ').nth(1).unwrap(), &mut stream);
-        }
-    });
-    url
-}
-
 #[test]
 fn what_an_odd_server_says_is_a_warning_or_an_error_and_never_believed() {
     let Some(release) = Release::new().filter(Release::name_the_loopback) else { return };
-    let odd = server(|path, stream| {
+    let server = Server::answering(|asked, stream| {
+        let path = asked.path.as_str();
         let head = match path.split('/').nth(1).unwrap() {
             "broken" => "503 Service Unavailable\r\nContent-Length: 0",
             "secret" => "403 Forbidden\r\nContent-Length: 0",
@@ -73,7 +57,9 @@ fn what_an_odd_server_says_is_a_warning_or_an_error_and_never_believed() {
         };
         let _ = stream.write_all(format!("HTTP/1.1 {head}\r\n\r\n").as_bytes());
         while path.starts_with("/long/") && stream.write_all(&[b'x'; 4096]).is_ok() {}
+        Then::Close
     });
+    let odd = server.url.replace("127.0.0.1", LOOPBACK);
     let own = release.commit();
     for (path, message) in [
         ("nothing", format!("URL serves no commit as {REF}, the repository has {own}")),
@@ -86,12 +72,12 @@ fn what_an_odd_server_says_is_a_warning_or_an_error_and_never_believed() {
     }
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     for (base, why) in [
-        (format!("{odd}/broken/"), "the server answers 503 Service Unavailable"),
-        (format!("{odd}/secret/"), "the server answers 403 Forbidden"),
-        (format!("{odd}/circle/"), "too many redirects"),
-        (format!("{odd}/long/"), "the answer has more than 134217728 bytes"),
-        (format!("{odd}/cut/"), "Peer disconnected"),
-        (format!("{odd}/garbage/"), "http parse fail"),
+        (format!("{odd}/broken/"), "Server returned HTTP 503"),
+        (format!("{odd}/secret/"), "Server returned HTTP 403"),
+        (format!("{odd}/circle/"), "more than 5 redirects"),
+        (format!("{odd}/long/"), "exceeded maximum size of 134217728 bytes"),
+        (format!("{odd}/cut/"), "end of file before message length reached"),
+        (format!("{odd}/garbage/"), "the answer is not HTTP"),
         (format!("http://{LOOPBACK}:{closed}/"), "Connection refused"),
     ] {
         release.configure(&[("ostree-url", &base)]);

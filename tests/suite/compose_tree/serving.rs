@@ -7,7 +7,7 @@ use crate::support::{Server, ostree};
 fn the_real_client_pulls_each_tree_over_http() {
     let Some(ostree) = ostree() else { return };
     let Some((world, first)) = World::composed() else { return };
-    let Some(server) = Server::start(&world.path("")) else { return };
+    let server = Server::start(&world.path(""));
     let client = world.path("client");
     ostree.repo(&client, ["init", "--mode=bare-user-only"]).success();
     let add = ["remote", "add", "--no-gpg-verify", "exampleos"];

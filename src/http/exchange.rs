@@ -1,0 +1,408 @@
+//! One request from the first connection to the last byte of the body.
+
+use std::error::Error;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client as Pool;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::connect::Connector;
+use super::options::{Downgrade, LowSpeed};
+use super::request::Body;
+use super::{ClientOptions, HttpError, HttpErrorKind, Request, Response, Scheme, Status, Url, Validators};
+
+/// Chunks of a body that wait for their reader at most.
+pub const BODY_CHUNKS: usize = 4;
+/// The most that is read of the body of an answer that is no success, so that its connection can be used again.
+const DRAINED: usize = 64 << 10;
+/// How long that may take.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+pub(super) struct Pools {
+    pub(super) plain: Pool<Connector, Empty<Bytes>>,
+    /// Or why there is no TLS.
+    pub(super) secure: Result<Pool<HttpsConnector<Connector>, Empty<Bytes>>, String>,
+    pub(super) connector: Connector,
+}
+
+pub(super) struct Exchange {
+    pools: Pools,
+    options: ClientOptions,
+}
+
+type Head = hyper::Response<Incoming>;
+
+impl Exchange {
+    pub(super) fn new(pools: Pools, options: ClientOptions) -> Self {
+        Self { pools, options }
+    }
+
+    /// Sends the request, follows redirects, and returns the head of the last answer; the body follows from a task of its own.
+    pub(super) async fn run(&self, request: Request) -> Result<Response, HttpError> {
+        let deadline = self.options.timeouts.total.map(|total| Instant::now() + total);
+        let start = self.start(&request, deadline);
+        let (url, head) = match deadline {
+            None => start.await?,
+            Some(deadline) => {
+                let late =
+                    |_| HttpError::new(&request.url, HttpErrorKind::Stalled, "the server does not answer in time");
+                timeout_at(deadline, start).await.map_err(late)??
+            }
+        };
+        self.respond(request, url, head, deadline).await
+    }
+
+    async fn start(&self, request: &Request, deadline: Option<Instant>) -> Result<(Url, Head), HttpError> {
+        let mut url = request.url.clone();
+        let mut redirects = 0;
+        loop {
+            let head = self.send(request, &url, deadline).await?;
+            let Some(next) = redirect(&head, &url)? else {
+                let status = head.status();
+                if status.is_success() || status == hyper::StatusCode::NOT_MODIFIED {
+                    return Ok((url, head));
+                }
+                let retry_after = retry_after(head.headers());
+                drain(head).await;
+                let kind = HttpErrorKind::of_status(status.as_u16(), retry_after);
+                return Err(HttpError::new(&url, kind, format!("Server returned HTTP {}", status.as_u16())));
+            };
+            drain(head).await;
+            redirects += 1;
+            if redirects > self.options.max_redirects {
+                let what = format!("more than {} redirects", self.options.max_redirects);
+                return Err(HttpError::new(&request.url, HttpErrorKind::Invalid, what));
+            }
+            let leaves_tls = url.scheme() == Scheme::Https && next.scheme() == Scheme::Http;
+            if leaves_tls && self.options.downgrade == Downgrade::Refused {
+                let what = format!("redirected from https to {next}");
+                return Err(HttpError::new(&url, HttpErrorKind::Invalid, what));
+            }
+            url = next;
+        }
+    }
+
+    /// One request and the head of its answer.
+    async fn send(&self, request: &Request, url: &Url, deadline: Option<Instant>) -> Result<Head, HttpError> {
+        let mut again = true;
+        loop {
+            let prepared = self.prepare(request, url)?;
+            let answer = async {
+                match (url.scheme(), &self.pools.secure) {
+                    (Scheme::Http, _) => Ok(self.pools.plain.request(prepared).await),
+                    (Scheme::Https, Ok(secure)) => Ok(secure.request(prepared).await),
+                    (Scheme::Https, Err(why)) => Err(HttpError::new(url, HttpErrorKind::Invalid, why.clone())),
+                }
+            };
+            let limit = self.options.timeouts.response.unwrap_or(Duration::MAX);
+            let until = [deadline, Instant::now().checked_add(limit)].into_iter().flatten().min();
+            let late = |_| HttpError::new(url, HttpErrorKind::Stalled, "the server does not answer in time");
+            let answer = match until {
+                Some(until) => timeout_at(until, answer).await.map_err(late)??,
+                None => answer.await?,
+            };
+            match answer {
+                Ok(head) => return Ok(head),
+                // The server closed a connection that was kept, just when the request went out on it.
+                Err(error) if again && is_early_end(&error) => again = false,
+                Err(error) => return Err(classified(url, &error)),
+            }
+        }
+    }
+
+    fn prepare(&self, request: &Request, url: &Url) -> Result<hyper::Request<Empty<Bytes>>, HttpError> {
+        let invalid = |what: String| HttpError::new(url, HttpErrorKind::Invalid, what);
+        let mut prepared = hyper::Request::get(url.request_target())
+            .body(Empty::new())
+            .map_err(|error| invalid(format!("the request cannot be made: {error}")))?;
+        let proxy = self.pools.connector.plain_proxy(prepared.uri());
+        let headers = prepared.headers_mut();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        let is_home = url.is_same_server(&request.url);
+        if let Some((user, password)) = url.credentials() {
+            let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+            let mut value = HeaderValue::try_from(value).map_err(|error| invalid(error.to_string()))?;
+            value.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        if let Some(credentials) = proxy.as_ref().and_then(|proxy| proxy.basic_auth()) {
+            headers.insert(header::PROXY_AUTHORIZATION, credentials.clone());
+        }
+        for (name, value) in validator_headers(request) {
+            headers.insert(name, HeaderValue::try_from(value).map_err(|error| invalid(error.to_string()))?);
+        }
+        for (name, value) in self.options.headers.iter().chain(&request.headers) {
+            let parsed = HeaderName::try_from(name).map_err(|_| invalid(format!("'{name}' is no name of a header")))?;
+            if !is_home && [header::AUTHORIZATION, header::COOKIE].contains(&parsed) {
+                continue;
+            }
+            match value.is_empty() {
+                true => drop(headers.remove(parsed)),
+                false => {
+                    let value = HeaderValue::try_from(value);
+                    let value =
+                        value.map_err(|_| invalid(format!("the header '{name}' has a value that cannot be sent")));
+                    headers.insert(parsed, value?);
+                }
+            }
+        }
+        Ok(prepared)
+    }
+
+    async fn respond(
+        &self,
+        request: Request,
+        url: Url,
+        head: Head,
+        deadline: Option<Instant>,
+    ) -> Result<Response, HttpError> {
+        let status = match head.status().as_u16() {
+            304 => Status::NotModified,
+            206 => match range_start(head.headers()) {
+                Some(from) if from == request.from => Status::From(from),
+                _ => {
+                    return Err(HttpError::new(
+                        &url,
+                        HttpErrorKind::Broken,
+                        "the server sent another range than was asked for",
+                    ));
+                }
+            },
+            _ => Status::Whole,
+        };
+        let text = |name| head.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let validators = Validators { etag: text(header::ETAG), last_modified: text(header::LAST_MODIFIED) };
+        let length = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+        if length.is_some_and(|length| length > request.limit) {
+            return Err(HttpError::too_large(&url, request.limit));
+        }
+        let mut incoming = Reading {
+            body: head.into_body(),
+            url: url.clone(),
+            left: request.limit,
+            limit: request.limit,
+            deadline,
+            pace: Pace::new(self.options.timeouts.low_speed),
+        };
+        let mut first = BytesMut::new();
+        let mut ended = status == Status::NotModified;
+        while !ended && first.len() <= request.collect && request.collect > 0 {
+            match incoming.next().await? {
+                Some(chunk) => first.extend_from_slice(&chunk),
+                None => ended = true,
+            }
+        }
+        let rest = if ended { None } else { Some(incoming.in_background()) };
+        let body = Body::new(first.freeze(), rest);
+        Ok(Response { url, status, validators, length, body })
+    }
+}
+
+/// The body of an answer, with its limits.
+struct Reading {
+    body: Incoming,
+    url: Url,
+    left: u64,
+    limit: u64,
+    deadline: Option<Instant>,
+    pace: Pace,
+}
+
+impl Reading {
+    async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
+        loop {
+            let asked = Instant::now();
+            let until = [self.deadline, self.pace.until(asked)].into_iter().flatten().min();
+            let frame = match until {
+                None => self.body.frame().await,
+                Some(until) => match timeout_at(until, self.body.frame()).await {
+                    Ok(frame) => frame,
+                    Err(_)
+                        if self.pace.is_too_slow(asked.elapsed())
+                            || self.deadline.is_some_and(|end| end <= Instant::now()) =>
+                    {
+                        return Err(HttpError::new(&self.url, HttpErrorKind::Stalled, "the server sends too slowly"));
+                    }
+                    Err(_) => continue,
+                },
+            };
+            let Some(frame) = frame else { return Ok(None) };
+            let frame = frame.map_err(|error| classified(&self.url, &error))?;
+            let Ok(chunk) = frame.into_data() else { continue };
+            self.pace.came(chunk.len() as u64, asked.elapsed());
+            let Some(left) = self.left.checked_sub(chunk.len() as u64) else {
+                return Err(HttpError::too_large(&self.url, self.limit));
+            };
+            self.left = left;
+            if !chunk.is_empty() {
+                return Ok(Some(chunk));
+            }
+        }
+    }
+
+    /// Reads on in a task; it ends with the body, with an error, or when the receiver is dropped.
+    fn in_background(mut self) -> mpsc::Receiver<Result<Bytes, HttpError>> {
+        let (sender, receiver) = mpsc::channel(BODY_CHUNKS);
+        tokio::spawn(async move {
+            while let Some(item) = self.next().await.transpose() {
+                let failed = item.is_err();
+                if sender.send(item).await.is_err() || failed {
+                    return;
+                }
+            }
+        });
+        receiver
+    }
+}
+
+/// Whether enough bytes come, over windows of time that was spent waiting for the server.
+struct Pace {
+    limit: Option<LowSpeed>,
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    fn new(limit: Option<LowSpeed>) -> Self {
+        let limit = limit.filter(|limit| limit.bytes_per_second > 0 && !limit.window.is_zero());
+        Self { limit, waited: Duration::ZERO, bytes: 0 }
+    }
+
+    /// When the present window ends if nothing comes.
+    fn until(&self, now: Instant) -> Option<Instant> {
+        self.limit.and_then(|limit| now.checked_add(limit.window.saturating_sub(self.waited)))
+    }
+
+    fn came(&mut self, bytes: u64, waited: Duration) {
+        self.bytes += bytes;
+        self.waited += waited;
+        self.next_window();
+    }
+
+    /// Counts time in which nothing came, and says whether the window is over with too few bytes.
+    fn is_too_slow(&mut self, waited: Duration) -> bool {
+        self.waited += waited;
+        !self.next_window()
+    }
+
+    /// Starts a new window when one is over; false when it had too few bytes.
+    fn next_window(&mut self) -> bool {
+        let Some(limit) = self.limit.filter(|limit| self.waited >= limit.window) else { return true };
+        let enough = self.bytes as f64 >= limit.bytes_per_second as f64 * self.waited.as_secs_f64();
+        // What came in time decides only at the end of a wait: a chunk that just came is progress.
+        self.waited = Duration::ZERO;
+        self.bytes = 0;
+        enough
+    }
+}
+
+/// `Range` with its `If-Range`, or what makes the request conditional.
+fn validator_headers(request: &Request) -> Vec<(HeaderName, String)> {
+    let Validators { etag, last_modified } = &request.unless;
+    let mut headers = Vec::new();
+    if request.from > 0 {
+        headers.push((header::RANGE, format!("bytes={}-", request.from)));
+        let strong = etag.as_ref().filter(|etag| !etag.starts_with("W/"));
+        headers.extend(strong.or(last_modified.as_ref()).map(|value| (header::IF_RANGE, value.clone())));
+        return headers;
+    }
+    headers.extend(etag.iter().map(|value| (header::IF_NONE_MATCH, value.clone())));
+    headers.extend(last_modified.iter().map(|value| (header::IF_MODIFIED_SINCE, value.clone())));
+    headers
+}
+
+/// Where a redirect leads; `None` for an answer that is none.
+fn redirect(head: &Head, url: &Url) -> Result<Option<Url>, HttpError> {
+    if !matches!(head.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let Some(location) = head.headers().get(header::LOCATION) else { return Ok(None) };
+    let location = String::from_utf8_lossy(location.as_bytes());
+    let next = url.resolve(&location);
+    next.map(Some).map_err(|error| HttpError::new(url, HttpErrorKind::Invalid, format!("bad redirect: {error}")))
+}
+
+/// Reads what little an answer without use holds, so that its connection serves the next request.
+async fn drain(head: Head) {
+    let mut body = head.into_body();
+    let read = async {
+        let mut bytes = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            if bytes > DRAINED {
+                return;
+            }
+        }
+    };
+    let _ = timeout(DRAIN_TIME, read).await;
+}
+
+/// `Retry-After`, in seconds or as a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    date.duration_since(std::time::SystemTime::now()).ok()
+}
+
+/// The first byte of `Content-Range: bytes FIRST-LAST/SIZE`.
+fn range_start(headers: &HeaderMap) -> Option<u64> {
+    let text = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
+    text.strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
+}
+
+fn is_early_end(error: &hyper_util::client::legacy::Error) -> bool {
+    let cause = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
+    !error.is_connect() && cause.is_some_and(|cause| cause.is_incomplete_message() || cause.is_canceled())
+}
+
+/// The kind and the words of what went wrong below HTTP.
+fn classified(url: &Url, error: &(dyn Error + 'static)) -> HttpError {
+    let mut chain = vec![error];
+    let mut source = error.source();
+    while let Some(next) = source {
+        chain.push(next);
+        source = next.source();
+    }
+    let last = chain.last().map(ToString::to_string).unwrap_or_default();
+    let is_connect = |error: &hyper_util::client::legacy::Error| error.is_connect();
+    let connecting = chain.iter().any(|error| error.downcast_ref().is_some_and(is_connect));
+    let is_tls = |error: &&(dyn Error + 'static)| is_tls(*error);
+    let is_timeout = |error: &&(dyn Error + 'static)| {
+        error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
+    };
+    let is_unknown_host = |error: &&(dyn Error + 'static)| error.to_string().contains("dns error");
+    if chain.iter().any(is_tls) {
+        return HttpError::new(url, HttpErrorKind::Tls, last);
+    }
+    if chain.iter().any(is_unknown_host) {
+        return HttpError::new(url, HttpErrorKind::Unreachable, format!("no such host: {last}"));
+    }
+    if connecting {
+        let what = if chain.iter().any(is_timeout) { "no connection in time".to_owned() } else { last };
+        return HttpError::new(url, HttpErrorKind::Unreachable, what);
+    }
+    let any = |is: fn(&hyper::Error) -> bool| chain.iter().any(|error| error.downcast_ref().is_some_and(is));
+    let what = match last {
+        _ if any(hyper::Error::is_incomplete_message) => "the connection ended early".to_owned(),
+        last if any(hyper::Error::is_parse) => format!("the answer is not HTTP: {last}"),
+        last => last,
+    };
+    HttpError::new(url, HttpErrorKind::Broken, what)
+}
+
+/// Whether it is an error of TLS, maybe inside errors of I/O, which do not name it as their source.
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>() || inside.is_some_and(|inside| is_tls(inside))
+}

@@ -1,0 +1,145 @@
+//! What is asked for, and what comes back.
+
+use std::io::{self, Read};
+
+use bytes::{Buf, Bytes};
+use tokio::sync::mpsc::Receiver;
+
+use super::{HttpError, HttpErrorKind, Url};
+
+/// A GET request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What to get.
+    pub url: Url,
+    /// Headers besides those of the client; one of the same name takes the client's place, an empty value removes it.
+    pub headers: Vec<(String, String)>,
+    /// Ask for the bytes from this one on, if what is there is still what `unless` names; else all is sent.
+    pub from: u64,
+    /// What the caller has already: with `from` 0 the answer may be [`Status::NotModified`].
+    pub unless: Validators,
+    /// The largest body in bytes, [`HttpErrorKind::TooLarge`] above it.
+    pub limit: u64,
+    /// A body of at most that many bytes is read before the response is handed over.
+    pub collect: usize,
+}
+
+/// How a version of a file is recognised, as servers spell it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Validators {
+    /// `ETag`, with its quotes.
+    pub etag: Option<String>,
+    /// `Last-Modified`.
+    pub last_modified: Option<String>,
+}
+
+/// The head of a successful answer, and the body.
+#[derive(Debug)]
+pub struct Response {
+    /// Where it came from, after redirects.
+    pub url: Url,
+    /// What the body is.
+    pub status: Status,
+    /// By which a later request recognises this version.
+    pub validators: Validators,
+    /// Bytes of the body, if the server said.
+    pub length: Option<u64>,
+    /// The body.
+    pub body: Body,
+}
+
+/// What the body of a response is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// The whole file.
+    Whole,
+    /// The rest of the file from that byte on.
+    From(u64),
+    /// Nothing: the caller's version is the present one.
+    NotModified,
+}
+
+/// The bytes of a response, as they come.
+#[derive(Debug)]
+pub struct Body {
+    pending: Bytes,
+    stream: Option<Receiver<Result<Bytes, HttpError>>>,
+}
+
+impl Request {
+    /// Asks for a whole file of any size.
+    pub fn get(url: Url) -> Self {
+        let unless = Validators::default();
+        Self { url, headers: Vec::new(), from: 0, unless, limit: u64::MAX, collect: 0 }
+    }
+
+    /// Asks for a file of at most `limit` bytes, of which at most 64 KiB are read before the response is handed over.
+    pub fn small(url: Url, limit: u64) -> Self {
+        Self { limit, collect: 64 << 10, ..Self::get(url) }
+    }
+}
+
+impl Response {
+    /// A whole file that is in memory, as tests answer with.
+    pub fn of_bytes(url: Url, bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        let length = Some(bytes.len() as u64);
+        let body = Body::new(bytes, None);
+        Self { url, status: Status::Whole, validators: Validators::default(), length, body }
+    }
+}
+
+impl Body {
+    pub(super) fn new(first: Bytes, rest: Option<Receiver<Result<Bytes, HttpError>>>) -> Self {
+        Self { pending: first, stream: rest }
+    }
+
+    /// The next bytes, as many as are there; `None` at the end. Waits for them.
+    ///
+    /// # Errors
+    /// When the body ends early, is too large or too slow.
+    pub fn next_chunk(&mut self) -> Result<Option<Bytes>, HttpError> {
+        if !self.pending.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.pending)));
+        }
+        let Some(stream) = &mut self.stream else { return Ok(None) };
+        let next = stream.blocking_recv().transpose();
+        if !matches!(next, Ok(Some(_))) {
+            self.stream = None;
+        }
+        next
+    }
+
+    /// All bytes that are still to come. [`Request::limit`] bounds them.
+    ///
+    /// # Errors
+    /// As [`Body::next_chunk`].
+    pub fn read_all(mut self) -> Result<Vec<u8>, HttpError> {
+        let mut all = Vec::new();
+        while let Some(chunk) = self.next_chunk()? {
+            all.extend_from_slice(&chunk);
+        }
+        Ok(all)
+    }
+}
+
+/// Errors are [`HttpError`]s, inside an [`io::Error`] of the kind `Other`.
+impl Read for Body {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.pending.is_empty() {
+            match self.next_chunk().map_err(io::Error::other)? {
+                Some(chunk) => self.pending = chunk,
+                None => return Ok(0),
+            }
+        }
+        let count = buffer.len().min(self.pending.len());
+        self.pending.copy_to_slice(&mut buffer[..count]);
+        Ok(count)
+    }
+}
+
+impl HttpError {
+    pub(super) fn too_large(url: &Url, limit: u64) -> Self {
+        Self::new(url, HttpErrorKind::TooLarge, format!("exceeded maximum size of {limit} bytes"))
+    }
+}
