@@ -178,7 +178,7 @@ fn a_tree_in_memory_becomes_the_commit_that_the_same_directory_becomes() {
     let mut tree = sample();
     let pairs = [(b"user.two".to_vec(), b"2".to_vec()), (b"user.one".to_vec(), b"1".to_vec())];
     let xattrs = Xattrs::from_pairs(pairs.to_vec());
-    tree.add_file("x", "with xattrs", Attributes { xattrs, ..Attributes::new(0o644) }).unwrap();
+    tree.add_file("x", "with xattrs", Attributes { xattrs: xattrs.unwrap(), ..Attributes::new(0o644) }).unwrap();
     tree.add_directory("/", Attributes::new(0o750)).unwrap();
     let id = committed(&repo, &of_tree(tree));
     let out = directory.path().join("out");

@@ -77,8 +77,7 @@ fn options(tree: &Path, skip_list: Option<&str>) -> CommitOptions {
         branch: Some(Refspec::parse("main").unwrap()),
         sources: vec![Source::Directory(tree.to_owned())],
         modifier: Modifier { skip_list: skip_list.map(SkipList::parse), ..Modifier::default() },
-        description: Description { timestamp: 1, ..Description::default() },
-        ..CommitOptions::default()
+        ..CommitOptions::new(Description::new(1))
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Which way dependencies point: a module uses only what stands in a row above its own. `cli` is not here, it belongs
 /// to the program and so cannot be named by the library.
-const LAYERS: [&[&str]; 13] = [
+const LAYERS: [&[&str]; 12] = [
     // `gvariant` holds the error that every decoder returns.
     &["checksum", "gvariant"],
     // `dir` returns the bare answers of the kernel.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::support::{self, Output, Program, Snapshot, raw_snapshot, scratch, search_path_after};
+use super::support::{self, Output, Program, Snapshot, raw_snapshot, scratch, search_path_after, skip};
 
 /// The ref of the tree.
 pub const REF: &str = "exampleos/22/x86_64/host";

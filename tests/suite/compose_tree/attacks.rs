@@ -64,7 +64,7 @@ fn assert_lives(mut process: Child) {
 
 #[test]
 fn a_work_directory_that_others_can_write_to_is_refused() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     let work = world.path("work");
     world.change(2);
     for (bits, who) in [(0o1777, "everybody"), (0o775, "its group"), (0o757, "everybody")] {
@@ -104,7 +104,7 @@ fn plant(world: &World, process: &Path) -> std::path::PathBuf {
 
 #[test]
 fn a_planted_run_moves_removes_and_kills_nothing() {
-    let (world, _) = World::composed();
+    let Some((world, _)) = World::composed() else { return };
     let other = world.path("other");
     fs::create_dir(&other).unwrap();
     fs::write(other.join("file"), "precious").unwrap();
@@ -125,7 +125,7 @@ fn a_run_of_another_user_is_left_alone() {
     if !needs_root() {
         return;
     }
-    let (world, _) = World::composed();
+    let Some((world, _)) = World::composed() else { return };
     let run = plant(&world, &world.path("victim"));
     fs::write(run.join("report.json"), "{\"stage\":\"compose\"}").unwrap();
     let told = |world: &World| {
@@ -149,7 +149,7 @@ fn a_run_of_another_user_is_left_alone() {
 
 #[test]
 fn odd_things_in_the_work_directory_are_no_runs() {
-    let (world, _) = World::composed();
+    let Some((world, _)) = World::composed() else { return };
     let work = world.path("work");
     fs::write(work.join("file"), "").unwrap();
     fifo(&work.join("fifo"));
@@ -179,7 +179,7 @@ fn a_program_that_swaps_its_tmp_leads_nobody_to_foreign_processes_and_files() {
         "rmdir \"$TMPDIR\"; : > \"$TMPDIR\"",
     ] {
         for end in ["exit 0", "kill -9 $PPID; sleep 1000"] {
-            let (world, _) = World::composed();
+            let Some((world, _)) = World::composed() else { return };
             world.change(2);
             let other = world.path("other");
             fs::create_dir(&other).unwrap();
@@ -203,7 +203,7 @@ fn a_program_that_swaps_its_tmp_leads_nobody_to_foreign_processes_and_files() {
 #[test]
 fn a_lock_that_is_no_regular_file_is_refused_and_nothing_is_written_through_it() {
     for name in ["repo/.osier-publish.lock", "cache/.osier-compose.lock"] {
-        let (world, first) = World::composed();
+        let Some((world, first)) = World::composed() else { return };
         world.change(2);
         let (lock, victim) = (world.path(name), world.path("victim"));
         fs::write(&victim, "precious").unwrap();
@@ -227,7 +227,7 @@ fn a_lock_that_is_no_regular_file_is_refused_and_nothing_is_written_through_it()
 
 #[test]
 fn what_a_program_leaves_is_only_read_if_it_is_regular_and_small() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     for (after, expected) in [
         ("rm $id; mkfifo $id", "commitid is no regular file"),
         ("rm $js; mkfifo $js", "compose.json is no regular file"),
@@ -267,7 +267,7 @@ fn what_a_program_leaves_is_only_read_if_it_is_regular_and_small() {
 
 #[test]
 fn files_that_the_user_names_must_be_regular_and_small() {
-    let (world, _) = World::composed();
+    let Some((world, _)) = World::composed() else { return };
     let config = world.path("compose.conf");
     let text = fs::read(&config).unwrap();
     fs::write(&config, "#".repeat((1 << 20) + 1)).unwrap();
@@ -295,7 +295,7 @@ const FLOOD: &str = "exec python3 -c 'import os\nwhile True: os.write(1, b\"\\n\
 
 #[test]
 fn a_flood_ends_at_the_time_limit_or_at_the_limit_of_the_log() {
-    let (world, first) = World::composed();
+    let Some((world, first)) = World::composed() else { return };
     world.change(2);
     world.set_config("timeout=2s\n");
     hook(&world, FLOOD, "");
@@ -312,7 +312,7 @@ fn a_flood_ends_at_the_time_limit_or_at_the_limit_of_the_log() {
 #[test]
 fn a_signal_is_heard_during_a_flood_and_in_the_pause_between_attempts() {
     for before in [FLOOD, "echo 'error: Curl error' >&2; exit 1"] {
-        let (world, _) = World::composed();
+        let Some((world, _)) = World::composed() else { return };
         world.change(2);
         world.set_config("attempts=9\n");
         hook(&world, before, "");
@@ -340,7 +340,7 @@ fn a_signal_is_heard_during_a_flood_and_in_the_pause_between_attempts() {
 
 #[test]
 fn escapes_of_a_program_do_not_reach_the_terminal() {
-    let (world, _) = World::composed();
+    let Some((world, _)) = World::composed() else { return };
     world.change(2);
     hook(&world, "printf '\\033]0;title\\007\\302\\2332J\\n'; printf 'error: \\033[2Jgone\\n' >&2; exit 1", "");
     let output = world.tree(&[]);
@@ -356,7 +356,7 @@ fn escapes_of_a_program_do_not_reach_the_terminal() {
 /// A package server that came up after 3 s was missed.
 #[test]
 fn attempts_are_made_with_a_pause_between_them() {
-    let (world, _) = World::composed();
+    let Some((world, _)) = World::composed() else { return };
     world.set_config("attempts=2\n");
     world.change(2);
     let output = world.tree_with("network-once", &[]);

@@ -97,7 +97,7 @@ fn real_world(ref_in_treefile: &str, config: &str) -> Option<World> {
         did_not_run("it needs root");
         return None;
     }
-    let Some(world) = World::new() else { return };
+    let world = World::new()?;
     build_packages(&world, 1);
     let treefile = format!(
         "{{ {ref_in_treefile}\"repos\": [\"base\"], \"packages\": [\"filesystem\", \"static-shell\", \"payload\"],\n\
