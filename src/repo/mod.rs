@@ -13,36 +13,60 @@
 //! summary                    see `crate::summary`
 //! ```
 
+#[path = "write/adopt.rs"]
 mod adopt;
+#[path = "read/bare.rs"]
 mod bare;
 mod config;
+#[path = "write/content.rs"]
 mod content;
+#[path = "read/count.rs"]
 mod count;
 mod create;
 pub mod deltas;
+#[path = "read/file.rs"]
 mod file;
+#[path = "write/flush.rs"]
 mod flush;
+#[path = "read/identity.rs"]
 mod identity;
+#[path = "write/import.rs"]
 mod import;
 mod lock;
 mod mode;
+#[path = "read/objects.rs"]
 mod objects;
+#[path = "read/presence.rs"]
 mod presence;
+#[path = "read/reachable.rs"]
 mod reachable;
+#[path = "read/read_file.rs"]
 mod read_file;
+#[path = "refs/write.rs"]
 mod ref_write;
+#[path = "refs/list.rs"]
 mod refs;
+#[path = "write/replace.rs"]
 mod replace;
+#[path = "refs/revs.rs"]
 mod revs;
+#[path = "write/space.rs"]
 mod space;
+#[path = "write/staging.rs"]
 mod staging;
 mod state;
+#[path = "write/temporary.rs"]
 mod temporary;
 mod tombstones;
+#[path = "write/transaction.rs"]
 mod transaction;
+#[path = "read/tree.rs"]
 pub mod tree;
+#[path = "write/view.rs"]
 mod view;
+#[path = "read/walk.rs"]
 pub mod walk;
+#[path = "read/xattrs.rs"]
 mod xattrs;
 
 use std::fs::File;
