@@ -17,8 +17,8 @@ use rustix::fs::RenameFlags;
 use rustix::io::Errno;
 
 use super::Repo;
-use super::objects::MAX_METADATA_SIZE;
-use super::replace::random_letters;
+use super::read::objects::MAX_METADATA_SIZE;
+use super::write::replace::random_letters;
 use crate::checksum::Checksum;
 use crate::dir;
 use crate::error::{During, Error, Result};

@@ -4,70 +4,35 @@
 //! in the formats document, section 3:
 //!
 //! ```text
-//! config                     see `config`
-//! .lock                      see `lock`
-//! objects/XX/YY....EXT       see `objects`, `file`; written through a `Transaction`
-//! refs/heads, remotes, mirrors  see `refs`, `revs`
-//! state/HEX.commitpartial    see `state`
-//! tmp/                       staging directories and scratch files
-//! summary                    see `crate::summary`
+//! config                        see `config`, `create`
+//! .lock                         see `lock`
+//! objects/XX/YY....EXT          see `read::objects`, `read::file`; written through a `write::transaction`
+//! refs/heads, remotes, mirrors  see `refs`
+//! deltas, delta-indexes         see `deltas`
+//! state/HEX.commitpartial       see `state`
+//! tmp/                          see `write::staging`, `write::temporary`
+//! summary                       see `crate::summary`
 //! ```
+//!
+//! | folder | files |
+//! | --- | --- |
+//! | here | `config`, `create`, `deltas` (names, digests, the index), `lock`, `mode`, `state` (partial commits), `tombstones` |
+//! | `read` | objects: `objects`, `file`, `bare`, `xattrs`, `identity` (inodes), `presence` (a cache) |
+//! | | commits: `tree` (paths in one), `walk`, `reachable`, `count`, `read_file` |
+//! | `write` | a transaction: `transaction`, `staging`, `temporary`, `content`, `adopt`, `space`, `flush`, `view` |
+//! | | else: `replace` (files as a whole), `import` (objects of another repository) |
+//! | `refs` | `list`, `write`, `revs` (what users type for a commit) |
 
-#[path = "write/adopt.rs"]
-mod adopt;
-#[path = "read/bare.rs"]
-mod bare;
 mod config;
-#[path = "write/content.rs"]
-mod content;
-#[path = "read/count.rs"]
-mod count;
 mod create;
 pub mod deltas;
-#[path = "read/file.rs"]
-mod file;
-#[path = "write/flush.rs"]
-mod flush;
-#[path = "read/identity.rs"]
-mod identity;
-#[path = "write/import.rs"]
-mod import;
 mod lock;
 mod mode;
-#[path = "read/objects.rs"]
-mod objects;
-#[path = "read/presence.rs"]
-mod presence;
-#[path = "read/reachable.rs"]
-mod reachable;
-#[path = "read/read_file.rs"]
-mod read_file;
-#[path = "refs/write.rs"]
-mod ref_write;
-#[path = "refs/list.rs"]
+mod read;
 mod refs;
-#[path = "write/replace.rs"]
-mod replace;
-#[path = "refs/revs.rs"]
-mod revs;
-#[path = "write/space.rs"]
-mod space;
-#[path = "write/staging.rs"]
-mod staging;
 mod state;
-#[path = "write/temporary.rs"]
-mod temporary;
 mod tombstones;
-#[path = "write/transaction.rs"]
-mod transaction;
-#[path = "read/tree.rs"]
-pub mod tree;
-#[path = "write/view.rs"]
-mod view;
-#[path = "read/walk.rs"]
-pub mod walk;
-#[path = "read/xattrs.rs"]
-mod xattrs;
+mod write;
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -84,24 +49,25 @@ use crate::input;
 use crate::keyfile::KeyFile;
 use crate::refspec::CollectionId;
 
-pub use adopt::Adoptable;
 pub use config::{Config, MinFreeSpace};
-pub use content::SourceFile;
-pub(crate) use count::count_files;
-pub use file::FileObject;
-pub(crate) use identity::UNCOMPRESSED_CACHE;
-pub use import::{FileModes, Importer, Trust};
 pub(crate) use lock::try_lock;
 pub use lock::{LockKind, RepoLock};
 pub use mode::RepoMode;
-pub(crate) use objects::loose_path;
-pub use reachable::Reachable;
-pub use read_file::{FileContent, FileReader, read_file};
-pub use refs::{ListRefs, RefFile};
-pub use revs::Ancestry;
+pub(crate) use read::count::count_files;
+pub use read::file::FileObject;
+pub(crate) use read::identity::UNCOMPRESSED_CACHE;
+pub(crate) use read::objects::loose_path;
+pub use read::reachable::Reachable;
+pub use read::read_file::{FileContent, FileReader, read_file};
+pub use read::xattrs::{read_xattrs, read_xattrs_at};
+pub use read::{tree, walk};
+pub use refs::list::{ListRefs, RefFile};
+pub use refs::revs::Ancestry;
 pub use state::CommitState;
-pub use transaction::{ContentWriter, Transaction, TransactionStats};
-pub use xattrs::{read_xattrs, read_xattrs_at};
+pub use write::adopt::Adoptable;
+pub use write::content::{ContentWriter, SourceFile};
+pub use write::import::{FileModes, Importer, Trust};
+pub use write::transaction::{Transaction, TransactionStats};
 
 /// An open repository.
 #[derive(Debug)]

@@ -18,11 +18,11 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, Timespec, Timestamps, Uid, XattrF
 use rustix::io::Errno;
 
 use super::objects::loose_path;
-use super::xattrs::proc_path;
-use super::{Repo, RepoMode, read_xattrs, read_xattrs_at};
+use super::xattrs::{proc_path, read_xattrs, read_xattrs_at};
 use crate::error::{During, Error, OfObject, Result};
 use crate::gvariant::DecodeError;
 use crate::object::{FileHeader, ObjectName, ObjectType, Xattrs};
+use crate::repo::{Repo, RepoMode};
 
 /// Where bare-user keeps a file's metadata.
 const METADATA_XATTR: &str = "user.ostreemeta";
@@ -33,7 +33,7 @@ const TYPE_BITS: u32 = 0o170_000;
 const MAX_TARGET: u64 = 4096;
 
 /// Reads the header of a file object and opens its content (`None` for symlinks); `None` when it is not there.
-pub(super) fn load(repo: &Repo, name: ObjectName) -> Result<Option<(FileHeader, u64, Option<File>)>> {
+pub(in crate::repo) fn load(repo: &Repo, name: ObjectName) -> Result<Option<(FileHeader, u64, Option<File>)>> {
     let file = match repo.open_own_object(&name) {
         Ok(Some(file)) => file,
         Ok(None) => return Ok(None),
@@ -77,7 +77,7 @@ pub(super) fn load(repo: &Repo, name: ObjectName) -> Result<Option<(FileHeader, 
 
 /// The header of a file object without its xattrs and the length of its content, from the inode alone where the mode
 /// keeps it there, so that the object need not be readable; `None` when it is not there.
-pub(super) fn stat(repo: &Repo, name: ObjectName) -> Result<Option<(FileHeader, u64)>> {
+pub(in crate::repo) fn stat(repo: &Repo, name: ObjectName) -> Result<Option<(FileHeader, u64)>> {
     if matches!(repo.mode(), RepoMode::BareUser | RepoMode::Archive) {
         return Ok(load(repo, name)?.map(|(header, size, _)| (header, size)));
     }
@@ -162,7 +162,7 @@ fn read_target(file: File, name: ObjectName) -> Result<String> {
 
 /// Gives a finished temporary file the owner, mode, xattrs and modification time that it has as an object. Where the
 /// mode tells that a file is not finished, it comes last.
-pub(super) fn apply_metadata(repo: &Repo, file: &File, header: &FileHeader) -> Result<(), Errno> {
+pub(in crate::repo) fn apply_metadata(repo: &Repo, file: &File, header: &FileHeader) -> Result<(), Errno> {
     if repo.mode() != RepoMode::Archive {
         let epoch = Timespec { tv_sec: 0, tv_nsec: 0 };
         let keep = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
@@ -191,12 +191,17 @@ pub(super) fn apply_metadata(repo: &Repo, file: &File, header: &FileHeader) -> R
 }
 
 /// Whether the mode keeps symlinks as symlinks.
-pub(super) fn has_real_symlinks(mode: RepoMode) -> bool {
+pub(in crate::repo) fn has_real_symlinks(mode: RepoMode) -> bool {
     matches!(mode, RepoMode::Bare | RepoMode::BareUserOnly | RepoMode::BareSplitXattrs)
 }
 
 /// Makes a symlink object under a temporary name in `dir`.
-pub(super) fn create_symlink(repo: &Repo, dir: BorrowedFd<'_>, name: &str, header: &FileHeader) -> Result<(), Errno> {
+pub(in crate::repo) fn create_symlink(
+    repo: &Repo,
+    dir: BorrowedFd<'_>,
+    name: &str,
+    header: &FileHeader,
+) -> Result<(), Errno> {
     rustix::fs::symlinkat(&header.symlink_target, dir, name)?;
     if repo.mode() != RepoMode::Bare {
         return Ok(());
@@ -211,7 +216,7 @@ pub(super) fn create_symlink(repo: &Repo, dir: BorrowedFd<'_>, name: &str, heade
 }
 
 /// bare-user-only refuses modes that it could not keep.
-pub(super) fn check_user_only_mode(name: &ObjectName, header: &FileHeader) -> Result<()> {
+pub(in crate::repo) fn check_user_only_mode(name: &ObjectName, header: &FileHeader) -> Result<()> {
     let permissions = header.mode & !TYPE_BITS;
     let refused = permissions & !USER_MODE_BITS;
     if header.is_symlink() || refused == 0 {

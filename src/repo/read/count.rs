@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Repo;
 use crate::checksum::Checksum;
 use crate::object::{DirTreeReader, ObjectName, ObjectType};
+use crate::repo::Repo;
 
 /// Directories that wait to be read, at most. With more, or with a directory that contains itself, nothing is counted.
 const MOST_WAITING: usize = 1 << 20;

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-use super::{Repo, RepoMode, bare};
+use super::bare;
 use crate::checksum::{Checksum, Hasher};
 use crate::deflate::Inflater;
 use crate::error::{During, Error, OfObject, Result};
@@ -17,6 +17,7 @@ use crate::gvariant::DecodeError;
 use crate::object::{FileHeader, ObjectName, ObjectType, Xattrs};
 
 use super::objects::{MAX_METADATA_SIZE, loose_path};
+use crate::repo::{Repo, RepoMode};
 
 /// A file object that has been opened: its header is read, its content is not.
 #[derive(Debug)]
@@ -105,7 +106,11 @@ impl Repo {
 
 impl FileObject {
     /// Reads the header of an open `.filez`; `path` is for messages.
-    pub(super) fn of_archive_file(mut file: File, name: ObjectName, path: impl Fn() -> PathBuf) -> Result<Self> {
+    pub(in crate::repo) fn of_archive_file(
+        mut file: File,
+        name: ObjectName,
+        path: impl Fn() -> PathBuf,
+    ) -> Result<Self> {
         let metadata = file.metadata().during("reading", path())?;
         if !metadata.is_file() {
             return Err(DecodeError::new("not a regular file")).of_object(name);

@@ -4,10 +4,10 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::objects::loose_path;
-use super::{Repo, RepoMode};
 use crate::checksum::Checksum;
 use crate::error::{During, Result};
 use crate::object::{ObjectName, ObjectType};
+use crate::repo::{Repo, RepoMode};
 
 /// Device and inode number.
 pub type FileIdentity = (u64, u64);

@@ -8,13 +8,13 @@ use rayon::prelude::*;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Repo, RepoMode};
 use crate::checksum::Checksum;
 use crate::dir;
 use crate::error::{During, Error, OfObject, Result};
 use crate::gvariant::{DecodeError, Dict};
 use crate::map::FileBytes;
 use crate::object::{Commit, DirMeta, DirTree, ObjectName, ObjectType};
+use crate::repo::{Repo, RepoMode};
 use crate::threads;
 
 /// The largest metadata object that is read, 128 MiB as upstream.
@@ -222,7 +222,11 @@ impl Repo {
     }
 
     /// The same in no order; `None` when the directory has more than `most` entries.
-    pub(super) fn few_objects_starting_with(&self, first: u8, most: usize) -> Result<Option<HashSet<ObjectName>>> {
+    pub(in crate::repo) fn few_objects_starting_with(
+        &self,
+        first: u8,
+        most: usize,
+    ) -> Result<Option<HashSet<ObjectName>>> {
         let parse = |prefix: &str, file_name: &[u8]| parse_loose_name(prefix, file_name, self.mode());
         few_names_in_fan_out(self.objects_dir(), first, most, parse)
             .during("listing", self.path().join("objects").join(format!("{first:02x}")))
@@ -230,7 +234,7 @@ impl Repo {
 }
 
 /// The objects in one of the 256 directories of `dir`, sorted; none if it is not there.
-pub(super) fn list_fan_out(dir: BorrowedFd<'_>, first: u8, mode: RepoMode) -> Result<Vec<ObjectName>, Errno> {
+pub(in crate::repo) fn list_fan_out(dir: BorrowedFd<'_>, first: u8, mode: RepoMode) -> Result<Vec<ObjectName>, Errno> {
     names_in_fan_out(dir, first, |prefix, file_name| parse_loose_name(prefix, file_name, mode))
 }
 

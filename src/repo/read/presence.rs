@@ -7,9 +7,9 @@ use std::collections::HashSet;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::Repo;
 use crate::error::Result;
 use crate::object::ObjectName;
+use crate::repo::Repo;
 
 /// So many questions about one directory make it worth a first attempt to list it.
 const FIRST_ATTEMPT: u32 = 8;
@@ -21,7 +21,7 @@ const NAMES_PER_QUESTION: usize = 16;
 /// What is known about the files, dirtrees, dirmetas and commits of one repository. Those that others add meanwhile may
 /// not be seen.
 #[derive(Debug)]
-pub(super) struct Presence([FanOut; 256]);
+pub(in crate::repo) struct Presence([FanOut; 256]);
 
 /// One of the directories.
 #[derive(Debug, Default)]
@@ -39,13 +39,13 @@ impl Default for Presence {
 
 impl Presence {
     /// Whether the object is among those that were listed.
-    pub(super) fn has_listed(&self, name: &ObjectName) -> bool {
+    pub(in crate::repo) fn has_listed(&self, name: &ObjectName) -> bool {
         let fan_out = &self.0[usize::from(name.checksum.as_bytes()[0])];
         fan_out.names.get().is_some_and(|names| names.contains(name))
     }
 
     /// Whether `repo`, which has to be the same each time, has the object itself.
-    pub(super) fn has(&self, repo: &Repo, name: &ObjectName) -> Result<bool> {
+    pub(in crate::repo) fn has(&self, repo: &Repo, name: &ObjectName) -> Result<bool> {
         let first = name.checksum.as_bytes()[0];
         let fan_out = &self.0[usize::from(first)];
         if let Some(names) = fan_out.names.get() {

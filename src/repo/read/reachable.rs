@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::Repo;
 use crate::checksum::Checksum;
 use crate::error::Result;
 use crate::object::{ObjectName, ObjectType};
+use crate::repo::Repo;
 
 /// Collects the names of reachable objects; what two commits share is walked once.
 #[derive(Clone, Debug, Default)]

@@ -2,11 +2,12 @@
 
 use std::io::{self, Read};
 
+use super::file::FileObject;
 use super::tree::{Node, lookup};
-use super::{FileObject, Repo};
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
 use crate::object::FileHeader;
+use crate::repo::Repo;
 
 /// A file of a commit.
 #[derive(Debug)]

@@ -4,11 +4,11 @@
 //! the end names an entry without a name, and what stands before a doubled slash does not count. Symbolic links are
 //! not followed.
 
-use super::Repo;
 use crate::checksum::Checksum;
 use crate::error::{Error, OfObject, Result};
 use crate::gvariant::DecodeError;
 use crate::object::{Commit, DirTree, ObjectName, ObjectType};
+use crate::repo::Repo;
 
 /// How many directories within each other are followed, on disk and in commits. A path of Linux has at most 2048 names, but
 /// programs that go from directory to directory make deeper trees.

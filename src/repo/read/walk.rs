@@ -1,10 +1,10 @@
 //! Walking a tree and a history: iterators that need neither recursion nor more memory than the way down takes.
 
 use super::tree::{Descent, Node};
-use super::{Ancestry, Repo};
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
 use crate::object::{Commit, DirTree};
+use crate::repo::{Ancestry, Repo};
 
 /// A file or directory of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]

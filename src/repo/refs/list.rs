@@ -10,10 +10,10 @@ use rayon::prelude::*;
 use rustix::fs::{Access, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::Repo;
 use crate::checksum::Checksum;
 use crate::error::{Context, During, Error, OsError, Result};
 use crate::refspec::{CollectionId, CollectionRef, RefName, Refspec, is_fragment};
+use crate::repo::Repo;
 use crate::{input, threads};
 
 /// How listed refs are spelled.
@@ -234,7 +234,7 @@ impl Repo {
     }
 
     /// The commit in a ref file, named relative to the repository; `None` when there is no such file.
-    pub(super) fn read_ref(&self, path: &Path) -> Result<Option<Checksum>> {
+    pub(in crate::repo) fn read_ref(&self, path: &Path) -> Result<Option<Checksum>> {
         match read_file(self.dir(), path) {
             Ok(content) => {
                 let text = String::from_utf8_lossy(&content);
@@ -270,7 +270,7 @@ impl Repo {
     }
 
     /// The names of all refs below a directory, relative to it, sorted.
-    pub(super) fn ref_names(&self, base: &Path) -> Result<Vec<String>> {
+    pub(in crate::repo) fn ref_names(&self, base: &Path) -> Result<Vec<String>> {
         let mut names = Vec::new();
         let root = self.path().join(base);
         let walk = walkdir::WalkDir::new(&root).min_depth(1).max_depth(MAX_DEPTH);
@@ -299,7 +299,7 @@ impl Repo {
     }
 
     /// The remotes that have a directory of refs, sorted.
-    pub(super) fn remotes_with_refs(&self) -> Result<Vec<String>> {
+    pub(in crate::repo) fn remotes_with_refs(&self) -> Result<Vec<String>> {
         let mut names = self.subdirectories("refs/remotes")?;
         names.retain(|name| is_fragment(name));
         Ok(names)

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::Repo;
 use crate::checksum::Checksum;
 use crate::error::{Error, OfObject, Result};
 use crate::gvariant::DecodeError;
 use crate::object::{ObjectName, ObjectType};
 use crate::refspec::Refspec;
+use crate::repo::Repo;
 
 /// The commits on the way from one to its ancestors.
 ///

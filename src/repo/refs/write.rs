@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::RenameFlags;
 use rustix::io::Errno;
 
-use super::Repo;
 use crate::checksum::Checksum;
 use crate::dir::{self, Dir};
 use crate::error::{During, Error, Result};
 use crate::refspec::{CollectionRef, RefName};
+use crate::repo::Repo;
 
 /// Of the directories of refs, less the umask.
 const DIRECTORY_MODE: u32 = 0o777;
@@ -44,7 +44,7 @@ impl Repo {
         let link = format!("{}{}", "../".repeat(depth), target.as_str());
         let tmp = self.tmp()?;
         let temporary = loop {
-            let temporary = format!("alias-{}", super::replace::random_letters()?);
+            let temporary = format!("alias-{}", crate::repo::write::replace::random_letters()?);
             match rustix::fs::symlinkat(&link, tmp, &temporary) {
                 Ok(()) => break temporary,
                 Err(Errno::EXIST) => {}
@@ -60,7 +60,12 @@ impl Repo {
         self.touch()
     }
 
-    pub(super) fn write_ref(&self, remote: Option<&str>, name: &RefName, commit: Option<&Checksum>) -> Result<()> {
+    pub(in crate::repo) fn write_ref(
+        &self,
+        remote: Option<&str>,
+        name: &RefName,
+        commit: Option<&Checksum>,
+    ) -> Result<()> {
         match commit {
             Some(commit) => log::debug!("Setting ref {} to {commit}", name.as_str()),
             None => log::debug!("Deleting ref {}", name.as_str()),
@@ -71,7 +76,7 @@ impl Repo {
         }
     }
 
-    pub(super) fn write_collection_ref(&self, name: &CollectionRef, commit: Option<&Checksum>) -> Result<()> {
+    pub(in crate::repo) fn write_collection_ref(&self, name: &CollectionRef, commit: Option<&Checksum>) -> Result<()> {
         if self.collection_id() == Some(&name.collection) {
             self.write_ref_below(Path::new("refs/heads"), &name.name, commit)
         } else {

@@ -15,9 +15,10 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::{AtFlags, Mode, Stat};
 use rustix::io::Errno;
 
-use super::{RepoMode, Transaction};
+use super::transaction::Transaction;
 use crate::error::{During, Result};
 use crate::object::{FileHeader, ObjectName};
+use crate::repo::RepoMode;
 
 /// Permission bits of a mode.
 const PERMISSIONS: u32 = 0o7777;
@@ -32,7 +33,7 @@ pub struct Adoptable<'a> {
 }
 
 /// A file that may be adopted, and what it was like before it was read.
-pub(super) struct Candidate<'a> {
+pub(in crate::repo) struct Candidate<'a> {
     place: Adoptable<'a>,
     file: &'a File,
     before: Stat,
@@ -40,7 +41,7 @@ pub(super) struct Candidate<'a> {
 
 impl<'a> Candidate<'a> {
     /// The open `file`, which has not been read yet.
-    pub(super) fn new(file: &'a File, place: Adoptable<'a>) -> Result<Self, Errno> {
+    pub(in crate::repo) fn new(file: &'a File, place: Adoptable<'a>) -> Result<Self, Errno> {
         Ok(Self { place, file, before: rustix::fs::fstat(file)? })
     }
 }
@@ -48,7 +49,12 @@ impl<'a> Candidate<'a> {
 impl Transaction<'_> {
     /// Links the file to its object name. False when the file is not what the object has to be, has changed, or cannot
     /// be linked: nothing has happened then.
-    pub(super) fn adopt(&self, object: &ObjectName, header: &FileHeader, candidate: &Candidate<'_>) -> Result<bool> {
+    pub(in crate::repo) fn adopt(
+        &self,
+        object: &ObjectName,
+        header: &FileHeader,
+        candidate: &Candidate<'_>,
+    ) -> Result<bool> {
         let Candidate { place: Adoptable { directory, name }, file, before } = candidate;
         let now = rustix::fs::fstat(file).during("reading", self.work_path())?;
         // To link it changes the time of the status, so that this is the last moment to compare it.
@@ -108,7 +114,7 @@ fn may_become_object(mode: RepoMode, header: &FileHeader, file: &File, stat: &St
         RepoMode::Bare => {
             let as_it_is = stat.st_mode & PERMISSIONS == header.mode & PERMISSIONS
                 && (stat.st_uid, stat.st_gid) == (header.uid, header.gid);
-            Ok(as_it_is && super::read_xattrs(file).during("reading xattrs of", "a file")? == header.xattrs)
+            Ok(as_it_is && crate::repo::read_xattrs(file).during("reading xattrs of", "a file")? == header.xattrs)
         }
         _ => Ok(false),
     }
@@ -126,7 +132,7 @@ mod tests {
     use crate::checksum::Checksum;
     use crate::object::{ObjectType, Xattrs};
     use crate::repo::Repo;
-    use crate::repo::objects::loose_path;
+    use crate::repo::read::objects::loose_path;
 
     /// Adopts a file with which something happens after it was opened, and says whether that went well, and how many
     /// names the file has in the end.

@@ -14,14 +14,15 @@ use std::sync::atomic::Ordering;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::adopt::Candidate;
+use super::adopt::{Adoptable, Candidate};
 use super::temporary::Temporary;
 use super::transaction::{Claim, Transaction};
-use super::{Adoptable, FileObject, RepoMode, bare};
 use crate::checksum::{Checksum, Hasher};
 use crate::deflate::{Deflater, Encoding, Settings};
 use crate::error::{During, Error, Result};
 use crate::object::{FileHeader, ObjectName, ObjectType};
+use crate::repo::read::bare;
+use crate::repo::{FileObject, RepoMode};
 
 /// How much of a file is read at a time, in bytes.
 const READ_SIZE: usize = 128 << 10;
@@ -212,7 +213,7 @@ impl<'r> Transaction<'r> {
     }
 
     /// Reserves space for content of so many bytes.
-    pub(super) fn take_space(&self, bytes: u64) -> Result<()> {
+    pub(in crate::repo) fn take_space(&self, bytes: u64) -> Result<()> {
         match &self.space {
             Some(space) => space.take(bytes),
             None => Ok(()),
@@ -220,7 +221,7 @@ impl<'r> Transaction<'r> {
     }
 
     /// Counts a file object that was copied as it is, with the bytes of content that count as written.
-    pub(super) fn count_copied_file(&self, bytes: u64) {
+    pub(in crate::repo) fn count_copied_file(&self, bytes: u64) {
         self.counters.content_written.fetch_add(1, Ordering::Relaxed);
         self.counters.content_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -358,7 +359,7 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
 
     /// The same for content that is expected to have this name, which nobody else writes; to be ended by
     /// [`ContentWriter::finish_as`].
-    pub(super) fn begin_as(
+    pub(in crate::repo) fn begin_as(
         name: &ObjectName,
         transaction: &'t Transaction<'r>,
         header: FileHeader,
@@ -420,7 +421,7 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
     }
 
     /// Ends the file, and stores it under the name that it was begun with.
-    pub(super) fn finish_as(self, name: &ObjectName) -> Result<()> {
+    pub(in crate::repo) fn finish_as(self, name: &ObjectName) -> Result<()> {
         let actual = self.hasher.clone().finish();
         if actual != name.checksum {
             return Err(Error::CorruptedObject { object: *name, actual });

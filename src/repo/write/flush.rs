@@ -10,22 +10,22 @@ use std::thread::{self, JoinHandle};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::Repo;
 use crate::error::{During, Result};
+use crate::repo::Repo;
 
 /// How many bytes are written between two syncs.
 const STEP: u64 = 16 << 20;
 
 /// Syncs the repository's file system each time enough has been written, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Flusher {
+pub(in crate::repo) struct Flusher {
     written: AtomicU64,
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Flusher {
-    pub(super) fn start(repo: &Repo) -> Result<Self> {
+    pub(in crate::repo) fn start(repo: &Repo) -> Result<Self> {
         // A description of its own: an error of these syncs must still be reported to the one that counts, the last.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::openat(repo.dir(), ".", flags, Mode::empty()).during("opening", repo.path())?;
@@ -41,7 +41,7 @@ impl Flusher {
     }
 
     /// Takes note of bytes that were written.
-    pub(super) fn wrote(&self, bytes: usize) {
+    pub(in crate::repo) fn wrote(&self, bytes: usize) {
         let bytes = bytes as u64;
         let before = self.written.fetch_add(bytes, Ordering::Relaxed);
         if before / STEP != (before + bytes) / STEP

@@ -17,14 +17,16 @@ use std::sync::OnceLock;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::file::FileObject;
-use super::objects::loose_path;
+use super::content::ContentWriter;
 use super::transaction::Transaction;
-use super::{ContentWriter, Repo, RepoMode, bare};
 use crate::checksum::{Checksum, Hasher};
 use crate::error::{Context, During, Error, OfObject, Result};
 use crate::map::FileBytes;
 use crate::object::{Commit, DirMeta, DirTree, ObjectName, ObjectType};
+use crate::repo::read::bare;
+use crate::repo::read::file::FileObject;
+use crate::repo::read::objects::loose_path;
+use crate::repo::{Repo, RepoMode};
 
 /// Whether objects of a repository are taken for what their names say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,14 +8,14 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use super::Repo;
-use super::lock::{LockKind, try_lock};
 use crate::dir;
 use crate::error::{During, Error, Result};
 use crate::keyfile::KeyFile;
+use crate::repo::Repo;
+use crate::repo::lock::{LockKind, try_lock};
 
 /// What replaces another file is in `tmp/` under such a name for a moment, and locked as long as its writer lives.
-pub(super) const REPLACEMENT_PREFIX: &str = "replace-";
+pub(in crate::repo) const REPLACEMENT_PREFIX: &str = "replace-";
 
 /// A file that is written to take the place of another one, in the same file system.
 ///
@@ -151,7 +151,7 @@ fn descriptor_path(file: &File) -> String {
 }
 
 /// Six letters and digits, as `mkdtemp` gives.
-pub(super) fn random_letters() -> Result<String> {
+pub(in crate::repo) fn random_letters() -> Result<String> {
     const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut bytes = [0u8; 6];
     let filled = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty())

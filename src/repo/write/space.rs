@@ -2,13 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{MinFreeSpace, Repo};
 use crate::error::{During, Error, Result};
+use crate::repo::{MinFreeSpace, Repo};
 use crate::units::format_size;
 
 /// Counts down the blocks that a transaction may still use.
 #[derive(Debug)]
-pub(super) struct SpaceBudget {
+pub(in crate::repo) struct SpaceBudget {
     limit: MinFreeSpace,
     block_size: u64,
     blocks_left: AtomicU64,
@@ -16,7 +16,7 @@ pub(super) struct SpaceBudget {
 
 impl SpaceBudget {
     /// Looks at the file system; `None` when nothing has to stay free.
-    pub(super) fn of(repo: &Repo) -> Result<Option<Self>> {
+    pub(in crate::repo) fn of(repo: &Repo) -> Result<Option<Self>> {
         let limit = repo.config().min_free_space;
         let stat = rustix::fs::fstatvfs(repo.dir()).during("reading the free space of", repo.path())?;
         let block_size = stat.f_frsize.max(1);
@@ -30,7 +30,7 @@ impl SpaceBudget {
     }
 
     /// Takes the blocks that `bytes` of content need.
-    pub(super) fn take(&self, bytes: u64) -> Result<()> {
+    pub(in crate::repo) fn take(&self, bytes: u64) -> Result<()> {
         let blocks = self.blocks_of(bytes);
         let taken =
             self.blocks_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(blocks));
@@ -44,7 +44,7 @@ impl SpaceBudget {
     }
 
     /// Gives the blocks back: the object was there already.
-    pub(super) fn give_back(&self, bytes: u64) {
+    pub(in crate::repo) fn give_back(&self, bytes: u64) {
         self.blocks_left.fetch_add(self.blocks_of(bytes), Ordering::Relaxed);
     }
 

@@ -20,26 +20,27 @@ use rayon::prelude::*;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::lock::{LockKind, try_lock, try_lock_removable};
 use super::replace::{REPLACEMENT_PREFIX, random_letters};
-use super::{Repo, temporary, transaction::FanOut};
+use super::{temporary, transaction::FanOut};
 use crate::dir::{self, Dir};
 use crate::error::{During, Result};
+use crate::repo::Repo;
+use crate::repo::lock::{LockKind, try_lock, try_lock_removable};
 use crate::threads;
 
 /// A locked staging directory. When it is dropped it goes if it is empty, else it waits for the next transaction.
 #[derive(Debug)]
-pub(super) struct Staging<'r> {
+pub(in crate::repo) struct Staging<'r> {
     repo: &'r Repo,
     /// The directory `tmp/`, which stays the same whatever gets its name.
     tmp: BorrowedFd<'r>,
     /// The name in `tmp/`.
     name: String,
     /// Where the objects are, finished and unfinished.
-    pub(super) dir: File,
-    pub(super) fan_out: FanOut,
+    pub(in crate::repo) dir: File,
+    pub(in crate::repo) fan_out: FanOut,
     /// Whether objects of an earlier transaction may be in it.
-    pub(super) resumed: bool,
+    pub(in crate::repo) resumed: bool,
     /// Whether unfinished files may have the names of objects: the file system keeps their mark.
     keeps_marks: OnceLock<bool>,
     _lock: File,
@@ -62,7 +63,7 @@ const DETACHED_SUFFIX: &str = ".commitmeta";
 /// Of files in the bare modes, one of which lets them have any permissions.
 const FILE_SUFFIX: &str = ".file";
 /// Unfinished files have names that start so; they are worth nothing when their writer is gone.
-pub(super) const UNFINISHED_PREFIX: &str = "unfinished-";
+pub(in crate::repo) const UNFINISHED_PREFIX: &str = "unfinished-";
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
 impl<'r> Staging<'r> {
@@ -72,12 +73,12 @@ impl<'r> Staging<'r> {
     }
 
     /// Whether unfinished files may have the names of objects here.
-    pub(super) fn keeps_marks(&self) -> bool {
+    pub(in crate::repo) fn keeps_marks(&self) -> bool {
         *self.keeps_marks.get_or_init(|| temporary::is_mark_kept(self.dir.as_fd()).unwrap_or(false))
     }
 
     /// Takes over a staging directory of this boot that nobody holds, or makes one.
-    pub(super) fn acquire(repo: &'r Repo) -> Result<Self> {
+    pub(in crate::repo) fn acquire(repo: &'r Repo) -> Result<Self> {
         let prefix = format!("{PREFIX}{}-", boot_id(repo)?);
         let tmp = repo.tmp()?;
         for name in staging_names(repo)? {
@@ -194,14 +195,14 @@ impl<'r> Staging<'r> {
     }
 
     /// Of the directory of osier's objects.
-    pub(super) fn own_path(&self) -> PathBuf {
+    pub(in crate::repo) fn own_path(&self) -> PathBuf {
         self.path().join(OWN)
     }
 
     /// Moves every object into `objects/`, commits last. One that is there already stays, except detached metadata, which
     /// the new version replaces. The directories are synced: after this the objects survive a power loss, and at no
     /// moment is there a commit without what it needs.
-    pub(super) fn move_into_place(&self, fan_out: &FanOut) -> Result<()> {
+    pub(in crate::repo) fn move_into_place(&self, fan_out: &FanOut) -> Result<()> {
         let mut directories = names_in(&self.dir).during("listing", self.own_path())?;
         directories.retain(|name| is_fan_out(name));
         if directories.is_empty() {
@@ -266,7 +267,7 @@ impl<'r> Staging<'r> {
     }
 
     /// Throws away what was staged.
-    pub(super) fn discard(&self) {
+    pub(in crate::repo) fn discard(&self) {
         let _ = dir::remove_all(self.tmp, &self.name);
     }
 
@@ -290,7 +291,7 @@ impl Drop for Staging<'_> {
 
 /// Removes what has no business in `tmp/` any more: staging directories of other boots that nobody holds, and unknown
 /// entries older than `core.tmp-expiry-secs`.
-pub(super) fn clean_tmp(repo: &Repo) -> Result<()> {
+pub(in crate::repo) fn clean_tmp(repo: &Repo) -> Result<()> {
     let (tmp, path) = (repo.tmp()?, repo.path().join("tmp"));
     let this_boot = format!("{PREFIX}{}-", boot_id(repo)?);
     let expiry = Duration::from_secs(repo.config().tmp_expiry_secs);
@@ -365,7 +366,12 @@ fn remove_unlocked(tmp: BorrowedFd<'_>, name: &str) -> Result<bool, Errno> {
 
 /// Renames without replacing where the file system can; else checks first, which is as good as long as all writers
 /// write equal objects.
-pub(super) fn rename(from: impl std::os::fd::AsFd, to: &File, name: &str, flags: RenameFlags) -> Result<(), Errno> {
+pub(in crate::repo) fn rename(
+    from: impl std::os::fd::AsFd,
+    to: &File,
+    name: &str,
+    flags: RenameFlags,
+) -> Result<(), Errno> {
     match rustix::fs::renameat_with(&from, name, to, name, flags) {
         Err(Errno::INVAL | Errno::NOSYS) if !flags.is_empty() => {
             match rustix::fs::statat(to, name, AtFlags::SYMLINK_NOFOLLOW) {

@@ -12,40 +12,40 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::RepoMode;
-use super::objects::loose_path;
 use super::staging::UNFINISHED_PREFIX;
 use super::transaction::Transaction;
 use crate::error::{During, Result};
 use crate::object::{ObjectName, ObjectType};
+use crate::repo::RepoMode;
+use crate::repo::read::objects::loose_path;
 
 /// The sticky bit, which does nothing for regular files.
 const UNFINISHED_MARK: u32 = 0o1000;
 const OWNER_ONLY: u32 = 0o600;
 
 /// Whether finished objects never have the mark: files (of content) and others.
-pub(super) fn has_mark(mode: RepoMode, is_file: bool) -> bool {
+pub(in crate::repo) fn has_mark(mode: RepoMode, is_file: bool) -> bool {
     !is_file || matches!(mode, RepoMode::Archive | RepoMode::BareUser | RepoMode::BareUserOnly)
 }
 
 /// Whether what has the name of an object in a staging directory was not finished.
-pub(super) fn is_unfinished(mode: RepoMode, is_file: bool, stat: &Stat) -> bool {
+pub(in crate::repo) fn is_unfinished(mode: RepoMode, is_file: bool, stat: &Stat) -> bool {
     let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
     has_mark(mode, is_file) && is_regular && stat.st_mode & UNFINISHED_MARK != 0
 }
 
 /// An unfinished file of a transaction; it is removed unless it is placed.
 #[derive(Debug)]
-pub(super) struct Temporary<'t, 'r> {
+pub(in crate::repo) struct Temporary<'t, 'r> {
     transaction: &'t Transaction<'r>,
     /// The path in the transaction's work directory, until the file is placed.
     path: Option<String>,
-    pub(super) file: File,
+    pub(in crate::repo) file: File,
 }
 
 impl<'r> Transaction<'r> {
     /// Creates a file for an object whose name is not known yet.
-    pub(super) fn create_temporary(&self) -> Result<Temporary<'_, 'r>> {
+    pub(in crate::repo) fn create_temporary(&self) -> Result<Temporary<'_, 'r>> {
         loop {
             let path = self.temporary_name();
             match create(self.work_dir(), &path, OWNER_ONLY) {
@@ -57,7 +57,7 @@ impl<'r> Transaction<'r> {
     }
 
     /// Creates a file for this object.
-    pub(super) fn create_object(&self, name: &ObjectName) -> Result<Temporary<'_, 'r>> {
+    pub(in crate::repo) fn create_object(&self, name: &ObjectName) -> Result<Temporary<'_, 'r>> {
         if !self.writes_in_place(name.object_type == ObjectType::File) {
             return self.create_temporary();
         }
@@ -73,7 +73,7 @@ impl<'r> Transaction<'r> {
 }
 
 /// Whether the file system keeps the mark; `dir` is a directory that nobody else writes to.
-pub(super) fn is_mark_kept(dir: BorrowedFd<'_>) -> Result<bool, Errno> {
+pub(in crate::repo) fn is_mark_kept(dir: BorrowedFd<'_>) -> Result<bool, Errno> {
     let name = format!("{UNFINISHED_PREFIX}mark");
     let file = create(dir, &name, OWNER_ONLY | UNFINISHED_MARK)?;
     let kept = rustix::fs::fstat(&file)?.st_mode & UNFINISHED_MARK != 0;
@@ -87,13 +87,13 @@ fn create(dir: BorrowedFd<'_>, path: &str, mode: u32) -> Result<File, Errno> {
 }
 
 impl Temporary<'_, '_> {
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(in crate::repo) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.transaction.note_written(bytes.len());
         self.file.write_all(bytes).during("writing to", self.transaction.repo.path().join("tmp"))
     }
 
     /// Opens the file once more, to read what was written.
-    pub(super) fn reopen(&self) -> Result<File> {
+    pub(in crate::repo) fn reopen(&self) -> Result<File> {
         let dir = self.transaction.work_dir();
         let path = self.path.as_deref().unwrap_or_default();
         let file = rustix::fs::openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
@@ -101,13 +101,13 @@ impl Temporary<'_, '_> {
     }
 
     /// Makes the file readable for everybody and gives it its name as an object.
-    pub(super) fn place_readable(self, name: &ObjectName) -> Result<()> {
+    pub(in crate::repo) fn place_readable(self, name: &ObjectName) -> Result<()> {
         rustix::fs::fchmod(&self.file, Mode::from_raw_mode(0o644)).during("changing the mode of", name.to_string())?;
         self.place(name)
     }
 
     /// Gives the file, which has its final mode, its name as an object; it may have it already.
-    pub(super) fn place(mut self, name: &ObjectName) -> Result<()> {
+    pub(in crate::repo) fn place(mut self, name: &ObjectName) -> Result<()> {
         if self.transaction.repo.config().per_object_fsync && self.transaction.repo.config().fsync {
             self.file.sync_data().during("syncing", name.to_string())?;
         }

@@ -16,34 +16,32 @@ use rustix::fs::{AtFlags, Mode, RenameFlags};
 use rustix::io::Errno;
 
 use super::flush::Flusher;
-use super::lock::{LockKind, RepoLock};
-use super::objects::{list_fan_out, loose_path};
-use super::presence::Presence;
 use super::space::SpaceBudget;
 use super::staging::{self, Staging, UNFINISHED_PREFIX};
 use super::temporary;
-use super::{Repo, RepoMode};
 use crate::checksum::Checksum;
 use crate::dir;
 use crate::error::{During, Error, Result};
 use crate::gvariant::Dict;
 use crate::object::{ObjectName, ObjectType, SizeEntry};
 use crate::refspec::{CollectionRef, Refspec};
-
-pub use super::content::ContentWriter;
+use crate::repo::lock::{LockKind, RepoLock};
+use crate::repo::read::objects::{list_fan_out, loose_path};
+use crate::repo::read::presence::Presence;
+use crate::repo::{Repo, RepoMode};
 
 /// A set of objects and refs on their way into the repository. All methods that write objects may be called from many
 /// threads at once.
 #[derive(Debug)]
 pub struct Transaction<'r> {
-    pub(super) repo: &'r Repo,
+    pub(in crate::repo) repo: &'r Repo,
     staging: Staging<'r>,
     /// Whether finished objects stay in the staging directory until the end; else only unfinished ones are there.
     stages: bool,
     flusher: Option<Flusher>,
     /// The fan-out directories of `objects/` that are known to be there.
     fan_out: FanOut,
-    pub(super) space: Option<SpaceBudget>,
+    pub(in crate::repo) space: Option<SpaceBudget>,
     /// What was in the repository before.
     presence: Presence,
     /// Objects that a thread of this transaction has written, is writing, or has found.
@@ -51,7 +49,7 @@ pub struct Transaction<'r> {
     sizes: Option<Mutex<BTreeMap<ObjectName, SizeEntry>>>,
     refs: BTreeMap<Refspec, Option<Checksum>>,
     collection_refs: BTreeMap<CollectionRef, Option<Checksum>>,
-    pub(super) counters: Counters,
+    pub(in crate::repo) counters: Counters,
     temporary_number: AtomicU64,
     _lock: RepoLock<'r>,
 }
@@ -74,18 +72,18 @@ pub struct TransactionStats {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) metadata_total: AtomicU64,
-    pub(super) metadata_written: AtomicU64,
-    pub(super) content_total: AtomicU64,
-    pub(super) content_written: AtomicU64,
-    pub(super) content_bytes: AtomicU64,
+pub(in crate::repo) struct Counters {
+    pub(in crate::repo) metadata_total: AtomicU64,
+    pub(in crate::repo) metadata_written: AtomicU64,
+    pub(in crate::repo) content_total: AtomicU64,
+    pub(in crate::repo) content_written: AtomicU64,
+    pub(in crate::repo) content_bytes: AtomicU64,
     devino_hits: AtomicU64,
 }
 
 /// Which of the 256 directories `00` to `ff` are known to exist in some directory.
 #[derive(Debug)]
-pub(super) struct FanOut([AtomicBool; 256]);
+pub(in crate::repo) struct FanOut([AtomicBool; 256]);
 
 impl Default for FanOut {
     fn default() -> Self {
@@ -95,7 +93,7 @@ impl Default for FanOut {
 
 impl FanOut {
     /// Makes the directory `prefix` (two hexadecimal digits) in `dir` unless it is known to be there.
-    pub(super) fn ensure(&self, dir: BorrowedFd<'_>, prefix: &str) -> Result<(), Errno> {
+    pub(in crate::repo) fn ensure(&self, dir: BorrowedFd<'_>, prefix: &str) -> Result<(), Errno> {
         let known = u8::from_str_radix(prefix, 16).ok().map(|index| &self.0[usize::from(index)]);
         if known.is_some_and(|known| known.load(Ordering::Relaxed)) {
             return Ok(());
@@ -113,7 +111,7 @@ impl FanOut {
 
 /// Whether an object has to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Claim {
+pub(in crate::repo) enum Claim {
     /// The caller is the one to write it.
     Write,
     /// It is there, or another thread of the transaction sees to it.
@@ -184,7 +182,7 @@ impl<'r> Transaction<'r> {
         self.sizes.is_some()
     }
 
-    pub(super) fn record_size(&self, name: ObjectName, stored: u64, unpacked: u64) {
+    pub(in crate::repo) fn record_size(&self, name: ObjectName, stored: u64, unpacked: u64) {
         if let Some(sizes) = &self.sizes {
             let mut sizes = sizes.lock().unwrap_or_else(PoisonError::into_inner);
             sizes.insert(name, SizeEntry { name, stored, unpacked });
@@ -231,7 +229,7 @@ impl<'r> Transaction<'r> {
     }
 
     /// Stores a metadata object of another repository under its name there.
-    pub(super) fn import_metadata_bytes(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+    pub(in crate::repo) fn import_metadata_bytes(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
         self.write_loose(name, bytes)
     }
 
@@ -242,7 +240,7 @@ impl<'r> Transaction<'r> {
     }
 
     /// Removes the mark that a commit was deleted: it is about to come back.
-    pub(super) fn remove_tombstone(&self, commit: &Checksum) -> Result<()> {
+    pub(in crate::repo) fn remove_tombstone(&self, commit: &Checksum) -> Result<()> {
         let path = loose_path(&ObjectName::new(*commit, ObjectType::TombstoneCommit), self.repo.mode());
         match dir::remove_file(self.repo.objects_dir(), &path) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -251,7 +249,7 @@ impl<'r> Transaction<'r> {
     }
 
     /// Finds out whether the object must be written, and if so makes it the caller's to write.
-    pub(super) fn claim(&self, name: &ObjectName) -> Result<Claim> {
+    pub(in crate::repo) fn claim(&self, name: &ObjectName) -> Result<Claim> {
         if self.presence.has_listed(name) || !self.claimed.lock().unwrap_or_else(PoisonError::into_inner).insert(*name)
         {
             return Ok(Claim::Done);
@@ -260,7 +258,7 @@ impl<'r> Transaction<'r> {
     }
 
     /// Whether the object is there or about to be, which is as good: if it cannot be written, the transaction fails.
-    pub(super) fn is_claimed_or_stored(&self, name: &ObjectName) -> Result<bool> {
+    pub(in crate::repo) fn is_claimed_or_stored(&self, name: &ObjectName) -> Result<bool> {
         if self.claimed.lock().unwrap_or_else(PoisonError::into_inner).contains(name) {
             return Ok(true);
         }
@@ -282,7 +280,7 @@ impl<'r> Transaction<'r> {
     }
 
     /// The number of bytes that an object of this transaction takes.
-    pub(super) fn stored_size(&self, name: &ObjectName) -> Result<u64> {
+    pub(in crate::repo) fn stored_size(&self, name: &ObjectName) -> Result<u64> {
         let path = loose_path(name, self.repo.mode());
         let is_file = name.object_type == ObjectType::File;
         match rustix::fs::statat(&self.staging.dir, &path, AtFlags::SYMLINK_NOFOLLOW) {
@@ -358,44 +356,44 @@ impl<'r> Transaction<'r> {
 
     /// The directory that unfinished files are in. `tmp/` itself would not do: there the age of a file decides whether
     /// others may remove it, and a file object of a bare repository is as old as 1970 before it gets its name.
-    pub(super) fn work_dir(&self) -> BorrowedFd<'_> {
+    pub(in crate::repo) fn work_dir(&self) -> BorrowedFd<'_> {
         self.staging.dir.as_fd()
     }
 
     /// Its path, for messages.
-    pub(super) fn work_path(&self) -> PathBuf {
+    pub(in crate::repo) fn work_path(&self) -> PathBuf {
         self.staging.own_path()
     }
 
     /// Whether objects, files or others, may be written under their names. They must not be visible before the end, and
     /// their mode has to tell that they are not finished.
-    pub(super) fn writes_in_place(&self, is_file: bool) -> bool {
+    pub(in crate::repo) fn writes_in_place(&self, is_file: bool) -> bool {
         self.stages && temporary::has_mark(self.repo.mode(), is_file) && self.staging.keeps_marks()
     }
 
     /// Whether source files may become objects: not where these appear at once, long before the sources go.
-    pub(super) fn adopts(&self) -> bool {
+    pub(in crate::repo) fn adopts(&self) -> bool {
         self.stages
     }
 
     /// The directory that has the finished objects, if they do not appear at once.
-    pub(super) fn staging_dir(&self) -> &File {
+    pub(in crate::repo) fn staging_dir(&self) -> &File {
         &self.staging.dir
     }
 
-    pub(super) fn note_written(&self, bytes: usize) {
+    pub(in crate::repo) fn note_written(&self, bytes: usize) {
         if let Some(flusher) = &self.flusher {
             flusher.wrote(bytes);
         }
     }
 
-    pub(super) fn temporary_name(&self) -> String {
+    pub(in crate::repo) fn temporary_name(&self) -> String {
         let number = self.temporary_number.fetch_add(1, Ordering::Relaxed);
         format!("{UNFINISHED_PREFIX}{number}")
     }
 
     /// The directory in which finished objects get their names, with the directory `prefix` in it.
-    pub(super) fn object_target(&self, prefix: &str) -> Result<BorrowedFd<'_>, Errno> {
+    pub(in crate::repo) fn object_target(&self, prefix: &str) -> Result<BorrowedFd<'_>, Errno> {
         let (target, fan_out) = match self.stages {
             true => (self.staging.dir.as_fd(), &self.staging.fan_out),
             false => (self.repo.objects_dir(), &self.fan_out),
@@ -406,7 +404,7 @@ impl<'r> Transaction<'r> {
 
     /// The objects that an earlier transaction has left in the staging directory, of those whose names start with
     /// `first`. The directory must not have been written to.
-    pub(super) fn list_staged(&self, first: u8) -> Result<Vec<ObjectName>> {
+    pub(in crate::repo) fn list_staged(&self, first: u8) -> Result<Vec<ObjectName>> {
         match self.staging.resumed {
             true => {
                 list_fan_out(self.work_dir(), first, self.repo.mode()).during("listing", self.repo.path().join("tmp"))
@@ -416,7 +414,7 @@ impl<'r> Transaction<'r> {
     }
 
     /// Renames a finished file in the work directory to its object name. Losing the race to an equal object is success.
-    pub(super) fn place(&self, temporary: &str, name: &ObjectName) -> Result<()> {
+    pub(in crate::repo) fn place(&self, temporary: &str, name: &ObjectName) -> Result<()> {
         let loose = loose_path(name, self.repo.mode());
         let path = || if self.stages { self.work_path() } else { self.repo.path().join("objects") }.join(&loose);
         let work_dir = self.work_dir();

@@ -2,8 +2,9 @@
 
 use std::fs::File;
 
-use super::{Repo, Transaction, lock};
+use super::transaction::Transaction;
 use crate::error::{During, Result};
+use crate::repo::{Repo, lock};
 
 impl Transaction<'_> {
     /// The repository together with the objects that this transaction has written so far, for reading only.

@@ -1,0 +1,5 @@
+//! Refs: listing them, writing them, and what users type for a commit.
+
+pub(in crate::repo) mod list;
+pub(in crate::repo) mod revs;
+mod write;

@@ -1,0 +1,12 @@
+//! Writing: transactions, and the files of a repository that are replaced as a whole.
+
+pub(in crate::repo) mod adopt;
+pub(in crate::repo) mod content;
+mod flush;
+pub(in crate::repo) mod import;
+pub(in crate::repo) mod replace;
+mod space;
+mod staging;
+mod temporary;
+pub(in crate::repo) mod transaction;
+mod view;
