@@ -18,6 +18,7 @@
 
 mod child;
 mod limit;
+mod place;
 mod sample;
 mod scale;
 mod side;

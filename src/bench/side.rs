@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::child::{self, Measurement};
+use super::place::Place;
 use super::sample::{self, TreeSize};
 use super::step::{REPOS, Step};
 use crate::error::{During, Error, Result};
@@ -41,31 +42,6 @@ pub(super) fn median(times: impl Iterator<Item = Duration>) -> Duration {
     let mut times: Vec<Duration> = times.collect();
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or_default()
-}
-
-/// Where a program works in a round, and on what.
-pub(super) struct Place<'p> {
-    program: &'p Path,
-    directory: &'p Path,
-    /// The tree to commit.
-    pub(super) tree: &'p Path,
-    /// The repository to copy for the step `prune`.
-    pub(super) prunable: &'p Path,
-    /// Refs in the summary.
-    pub(super) refs: usize,
-    pub(super) progress: &'p dyn Progress,
-}
-
-impl Place<'_> {
-    /// Of something that is the program's own in this round.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
-    }
-
-    /// Runs the program without keeping the figures.
-    pub(super) fn run(&self, repo: &str, arguments: &[String]) -> Result<()> {
-        child::run(self.program, &self.path(repo), arguments, self.progress).map(drop)
-    }
 }
 
 /// What both programs work on.

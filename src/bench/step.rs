@@ -10,8 +10,8 @@ use std::path::Path;
 use walkdir::WalkDir;
 
 use super::child::Measurement;
+use super::place::Place;
 use super::sample;
-use super::side::Place;
 use super::synthetic;
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};

@@ -1,0 +1,32 @@
+//! Where the steps of a round work.
+
+use std::path::{Path, PathBuf};
+
+use super::child;
+use crate::error::Result;
+use crate::progress::Progress;
+
+/// Where a program works in a round, and on what.
+pub(super) struct Place<'p> {
+    pub(super) program: &'p Path,
+    pub(super) directory: &'p Path,
+    /// The tree to commit.
+    pub(super) tree: &'p Path,
+    /// The repository to copy for the step `prune`.
+    pub(super) prunable: &'p Path,
+    /// Refs in the summary.
+    pub(super) refs: usize,
+    pub(super) progress: &'p dyn Progress,
+}
+
+impl Place<'_> {
+    /// Of something that is the program's own in this round.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Runs the program without keeping the figures.
+    pub(super) fn run(&self, repo: &str, arguments: &[String]) -> Result<()> {
+        child::run(self.program, &self.path(repo), arguments, self.progress).map(drop)
+    }
+}
