@@ -4,8 +4,8 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 
 use super::HardLinks;
+use super::context::{Checkout, Target};
 use super::file::Link;
-use super::tree::{Checkout, Target};
 use crate::error::{Context, During, Result};
 use crate::object::{ObjectName, ObjectType};
 use crate::repo::{FileObject, RepoMode, UNCOMPRESSED_CACHE, loose_path};

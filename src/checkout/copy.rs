@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::tree::{Checkout, Target};
+use super::context::{Checkout, Target};
 use super::{Overwrite, existing};
 use crate::error::{During, Error, OsError, Result};
 use crate::object::FileHeader;

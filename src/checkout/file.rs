@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
-use super::tree::{Checkout, Target};
+use super::context::{Checkout, Target};
 use super::{HardLinks, Overwrite, Relabel, existing, whiteout};
 use crate::checksum::Checksum;
 use crate::error::{Context, During, Error, Result};

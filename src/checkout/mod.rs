@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! options     what is asked for
+//! context     what the parts share
 //! tree        directories: made first, filled in parallel, given owner, mode and time last, leaves first
 //! file        one file or symlink: a hard link where that is allowed, else a copy
 //! copy        writing a file and getting it into place
@@ -14,6 +15,7 @@
 //! symbolic link below the destination is followed.
 
 mod cache;
+mod context;
 mod copy;
 mod existing;
 mod file;
@@ -45,7 +47,7 @@ pub fn checkout(
     progress: &dyn Progress,
 ) -> Result<CheckoutStats> {
     progress.event(Event::Started { task: "checkout", total: None });
-    let result = threads::run(|| tree::Checkout::new(repo, options, progress).run(commit, destination));
+    let result = threads::run(|| context::Checkout::new(repo, options, progress).run(commit, destination));
     progress.event(Event::Finished);
     result
 }

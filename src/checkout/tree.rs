@@ -1,55 +1,23 @@
 //! Directories: made with mode 0700, filled, and only then given what the commit says.
 
-use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use rayon::prelude::*;
 use rustix::fs::{CWD, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::{CheckoutOptions, CheckoutStats, HardLinks, Overwrite, Relabel, existing, whiteout};
+use super::context::{Checkout, Target};
+use super::{CheckoutStats, HardLinks, Overwrite, Relabel, existing, whiteout};
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
 use crate::object::DirMeta;
-use crate::progress::{Event, Progress, Total, with_total};
+use crate::progress::{Event, Total, with_total};
 use crate::repo::tree::{Node, check_depth, lookup};
-use crate::repo::{Repo, RepoMode, count_files};
-
-/// A checkout at work.
-pub(super) struct Checkout<'c> {
-    pub(super) repo: &'c Repo,
-    pub(super) options: &'c CheckoutOptions,
-    pub(super) progress: &'c dyn Progress,
-    /// Nothing of the commit's owners and xattrs is set. Repositories that keep neither know no other way.
-    pub(super) user_mode: bool,
-    skipped: HashSet<&'c str>,
-    /// Most directories of a tree share a few dirmeta objects.
-    dirmetas: Mutex<HashMap<Checksum, Arc<DirMeta>>>,
-    /// Whether it is worth asking the file system to share blocks.
-    pub(super) may_reflink: AtomicBool,
-    pub(super) counters: Counters,
-}
-
-/// What was done up to now.
-#[derive(Default)]
-pub(super) struct Counters {
-    pub(super) linked: AtomicU64,
-    pub(super) copied: AtomicU64,
-    pub(super) bytes: AtomicU64,
-}
-
-/// A directory that files are put into.
-pub(super) struct Target {
-    pub(super) dir: File,
-    /// Whether this checkout has made it. Nobody else looks into it yet, and there is nothing in the way.
-    pub(super) is_new: bool,
-    /// The path that SELinux labels go by, if any are to be set; empty for the root.
-    pub(super) label_path: Option<String>,
-}
+use crate::repo::{RepoMode, count_files};
 
 /// A directory of the commit.
 #[derive(Clone, Copy)]
@@ -81,20 +49,7 @@ impl<'p> Place<'p> {
 const PLAIN_DIRECTORY_BITS: u32 = 0o775;
 const PERMISSION_BITS: u32 = 0o7777;
 
-impl<'c> Checkout<'c> {
-    pub(super) fn new(repo: &'c Repo, options: &'c CheckoutOptions, progress: &'c dyn Progress) -> Self {
-        Self {
-            repo,
-            options,
-            progress,
-            user_mode: options.user_mode || repo.mode() == RepoMode::BareUserOnly,
-            skipped: options.skip_list.iter().flat_map(|list| list.paths()).map(String::as_str).collect(),
-            dirmetas: Mutex::default(),
-            may_reflink: AtomicBool::new(true),
-            counters: Counters::default(),
-        }
-    }
-
+impl Checkout<'_> {
     pub(super) fn run(&self, commit: &Checksum, destination: &Path) -> Result<CheckoutStats> {
         let commit = self.repo.load_commit(commit)?;
         // A commit without its root is refused as such, whatever part of it is wanted.

@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
-use super::tree::{Checkout, Target};
+use super::context::{Checkout, Target};
 use super::{Overwrite, copy, existing};
 use crate::checksum::Checksum;
 use crate::error::{Context, During, Error, Result};

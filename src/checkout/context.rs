@@ -1,0 +1,59 @@
+//! What the parts of a checkout share.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
+
+use super::CheckoutOptions;
+use crate::checksum::Checksum;
+use crate::object::DirMeta;
+use crate::progress::Progress;
+use crate::repo::{Repo, RepoMode};
+
+/// A checkout at work.
+pub(super) struct Checkout<'c> {
+    pub(super) repo: &'c Repo,
+    pub(super) options: &'c CheckoutOptions,
+    pub(super) progress: &'c dyn Progress,
+    /// Nothing of the commit's owners and xattrs is set. Repositories that keep neither know no other way.
+    pub(super) user_mode: bool,
+    pub(super) skipped: HashSet<&'c str>,
+    /// Most directories of a tree share a few dirmeta objects.
+    pub(super) dirmetas: Mutex<HashMap<Checksum, Arc<DirMeta>>>,
+    /// Whether it is worth asking the file system to share blocks.
+    pub(super) may_reflink: AtomicBool,
+    pub(super) counters: Counters,
+}
+
+impl<'c> Checkout<'c> {
+    pub(super) fn new(repo: &'c Repo, options: &'c CheckoutOptions, progress: &'c dyn Progress) -> Self {
+        Self {
+            repo,
+            options,
+            progress,
+            user_mode: options.user_mode || repo.mode() == RepoMode::BareUserOnly,
+            skipped: options.skip_list.iter().flat_map(|list| list.paths()).map(String::as_str).collect(),
+            dirmetas: Mutex::default(),
+            may_reflink: AtomicBool::new(true),
+            counters: Counters::default(),
+        }
+    }
+}
+
+/// What was done up to now.
+#[derive(Default)]
+pub(super) struct Counters {
+    pub(super) linked: AtomicU64,
+    pub(super) copied: AtomicU64,
+    pub(super) bytes: AtomicU64,
+}
+
+/// A directory that files are put into.
+pub(super) struct Target {
+    pub(super) dir: File,
+    /// Whether this checkout has made it. Nobody else looks into it yet, and there is nothing in the way.
+    pub(super) is_new: bool,
+    /// The path that SELinux labels go by, if any are to be set; empty for the root.
+    pub(super) label_path: Option<String>,
+}
