@@ -1,11 +1,8 @@
 //! Finds earlier occurrences of what comes next.
 
 use super::input::Input;
+use super::limits::{MAX_MATCH, REACH};
 use crate::deflate::boxed;
-
-/// Matches are nearer than this, in bytes; RFC 1951 would allow it, too.
-pub(super) const REACH: usize = 1 << 15;
-pub(super) const MAX_MATCH: usize = 258;
 
 const FOUR_BITS: u32 = 16;
 const THREE_BITS: u32 = 13;

@@ -1,6 +1,6 @@
 //! The bytes that are searched: a segment of the input, and before it what matches may reach.
 
-use super::finder::{MAX_MATCH, REACH};
+use super::limits::{MAX_MATCH, REACH};
 use crate::deflate::{boxed, words};
 
 /// How many bytes are kept. A power of two, so that a masked position is known to be in bounds.

@@ -10,6 +10,7 @@
 
 mod finder;
 mod input;
+mod limits;
 mod split;
 
 use super::bits::Bits;
