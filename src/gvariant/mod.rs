@@ -21,6 +21,7 @@
 mod decode;
 mod dict;
 mod encode;
+mod framing;
 mod normal;
 pub mod table;
 pub mod text;
@@ -28,10 +29,10 @@ mod types;
 mod value;
 
 pub use decode::{Children, Variant};
-pub(crate) use decode::{offset_at, width_in};
 pub use dict::Dict;
 pub(crate) use encode::offset_width;
 pub use encode::{Encoder, Framing};
+pub(crate) use framing::{offset_at, width_in};
 pub use types::{Members, Type};
 pub use value::Value;
 

@@ -4,8 +4,8 @@
 //! are 0 or 1, strings end in their only NUL and are valid UTF-8, object paths and signatures follow D-Bus' grammar.
 //! The time it takes is proportional to the length of the bytes, whatever they are.
 
-use super::decode::{MAX_DEPTH, align, offset_at, split_variant, width_in};
 use super::encode::offset_width;
+use super::framing::{MAX_DEPTH, align, offset_at, split_variant, width_in};
 use super::types::{Measure, Type};
 
 /// Whether `bytes` are in normal form for `ty`, in a value that `depth` containers enclose.

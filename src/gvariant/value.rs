@@ -187,20 +187,26 @@ impl Value {
     }
 
     /// Serialises again what a view shows, with all numbers changed in place.
-    pub(super) fn rebuilt(view: Variant<'_>, change: fn(&mut [u8])) -> Self {
+    fn rebuilt(view: Variant<'_>, change: fn(&mut [u8])) -> Self {
         let mut encoder = Encoder::new();
         encoder.put_rebuilt(view, change);
         Self { ty: view.ty().as_str().to_owned(), bytes: encoder.finish() }
     }
 }
 
-impl Encoder {
-    /// Writes a whole value where the next one belongs.
-    pub fn put_value(&mut self, value: &Value) {
-        self.align(value.ty().alignment());
-        self.put(&value.bytes);
+impl Variant<'_> {
+    /// A copy with the bytes of all numbers reversed.
+    pub fn byteswapped(&self) -> Value {
+        Value::rebuilt(*self, |number| number.reverse())
     }
 
+    /// A copy, in normal form.
+    pub fn to_value(&self) -> Value {
+        if self.is_normal() { Value::copied(*self) } else { Value::rebuilt(*self, |_| ()) }
+    }
+}
+
+impl Encoder {
     /// Writes a tuple, dictionary entry or array with `put` called for each child at the right place.
     fn container<T>(&mut self, ty: Type<'_>, children: impl Iterator<Item = T>, mut put: impl FnMut(&mut Self, T)) {
         let alignment = ty.alignment();
