@@ -7,11 +7,9 @@
 pub mod archive;
 mod checksum;
 mod compressed;
-mod cpio;
 mod filter;
 mod memory;
 mod statoverride;
-mod tar;
 mod walk;
 mod xattrs;
 

@@ -1,12 +1,14 @@
 //! Archives as entries, one after another: what `commit --tree=tar=` reads. Which format it is, tar or cpio, is told by the
 //! first bytes; of the other formats that libarchive knows none is read.
 
+mod cpio;
+mod tar;
+
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::compressed::{Decompressed, Stream, decompressed};
-use super::{cpio, tar};
+use crate::source::compressed::{Decompressed, Stream, decompressed};
 
 /// Extended attributes as an archive lists them: names with values.
 pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;

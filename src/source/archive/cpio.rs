@@ -14,8 +14,8 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 
-use super::archive::{Entry, Kind};
-use super::compressed::Stream;
+use super::{Entry, Kind};
+use crate::source::compressed::Stream;
 
 /// As many bytes tell the format.
 pub(super) const MAGIC_BYTES: u64 = 6;

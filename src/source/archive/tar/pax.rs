@@ -3,9 +3,8 @@
 
 use std::io;
 
-use super::header::checked_size;
+use super::fields::{checked_size, malformed, number, text, without_nul};
 use super::sparse::PaxSparse;
-use super::without_nul;
 use crate::source::archive::Pairs;
 
 /// What was said about an entry ahead of its header.
@@ -90,21 +89,6 @@ fn split_record(records: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let body = record.strip_suffix(b"\n")?.get(space + 1..)?;
     let equals = body.iter().position(|&byte| byte == b'=')?;
     Some(((body.get(..equals)?, body.get(equals + 1..)?), rest))
-}
-
-/// A text up to its first NUL, unless it is empty.
-pub(super) fn text(value: &[u8]) -> Option<Vec<u8>> {
-    Some(without_nul(value.to_vec())).filter(|text| !text.is_empty())
-}
-
-/// A decimal number.
-pub(super) fn number(value: &[u8]) -> io::Result<u64> {
-    std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok()).ok_or_else(malformed)
-}
-
-/// libarchive's words for records that do not follow the format.
-pub(super) fn malformed() -> io::Error {
-    io::Error::other("Rejecting malformed pax extended attributes")
 }
 
 fn percent_decoded(name: &[u8]) -> Vec<u8> {

@@ -2,19 +2,10 @@
 
 use std::io::{self, Read};
 
-use super::header::checked_size;
-use super::pax::{malformed, number, text};
-use super::{damaged, truncated};
+use super::fields::{BLOCK_BYTES, Chunk, checked_size, damaged, malformed, number, text, truncated};
 
 /// The most chunks of a file; more are a sign of a hostile archive, and this many take 16 MiB.
 const MAX_CHUNKS: usize = 1 << 20;
-
-/// Bytes of a file that are stored; between chunks are zeros.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Chunk {
-    pub(super) offset: u64,
-    pub(super) length: u64,
-}
 
 /// What PAX records say about a sparse file, in any of GNU tar's versions 0.0, 0.1 and 1.0 of them.
 #[derive(Debug, Default)]
@@ -83,7 +74,7 @@ pub(super) fn read_map(content: &mut impl Read) -> io::Result<(Vec<Chunk>, u64)>
     for _ in 0..count {
         chunks.push(Chunk { offset: lines.number()?, length: lines.number()? });
     }
-    Ok((chunks, lines.blocks * super::header::BLOCK_BYTES as u64))
+    Ok((chunks, lines.blocks * BLOCK_BYTES as u64))
 }
 
 struct Lines<'r, R> {
@@ -107,7 +98,7 @@ impl<R: Read> Lines<'_, R> {
 
     fn byte(&mut self) -> io::Result<u8> {
         if self.position == self.block.len() {
-            self.block = vec![0; super::header::BLOCK_BYTES];
+            self.block = vec![0; BLOCK_BYTES];
             self.content.read_exact(&mut self.block).map_err(|_| truncated())?;
             self.position = 0;
             self.blocks += 1;

@@ -4,11 +4,7 @@ use std::io;
 
 use tar::{GnuExtSparseHeader, GnuSparseHeader};
 
-use super::sparse::Chunk;
-use super::{damaged, without_nul};
-
-/// Everything in an archive is padded to this.
-pub(super) const BLOCK_BYTES: usize = 512;
+use super::fields::{BLOCK_BYTES, Chunk, checked_size, damaged, without_nul};
 
 /// A header block, checked or not.
 pub(super) struct Header<'b>(&'b tar::Header);
@@ -90,9 +86,4 @@ fn chunks(headers: &[GnuSparseHeader]) -> io::Result<Vec<Chunk>> {
 /// A field that holds nothing but blanks and NUL is zero.
 fn number(field: &[u8], parsed: io::Result<u64>) -> io::Result<u64> {
     parsed.or_else(|_| if field.iter().all(|byte| matches!(byte, 0 | b' ')) { Ok(0) } else { Err(damaged()) })
-}
-
-/// No size may be so large that sums of two overflow.
-pub(super) fn checked_size(size: u64) -> io::Result<u64> {
-    if size > i64::MAX as u64 - BLOCK_BYTES as u64 { Err(damaged()) } else { Ok(size) }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! mod      the archive: blocks, headers, what belongs to one entry, content
+//! fields   what the headers are made of: numbers, texts, chunks
 //! header   one header block
 //! pax      extended headers (PAX records)
 //! sparse   files with holes: GNU's old format and the three of PAX
@@ -11,17 +12,18 @@
 //! ours, and its words are those of the errors. Only headers are held in memory, up to [`MAX_EXTENSION_BYTES`] for one
 //! entry; content streams.
 
+mod fields;
 mod header;
 mod pax;
 mod sparse;
 
 use std::io::{self, Read};
 
-use super::archive::{Entry, Kind};
-use super::compressed::Stream;
-use header::{BLOCK_BYTES, Header};
+use super::{Entry, Kind};
+use crate::source::compressed::Stream;
+use fields::{BLOCK_BYTES, Chunk, damaged, malformed, truncated, without_nul};
+use header::Header;
 use pax::Extensions;
-use sparse::Chunk;
 
 /// The most that the extended headers of one entry may take, in bytes. Linux limits the xattrs of a file to far less.
 pub const MAX_EXTENSION_BYTES: u64 = 16 << 20;
@@ -80,7 +82,7 @@ impl Archive {
                 // Of one kind there may be any number.
                 extension_bytes += size;
                 if extension_bytes > MAX_EXTENSION_BYTES {
-                    return Err(pax::malformed());
+                    return Err(malformed());
                 }
             }
             match header.type_flag() {
@@ -310,21 +312,6 @@ fn read_block(stream: &mut Stream) -> io::Result<Option<[u8; BLOCK_BYTES]>> {
 
 fn is_zero(block: &[u8]) -> bool {
     block.iter().all(|&byte| byte == 0)
-}
-
-fn without_nul(mut bytes: Vec<u8>) -> Vec<u8> {
-    if let Some(end) = bytes.iter().position(|&byte| byte == 0) {
-        bytes.truncate(end);
-    }
-    bytes
-}
-
-fn truncated() -> io::Error {
-    io::Error::other("Truncated tar archive")
-}
-
-fn damaged() -> io::Error {
-    io::Error::other("Damaged tar archive")
 }
 
 #[cfg(test)]
