@@ -12,21 +12,19 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::consume::{Consumed, Seen};
-use super::devino::DevInoCache;
-use super::large::{LargeFile, LargeFiles, PUT_OFF};
+use super::consume::Seen;
+use super::context::{Ingest, header, ownership};
+use super::large::{LargeFile, PUT_OFF};
 use super::options::HardLinks;
-use super::stat_cache::StatCache;
 use super::tree::Tree;
 use super::unchanged::Look;
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
-use crate::labels::Policy;
 use crate::object::{DirMeta, FileHeader, ObjectType, Xattrs};
-use crate::progress::{Event, Progress};
+use crate::progress::Event;
 use crate::repo::tree::Descent;
-use crate::repo::{Adoptable, SourceFile, Transaction};
-use crate::source::{Directory, Entry, EntryKind, Filter, Metadata, OpenFile, Ownership};
+use crate::repo::{Adoptable, SourceFile};
+use crate::source::{Directory, Entry, EntryKind, Metadata, OpenFile, Ownership};
 
 /// Files up to this size, in bytes, are read once and held in memory; above it they may be read twice, to be hashed and to be
 /// stored.
@@ -35,24 +33,6 @@ const MAX_HELD: u64 = 1 << 20;
 thread_local! {
     /// The content of the file that this thread is working on.
     static CONTENT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// What all threads share while reading sources.
-pub(super) struct Ingest<'i, 'r> {
-    pub(super) transaction: &'i Transaction<'r>,
-    pub(super) filter: &'i Filter<'i>,
-    /// Labels what the filter lets through.
-    pub(super) policy: Option<&'i Policy>,
-    pub(super) hard_links: HardLinks,
-    /// Notes what goes away after the commit; such files may become objects.
-    pub(super) consumed: Option<&'i Consumed>,
-    pub(super) devino: DevInoCache,
-    /// Knows what files became that were not changed since.
-    pub(super) stat_cache: Option<&'i StatCache>,
-    pub(super) large_files: LargeFiles,
-    /// Device and inode of the `tmp` directory of the repository that is written to.
-    pub(super) own_tmp: (u64, u64),
-    pub(super) progress: &'i dyn Progress,
 }
 
 /// What became of an entry.
@@ -388,16 +368,8 @@ impl Ingest<'_, '_> {
     }
 }
 
-pub(super) fn ownership(metadata: &Metadata) -> Ownership {
-    Ownership { uid: metadata.uid, gid: metadata.gid, mode: metadata.mode }
-}
-
 fn ownership_of_header(header: &FileHeader) -> Ownership {
     Ownership { uid: header.uid, gid: header.gid, mode: header.mode }
-}
-
-pub(super) fn header(Ownership { uid, gid, mode }: Ownership, xattrs: Xattrs, symlink_target: String) -> FileHeader {
-    FileHeader { uid, gid, mode, symlink_target, xattrs }
 }
 
 /// Reads a file that had `size` bytes, with one system call if it still has. `None` when it grew beyond what may be held.

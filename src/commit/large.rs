@@ -3,17 +3,11 @@
 //! One file is worked on by one thread. A large one that is found last would keep a single processor busy while all others
 //! have nothing to do; sorted by size, the last ones are the least large.
 
-use std::cmp::Reverse;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rayon::prelude::*;
-
-use super::ingest::Ingest;
 use super::stat_cache::Question;
-use super::tree::Tree;
 use crate::checksum::Checksum;
-use crate::error::Result;
 use crate::object::FileHeader;
 use crate::source::OpenFile;
 
@@ -67,39 +61,9 @@ impl LargeFiles {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).push(large);
     }
 
-    fn take(&self) -> Vec<LargeFile> {
+    pub(super) fn take(&self) -> Vec<LargeFile> {
         self.number.store(0, Ordering::Relaxed);
         std::mem::take(&mut self.files.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Ingest<'_, '_> {
-    /// Stores what was put off, and enters it into the tree.
-    pub(super) fn store_large_files(&self, tree: &mut Tree) -> Result<()> {
-        let mut files = self.large_files.take();
-        files.sort_unstable_by_key(|large| Reverse(large.file.metadata.size));
-        // They are handed out one by one, in this order.
-        let mut stored: Vec<(String, Result<Checksum>)> =
-            files.into_iter().par_bridge().map(|large| self.store_large_file(large)).collect();
-        // All are waited for, so that of several errors always the same one is reported.
-        stored.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        for (path, checksum) in stored {
-            let (parents, name) = path.rsplit_once('/').unwrap_or_default();
-            let mut directories = parents.split('/').skip(1);
-            let directory =
-                directories.try_fold(&mut *tree, |tree, name| tree.directory(self.transaction.repo(), name))?;
-            directory.add_file(name, checksum?)?;
-        }
-        Ok(())
-    }
-
-    fn store_large_file(&self, large: LargeFile) -> (String, Result<Checksum>) {
-        let LargeFile { path, shown_path, header, file, question } = large;
-        let stored = self.content(&header, file, &|| shown_path.clone(), None);
-        if let (Some(cache), Some(question), Ok(checksum)) = (self.stat_cache, question, &stored) {
-            cache.remember(question, *checksum);
-        }
-        (path, stored)
     }
 }
 

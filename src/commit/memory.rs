@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::ingest::{Ingest, header};
+use super::context::{Ingest, header};
 use super::tree::Tree;
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};

@@ -3,8 +3,10 @@
 //! ```text
 //! options    what is asked for
 //! count      how much there is to read, found ahead
+//! context    what those share who make objects
 //! ingest     directories -> file and dirmeta objects, in parallel
 //! large      files that wait until everything else is done
+//! put_off    storing them
 //! unchanged  files that the stat cache knows
 //! stat_cache what files became that were not changed since
 //! tar        tar archives -> the same
@@ -15,6 +17,7 @@
 //! ```
 
 mod consume;
+mod context;
 mod count;
 mod description;
 mod devino;
@@ -24,6 +27,7 @@ mod large;
 mod memory;
 mod options;
 mod pathname_filter;
+mod put_off;
 mod stat_cache;
 mod tar;
 mod tree;
@@ -39,18 +43,17 @@ use crate::source::{Directory, Filter};
 use crate::threads;
 
 use consume::Consumed;
+use context::Ingest;
 use devino::DevInoCache;
-use ingest::Ingest;
 use large::LargeFiles;
 use stat_cache::StatCache;
 use tree::Tree;
 
-pub use options::{Bindings, CommitOptions, Description, HardLinks, Parent, Reading, Source};
+pub use options::{Bindings, CommitOptions, Description, HardLinks, Parent, Reading, Source, TarOptions};
 // For the fuzzer; there is nothing else to do with them.
 #[doc(hidden)]
 pub use stat_cache::{RecordQuestion as StatCacheQuestion, Records as StatCacheRecords};
 pub use stat_cache::{StatCacheOptions, StatCacheStats};
-pub use tar::TarOptions;
 
 /// What came of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,6 @@ use crate::refspec::Refspec;
 use crate::source::{MemoryTree, Modifier};
 
 use super::stat_cache::StatCacheOptions;
-use super::tar::TarOptions;
 
 /// A commit to be made. There is no default, because a commit has a time: [`CommitOptions::new`].
 #[derive(Clone, Debug)]
@@ -163,4 +162,13 @@ impl Default for Bindings {
     fn default() -> Self {
         Self::Refs(Vec::new())
     }
+}
+
+/// How a tar archive is read.
+#[derive(Clone, Debug, Default)]
+pub struct TarOptions {
+    /// Make directories that the archive does not list, with mode 0755.
+    pub autocreate_parents: bool,
+    /// `REGEX,REPLACEMENT`, applied to each path.
+    pub pathname_filter: Option<String>,
 }

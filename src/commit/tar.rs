@@ -13,8 +13,9 @@ use std::path::Path;
 use rayon::prelude::*;
 use rustix::fs::FileType;
 
+use super::context::{Ingest, header};
 use super::held::{Held, XATTR_BYTES};
-use super::ingest::{Ingest, header};
+use super::options::TarOptions;
 use super::pathname_filter::PathnameFilter;
 use super::tree::Tree;
 use crate::checksum::Checksum;
@@ -25,15 +26,6 @@ use crate::progress::Event;
 use crate::repo::ContentWriter;
 use crate::source::archive::{Archive, Entry, Kind};
 use crate::source::{Ownership, Stream};
-
-/// How a tar archive is read.
-#[derive(Clone, Debug, Default)]
-pub struct TarOptions {
-    /// Make directories that the archive does not list, with mode 0755.
-    pub autocreate_parents: bool,
-    /// `REGEX,REPLACEMENT`, applied to each path.
-    pub pathname_filter: Option<String>,
-}
 
 const DIRECTORY: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;

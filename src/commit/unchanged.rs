@@ -1,6 +1,6 @@
 //! The stat cache at work: files that need not be read because nothing about them has changed.
 
-use super::ingest::{Ingest, ownership};
+use super::context::{Ingest, ownership};
 use super::stat_cache::{Question, StatCache, Trust, XattrSource};
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
