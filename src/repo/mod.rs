@@ -19,7 +19,8 @@
 //! | here | `config`, `create`, `deltas` (names, digests, the index), `lock`, `mode`, `state` (partial commits), `tombstones` |
 //! | `read` | objects: `objects`, `file`, `bare`, `xattrs`, `identity` (inodes), `presence` (a cache) |
 //! | | commits: `tree` (paths in one), `walk`, `reachable`, `count`, `read_file` |
-//! | `write` | a transaction: `transaction`, `staging`, `temporary`, `content`, `adopt`, `space`, `flush`, `view` |
+//! | `write` | a transaction: `transaction`, `staging`, `temporary`, `content`, `adopt`, `space`, `flush`, `view`,
+//! | | `fan_out` (00 to ff), `mark` (of unfinished files) |
 //! | | else: `replace` (files as a whole), `import` (objects of another repository) |
 //! | `refs` | `list`, `write`, `revs` (what users type for a commit) |
 

@@ -2,8 +2,10 @@
 
 pub(in crate::repo) mod adopt;
 pub(in crate::repo) mod content;
+mod fan_out;
 mod flush;
 pub(in crate::repo) mod import;
+mod mark;
 pub(in crate::repo) mod replace;
 mod space;
 mod staging;

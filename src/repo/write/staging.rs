@@ -20,8 +20,9 @@ use rayon::prelude::*;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::fan_out::FanOut;
+use super::mark::{self, UNFINISHED_PREFIX};
 use super::replace::{REPLACEMENT_PREFIX, random_letters};
-use super::{temporary, transaction::FanOut};
 use crate::dir::{self, Dir};
 use crate::error::{During, Result};
 use crate::repo::Repo;
@@ -62,8 +63,6 @@ const COMMIT_SUFFIX: &str = ".commit";
 const DETACHED_SUFFIX: &str = ".commitmeta";
 /// Of files in the bare modes, one of which lets them have any permissions.
 const FILE_SUFFIX: &str = ".file";
-/// Unfinished files have names that start so; they are worth nothing when their writer is gone.
-pub(in crate::repo) const UNFINISHED_PREFIX: &str = "unfinished-";
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
 impl<'r> Staging<'r> {
@@ -74,7 +73,7 @@ impl<'r> Staging<'r> {
 
     /// Whether unfinished files may have the names of objects here.
     pub(in crate::repo) fn keeps_marks(&self) -> bool {
-        *self.keeps_marks.get_or_init(|| temporary::is_mark_kept(self.dir.as_fd()).unwrap_or(false))
+        *self.keeps_marks.get_or_init(|| mark::is_mark_kept(self.dir.as_fd()).unwrap_or(false))
     }
 
     /// Takes over a staging directory of this boot that nobody holds, or makes one.
@@ -187,7 +186,7 @@ impl<'r> Staging<'r> {
         let is_file = name.ends_with(FILE_SUFFIX);
         let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         let is_source = is_file && (stat.st_nlink > 1 || is_regular && (stat.st_mtime, stat.st_mtime_nsec) != (0, 0));
-        Ok(is_source || temporary::is_unfinished(self.repo.mode(), is_file, &stat))
+        Ok(is_source || mark::is_unfinished(self.repo.mode(), is_file, &stat))
     }
 
     fn path(&self) -> PathBuf {

@@ -7,32 +7,15 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::BorrowedFd;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::staging::UNFINISHED_PREFIX;
+use super::mark::{OWNER_ONLY, UNFINISHED_MARK, create};
 use super::transaction::Transaction;
 use crate::error::{During, Result};
 use crate::object::{ObjectName, ObjectType};
-use crate::repo::RepoMode;
 use crate::repo::read::objects::loose_path;
-
-/// The sticky bit, which does nothing for regular files.
-const UNFINISHED_MARK: u32 = 0o1000;
-const OWNER_ONLY: u32 = 0o600;
-
-/// Whether finished objects never have the mark: files (of content) and others.
-pub(in crate::repo) fn has_mark(mode: RepoMode, is_file: bool) -> bool {
-    !is_file || matches!(mode, RepoMode::Archive | RepoMode::BareUser | RepoMode::BareUserOnly)
-}
-
-/// Whether what has the name of an object in a staging directory was not finished.
-pub(in crate::repo) fn is_unfinished(mode: RepoMode, is_file: bool, stat: &Stat) -> bool {
-    let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    has_mark(mode, is_file) && is_regular && stat.st_mode & UNFINISHED_MARK != 0
-}
 
 /// An unfinished file of a transaction; it is removed unless it is placed.
 #[derive(Debug)]
@@ -70,20 +53,6 @@ impl<'r> Transaction<'r> {
             Err(error) => Err(error).during("creating", self.work_path().join(path)),
         }
     }
-}
-
-/// Whether the file system keeps the mark; `dir` is a directory that nobody else writes to.
-pub(in crate::repo) fn is_mark_kept(dir: BorrowedFd<'_>) -> Result<bool, Errno> {
-    let name = format!("{UNFINISHED_PREFIX}mark");
-    let file = create(dir, &name, OWNER_ONLY | UNFINISHED_MARK)?;
-    let kept = rustix::fs::fstat(&file)?.st_mode & UNFINISHED_MARK != 0;
-    rustix::fs::unlinkat(dir, &name, AtFlags::empty())?;
-    Ok(kept)
-}
-
-fn create(dir: BorrowedFd<'_>, path: &str, mode: u32) -> Result<File, Errno> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    rustix::fs::openat(dir, path, flags, Mode::from_raw_mode(mode)).map(File::from)
 }
 
 impl Temporary<'_, '_> {
@@ -138,7 +107,7 @@ mod tests {
 
     use super::*;
     use crate::checksum::Checksum;
-    use crate::repo::Repo;
+    use crate::repo::{Repo, RepoMode};
 
     /// Writes one object to its end and another one not, as if the process were killed then; says whether each is there
     /// for the next transaction.

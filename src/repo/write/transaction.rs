@@ -9,16 +9,17 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, Mode, RenameFlags};
+use rustix::fs::{AtFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::fan_out::FanOut;
 use super::flush::Flusher;
+use super::mark::{self, UNFINISHED_PREFIX};
 use super::space::SpaceBudget;
-use super::staging::{self, Staging, UNFINISHED_PREFIX};
-use super::temporary;
+use super::staging::{self, Staging};
 use crate::checksum::Checksum;
 use crate::dir;
 use crate::error::{During, Error, Result};
@@ -79,34 +80,6 @@ pub(in crate::repo) struct Counters {
     pub(in crate::repo) content_written: AtomicU64,
     pub(in crate::repo) content_bytes: AtomicU64,
     devino_hits: AtomicU64,
-}
-
-/// Which of the 256 directories `00` to `ff` are known to exist in some directory.
-#[derive(Debug)]
-pub(in crate::repo) struct FanOut([AtomicBool; 256]);
-
-impl Default for FanOut {
-    fn default() -> Self {
-        Self(std::array::from_fn(|_| AtomicBool::new(false)))
-    }
-}
-
-impl FanOut {
-    /// Makes the directory `prefix` (two hexadecimal digits) in `dir` unless it is known to be there.
-    pub(in crate::repo) fn ensure(&self, dir: BorrowedFd<'_>, prefix: &str) -> Result<(), Errno> {
-        let known = u8::from_str_radix(prefix, 16).ok().map(|index| &self.0[usize::from(index)]);
-        if known.is_some_and(|known| known.load(Ordering::Relaxed)) {
-            return Ok(());
-        }
-        match rustix::fs::mkdirat(dir, prefix, Mode::from_raw_mode(0o777)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error),
-        }
-        if let Some(known) = known {
-            known.store(true, Ordering::Relaxed);
-        }
-        Ok(())
-    }
 }
 
 /// Whether an object has to be written.
@@ -284,7 +257,7 @@ impl<'r> Transaction<'r> {
         let path = loose_path(name, self.repo.mode());
         let is_file = name.object_type == ObjectType::File;
         match rustix::fs::statat(&self.staging.dir, &path, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if temporary::is_unfinished(self.repo.mode(), is_file, &stat) => Err(Error::missing(*name)),
+            Ok(stat) if mark::is_unfinished(self.repo.mode(), is_file, &stat) => Err(Error::missing(*name)),
             Ok(stat) => Ok(u64::try_from(stat.st_size).unwrap_or(0)),
             Err(_) => self.repo.stored_size(name),
         }
@@ -368,7 +341,7 @@ impl<'r> Transaction<'r> {
     /// Whether objects, files or others, may be written under their names. They must not be visible before the end, and
     /// their mode has to tell that they are not finished.
     pub(in crate::repo) fn writes_in_place(&self, is_file: bool) -> bool {
-        self.stages && temporary::has_mark(self.repo.mode(), is_file) && self.staging.keeps_marks()
+        self.stages && mark::has_mark(self.repo.mode(), is_file) && self.staging.keeps_marks()
     }
 
     /// Whether source files may become objects: not where these appear at once, long before the sources go.
