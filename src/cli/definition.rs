@@ -2,7 +2,7 @@
 
 use clap::{Arg, ArgAction, Command, ValueHint};
 
-use super::builtins::{self, Action, Builtin};
+use super::builtin::{self, Action, Builtin, Commands};
 use super::options;
 
 /// The name under which the program has everything.
@@ -12,9 +12,9 @@ pub(super) const PROGRAM: &str = "osier";
 const PATHS: [&str; 4] = ["DIR", "FILE", "HOMEDIR", "PATH"];
 
 /// The program, with a subcommand for each of its commands.
-pub(super) fn program() -> Command {
+pub(super) fn program(all: Commands) -> Command {
     let table = complete(options::blank_table(), "OSTree repository tooling").name(PROGRAM);
-    let commands = builtins::all().filter_map(|builtin| command(builtin, builtin.name));
+    let commands = all.iter().filter_map(|builtin| command(builtin, builtin.name));
     table.override_usage(format!("{PROGRAM} [OPTION…] COMMAND")).disable_help_subcommand(true).subcommands(commands)
 }
 
@@ -23,7 +23,7 @@ pub(super) fn program() -> Command {
 fn command(builtin: &Builtin, name: &'static str) -> Option<Command> {
     let Builtin { name: full_name, arguments, about, action } = builtin;
     let table = match *action {
-        Action::Run { repo, define, .. } => builtins::table(repo, define),
+        Action::Run { repo, define, .. } => builtin::table(repo, define),
         Action::Group(commands) => {
             let commands = commands.iter().filter_map(|each| command(each, each.short_name(builtin)));
             options::blank_table().disable_help_subcommand(true).subcommands(commands)

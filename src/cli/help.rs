@@ -4,7 +4,8 @@ use std::iter;
 
 use clap::Arg;
 
-use super::builtins::{self, Builtin};
+use super::builtin::{self, Builtin};
+use super::builtins::BUILTINS;
 use super::options;
 
 /// The help text of the program itself.
@@ -12,7 +13,7 @@ pub(super) fn of_program(program: &str) -> String {
     let mut options = help_option();
     let global = options::global_table();
     options.application.extend(global.get_arguments().map(Row::of));
-    let commands = builtins::all().filter(|builtin| builtin.is_listed(program));
+    let commands = BUILTINS.iter().filter(|builtin| builtin.is_listed(program));
     let commands: Vec<Row> = commands.map(|builtin| Row::new(builtin.name, builtin.about)).collect();
     let width = options.rows().chain(&commands).map(Row::width).max().unwrap_or_default();
     let mut text = format!("Usage:\n  {program} [OPTION…] COMMAND\n\nBuiltin Commands:\n");
@@ -51,7 +52,7 @@ pub(super) fn of_command(program: &str, builtin: &Builtin, table: &clap::Command
             row = row.short(None);
         }
         match row.get_help_heading() {
-            Some(options::OWN_OPTIONS) if builtins::stands_in_for_ostree(program) => {}
+            Some(options::OWN_OPTIONS) if builtin::stands_in_for_ostree(program) => {}
             Some(options::OWN_OPTIONS) => options.own.push(Row::of(&row)),
             _ => options.application.push(Row::of(&row)),
         }

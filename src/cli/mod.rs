@@ -9,6 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 mod bench;
+mod builtin;
 mod builtins;
 mod cat;
 mod checkout;
@@ -51,7 +52,8 @@ mod summary;
 mod values;
 mod version;
 
-use builtins::{Action, Builtin, RepoOption};
+use builtin::{Action, Builtin, RepoOption};
+use builtins::BUILTINS;
 use context::Context;
 use error::Failure;
 use options::{Misuse, Request};
@@ -73,7 +75,7 @@ pub(super) fn main() -> ExitCode {
 fn dispatch(program: &str, mut arguments: Vec<OsString>, out: &Output) -> Result<(), Failure> {
     let position = arguments.iter().position(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
     let named = position.map(|position| arguments[position].clone());
-    if let Some(builtin) = named.as_ref().and_then(|name| builtins::find(program, name)) {
+    if let Some(builtin) = named.as_ref().and_then(|name| builtin::find(BUILTINS, program, name)) {
         position.map(|position| arguments.remove(position));
         return match builtin.action {
             Action::Group(commands) => dispatch_in(program, builtin, commands, arguments, out),
@@ -84,9 +86,9 @@ fn dispatch(program: &str, mut arguments: Vec<OsString>, out: &Output) -> Result
         extension::replace_process(name, &arguments)?;
     }
     let help = || help::of_program(program);
-    let is_ostree = builtins::stands_in_for_ostree(program);
+    let is_ostree = builtin::stands_in_for_ostree(program);
     // What `ostree` blames here is `--repo`, for only commands know it.
-    let table = if is_ostree { options::blank_table() } else { builtins::table(RepoOption::Known, |table| table) };
+    let table = if is_ostree { options::blank_table() } else { builtin::table(RepoOption::Known, |table| table) };
     let parsed = match options::read(table, arguments.clone()) {
         Ok(Request::Help) => return out.write_str(&help()),
         Ok(Request::Run(parsed)) => parsed,
@@ -118,13 +120,13 @@ fn dispatch_in(
 ) -> Result<(), Failure> {
     let position = arguments.iter().position(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
     let named = position.map(|position| arguments[position].clone());
-    if let Some(builtin) = named.as_ref().and_then(|name| builtins::find_in(group, commands, name)) {
+    if let Some(builtin) = named.as_ref().and_then(|name| builtin::find_in(group, commands, name)) {
         position.map(|position| arguments.remove(position));
         return run(program, builtin, arguments, out);
     }
     let help = || help::of_group(program, group, commands);
-    let is_ostree = builtins::stands_in_for_ostree(program);
-    let table = if is_ostree { options::blank_table() } else { builtins::table(RepoOption::Known, |table| table) };
+    let is_ostree = builtin::stands_in_for_ostree(program);
+    let table = if is_ostree { options::blank_table() } else { builtin::table(RepoOption::Known, |table| table) };
     let parsed = match options::read(table, arguments.clone()) {
         Ok(Request::Help) => return out.write_str(&help()),
         Ok(Request::Run(parsed)) => parsed,
@@ -153,7 +155,7 @@ fn unknown_command(program: &str, group: Option<&Builtin>, name: &OsStr, argumen
         None => (format!("Unknown command '{typed}'"), program.to_owned()),
     };
     let follows_repo = arguments.windows(2).any(|pair| pair[0] == "--repo" && pair[1] == name);
-    let hint = match suggest::closest(&typed, &builtins::names(program, group)) {
+    let hint = match suggest::closest(&typed, &builtin::names(BUILTINS, program, group)) {
         Some(meant) => format!("did you mean '{meant}'?"),
         None if follows_repo => format!("before the command, the repository is given as --repo={typed}"),
         None => format!("'{prefix} --help' lists what there is"),
@@ -165,7 +167,7 @@ fn unknown_command(program: &str, group: Option<&Builtin>, name: &OsStr, argumen
 /// stands in for `ostree`.
 fn misused(program: &str, builtin: Option<&Builtin>, misuse: Misuse) -> Failure {
     let Misuse { message, unknown } = misuse;
-    let guess = unknown.filter(|_| !builtins::stands_in_for_ostree(program));
+    let guess = unknown.filter(|_| !builtin::stands_in_for_ostree(program));
     let command = builtin.map(|builtin| format!(" {}", builtin.name)).unwrap_or_default();
     Failure::failed(match guess {
         Some(Some(meant)) => format!("{message}; did you mean '{meant}'?"),
@@ -185,7 +187,7 @@ fn run_command(program: &str, builtin: &Builtin, arguments: Vec<OsString>, out: 
         Action::Refuse(reason) => return Err(Failure::failed(format!("{}: {reason}", builtin.name))),
         Action::Group(_) => return Err(Failure::failed(format!("{} has commands of its own", builtin.name))),
     };
-    let table = builtins::table(repo, define);
+    let table = builtin::table(repo, define);
     let parsed = match options::read(table.clone(), arguments) {
         Ok(Request::Help) => return out.write_str(&help::of_command(program, builtin, &table)),
         Ok(Request::Run(parsed)) => parsed,
@@ -198,6 +200,6 @@ fn run_command(program: &str, builtin: &Builtin, arguments: Vec<OsString>, out: 
         debug::show();
     }
     let mut context = Context::new(out.clone(), &parsed);
-    run(&parsed.matches, &mut context)
+    run(&parsed.matches, &mut context, BUILTINS)
         .map_err(|failure| failure.after_help(|| help::of_command(program, builtin, &table)))
 }

@@ -1,6 +1,6 @@
 //! `--version`.
 
-use super::builtins::stands_in_for_ostree;
+use super::builtin::stands_in_for_ostree;
 use super::error::Failure;
 use super::output::Output;
 

@@ -1,7 +1,7 @@
 //! `completions`: prints what makes a shell complete commands, options and values. `ostree` has no such command.
 //!
 //! The scripts know nothing of osier but its name: at each tab press they ask `osier completions SHELL` for what fits at
-//! the cursor. [`line`] reads what was typed by the rules of [`options`](super::options), [`values`] knows what each option
+//! the cursor. [`answer`] reads what was typed by the rules of [`options`](super::options), [`values`] knows what each option
 //! and argument may be. Answers have a head line, `KIND TAB PREFIX TAB VALUE`, then a line for each candidate,
 //! `TEXT TAB DESCRIPTION`. KIND says whether the shell is to add the names of files: `words`, `files` or `directories`;
 //! PREFIX is what stands before the value in the word at the cursor, as in `--repo=`.
@@ -9,6 +9,7 @@
 //! Bash gives no words but the line, and takes KIND and then the rest of each candidate, from the last of the characters
 //! at which it breaks words.
 
+mod answer;
 mod line;
 mod shell_words;
 mod values;
@@ -16,10 +17,11 @@ mod values;
 use std::ffi::OsString;
 use std::path::Path;
 
+use super::builtin::Commands;
 use super::context::Context;
 use super::error::Failure;
 use super::suggest;
-use line::Answer;
+use answer::Answer;
 use shell_words::BashLine;
 
 /// The options of `completions`.
@@ -37,7 +39,7 @@ pub(super) fn shells() -> impl Iterator<Item = &'static str> {
     SCRIPTS.iter().map(|(shell, _)| *shell)
 }
 
-pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
+pub(super) fn run(args: Args, context: &mut Context, all: Commands) -> Result<(), Failure> {
     let Args { arguments } = args;
     let mut arguments = arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned());
     let Some(shell) = arguments.next() else { return Err(Failure::usage("SHELL must be specified")) };
@@ -52,20 +54,20 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         (_, []) => context.out.write_str(script),
         ("bash", [line, breaks]) => {
             let line = BashLine::parse(line, breaks);
-            let answer = answer(&line.words, &line.current);
+            let answer = answer(all, &line.words, &line.current);
             context.out.write_str(&for_bash(&answer, &line))
         }
         ("bash", _) => Err(Failure::usage("Too many arguments given")),
-        (_, [words @ .., current]) => context.out.write_str(&for_others(&answer(words, current))),
+        (_, [words @ .., current]) => context.out.write_str(&for_others(&answer(all, words, current))),
     }
 }
 
 /// What fits at the cursor; the first word is the program.
-fn answer(words: &[String], current: &str) -> Answer {
+fn answer(all: Commands, words: &[String], current: &str) -> Answer {
     // Assignments may stand before the program.
     let start = words.iter().position(|word| matches!(file_name(word), "osier" | "ostree")).unwrap_or_default();
     match words.get(start..).and_then(<[String]>::split_first) {
-        Some((program, words)) => line::answer(program, words, current),
+        Some((program, words)) => answer::answer(all, program, words, current),
         None => Answer::default(),
     }
 }

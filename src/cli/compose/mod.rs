@@ -21,13 +21,13 @@ use osier::progress::Progress;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::builtins::{Builtin, RepoOption, command};
+use super::builtin::{Builtin, Commands, RepoOption, command};
 use super::clock;
 use super::context::{self, Context};
 use super::error::Failure;
 
 /// The commands, in the order in which a release goes.
-pub(super) static COMMANDS: &[Builtin] = &[
+pub(super) static COMMANDS: Commands = &[
     command!(check, "compose check", "", "Check everything that can be known before a run", RepoOption::Unknown),
     command!(tree, "compose tree", "", "Compose a tree with rpm-ostree and publish it", RepoOption::Unknown),
     command!(publish, "compose publish", "COMMIT", "Publish a commit composed earlier", RepoOption::Unknown),

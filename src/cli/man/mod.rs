@@ -12,7 +12,7 @@ use clap::Command;
 use clap_mangen::Man;
 use osier::error::During as _;
 
-use super::context::Context;
+use super::builtin::Commands;
 use super::definition::{self, PROGRAM};
 use super::error::Failure;
 use super::options::path;
@@ -25,7 +25,7 @@ pub(super) struct Args {
     arguments: Vec<PathBuf>,
 }
 
-pub(super) fn run(args: Args, _context: &mut Context) -> Result<(), Failure> {
+pub(super) fn run(args: Args, all: Commands) -> Result<(), Failure> {
     let Args { arguments } = args;
     let directory = match &arguments[..] {
         [] => return Err(Failure::usage("DIR must be specified")),
@@ -33,7 +33,7 @@ pub(super) fn run(args: Args, _context: &mut Context) -> Result<(), Failure> {
         _ => return Err(Failure::usage("Too many arguments given")),
     };
     fs::create_dir_all(directory).during("creating", directory)?;
-    let mut program = definition::program();
+    let mut program = definition::program(all);
     // Gives the commands their names with that of the program before them.
     program.build();
     write(directory, &program)
@@ -136,16 +136,17 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::builtins::{self, Action};
+    use crate::cli::builtin::{self, Action};
+    use crate::cli::builtins::BUILTINS;
 
     #[test]
     fn every_command_has_a_page_and_every_page_a_command() {
         let mut names = vec![String::new()];
-        for (name, _) in builtins::commands(PROGRAM, None) {
+        for (name, _) in builtin::commands(BUILTINS, PROGRAM, None) {
             names.push(name.to_owned());
-            let group = builtins::find(PROGRAM, name.as_ref());
+            let group = builtin::find(BUILTINS, PROGRAM, name.as_ref());
             if let Some(group) = group.filter(|group| matches!(group.action, Action::Group(_))) {
-                let commands = builtins::commands(PROGRAM, Some(group)).into_iter();
+                let commands = builtin::commands(BUILTINS, PROGRAM, Some(group)).into_iter();
                 names.extend(commands.map(|(command, _)| format!("{name} {command}")));
             }
         }

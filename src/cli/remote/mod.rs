@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use osier::error::{Context as _, During as _};
 use osier::repo::Repo;
 
-use super::builtins::{Builtin, RepoOption, command, later_in_group};
+use super::builtin::{Builtin, Commands, RepoOption, command, later_in_group};
 use super::context::{self, Context};
 use super::error::Failure;
 
 /// The commands, in the order of the real program's help.
-pub(super) static COMMANDS: &[Builtin] = &[
+pub(super) static COMMANDS: Commands = &[
     command!(
         add,
         "remote add",

@@ -1,0 +1,166 @@
+//! What a command is, and how one is found among others.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use clap::{ArgMatches, Args as _, FromArgMatches};
+
+use super::context::Context;
+use super::error::Failure;
+use super::options::{self, RepoArgument};
+
+/// A command of `ostree`.
+pub(super) struct Builtin {
+    /// What the user types.
+    pub(super) name: &'static str,
+    /// What the usage line says after the options.
+    pub(super) arguments: &'static str,
+    /// What it does, in the words of the real program's help.
+    pub(super) about: &'static str,
+    /// What happens when it is called.
+    pub(super) action: Action,
+}
+
+/// Commands in the order of a help text.
+pub(super) type Commands = &'static [Builtin];
+
+/// What a command does when it is called.
+#[derive(Clone, Copy)]
+pub(super) enum Action {
+    /// It works.
+    Run {
+        /// Whether it knows `--repo`.
+        repo: RepoOption,
+        /// Adds its options to a table.
+        define: fn(clap::Command) -> clap::Command,
+        /// Runs it with its parsed options; it may ask for all commands there are.
+        run: fn(&ArgMatches, &mut Context, Commands) -> Result<(), Failure>,
+    },
+    /// It has commands of its own, named after it: `remote add`.
+    Group(Commands),
+    /// `ostree` has it and osier has not; the text says so.
+    Refuse(&'static str),
+}
+
+/// Whether a command knows `--repo`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum RepoOption {
+    /// It works on a repository.
+    Known,
+    /// It needs none.
+    Unknown,
+}
+
+/// What `ostree` does not have: unknown to the program when it is called by that name.
+const OWN: [&str; 5] = ["bench", "compare", "completions", "compose", "man"];
+/// Their exit status is a verdict like that of `cmp`: 0 and 1 are answers, so a failure is 2.
+const WITH_VERDICT: [&str; 1] = ["compare"];
+
+impl Builtin {
+    /// What the user types after the name of the group.
+    pub(super) fn short_name(&self, group: &Self) -> &'static str {
+        self.name.strip_prefix(group.name).map_or(self.name, str::trim_start)
+    }
+
+    /// Gives a failure the exit status that failures of the command have.
+    pub(super) fn failed(&self, failure: Failure) -> Failure {
+        if WITH_VERDICT.contains(&self.name) { Failure::Trouble(Box::new(failure)) } else { failure }
+    }
+
+    /// Whether the help of the program lists it, when the program is called by that name.
+    pub(super) fn is_listed(&self, program: &str) -> bool {
+        let has_action = matches!(self.action, Action::Run { .. } | Action::Group(_));
+        has_action && !(stands_in_for_ostree(program) && OWN.contains(&self.name))
+    }
+}
+
+/// Whether the program is called by the name of the real one; `program` is the name as typed.
+pub(super) fn stands_in_for_ostree(program: &str) -> bool {
+    Path::new(program).file_name() == Some(OsStr::new("ostree"))
+}
+
+/// A command whose file is `$module`, with `Args` and `run`; `$run` calls it otherwise than with these and the context.
+macro_rules! command {
+    ($module:ident, $name:literal, $arguments:literal, $about:literal) => {
+        $crate::cli::builtin::command!($module, $name, $arguments, $about, $crate::cli::builtin::RepoOption::Known)
+    };
+    ($module:ident, $name:literal, $arguments:literal, $about:literal, $repo:expr) => {
+        $crate::cli::builtin::command!($module, $name, $arguments, $about, $repo, |matches, context, _| {
+            $module::run($crate::cli::builtin::from_matches(matches)?, context)
+        })
+    };
+    ($module:ident, $name:literal, $arguments:literal, $about:literal, $repo:expr, $run:expr) => {
+        Builtin {
+            name: $name,
+            arguments: $arguments,
+            about: $about,
+            action: $crate::cli::builtin::Action::Run {
+                repo: $repo,
+                define: <$module::Args as clap::Args>::augment_args,
+                run: $run,
+            },
+        }
+    };
+}
+pub(super) use command;
+
+/// A command that `ostree` has and osier has not.
+pub(super) const fn later(name: &'static str) -> Builtin {
+    Builtin { name, arguments: "", about: "", action: Action::Refuse("not supported yet") }
+}
+
+/// The same in a group, whose help lists it nevertheless.
+pub(super) const fn later_in_group(name: &'static str, about: &'static str) -> Builtin {
+    Builtin { name, arguments: "", about, action: Action::Refuse("not supported yet") }
+}
+
+/// The one with this name, when the program is called by that of `program`.
+pub(super) fn find(all: Commands, program: &str, name: &OsStr) -> Option<&'static Builtin> {
+    let is_hidden = |builtin: &Builtin| stands_in_for_ostree(program) && OWN.contains(&builtin.name);
+    all.iter().find(|builtin| builtin.name == name && !is_hidden(builtin))
+}
+
+/// What may be typed for a command of the group, or of the program, when the program is called by that name. Those of
+/// groups are there in full: `remote add`.
+pub(super) fn names(all: Commands, program: &str, group: Option<&Builtin>) -> Vec<String> {
+    let working = |builtin: &&Builtin| builtin.is_listed(program);
+    let mut names: Vec<String> = commands(all, program, group).into_iter().map(|(name, _)| name.to_owned()).collect();
+    if group.is_some() {
+        return names;
+    }
+    let groups = all.iter().filter(working).filter_map(|builtin| match builtin.action {
+        Action::Group(commands) => Some(commands),
+        _ => None,
+    });
+    names.extend(groups.flatten().filter(working).map(|builtin| builtin.name.to_owned()));
+    names
+}
+
+/// The working commands of the group, or of the program when it is called by that name, with what they do.
+pub(super) fn commands(all: Commands, program: &str, group: Option<&Builtin>) -> Vec<(&'static str, &'static str)> {
+    let working = |builtin: &&Builtin| builtin.is_listed(program);
+    match group {
+        Some(group @ Builtin { action: Action::Group(commands), .. }) => {
+            commands.iter().filter(working).map(|builtin| (builtin.short_name(group), builtin.about)).collect()
+        }
+        _ => all.iter().filter(working).map(|builtin| (builtin.name, builtin.about)).collect(),
+    }
+}
+
+/// The one of a group with this last word.
+pub(super) fn find_in(group: &Builtin, commands: &'static [Builtin], name: &OsStr) -> Option<&'static Builtin> {
+    let name = name.to_str()?;
+    commands.iter().find(|builtin| builtin.short_name(group) == name)
+}
+
+/// A command's own options, `--repo` first.
+pub(super) fn table(repo: RepoOption, define: fn(clap::Command) -> clap::Command) -> clap::Command {
+    match repo {
+        RepoOption::Known => define(RepoArgument::augment_args(options::blank_table())),
+        RepoOption::Unknown => define(options::blank_table()),
+    }
+}
+
+pub(super) fn from_matches<A: FromArgMatches>(matches: &ArgMatches) -> Result<A, Failure> {
+    A::from_arg_matches(matches).map_err(|error| Failure::failed(options::message(&error)))
+}
