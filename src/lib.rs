@@ -2,20 +2,23 @@
 //!
 //! # The layers
 //!
-//! Each uses only what stands above it:
+//! Each uses only what stands in a row above its own (`tests/suite/tidy.rs` reads the table and checks it):
 //!
 //! | what | modules |
 //! | --- | --- |
-//! | bytes and text, no I/O | [`checksum`], [`gvariant`], [`keyfile`], [`refspec`], [`date`], [`deflate`], [`units`] |
-//! | files by directory descriptors | `dir` |
+//! | bytes | [`checksum`], [`gvariant`] with the error of all decoders |
+//! | text and formats | [`keyfile`], [`refspec`], [`date`], [`deflate`], [`units`] |
+//! | bytes of the system | `map`: files in memory; `dir`: by directory descriptors; [`input`]: as much as is allowed |
 //! | objects as values, no I/O | [`object`] |
-//! | what callers hear | [`error`], [`progress`] |
-//! | what web servers have | [`http`] |
-//! | the repository on disk | [`repo`]: opens, reads, writes, lists and moves refs, and nothing else |
+//! | what callers hear, what web servers have | [`error`], [`progress`], [`http`] |
+//! | helpers | `threads`: the pool; `trial`: what the last two share |
+//! | the repository on disk: opens, reads, writes, lists and moves refs, and nothing else | [`repo`] |
 //! | trees as entries and images | [`source`], [`labels`], [`composefs`] |
-//! | operations, free functions that take a [`repo::Repo`] | [`summary`], [`remote`], [`commit`], [`checkout`], [`diff`], [`export`], [`fsck`], [`prune`], [`pull`] |
-//! | comparing, measuring | [`mod@compare`], [`mod@bench`] |
-//! | with other programs | [`compose`]: packages to a published tree and a disk image |
+//! | what a repository says of itself and of others | [`summary`], [`remote`] |
+//! | operations, free functions that take a repository | [`commit`], [`checkout`], [`diff`], [`export`], [`fsck`], [`prune`] |
+//! | operations on two repositories | [`pull`] |
+//! | comparing, measuring, packages to a published tree and a disk image | [`mod@compare`], [`mod@bench`], [`compose`] |
+//! | the command line, which belongs to the program | `cli` |
 //!
 //! A tree is walked with [`repo::walk::entries`] and a history with [`repo::walk::history`]; [`repo::read_file`] reads one
 //! file by its path. `docs/library.md` has an example for each.
