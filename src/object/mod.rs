@@ -44,18 +44,6 @@ pub const S_IFREG: u32 = 0o100_000;
 /// A symlink.
 pub const S_IFLNK: u32 = 0o120_000;
 
-/// The GVariant type of objects of a type; `None` for those that are no GVariant.
-pub fn metadata_type(object_type: ObjectType) -> Option<&'static str> {
-    match object_type {
-        ObjectType::Commit => Some(COMMIT_TYPE),
-        ObjectType::DirTree => Some(DIRTREE_TYPE),
-        ObjectType::DirMeta => Some(DIRMETA_TYPE),
-        ObjectType::TombstoneCommit | ObjectType::CommitMeta => Some("a{sv}"),
-        ObjectType::FileXattrs => Some(xattrs::XATTRS_TYPE),
-        ObjectType::File | ObjectType::PayloadLink | ObjectType::FileXattrsLink => None,
-    }
-}
-
 /// The checksum that an `ay` holds.
 fn checksum_in(member: Option<Variant<'_>>) -> Result<Checksum, DecodeError> {
     let bytes = member.and_then(|member| member.as_bytes()).unwrap_or_default();
@@ -115,12 +103,6 @@ impl ObjectType {
             9 => Self::FileXattrsLink,
             _ => return None,
         })
-    }
-
-    /// Whether objects of this type are GVariants that describe trees and commits: dirtree, dirmeta, commit and what
-    /// belongs to commits.
-    pub fn is_metadata(self) -> bool {
-        (Self::DirTree as u8..=Self::CommitMeta as u8).contains(&(self as u8))
     }
 
     /// The extension of loose objects of this type (without the `z` that archives append to `file`).
