@@ -20,7 +20,7 @@
 //! | `read` | objects: `objects`, `file`, `bare`, `xattrs`, `identity` (inodes), `presence` (a cache) |
 //! | | commits: `tree` (paths in one), `walk`, `reachable`, `count`, `read_file` |
 //! | `write` | a transaction: `transaction`, `staging`, `temporary`, `content`, `adopt`, `space`, `flush`, `view`,
-//! | | `fan_out` (00 to ff), `mark` (of unfinished files) |
+//! | | of it: `fan_out` (00 to ff), `mark` (of unfinished files), `encoders`, `pool`, `sizes`, `ref_updates` |
 //! | | else: `replace` (files as a whole), `import` (objects of another repository) |
 //! | `refs` | `list`, `write`, `revs` (what users type for a commit) |
 

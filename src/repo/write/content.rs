@@ -6,7 +6,6 @@
 //!   if it is, read again and hashed again, so that a file that changes meanwhile never gets a wrong name;
 //! - [`ContentWriter`] for content that comes once, as from a tar stream.
 
-use std::cell::RefCell;
 use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -15,10 +14,11 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::adopt::{Adoptable, Candidate};
+use super::encoders::Encoder;
 use super::temporary::Temporary;
 use super::transaction::{Claim, Transaction};
 use crate::checksum::{Checksum, Hasher};
-use crate::deflate::{Deflater, Encoding, Settings};
+use crate::deflate::{Encoding, Settings};
 use crate::error::{During, Error, Result};
 use crate::object::{FileHeader, ObjectName, ObjectType};
 use crate::repo::read::bare;
@@ -31,25 +31,6 @@ const WRITE_SIZE: usize = 128 << 10;
 
 /// With so many new files for each that was stored already, the next one is expected to be new.
 const NEW_FOR_EACH_OLD: u64 = 8;
-
-thread_local! {
-    /// The encoder and buffers of this thread, made when they are first needed.
-    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch { deflater: None, packed: Vec::new(), read: Vec::new() }) };
-}
-
-struct Scratch {
-    deflater: Option<Deflater>,
-    packed: Vec<u8>,
-    read: Vec<u8>,
-}
-
-impl Scratch {
-    fn deflater(&mut self, settings: Settings) -> (&mut Deflater, &mut Vec<u8>) {
-        let kept = self.deflater.take().filter(|deflater| deflater.settings() == settings);
-        let deflater = self.deflater.insert(kept.unwrap_or_else(|| Deflater::new(settings)));
-        (deflater, &mut self.packed)
-    }
-}
 
 /// A regular file to be stored.
 #[derive(Clone, Copy, Debug)]
@@ -81,18 +62,23 @@ impl<'r> Transaction<'r> {
             self.place_symlink(&name, header)?;
         } else {
             let mut temporary = self.create_object(&name)?;
-            SCRATCH.with_borrow_mut(|scratch| match self.repo.mode() {
+            match self.repo.mode() {
                 RepoMode::Archive => {
-                    let (deflater, packed) = scratch.deflater(self.deflate_settings());
-                    pack(deflater, packed, header, content);
-                    temporary.write(packed)
+                    let mut encoder = self.encoders.take(self.deflate_settings(), header, content.len() as u64);
+                    if !header.is_symlink() {
+                        encoder.push(content);
+                        encoder.finish();
+                    }
+                    let written = temporary.write(&encoder.packed);
+                    self.encoders.put(encoder);
+                    written?;
                 }
                 RepoMode::BareUser if header.is_symlink() => {
                     temporary.write(header.symlink_target.as_bytes())?;
-                    temporary.write(b"\0")
+                    temporary.write(b"\0")?;
                 }
-                _ => temporary.write(content),
-            })?;
+                _ => temporary.write(content)?,
+            }
             self.finish_regular(temporary, &name, header)?;
         }
         self.end_content(&name, header, content.len() as u64)?;
@@ -112,13 +98,14 @@ impl<'r> Transaction<'r> {
         let adopt = adopt.during("reading", path)?;
         if adopt.is_none() && self.expects_new_content() {
             let mut writer = ContentWriter::begin(self, header.clone(), size)?;
-            let read = for_each_chunk(&mut file.take(size.saturating_add(1)), path, |chunk| writer.write(chunk))?;
+            let read =
+                self.for_each_chunk(&mut file.take(size.saturating_add(1)), path, |chunk| writer.write(chunk))?;
             return if read == size { writer.finish() } else { Err(changed()) };
         }
         let mut hasher = Hasher::new();
         hasher.update(&header.content_header());
         // One byte more than announced tells that the file grew; how much more does not matter, it may never end.
-        let read = for_each_chunk(&mut file.take(size.saturating_add(1)), path, |chunk| {
+        let read = self.for_each_chunk(&mut file.take(size.saturating_add(1)), path, |chunk| {
             hasher.update(chunk);
             Ok(())
         })?;
@@ -137,11 +124,37 @@ impl<'r> Transaction<'r> {
         }
         file.seek(SeekFrom::Start(0)).during("reading", path)?;
         let mut writer = ContentWriter::writing_to(self.create_object(&name)?, self, header.clone(), size);
-        let read = for_each_chunk(&mut file.take(size.saturating_add(1)), path, |chunk| writer.write(chunk))?;
+        let read = self.for_each_chunk(&mut file.take(size.saturating_add(1)), path, |chunk| writer.write(chunk))?;
         if read != size || writer.hasher.clone().finish() != name.checksum {
             return Err(changed());
         }
         writer.finish_new(&name)
+    }
+
+    /// Reads `reader` to its end; returns the number of bytes.
+    fn for_each_chunk(
+        &self,
+        reader: &mut impl Read,
+        path: &Path,
+        mut sink: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<u64> {
+        let mut buffer = self.read_buffers.take().unwrap_or_else(|| vec![0; READ_SIZE]);
+        let mut total = 0;
+        let result = loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => break Ok(total),
+                Ok(length) => {
+                    total += length as u64;
+                    if let Err(error) = sink(&buffer[..length]) {
+                        break Err(error);
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error).during("reading", path),
+            }
+        };
+        self.read_buffers.put(buffer);
+        result
     }
 
     /// Whether nearly all files so far were new, as in the first commit of a tree. Never in an archive: to compress a file
@@ -271,41 +284,6 @@ impl<'r> Transaction<'r> {
     }
 }
 
-/// Writes a whole `.filez` into `packed`.
-fn pack(deflater: &mut Deflater, packed: &mut Vec<u8>, header: &FileHeader, content: &[u8]) {
-    packed.clear();
-    packed.extend_from_slice(&header.archive_header(content.len() as u64));
-    if header.is_symlink() {
-        return;
-    }
-    deflater.begin();
-    deflater.push(content, packed);
-    deflater.finish(packed);
-}
-
-/// Reads `reader` to its end in a buffer of this thread; returns the number of bytes.
-fn for_each_chunk(reader: &mut impl Read, path: &Path, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<u64> {
-    // Taken out, because the sink needs the encoder that lies beside it.
-    let mut buffer = SCRATCH.with_borrow_mut(|scratch| std::mem::take(&mut scratch.read));
-    buffer.resize(READ_SIZE, 0);
-    let mut total = 0;
-    let result = loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => break Ok(total),
-            Ok(length) => {
-                total += length as u64;
-                if let Err(error) = sink(&buffer[..length]) {
-                    break Err(error);
-                }
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => break Err(error).during("reading", path),
-        }
-    };
-    SCRATCH.with_borrow_mut(|scratch| scratch.read = buffer);
-    result
-}
-
 /// Stores one file whose content comes piece by piece.
 pub struct ContentWriter<'t, 'r> {
     transaction: &'t Transaction<'r>,
@@ -314,37 +292,8 @@ pub struct ContentWriter<'t, 'r> {
     written: u64,
     hasher: Hasher,
     temporary: Temporary<'t, 'r>,
-    packer: Option<Packer>,
-}
-
-/// The compressing half of a [`ContentWriter`]; it borrows the encoder of its thread.
-struct Packer {
-    settings: Settings,
-    deflater: Option<Deflater>,
-    packed: Vec<u8>,
-}
-
-impl Packer {
-    fn new(settings: Settings, packed: Vec<u8>) -> Self {
-        let kept = SCRATCH.with_borrow_mut(|scratch| scratch.deflater.take_if(|kept| kept.settings() == settings));
-        let mut deflater = kept.unwrap_or_else(|| Deflater::new(settings));
-        deflater.begin();
-        Self { settings, deflater: Some(deflater), packed }
-    }
-
-    /// The encoder, which only [`Drop`] takes away, and what it writes to.
-    fn parts(&mut self) -> (&mut Deflater, &mut Vec<u8>) {
-        let settings = self.settings;
-        (self.deflater.get_or_insert_with(|| Deflater::new(settings)), &mut self.packed)
-    }
-}
-
-impl Drop for Packer {
-    fn drop(&mut self) {
-        if let Some(deflater) = self.deflater.take() {
-            SCRATCH.with_borrow_mut(|scratch| scratch.deflater = Some(deflater));
-        }
-    }
+    /// In archives.
+    encoder: Option<Encoder>,
 }
 
 impl<'t, 'r> ContentWriter<'t, 'r> {
@@ -377,9 +326,9 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
     ) -> Self {
         let mut hasher = Hasher::new();
         hasher.update(&header.content_header());
-        let packer = (transaction.repo.mode() == RepoMode::Archive)
-            .then(|| Packer::new(transaction.deflate_settings(), header.archive_header(size)));
-        Self { transaction, header, size, written: 0, hasher, temporary, packer }
+        let encoder = (transaction.repo.mode() == RepoMode::Archive)
+            .then(|| transaction.encoders.take(transaction.deflate_settings(), &header, size));
+        Self { transaction, header, size, written: 0, hasher, temporary, encoder }
     }
 
     /// Takes the next piece of the content.
@@ -389,12 +338,11 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
     pub fn write(&mut self, chunk: &[u8]) -> Result<()> {
         self.written += chunk.len() as u64;
         self.hasher.update(chunk);
-        let Some(packer) = &mut self.packer else { return self.temporary.write(chunk) };
-        let (deflater, packed) = packer.parts();
-        deflater.push(chunk, packed);
-        if packer.packed.len() >= WRITE_SIZE {
-            self.temporary.write(&packer.packed)?;
-            packer.packed.clear();
+        let Some(encoder) = &mut self.encoder else { return self.temporary.write(chunk) };
+        encoder.push(chunk);
+        if encoder.packed.len() >= WRITE_SIZE {
+            self.temporary.write(&encoder.packed)?;
+            encoder.packed.clear();
         }
         Ok(())
     }
@@ -415,7 +363,12 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
             space.give_back(size);
         }
         match transaction.begin_content(&name, &self.header, size)? {
-            Claim::Done => Ok(name.checksum),
+            Claim::Done => {
+                if let Some(encoder) = self.encoder {
+                    transaction.encoders.put(encoder);
+                }
+                Ok(name.checksum)
+            }
             Claim::Write => self.finish_new(&name),
         }
     }
@@ -430,10 +383,10 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
     }
 
     fn finish_new(mut self, name: &ObjectName) -> Result<Checksum> {
-        if let Some(packer) = &mut self.packer {
-            let (deflater, packed) = packer.parts();
-            deflater.finish(packed);
-            self.temporary.write(packed)?;
+        if let Some(mut encoder) = self.encoder {
+            encoder.finish();
+            self.temporary.write(&encoder.packed)?;
+            self.transaction.encoders.put(encoder);
         }
         self.transaction.finish_regular(self.temporary, name, &self.header)?;
         self.transaction.end_content(name, &self.header, self.size)?;

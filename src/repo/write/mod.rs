@@ -2,11 +2,15 @@
 
 pub(in crate::repo) mod adopt;
 pub(in crate::repo) mod content;
+mod encoders;
 mod fan_out;
 mod flush;
 pub(in crate::repo) mod import;
 mod mark;
+mod pool;
+mod ref_updates;
 pub(in crate::repo) mod replace;
+mod sizes;
 mod space;
 mod staging;
 mod temporary;

@@ -5,7 +5,7 @@
 //! appears as soon as it is written, refs still last). A kill at any moment therefore leaves a repository in which every ref
 //! names a commit that is whole.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
@@ -15,9 +15,13 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{AtFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::encoders::Encoders;
 use super::fan_out::FanOut;
 use super::flush::Flusher;
 use super::mark::{self, UNFINISHED_PREFIX};
+use super::pool::Pool;
+use super::ref_updates::RefUpdates;
+use super::sizes::Sizes;
 use super::space::SpaceBudget;
 use super::staging::{self, Staging};
 use crate::checksum::Checksum;
@@ -47,9 +51,11 @@ pub struct Transaction<'r> {
     presence: Presence,
     /// Objects that a thread of this transaction has written, is writing, or has found.
     claimed: Mutex<HashSet<ObjectName>>,
-    sizes: Option<Mutex<BTreeMap<ObjectName, SizeEntry>>>,
-    refs: BTreeMap<Refspec, Option<Checksum>>,
-    collection_refs: BTreeMap<CollectionRef, Option<Checksum>>,
+    sizes: Sizes,
+    refs: RefUpdates,
+    pub(in crate::repo) encoders: Encoders,
+    /// What files are read into.
+    pub(in crate::repo) read_buffers: Pool<Vec<u8>>,
     pub(in crate::repo) counters: Counters,
     temporary_number: AtomicU64,
     _lock: RepoLock<'r>,
@@ -116,9 +122,10 @@ impl<'r> Transaction<'r> {
             space,
             presence: Presence::default(),
             claimed: Mutex::default(),
-            sizes: None,
-            refs: BTreeMap::new(),
-            collection_refs: BTreeMap::new(),
+            sizes: Sizes::default(),
+            refs: RefUpdates::default(),
+            encoders: Encoders::default(),
+            read_buffers: Pool::default(),
             counters: Counters::default(),
             temporary_number: AtomicU64::new(0),
             _lock: lock,
@@ -133,33 +140,27 @@ impl<'r> Transaction<'r> {
     /// Starts recording the sizes of all objects for `ostree.sizes`; only archives have them.
     pub fn record_sizes(&mut self) {
         if self.repo.mode() == RepoMode::Archive {
-            self.sizes = Some(Mutex::default());
+            self.sizes.start();
         }
     }
 
     /// Forgets the sizes recorded so far.
     pub fn restart_sizes(&self) {
-        if let Some(sizes) = &self.sizes {
-            sizes.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        }
+        self.sizes.forget();
     }
 
     /// The sizes recorded so far, sorted by checksum; `None` unless they are recorded.
     pub fn recorded_sizes(&self) -> Option<Vec<SizeEntry>> {
-        let sizes = self.sizes.as_ref()?;
-        Some(sizes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect())
+        self.sizes.recorded()
     }
 
     /// Whether sizes are recorded.
     pub fn records_sizes(&self) -> bool {
-        self.sizes.is_some()
+        self.sizes.are_recorded()
     }
 
     pub(in crate::repo) fn record_size(&self, name: ObjectName, stored: u64, unpacked: u64) {
-        if let Some(sizes) = &self.sizes {
-            let mut sizes = sizes.lock().unwrap_or_else(PoisonError::into_inner);
-            sizes.insert(name, SizeEntry { name, stored, unpacked });
-        }
+        self.sizes.record(SizeEntry { name, stored, unpacked });
     }
 
     /// Counts a file that did not have to be read.
@@ -265,12 +266,12 @@ impl<'r> Transaction<'r> {
 
     /// Sets a ref when the transaction is committed; `None` deletes it.
     pub fn set_ref(&mut self, refspec: Refspec, commit: Option<Checksum>) {
-        self.refs.insert(refspec, commit);
+        self.refs.set(refspec, commit);
     }
 
     /// Sets a ref of a collection when the transaction is committed; `None` deletes it.
     pub fn set_collection_ref(&mut self, name: CollectionRef, commit: Option<Checksum>) {
-        self.collection_refs.insert(name, commit);
+        self.refs.set_in_collection(name, commit);
     }
 
     /// Makes everything durable and moves it into place: objects, then refs.
@@ -290,15 +291,7 @@ impl<'r> Transaction<'r> {
         }
         self.staging.move_into_place(&self.fan_out)?;
         staging::clean_tmp(self.repo)?;
-        for (refspec, commit) in &self.refs {
-            self.repo.write_ref(refspec.remote.as_deref(), &refspec.name, commit.as_ref())?;
-        }
-        for (name, commit) in &self.collection_refs {
-            self.repo.write_collection_ref(name, commit.as_ref())?;
-        }
-        if !(self.refs.is_empty() && self.collection_refs.is_empty()) {
-            self.repo.touch()?;
-        }
+        self.refs.write(self.repo)?;
         Ok(self.stats())
     }
 
