@@ -19,7 +19,7 @@ use crate::checksum::{Checksum, Hasher};
 use crate::error::{During, Error, OsError, Result};
 use crate::object::{DirMeta, DirTree, FileHeader, ObjectName, Xattrs};
 use crate::repo::tree::check_depth;
-use crate::repo::{Reachable, Repo, RepoMode};
+use crate::repo::{AtHole, ObjectSet, Reading, Repo, RepoMode, Walk};
 use crate::source::{Directory, EntryKind, Metadata};
 use crate::threads;
 
@@ -98,17 +98,26 @@ pub fn diff(repo: &Repo, first: &DiffTree, second: &DiffTree, options: &DiffOpti
 /// # Errors
 /// When an object is missing or malformed.
 pub fn stats(repo: &Repo, first: &Checksum, second: &Checksum) -> Result<DiffStats> {
-    let (mut one, mut other) = (Reachable::new(), Reachable::new());
-    one.add_commit(repo, first)?;
-    other.add_commit(repo, second)?;
-    let common: Vec<&ObjectName> = one.objects().intersection(other.objects()).collect();
+    let (one, other) = (reached(repo, first)?, reached(repo, second)?);
+    let mut common = Vec::new();
+    for first in 0..=255 {
+        common.extend(one.shard(first).intersection(&other.shard(first)).copied());
+    }
     let common_bytes = threads::run(|| common.par_iter().map(|name| repo.stored_size(name)).sum())?;
     Ok(DiffStats {
-        objects_in_first: one.objects().len() as u64,
-        objects_in_second: other.objects().len() as u64,
+        objects_in_first: one.len() as u64,
+        objects_in_second: other.len() as u64,
         common_objects: common.len() as u64,
         common_bytes,
     })
+}
+
+fn reached(repo: &Repo, commit: &Checksum) -> Result<ObjectSet> {
+    log::debug!("Traversing commit {commit}");
+    let reached = ObjectSet::new();
+    let at_hole = |_: &ObjectName, _: &Error| AtHole::Fail;
+    Walk { repo, reached: &reached, reading: Reading::AsStored, at_hole: &at_hole }.commits(&[*commit])?;
+    Ok(reached)
 }
 
 /// Whose owners count: upstream's options are for the second tree only.

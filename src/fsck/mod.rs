@@ -19,7 +19,7 @@ use crate::checksum::Checksum;
 use crate::error::{Context, Error, Result};
 use crate::object::{ObjectName, ObjectType};
 use crate::progress::{Event, Progress};
-use crate::repo::{CommitState, ListRefs, LockKind, Repo};
+use crate::repo::{AtHole, CommitState, Holes, ListRefs, LockKind, ObjectSet, Reading, Repo, Walk};
 use crate::threads;
 
 pub use finding::{Fault, Finding};
@@ -103,19 +103,24 @@ pub fn verify_commit(repo: &Repo, commit: &Checksum, progress: &dyn Progress) ->
 }
 
 fn verify_in_pool(repo: &Repo, commit: &Checksum, progress: &dyn Progress) -> Result<u64> {
-    let mut reached = HashSet::new();
-    let walked = walk(repo, commit, &mut |name| reached.insert(name), &mut |_, error| Err(error));
-    let mut objects = Vec::from_iter(reached);
-    objects.par_sort_unstable();
+    let reached = ObjectSet::new();
+    // What cannot be followed shows when it is verified, unless the reason is gone by then.
+    let at_hole = |_: &ObjectName, error: &Error| match error {
+        Error::MalformedObject { .. } => AtHole::Skip,
+        _ => AtHole::Report,
+    };
+    let walk = Walk { repo, reached: &reached, reading: Reading::AsStored, at_hole: &at_hole };
+    let not_followed = walk.commits(&[*commit])?;
+    let objects = reached.into_sorted();
     let options = FsckOptions::default();
     let check = Check::new(repo, &options, progress);
     progress.event(Event::Started { task: "verify", total: Some(objects.len() as u64) });
     let problems = check.verify_all(&objects);
     progress.event(Event::Finished);
-    match problems.into_iter().next() {
-        Some((name, Problem::Missing)) => Err(Error::missing(name)),
-        Some((_, Problem::Corrupted(error) | Problem::Unreadable(error))) => Err(error),
-        None => walked.map(|()| objects.len() as u64),
+    match (problems.into_iter().next(), not_followed.into_iter().next()) {
+        (Some((name, Problem::Missing)), _) => Err(Error::missing(name)),
+        (Some((_, Problem::Corrupted(error) | Problem::Unreadable(error))), _) | (None, Some((_, error))) => Err(error),
+        (None, None) => Ok(objects.len() as u64),
     }
 }
 
@@ -259,20 +264,11 @@ impl<'r> Check<'r> {
 
     /// Verifies everything that the commits reach.
     fn contents(&mut self, commits: &[Checksum]) -> Result<()> {
-        let mut reached = HashSet::new();
+        let reached = ObjectSet::new();
         // A read may fail now and succeed later. What was not walked then has not been verified, whatever comes after.
-        let mut not_followed = BTreeMap::new();
-        for commit in commits {
-            walk(self.repo, commit, &mut |name| reached.insert(name), &mut |name, error| match self.goes_on() {
-                true => {
-                    not_followed.insert(name, error);
-                    Ok(())
-                }
-                false => Err(error),
-            })?;
-        }
-        let mut objects = Vec::from_iter(reached);
-        objects.par_sort_unstable();
+        let at_unreadable = if self.goes_on() { AtHole::Report } else { AtHole::Fail };
+        let not_followed = walk(self.repo, commits, &reached, &|_| at_unreadable)?;
+        let objects = reached.into_sorted();
 
         self.progress.event(Event::Started { task: "fsck objects", total: Some(objects.len() as u64) });
         let mut problems = self.verify_all(&objects);
@@ -377,50 +373,20 @@ impl<'r> Check<'r> {
     }
 }
 
-/// Calls `visit` for a commit and everything that it reaches; what `visit` returns `false` for is not followed. Objects
-/// that cannot be decoded are visited like any others, so that verifying them shows what is wrong, and so are those that
-/// cannot be read if `unreadable` lets that pass.
+/// Walks what commits reach. Objects that cannot be decoded are reached like any others, so that verifying them shows what
+/// is wrong; for those that cannot be read `at_unreadable` decides.
 fn walk(
     repo: &Repo,
-    commit: &Checksum,
-    visit: &mut dyn FnMut(ObjectName) -> bool,
-    unreadable: &mut dyn FnMut(ObjectName, Error) -> Result<()>,
-) -> Result<()> {
-    let mut pending = Vec::new();
-    let name = ObjectName::new(*commit, ObjectType::Commit);
-    if visit(name)
-        && let Some(commit) = followed(repo.load_commit(commit), name, unreadable)?
-    {
-        visit(ObjectName::new(commit.root_dirmeta, ObjectType::DirMeta));
-        pending.push(commit.root_dirtree);
-    }
-    while let Some(dirtree) = pending.pop() {
-        let name = ObjectName::new(dirtree, ObjectType::DirTree);
-        if !visit(name) {
-            continue;
-        }
-        let Some(dirtree) = followed(repo.load_dirtree(&dirtree), name, unreadable)? else { continue };
-        for (_, file) in &dirtree.files {
-            visit(ObjectName::new(*file, ObjectType::File));
-        }
-        for dir in &dirtree.dirs {
-            visit(ObjectName::new(dir.dirmeta, ObjectType::DirMeta));
-            pending.push(dir.dirtree);
-        }
-    }
-    Ok(())
-}
-
-/// `None` for an object that has nothing to follow.
-fn followed<T>(
-    object: Result<T>,
-    name: ObjectName,
-    unreadable: &mut dyn FnMut(ObjectName, Error) -> Result<()>,
-) -> Result<Option<T>> {
-    match decoded(object) {
-        Err(error @ (Error::Io { .. } | Error::SystemCall { .. })) => unreadable(name, error).map(|()| None),
-        other => other,
-    }
+    commits: &[Checksum],
+    reached: &ObjectSet,
+    at_unreadable: &(dyn Fn(&ObjectName) -> AtHole + Sync),
+) -> Result<Holes> {
+    let at_hole = |name: &ObjectName, error: &Error| match error {
+        Error::MalformedObject { .. } => AtHole::Skip,
+        Error::Io { .. } | Error::SystemCall { .. } => at_unreadable(name),
+        _ => AtHole::Fail,
+    };
+    Walk { repo, reached, reading: Reading::AsStored, at_hole: &at_hole }.commits(commits)
 }
 
 fn decoded<T>(object: Result<T>) -> Result<Option<T>> {
@@ -440,16 +406,13 @@ fn owners(
 ) -> Result<BTreeMap<ObjectName, Vec<Checksum>>> {
     let mut owners = BTreeMap::<ObjectName, Vec<Checksum>>::new();
     for commit in commits {
-        let mut seen = HashSet::new();
-        let visit = &mut |name| {
-            let new = seen.insert(name);
-            if new && objects.contains(&name) {
-                owners.entry(name).or_default().push(*commit);
-            }
-            new
-        };
+        let reached = ObjectSet::new();
         // Nothing may be deleted whose commits are not known, so another object that cannot be read now is an error.
-        walk(repo, commit, visit, &mut |name, error| if skipped.contains(&name) { Ok(()) } else { Err(error) })?;
+        let at_unreadable = |name: &ObjectName| if skipped.contains(name) { AtHole::Skip } else { AtHole::Fail };
+        walk(repo, &[*commit], &reached, &at_unreadable)?;
+        for name in objects.iter().filter(|name| reached.contains(name)) {
+            owners.entry(*name).or_default().push(*commit);
+        }
     }
     Ok(owners)
 }

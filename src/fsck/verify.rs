@@ -5,10 +5,9 @@ use std::fs;
 use rustix::fs::{AtFlags, FileType};
 
 use super::finding::Fault;
-use crate::checksum::Checksum;
 use crate::error::{Error, Result};
-use crate::object::{Commit, DirMeta, DirTree, ObjectName, ObjectType};
-use crate::repo::{Repo, RepoMode, loose_path};
+use crate::object::{ObjectName, ObjectType};
+use crate::repo::{self, Repo, RepoMode, loose_path};
 
 /// What is wrong with an object.
 pub(super) enum Problem {
@@ -80,18 +79,11 @@ fn verify_file(repo: &Repo, name: &ObjectName) -> Result<()> {
 
 fn verify_metadata(repo: &Repo, name: &ObjectName) -> Result<()> {
     let bytes = repo.load_metadata(name)?;
-    let actual = Checksum::of(&bytes);
-    if actual != name.checksum {
-        return Err(Error::CorruptedObject { object: *name, actual });
-    }
-    let structure = match name.object_type {
-        ObjectType::Commit => Commit::decode(&bytes).map(drop),
-        ObjectType::DirTree => DirTree::decode(&bytes).map(drop),
-        ObjectType::DirMeta => DirMeta::decode(&bytes).map(drop),
-        _ => Ok(()),
-    };
-    // The name of the object stands before the message already.
-    structure.map_err(|error| Error::failed(error.what))
+    repo::verify_metadata(name, &bytes).map_err(|error| match error {
+        // The name of the object stands before the message already.
+        Error::MalformedObject { source, .. } => Error::failed(source.what),
+        other => other,
+    })
 }
 
 /// Whether the error is about the bytes of the object, and not about getting at them.

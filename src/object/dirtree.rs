@@ -133,6 +133,12 @@ impl<'a> DirTreeReader<'a> {
         Some(Self { bytes, files: Array::new(files)?, dirs: Array::new(dirs)? })
     }
 
+    /// Checks every entry as [`DirTree::decode`] does.
+    pub fn check(&self) -> Result<(), DecodeError> {
+        self.files().try_for_each(|file| file.map(drop))?;
+        self.dirs().try_for_each(|dir| dir.map(drop))
+    }
+
     /// The files in order, each checked as [`DirTree::decode`] does.
     pub fn files(&self) -> impl Iterator<Item = Result<FileRef<'a>, DecodeError>> + use<'a> {
         let Self { bytes, files, .. } = *self;

@@ -117,7 +117,7 @@ impl History<'_> {
 
 fn load(repo: &Repo, commit: &Checksum) -> Result<Option<CommitRoot>> {
     let name = ObjectName::new(*commit, ObjectType::Commit);
-    let bytes = match super::load_verified(repo, &name) {
+    let bytes = match repo.load_verified(&name) {
         Err(Error::MissingMetadata { .. }) => return Ok(None),
         other => other?,
     };

@@ -17,8 +17,6 @@ use rustix::io::Errno;
 use crate::checksum::Checksum;
 use crate::dir::{self, Dir};
 use crate::error::{During, Error, Result};
-use crate::map::FileBytes;
-use crate::object::ObjectName;
 use crate::progress::{Event, Progress};
 use crate::remote;
 use crate::repo::deltas::{self, DeltaName};
@@ -155,16 +153,6 @@ pub fn check_unreferenced(repo: &Repo, commit: &Checksum) -> Result<()> {
 pub fn delete_static_deltas(repo: &Repo, to: &Checksum) -> Result<()> {
     let _lock = repo.lock(LockKind::Exclusive)?;
     remove_deltas(repo, |name| Ok(name.to == *to))
-}
-
-/// Reads a metadata object and compares it with its checksum.
-fn load_verified(repo: &Repo, name: &ObjectName) -> Result<FileBytes> {
-    let bytes = repo.load_metadata(name)?;
-    let actual = Checksum::of(&bytes);
-    if actual != name.checksum {
-        return Err(Error::CorruptedObject { object: *name, actual });
-    }
-    Ok(bytes)
 }
 
 fn remove_deltas(repo: &Repo, is_gone: impl Fn(&DeltaName) -> Result<bool>) -> Result<()> {

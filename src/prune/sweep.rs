@@ -4,13 +4,12 @@
 use rayon::prelude::*;
 use rustix::io::Errno;
 
-use super::reach::ObjectSet;
 use super::{PruneStats, Scope};
 use crate::checksum::Checksum;
 use crate::error::{Context, During, Result};
 use crate::object::{ObjectName, ObjectType};
 use crate::progress::{Event, Progress};
-use crate::repo::{CommitState, Repo};
+use crate::repo::{CommitState, ObjectSet, Repo};
 
 /// Objects to be removed.
 pub(super) struct Unreachable {

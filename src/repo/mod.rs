@@ -17,8 +17,8 @@
 //! | folder | files |
 //! | --- | --- |
 //! | here | `config`, `create`, `deltas` (names, digests, the index), `lock`, `mode`, `state` (partial commits), `tombstones` |
-//! | `read` | objects: `objects`, `file`, `bare`, `xattrs`, `identity` (inodes), `presence` (a cache) |
-//! | | commits: `tree` (paths in one), `walk`, `reachable`, `count`, `read_file` |
+//! | `read` | objects: `objects`, `file`, `bare`, `verified`, `xattrs`, `identity` (inodes), `presence` (a cache) |
+//! | | commits: `tree` (paths in one), `walk` (in order), `reachable` (in parallel), `count`, `read_file` |
 //! | `write` | a transaction: `transaction`, `staging`, `temporary`, `content`, `adopt`, `space`, `flush`, `view`,
 //! | | of it: `fan_out` (00 to ff), `mark` (of unfinished files), `encoders`, `pool`, `sizes`, `ref_updates` |
 //! | | else: `replace` (files as a whole), `import` (objects of another repository) |
@@ -58,8 +58,9 @@ pub(crate) use read::count::count_files;
 pub use read::file::FileObject;
 pub(crate) use read::identity::UNCOMPRESSED_CACHE;
 pub(crate) use read::objects::loose_path;
-pub use read::reachable::Reachable;
+pub use read::reachable::{AtHole, Holes, ObjectSet, Reading, Walk};
 pub use read::read_file::{FileContent, FileReader, read_file};
+pub(crate) use read::verified::verify_metadata;
 pub use read::xattrs::{read_xattrs, read_xattrs_at};
 pub use read::{tree, walk};
 pub use refs::list::{ListRefs, RefFile};

@@ -9,5 +9,6 @@ pub(in crate::repo) mod presence;
 pub(in crate::repo) mod reachable;
 pub(in crate::repo) mod read_file;
 pub mod tree;
+pub(in crate::repo) mod verified;
 pub mod walk;
 pub(in crate::repo) mod xattrs;

@@ -1,68 +1,202 @@
-//! Which objects a commit needs.
+//! What commits reach: the one walk over dirtrees that needs no paths, by several threads, level by level, each object
+//! read once.
+//!
+//! The objects of a level are taken in the order of their names and a level is always finished, so neither what is
+//! reached nor which of several errors is returned depends on the threads.
 
 use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rayon::prelude::*;
 
 use crate::checksum::Checksum;
-use crate::error::Result;
-use crate::object::{ObjectName, ObjectType};
+use crate::error::{Error, OfObject, Result};
+use crate::object::{Commit, DirTreeReader, ObjectName, ObjectType};
 use crate::repo::Repo;
+use crate::threads;
 
-/// Collects the names of reachable objects; what two commits share is walked once.
-#[derive(Clone, Debug, Default)]
-pub struct Reachable {
-    objects: HashSet<ObjectName>,
+/// A set of object names that threads add to; about 70 bytes an object.
+#[derive(Debug)]
+pub struct ObjectSet {
+    /// By the first byte of the checksum, as the directories of objects are.
+    shards: Vec<Mutex<HashSet<ObjectName>>>,
 }
 
-impl Reachable {
-    /// Nothing yet.
+impl Default for ObjectSet {
+    fn default() -> Self {
+        Self { shards: (0..=255u8).map(|_| Mutex::default()).collect() }
+    }
+}
+
+impl ObjectSet {
+    /// An empty set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a commit with its dirtrees, dirmetas and files, but not its parents.
-    ///
-    /// # Errors
-    /// When a metadata object on the way is missing or malformed.
-    pub fn add_commit(&mut self, repo: &Repo, commit: &Checksum) -> Result<()> {
-        if !self.objects.insert(ObjectName::new(*commit, ObjectType::Commit)) {
-            return Ok(());
-        }
-        log::debug!("Traversing commit {commit}");
-        let decoded = repo.load_commit(commit)?;
-        self.objects.insert(ObjectName::new(decoded.root_dirmeta, ObjectType::DirMeta));
-        self.add_dirtree(repo, &decoded.root_dirtree)
+    /// Adds an object and says whether it is new.
+    pub fn insert(&self, name: ObjectName) -> bool {
+        self.shard(name.checksum.as_bytes()[0]).insert(name)
     }
 
-    /// Adds a dirtree with everything below it.
-    ///
-    /// # Errors
-    /// As [`Reachable::add_commit`].
-    pub fn add_dirtree(&mut self, repo: &Repo, dirtree: &Checksum) -> Result<()> {
-        // A list instead of recursion: dirtrees come from outside and may be nested without end.
-        let mut waiting = vec![*dirtree];
-        while let Some(dirtree) = waiting.pop() {
-            if !self.objects.insert(ObjectName::new(dirtree, ObjectType::DirTree)) {
-                continue;
-            }
-            log::debug!("Traversing dirtree {dirtree}");
-            let decoded = repo.load_dirtree(&dirtree)?;
-            let files = decoded.files.iter().map(|(_, checksum)| ObjectName::new(*checksum, ObjectType::File));
-            self.objects.extend(files);
-            for dir in &decoded.dirs {
-                self.objects.insert(ObjectName::new(dir.dirmeta, ObjectType::DirMeta));
-                waiting.push(dir.dirtree);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the object has been reached.
+    /// Whether the object is in the set.
     pub fn contains(&self, name: &ObjectName) -> bool {
-        self.objects.contains(name)
+        self.shard(name.checksum.as_bytes()[0]).contains(name)
     }
 
-    /// Everything reached, in no order.
-    pub fn objects(&self) -> &HashSet<ObjectName> {
-        &self.objects
+    /// The number of objects.
+    pub fn len(&self) -> usize {
+        (0..=255).map(|first| self.shard(first).len()).sum()
+    }
+
+    /// Whether there is no object.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The objects whose checksums start with a byte; no thread can add others meanwhile.
+    pub fn shard(&self, first: u8) -> MutexGuard<'_, HashSet<ObjectName>> {
+        // A panic while inserting leaves the set whole.
+        self.shards[usize::from(first)].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The objects in the order of their names. Each part of the set is freed once it has been copied.
+    pub fn into_sorted(self) -> Vec<ObjectName> {
+        let mut names = Vec::with_capacity(self.len());
+        for shard in self.shards {
+            let start = names.len();
+            names.extend(shard.into_inner().unwrap_or_else(PoisonError::into_inner));
+            names[start..].sort_unstable();
+        }
+        names
+    }
+}
+
+/// How a walk reads commits and dirtrees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Their structure is checked.
+    AsStored,
+    /// They are compared with their checksums too, as [`Repo::load_verified`] does.
+    Verified,
+}
+
+/// What happens at a commit or dirtree that cannot be read or decoded, and so not be followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtHole {
+    /// The walk fails with the error.
+    Fail,
+    /// The walk goes on without it, and returns the error in the end.
+    Report,
+    /// The walk goes on without it.
+    Skip,
+}
+
+/// The objects that could not be followed and are to be reported, in the order of their names.
+pub type Holes = Vec<(ObjectName, Error)>;
+
+/// A walk over everything that commits or dirtrees reach.
+pub struct Walk<'w> {
+    /// Where the objects are.
+    pub repo: &'w Repo,
+    /// What has been reached. Commits and dirtrees that are in it already are not followed again.
+    pub reached: &'w ObjectSet,
+    /// How commits and dirtrees are read.
+    pub reading: Reading,
+    /// Decides what happens at an object that cannot be followed. It is in `reached` nevertheless.
+    pub at_hole: &'w (dyn Fn(&ObjectName, &Error) -> AtHole + Sync),
+}
+
+impl Walk<'_> {
+    /// Adds commits with their dirtrees, dirmetas and files, but not their parents.
+    ///
+    /// # Errors
+    /// Those that [`AtHole::Fail`] is for. Of several the one nearest to the commits, and of these the one whose object
+    /// has the first name.
+    pub fn commits(&self, commits: &[Checksum]) -> Result<Holes> {
+        self.follow_all(commits, ObjectType::Commit)
+    }
+
+    /// Adds dirtrees with everything below them.
+    ///
+    /// # Errors
+    /// As [`Walk::commits`].
+    pub fn dirtrees(&self, dirtrees: &[Checksum]) -> Result<Holes> {
+        self.follow_all(dirtrees, ObjectType::DirTree)
+    }
+
+    fn follow_all(&self, roots: &[Checksum], object_type: ObjectType) -> Result<Holes> {
+        let names = roots.iter().map(|root| ObjectName::new(*root, object_type));
+        let mut level: Vec<ObjectName> = names.filter(|name| self.reached.insert(*name)).collect();
+        let mut holes = Holes::new();
+        threads::run(|| {
+            while !level.is_empty() {
+                // Which thread was the first to come to an object decides nothing.
+                level.par_sort_unstable();
+                let (below, found) = self.below(&level);
+                for (name, error) in found {
+                    match (self.at_hole)(&name, &error) {
+                        AtHole::Fail => return Err(error),
+                        AtHole::Report => holes.push((name, error)),
+                        AtHole::Skip => {}
+                    }
+                }
+                level = below;
+            }
+            holes.sort_unstable_by_key(|(name, _)| *name);
+            Ok(holes)
+        })
+    }
+
+    /// Adds what a level refers to; returns the next level, in no order, and what could not be followed.
+    fn below(&self, level: &[ObjectName]) -> (Vec<ObjectName>, Holes) {
+        let found = Mutex::new(Holes::new());
+        let follow = |name: &ObjectName| match self.follow(name) {
+            Ok(new) => new,
+            Err(error) => {
+                found.lock().unwrap_or_else(PoisonError::into_inner).push((*name, error));
+                Vec::new()
+            }
+        };
+        let below = level.par_iter().flat_map_iter(follow).collect();
+        let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        found.sort_unstable_by_key(|(name, _)| *name);
+        (below, found)
+    }
+
+    /// Adds what a commit or dirtree refers to, and returns the dirtrees that were not known yet.
+    fn follow(&self, name: &ObjectName) -> Result<Vec<ObjectName>> {
+        let bytes = match self.reading {
+            Reading::AsStored => self.repo.load_metadata(name)?,
+            Reading::Verified => self.repo.load_verified(name)?,
+        };
+        let mut new = Vec::new();
+        if name.object_type == ObjectType::Commit {
+            let Commit { root_dirtree, root_dirmeta, .. } = Commit::decode(&bytes).of_object(*name)?;
+            self.add_directory(root_dirtree, root_dirmeta, &mut new);
+            return Ok(new);
+        }
+        let reader = DirTreeReader::new(&bytes).of_object(*name)?;
+        if self.reading == Reading::AsStored {
+            // Nothing of a dirtree that is malformed further on is followed.
+            reader.check().of_object(*name)?;
+        }
+        for file in reader.files() {
+            let file = file.of_object(*name)?;
+            self.reached.insert(ObjectName::new(Checksum::from_bytes(*file.checksum), ObjectType::File));
+        }
+        for dir in reader.dirs() {
+            let dir = dir.of_object(*name)?;
+            self.add_directory(Checksum::from_bytes(*dir.dirtree), Checksum::from_bytes(*dir.dirmeta), &mut new);
+        }
+        Ok(new)
+    }
+
+    fn add_directory(&self, dirtree: Checksum, dirmeta: Checksum, new: &mut Vec<ObjectName>) {
+        self.reached.insert(ObjectName::new(dirmeta, ObjectType::DirMeta));
+        let dirtree = ObjectName::new(dirtree, ObjectType::DirTree);
+        if self.reached.insert(dirtree) {
+            new.push(dirtree);
+        }
     }
 }
