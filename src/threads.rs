@@ -4,8 +4,10 @@
 //! processes is reached. So every operation that works in parallel runs inside [`run`]. The pool is made once, with as
 //! many threads as can be had; without any, the calling thread does all work itself.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Error, Result};
@@ -30,6 +32,28 @@ pub(crate) fn run<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T>
             work()
         }
     }
+}
+
+/// Works on all items in parallel, the first ones first. Of several errors the one of the first item is returned: an error
+/// ends the work on later items, not on those before.
+///
+/// # Errors
+/// As `work`.
+pub(crate) fn for_each_in_order<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
+    let end = AtomicUsize::new(usize::MAX);
+    let first_error = Mutex::new(None);
+    items.par_iter().enumerate().for_each(|(index, item)| {
+        if index > end.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Err(error) = work(item) {
+            let mut first_error = first_error.lock().unwrap_or_else(PoisonError::into_inner);
+            if index < end.fetch_min(index, Ordering::Relaxed) {
+                *first_error = Some(error);
+            }
+        }
+    });
+    first_error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
 /// A pool with the usual number of threads, or with as many as can be made.
@@ -57,8 +81,6 @@ fn serial() -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use rayon::prelude::*;
-
     use super::*;
 
     #[test]

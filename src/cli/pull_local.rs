@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use osier::Checksum;
-use osier::pull::{PullOptions, PullStats, pull_local};
-use osier::repo::{FileModes, ListRefs, OpenOptions, Repo, Trust};
+use osier::pull::{FileModes, PullOptions, PullStats, pull_local};
+use osier::repo::{ListRefs, OpenOptions, Repo, Trust};
 use osier::summary;
 use osier::units::format_size;
 use serde_json::{Value, json};

@@ -1,107 +1,88 @@
 //! The commits of a pull, one after the other, with their parents.
 
-use std::collections::HashSet;
-
-use super::local::Root;
+use super::local::Importer;
+use super::plan::{Completeness, Plan, WantedCommit};
 use super::{PullOptions, PullStats};
-use crate::checksum::Checksum;
 use crate::error::{Context, OfObject, Result};
 use crate::fsck::bindings;
 use crate::object::{Commit, ObjectName, ObjectType};
-use crate::repo::{Ancestry, CommitState, Importer, Repo, Transaction};
+use crate::repo::CommitState;
 
-/// Imports commits, and collects what they reach.
-pub(super) struct Commits<'p, 'r> {
-    transaction: &'p Transaction<'r>,
-    source: &'p Repo,
-    importer: &'p Importer<'p, 'r>,
-    options: &'p PullOptions,
-    found: Found,
-}
-
-/// What the commits came to.
-#[derive(Default)]
-pub(super) struct Found {
-    /// All commits that were asked for or reached through parents.
-    pub(super) reached: HashSet<Checksum>,
-    /// The trees of those that were not complete here.
-    pub(super) roots: Vec<Root>,
-    /// What was imported so far.
-    pub(super) stats: PullStats,
-}
-
-impl<'p, 'r> Commits<'p, 'r> {
-    pub(super) fn new(
-        transaction: &'p Transaction<'r>,
-        source: &'p Repo,
-        importer: &'p Importer<'p, 'r>,
-        options: &'p PullOptions,
-    ) -> Self {
-        Self { transaction, source, importer, options, found: Found::default() }
-    }
-
-    /// Imports a commit and as many generations of parents as are wanted. `name` is the ref by which it was found.
-    pub(super) fn add(&mut self, commit: &Checksum, name: Option<&str>) -> Result<()> {
-        let mut next = Some((*commit, name));
-        let mut generation = 0;
-        let mut ancestry = Ancestry::default();
-        while let Some((commit, name)) = next {
-            ancestry.enter(&commit)?;
-            let is_new = self.found.reached.insert(commit);
-            // A commit may be wanted for itself and be reached as a parent: its own parents are still to be followed.
-            let decoded = if is_new { self.import(&commit, name)? } else { self.load(&commit)? };
-            let follows = self.options.depth.is_none_or(|depth| generation < depth);
-            generation += 1;
-            next = decoded.parent.filter(|_| follows).map(|parent| (parent, None));
-            if let Some((parent, _)) = next
-                && !self.is_anywhere(&parent)?
-            {
-                // The source has only the younger part of its history.
-                next = None;
-            }
+/// Imports the commits that the plan wants.
+pub(super) fn import_wanted(
+    importer: &Importer<'_, '_>,
+    plan: &mut Plan,
+    options: &PullOptions,
+    stats: &mut PullStats,
+) -> Result<()> {
+    while let Some(wanted) = plan.next_commit() {
+        let name = ObjectName::new(wanted.commit, ObjectType::Commit);
+        let is_present = importer.is_present(&name)?;
+        if wanted.is_parent && !is_present && !importer.is_in_source(&name)? {
+            // The source has only the younger part of its history.
+            plan.commit_is_absent(&wanted);
+            continue;
         }
-        Ok(())
-    }
-
-    pub(super) fn finish(self) -> Found {
-        self.found
-    }
-
-    fn is_anywhere(&self, commit: &Checksum) -> Result<bool> {
-        let name = ObjectName::new(*commit, ObjectType::Commit);
-        Ok(self.importer.is_present(&name)? || self.source.has_object(&name)?)
-    }
-
-    fn load(&self, commit: &Checksum) -> Result<Commit> {
-        let repo = self.transaction.repo();
-        let here = repo.has_object(&ObjectName::new(*commit, ObjectType::Commit))?;
-        if here { repo.load_commit(commit) } else { self.source.load_commit(commit) }
-    }
-
-    fn import(&mut self, commit: &Checksum, ref_name: Option<&str>) -> Result<Commit> {
-        let repo = self.transaction.repo();
-        let name = ObjectName::new(*commit, ObjectType::Commit);
-        let is_present = self.importer.is_present(&name)?;
-        let detached = self.importer.detached_metadata(commit)?;
-        let (decoded, is_complete) = if is_present {
-            self.found.stats.transferred_bytes += detached;
-            (self.load(commit)?, repo.commit_state(commit)? == CommitState::Complete)
-        } else {
-            // A mark that fsck left says more than ours.
-            if repo.commit_state(commit)? == CommitState::Complete {
-                repo.mark_commit(commit, CommitState::Partial)?;
-            }
-            let bytes = self.importer.metadata(&name)?;
-            self.found.stats.metadata_objects_imported += 1;
-            (Commit::decode(&bytes).of_object(name)?, false)
+        let commit = match is_present {
+            true => update(importer, &wanted, options, stats)?,
+            false => import(importer, &wanted, options, stats)?,
         };
-        if let Some(name) = ref_name.filter(|_| self.options.verify_bindings) {
-            bindings::verify(&decoded, bindings::Wanted { name, collection: None })
-                .context(|| format!("Commit {commit}"))?;
-        }
-        if !is_complete && !self.options.commit_metadata_only {
-            self.found.roots.push(Root { dirtree: decoded.root_dirtree, dirmeta: decoded.root_dirmeta });
-        }
-        Ok(decoded)
+        let completeness = match is_present && importer.repo().commit_state(&wanted.commit)? == CommitState::Complete {
+            true => Completeness::Complete,
+            false => Completeness::Partial,
+        };
+        plan.commit_arrived(&wanted.commit, &commit, completeness)?;
+    }
+    Ok(())
+}
+
+/// Takes over new detached metadata of a commit that is there.
+fn update(
+    importer: &Importer<'_, '_>,
+    wanted: &WantedCommit,
+    options: &PullOptions,
+    stats: &mut PullStats,
+) -> Result<Commit> {
+    let name = ObjectName::new(wanted.commit, ObjectType::Commit);
+    let commit = Commit::decode(&importer.load_present(&name)?).of_object(name)?;
+    verify_bindings(wanted, &commit, options)?;
+    if let Some(detached) = importer.load_detached_metadata(&wanted.commit)? {
+        importer.store_detached_metadata(&wanted.commit, &detached)?;
+        stats.transferred_bytes += detached.len() as u64;
+    }
+    Ok(commit)
+}
+
+/// Takes over a commit with its detached metadata. Nothing is written before all there is to be looked at was: what comes
+/// with a commit that is refused replaces nothing.
+fn import(
+    importer: &Importer<'_, '_>,
+    wanted: &WantedCommit,
+    options: &PullOptions,
+    stats: &mut PullStats,
+) -> Result<Commit> {
+    let name = ObjectName::new(wanted.commit, ObjectType::Commit);
+    let bytes = importer.load(&name)?;
+    let commit = Commit::decode(&bytes).of_object(name)?;
+    verify_bindings(wanted, &commit, options)?;
+    let detached = importer.load_detached_metadata(&wanted.commit)?;
+    let repo = importer.repo();
+    // A mark that fsck left says more than ours.
+    if repo.commit_state(&wanted.commit)? == CommitState::Complete {
+        repo.mark_commit(&wanted.commit, CommitState::Partial)?;
+    }
+    if let Some(detached) = detached {
+        importer.store_detached_metadata(&wanted.commit, &detached)?;
+    }
+    importer.store(&name, &bytes)?;
+    stats.metadata_objects_imported += 1;
+    Ok(commit)
+}
+
+fn verify_bindings(wanted: &WantedCommit, commit: &Commit, options: &PullOptions) -> Result<()> {
+    match &wanted.ref_name {
+        Some(name) if options.verify_bindings => bindings::verify(commit, bindings::Wanted { name, collection: None })
+            .context(|| format!("Commit {}", wanted.commit)),
+        _ => Ok(()),
     }
 }

@@ -1,107 +1,236 @@
-//! What commits reach, taken from a repository on this machine.
+//! Objects of a repository on this machine: by hard link, by copy, or by writing them anew.
+//!
+//! | | same owner and device | else, trusted | else, untrusted |
+//! |---|---|---|---|
+//! | metadata | link | copy | verify, copy |
+//! | file, same mode | link | copy | `.filez`: verify the copy; else write anew |
+//! | file, bare-user to bare-user-only | link (regular files) | write anew | write anew |
+//! | file, other modes | write anew | write anew | write anew |
+//!
+//! What is written anew is always compared with its checksum; what is linked or copied only if the source is not trusted.
+//! Nothing is linked from a repository of another owner, who could change the object later.
 
-use std::collections::HashSet;
+use rustix::io::Errno;
 
-use rayon::prelude::*;
-
-use super::PullStats;
 use crate::checksum::Checksum;
-use crate::error::{OfObject, Result};
-use crate::object::{DirTreeReader, ObjectName, ObjectType};
-use crate::progress::{Event, Progress};
-use crate::repo::Importer;
+use crate::error::{Context, During, Error, Result};
+use crate::map::FileBytes;
+use crate::object::{ObjectName, ObjectType};
+use crate::repo::{FileObject, Repo, RepoMode, Transaction, Trust, check_user_only_mode, loose_path, verify_metadata};
 
-/// The tree of a commit.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Root {
-    pub(super) dirtree: Checksum,
-    pub(super) dirmeta: Checksum,
+/// Which files are taken over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FileModes {
+    /// Those that the repository can hold.
+    #[default]
+    Any,
+    /// No regular files with mode bits that a bare-user-only repository refuses (setuid, world-writable).
+    BareUserOnly,
 }
 
-/// What one dirtree refers to, and whether it had to be imported.
-struct Level {
-    files: Vec<Checksum>,
-    dirs: Vec<Root>,
-    imported: bool,
+/// Takes objects of one repository into another. May be called from many threads at once.
+#[derive(Debug)]
+pub(super) struct Importer<'t, 'r> {
+    transaction: &'t Transaction<'r>,
+    source: &'t Repo,
+    trust: Trust,
+    file_modes: FileModes,
+    /// Whether links between the two are possible and wanted.
+    links: bool,
 }
 
-/// Imports the trees with all that they reach. Dirtrees are read even if they are there: they may have come with a pull
-/// that was cut short.
-pub(super) fn import_trees(
-    importer: &Importer<'_, '_>,
-    roots: Vec<Root>,
-    stats: &mut PullStats,
-    progress: &dyn Progress,
-) -> Result<()> {
-    let (mut dirtrees, mut dirmetas, mut files) = (HashSet::new(), HashSet::new(), HashSet::new());
-    let mut level = roots;
-    while !level.is_empty() {
-        dirmetas.extend(level.iter().map(|root| root.dirmeta));
-        let new: Vec<Checksum> = level.iter().map(|root| root.dirtree).filter(|tree| dirtrees.insert(*tree)).collect();
-        let read: Vec<Level> =
-            new.par_iter().map(|dirtree| import_dirtree(importer, dirtree)).collect::<Result<_>>()?;
-        level = Vec::new();
-        for Level { files: found, dirs, imported } in read {
-            files.extend(found);
-            level.extend(dirs);
-            stats.metadata_objects_imported += u64::from(imported);
+impl<'t, 'r> Importer<'t, 'r> {
+    /// Prepares to take over objects of `source`.
+    ///
+    /// # Errors
+    /// When one of the repositories cannot be looked at.
+    pub(super) fn new(
+        transaction: &'t Transaction<'r>,
+        source: &'t Repo,
+        trust: Trust,
+        file_modes: FileModes,
+    ) -> Result<Self> {
+        let stat = |repo: &Repo| rustix::fs::fstat(repo.objects_dir()).during("reading", repo.path().join("objects"));
+        let (own, other) = (stat(transaction.repo())?, stat(source)?);
+        let links = own.st_dev == other.st_dev && own.st_uid == other.st_uid;
+        Ok(Self { transaction, source, trust, file_modes, links })
+    }
+
+    /// The repository that objects are taken into.
+    pub(super) fn repo(&self) -> &'r Repo {
+        self.transaction.repo()
+    }
+
+    /// Whether the object was there before anything was taken over.
+    ///
+    /// # Errors
+    /// When the operating system cannot tell.
+    pub(super) fn is_present(&self, name: &ObjectName) -> Result<bool> {
+        self.transaction.was_present(name)
+    }
+
+    /// Whether the object is in the source.
+    ///
+    /// # Errors
+    /// When the operating system cannot tell.
+    pub(super) fn is_in_source(&self, name: &ObjectName) -> Result<bool> {
+        self.source.has_object(name)
+    }
+
+    /// The bytes of a metadata object of the source, verified if it is not trusted. Nothing is written.
+    ///
+    /// # Errors
+    /// When the source does not have it, or (if that is asked for) it is not what its name says.
+    pub(super) fn load(&self, name: &ObjectName) -> Result<FileBytes> {
+        match (self.source.load_metadata(name), self.trust) {
+            (Err(Error::MissingMetadata { object }), Trust::Trusted) => Err(not_there(&object)),
+            (loaded, Trust::Trusted) => loaded,
+            (loaded, Trust::Untrusted) => loaded
+                .and_then(|bytes| verify_metadata(name, &bytes).map(|()| bytes))
+                .context(|| format!("fsck {name}")),
         }
     }
-    stats.metadata_objects_imported += import_dirmetas(importer, dirmetas)?;
-    let files = Vec::from_iter(files);
-    import_files(importer, files, stats, progress)
-}
 
-fn import_dirtree(importer: &Importer<'_, '_>, dirtree: &Checksum) -> Result<Level> {
-    let name = ObjectName::new(*dirtree, ObjectType::DirTree);
-    let imported = !importer.is_present(&name)?;
-    let bytes = if imported { importer.metadata(&name)? } else { importer.load_present(&name)? };
-    let reader = DirTreeReader::new(&bytes).of_object(name)?;
-    let mut level = Level { files: Vec::new(), dirs: Vec::new(), imported };
-    for file in reader.files() {
-        level.files.push(Checksum::from_bytes(*file.of_object(name)?.checksum));
-    }
-    for dir in reader.dirs() {
-        let dir = dir.of_object(name)?;
-        level
-            .dirs
-            .push(Root { dirtree: Checksum::from_bytes(*dir.dirtree), dirmeta: Checksum::from_bytes(*dir.dirmeta) });
-    }
-    Ok(level)
-}
-
-fn import_dirmetas(importer: &Importer<'_, '_>, dirmetas: HashSet<Checksum>) -> Result<u64> {
-    let mut names: Vec<_> = dirmetas.into_iter().map(|dirmeta| ObjectName::new(dirmeta, ObjectType::DirMeta)).collect();
-    names.sort_unstable();
-    let counts = names.par_iter().map(|name| -> Result<u64> {
-        if importer.is_present(name)? {
-            return Ok(0);
+    /// Stores a metadata object that was [loaded](Importer::load).
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn store(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+        if self.link(name)? {
+            return self.transaction.comes_back(name);
         }
-        importer.metadata(name).map(|_| 1)
-    });
-    counts.try_reduce(|| 0, |a, b| Ok(a + b))
+        self.transaction.write_metadata_as(name, bytes, Trust::Trusted)
+    }
+
+    /// Takes over a metadata object and returns its bytes.
+    ///
+    /// # Errors
+    /// As [`Importer::load`] and [`Importer::store`].
+    pub(super) fn metadata(&self, name: &ObjectName) -> Result<FileBytes> {
+        let bytes = self.load(name)?;
+        self.store(name, &bytes)?;
+        Ok(bytes)
+    }
+
+    /// The bytes of a metadata object that [is present](Importer::is_present), or else is in the source.
+    ///
+    /// # Errors
+    /// When it is in neither.
+    pub(super) fn load_present(&self, name: &ObjectName) -> Result<FileBytes> {
+        match self.repo().load_metadata(name) {
+            // It is only staged so far.
+            Err(Error::MissingMetadata { .. }) => self.source.load_metadata(name),
+            loaded => loaded,
+        }
+    }
+
+    /// The detached metadata of a commit, if the source has any. Nothing is written.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn load_detached_metadata(&self, commit: &Checksum) -> Result<Option<FileBytes>> {
+        match self.source.load_metadata(&ObjectName::new(*commit, ObjectType::CommitMeta)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(Error::MissingMetadata { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stores the detached metadata of a commit that has been verified; it replaces what was there.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn store_detached_metadata(&self, commit: &Checksum, bytes: &[u8]) -> Result<()> {
+        let name = ObjectName::new(*commit, ObjectType::CommitMeta);
+        self.transaction.write_metadata_as(&name, bytes, Trust::Trusted)
+    }
+
+    /// Takes over a file object and returns how many bytes of content had to be written.
+    ///
+    /// # Errors
+    /// As [`Importer::metadata`]; also for modes that the repository or [`FileModes`] refuses.
+    pub(super) fn file(&self, checksum: &Checksum) -> Result<u64> {
+        let name = ObjectName::new(*checksum, ObjectType::File);
+        let (from, to) = (self.source.mode(), self.transaction.repo().mode());
+        if self.file_modes == FileModes::BareUserOnly {
+            check_user_only_mode(&name, &self.source.load_file(checksum)?.header)?;
+        }
+        let links = match (from, to) {
+            (RepoMode::BareUser, RepoMode::BareUserOnly) if self.links => {
+                let header = self.source.load_file(checksum)?.header;
+                check_user_only_mode(&name, &header).context(writing)?;
+                !header.is_symlink()
+            }
+            _ => from == to && self.links,
+        };
+        if links {
+            if self.trust == Trust::Untrusted {
+                self.source.load_file(checksum)?.verify().context(|| format!("fsck content object {checksum}"))?;
+            }
+            if self.link(&name)? {
+                return Ok(0);
+            }
+        }
+        if (from, to) == (RepoMode::Archive, RepoMode::Archive) {
+            return self.copy_filez(&name);
+        }
+        let object = self.source.load_file(checksum)?;
+        let size = object.size;
+        self.write_anew(&name, object).context(writing)?;
+        // Upstream copies these without looking at them, and does not count the bytes.
+        let counts_as_copy = from == to || (from, to) == (RepoMode::BareUser, RepoMode::BareUserOnly);
+        Ok(if counts_as_copy && self.trust == Trust::Trusted { 0 } else { size })
+    }
+
+    fn link(&self, name: &ObjectName) -> Result<bool> {
+        if !self.links {
+            return Ok(false);
+        }
+        // What is in a parent of the source cannot be found under the name; it is copied.
+        let path = loose_path(name, self.source.mode());
+        match self.transaction.link_as(name, self.source.objects_dir(), &path) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) if self.source.parent().is_none() => Err(not_there(name)),
+            Err(Errno::NOENT | Errno::XDEV | Errno::MLINK | Errno::PERM | Errno::NOTSUP) => Ok(false),
+            Err(error) => Err(error).during("linking", name.to_string()),
+        }
+    }
+
+    /// Copies a `.filez` as it is. An untrusted one is verified where nobody else can change it any more.
+    fn copy_filez(&self, name: &ObjectName) -> Result<u64> {
+        let mut repo = self.source;
+        let mut file = loop {
+            match (repo.open_own_object(name)?, repo.parent()) {
+                (Some(file), _) => break file,
+                (None, Some(parent)) if parent.mode() == RepoMode::Archive => repo = parent,
+                (None, Some(_)) => {
+                    let object = self.source.load_file(&name.checksum)?;
+                    let size = object.size;
+                    return self.write_anew(name, object).context(writing).map(|()| size);
+                }
+                (None, None) => return Err(not_there(name)),
+            }
+        };
+        let filez = self.transaction.receive_filez(name, &mut file)?;
+        let mut written = 0;
+        if self.trust == Trust::Untrusted {
+            written = filez.open()?.verify().context(writing)?;
+        }
+        filez.place(written)?;
+        Ok(written)
+    }
+
+    fn write_anew(&self, name: &ObjectName, object: FileObject) -> Result<()> {
+        let (header, size) = (object.header.clone(), object.size);
+        self.transaction.write_file_as(name, &header, size, |sink| object.read_chunks(sink).map(drop))
+    }
 }
 
-fn import_files(
-    importer: &Importer<'_, '_>,
-    mut files: Vec<Checksum>,
-    stats: &mut PullStats,
-    progress: &dyn Progress,
-) -> Result<()> {
-    // Neighbours are in one directory.
-    files.par_sort_unstable();
-    progress.event(Event::Total { steps: files.len() as u64, bytes: None });
-    let counts = files.par_iter().map(|file| -> Result<(u64, u64)> {
-        if importer.is_present(&ObjectName::new(*file, ObjectType::File))? {
-            progress.event(Event::Advanced { steps: 1, bytes: 0 });
-            return Ok((0, 0));
-        }
-        let bytes = importer.file(file)?;
-        progress.event(Event::Advanced { steps: 1, bytes });
-        Ok((1, bytes))
-    });
-    let (objects, bytes) = counts.try_reduce(|| (0, 0), |a, b| Ok((a.0 + b.0, a.1 + b.1)))?;
-    stats.content_objects_imported += objects;
-    stats.content_bytes_written += bytes;
-    Ok(())
+fn writing() -> String {
+    "Writing content object".to_owned()
+}
+
+/// How upstream tells that an object is not in the source: it only hears of it when it links.
+fn not_there(name: &ObjectName) -> Error {
+    Error::failed(format!("Importing {name}: linkat: No such file or directory"))
 }

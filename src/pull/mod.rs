@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! refs     what is asked for -> commits
-//! commits  commits and their parents, one after the other: detached metadata, .commitpartial, the commit, bindings
-//! local    dirtrees and dirmetas level by level, then files, each in parallel
+//! plan     what is wanted and what follows from what has arrived; no I/O
+//! commits  commits and their parents, one after the other: load, verify, bindings; .commitpartial, detached metadata, commit
+//! objects  dirtrees and dirmetas level by level, then files, each in parallel
+//! local    one object of a repository on this machine: verified, then linked, copied or written anew
 //! ```
 //!
 //! A commit is marked as partial before its object is written, and no longer when all that it reaches is safely on disk;
@@ -11,16 +13,20 @@
 
 mod commits;
 mod local;
+mod objects;
+mod plan;
 mod refs;
-
-use std::collections::HashSet;
 
 use crate::checksum::Checksum;
 use crate::error::Result;
 use crate::progress::{Event, Progress};
 use crate::refspec::Refspec;
-use crate::repo::{CommitState, FileModes, Importer, Repo, Transaction, Trust};
+use crate::repo::{CommitState, Repo, Transaction, Trust};
 use crate::threads;
+
+pub use local::FileModes;
+use local::Importer;
+use plan::Plan;
 
 /// What to pull, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,15 +111,16 @@ fn import(
     source: &Repo,
     (wanted, options): (&refs::Wanted, &PullOptions),
     progress: &dyn Progress,
-) -> Result<(HashSet<Checksum>, PullStats)> {
+) -> Result<(Vec<Checksum>, PullStats)> {
     let importer = Importer::new(transaction, source, options.trust, options.file_modes)?;
-    let mut commits = commits::Commits::new(transaction, source, &importer, options);
+    let mut plan = Plan::new(options.depth, options.commit_metadata_only);
+    let mut stats = PullStats::default();
     for (commit, name) in &wanted.commits {
-        commits.add(commit, name.as_deref())?;
+        plan.want(commit, name.as_deref());
+        commits::import_wanted(&importer, &mut plan, options, &mut stats)?;
     }
-    let commits::Found { reached, roots, mut stats } = commits.finish();
-    local::import_trees(&importer, roots, &mut stats, progress)?;
-    let complete = if options.commit_metadata_only { HashSet::new() } else { reached };
+    let plan = objects::import_wanted(&importer, plan, &mut stats, progress)?;
+    let complete = if options.commit_metadata_only { Vec::new() } else { plan.into_commits().collect() };
     Ok((complete, stats))
 }
 

@@ -19,9 +19,9 @@
 //! | here | `config`, `create`, `deltas` (names, digests, the index), `lock`, `mode`, `state` (partial commits), `tombstones` |
 //! | `read` | objects: `objects`, `file`, `bare`, `verified`, `xattrs`, `identity` (inodes), `presence` (a cache) |
 //! | | commits: `tree` (paths in one), `walk` (in order), `reachable` (in parallel), `count`, `read_file` |
-//! | `write` | a transaction: `transaction`, `staging`, `temporary`, `content`, `adopt`, `space`, `flush`, `view`,
-//! | | of it: `fan_out` (00 to ff), `mark` (of unfinished files), `encoders`, `pool`, `sizes`, `ref_updates` |
-//! | | else: `replace` (files as a whole), `import` (objects of another repository) |
+//! | `write` | a transaction: `transaction`, `staging`, `temporary`, `content`, `adopt`, `space`, `flush`, `view` |
+//! | | of it: `expected` (under known names), `fan_out` (00 to ff), `mark` (of unfinished files), `encoders`, `pool`, `sizes`, `ref_updates` |
+//! | | else: `replace` (files as a whole) |
 //! | `refs` | `list`, `write`, `revs` (what users type for a commit) |
 
 mod config;
@@ -54,6 +54,7 @@ pub use config::{Config, MinFreeSpace};
 pub(crate) use lock::try_lock;
 pub use lock::{LockKind, RepoLock};
 pub use mode::RepoMode;
+pub(crate) use read::bare::check_user_only_mode;
 pub(crate) use read::count::count_files;
 pub use read::file::FileObject;
 pub(crate) use read::identity::UNCOMPRESSED_CACHE;
@@ -68,7 +69,7 @@ pub use refs::revs::Ancestry;
 pub use state::CommitState;
 pub use write::adopt::Adoptable;
 pub use write::content::{ContentWriter, SourceFile};
-pub use write::import::{FileModes, Importer, Trust};
+pub use write::expected::Trust;
 pub use write::transaction::{Transaction, TransactionStats};
 
 /// An open repository.

@@ -248,6 +248,47 @@ fn a_commit_is_held_against_the_ref_it_is_asked_for_by() {
 }
 
 #[test]
+fn what_comes_with_a_commit_that_is_refused_replaces_nothing() {
+    let directory = scratch();
+    let (program, repo) = (osier(), source(directory.path(), "archive"));
+    let destination = destination(directory.path(), "destination", "archive");
+    // Each object appears as soon as it is written.
+    program.repo(&destination, ["config", "set", "core.fsync", "false"]).success();
+    pull(&program, &destination, &[], &repo, &["main"]).success();
+    program.repo(&repo, ["refs", "--create=alien", "main"]).success();
+    let detached = |repo: &Path| object(repo, ".commitmeta", 0);
+    let good = fs::read(detached(&destination)).unwrap();
+    let other = good.iter().map(|byte| if *byte == b'v' { b'V' } else { *byte }).collect::<Vec<_>>();
+    assert_ne!(good, other);
+    fs::write(detached(&repo), &other).unwrap();
+
+    // The commit is there, and was not made for this ref.
+    let message = pull(&program, &destination, &[], &repo, &["alien"]).failure();
+    assert!(message.contains("Commit has no requested ref"), "{message}");
+    assert_eq!(fs::read(detached(&destination)).unwrap(), good);
+
+    // The commit is not there, and the source has another one under its name.
+    let commit = rev(&repo, "main");
+    let loose = format!("objects/{}/{}.commit", &commit[..2], &commit[2..]);
+    let sound = fs::read(repo.join(&loose)).unwrap();
+    fs::remove_file(destination.join(&loose)).unwrap();
+    let mut damaged = sound.clone();
+    let binding = damaged.windows(4).position(|window| window == b"main").unwrap();
+    damaged[binding] = b'n';
+    fs::write(repo.join(&loose), damaged).unwrap();
+    let message = pull(&program, &destination, &["--untrusted"], &repo, &[&commit]).failure();
+    assert!(message.contains("Corrupted commit object; checksum expected="), "{message}");
+    assert_eq!(fs::read(detached(&destination)).unwrap(), good);
+    assert!(!destination.join(&loose).exists());
+
+    // What comes with a sound commit does.
+    fs::write(repo.join(&loose), sound).unwrap();
+    pull(&program, &destination, &["--untrusted"], &repo, &["main"]).success();
+    assert_eq!(fs::read(detached(&destination)).unwrap(), other);
+    assert_sound(&destination);
+}
+
+#[test]
 fn a_shallow_commit_can_be_completed_and_deepened_later() {
     let directory = scratch();
     let (program, repo) = (osier(), source(directory.path(), "archive"));

@@ -216,7 +216,7 @@ pub(in crate::repo) fn create_symlink(
 }
 
 /// bare-user-only refuses modes that it could not keep.
-pub(in crate::repo) fn check_user_only_mode(name: &ObjectName, header: &FileHeader) -> Result<()> {
+pub(crate) fn check_user_only_mode(name: &ObjectName, header: &FileHeader) -> Result<()> {
     let permissions = header.mode & !TYPE_BITS;
     let refused = permissions & !USER_MODE_BITS;
     if header.is_symlink() || refused == 0 {

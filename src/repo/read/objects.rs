@@ -234,7 +234,7 @@ impl Repo {
 }
 
 /// The objects in one of the 256 directories of `dir`, sorted; none if it is not there.
-pub(in crate::repo) fn list_fan_out(dir: BorrowedFd<'_>, first: u8, mode: RepoMode) -> Result<Vec<ObjectName>, Errno> {
+fn list_fan_out(dir: BorrowedFd<'_>, first: u8, mode: RepoMode) -> Result<Vec<ObjectName>, Errno> {
     names_in_fan_out(dir, first, |prefix, file_name| parse_loose_name(prefix, file_name, mode))
 }
 

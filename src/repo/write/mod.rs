@@ -3,9 +3,9 @@
 pub(in crate::repo) mod adopt;
 pub(in crate::repo) mod content;
 mod encoders;
+pub(in crate::repo) mod expected;
 mod fan_out;
 mod flush;
-pub(in crate::repo) mod import;
 mod mark;
 mod pool;
 mod ref_updates;

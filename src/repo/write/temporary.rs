@@ -123,10 +123,7 @@ mod tests {
         std::mem::forget(half);
         transaction.abort(None);
         let next = Transaction::begin(repo).unwrap();
-        let left = names.map(|name| {
-            let listed = next.list_staged(name.checksum.as_bytes()[0]).unwrap();
-            listed.contains(&name)
-        });
+        let left = names.map(|name| next.is_stored(&name).unwrap());
         next.commit().unwrap();
         assert_eq!(repo.list_objects().unwrap().len(), left.iter().filter(|&&is_left| is_left).count());
         left

@@ -31,7 +31,7 @@ use crate::gvariant::Dict;
 use crate::object::{ObjectName, ObjectType, SizeEntry};
 use crate::refspec::{CollectionRef, Refspec};
 use crate::repo::lock::{LockKind, RepoLock};
-use crate::repo::read::objects::{list_fan_out, loose_path};
+use crate::repo::read::objects::loose_path;
 use crate::repo::read::presence::Presence;
 use crate::repo::{Repo, RepoMode};
 
@@ -49,6 +49,8 @@ pub struct Transaction<'r> {
     pub(in crate::repo) space: Option<SpaceBudget>,
     /// What was in the repository before.
     presence: Presence,
+    /// What is in each of its parents, the nearest first.
+    presence_of_parents: Vec<Presence>,
     /// Objects that a thread of this transaction has written, is writing, or has found.
     claimed: Mutex<HashSet<ObjectName>>,
     sizes: Sizes,
@@ -113,6 +115,7 @@ impl<'r> Transaction<'r> {
         let stages = repo.config().fsync && !repo.config().per_object_fsync;
         let staging = Staging::acquire(repo)?;
         let flusher = if stages { Some(Flusher::start(repo)?) } else { None };
+        let parents = std::iter::successors(repo.parent(), |parent| parent.parent());
         Ok(Self {
             repo,
             staging,
@@ -121,6 +124,7 @@ impl<'r> Transaction<'r> {
             fan_out: FanOut::default(),
             space,
             presence: Presence::default(),
+            presence_of_parents: parents.map(|_| Presence::default()).collect(),
             claimed: Mutex::default(),
             sizes: Sizes::default(),
             refs: RefUpdates::default(),
@@ -202,12 +206,7 @@ impl<'r> Transaction<'r> {
         }
     }
 
-    /// Stores a metadata object of another repository under its name there.
-    pub(in crate::repo) fn import_metadata_bytes(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
-        self.write_loose(name, bytes)
-    }
-
-    fn write_loose(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+    pub(super) fn write_loose(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
         let mut temporary = self.create_object(name)?;
         temporary.write(bytes)?;
         temporary.place_readable(name)
@@ -243,7 +242,28 @@ impl<'r> Transaction<'r> {
         Ok(stored)
     }
 
-    fn is_stored(&self, name: &ObjectName) -> Result<bool> {
+    /// Whether the object was in the repository, in a parent of it or among what an earlier transaction had staged, before
+    /// this one wrote it.
+    ///
+    /// # Errors
+    /// When the operating system cannot tell.
+    pub(crate) fn was_present(&self, name: &ObjectName) -> Result<bool> {
+        if self.is_stored(name)? {
+            return Ok(true);
+        }
+        let mut repo = self.repo.parent();
+        for presence in &self.presence_of_parents {
+            let Some(parent) = repo else { break };
+            if presence.has(parent, name)? {
+                return Ok(true);
+            }
+            repo = parent.parent();
+        }
+        Ok(false)
+    }
+
+    /// Whether the repository itself or its staging directory has the object.
+    pub(super) fn is_stored(&self, name: &ObjectName) -> Result<bool> {
         if self.staging.resumed {
             let path = loose_path(name, self.repo.mode());
             if rustix::fs::statat(&self.staging.dir, &path, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
@@ -366,17 +386,6 @@ impl<'r> Transaction<'r> {
         };
         fan_out.ensure(target, prefix)?;
         Ok(target)
-    }
-
-    /// The objects that an earlier transaction has left in the staging directory, of those whose names start with
-    /// `first`. The directory must not have been written to.
-    pub(in crate::repo) fn list_staged(&self, first: u8) -> Result<Vec<ObjectName>> {
-        match self.staging.resumed {
-            true => {
-                list_fan_out(self.work_dir(), first, self.repo.mode()).during("listing", self.repo.path().join("tmp"))
-            }
-            false => Ok(Vec::new()),
-        }
     }
 
     /// Renames a finished file in the work directory to its object name. Losing the race to an equal object is success.

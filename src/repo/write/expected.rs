@@ -1,0 +1,140 @@
+//! Writing objects whose names are known before their bytes are, wherever these come from: another repository, a web
+//! server, a delta.
+//!
+//! A file is compared with its name while it is written; metadata is if it is [`Trust::Untrusted`]; a `.filez` can be
+//! once it has been received, and a link only where it comes from. What is not what its name says leaves nothing behind.
+//! Whether an object is there already is for the caller to ask ([`Transaction::was_present`]).
+
+use std::io::Read;
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use super::content::ContentWriter;
+use super::temporary::Temporary;
+use super::transaction::Transaction;
+use crate::checksum::Hasher;
+use crate::error::{During, Error, Result};
+use crate::object::{FileHeader, ObjectName, ObjectType};
+use crate::repo::read::bare;
+use crate::repo::read::objects::loose_path;
+use crate::repo::{FileObject, RepoMode, verify_metadata};
+
+/// Whether objects of a repository are taken for what their names say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// They are, or have been verified already.
+    #[default]
+    Trusted,
+    /// Each is compared with its checksum first.
+    Untrusted,
+}
+
+impl<'r> Transaction<'r> {
+    /// Stores a metadata object. Detached metadata, which has another object's name, replaces what was there and cannot be
+    /// verified: its commit must have been.
+    ///
+    /// # Errors
+    /// When it is not what its name says (unless it is trusted), or cannot be written.
+    pub(crate) fn write_metadata_as(&self, name: &ObjectName, bytes: &[u8], trust: Trust) -> Result<()> {
+        if trust == Trust::Untrusted {
+            verify_metadata(name, bytes)?;
+        }
+        self.comes_back(name)?;
+        self.write_loose(name, bytes)
+    }
+
+    /// Stores a file whose content `read` passes on piece by piece, `size` bytes in all; nothing for a symlink.
+    ///
+    /// # Errors
+    /// When it is not what its name says or the repository cannot hold it, when it cannot be written, and as `read`.
+    pub(crate) fn write_file_as(
+        &self,
+        name: &ObjectName,
+        header: &FileHeader,
+        size: u64,
+        read: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
+    ) -> Result<()> {
+        if self.repo.mode() == RepoMode::BareUserOnly {
+            bare::check_user_only_mode(name, header)?;
+        }
+        if header.is_symlink() {
+            // Content behind a symlink is no part of the object; it shows that the file was damaged.
+            read(&mut |_| Ok(()))?;
+            return self.write_symlink_as(name, header);
+        }
+        let mut writer = ContentWriter::begin_as(name, self, header.clone(), size)?;
+        read(&mut |chunk| writer.write(chunk))?;
+        writer.finish_as(name)
+    }
+
+    /// Makes a symlink object, or what stands for one.
+    fn write_symlink_as(&self, name: &ObjectName, header: &FileHeader) -> Result<()> {
+        let mut hasher = Hasher::new();
+        hasher.update(&header.content_header());
+        let actual = hasher.finish();
+        if actual != name.checksum {
+            return Err(Error::CorruptedObject { object: *name, actual });
+        }
+        self.write_bytes(header, b"").map(drop)
+    }
+
+    /// Writes a `.filez` as it comes, under no name yet: where others cannot change it any more.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub(crate) fn receive_filez(&self, name: &ObjectName, filez: &mut impl Read) -> Result<Filez<'_, 'r>> {
+        let mut temporary = self.create_object(name)?;
+        let copied = std::io::copy(filez, &mut temporary.file).during("copying", name.to_string())?;
+        self.take_space(copied)?;
+        Ok(Filez { transaction: self, name: *name, temporary })
+    }
+
+    /// Gives an object of another repository on the same file system a name here, too: the one at `path` in its directory
+    /// `objects`. Nothing is verified. An object that has the name already is left.
+    ///
+    /// # Errors
+    /// When there is no such object or it cannot be linked.
+    pub(crate) fn link_as(&self, name: &ObjectName, objects: BorrowedFd<'_>, path: &str) -> Result<(), Errno> {
+        let target_path = loose_path(name, self.repo.mode());
+        let target = self.object_target(&target_path[..2])?;
+        match rustix::fs::linkat(objects, path, target, &target_path, AtFlags::empty()) {
+            Err(Errno::EXIST) => Ok(()),
+            linked => linked,
+        }
+    }
+
+    /// Removes the mark that a commit was deleted, if the object is one: it is about to come back.
+    pub(crate) fn comes_back(&self, name: &ObjectName) -> Result<()> {
+        if name.object_type == ObjectType::Commit { self.remove_tombstone(&name.checksum) } else { Ok(()) }
+    }
+}
+
+/// A `.filez` that has arrived whole and is no object yet; it goes unless it is placed.
+pub(crate) struct Filez<'t, 'r> {
+    transaction: &'t Transaction<'r>,
+    name: ObjectName,
+    temporary: Temporary<'t, 'r>,
+}
+
+impl Filez<'_, '_> {
+    /// Reads its header; the rest is read from what is returned, which can be verified, or written as another mode wants it.
+    ///
+    /// # Errors
+    /// When the header is malformed.
+    pub(crate) fn open(&self) -> Result<FileObject> {
+        let directory = || self.transaction.repo.path().join("tmp");
+        FileObject::of_archive_file(self.temporary.reopen()?, self.name, directory)
+    }
+
+    /// Gives it its name, in an archive. `content` is how many bytes count as written.
+    ///
+    /// # Errors
+    /// When it cannot be placed.
+    pub(crate) fn place(self, content: u64) -> Result<()> {
+        self.temporary.place_readable(&self.name)?;
+        self.transaction.count_copied_file(content);
+        Ok(())
+    }
+}
