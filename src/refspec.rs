@@ -4,6 +4,7 @@
 //! are Unicode's letters and numbers, and `_`. A refspec is a ref with an optional `remote:` before it. A collection id
 //! follows the rules of D-Bus interface names.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -47,11 +48,27 @@ impl RefName {
     }
 }
 
-/// A ref of this repository, or of a remote: `[remote:]name`.
+/// The name of a remote, as in `origin`: a single fragment.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RemoteName(String);
+
+impl RemoteName {
+    /// Validates a name.
+    pub fn parse(text: &str) -> Result<Self, InvalidRefspec> {
+        if is_fragment(text) { Ok(Self(text.to_owned())) } else { Err(InvalidRefspec::RemoteName(text.to_owned())) }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A ref of this repository, or of a remote: `[remote:]name`. Refspecs sort as they are spelled.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Refspec {
-    /// The remote's name, valid as [`validate_remote_name`] demands; `None` for a local ref.
-    pub remote: Option<String>,
+    /// The remote's name; `None` for a local ref.
+    pub remote: Option<RemoteName>,
     /// The ref's name.
     pub name: RefName,
 }
@@ -63,11 +80,36 @@ impl Refspec {
             Some((remote, name)) => (Some(remote), name),
             None => (None, text),
         };
-        let invalid = || InvalidRefspec::Refspec(text.to_owned());
-        if !remote.is_none_or(is_fragment) {
-            return Err(invalid());
+        let invalid = |_| InvalidRefspec::Refspec(text.to_owned());
+        let remote = remote.map(RemoteName::parse).transpose().map_err(invalid)?;
+        Ok(Self { remote, name: RefName::parse(name).map_err(invalid)? })
+    }
+
+    /// The bytes of the refspec as it is spelled.
+    fn spelling(&self) -> impl Iterator<Item = u8> + '_ {
+        let remote = self.remote.iter().flat_map(|remote| remote.as_str().bytes().chain([b':']));
+        remote.chain(self.name.as_str().bytes())
+    }
+}
+
+impl From<RefName> for Refspec {
+    fn from(name: RefName) -> Self {
+        Self { remote: None, name }
+    }
+}
+
+impl Ord for Refspec {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (&self.remote, &other.remote) {
+            (None, None) => self.name.cmp(&other.name),
+            _ => self.spelling().cmp(other.spelling()),
         }
-        Ok(Self { remote: remote.map(str::to_owned), name: RefName::parse(name).map_err(|_| invalid())? })
+    }
+}
+
+impl PartialOrd for Refspec {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -105,11 +147,6 @@ pub struct CollectionRef {
     pub collection: CollectionId,
     /// The ref's name within it.
     pub name: RefName,
-}
-
-/// Refuses what cannot name a remote: a remote's name is a single fragment.
-pub fn validate_remote_name(name: &str) -> Result<(), InvalidRefspec> {
-    if is_fragment(name) { Ok(()) } else { Err(InvalidRefspec::RemoteName(name.to_owned())) }
 }
 
 /// Whether a text can stand between the slashes of a ref. A file in `refs/` with another name is no ref.
@@ -154,6 +191,12 @@ impl fmt::Display for RefName {
     }
 }
 
+impl fmt::Display for RemoteName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl fmt::Display for CollectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -161,6 +204,12 @@ impl fmt::Display for CollectionId {
 }
 
 impl AsRef<str> for RefName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for RemoteName {
     fn as_ref(&self) -> &str {
         &self.0
     }
@@ -181,6 +230,14 @@ impl FromStr for RefName {
 }
 
 impl FromStr for Refspec {
+    type Err = InvalidRefspec;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRefspec> {
+        Self::parse(text)
+    }
+}
+
+impl FromStr for RemoteName {
     type Err = InvalidRefspec;
 
     fn from_str(text: &str) -> Result<Self, InvalidRefspec> {
@@ -219,9 +276,18 @@ mod tests {
     #[test]
     fn a_refspec_is_split_at_its_colon() {
         let refspec = Refspec::parse("origin:os/x86_64").unwrap();
-        assert_eq!(refspec.remote.as_deref(), Some("origin"));
+        assert_eq!(refspec.remote.as_ref().map(RemoteName::as_str), Some("origin"));
         assert_eq!(refspec.name.as_str(), "os/x86_64");
         assert_eq!(Refspec::parse("os").unwrap().remote, None);
+    }
+
+    #[test]
+    fn refspecs_sort_as_they_are_spelled() {
+        let mut texts = ["os:a", "os-x:a", "zebra", "alpha", "os", "os:a/b", "os/x", "os.x", "o", "é:a", "é"];
+        let mut refspecs = texts.map(|text| Refspec::parse(text).unwrap());
+        texts.sort_unstable();
+        refspecs.sort_unstable();
+        assert_eq!(refspecs.map(|refspec| refspec.to_string()), texts);
     }
 
     #[test]
@@ -237,9 +303,9 @@ mod tests {
 
     #[test]
     fn a_remote_is_named_by_one_fragment() {
-        assert_eq!(validate_remote_name("a-b.c"), Ok(()));
+        assert_eq!(RemoteName::parse("a-b.c").unwrap().as_str(), "a-b.c");
         for name in ["", ".x", "a/b", "a b", "-b", "a:b"] {
-            assert_eq!(validate_remote_name(name).unwrap_err().to_string(), format!("Invalid remote name {name}"));
+            assert_eq!(RemoteName::parse(name).unwrap_err().to_string(), format!("Invalid remote name {name}"));
         }
         assert_eq!(RefName::parse("a:b").unwrap_err().to_string(), "Invalid ref name a:b");
     }

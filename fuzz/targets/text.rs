@@ -12,7 +12,7 @@ use osier::keyfile::{self, KeyFile};
 use osier::labels::Policy;
 use osier::object::{Commit, ObjectType};
 use osier::progress::Silent;
-use osier::refspec::{CollectionId, RefName, Refspec, validate_remote_name};
+use osier::refspec::{CollectionId, RefName, Refspec, RemoteName};
 use osier::repo::{Repo, RepoMode, Transaction};
 use osier::source::{Filter, Modifier, Ownership, SkipList, StatOverride};
 use tempfile::TempDir;
@@ -71,9 +71,10 @@ pub fn refspec(data: &[u8]) {
     if let Ok(refspec) = Refspec::parse(text) {
         assert_eq!(refspec.to_string(), text);
         assert_stays_inside(refspec.name.as_str());
-        refspec.remote.iter().for_each(|remote| assert_stays_inside(remote));
+        refspec.remote.iter().for_each(|remote| assert_stays_inside(remote.as_str()));
     }
-    if validate_remote_name(text).is_ok() {
+    if let Ok(name) = RemoteName::parse(text) {
+        assert_eq!(name.to_string(), text);
         assert_stays_inside(text);
         assert!(!text.contains('/'));
     }

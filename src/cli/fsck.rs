@@ -3,6 +3,7 @@
 use osier::Checksum;
 use osier::fsck::{Fault, Finding, FsckOptions, FsckReport, fsck, fsck_into};
 use osier::progress::{Event, Progress as _};
+use osier::refspec::Refspec;
 use osier::repo::{ListRefs, Repo};
 use serde_json::{Value, json};
 
@@ -119,7 +120,7 @@ fn run_json(repo: &Repo, options: &FsckOptions, context: &Context) -> Result<(),
 }
 
 /// A finding as JSON, with the refs that name one of its commits.
-fn record(finding: &Finding, refs: &[(String, Checksum)]) -> Value {
+fn record(finding: &Finding, refs: &[(Refspec, Checksum)]) -> Value {
     let Finding { object, fault, commits, message } = finding;
     let fault = match fault {
         Fault::Missing => "missing",
@@ -128,8 +129,8 @@ fn record(finding: &Finding, refs: &[(String, Checksum)]) -> Value {
         Fault::Binding => "binding",
         Fault::Damaged => "damaged",
     };
-    let refs: Vec<&str> =
-        refs.iter().filter(|(_, commit)| commits.contains(commit)).map(|(name, _)| name.as_str()).collect();
+    let refs = refs.iter().filter(|(_, commit)| commits.contains(commit));
+    let refs: Vec<String> = refs.map(|(refspec, _)| refspec.to_string()).collect();
     json!({
         "object": object.checksum.to_hex(),
         "type": object.object_type.extension(),

@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use osier::Checksum;
-use osier::pull::{FileModes, PullOptions, PullStats, pull_local};
+use osier::pull::{FileModes, PullOptions, PullStats, Want, pull_local};
+use osier::refspec::{CollectionRef, Refspec, RemoteName};
 use osier::repo::{ListRefs, OpenOptions, Repo, Trust};
 use osier::summary;
 use osier::units::format_size;
@@ -98,9 +98,11 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     if let Some((_, option)) = unsupported.iter().find(|(given, _)| *given) {
         return Err(Failure::not_supported(option));
     }
+    let wanted = wanted.iter().map(|text| Want::parse(&text.to_string_lossy()));
+    let wanted = wanted.collect::<Result<Vec<_>, _>>().map_err(|error| Failure::failed(error.to_string()))?;
     let options = PullOptions {
-        wanted: wanted.iter().map(|text| text.to_string_lossy().into_owned()).collect(),
-        remote,
+        remote: remote.map(|remote| remote_name(&source, &remote, &wanted)).transpose()?.flatten(),
+        wanted,
         depth: generations(depth)?,
         commit_metadata_only,
         trust: if untrusted { Trust::Untrusted } else { Trust::Trusted },
@@ -115,21 +117,45 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     writeln!(context.out, "{}", status_line(&stats))
 }
 
+/// The remote that refs become those of. Upstream looks at its name when it sets a ref, and does not when there is none.
+fn remote_name(source: &Repo, remote: &str, wanted: &[Want]) -> Result<Option<RemoteName>, Failure> {
+    if let Ok(name) = RemoteName::parse(remote) {
+        return Ok(Some(name));
+    }
+    let first = wanted.iter().find_map(|want| match want {
+        Want::Commit(_) => None,
+        Want::Ref(name) | Want::CollectionRef(CollectionRef { name, .. }) => Some(name.clone()),
+    });
+    let first = match first {
+        None if wanted.is_empty() => {
+            source.list_ref_names(None, ListRefs::Full)?.into_iter().next().map(|refspec| refspec.name)
+        }
+        first => first,
+    };
+    match first {
+        Some(name) => Err(Failure::failed(format!("Invalid refspec {remote}:{name}"))),
+        None => Ok(None),
+    }
+}
+
 /// What was pulled as JSON: where the refs are now, and the commits that were asked for by their checksums.
 fn document(repo: &Repo, source: &Repo, options: &PullOptions, stats: &PullStats) -> Result<Value, Failure> {
     let PullStats { metadata_objects_imported, content_objects_imported, content_bytes_written, transferred_bytes } =
         *stats;
-    let wanted = match options.wanted.is_empty() {
-        true => source.list_ref_names(None, ListRefs::Full)?,
-        false => options.wanted.clone(),
-    };
-    let (commits, names): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|name| name.parse::<Checksum>().is_ok());
+    let mut names = Vec::new();
+    let mut commits = Vec::new();
+    for want in &options.wanted {
+        match want {
+            Want::Commit(commit) => commits.push(commit.to_hex()),
+            Want::Ref(name) | Want::CollectionRef(CollectionRef { name, .. }) => names.push(name.clone()),
+        }
+    }
+    if options.wanted.is_empty() {
+        names.extend(source.list_ref_names(None, ListRefs::Full)?.into_iter().map(|refspec| refspec.name));
+    }
     let mut refs = Vec::new();
     for name in names {
-        let name = match &options.remote {
-            Some(remote) => format!("{remote}:{name}"),
-            None => name,
-        };
+        let name = Refspec { remote: options.remote.clone(), name }.to_string();
         if let Some(commit) = repo.try_resolve_rev(&name)? {
             refs.push(json!({ "ref": name, "commit": commit.to_hex() }));
         }

@@ -1,7 +1,7 @@
 //! `refs`: lists, creates and deletes refs.
 
 use osier::error::Context as _;
-use osier::refspec::{CollectionId, CollectionRef, InvalidRefspec, Refspec};
+use osier::refspec::{CollectionId, CollectionRef, InvalidRefspec, Refspec, RemoteName};
 use osier::repo::{ListRefs, Repo};
 use osier::summary;
 use serde_json::json;
@@ -107,11 +107,13 @@ fn print_json(repo: &Repo, listing: Listing, prefixes: &[Option<&str>], out: &Ou
         match listing {
             Listing::Refs(spelling) => {
                 let refs = repo.list_refs(*prefix, spelling)?;
-                list.extend(refs.iter().map(|(name, commit)| json!({ "ref": name, "commit": commit.to_hex() })));
+                list.extend(
+                    refs.iter().map(|(name, commit)| json!({ "ref": name.to_string(), "commit": commit.to_hex() })),
+                );
             }
             Listing::Aliases => {
                 let aliases = repo.list_aliases(*prefix)?;
-                list.extend(aliases.iter().map(|(name, target)| json!({ "ref": name, "target": target })));
+                list.extend(aliases.iter().map(|(name, target)| json!({ "ref": name.as_str(), "target": target })));
             }
             Listing::Collections => {
                 list.extend(list_collection(repo, *prefix)?.iter().map(|(CollectionRef { collection, name }, commit)| {
@@ -139,7 +141,7 @@ impl Printer<'_> {
                     return names.iter().try_for_each(|name| writeln!(self.out, "{name}"));
                 }
                 let refs = self.repo.list_refs(prefix, spelling)?;
-                refs.iter().try_for_each(|(refspec, commit)| self.line(refspec, commit))
+                refs.iter().try_for_each(|(refspec, commit)| self.line(&refspec.to_string(), commit))
             }
             Listing::Aliases => {
                 let aliases = self.repo.list_aliases(prefix)?;
@@ -167,10 +169,9 @@ fn invalid(error: InvalidRefspec) -> Failure {
 }
 
 fn list_collection(repo: &Repo, collection: Option<&str>) -> Result<Vec<(CollectionRef, osier::Checksum)>, Failure> {
-    if let Some(collection) = collection {
-        CollectionId::parse(collection).map_err(|error| Failure::failed(format!("Listing refs: {error}")))?;
-    }
-    Ok(repo.list_collection_refs(collection).context(|| "Listing refs".to_owned())?)
+    let collection = collection.map(CollectionId::parse).transpose();
+    let collection = collection.map_err(|error| Failure::failed(format!("Listing refs: {error}")))?;
+    Ok(repo.list_collection_refs(collection.as_ref()).context(|| "Listing refs".to_owned())?)
 }
 
 /// What to do with a ref that is there already.
@@ -186,12 +187,12 @@ fn create_ref(repo: &Repo, new: &str, rev: &str, overwrite: Overwrite) -> Result
     }
     let commit = repo.resolve_rev(rev)?;
     let Refspec { remote, name } = Refspec::parse(new).map_err(invalid)?;
-    Ok(repo.set_ref_immediate(remote.as_deref(), &name, Some(&commit))?)
+    Ok(repo.set_ref_immediate(remote.as_ref(), &name, Some(&commit))?)
 }
 
 fn create_alias(repo: &Repo, new: &str, target: &str, overwrite: Overwrite) -> Result<(), Failure> {
     // An alias that is there already may be pointed elsewhere.
-    let is_alias = || Ok::<_, Failure>(repo.list_aliases(None)?.iter().any(|(name, _)| name == new));
+    let is_alias = || Ok::<_, Failure>(repo.list_aliases(None)?.iter().any(|(name, _)| name.as_str() == new));
     if overwrite == Overwrite::No && is_taken(repo, new)? && !is_alias()? {
         return Err(already_exists(new));
     }
@@ -210,8 +211,8 @@ fn create_alias(repo: &Repo, new: &str, target: &str, overwrite: Overwrite) -> R
 fn create_collection_ref(repo: &Repo, new: &str, rev: &str) -> Result<(), Failure> {
     let commit = repo.resolve_rev(rev)?;
     let Refspec { remote: collection, name } = Refspec::parse(new).map_err(invalid)?;
-    let collection = collection.unwrap_or_else(|| name.as_str().to_owned());
-    let collection = CollectionId::parse(&collection).map_err(invalid)?;
+    let collection = collection.as_ref().map_or(name.as_str(), RemoteName::as_str);
+    let collection = CollectionId::parse(collection).map_err(invalid)?;
     Ok(repo.set_collection_ref_immediate(&CollectionRef { collection, name }, Some(&commit))?)
 }
 
@@ -236,24 +237,21 @@ fn looks_like_commit(text: &str) -> bool {
 
 /// Whether there is exactly that ref.
 pub(super) fn exists(repo: &Repo, refspec: &Refspec) -> Result<bool, Failure> {
-    let name = match &refspec.remote {
-        Some(remote) => format!("{remote}:{}", refspec.name.as_str()),
-        None => refspec.name.as_str().to_owned(),
-    };
-    Ok(repo.list_ref_names(Some(&name), ListRefs::Full)?.contains(&name))
+    Ok(repo.list_ref_names(Some(&refspec.to_string()), ListRefs::Full)?.contains(refspec))
 }
 
 fn delete_refs(repo: &Repo, prefix: &str) -> Result<(), Failure> {
     let aliases = repo.list_aliases(None)?;
     let mut refs = Vec::new();
     for refspec in repo.list_ref_names(Some(prefix), ListRefs::Full)? {
-        if let Some((alias, _)) = aliases.iter().find(|(_, target)| *target == refspec) {
+        let is_target = |target: &str| refspec.remote.is_none() && target == refspec.name.as_str();
+        if let Some((alias, _)) = aliases.iter().find(|(_, target)| is_target(target)) {
             return Err(Failure::failed(format!("Ref '{refspec}' has an active alias: '{alias}'")));
         }
-        refs.push(Refspec::parse(&refspec).map_err(invalid)?);
+        refs.push(refspec);
     }
     for Refspec { remote, name } in refs {
-        repo.set_ref_immediate(remote.as_deref(), &name, None)?;
+        repo.set_ref_immediate(remote.as_ref(), &name, None)?;
     }
     Ok(())
 }

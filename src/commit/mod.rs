@@ -117,10 +117,8 @@ fn find_parent(repo: &Repo, options: &CommitOptions) -> Result<Option<Checksum>>
     match (options.parent, &options.branch) {
         (Parent::None, _) | (Parent::OfBranch, None) => Ok(None),
         (Parent::Commit(parent), _) => Ok(Some(parent)),
-        (Parent::OfBranch, Some(Refspec { remote, name })) => match remote {
-            None => repo.read_local_ref(name),
-            Some(remote) => repo.try_resolve_rev(&format!("{remote}:{name}")),
-        },
+        (Parent::OfBranch, Some(Refspec { remote: None, name })) => repo.read_local_ref(name),
+        (Parent::OfBranch, Some(refspec)) => repo.try_resolve_rev(&refspec.to_string()),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::checksum::Checksum;
 use crate::error::Result;
-use crate::refspec::RefName;
+use crate::refspec::{RefName, RemoteName};
 use crate::repo::Repo;
 
 /// The name of the remote that pending refs belong to.
@@ -23,7 +23,7 @@ pub fn read(repo: &Repo, name: &RefName) -> Result<Option<Checksum>> {
 /// # Errors
 /// When the pending ref cannot be written.
 pub fn set(repo: &Repo, name: &RefName, commit: &Checksum) -> Result<()> {
-    repo.set_ref_immediate(Some(REMOTE), name, Some(commit))
+    repo.set_ref_immediate(Some(&remote()), name, Some(commit))
 }
 
 /// Lets go of the commit that waits for that ref.
@@ -31,7 +31,11 @@ pub fn set(repo: &Repo, name: &RefName, commit: &Checksum) -> Result<()> {
 /// # Errors
 /// When the pending ref cannot be removed.
 pub fn remove(repo: &Repo, name: &RefName) -> Result<()> {
-    repo.set_ref_immediate(Some(REMOTE), name, None)
+    repo.set_ref_immediate(Some(&remote()), name, None)
+}
+
+fn remote() -> RemoteName {
+    RemoteName::parse(REMOTE).expect("the constant is a fragment")
 }
 
 /// The pending ref as a user spells it.

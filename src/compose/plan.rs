@@ -122,7 +122,7 @@ fn look(
     }
     let (name, treefile) = preflight::refs(config, (program.as_ref(), &surroundings.interrupt), findings)?;
     if let Some(repo) = &repo
-        && repo.list_aliases(None).is_ok_and(|aliases| aliases.iter().any(|(alias, _)| alias == name.as_str()))
+        && repo.list_aliases(None).is_ok_and(|aliases| aliases.iter().any(|(alias, _)| *alias == name))
     {
         findings
             .error(format!("{name} is an alias in {}; publish to the ref that it stands for", repo.path().display()));
@@ -293,7 +293,7 @@ pub fn before(config: &TreeConfig, surroundings: &Surroundings<'_>, name: &RefNa
 /// When the refs cannot be listed.
 pub fn has_remote_ref(repo: &Repo, name: &RefName) -> Result<bool> {
     let refs = repo.list_ref_names(None, ListRefs::Full)?;
-    Ok(refs.iter().any(|refspec| refspec.split_once(':').is_some_and(|(_, other)| other == name.as_str())))
+    Ok(refs.iter().any(|refspec| refspec.remote.is_some() && refspec.name == *name))
 }
 
 #[cfg(test)]

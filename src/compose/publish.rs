@@ -210,14 +210,14 @@ fn read_summary(repo: &Repo) -> Result<(bool, Option<Summary>)> {
 }
 
 /// The refs that name a commit once `name` does: itself and its aliases.
-fn moves(repo: &Repo, name: &RefName, new: Checksum) -> Result<Vec<(String, Checksum)>> {
+fn moves(repo: &Repo, name: &RefName, new: Checksum) -> Result<Vec<(RefName, Checksum)>> {
     let aliases = repo.list_aliases(None)?;
-    let mut moving = vec![name.as_str().to_owned()];
+    let mut moving = vec![name.clone()];
     // An alias may stand for an alias.
     let mut index = 0;
     while let Some(target) = moving.get(index).cloned() {
-        let more = aliases.iter().filter(|(alias, of)| *of == target && !moving.contains(alias));
-        let more: Vec<String> = more.map(|(alias, _)| alias.clone()).collect();
+        let more = aliases.iter().filter(|(alias, of)| of == target.as_str() && !moving.contains(alias));
+        let more: Vec<RefName> = more.map(|(alias, _)| alias.clone()).collect();
         moving.extend(more);
         index += 1;
     }
@@ -225,11 +225,10 @@ fn moves(repo: &Repo, name: &RefName, new: Checksum) -> Result<Vec<(String, Chec
 }
 
 /// Makes sure that the summary can be built: every public ref names a commit that is there.
-fn check_refs(repo: &Repo, moves: &[(String, Checksum)]) -> Result<()> {
+fn check_refs(repo: &Repo, moves: &[(RefName, Checksum)]) -> Result<()> {
     for (name, commit) in repo.list_refs(None, ListRefs::Full)? {
-        let is_moving = moves.iter().any(|(moving, _)| *moving == name);
-        let is_public = !name.contains(':');
-        if is_public && !is_moving && !repo.has_object(&ObjectName::new(commit, ObjectType::Commit))? {
+        let is_moving = moves.iter().any(|(moving, _)| *moving == name.name);
+        if name.remote.is_none() && !is_moving && !repo.has_object(&ObjectName::new(commit, ObjectType::Commit))? {
             let message = format!("the ref {name} names the commit {commit}, which is missing: repair it first");
             return Err(Error::failed(message));
         }

@@ -3,7 +3,7 @@
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
 use crate::object::Commit;
-use crate::refspec::CollectionRef;
+use crate::refspec::{CollectionId, CollectionRef};
 use crate::repo::Repo;
 
 /// The key of the refs a commit was made for (`as`).
@@ -80,7 +80,9 @@ fn collection(commit: &Commit) -> Option<String> {
 }
 
 fn resolve_collection_ref(repo: &Repo, collection: &str, name: &str) -> Result<Option<Checksum>> {
-    let refs = repo.list_collection_refs(Some(collection))?;
+    // What is no collection id has no refs.
+    let Ok(collection) = CollectionId::parse(collection) else { return Ok(None) };
+    let refs = repo.list_collection_refs(Some(&collection))?;
     Ok(refs.into_iter().find(|(found, _)| found.name.as_str() == name).map(|(_, commit)| commit))
 }
 

@@ -145,7 +145,7 @@ impl<'r> Check<'r> {
         let (repo, progress) = (self.repo, self.progress);
         progress.event(Event::Message("Validating refs..."));
         for (refspec, commit) in repo.list_refs(None, ListRefs::Full)? {
-            let name = refspec.split_once(':').map_or(refspec.as_str(), |(_, name)| name);
+            let name = refspec.name.as_str();
             self.commit_of_ref(commit, name, bindings::Wanted { name, collection: None })?;
         }
         progress.event(Event::Message("Validating refs in collections..."));

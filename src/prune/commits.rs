@@ -38,7 +38,7 @@ pub(super) fn kept(repo: &Repo, roots: &Roots) -> Result<Vec<CommitRoot>> {
         }
         Roots::Retained(retention) => {
             for (refspec, commit) in repo.list_refs(None, ListRefs::Full)? {
-                history.keep_branch(&refspec, &commit, retention)?;
+                history.keep_branch(&refspec.to_string(), &commit, retention)?;
             }
         }
     }

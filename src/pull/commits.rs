@@ -2,10 +2,11 @@
 
 use super::local::Importer;
 use super::plan::{Completeness, Plan, WantedCommit};
-use super::{PullOptions, PullStats};
+use super::{PullOptions, PullStats, Want};
 use crate::error::{Context, OfObject, Result};
 use crate::fsck::bindings;
 use crate::object::{Commit, ObjectName, ObjectType};
+use crate::refspec::CollectionRef;
 use crate::repo::CommitState;
 
 /// Imports the commits that the plan wants.
@@ -80,9 +81,21 @@ fn import(
 }
 
 fn verify_bindings(wanted: &WantedCommit, commit: &Commit, options: &PullOptions) -> Result<()> {
-    match &wanted.ref_name {
-        Some(name) if options.verify_bindings => bindings::verify(commit, bindings::Wanted { name, collection: None })
-            .context(|| format!("Commit {}", wanted.commit)),
+    match wanted.found_by.as_ref().and_then(binding) {
+        Some(binding) if options.verify_bindings => {
+            bindings::verify(commit, binding).context(|| format!("Commit {}", wanted.commit))
+        }
         _ => Ok(()),
+    }
+}
+
+/// The ref that a commit must have been made for.
+fn binding(want: &Want) -> Option<bindings::Wanted<'_>> {
+    match want {
+        Want::Commit(_) => None,
+        Want::Ref(name) => Some(bindings::Wanted { name: name.as_str(), collection: None }),
+        Want::CollectionRef(CollectionRef { collection, name }) => {
+            Some(bindings::Wanted { name: name.as_str(), collection: Some(collection.as_str()) })
+        }
     }
 }

@@ -20,21 +20,22 @@ mod refs;
 use crate::checksum::Checksum;
 use crate::error::Result;
 use crate::progress::{Event, Progress};
-use crate::refspec::Refspec;
+use crate::refspec::{CollectionRef, InvalidRefspec, RefName, RemoteName};
 use crate::repo::{CommitState, Repo, Transaction, Trust};
 use crate::threads;
 
 pub use local::FileModes;
 use local::Importer;
 use plan::Plan;
+use refs::Target;
 
 /// What to pull, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PullOptions {
-    /// Refs and checksums of commits; all refs of the source if there are none.
-    pub wanted: Vec<String>,
-    /// The remote that refs become those of; without one they become local refs.
-    pub remote: Option<String>,
+    /// All refs of the source if there are none.
+    pub wanted: Vec<Want>,
+    /// The remote that refs become those of; without one they become local refs, or mirrored ones of a collection.
+    pub remote: Option<RemoteName>,
     /// How many generations of parents to follow; `None` is all.
     pub depth: Option<u32>,
     /// Take the commit objects only. They are marked as partial.
@@ -45,6 +46,30 @@ pub struct PullOptions {
     pub file_modes: FileModes,
     /// Check that commits were made for the refs that they are found by.
     pub verify_bindings: bool,
+}
+
+/// Something that a pull is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// What a ref of the source names.
+    Ref(RefName),
+    /// A commit; no ref is set.
+    Commit(Checksum),
+    /// What a ref of a collection names. The commit must be bound to both.
+    CollectionRef(CollectionRef),
+}
+
+impl Want {
+    /// Parses what a user types: 64 hexadecimal digits are a commit, everything else is a ref.
+    ///
+    /// # Errors
+    /// For a text that is neither.
+    pub fn parse(text: &str) -> Result<Self, InvalidRefspec> {
+        match Checksum::from_hex(text) {
+            Ok(commit) => Ok(Self::Commit(commit)),
+            Err(_) => RefName::parse(text).map(Self::Ref),
+        }
+    }
 }
 
 impl Default for PullOptions {
@@ -92,10 +117,12 @@ pub fn pull_local(repo: &Repo, source: &Repo, options: &PullOptions, progress: &
             return Err(error);
         }
     };
-    for (refspec, commit) in wanted.refs {
-        // What the name resolves to already, be it in a parent repository or as a remote's ref, upstream leaves as it is.
-        if repo.try_resolve_rev(&spelled(&refspec))? != Some(commit) {
-            transaction.set_ref(refspec, Some(commit));
+    for (target, commit) in wanted.refs {
+        match target {
+            // What the name resolves to already, be it in a parent repository or as a remote's ref, upstream leaves as it is.
+            Target::Ref(refspec) if repo.try_resolve_rev(&refspec.to_string())? == Some(commit) => {}
+            Target::Ref(refspec) => transaction.set_ref(refspec, Some(commit)),
+            Target::CollectionRef(name) => transaction.set_collection_ref(name, Some(commit)),
         }
     }
     transaction.commit()?;
@@ -115,18 +142,11 @@ fn import(
     let importer = Importer::new(transaction, source, options.trust, options.file_modes)?;
     let mut plan = Plan::new(options.depth, options.commit_metadata_only);
     let mut stats = PullStats::default();
-    for (commit, name) in &wanted.commits {
-        plan.want(commit, name.as_deref());
+    for (commit, want) in &wanted.commits {
+        plan.want(commit, want);
         commits::import_wanted(&importer, &mut plan, options, &mut stats)?;
     }
     let plan = objects::import_wanted(&importer, plan, &mut stats, progress)?;
     let complete = if options.commit_metadata_only { Vec::new() } else { plan.into_commits().collect() };
     Ok((complete, stats))
-}
-
-fn spelled(Refspec { remote, name }: &Refspec) -> String {
-    match remote {
-        Some(remote) => format!("{remote}:{}", name.as_str()),
-        None => name.as_str().to_owned(),
-    }
 }

@@ -8,6 +8,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use super::Want;
 use crate::checksum::Checksum;
 use crate::error::{OfObject, Result};
 use crate::gvariant::DecodeError;
@@ -47,8 +48,8 @@ struct KnownCommit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WantedCommit {
     pub(super) commit: Checksum,
-    /// The ref by which it was found.
-    pub(super) ref_name: Option<String>,
+    /// What it was found by; `None` for a parent.
+    pub(super) found_by: Option<Want>,
     /// Whether it is wanted only because another one names it as its parent. It may be absent then.
     pub(super) is_parent: bool,
 }
@@ -75,9 +76,9 @@ impl Plan {
         }
     }
 
-    /// Asks for a commit with its parents; `ref_name` is the ref by which it was found.
-    pub(super) fn want(&mut self, commit: &Checksum, ref_name: Option<&str>) {
-        let wanted = WantedCommit { commit: *commit, ref_name: ref_name.map(str::to_owned), is_parent: false };
+    /// Asks for a commit with its parents.
+    pub(super) fn want(&mut self, commit: &Checksum, found_by: &Want) {
+        let wanted = WantedCommit { commit: *commit, found_by: Some(found_by.clone()), is_parent: false };
         self.want_commit(wanted, 0);
     }
 
@@ -104,7 +105,7 @@ impl Plan {
                     next = known.parent.filter(|_| self.depth.is_none_or(|depth| generation < depth));
                     generation = generation.saturating_add(1);
                     if let Some(parent) = next.filter(|parent| !self.commits.contains_key(parent)) {
-                        let wanted = WantedCommit { commit: parent, ref_name: None, is_parent: true };
+                        let wanted = WantedCommit { commit: parent, found_by: None, is_parent: true };
                         return self.want_commit(wanted, generation);
                     }
                 }
@@ -144,7 +145,7 @@ impl Plan {
             return Err(DecodeError::new("the commit is its own ancestor"))
                 .of_object(ObjectName::new(parent, ObjectType::Commit));
         }
-        let wanted = WantedCommit { commit: parent, ref_name: None, is_parent: true };
+        let wanted = WantedCommit { commit: parent, found_by: None, is_parent: true };
         self.want_commit(wanted, generation.saturating_add(1));
         Ok(())
     }
@@ -225,6 +226,7 @@ mod tests {
     use super::*;
     use crate::gvariant::Dict;
     use crate::object::{DirEntry, DirTree};
+    use crate::refspec::RefName;
 
     fn checksum(number: u8) -> Checksum {
         Checksum::from_bytes([number; 32])
@@ -283,13 +285,13 @@ mod tests {
     #[test]
     fn parents_are_followed_as_deep_as_asked_for_and_each_commit_once() {
         let mut plan = Plan::new(Some(2), true);
-        plan.want(&checksum(3), Some("main"));
+        plan.want(&checksum(3), &Want::Ref(RefName::parse("main").unwrap()));
         assert_eq!(answer(&mut plan, Completeness::Partial), [3, 4, 5]);
         // What is known needs no second answer, but two steps from it there is more than before.
-        plan.want(&checksum(4), None);
+        plan.want(&checksum(4), &Want::Commit(checksum(4)));
         assert_eq!(answer(&mut plan, Completeness::Partial), [6]);
-        plan.want(&checksum(5), None);
-        plan.want(&checksum(1), None);
+        plan.want(&checksum(5), &Want::Commit(checksum(5)));
+        plan.want(&checksum(1), &Want::Commit(checksum(1)));
         assert_eq!(answer(&mut plan, Completeness::Partial), [7, 1, 2]);
         assert!(plan.take(usize::MAX).is_empty());
         let mut commits: Vec<u8> = plan.into_commits().map(|commit| commit.as_bytes()[0]).collect();
@@ -300,7 +302,7 @@ mod tests {
     #[test]
     fn a_history_may_end_at_a_parent_that_is_absent() {
         let mut plan = Plan::new(None, true);
-        plan.want(&checksum(8), None);
+        plan.want(&checksum(8), &Want::Commit(checksum(8)));
         assert_eq!(answer(&mut plan, Completeness::Partial), [8, 9, 10]);
         assert_eq!(plan.into_commits().count(), 2);
     }
@@ -308,7 +310,7 @@ mod tests {
     #[test]
     fn a_commit_that_is_its_own_ancestor_is_refused_by_its_name() {
         let mut plan = Plan::new(None, true);
-        plan.want(&checksum(1), None);
+        plan.want(&checksum(1), &Want::Commit(checksum(1)));
         for (number, parent) in [(1, 2), (2, 3)] {
             assert_eq!(plan.next_commit().map(|wanted| wanted.commit), Some(checksum(number)));
             plan.commit_arrived(&checksum(number), &commit(Some(parent)), Completeness::Partial).unwrap();
@@ -321,10 +323,10 @@ mod tests {
     #[test]
     fn only_the_tree_of_a_partial_commit_is_wanted() {
         let mut plan = Plan::new(Some(0), false);
-        plan.want(&checksum(1), None);
+        plan.want(&checksum(1), &Want::Commit(checksum(1)));
         assert_eq!(answer(&mut plan, Completeness::Complete), [1]);
         assert!(plan.take(usize::MAX).is_empty());
-        plan.want(&checksum(2), None);
+        plan.want(&checksum(2), &Want::Commit(checksum(2)));
         assert_eq!(answer(&mut plan, Completeness::Partial), [2]);
         let root = [object(100, ObjectType::DirTree), object(200, ObjectType::DirMeta)];
         assert_eq!(sorted(plan.take(usize::MAX)), root);
@@ -333,7 +335,7 @@ mod tests {
     #[test]
     fn what_leads_to_more_comes_before_files_and_each_object_once() {
         let mut plan = Plan::new(Some(0), false);
-        plan.want(&checksum(1), None);
+        plan.want(&checksum(1), &Want::Commit(checksum(1)));
         answer(&mut plan, Completeness::Partial);
         assert_eq!(plan.take(usize::MAX).len(), 2);
         plan.arrived(&object(100, ObjectType::DirTree), &dirtree(&[1, 2], &[101, 102])).unwrap();
@@ -356,7 +358,7 @@ mod tests {
     #[test]
     fn nothing_of_a_malformed_dirtree_is_wanted() {
         let mut plan = Plan::new(Some(0), false);
-        plan.want(&checksum(1), None);
+        plan.want(&checksum(1), &Want::Commit(checksum(1)));
         answer(&mut plan, Completeness::Partial);
         plan.take(usize::MAX);
         let name = object(100, ObjectType::DirTree);

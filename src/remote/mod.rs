@@ -19,7 +19,7 @@ use crate::error::{During, Error, Result};
 use crate::gvariant::DecodeError;
 use crate::input;
 use crate::keyfile::{KeyFile, text_of};
-use crate::refspec::validate_remote_name;
+use crate::refspec::RemoteName;
 use crate::repo::Repo;
 
 pub use keyring::import_keys;
@@ -131,7 +131,7 @@ pub fn add(
     settings: &[(String, Setting)],
     existing: Existing,
 ) -> Result<()> {
-    validate_remote_name(name)?;
+    RemoteName::parse(name)?;
     let mut keyfile = repo.config().keyfile.clone();
     match (own(repo, sysroot)?.get(name), existing) {
         (Some(remote), Existing::Refuse) => {
@@ -158,7 +158,7 @@ pub fn add(
 /// # Errors
 /// For a remote that is not there or is a parent's, unless `absent` allows that; when it cannot be deleted.
 pub fn delete(repo: &Repo, sysroot: Option<&Path>, name: &str, absent: Absent) -> Result<()> {
-    validate_remote_name(name)?;
+    RemoteName::parse(name)?;
     match (own(repo, sysroot)?.get(name), absent) {
         (None, Absent::Ignore) => return Ok(()),
         (None, Absent::Refuse) => return Err(not_found(name)),

@@ -77,17 +77,18 @@ pub fn regenerate(repo: &Repo, additional: &Dict, now: u64) -> Result<()> {
 ///
 /// # Errors
 /// When a ref points to a commit that is missing or malformed.
-pub fn prospective(repo: &Repo, moved: &[(String, Checksum)], additional: &Dict, now: u64) -> Result<Summary> {
-    let mut collections = BTreeMap::<String, Vec<(String, Checksum)>>::new();
+pub fn prospective(repo: &Repo, moved: &[(RefName, Checksum)], additional: &Dict, now: u64) -> Result<Summary> {
+    let mut collections = BTreeMap::<CollectionId, Vec<(RefName, Checksum)>>::new();
     for (CollectionRef { collection, name }, commit) in repo.list_collection_refs(None)? {
-        collections.entry(collection.as_str().to_owned()).or_default().push((name.as_str().to_owned(), commit));
+        collections.entry(collection).or_default().push((name, commit));
     }
     let mut own = match repo.collection_id() {
-        Some(collection) => collections.remove(collection.as_str()).unwrap_or_default(),
+        Some(collection) => collections.remove(collection).unwrap_or_default(),
         None => {
-            let mut refs = repo.list_refs(None, ListRefs::Full)?;
-            refs.retain(|(refspec, _)| !refspec.contains(':'));
-            refs
+            let refs = repo.list_refs(None, ListRefs::Full)?.into_iter();
+            refs.filter(|(refspec, _)| refspec.remote.is_none())
+                .map(|(refspec, commit)| (refspec.name, commit))
+                .collect()
         }
     };
     own.retain(|(name, _)| moved.iter().all(|(other, _)| other != name));
@@ -110,7 +111,7 @@ pub fn prospective(repo: &Repo, moved: &[(String, Checksum)], additional: &Dict,
     if !collections.is_empty() {
         let entries: Vec<_> = collections
             .into_iter()
-            .map(|(collection, refs)| Ok((collection, describe(repo, refs)?)))
+            .map(|(collection, refs)| Ok((collection.as_str().to_owned(), describe(repo, refs)?)))
             .collect::<Result<_>>()?;
         metadata.push(key::COLLECTION_MAP, encode_collection_map(&entries));
     }
@@ -118,10 +119,10 @@ pub fn prospective(repo: &Repo, moved: &[(String, Checksum)], additional: &Dict,
 }
 
 /// Looks up what the summary says about each ref, in name order. A commit that several refs name is looked at once.
-fn describe(repo: &Repo, mut refs: Vec<(String, Checksum)>) -> Result<Vec<SummaryRef>> {
+fn describe(repo: &Repo, mut refs: Vec<(RefName, Checksum)>) -> Result<Vec<SummaryRef>> {
     refs.sort_unstable_by_key(|(_, commit)| *commit);
     // All are waited for, so that of several errors always the same one is reported.
-    let equal = |(_, one): &(String, Checksum), (_, other): &(String, Checksum)| one == other;
+    let equal = |(_, one): &(RefName, Checksum), (_, other): &(RefName, Checksum)| one == other;
     let described: Vec<Result<Vec<SummaryRef>>> =
         threads::run(|| Ok(refs.par_chunk_by(equal).map(|refs| describe_equal(repo, refs)).collect()))?;
     let mut entries = Vec::with_capacity(refs.len());
@@ -133,11 +134,11 @@ fn describe(repo: &Repo, mut refs: Vec<(String, Checksum)>) -> Result<Vec<Summar
 }
 
 /// Describes refs that all name the same commit.
-fn describe_equal(repo: &Repo, refs: &[(String, Checksum)]) -> Result<Vec<SummaryRef>> {
+fn describe_equal(repo: &Repo, refs: &[(RefName, Checksum)]) -> Result<Vec<SummaryRef>> {
     let Some((_, commit)) = refs.first() else { return Ok(Vec::new()) };
     let (commit_size, metadata) = describe_commit(repo, commit)?;
-    let entry = |(name, commit): &(String, Checksum)| SummaryRef {
-        name: name.clone(),
+    let entry = |(name, commit): &(RefName, Checksum)| SummaryRef {
+        name: name.as_str().to_owned(),
         commit_size,
         commit: *commit,
         metadata: metadata.clone(),

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use osier::checkout::{CheckoutOptions, checkout};
 use osier::commit::{CommitOptions, Description, Source, commit};
 use osier::progress::{Event, Progress};
-use osier::pull::{PullOptions, pull_local};
+use osier::pull::{PullOptions, Want, pull_local};
 use osier::refspec::Refspec;
 use osier::repo::{Repo, RepoMode};
 use osier::source::{Modifier, SkipList};
@@ -107,7 +107,7 @@ fn a_commit_a_checkout_and_a_pull_know_their_totals_before_they_are_done() {
     // The second time all is there already.
     for _ in 0..2 {
         let recorder = Recorder::default();
-        let options = PullOptions { wanted: vec!["main".to_owned()], ..PullOptions::default() };
+        let options = PullOptions { wanted: vec![Want::parse("main").unwrap()], ..PullOptions::default() };
         pull_local(&other, &repo, &options, &recorder).unwrap();
         let ((steps, bytes), done) = recorder.seen();
         assert_eq!((steps, bytes), (done.0, None));

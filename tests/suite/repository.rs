@@ -261,7 +261,7 @@ fn refs_are_listed_with_and_without_their_prefix() {
     let repo = Repo::open(&path).unwrap();
     let names = |prefix, spelling| {
         let refs = repo.list_refs(prefix, spelling).unwrap();
-        refs.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        refs.into_iter().map(|(refspec, _)| refspec.to_string()).collect::<Vec<_>>()
     };
     let expected = String::from_utf8(support::expected("refs.txt")).unwrap();
     assert_eq!(names(None, ListRefs::Full), expected.lines().collect::<Vec<_>>());
@@ -275,7 +275,8 @@ fn refs_are_listed_with_and_without_their_prefix() {
         repo.list_collection_refs(None).unwrap().iter().map(|(name, _)| format!("{name}\n")).collect();
     assert_eq!(collections.into_bytes(), support::expected("refs-collections.txt"));
     let aliases = repo.list_aliases(None).unwrap();
-    assert_eq!(aliases, [("golden/alias".to_owned(), "golden/x86_64/main".to_owned())]);
+    let aliases: Vec<_> = aliases.iter().map(|(alias, target)| (alias.as_str(), target.as_str())).collect();
+    assert_eq!(aliases, [("golden/alias", "golden/x86_64/main")]);
 }
 
 #[test]

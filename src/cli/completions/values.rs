@@ -194,7 +194,7 @@ fn mode_name(mode: RepoMode) -> &'static str {
 }
 
 fn refs(repo: &Repo) -> Result<Vec<(String, String)>, Failure> {
-    Ok(bare(repo.list_ref_names(None, ListRefs::Full)?))
+    Ok(bare(repo.list_ref_names(None, ListRefs::Full)?.iter().map(ToString::to_string)))
 }
 
 /// Refs, and commits once a part of one was typed.

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use crate::checksum::Checksum;
 use crate::error::{Context, During, Error, OsError, Result};
-use crate::refspec::{CollectionId, CollectionRef, RefName, Refspec, is_fragment};
+use crate::refspec::{CollectionId, CollectionRef, RefName, Refspec, RemoteName, is_fragment};
 use crate::repo::Repo;
 use crate::{input, threads};
 
@@ -51,8 +51,8 @@ impl Repo {
     /// # Errors
     /// For a prefix that cannot be one, for a ref whose content is no checksum, and, when all are asked for, for a
     /// repository without `refs/heads` or `refs/remotes`.
-    pub fn list_refs(&self, prefix: Option<&str>, spelling: ListRefs) -> Result<Vec<(String, Checksum)>> {
-        let read = |(spelled, path): (String, String)| self.read_listed(&path, spelled);
+    pub fn list_refs(&self, prefix: Option<&str>, spelling: ListRefs) -> Result<Vec<(Refspec, Checksum)>> {
+        let read = |(refspec, path): (Refspec, String)| self.read_listed(&path, refspec);
         let listed = self.listed_refs(prefix, spelling).and_then(|refs| {
             // All are read, so that of several that are wrong the first is told.
             let read: Vec<_> = match refs.len() {
@@ -68,25 +68,21 @@ impl Repo {
     ///
     /// # Errors
     /// As [`Repo::list_refs`], except for what is in a ref.
-    pub fn list_ref_names(&self, prefix: Option<&str>, spelling: ListRefs) -> Result<Vec<String>> {
+    pub fn list_ref_names(&self, prefix: Option<&str>, spelling: ListRefs) -> Result<Vec<Refspec>> {
         let listed = self.listed_refs(prefix, spelling).context(|| "Listing refs".to_owned())?;
-        Ok(listed.into_iter().map(|(spelled, _)| spelled).collect())
+        Ok(listed.into_iter().map(|(refspec, _)| refspec).collect())
     }
 
-    /// Refs as they are spelled and their files, sorted.
-    fn listed_refs(&self, prefix: Option<&str>, spelling: ListRefs) -> Result<Vec<(String, String)>> {
+    /// Refs and their files, sorted.
+    fn listed_refs(&self, prefix: Option<&str>, spelling: ListRefs) -> Result<Vec<(Refspec, String)>> {
         let mut refs = Vec::new();
         match prefix {
             None => {
                 self.require_ref_directory("refs/heads")?;
                 self.require_ref_directory("refs/remotes")?;
-                for name in self.ref_names(Path::new("refs/heads"))? {
-                    refs.push((name.clone(), format!("refs/heads/{name}")));
-                }
+                self.list_all_below("refs/heads", None, &mut refs)?;
                 for remote in self.remotes_with_refs()? {
-                    let base = format!("refs/remotes/{remote}");
-                    let names = self.ref_names(Path::new(&base))?;
-                    refs.extend(names.iter().map(|name| (format!("{remote}:{name}"), format!("{base}/{name}"))));
+                    self.list_all_below(&format!("refs/remotes/{remote}"), Some(&remote), &mut refs)?;
                 }
             }
             Some(prefix) => self.list_below(prefix, spelling, &mut refs)?,
@@ -95,36 +91,41 @@ impl Repo {
         Ok(refs)
     }
 
-    fn list_below(&self, prefix: &str, spelling: ListRefs, refs: &mut Vec<(String, String)>) -> Result<()> {
+    /// Adds the refs below a directory, which belong to `remote` if one is given.
+    fn list_all_below(&self, base: &str, remote: Option<&RemoteName>, refs: &mut Vec<(Refspec, String)>) -> Result<()> {
+        for name in self.ref_names(Path::new(base))? {
+            let path = format!("{base}/{name}");
+            refs.push((Refspec { remote: remote.cloned(), name }, path));
+        }
+        Ok(())
+    }
+
+    fn list_below(&self, prefix: &str, spelling: ListRefs, refs: &mut Vec<(Refspec, String)>) -> Result<()> {
         // A remote alone stands for all its refs. Upstream spells these `REMOTE:./NAME` then, which names no ref.
         let alone = prefix.strip_suffix('.').unwrap_or(prefix).strip_suffix(':');
-        if let Some(remote) = alone.filter(|remote| is_fragment(remote)) {
-            let base = format!("refs/remotes/{remote}");
-            let names = self.ref_names(Path::new(&base))?.into_iter();
-            refs.extend(names.map(|name| (format!("{remote}:{name}"), format!("{base}/{name}"))));
-            return Ok(());
+        if let Some(remote) = alone.and_then(|remote| RemoteName::parse(remote).ok()) {
+            return self.list_all_below(&format!("refs/remotes/{remote}"), Some(&remote), refs);
         }
-        let Refspec { remote, name } = Refspec::parse(prefix)?;
-        let path = name.as_str().to_owned();
-        let (base, before) = match &remote {
-            Some(remote) => (format!("refs/remotes/{remote}"), format!("{remote}:")),
-            None => ("refs/heads".to_owned(), String::new()),
+        let refspec = Refspec::parse(prefix)?;
+        let directory = match &refspec {
+            Refspec { remote: Some(remote), name } => format!("refs/remotes/{remote}/{name}"),
+            Refspec { remote: None, name } => format!("refs/heads/{name}"),
         };
-        let directory = format!("{base}/{path}");
         match is_directory(&self.path().join(&directory))? {
             Some(true) => {}
             Some(false) => {
-                refs.push((format!("{before}{path}"), directory));
+                refs.push((refspec, directory));
                 return Ok(());
             }
             None => return Ok(()),
         }
         for name in self.ref_names(Path::new(&directory))? {
-            let spelled = match spelling {
-                ListRefs::Full => format!("{before}{path}/{name}"),
-                ListRefs::BelowPrefix => format!("{before}{name}"),
+            let path = format!("{directory}/{name}");
+            let name = match spelling {
+                ListRefs::Full => RefName::parse(&format!("{}/{name}", refspec.name))?,
+                ListRefs::BelowPrefix => name,
             };
-            refs.push((spelled, format!("{directory}/{name}")));
+            refs.push((Refspec { remote: refspec.remote.clone(), name }, path));
         }
         Ok(())
     }
@@ -134,7 +135,7 @@ impl Repo {
     ///
     /// # Errors
     /// As [`Repo::list_refs`].
-    pub fn list_collection_refs(&self, collection: Option<&str>) -> Result<Vec<(CollectionRef, Checksum)>> {
+    pub fn list_collection_refs(&self, collection: Option<&CollectionId>) -> Result<Vec<(CollectionRef, Checksum)>> {
         let mut bases = Vec::new();
         if let Some(own) = self.collection_id() {
             bases.push((own.clone(), "refs/heads".to_owned()));
@@ -153,12 +154,11 @@ impl Repo {
         }
         let mut refs = BTreeMap::new();
         for (id, base) in bases {
-            if collection.is_some_and(|wanted| wanted != id.as_str()) {
+            if collection.is_some_and(|wanted| *wanted != id) {
                 continue;
             }
             for name in self.ref_names(Path::new(&base))? {
                 let path = format!("{base}/{name}");
-                let name = RefName::parse(&name)?;
                 if let Some(commit) = self.read_ref(Path::new(&path))? {
                     // A mirrored ref may also be a remote's: the first found counts.
                     refs.entry(CollectionRef { collection: id.clone(), name }).or_insert(commit);
@@ -173,11 +173,11 @@ impl Repo {
     ///
     /// # Errors
     /// When a directory cannot be read.
-    pub fn list_aliases(&self, prefix: Option<&str>) -> Result<Vec<(String, String)>> {
+    pub fn list_aliases(&self, prefix: Option<&str>) -> Result<Vec<(RefName, String)>> {
         self.listed_aliases(prefix).context(|| "Listing refs".to_owned())
     }
 
-    fn listed_aliases(&self, prefix: Option<&str>) -> Result<Vec<(String, String)>> {
+    fn listed_aliases(&self, prefix: Option<&str>) -> Result<Vec<(RefName, String)>> {
         let mut aliases = Vec::new();
         if prefix.is_none() {
             self.require_ref_directory("refs/heads")?;
@@ -185,9 +185,9 @@ impl Repo {
         }
         for name in self.ref_names(Path::new("refs/heads"))? {
             let wanted = prefix.is_none_or(|prefix| {
-                name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                name.as_str().strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             });
-            let path = self.path().join("refs/heads").join(&name);
+            let path = self.path().join("refs/heads").join(name.as_str());
             if let (true, Ok(target)) = (wanted, fs::read_link(&path)) {
                 let target = target.to_string_lossy().into_owned();
                 aliases.push((name, target.trim_start_matches("../").to_owned()));
@@ -214,7 +214,7 @@ impl Repo {
                     Some(target) => Ok(RefFile::Alias(target.to_string_lossy().trim_start_matches("../").to_owned())),
                     None => self
                         .read_ref(Path::new(&path))
-                        .and_then(|commit| commit.ok_or(Error::RefNotFound { refspec: name }))
+                        .and_then(|commit| commit.ok_or(Error::RefNotFound { refspec: name.to_string() }))
                         .map(RefFile::Commit),
                 };
                 files.push((path, file));
@@ -261,16 +261,16 @@ impl Repo {
 
     /// A ref that vanished since it was listed is an error: the list would be wrong without it. `None` for a file of
     /// `ostree` that has got the name of its ref meanwhile.
-    fn read_listed(&self, path: &str, spelled: String) -> Result<Option<(String, Checksum)>> {
+    fn read_listed(&self, path: &str, refspec: Refspec) -> Result<Option<(Refspec, Checksum)>> {
         match self.read_ref(Path::new(path)).context(|| path.to_owned())? {
-            Some(commit) => Ok(Some((spelled, commit))),
+            Some(commit) => Ok(Some((refspec, commit))),
             None if is_unplaced(path) => Ok(None),
-            None => Err(Error::RefNotFound { refspec: spelled }),
+            None => Err(Error::RefNotFound { refspec: refspec.to_string() }),
         }
     }
 
     /// The names of all refs below a directory, relative to it, sorted.
-    pub(in crate::repo) fn ref_names(&self, base: &Path) -> Result<Vec<String>> {
+    pub(in crate::repo) fn ref_names(&self, base: &Path) -> Result<Vec<RefName>> {
         let mut names = Vec::new();
         let root = self.path().join(base);
         let walk = walkdir::WalkDir::new(&root).min_depth(1).max_depth(MAX_DEPTH);
@@ -292,17 +292,16 @@ impl Repo {
                 continue;
             }
             let relative = entry.path().strip_prefix(&root).ok().and_then(Path::to_str);
-            names.extend(relative.map(str::to_owned));
+            names.extend(relative.and_then(|name| RefName::parse(name).ok()));
         }
         names.sort_unstable();
         Ok(names)
     }
 
     /// The remotes that have a directory of refs, sorted.
-    pub(in crate::repo) fn remotes_with_refs(&self) -> Result<Vec<String>> {
-        let mut names = self.subdirectories("refs/remotes")?;
-        names.retain(|name| is_fragment(name));
-        Ok(names)
+    pub(in crate::repo) fn remotes_with_refs(&self) -> Result<Vec<RemoteName>> {
+        let names = self.subdirectories("refs/remotes")?;
+        Ok(names.iter().filter_map(|name| RemoteName::parse(name).ok()).collect())
     }
 
     fn subdirectories(&self, path: &str) -> Result<Vec<String>> {
@@ -366,7 +365,8 @@ mod tests {
     fn a_ref_that_vanishes_is_an_error_unless_it_was_on_its_way_to_its_name() {
         let directory = tempfile::tempdir().unwrap();
         let repo = Repo::create(&directory.path().join("repo"), RepoMode::Archive, None).unwrap();
-        let read = |name: &str| repo.read_listed(&format!("refs/heads/{name}"), name.to_owned());
+        let refspec = |name: &str| Refspec::parse(name).unwrap();
+        let read = |name: &str| repo.read_listed(&format!("refs/heads/{name}"), refspec(name));
         assert_eq!(read("tmp.UAopz9").unwrap(), None);
         assert_eq!(read("folder/tmp.UAopzB").unwrap(), None);
         for name in ["main", "tmp.UAopz", "tmp.UAopzBC", "tmp.UAop-B", "tmp.UAopzB/main"] {
@@ -374,6 +374,6 @@ mod tests {
         }
         let commit = Checksum::of(b"commit");
         std::fs::write(repo.path().join("refs/heads/tmp.UAopzB"), format!("{commit}\n")).unwrap();
-        assert_eq!(read("tmp.UAopzB").unwrap(), Some(("tmp.UAopzB".to_owned(), commit)));
+        assert_eq!(read("tmp.UAopzB").unwrap(), Some((refspec("tmp.UAopzB"), commit)));
     }
 }

@@ -88,7 +88,7 @@ impl Repo {
 
     fn find_ref(&self, Refspec { remote, name }: &Refspec) -> Result<Option<Checksum>> {
         if let Some(remote) = remote {
-            return self.read_ref(&Path::new("refs/remotes").join(remote).join(name.as_str()));
+            return self.read_ref(&Path::new("refs/remotes").join(remote.as_str()).join(name.as_str()));
         }
         for base in ["refs/heads", "refs/remotes"] {
             if let Some(commit) = self.read_ref(&Path::new(base).join(name.as_str()))? {
@@ -96,7 +96,7 @@ impl Repo {
             }
         }
         for remote in self.remotes_with_refs()? {
-            if let Some(commit) = self.read_ref(&Path::new("refs/remotes").join(remote).join(name.as_str()))? {
+            if let Some(commit) = self.read_ref(&Path::new("refs/remotes").join(remote.as_str()).join(name.as_str()))? {
                 return Ok(Some(commit));
             }
         }

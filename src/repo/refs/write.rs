@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::checksum::Checksum;
 use crate::dir::{self, Dir};
 use crate::error::{During, Error, Result};
-use crate::refspec::{CollectionRef, RefName};
+use crate::refspec::{CollectionRef, RefName, RemoteName};
 use crate::repo::Repo;
 
 /// Of the directories of refs, less the umask.
@@ -19,7 +19,12 @@ impl Repo {
     ///
     /// # Errors
     /// For a name that looks like a checksum, or that is a directory of refs; when it cannot be written.
-    pub fn set_ref_immediate(&self, remote: Option<&str>, name: &RefName, commit: Option<&Checksum>) -> Result<()> {
+    pub fn set_ref_immediate(
+        &self,
+        remote: Option<&RemoteName>,
+        name: &RefName,
+        commit: Option<&Checksum>,
+    ) -> Result<()> {
         self.write_ref(remote, name, commit)?;
         self.touch()
     }
@@ -62,7 +67,7 @@ impl Repo {
 
     pub(in crate::repo) fn write_ref(
         &self,
-        remote: Option<&str>,
+        remote: Option<&RemoteName>,
         name: &RefName,
         commit: Option<&Checksum>,
     ) -> Result<()> {
@@ -72,7 +77,7 @@ impl Repo {
         }
         match remote {
             None => self.write_ref_below(Path::new("refs/heads"), name, commit),
-            Some(remote) => self.write_ref_below(&Path::new("refs/remotes").join(remote), name, commit),
+            Some(remote) => self.write_ref_below(&Path::new("refs/remotes").join(remote.as_str()), name, commit),
         }
     }
 

@@ -26,7 +26,7 @@ impl RefUpdates {
     /// Moves them, one after another.
     pub(in crate::repo) fn write(&self, repo: &Repo) -> Result<()> {
         for (refspec, commit) in &self.refs {
-            repo.write_ref(refspec.remote.as_deref(), &refspec.name, commit.as_ref())?;
+            repo.write_ref(refspec.remote.as_ref(), &refspec.name, commit.as_ref())?;
         }
         for (name, commit) in &self.collection_refs {
             repo.write_collection_ref(name, commit.as_ref())?;

@@ -116,7 +116,8 @@ impl State {
 }
 
 fn refs(repo: &Path) -> BTreeMap<String, Checksum> {
-    Repo::open(repo).unwrap().list_refs(None, ListRefs::Full).unwrap().into_iter().collect()
+    let refs = Repo::open(repo).unwrap().list_refs(None, ListRefs::Full).unwrap();
+    refs.into_iter().map(|(refspec, commit)| (refspec.to_string(), commit)).collect()
 }
 
 fn summary(repo: &Path) -> Option<Vec<u8>> {

@@ -1,0 +1,167 @@
+//! Changing the `config`: one edit after the other, each of what is on disk then.
+//!
+//! A lock file in `tmp/` keeps two edits apart, in one process or in several; it goes when it is released. The repository
+//! lock would make an edit wait for every commit that is being made.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::lock::try_lock_removable;
+use super::{Config, LockKind, Repo};
+use crate::dir;
+use crate::error::{During, Error, Result};
+use crate::keyfile::KeyFile;
+
+/// The lock file, named as those of staging directories are: what cleans `tmp/` removes it only when it is not locked.
+const LOCK: &str = "staging-config-lock";
+/// How often a busy lock is tried again.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// What becomes of an edit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigEdit {
+    /// The file is replaced.
+    Write,
+    /// The file stays as it is.
+    Keep,
+}
+
+impl Repo {
+    /// Changes the `config`: reads it again, has `edit` change it, and replaces it, while no other edit can. What the
+    /// open repository knows is what was written then, except for its mode and its parent.
+    ///
+    /// The edit may make a config that no repository can be opened with; the open one goes on with what it knows then.
+    ///
+    /// # Errors
+    /// Those of `edit`; when the config cannot be read or replaced; [`Error::LockTimeout`].
+    pub fn edit_config(&self, edit: impl FnOnce(&mut KeyFile) -> Result<ConfigEdit>) -> Result<()> {
+        let _lock = self.lock_config()?;
+        let mut keyfile = super::read_config(self.dir())?;
+        if edit(&mut keyfile)? == ConfigEdit::Write {
+            self.replace_file(Path::new("config"), keyfile.to_string().as_bytes())?;
+        }
+        if let Ok(config) = Config::from_keyfile(keyfile) {
+            *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config.with(self.options()));
+        }
+        Ok(())
+    }
+
+    /// Waits up to `core.lock-timeout-secs` for the end of other edits.
+    fn lock_config(&self) -> Result<Option<ConfigLock<'_>>> {
+        let config = self.config();
+        if !config.locking {
+            return Ok(None);
+        }
+        let timeout = u64::try_from(config.lock_timeout_secs).ok().map(Duration::from_secs);
+        let started = Instant::now();
+        loop {
+            let locked = try_lock_removable(self.tmp()?, LOCK);
+            if let Some(file) = locked.during("locking", self.path().join("tmp").join(LOCK))? {
+                return Ok(Some(ConfigLock { repo: self, _file: file }));
+            }
+            if timeout.is_some_and(|timeout| started.elapsed() >= timeout) {
+                return Err(Error::LockTimeout { kind: LockKind::Exclusive.name() });
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+    }
+}
+
+/// Keeps other edits away until it is dropped.
+struct ConfigLock<'r> {
+    repo: &'r Repo,
+    _file: File,
+}
+
+impl Drop for ConfigLock<'_> {
+    fn drop(&mut self) {
+        // Removed while it is still locked, so that another edit cannot be holding it.
+        if let Ok(tmp) = self.repo.tmp() {
+            let _ = dir::remove_file(tmp, LOCK);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repo::{OpenOptions, RepoMode};
+
+    const ROUNDS: usize = 200;
+
+    fn set(keyfile: &mut KeyFile, key: &str, value: &str) -> Result<ConfigEdit> {
+        let changed = keyfile.set_string("test", key, value);
+        changed.map_err(|source| Error::Malformed { what: "config".to_owned(), source })?;
+        Ok(ConfigEdit::Write)
+    }
+
+    #[test]
+    fn edits_of_several_threads_and_repositories_lose_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("repo");
+        Repo::create(&path, RepoMode::Archive, None).unwrap();
+        // Nothing is synced: this is about order, not about power.
+        let options = OpenOptions { disable_fsync: true, ..OpenOptions::default() };
+        let (one, other) = (Repo::open_with(&path, &options).unwrap(), Repo::open_with(&path, &options).unwrap());
+        let writers = [(&one, "a"), (&one, "b"), (&other, "c")];
+        thread::scope(|scope| {
+            for (repo, name) in writers {
+                scope.spawn(move || {
+                    for round in 0..ROUNDS {
+                        let value = round.to_string();
+                        let key = format!("{name}{round}");
+                        repo.edit_config(|keyfile| {
+                            set(keyfile, name, &value)?;
+                            set(keyfile, &key, &value)
+                        })
+                        .unwrap();
+                    }
+                });
+            }
+        });
+        let keyfile = super::super::read_config(one.dir()).unwrap();
+        for (_, name) in writers {
+            assert_eq!(keyfile.get_raw("test", name), Some("199"), "{name}");
+            for round in 0..ROUNDS {
+                assert_eq!(keyfile.get_raw("test", &format!("{name}{round}")), Some(&*round.to_string()));
+            }
+        }
+        assert!(!path.join("tmp").join(LOCK).exists());
+    }
+
+    #[test]
+    fn an_edit_is_known_at_once_and_an_unusable_config_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("repo");
+        let options = OpenOptions { disable_fsync: true, ..OpenOptions::default() };
+        let repo = Repo::create_with(&path, RepoMode::Archive, None, &options).unwrap();
+        repo.enable_tombstones().unwrap();
+        assert!(repo.config().tombstone_commits);
+        // What the environment decides stays decided.
+        assert!(!repo.config().fsync);
+        let unusable = |keyfile: &mut KeyFile| {
+            keyfile.remove("core", "repo_version");
+            Ok(ConfigEdit::Write)
+        };
+        repo.edit_config(unusable).unwrap();
+        assert!(repo.config().tombstone_commits);
+        assert!(Repo::open(&path).is_err());
+    }
+
+    #[test]
+    fn an_edit_that_fails_or_keeps_leaves_the_file_and_the_lock_is_released() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("repo");
+        let repo = Repo::create(&path, RepoMode::Archive, None).unwrap();
+        let text = "# a comment\n[core]\nrepo_version=1\nmode=archive-z2\n";
+        std::fs::write(path.join("config"), text).unwrap();
+        repo.edit_config(|keyfile| set(keyfile, "x", "1").map(|_| ConfigEdit::Keep)).unwrap();
+        let failed = repo.edit_config(|keyfile| set(keyfile, "x=y", "1"));
+        assert_eq!(failed.unwrap_err().chain(), "config: Invalid key name: x=y");
+        assert_eq!(std::fs::read_to_string(path.join("config")).unwrap(), text);
+        assert!(!path.join("tmp").join(LOCK).exists());
+    }
+}
