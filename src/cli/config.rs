@@ -1,7 +1,8 @@
 //! `config`: reads and changes the repository's `config` file.
 
+use osier::Error;
 use osier::gvariant::DecodeError;
-use osier::repo::{Config, Repo};
+use osier::repo::{Config, ConfigEdit, Repo};
 use serde_json::json;
 
 use super::context::Context;
@@ -43,16 +44,17 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         }
         ("set", [name, value]) => {
             let (group, key) = split_name(group.as_deref(), name)?;
-            let old_value = old_value(&repo, group, key);
-            set(&repo, group, key, value)?;
+            let old_value = set(&repo, group, key, value)?;
             told(json, context, (group, key), Some(value), old_value)
         }
         ("unset", [name]) => {
             let (group, key) = split_name(group.as_deref(), name)?;
-            let mut keyfile = repo.config().keyfile.clone();
-            let old_value = old_value(&repo, group, key);
-            keyfile.remove(group, key);
-            repo.write_config(&keyfile)?;
+            let mut old_value = None;
+            repo.edit_config(|keyfile| {
+                old_value = keyfile.get(group, key).ok().flatten();
+                keyfile.remove(group, key);
+                Ok(ConfigEdit::Write)
+            })?;
             told(json, context, (group, key), None, old_value)
         }
         ("get" | "unset", _) => Err(Failure::failed(needs_key)),
@@ -60,11 +62,6 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         ("set", _) => Err(Failure::failed("KEY and VALUE must be specified")),
         _ => Err(Failure::failed(format!("Unknown operation {operation}"))),
     }
-}
-
-/// What the key was before, as far as it can be read.
-fn old_value(repo: &Repo, group: &str, key: &str) -> Option<String> {
-    repo.config().keyfile.get(group, key).ok().flatten()
 }
 
 /// Prints what was changed, if a document is wanted.
@@ -81,12 +78,17 @@ fn told(
     json::print(&json!({ "group": group, "key": key, "value": value, "old_value": old_value }), &context.out)
 }
 
-/// Sets a key, unless the repository could not be opened any more afterwards.
-fn set(repo: &Repo, group: &str, key: &str, value: &str) -> Result<(), Failure> {
-    let mut keyfile = repo.config().keyfile.clone();
-    keyfile.set_string(group, key, value).map_err(in_words)?;
-    Config::from_keyfile(keyfile.clone())?;
-    Ok(repo.write_config(&keyfile)?)
+/// Sets a key, unless the repository could not be opened any more afterwards. Returns what it was before, as far as that
+/// can be read.
+fn set(repo: &Repo, group: &str, key: &str, value: &str) -> Result<Option<String>, Failure> {
+    let mut old_value = None;
+    repo.edit_config(|keyfile| {
+        old_value = keyfile.get(group, key).ok().flatten();
+        keyfile.set_string(group, key, value).map_err(|error| Error::failed(error.to_string()))?;
+        Config::from_keyfile(keyfile.clone())?;
+        Ok(ConfigEdit::Write)
+    })?;
+    Ok(old_value)
 }
 
 /// Group and key: the whole name is the key if the group was given, else it is split at the first dot.

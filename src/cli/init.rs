@@ -46,7 +46,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let document = json!({
         "repo": path.display().to_string(),
         "mode": repo.mode().as_str(),
-        "collection_id": repo.collection_id().map(CollectionId::as_str),
+        "collection_id": repo.collection_id().as_ref().map(CollectionId::as_str),
         "created": !existed,
     });
     json::print(&document, &context.out)

@@ -91,7 +91,7 @@ pub(super) fn own_collection_refs(repo: &Repo) -> Result<Vec<(CollectionRef, Che
     let mut refs = Vec::new();
     for (collection_ref, commit) in repo.list_collection_refs(None)? {
         let CollectionRef { collection, name } = &collection_ref;
-        let directory = match repo.collection_id() == Some(collection) {
+        let directory = match repo.collection_id().as_ref() == Some(collection) {
             true => "refs/heads".to_owned(),
             false => format!("refs/mirrors/{}", collection.as_str()),
         };

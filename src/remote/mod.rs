@@ -20,7 +20,7 @@ use crate::gvariant::DecodeError;
 use crate::input;
 use crate::keyfile::{KeyFile, text_of};
 use crate::refspec::RemoteName;
-use crate::repo::Repo;
+use crate::repo::{ConfigEdit, Repo};
 
 pub use keyring::import_keys;
 
@@ -99,7 +99,7 @@ pub fn list(repo: &Repo, sysroot: Option<&Path>) -> Result<Vec<Remote>> {
         Some(parent) => by_name(list(parent, None)?),
         None => BTreeMap::new(),
     };
-    remotes.extend(own(repo, sysroot)?);
+    remotes.extend(own(repo, &repo.config().keyfile, sysroot)?);
     Ok(remotes.into_values().collect())
 }
 
@@ -132,25 +132,30 @@ pub fn add(
     existing: Existing,
 ) -> Result<()> {
     RemoteName::parse(name)?;
-    let mut keyfile = repo.config().keyfile.clone();
-    match (own(repo, sysroot)?.get(name), existing) {
-        (Some(remote), Existing::Refuse) => {
-            let place = remote.file.as_ref().map_or("(in config)".to_owned(), |file| file.display().to_string());
-            return Err(Error::failed(format!("Remote configuration for \"{name}\" already exists: {place}")));
-        }
-        (Some(_), Existing::Keep) => return Ok(()),
-        (Some(Remote { file: Some(file), .. }), Existing::Replace) => return write_file(file, name, settings),
-        (Some(Remote { file: None, .. }), Existing::Replace) => drop(keyfile.remove_group(&group_of(name))),
-        (None, _) => {
-            let wanted = repo.config().keyfile.get_bool("core", "add-remotes-config-dir").map_err(in_words)?;
-            let directory = remotes_directory(repo, sysroot).filter(|_| wanted.unwrap_or(is_system(repo)));
-            if let Some(directory) = directory.filter(|directory| directory.is_dir()) {
-                return write_file(&directory.join(format!("{name}.conf")), name, settings);
+    repo.edit_config(|keyfile| {
+        match (own(repo, keyfile, sysroot)?.remove(name), existing) {
+            (Some(remote), Existing::Refuse) => {
+                let place = remote.file.map_or("(in config)".to_owned(), |file| file.display().to_string());
+                return Err(Error::failed(format!("Remote configuration for \"{name}\" already exists: {place}")));
+            }
+            (Some(_), Existing::Keep) => return Ok(ConfigEdit::Keep),
+            (Some(Remote { file: Some(file), .. }), Existing::Replace) => {
+                write_file(&file, name, settings)?;
+                return Ok(ConfigEdit::Keep);
+            }
+            (Some(Remote { file: None, .. }), Existing::Replace) => drop(keyfile.remove_group(&group_of(name))),
+            (None, _) => {
+                let wanted = keyfile.get_bool("core", "add-remotes-config-dir").map_err(in_words)?;
+                let directory = remotes_directory(repo, sysroot).filter(|_| wanted.unwrap_or(is_system(repo)));
+                if let Some(directory) = directory.filter(|directory| directory.is_dir()) {
+                    write_file(&directory.join(format!("{name}.conf")), name, settings)?;
+                    return Ok(ConfigEdit::Keep);
+                }
             }
         }
-    }
-    apply(&mut keyfile, name, settings)?;
-    repo.write_config(&keyfile)
+        apply(keyfile, name, settings)?;
+        Ok(ConfigEdit::Write)
+    })
 }
 
 /// Deletes a remote and its keyring.
@@ -159,18 +164,26 @@ pub fn add(
 /// For a remote that is not there or is a parent's, unless `absent` allows that; when it cannot be deleted.
 pub fn delete(repo: &Repo, sysroot: Option<&Path>, name: &str, absent: Absent) -> Result<()> {
     RemoteName::parse(name)?;
-    match (own(repo, sysroot)?.get(name), absent) {
-        (None, Absent::Ignore) => return Ok(()),
-        (None, Absent::Refuse) => return Err(not_found(name)),
-        (Some(Remote { file: Some(file), .. }), _) => {
-            let (directory, last) = Dir::open_parent(file).during("opening", file)?;
+    let mut is_absent = false;
+    repo.edit_config(|keyfile| match own(repo, keyfile, sysroot)?.remove(name).map(|remote| remote.file) {
+        None => {
+            is_absent = true;
+            Ok(ConfigEdit::Keep)
+        }
+        Some(Some(file)) => {
+            let (directory, last) = Dir::open_parent(&file).during("opening", &file)?;
             dir::remove_file(directory, last).during("removing", file)?;
+            Ok(ConfigEdit::Keep)
         }
-        (Some(Remote { file: None, .. }), _) => {
-            let mut keyfile = repo.config().keyfile.clone();
+        Some(None) => {
             keyfile.remove_group(&group_of(name));
-            repo.write_config(&keyfile)?;
+            Ok(ConfigEdit::Write)
         }
+    })?;
+    match absent {
+        Absent::Ignore if is_absent => return Ok(()),
+        Absent::Refuse if is_absent => return Err(not_found(name)),
+        _ => {}
     }
     let keyring = keyring::path(repo, name);
     match dir::remove_file(repo.dir(), keyring::file_name(name)) {
@@ -179,9 +192,9 @@ pub fn delete(repo: &Repo, sysroot: Option<&Path>, name: &str, absent: Absent) -
     }
 }
 
-/// The remotes of the repository itself.
-fn own(repo: &Repo, sysroot: Option<&Path>) -> Result<BTreeMap<String, Remote>> {
-    let mut remotes = by_name(in_keyfile(&repo.config().keyfile, None).collect());
+/// The remotes of the repository itself, whose config is `keyfile`.
+fn own(repo: &Repo, keyfile: &KeyFile, sysroot: Option<&Path>) -> Result<BTreeMap<String, Remote>> {
+    let mut remotes = by_name(in_keyfile(keyfile, None).collect());
     let Some(directory) = remotes_directory(repo, sysroot) else { return Ok(remotes) };
     let entries = match fs::read_dir(&directory) {
         Ok(entries) => entries,

@@ -10,7 +10,7 @@ use crate::gvariant::DecodeError;
 use crate::keyfile::KeyFile;
 use crate::refspec::CollectionId;
 
-use super::RepoMode;
+use super::{OpenOptions, RepoMode};
 
 /// What a repository's `config` says.
 #[derive(Clone, Debug)]
@@ -123,6 +123,14 @@ impl Config {
             deflate,
             keyfile,
         })
+    }
+
+    /// The same, where the environment decides otherwise.
+    pub(super) fn with(mut self, options: &OpenOptions) -> Self {
+        self.fsync &= !options.disable_fsync;
+        self.per_object_fsync |= options.per_object_fsync;
+        self.deflate = options.deflate.unwrap_or(self.deflate);
+        self
     }
 }
 

@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::RenameFlags;
 use rustix::io::Errno;
 
-use super::Repo;
 use super::read::objects::MAX_METADATA_SIZE;
 use super::write::replace::random_letters;
+use super::{ConfigEdit, Repo};
 use crate::checksum::Checksum;
 use crate::dir;
 use crate::error::{During, Error, Result};
@@ -176,10 +176,11 @@ pub fn reindex(repo: &Repo) -> Result<()> {
         }
     }
     if !repo.config().indexed_deltas {
-        let mut keyfile = repo.config().keyfile.clone();
-        let changed = keyfile.set_bool("core", "indexed-deltas", true);
-        changed.map_err(|source| Error::Malformed { what: "config".to_owned(), source })?;
-        repo.write_config(&keyfile)?;
+        repo.edit_config(|keyfile| {
+            let changed = keyfile.set_bool("core", "indexed-deltas", true);
+            changed.map_err(|source| Error::Malformed { what: "config".to_owned(), source })?;
+            Ok(ConfigEdit::Write)
+        })?;
     }
     Ok(())
 }

@@ -30,7 +30,7 @@ pub enum LockKind {
 }
 
 impl LockKind {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Shared => "shared",
             Self::Exclusive => "exclusive",

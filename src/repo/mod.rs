@@ -4,7 +4,7 @@
 //! in the formats document, section 3:
 //!
 //! ```text
-//! config                        see `config`, `create`
+//! config                        see `config`, `edit_config`, `create`
 //! .lock                         see `lock`
 //! objects/XX/YY....EXT          see `read::objects`, `read::file`; written through a `write::transaction`
 //! refs/heads, remotes, mirrors  see `refs`
@@ -16,7 +16,7 @@
 //!
 //! | folder | files |
 //! | --- | --- |
-//! | here | `config`, `create`, `deltas` (names, digests, the index), `lock`, `mode`, `state` (partial commits), `tombstones` |
+//! | here | `config`, `edit_config`, `create`, `deltas` (names, digests, the index), `lock`, `mode`, `state` (partial commits), `tombstones` |
 //! | `read` | objects: `objects`, `file`, `bare`, `verified`, `xattrs`, `identity` (inodes), `presence` (a cache) |
 //! | | commits: `tree` (paths in one), `walk` (in order), `reachable` (in parallel), `count`, `read_file` |
 //! | `write` | a transaction: `transaction`, `staging`, `temporary`, `content`, `adopt`, `space`, `flush`, `view` |
@@ -27,6 +27,7 @@
 mod config;
 mod create;
 pub mod deltas;
+mod edit_config;
 mod lock;
 mod mode;
 mod read;
@@ -38,7 +39,7 @@ mod write;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use rustix::fs::{Access, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -51,6 +52,7 @@ use crate::keyfile::KeyFile;
 use crate::refspec::CollectionId;
 
 pub use config::{Config, MinFreeSpace};
+pub use edit_config::ConfigEdit;
 pub(crate) use lock::try_lock;
 pub use lock::{LockKind, RepoLock};
 pub use mode::RepoMode;
@@ -80,7 +82,9 @@ pub struct Repo {
     /// Opened when it is first needed, and the same directory from then on.
     tmp: OnceLock<Dir>,
     path: PathBuf,
-    config: Config,
+    mode: RepoMode,
+    /// As it was read last: when the repository was opened, or by an edit.
+    config: RwLock<Arc<Config>>,
     parent: Option<Box<Repo>>,
     writable: bool,
     options: OpenOptions,
@@ -137,15 +141,7 @@ impl Repo {
         let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = File::from(rustix::fs::open(path, directory, Mode::empty()).calling("opendir", path)?);
         let objects = rustix::fs::openat(&dir, "objects", directory, Mode::empty()).calling("opendir", "objects")?;
-        let text = input::read_stored(&dir, "config", MAX_CONFIG_SIZE).calling("openat", "config")?;
-        let text = String::from_utf8(text)
-            .map_err(|_| Error::failed("Couldn't parse config file: Key file contains text that is not valid UTF-8"))?;
-        let keyfile = KeyFile::parse(&text)
-            .map_err(|source| Error::Malformed { what: "Couldn't parse config file".to_owned(), source })?;
-        let mut config = Config::from_keyfile(keyfile)?;
-        config.fsync &= !options.disable_fsync;
-        config.per_object_fsync |= options.per_object_fsync;
-        config.deflate = options.deflate.unwrap_or(config.deflate);
+        let config = Config::from_keyfile(read_config(&dir)?)?.with(options);
         let parent = match &config.parent {
             None => None,
             Some(parent) if depth >= MAX_PARENT_DEPTH => {
@@ -164,7 +160,8 @@ impl Repo {
             objects: objects.into(),
             tmp: OnceLock::new(),
             path: path.to_owned(),
-            config,
+            mode: config.mode,
+            config: RwLock::new(Arc::new(config)),
             parent,
             writable,
             options: options.clone(),
@@ -196,12 +193,12 @@ impl Repo {
 
     /// How file objects are stored.
     pub fn mode(&self) -> RepoMode {
-        self.config.mode
+        self.mode
     }
 
-    /// What the `config` said when the repository was opened.
-    pub fn config(&self) -> &Config {
-        &self.config
+    /// What the `config` said when the repository was opened, or after the last edit of this process since.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The parent repository, if there is one.
@@ -210,8 +207,8 @@ impl Repo {
     }
 
     /// The collection that the repository's own refs belong to.
-    pub fn collection_id(&self) -> Option<&CollectionId> {
-        self.config.collection_id.as_ref()
+    pub fn collection_id(&self) -> Option<CollectionId> {
+        self.config().collection_id.clone()
     }
 
     /// Whether objects may be written, as far as permissions tell.
@@ -247,4 +244,12 @@ impl Repo {
             Err(error) => Err(error).calling("mkdirat", name),
         }
     }
+}
+
+/// Reads the `config` below the directory of a repository.
+fn read_config(dir: impl AsFd) -> Result<KeyFile> {
+    let text = input::read_stored(dir, "config", MAX_CONFIG_SIZE).calling("openat", "config")?;
+    let text = String::from_utf8(text)
+        .map_err(|_| Error::failed("Couldn't parse config file: Key file contains text that is not valid UTF-8"))?;
+    KeyFile::parse(&text).map_err(|source| Error::Malformed { what: "Couldn't parse config file".to_owned(), source })
 }

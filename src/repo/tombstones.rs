@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Repo;
+use super::{ConfigEdit, Repo};
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
 use crate::object::tombstone;
@@ -18,7 +18,7 @@ impl Repo {
         self.replace_file(&path, &tombstone(commit).encode())
     }
 
-    /// Notes in the config that deleted commits leave tombstones. The open repository goes on with what it knows.
+    /// Notes in the config that deleted commits leave tombstones.
     ///
     /// # Errors
     /// When the config cannot be written.
@@ -26,9 +26,10 @@ impl Repo {
         if self.config().tombstone_commits {
             return Ok(());
         }
-        let mut keyfile = self.config().keyfile.clone();
-        let changed = keyfile.set_bool("core", "tombstone-commits", true);
-        changed.map_err(|source| Error::Malformed { what: "config".to_owned(), source })?;
-        self.write_config(&keyfile)
+        self.edit_config(|keyfile| {
+            let changed = keyfile.set_bool("core", "tombstone-commits", true);
+            changed.map_err(|source| Error::Malformed { what: "config".to_owned(), source })?;
+            Ok(ConfigEdit::Write)
+        })
     }
 }

@@ -39,7 +39,7 @@ pub struct UpdateOptions {
 /// As [`regenerate`], and when the commit cannot be written.
 pub fn update(repo: &Repo, options: &UpdateOptions) -> Result<()> {
     if let Some(collection) = repo.collection_id() {
-        commit_metadata(repo, collection, options)?;
+        commit_metadata(repo, &collection, options)?;
     }
     regenerate(repo, &options.metadata, options.now)
 }
@@ -83,7 +83,7 @@ pub fn prospective(repo: &Repo, moved: &[(RefName, Checksum)], additional: &Dict
         collections.entry(collection).or_default().push((name, commit));
     }
     let mut own = match repo.collection_id() {
-        Some(collection) => collections.remove(collection).unwrap_or_default(),
+        Some(collection) => collections.remove(&collection).unwrap_or_default(),
         None => {
             let refs = repo.list_refs(None, ListRefs::Full)?.into_iter();
             refs.filter(|(refspec, _)| refspec.remote.is_none())

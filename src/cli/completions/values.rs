@@ -255,7 +255,8 @@ fn config_groups(repo: &Repo) -> Vec<String> {
 }
 
 fn config_keys(repo: &Repo, group: Option<&str>) -> Vec<(String, String)> {
-    let keyfile = &repo.config().keyfile;
+    let config = repo.config();
+    let keyfile = &config.keyfile;
     match group {
         Some(group) => bare(keyfile.keys(group).map(str::to_owned)),
         // A group with a dot in it cannot be named that way.

@@ -138,7 +138,7 @@ impl Repo {
     pub fn list_collection_refs(&self, collection: Option<&CollectionId>) -> Result<Vec<(CollectionRef, Checksum)>> {
         let mut bases = Vec::new();
         if let Some(own) = self.collection_id() {
-            bases.push((own.clone(), "refs/heads".to_owned()));
+            bases.push((own, "refs/heads".to_owned()));
         }
         for name in self.subdirectories("refs/mirrors")? {
             if let Ok(id) = CollectionId::parse(&name) {

@@ -82,7 +82,7 @@ impl Repo {
     }
 
     pub(in crate::repo) fn write_collection_ref(&self, name: &CollectionRef, commit: Option<&Checksum>) -> Result<()> {
-        if self.collection_id() == Some(&name.collection) {
+        if self.collection_id().as_ref() == Some(&name.collection) {
             self.write_ref_below(Path::new("refs/heads"), &name.name, commit)
         } else {
             let base = Path::new("refs/mirrors").join(name.collection.as_str());

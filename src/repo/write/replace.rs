@@ -10,7 +10,6 @@ use rustix::io::Errno;
 
 use crate::dir;
 use crate::error::{During, Error, Result};
-use crate::keyfile::KeyFile;
 use crate::repo::Repo;
 use crate::repo::lock::{LockKind, try_lock};
 
@@ -114,14 +113,6 @@ impl Repo {
         }
         let (name, file) = self.create_temporary("unlocked")?;
         Ok(Replacement { repo: self, file, name: Some(name) })
-    }
-
-    /// Replaces the `config`. The open repository goes on with the old one.
-    ///
-    /// # Errors
-    /// As [`Repo::replace_file`].
-    pub fn write_config(&self, keyfile: &KeyFile) -> Result<()> {
-        self.replace_file(Path::new("config"), keyfile.to_string().as_bytes())
     }
 
     /// Creates an empty file with a new name in `tmp/`, which is returned; what a killed process leaves there expires.

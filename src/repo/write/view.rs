@@ -1,6 +1,7 @@
 //! A repository as it will be once a transaction is committed.
 
 use std::fs::File;
+use std::sync::RwLock;
 
 use super::transaction::Transaction;
 use crate::error::{During, Result};
@@ -30,7 +31,8 @@ impl Repo {
             objects: objects.try_clone().during("opening", self.path.join("objects"))?,
             tmp: std::sync::OnceLock::new(),
             path: self.path.clone(),
-            config: self.config.clone(),
+            mode: self.mode,
+            config: RwLock::new(self.config()),
             parent,
             writable: false,
             options: self.options.clone(),
