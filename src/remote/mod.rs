@@ -3,6 +3,7 @@
 //! A remote is a group `[remote "NAME"]` in the repository's `config`, or in a `*.conf` file of the remotes directory,
 //! which only a system's own repository has. Remotes of a parent repository count as well; they cannot be changed.
 
+mod config;
 mod keyring;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,10 @@ use crate::keyfile::{KeyFile, text_of};
 use crate::refspec::RemoteName;
 use crate::repo::{ConfigEdit, Repo};
 
+pub use config::{
+    ClientCertificate, KeyPlace, Location, RemoteConfig, SIGNATURE_TYPES, SignVerify, Source, Tls, Verification,
+    VerificationKey, key,
+};
 pub use keyring::import_keys;
 
 /// The remotes directory, below the root of a system.
@@ -36,7 +41,8 @@ pub struct Remote {
     pub name: String,
     /// The `*.conf` file that it is in; `None` for `config`.
     pub file: Option<PathBuf>,
-    keyfile: KeyFile,
+    /// The remote's group as a file of its own, and behind it those of the parents' remotes of that name.
+    layers: Vec<KeyFile>,
 }
 
 /// One option of a remote, as it is to be written.
@@ -71,21 +77,29 @@ pub enum Absent {
 }
 
 impl Remote {
-    /// The value of an option.
+    /// What its keys say, those that are absent here as the parents' remotes of that name have them.
+    ///
+    /// # Errors
+    /// In upstream's words for a value that cannot be what it should.
+    pub fn config(&self) -> Result<RemoteConfig> {
+        RemoteConfig::parse(&self.name, &self.layers)
+    }
+
+    /// The value of `url` as it stands, without a look at the other keys. A remote with a metalink need not have one.
     ///
     /// # Errors
     /// When it cannot be read as a text.
-    pub fn get(&self, key: &str) -> Result<Option<String>> {
-        self.keyfile.get(&group_of(&self.name), key).map_err(in_words)
+    pub fn url(&self) -> Result<Option<String>> {
+        config::url(&self.name, &self.layers)
     }
 
-    /// Where it is.
+    /// [`Remote::url`] where there must be one.
     ///
     /// # Errors
     /// In upstream's words when it has no `url`.
-    pub fn url(&self) -> Result<String> {
+    pub fn require_url(&self) -> Result<String> {
         let missing = || Error::failed(format!("No \"url\" option in remote \"{}\"", self.name));
-        self.get("url")?.ok_or_else(missing)
+        self.url()?.ok_or_else(missing)
     }
 }
 
@@ -99,7 +113,11 @@ pub fn list(repo: &Repo, sysroot: Option<&Path>) -> Result<Vec<Remote>> {
         Some(parent) => by_name(list(parent, None)?),
         None => BTreeMap::new(),
     };
-    remotes.extend(own(repo, &repo.config().keyfile, sysroot)?);
+    for (name, mut remote) in own(repo, &repo.config().keyfile, sysroot)? {
+        let inherited = remotes.remove(&name).map(|remote| remote.layers);
+        remote.layers.extend(inherited.unwrap_or_default());
+        remotes.insert(name, remote);
+    }
     Ok(remotes.into_values().collect())
 }
 
@@ -236,7 +254,7 @@ fn in_keyfile(keyfile: &KeyFile, file: Option<&Path>) -> impl Iterator<Item = Re
         for group in keyfile.groups().filter(|group| name_of_group(group) != Some(name)) {
             own.remove_group(group);
         }
-        Remote { name: name.to_owned(), file: file.map(Path::to_owned), keyfile: own }
+        Remote { name: name.to_owned(), file: file.map(Path::to_owned), layers: vec![own] }
     })
 }
 

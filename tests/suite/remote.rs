@@ -106,7 +106,7 @@ fn files_of_the_remotes_directory_are_remotes_too() {
         list.into_iter().map(|remote| remote.name).collect::<Vec<_>>()
     };
     assert_eq!(names(&repo), ["a"]);
-    assert_eq!(remote::find(&repo, Some(sysroot), "a").unwrap().url().unwrap(), "https://a");
+    assert_eq!(remote::find(&repo, Some(sysroot), "a").unwrap().require_url().unwrap(), "https://a");
     let url = settings([("url", text("https://b"))]);
     let error = remote::add(&repo, Some(sysroot), "a", &url, Existing::Refuse).unwrap_err().chain();
     let expected = format!("Remote configuration for \"a\" already exists: {}", remotes.join("a.conf").display());
@@ -173,4 +173,25 @@ fn commands_that_need_the_network_are_refused() {
     for name in ["refs", "summary", "gpg-import", "gpg-list-keys", "add-cookie", "delete-cookie", "list-cookies"] {
         assert_eq!(osier().run(["remote", name, "x"]).failure(), format!("remote {name}: not supported yet"));
     }
+}
+
+#[test]
+fn a_key_that_is_absent_here_is_the_parents() {
+    let directory = scratch();
+    let (parent, child) = (directory.path().join("parent"), directory.path().join("child"));
+    new_repo(&parent);
+    new_repo(&child);
+    let parent_path = parent.to_str().unwrap();
+    for program in [Some(osier()), ostree()].into_iter().flatten() {
+        fs::write(parent.join("config"), "[core]\nrepo_version=1\nmode=archive-z2\n\n[remote \"o\"]\nurl=http://p\n")
+            .unwrap();
+        let own = "[remote \"o\"]\ngpg-verify=false\n";
+        let config = format!("[core]\nrepo_version=1\nmode=archive-z2\nparent={parent_path}\n\n{own}");
+        fs::write(child.join("config"), config).unwrap();
+        assert_eq!(program.repo(&child, ["remote", "show-url", "o"]).line(), "http://p", "{program:?}");
+        assert_eq!(program.repo(&child, ["remote", "list", "-u"]).line(), "o  http://p", "{program:?}");
+    }
+    let config = remote::find(&Repo::open(&child).unwrap(), None, "o").unwrap().config().unwrap();
+    assert!(!config.verification.gpg);
+    assert_eq!(config.location, remote::Location::Url(remote::Source::Base("http://p".to_owned())));
 }

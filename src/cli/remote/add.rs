@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use osier::error::OsError;
-use osier::remote::{self, Existing, Setting};
+use osier::remote::{self, Existing, SIGNATURE_TYPES, Setting, key};
 
 use super::super::context::Context;
 use super::super::error::Failure;
@@ -100,14 +100,14 @@ fn into_settings(args: Args, url: Option<String>, branches: Vec<String>) -> Resu
     let mut push = |key: &str, setting| settings.push((key.to_owned(), setting));
     if let Some(url) = url {
         match url.strip_prefix("metalink=") {
-            Some(metalink) => push("metalink", Setting::Text(metalink.to_owned())),
-            None => push("url", Setting::Text(url)),
+            Some(metalink) => push(key::METALINK, Setting::Text(metalink.to_owned())),
+            None => push(key::URL, Setting::Text(url)),
         }
     }
     if !branches.is_empty() {
-        push("branches", Setting::List(branches));
+        push(key::BRANCHES, Setting::List(branches));
     }
-    for (key, text) in [("contenturl", contenturl), ("custom-backend", custom_backend)] {
+    for (key, text) in [(key::CONTENT_URL, contenturl), (key::CUSTOM_BACKEND, custom_backend)] {
         if let Some(text) = text {
             push(key, Setting::Text(text));
         }
@@ -117,37 +117,34 @@ fn into_settings(args: Args, url: Option<String>, branches: Vec<String>) -> Resu
         push(pair.0, Setting::Text(pair.1.to_owned()));
     }
     if no_gpg_verify || no_sign_verify {
-        push("gpg-verify", Setting::Boolean(false));
+        push(key::GPG_VERIFY, Setting::Boolean(false));
     }
     if no_sign_verify {
         if !sign_verify.is_empty() {
             return Err(Failure::failed("Cannot specify both --sign-verify and --no-sign-verify"));
         }
-        push("sign-verify", Setting::Boolean(false));
+        push(key::SIGN_VERIFY, Setting::Boolean(false));
     }
     let mut kinds = Vec::new();
     for option in &sign_verify {
-        let key = VerificationKey::parse(option)?;
-        push(&format!("verification-{}-{}", key.kind, key.place), Setting::Text(key.value.to_owned()));
-        kinds.push(key.kind);
+        let VerificationKey { kind, place, value } = VerificationKey::parse(option)?;
+        push(&place(kind), Setting::Text(value.to_owned()));
+        kinds.push(kind);
     }
     if !kinds.is_empty() {
-        push("sign-verify", Setting::Text(kinds.join(",")));
+        push(key::SIGN_VERIFY, Setting::Text(kinds.join(",")));
     }
     if let Some(id) = collection_id {
-        push("collection-id", Setting::Text(id));
+        push(key::COLLECTION_ID, Setting::Text(id));
     }
     Ok(settings)
 }
 
-/// The kinds of signature that can be verified with keys of the remote's own.
-const KINDS: [&str; 3] = ["ed25519", "spki", "dummy"];
-
 /// `KIND=inline:KEY` or `KIND=file:PATH`, as the remote's options call it.
-#[derive(Debug, PartialEq, Eq)]
 struct VerificationKey<'a> {
     kind: &'a str,
-    place: &'static str,
+    /// The name of the option for a kind.
+    place: fn(&str) -> String,
     value: &'a str,
 }
 
@@ -156,13 +153,13 @@ impl<'a> VerificationKey<'a> {
         let Some((kind, reference)) = text.split_once('=') else {
             return Err(Failure::failed(format!("Failed to parse KEYTYPE=[inline|file]:DATA in {text}")));
         };
-        if !KINDS.contains(&kind) {
+        if !SIGNATURE_TYPES.contains(&kind) {
             return Err(Failure::failed("Requested signature type is not implemented"));
         }
         let (place, value) = reference.split_once(':').unwrap_or((reference, ""));
-        let place = match place {
-            "inline" => "key",
-            "file" => "file",
+        let place: fn(&str) -> String = match place {
+            "inline" => key::verification_key,
+            "file" => key::verification_file,
             other => {
                 return Err(Failure::failed(format!("Invalid key reference {other}, expected inline|file")));
             }
@@ -186,13 +183,13 @@ mod tests {
 
     #[test]
     fn a_verification_key_is_inline_or_a_file() {
-        let key = |kind, place, value| VerificationKey { kind, place, value };
         for (text, expected) in [
-            ("ed25519=inline:KEY=", key("ed25519", "key", "KEY=")),
-            ("spki=file:/a:b", key("spki", "file", "/a:b")),
-            ("dummy=inline:", key("dummy", "key", "")),
+            ("ed25519=inline:KEY=", ("verification-ed25519-key", "KEY=")),
+            ("spki=file:/a:b", ("verification-spki-file", "/a:b")),
+            ("dummy=inline:", ("verification-dummy-key", "")),
         ] {
-            assert_eq!(VerificationKey::parse(text).ok(), Some(expected), "{text}");
+            let Ok(VerificationKey { kind, place, value }) = VerificationKey::parse(text) else { panic!("{text}") };
+            assert_eq!((&*place(kind), value), expected, "{text}");
         }
         for (text, message) in [
             ("ed25519", "Failed to parse KEYTYPE=[inline|file]:DATA in ed25519"),

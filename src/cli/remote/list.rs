@@ -24,7 +24,7 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
     let repo = context.open_repo()?;
     let remotes = remote::list(&repo, None)?;
     if json {
-        let objects = remotes.iter().map(|remote| Ok(json!({ "name": remote.name, "url": remote.get("url")? })));
+        let objects = remotes.iter().map(|remote| Ok(json!({ "name": remote.name, "url": remote.url()? })));
         let objects = objects.collect::<Result<Vec<_>, osier::Error>>()?;
         return json::print(&json!({ "remotes": objects }), &context.out);
     }
@@ -34,7 +34,7 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
         match show_urls {
             true => {
                 let blanks = " ".repeat(width - remote.name.len());
-                writeln!(context.out, "{}{blanks}  {}", remote.name, remote.url()?)?;
+                writeln!(context.out, "{}{blanks}  {}", remote.name, remote.require_url()?)?;
             }
             false => writeln!(context.out, "{}", remote.name)?,
         }
