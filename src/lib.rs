@@ -15,7 +15,7 @@
 //! | the repository on disk: opens, reads, writes, lists and moves refs, and nothing else | [`repo`] |
 //! | trees as entries and images | [`source`], [`labels`], [`composefs`] |
 //! | what a repository says of itself and of others | [`summary`], [`remote`] |
-//! | operations, free functions that take a repository | [`commit`], [`checkout`], [`diff`], [`export`], [`fsck`], [`prune`] |
+//! | operations, free functions that take a repository | [`commit`], [`checkout`], [`diff`], [`export`], [`fsck`], [`prune`], [`refs`] |
 //! | operations on two repositories | [`pull`] |
 //! | comparing, measuring, packages to a published tree and a disk image | [`mod@compare`], [`mod@bench`], [`compose`] |
 //! | the command line, which belongs to the program | `cli` |
@@ -88,6 +88,7 @@ pub mod object;
 pub mod progress;
 pub mod prune;
 pub mod pull;
+pub mod refs;
 pub mod refspec;
 pub mod remote;
 pub mod repo;

@@ -1,4 +1,4 @@
-//! The time, which the library takes from its caller.
+//! The time, which the library takes from its caller, except for that of a summary that follows an operation.
 
 use std::env;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -15,7 +15,7 @@ use osier::labels::{Epoch, Policy};
 use osier::refspec::Refspec;
 use osier::repo::{OpenOptions, Repo};
 use osier::source::{Modifier, SkipList, StatOverride};
-use osier::{Checksum, date, input, keyfile, summary};
+use osier::{Checksum, date, input, keyfile};
 use serde_json::json;
 
 use super::clock;
@@ -178,9 +178,6 @@ pub(super) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> 
     let json = mem::take(&mut args.json);
     let options = into_options(args, &repo)?;
     let outcome = commit(&repo, &options, &context.transaction_progress(&repo, json))?;
-    if !outcome.skipped {
-        summary::auto_update(&repo, clock::now())?;
-    }
     if json {
         return json::print(&document(&repo, options.branch.as_ref(), &outcome)?, &context.out);
     }

@@ -51,7 +51,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     // Looking is allowed to everybody.
-    let mut repo = if args.no_prune { context.open_repo()? } else { context.open_writable_repo()? };
+    let repo = if args.no_prune { context.open_repo()? } else { context.open_writable_repo()? };
     let (static_deltas_only, json) = (args.static_deltas_only, args.json);
     if args.delete_commit.is_some() && args.no_prune {
         return Err(Failure::usage("Cannot specify both --delete-commit and --no-prune"));
@@ -75,10 +75,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
             if let Some(checksum) = checksum {
                 prune::check_unreferenced(&repo, &checksum)?;
             }
-            if !repo.config().tombstone_commits {
-                repo.enable_tombstones()?;
-                repo = context.open_writable_repo()?;
-            }
+            repo.enable_tombstones()?;
             prune::delete_commit(&repo, &checksum.ok_or_else(|| no_such_commit(&commit))?)?;
         }
         None => {}

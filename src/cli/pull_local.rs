@@ -6,11 +6,9 @@ use std::path::Path;
 use osier::pull::{FileModes, PullOptions, PullStats, Want, pull_local};
 use osier::refspec::{CollectionRef, Refspec, RemoteName};
 use osier::repo::{ListRefs, OpenOptions, Repo, Trust};
-use osier::summary;
 use osier::units::format_size;
 use serde_json::{Value, json};
 
-use super::clock;
 use super::context::{self, Context};
 use super::error::Failure;
 use super::json;
@@ -110,7 +108,6 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         verify_bindings: !disable_verify_bindings,
     };
     let stats = pull_local(&repo, &source, &options, &context.transaction_progress(&repo, json))?;
-    summary::auto_update(&repo, clock::now())?;
     if json {
         return json::print(&document(&repo, &source, &options, &stats)?, &context.out);
     }

@@ -1,12 +1,11 @@
 //! `refs`: lists, creates and deletes refs.
 
 use osier::error::Context as _;
+use osier::refs::{Change, change};
 use osier::refspec::{CollectionId, CollectionRef, InvalidRefspec, Refspec, RemoteName};
 use osier::repo::{ListRefs, Repo};
-use osier::summary;
 use serde_json::json;
 
-use super::clock;
 use super::context::Context;
 use super::error::Failure;
 use super::json;
@@ -61,7 +60,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
             (false, true) => create_alias(&repo, &new, existing, overwrite)?,
             (false, false) => create_ref(&repo, &new, existing, overwrite)?,
         }
-        return Ok(summary::auto_update(&repo, clock::now())?);
+        return Ok(());
     }
     if delete {
         let repo = context.open_writable_repo()?;
@@ -74,7 +73,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
                 false => delete_refs(&repo, prefix)?,
             }
         }
-        return Ok(summary::auto_update(&repo, clock::now())?);
+        return Ok(());
     }
     let repo = context.open_repo()?;
     let spelling = if list { ListRefs::Full } else { ListRefs::BelowPrefix };
@@ -186,8 +185,7 @@ fn create_ref(repo: &Repo, new: &str, rev: &str, overwrite: Overwrite) -> Result
         return Err(already_exists(new));
     }
     let commit = repo.resolve_rev(rev)?;
-    let Refspec { remote, name } = Refspec::parse(new).map_err(invalid)?;
-    Ok(repo.set_ref_immediate(remote.as_ref(), &name, Some(&commit))?)
+    Ok(change(repo, &[Change::Set(Refspec::parse(new).map_err(invalid)?, commit)])?)
 }
 
 fn create_alias(repo: &Repo, new: &str, target: &str, overwrite: Overwrite) -> Result<(), Failure> {
@@ -202,7 +200,7 @@ fn create_alias(repo: &Repo, new: &str, target: &str, overwrite: Overwrite) -> R
     }
     match Refspec::parse(target) {
         Ok(refspec @ Refspec { remote: None, .. }) if exists(repo, &refspec)? => {
-            Ok(repo.set_alias(&name, &refspec.name)?)
+            Ok(change(repo, &[Change::Alias { name, target: refspec.name }])?)
         }
         _ => Err(Failure::failed(format!("Cannot create alias to non-existent ref: {target}"))),
     }
@@ -213,7 +211,7 @@ fn create_collection_ref(repo: &Repo, new: &str, rev: &str) -> Result<(), Failur
     let Refspec { remote: collection, name } = Refspec::parse(new).map_err(invalid)?;
     let collection = collection.as_ref().map_or(name.as_str(), RemoteName::as_str);
     let collection = CollectionId::parse(collection).map_err(invalid)?;
-    Ok(repo.set_collection_ref_immediate(&CollectionRef { collection, name }, Some(&commit))?)
+    Ok(change(repo, &[Change::SetInCollection(CollectionRef { collection, name }, commit)])?)
 }
 
 fn already_exists(name: &str) -> Failure {
@@ -248,17 +246,13 @@ fn delete_refs(repo: &Repo, prefix: &str) -> Result<(), Failure> {
         if let Some((alias, _)) = aliases.iter().find(|(_, target)| is_target(target)) {
             return Err(Failure::failed(format!("Ref '{refspec}' has an active alias: '{alias}'")));
         }
-        refs.push(refspec);
+        refs.push(Change::Delete(refspec));
     }
-    for Refspec { remote, name } in refs {
-        repo.set_ref_immediate(remote.as_ref(), &name, None)?;
-    }
-    Ok(())
+    Ok(change(repo, &refs)?)
 }
 
 fn delete_collection_refs(repo: &Repo, collection: &str) -> Result<(), Failure> {
-    for (collection_ref, _) in list_collection(repo, Some(collection))? {
-        repo.set_collection_ref_immediate(&collection_ref, None)?;
-    }
-    Ok(())
+    let refs = list_collection(repo, Some(collection))?.into_iter();
+    let refs: Vec<_> = refs.map(|(name, _)| Change::DeleteInCollection(name)).collect();
+    Ok(change(repo, &refs)?)
 }

@@ -2,11 +2,8 @@
 
 use osier::Checksum;
 use osier::refspec::Refspec;
-use osier::repo::Transaction;
-use osier::summary;
 use serde_json::json;
 
-use super::clock;
 use super::context::Context;
 use super::error::Failure;
 use super::json;
@@ -37,10 +34,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     // Upstream moves the ref to a commit that is not there, too, and leaves a repository that does not pass its fsck.
     repo.load_commit(&commit)?;
     let old_commit = repo.try_resolve_rev(name)?;
-    let mut transaction = Transaction::begin(&repo)?;
-    transaction.set_ref(refspec, Some(commit));
-    transaction.commit()?;
-    summary::auto_update(&repo, clock::now())?;
+    osier::refs::reset(&repo, refspec, commit)?;
     if !json {
         return Ok(());
     }

@@ -1,11 +1,10 @@
 //! `summary`: updates or prints the summary.
 
+use osier::Error;
 use osier::date;
-use osier::error::{During as _, Error};
 use osier::gvariant::text::{Annotate, parse as parse_variant, print as print_variant};
 use osier::gvariant::{Dict, Type, Value, Variant};
-use osier::repo::Repo;
-use osier::summary::{self, SUMMARY_TYPE, Summary, SummaryRef, UpdateOptions, key, ref_key};
+use osier::summary::{self, SUMMARY_TYPE, Summary, SummaryRef, UpdateOptions, key, ref_key, store};
 use osier::units::format_size;
 use serde_json::json;
 
@@ -90,7 +89,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     }
     let out = &context.out;
     if list_metadata_keys {
-        let summary = load(&repo)?;
+        let summary = store::load(&repo)?;
         if json {
             return json::print(&json::keys(&summary.metadata), out);
         }
@@ -99,7 +98,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return keys.into_iter().try_for_each(|key| writeln!(out, "{key}"));
     }
     if let Some(key) = print_metadata_key {
-        let summary = load(&repo)?;
+        let summary = store::load(&repo)?;
         let Some(value) = summary.metadata.get(&key) else {
             return Err(Failure::failed(format!("No such metadata key '{key}'")));
         };
@@ -109,7 +108,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return writeln!(out, "{}", print_variant(value.view().byteswapped().view(), Annotate::Yes));
     }
     if raw {
-        let bytes = load_bytes(&repo)?;
+        let bytes = store::load_bytes(&repo)?;
         let ty = Type::parse(SUMMARY_TYPE).map_err(|error| Failure::failed(error.what))?;
         let view = Variant::decode(ty, &bytes).map_err(malformed)?;
         if json {
@@ -118,10 +117,10 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return writeln!(out, "{}", print_variant(view.byteswapped().view(), Annotate::Yes));
     }
     if view && json {
-        return json::print(&document(&load(&repo)?)?, out);
+        return json::print(&document(&store::load(&repo)?)?, out);
     }
     if view {
-        return print(&load(&repo)?, out);
+        return print(&store::load(&repo)?, out);
     }
     Err(Failure::failed("No option specified; use -u to update summary"))
 }
@@ -136,14 +135,6 @@ fn parse_metadata(arguments: &[String]) -> Result<Dict, Failure> {
         metadata.push(key, value);
     }
     Ok(metadata)
-}
-
-fn load_bytes(repo: &Repo) -> Result<Vec<u8>, Failure> {
-    Ok(std::fs::read(repo.path().join("summary")).calling("openat", "summary")?)
-}
-
-fn load(repo: &Repo) -> Result<Summary, Failure> {
-    Summary::decode(&load_bytes(repo)?).map_err(malformed)
 }
 
 fn malformed(source: osier::gvariant::DecodeError) -> Failure {

@@ -40,6 +40,7 @@ use crate::progress::{Event, Progress, with_total};
 use crate::refspec::Refspec;
 use crate::repo::{Repo, RepoMode, Transaction, TransactionStats};
 use crate::source::{Directory, Filter};
+use crate::summary;
 use crate::threads;
 
 use consume::Consumed;
@@ -68,7 +69,7 @@ pub struct CommitOutcome {
     pub stat_cache: Option<StatCacheStats>,
 }
 
-/// Makes a commit.
+/// Makes a commit. The summary follows if the config asks for it (`core.auto-update-summary`).
 ///
 /// # Errors
 /// Whatever a source, the repository or the options have wrong. The ref has not moved then.
@@ -110,6 +111,7 @@ pub fn commit(repo: &Repo, options: &CommitOptions, progress: &dyn Progress) -> 
             Ok(())
         })?;
     }
+    summary::auto_update(repo)?;
     Ok(CommitOutcome { commit, skipped: false, stats, stat_cache })
 }
 

@@ -1,18 +1,17 @@
 //! The summaries.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 
 use super::fields::{self, FieldDifference, optional};
 use super::{Comparison, Side, Subject, Verdict, both};
-use crate::error::{During, Error, Result};
+use crate::error::{Error, Result};
 use crate::gvariant::{DecodeError, Dict};
 use crate::repo::Repo;
-use crate::summary::{Summary, SummaryRef, key};
+use crate::summary::{Summary, SummaryRef, key, store};
 
 pub(super) fn compare(comparison: &mut Comparison<'_, '_>) -> Result<()> {
-    let Some((one, other)) = present(comparison, "summary", Subject::Summary)? else {
-        return present(comparison, "summary.sig", Subject::SummarySignature)
+    let Some((one, other)) = present(comparison, store::load_bytes_if_present, Subject::Summary)? else {
+        return present(comparison, store::load_signature, Subject::SummarySignature)
             .and_then(|files| files.map_or(Ok(()), |files| signatures(comparison, files, Signed::Same)));
     };
     let signed = if one == other { Signed::Same } else { Signed::Otherwise };
@@ -23,7 +22,7 @@ pub(super) fn compare(comparison: &mut Comparison<'_, '_>) -> Result<()> {
             Err(verdict) => comparison.found(Subject::Summary, verdict)?,
         }
     }
-    match present(comparison, "summary.sig", Subject::SummarySignature)? {
+    match present(comparison, store::load_signature, Subject::SummarySignature)? {
         Some(files) => signatures(comparison, files, signed),
         None => Ok(()),
     }
@@ -37,8 +36,12 @@ enum Signed {
 }
 
 /// The bytes of a file of both; `None` when that is already all there is to tell.
-fn present(comparison: &mut Comparison<'_, '_>, name: &str, subject: Subject) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-    let side = match both(read(comparison.first, name), read(comparison.second, name)) {
+fn present(
+    comparison: &mut Comparison<'_, '_>,
+    read: impl Fn(&Repo) -> Result<Option<Vec<u8>>>,
+    subject: Subject,
+) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+    let side = match both(read(comparison.first), read(comparison.second)) {
         Ok((Some(one), Some(other))) => return Ok(Some((one, other))),
         Ok((None, None)) => return Ok(None),
         Ok((Some(_), None)) => Side::First,
@@ -46,15 +49,6 @@ fn present(comparison: &mut Comparison<'_, '_>, name: &str, subject: Subject) ->
         Err(verdict) => return comparison.found(subject, verdict).map(|()| None),
     };
     comparison.found(subject, Verdict::OnlyIn(side)).map(|()| None)
-}
-
-fn read(repo: &Repo, name: &str) -> Result<Option<Vec<u8>>> {
-    let path = repo.path().join(name);
-    match std::fs::read(&path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).during("reading", path),
-    }
 }
 
 fn malformed(what: &str, source: DecodeError) -> Error {

@@ -1,51 +1,21 @@
 //! Publishing: a ref and the summary move together, or neither does. The caller holds the publish lock.
 //!
-//! ```text
-//! 1. the ref still names what it named when the run began
-//! 2. the summary as it will be is written into REPO/tmp and synced      a failure so far changes nothing public
-//! 3. the ref is renamed into place, then the summary; the directories are synced
-//! 4. a failure between the two: the ref goes back
-//! ```
-//!
-//! A kill between the two leaves a summary that is stale: the next run, or `osier summary -u`, mends it. Objects are
-//! complete at any moment.
+//! `crate::summary::store` has the order in which that is done, and what a kill leaves.
 //!
 //! What a user has added to the summary's metadata stays in it. A repository with a collection keeps its
 //! `ostree-metadata` commit as it is: that is for `osier summary -u` to renew.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
-use std::thread;
-use std::time::Duration;
-
 use crate::checksum::Checksum;
-use crate::error::{During, Error, Result};
+use crate::error::{Error, Result};
 use crate::object::{ObjectName, ObjectType};
 use crate::refspec::RefName;
 use crate::repo::{ListRefs, LockKind, Repo, deltas};
+use crate::summary::store;
 use crate::summary::{self, Summary};
 
-use super::regular::{self, Links};
 use super::report::SummaryFacts;
 
-/// The longest summary that is read, in bytes: that of metadata in general.
-pub const LONGEST_SUMMARY: u64 = 128 << 20;
-/// A rename that fails is tried so often.
-const ATTEMPTS: u32 = 3;
-/// How long is waited before it is tried again.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// A ref that is to move.
-#[derive(Clone, Copy, Debug)]
-pub struct Move<'m> {
-    /// The ref.
-    pub name: &'m RefName,
-    /// What it must name now; nothing, if it must not be there.
-    pub old: Option<Checksum>,
-    /// What it will name.
-    pub new: Checksum,
-}
+pub use crate::summary::store::{Move, is_signed};
 
 /// How the summary stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +35,7 @@ pub enum SummaryState {
 /// what was public before.
 pub fn publish(repo: &Repo, moved: &Move<'_>, now: u64) -> Result<SummaryFacts> {
     let _lock = repo.lock(LockKind::Shared)?;
+    let summary_lock = store::lock(repo)?;
     let Move { name, old, new } = *moved;
     let found = repo.read_local_ref(name)?;
     if found != old {
@@ -79,18 +50,7 @@ pub fn publish(repo: &Repo, moved: &Move<'_>, now: u64) -> Result<SummaryFacts> 
     let additional = existing.map(|summary| summary.added_metadata()).unwrap_or_default();
     let bytes = summary::prospective(repo, &moves, &additional, now)?.encode();
     deltas::reindex(repo)?;
-    let mut summary = repo.prepare_replacement(&bytes)?;
-    if let Err(error) = again(|| repo.set_ref_immediate(None, name, Some(&new))) {
-        // It may have been renamed, and only its directory not be synced.
-        put_back(repo, moved)?;
-        return Err(error);
-    }
-    if let Err(error) = again(|| summary.place(Path::new("summary")).calling("openat", "summary")) {
-        put_back(repo, moved)?;
-        let message = format!("the summary cannot be replaced, so {name} names what it did before: {}", error.chain());
-        return Err(Error::failed(message));
-    }
-    finish(repo)?;
+    store::prepare(repo, &summary_lock, &bytes, None)?.place_with(moved)?;
     facts(repo)
 }
 
@@ -100,11 +60,11 @@ pub fn publish(repo: &Repo, moved: &Move<'_>, now: u64) -> Result<SummaryFacts> 
 /// When a ref names a commit that is missing, or the summary cannot be written.
 pub fn refresh(repo: &Repo, now: u64) -> Result<SummaryState> {
     let _lock = repo.lock(LockKind::Shared)?;
+    let summary_lock = store::lock(repo)?;
     let (state, wanted) = compare(repo, now)?;
     if state != SummaryState::Right {
         deltas::reindex(repo)?;
-        repo.replace_file(Path::new("summary"), &wanted.encode())?;
-        finish(repo)?;
+        store::prepare(repo, &summary_lock, &wanted.encode(), None)?.place()?;
     }
     Ok(state)
 }
@@ -135,19 +95,9 @@ fn compare(repo: &Repo, now: u64) -> Result<(SummaryState, Summary)> {
 /// # Errors
 /// When it is not there or cannot be read.
 pub fn facts(repo: &Repo) -> Result<SummaryFacts> {
-    let path = repo.path().join("summary");
-    let bytes = regular::read(&path, Links::Follow, LONGEST_SUMMARY)?;
-    let signed = is_signed(repo)?;
+    let bytes = store::load_bytes(repo)?;
+    let signed = store::is_signed(repo)?;
     Ok(SummaryFacts { sha256: Checksum::of(&bytes), size: bytes.len() as u64, signed })
-}
-
-/// Whether the summary has a signature.
-///
-/// # Errors
-/// When the operating system cannot tell.
-pub fn is_signed(repo: &Repo) -> Result<bool> {
-    let path = repo.path().join("summary.sig");
-    path.try_exists().during("looking for", path)
 }
 
 /// Reads back what a client sees: the ref and the summary name the commit.
@@ -164,49 +114,10 @@ pub fn read_back(repo: &Repo, name: &RefName, commit: &Checksum) -> Result<()> {
     Err(Error::failed(format!("{name} was published as {commit}, but reading it back shows something else")))
 }
 
-/// Makes what was renamed last, and what is removed here, durable. A signature of the old summary is worth nothing now.
-fn finish(repo: &Repo) -> Result<()> {
-    let signature = repo.path().join("summary.sig");
-    match fs::remove_file(&signature) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).during("removing", signature),
-        _ => {}
-    }
-    match repo.config().fsync {
-        true => rustix::fs::fsync(repo.dir()).during("syncing", repo.path()),
-        false => Ok(()),
-    }
-}
-
-/// Undoes the move of the ref.
-fn put_back(repo: &Repo, moved: &Move<'_>) -> Result<()> {
-    let Move { name, old, new } = *moved;
-    if repo.read_local_ref(name)? == old {
-        return Ok(());
-    }
-    again(|| repo.set_ref_immediate(None, name, old.as_ref())).map_err(|error| {
-        let reason = error.chain();
-        Error::failed(format!("{name} names {new} and cannot be put back: {reason}; repair with `osier summary -u`"))
-    })
-}
-
-fn again(mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
-    for _ in 1..ATTEMPTS {
-        if attempt().is_ok() {
-            return Ok(());
-        }
-        thread::sleep(PAUSE);
-    }
-    attempt()
-}
-
 /// The summary on disk: whether there is a file, and what it says if that can be read.
 fn read_summary(repo: &Repo) -> Result<(bool, Option<Summary>)> {
-    let path = repo.path().join("summary");
-    match regular::read(&path, Links::Follow, LONGEST_SUMMARY) {
-        Ok(bytes) => Ok((true, Summary::decode(&bytes).ok())),
-        Err(error) if error.io_kind() == Some(ErrorKind::NotFound) => Ok((false, None)),
-        Err(error) => Err(error),
-    }
+    let bytes = store::load_bytes_if_present(repo)?;
+    Ok((bytes.is_some(), bytes.and_then(|bytes| Summary::decode(&bytes).ok())))
 }
 
 /// The refs that name a commit once `name` does: itself and its aliases.
@@ -238,6 +149,8 @@ fn check_refs(repo: &Repo, moves: &[(RefName, Checksum)]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::commit::{CommitOptions, Description, commit};
     use crate::gvariant::{Dict, Value};
@@ -327,20 +240,5 @@ mod tests {
         assert_eq!(message, format!("the ref lost names the commit {lost}, which is missing: repair it first"));
         read_back(repo, name, first).unwrap();
         assert_eq!(fs::read_dir(repo.path().join("tmp")).unwrap().count(), 1, "only the cache");
-    }
-
-    #[test]
-    fn when_the_summary_cannot_be_replaced_the_ref_goes_back() {
-        let Fixture { repo, name, commits: [first, second], .. } = &fixture();
-        publish(repo, &Move { name, old: None, new: *first }, 10).unwrap();
-        let moved = Move { name, old: Some(*first), new: *second };
-        repo.set_ref_immediate(None, name, Some(second)).unwrap();
-        put_back(repo, &moved).unwrap();
-        assert_eq!(repo.read_local_ref(name).unwrap(), Some(*first));
-        // A ref that was not there before is not there afterwards.
-        let moved = Move { name: &RefName::parse("new").unwrap(), old: None, new: *second };
-        repo.set_ref_immediate(None, moved.name, Some(second)).unwrap();
-        put_back(repo, &moved).unwrap();
-        assert_eq!(repo.read_local_ref(moved.name).unwrap(), None);
     }
 }

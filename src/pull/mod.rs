@@ -22,6 +22,7 @@ use crate::error::Result;
 use crate::progress::{Event, Progress};
 use crate::refspec::{CollectionRef, InvalidRefspec, RefName, RemoteName};
 use crate::repo::{CommitState, Repo, Transaction, Trust};
+use crate::summary;
 use crate::threads;
 
 pub use local::FileModes;
@@ -99,7 +100,8 @@ pub struct PullStats {
     pub transferred_bytes: u64,
 }
 
-/// Takes commits with all that they reach from `source`, a repository on this machine, into `repo`.
+/// Takes commits with all that they reach from `source`, a repository on this machine, into `repo`. The summary follows
+/// if the config asks for it (`core.auto-update-summary`).
 ///
 /// # Errors
 /// When a ref is not in the source, a commit was made for another ref, an object is missing or (as far as it is looked at)
@@ -129,6 +131,7 @@ pub fn pull_local(repo: &Repo, source: &Repo, options: &PullOptions, progress: &
     for commit in complete {
         repo.mark_commit(&commit, CommitState::Complete)?;
     }
+    summary::auto_update(repo)?;
     Ok(stats)
 }
 

@@ -3,22 +3,15 @@
 //! A lock file in `tmp/` keeps two edits apart, in one process or in several; it goes when it is released. The repository
 //! lock would make an edit wait for every commit that is being made.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use super::lock::try_lock_removable;
-use super::{Config, LockKind, Repo};
-use crate::dir;
-use crate::error::{During, Error, Result};
+use super::{Config, Repo};
+use crate::error::Result;
 use crate::keyfile::KeyFile;
 
-/// The lock file, named as those of staging directories are: what cleans `tmp/` removes it only when it is not locked.
+/// The lock file, in `tmp/`.
 const LOCK: &str = "staging-config-lock";
-/// How often a busy lock is tried again.
-const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What becomes of an edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +31,7 @@ impl Repo {
     /// # Errors
     /// Those of `edit`; when the config cannot be read or replaced; [`Error::LockTimeout`].
     pub fn edit_config(&self, edit: impl FnOnce(&mut KeyFile) -> Result<ConfigEdit>) -> Result<()> {
-        let _lock = self.lock_config()?;
+        let _lock = self.lock_update(LOCK)?;
         let mut keyfile = super::read_config(self.dir())?;
         if edit(&mut keyfile)? == ConfigEdit::Write {
             self.replace_file(Path::new("config"), keyfile.to_string().as_bytes())?;
@@ -48,46 +41,14 @@ impl Repo {
         }
         Ok(())
     }
-
-    /// Waits up to `core.lock-timeout-secs` for the end of other edits.
-    fn lock_config(&self) -> Result<Option<ConfigLock<'_>>> {
-        let config = self.config();
-        if !config.locking {
-            return Ok(None);
-        }
-        let timeout = u64::try_from(config.lock_timeout_secs).ok().map(Duration::from_secs);
-        let started = Instant::now();
-        loop {
-            let locked = try_lock_removable(self.tmp()?, LOCK);
-            if let Some(file) = locked.during("locking", self.path().join("tmp").join(LOCK))? {
-                return Ok(Some(ConfigLock { repo: self, _file: file }));
-            }
-            if timeout.is_some_and(|timeout| started.elapsed() >= timeout) {
-                return Err(Error::LockTimeout { kind: LockKind::Exclusive.name() });
-            }
-            thread::sleep(POLL_INTERVAL);
-        }
-    }
-}
-
-/// Keeps other edits away until it is dropped.
-struct ConfigLock<'r> {
-    repo: &'r Repo,
-    _file: File,
-}
-
-impl Drop for ConfigLock<'_> {
-    fn drop(&mut self) {
-        // Removed while it is still locked, so that another edit cannot be holding it.
-        if let Ok(tmp) = self.repo.tmp() {
-            let _ = dir::remove_file(tmp, LOCK);
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
+    use crate::error::Error;
     use crate::repo::{OpenOptions, RepoMode};
 
     const ROUNDS: usize = 200;

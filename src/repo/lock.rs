@@ -30,7 +30,7 @@ pub enum LockKind {
 }
 
 impl LockKind {
-    pub(super) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Shared => "shared",
             Self::Exclusive => "exclusive",
@@ -40,6 +40,8 @@ impl LockKind {
 
 /// How often a busy lock is tried again.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// The same for a lock that is held for a moment.
+const UPDATE_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The lock file of an open repository with the kinds of lock that this process holds, the latest last.
 #[derive(Debug, Default)]
@@ -97,6 +99,51 @@ impl Repo {
         }
         let locked = self.lock_stack.try_push(self, kind)?;
         Ok(locked.then_some(RepoLock { stack: Some(&self.lock_stack), kind }))
+    }
+}
+
+impl Repo {
+    /// Keeps away others that update the same thing, which a file in `tmp/` stands for. Its name starts with `staging-` and
+    /// ends in `-lock`, as the lock files of staging directories do: what cleans `tmp/` removes it only when it is not
+    /// locked. Nothing is locked with `core.locking=false`.
+    ///
+    /// # Errors
+    /// [`Error::LockTimeout`] after `core.lock-timeout-secs`.
+    pub(crate) fn lock_update(&self, name: &'static str) -> Result<UpdateLock<'_>> {
+        let config = self.config();
+        let timeout = u64::try_from(config.lock_timeout_secs).ok().map(Duration::from_secs);
+        let started = Instant::now();
+        loop {
+            if !config.locking {
+                return Ok(UpdateLock { repo: self, name, file: None });
+            }
+            let locked = try_lock_removable(self.tmp()?, name);
+            if let Some(file) = locked.during("locking", self.path().join("tmp").join(name))? {
+                return Ok(UpdateLock { repo: self, name, file: Some(file) });
+            }
+            if timeout.is_some_and(|timeout| started.elapsed() >= timeout) {
+                return Err(Error::LockTimeout { kind: LockKind::Exclusive.name() });
+            }
+            thread::sleep(UPDATE_POLL_INTERVAL);
+        }
+    }
+}
+
+/// Keeps other updates of the same thing away until it is dropped.
+#[derive(Debug)]
+#[must_use = "the lock is released when this is dropped"]
+pub struct UpdateLock<'r> {
+    repo: &'r Repo,
+    name: &'static str,
+    file: Option<File>,
+}
+
+impl Drop for UpdateLock<'_> {
+    fn drop(&mut self) {
+        // Removed while it is still locked, so that another process cannot be holding it.
+        if let (Some(_), Ok(tmp)) = (&self.file, self.repo.tmp()) {
+            let _ = dir::remove_file(tmp, self.name);
+        }
     }
 }
 

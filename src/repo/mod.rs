@@ -54,7 +54,7 @@ use crate::refspec::CollectionId;
 pub use config::{Config, MinFreeSpace};
 pub use edit_config::ConfigEdit;
 pub(crate) use lock::try_lock;
-pub use lock::{LockKind, RepoLock};
+pub use lock::{LockKind, RepoLock, UpdateLock};
 pub use mode::RepoMode;
 pub(crate) use read::bare::check_user_only_mode;
 pub(crate) use read::count::count_files;
@@ -72,6 +72,7 @@ pub use state::CommitState;
 pub use write::adopt::Adoptable;
 pub use write::content::{ContentWriter, SourceFile};
 pub use write::expected::Trust;
+pub(crate) use write::replace::Replacement;
 pub use write::transaction::{Transaction, TransactionStats};
 
 /// An open repository.

@@ -147,7 +147,7 @@ fn remotes_of_a_parent_are_seen_and_left_alone() {
     let url = settings([("url", text("https://own"))]);
     remote::add(&repo, None, "theirs", &url, Existing::Refuse).unwrap();
     let own = remote::find(&Repo::open(&path).unwrap(), None, "theirs").unwrap();
-    assert_eq!(own.url().unwrap(), "https://own");
+    assert_eq!(own.require_url().unwrap(), "https://own");
 }
 
 #[test]

@@ -3,9 +3,16 @@
 use std::fs;
 use std::path::Path;
 
+use osier::Checksum;
+use osier::commit::{CommitOptions, Description, Source, commit};
 use osier::gvariant::{Dict, Value};
-use osier::repo::Repo;
-use osier::summary::{self, Summary, UpdateOptions};
+use osier::progress::Silent;
+use osier::pull::{PullOptions, Want, pull_local};
+use osier::refs::{Change, change, reset};
+use osier::refspec::{CollectionId, CollectionRef, RefName, Refspec, RemoteName};
+use osier::repo::{ConfigEdit, ListRefs, Repo, RepoMode};
+use osier::source::MemoryTree;
+use osier::summary::{self, Summary, UpdateOptions, store};
 
 use crate::support::{
     assert_same_repository, assert_same_text, expected, extract_repo, golden_commit, osier, ostree, scratch,
@@ -232,4 +239,77 @@ fn many_refs_and_keys_are_ordered_as_by_the_real_program() {
     let keys: Vec<String> = (0..60).map(|number| format!("key.{number}={number}")).collect();
     let arguments: Vec<&str> = keys.iter().flat_map(|key| ["-m", key]).collect();
     update_alike("plain", &setup, &arguments);
+}
+
+#[test]
+fn the_summary_follows_what_the_library_does_to_refs() {
+    let directory = scratch();
+    let path = directory.path().join("repo");
+    let repo = Repo::create(&path, RepoMode::Archive, None).unwrap();
+    let ask = |repo: &Repo| {
+        repo.edit_config(|keyfile| {
+            keyfile.set_bool("core", "auto-update-summary", true).unwrap();
+            Ok(ConfigEdit::Write)
+        })
+    };
+    ask(&repo).unwrap();
+    let refs = |repo: &Repo| -> Vec<(String, Checksum)> {
+        store::load(repo).unwrap().refs.into_iter().map(|entry| (entry.name, entry.commit)).collect()
+    };
+    let refspec = |text: &str| Refspec::parse(text).unwrap();
+    let make = |timestamp| {
+        let branch = Some(refspec("main"));
+        let sources = vec![Source::Memory(MemoryTree::default())];
+        let options = CommitOptions { branch, sources, ..CommitOptions::new(Description::new(timestamp)) };
+        commit(&repo, &options, &Silent).unwrap().commit
+    };
+    let (first, second) = (make(1), make(2));
+    let named = |name: &str, commit| (name.to_owned(), commit);
+    assert_eq!(refs(&repo), [named("main", second)]);
+    change(&repo, &[Change::Set(refspec("old"), first), Change::Set(refspec("o:remote"), first)]).unwrap();
+    assert_eq!(refs(&repo), [named("main", second), named("old", first)]);
+    reset(&repo, refspec("main"), first).unwrap();
+    change(&repo, &[Change::Delete(refspec("old"))]).unwrap();
+    assert_eq!(refs(&repo), [named("main", first)]);
+
+    let other = Repo::create(&directory.path().join("other"), RepoMode::Archive, None).unwrap();
+    ask(&other).unwrap();
+    let wanted = vec![Want::parse("main").unwrap(), Want::Commit(second)];
+    pull_local(&other, &repo, &PullOptions { wanted, ..PullOptions::default() }, &Silent).unwrap();
+    assert_eq!(refs(&other), [named("main", first)]);
+}
+
+#[test]
+fn a_ref_of_a_collection_is_pulled_into_the_mirror() {
+    let directory = scratch();
+    let collection = CollectionId::parse("org.example.Os").unwrap();
+    let source = Repo::create(&directory.path().join("source"), RepoMode::Archive, Some(&collection)).unwrap();
+    let make = |collection: &str| {
+        let metadata = vec![("ostree.collection-binding".to_owned(), Value::string(collection))];
+        let branch = Some(Refspec::parse("main").unwrap());
+        let sources = vec![Source::Memory(MemoryTree::default())];
+        let description = Description { metadata, ..Description::new(1) };
+        commit(&source, &CommitOptions { branch, sources, ..CommitOptions::new(description) }, &Silent).unwrap().commit
+    };
+    let made = make("org.example.Os");
+    let target = Repo::create(&directory.path().join("target"), RepoMode::Archive, None).unwrap();
+    let name = CollectionRef { collection: collection.clone(), name: RefName::parse("main").unwrap() };
+    let pull = |name: &CollectionRef, remote: Option<&str>| {
+        let wanted = vec![Want::CollectionRef(name.clone())];
+        let remote = remote.map(|remote| RemoteName::parse(remote).unwrap());
+        pull_local(&target, &source, &PullOptions { wanted, remote, ..PullOptions::default() }, &Silent)
+    };
+    pull(&name, None).unwrap();
+    assert_eq!(target.list_collection_refs(None).unwrap(), [(name.clone(), made)]);
+    assert_eq!(target.list_refs(None, ListRefs::Full).unwrap(), []);
+    pull(&name, Some("origin")).unwrap();
+    assert_eq!(target.list_refs(None, ListRefs::Full).unwrap(), [(Refspec::parse("origin:main").unwrap(), made)]);
+    let absent = CollectionRef { name: RefName::parse("none").unwrap(), ..name.clone() };
+    assert_eq!(pull(&absent, None).unwrap_err().chain(), "Refspec '(org.example.Os, none)' not found");
+    let foreign = make("org.example.Other");
+    let expected = format!(
+        "Commit {foreign}: Commit has collection ID ‘org.example.Other’ in collection binding metadata, while the remote \
+         it came from has collection ID ‘org.example.Os’"
+    );
+    assert_eq!(pull(&name, None).unwrap_err().chain(), expected);
 }

@@ -1,6 +1,5 @@
 //! What the installer in the guest will find: an image is only made of a commit that is published.
 
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
@@ -13,11 +12,10 @@ use crate::http::{
 use crate::refspec::RefName;
 use crate::repo::{CommitState, Repo};
 use crate::summary::Summary;
+use crate::summary::store::{self, MAX_SUMMARY_SIZE};
 
 use super::super::pending;
 use super::super::program::Interrupt;
-use super::super::publish::LONGEST_SUMMARY;
-use super::super::regular::{self, Links};
 
 /// The longest file of a ref that is read, in bytes; a checksum and a newline are 65.
 const LONGEST_REF: u64 = 256;
@@ -107,7 +105,7 @@ impl Published {
             Ok(base) => base,
             Err(error) => return Ok(Answer::NotAsked(error.to_string())),
         };
-        match file(fetch, base.below("summary"), LONGEST_SUMMARY) {
+        match file(fetch, base.below("summary"), MAX_SUMMARY_SIZE) {
             Ok(Some(bytes)) => {
                 let summary = Summary::decode(&bytes).map_err(|source| malformed("its summary", source))?;
                 let entry = summary.refs.iter().find(|entry| entry.name == name);
@@ -186,12 +184,8 @@ enum Answer {
 fn check_summary(repo: &Repo, name: &str, commit: &Checksum) -> Result<()> {
     let path = repo.path().join("summary");
     let refresh = "`osier compose tree` or `osier summary -u` refreshes it";
-    let bytes = match regular::read(&path, Links::Follow, LONGEST_SUMMARY) {
-        Err(error) if error.io_kind() == Some(ErrorKind::NotFound) => {
-            return Err(Error::failed(format!("{} is missing; {refresh}", path.display())));
-        }
-        bytes => bytes?,
-    };
+    let bytes = store::load_bytes_if_present(repo)?;
+    let bytes = bytes.ok_or_else(|| Error::failed(format!("{} is missing; {refresh}", path.display())))?;
     let malformed = |source| Error::Malformed { what: path.display().to_string(), source };
     let summary = Summary::decode(&bytes).map_err(malformed)?;
     match summary.refs.iter().find(|entry| entry.name == name).map(|entry| entry.commit) {

@@ -1,15 +1,15 @@
-//! Writing the summary of a repository.
+//! The summary of a repository, made from its refs.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
-use rustix::io::Errno;
 
-use super::{Summary, SummaryRef, encode_collection_map, key, ref_key};
+use super::format::{Summary, SummaryRef, encode_collection_map, key, ref_key};
+use super::store;
 use crate::checksum::Checksum;
-use crate::dir;
-use crate::error::{During, Error, OfObject, Result};
+use crate::error::{Error, OfObject, Result};
 use crate::gvariant::{Dict, Value};
 use crate::object::{Commit, DirMeta, DirTree, ObjectName, ObjectType, Xattrs};
 use crate::refspec::{CollectionId, CollectionRef, RefName};
@@ -45,31 +45,30 @@ pub fn update(repo: &Repo, options: &UpdateOptions) -> Result<()> {
 }
 
 /// What operations that move refs call when they are done: updates the summary if the config asks for it
-/// (`core.auto-update-summary`). `now` is in seconds since 1970.
+/// (`core.auto-update-summary`).
 ///
 /// # Errors
 /// As [`regenerate`].
-pub fn auto_update(repo: &Repo, now: u64) -> Result<()> {
-    match repo.config().auto_update_summary {
-        true => regenerate(repo, &Dict::new(), now),
-        false => Ok(()),
+pub fn auto_update(repo: &Repo) -> Result<()> {
+    if !repo.config().auto_update_summary {
+        return Ok(());
     }
+    // A clock before 1970 counts as the beginning of that year.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    regenerate(repo, &Dict::new(), now)
 }
 
 /// Writes the summary anew, with `additional` metadata and `now` (seconds since 1970) as its time; updates the delta
-/// indexes and removes the signatures of the old summary.
+/// indexes and removes the signatures of the old summary. Of several at once, the last has the refs of then.
 ///
 /// # Errors
 /// When a ref points to a commit that is missing or malformed, or something cannot be written.
 pub fn regenerate(repo: &Repo, additional: &Dict, now: u64) -> Result<()> {
     let _lock = repo.lock(LockKind::Shared)?;
+    let lock = store::lock(repo)?;
     let summary = prospective(repo, &[], additional, now)?;
     deltas::reindex(repo)?;
-    repo.replace_file("summary".as_ref(), &summary.encode())?;
-    match dir::remove_file(repo.dir(), "summary.sig") {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(error) => Err(error).during("removing", repo.path().join("summary.sig")),
-    }
+    store::prepare(repo, &lock, &summary.encode(), None)?.place()
 }
 
 /// What the summary of the repository says once `moved` refs of its own name those commits; nothing is written. With
