@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -118,7 +119,7 @@ impl Repo {
                 return Ok(UpdateLock { repo: self, name, file: None });
             }
             let locked = try_lock_removable(self.tmp()?, name);
-            if let Some(file) = locked.during("locking", self.path().join("tmp").join(name))? {
+            if let Some(file) = locked.calling("openat", Path::new("tmp").join(name))? {
                 return Ok(UpdateLock { repo: self, name, file: Some(file) });
             }
             if timeout.is_some_and(|timeout| started.elapsed() >= timeout) {

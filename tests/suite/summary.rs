@@ -313,3 +313,29 @@ fn a_ref_of_a_collection_is_pulled_into_the_mirror() {
     );
     assert_eq!(pull(&name, None).unwrap_err().chain(), expected);
 }
+
+#[test]
+fn of_several_updates_at_once_the_last_has_all_refs() {
+    const ROUNDS: usize = 15;
+    let directory = scratch();
+    let Some(path) = extract_repo("plain", directory.path()) else { return };
+    osier().repo(&path, ["config", "set", "core.auto-update-summary", "true"]).success();
+    let commit = Repo::open(&path).unwrap().resolve_rev("golden/x86_64/main").unwrap();
+    std::thread::scope(|scope| {
+        for name in ["a", "b", "c"] {
+            let path = &path;
+            scope.spawn(move || {
+                let repo = Repo::open(path).unwrap();
+                for round in 0..ROUNDS {
+                    let refspec = Refspec::parse(&format!("{name}/{round}")).unwrap();
+                    change(&repo, &[Change::Set(refspec, commit)]).unwrap();
+                }
+            });
+        }
+    });
+    let repo = Repo::open(&path).unwrap();
+    let listed = repo.list_ref_names(None, ListRefs::Full).unwrap();
+    assert_eq!(listed.len(), 3 * ROUNDS + 1);
+    let summary: Vec<_> = store::load(&repo).unwrap().refs.into_iter().map(|entry| entry.name).collect();
+    assert_eq!(summary, listed.iter().map(ToString::to_string).collect::<Vec<_>>());
+}
