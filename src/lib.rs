@@ -23,6 +23,20 @@
 //! A tree is walked with [`repo::walk::entries`] and a history with [`repo::walk::history`]; [`repo::read_file`] reads one
 //! file by its path. `docs/library.md` has an example for each.
 //!
+//! # Features
+//!
+//! All but the last are on unless `default-features = false` says otherwise; without any the library is small.
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `archives` | commits of tar and cpio archives, compressed or not |
+//! | `bench` | [`mod@bench`] |
+//! | `compose` | [`compose`] |
+//! | `dates` | [`date`] |
+//! | `http` | [`http`] |
+//! | `cli` | the program |
+//! | `tls-ring` | TLS with ring, on processors that graviola does not know |
+//!
 //! The command line is not part of the library: the program has it for itself, behind the feature `cli`. The library
 //! never prints, never ends the process and never reads the environment.
 //!
@@ -64,13 +78,16 @@
 //! # }
 //! ```
 
+#[cfg(feature = "bench")]
 pub mod bench;
 pub mod checkout;
 pub mod checksum;
 pub mod commit;
 pub mod compare;
+#[cfg(feature = "compose")]
 pub mod compose;
 pub mod composefs;
+#[cfg(feature = "dates")]
 pub mod date;
 pub mod deflate;
 pub mod diff;
@@ -79,6 +96,7 @@ pub mod error;
 pub mod export;
 pub mod fsck;
 pub mod gvariant;
+#[cfg(feature = "http")]
 pub mod http;
 pub mod input;
 pub mod keyfile;

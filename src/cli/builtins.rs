@@ -2,14 +2,27 @@
 
 use super::builtin::{Action, Builtin, Commands, RepoOption, command, from_matches, later};
 use super::{
-    bench, cat, checkout, checksum, commit, compare, completions, compose, config, diff, export, fsck, init, log, ls,
-    man, prune, pull_local, refs, remote, reset, rev_parse, show, summary,
+    cat, checkout, checksum, commit, compare, completions, config, diff, export, fsck, init, log, ls, man, prune,
+    pull_local, refs, remote, reset, rev_parse, show, summary,
 };
+#[cfg(feature = "bench")]
+use super::bench;
+#[cfg(feature = "compose")]
+use super::compose;
+
+/// A command whose feature is off.
+#[cfg(any(not(feature = "bench"), not(feature = "compose")))]
+const fn left_out(name: &'static str, reason: &'static str) -> Builtin {
+    Builtin { name, arguments: "", about: "", action: Action::Refuse(reason) }
+}
 
 /// All of them.
 pub(super) static BUILTINS: Commands = &[
     Builtin { name: "admin", arguments: "", about: "", action: Action::Refuse("not part of osier") },
+    #[cfg(feature = "bench")]
     command!(bench, "bench", "", "Compare with the ostree of this machine", RepoOption::Unknown),
+    #[cfg(not(feature = "bench"))]
+    left_out("bench", "this osier is built without the feature 'bench'"),
     command!(cat, "cat", "COMMIT PATH...", "Concatenate contents of files"),
     command!(checkout, "checkout", "COMMIT [DESTINATION]", "Check out a commit into a filesystem tree"),
     command!(checksum, "checksum", "PATH", "Checksum a file or directory", RepoOption::Unknown),
@@ -29,6 +42,9 @@ pub(super) static BUILTINS: Commands = &[
         RepoOption::Unknown,
         |matches, context, all| completions::run(from_matches(matches)?, context, all)
     ),
+    #[cfg(not(feature = "compose"))]
+    left_out("compose", "this osier is built without the feature 'compose'"),
+    #[cfg(feature = "compose")]
     Builtin {
         name: "compose",
         arguments: "",

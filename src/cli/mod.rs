@@ -8,6 +8,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
+#[cfg(feature = "bench")]
 mod bench;
 mod builtin;
 mod builtins;
@@ -18,6 +19,7 @@ mod clock;
 mod commit;
 mod compare;
 mod completions;
+#[cfg(feature = "compose")]
 mod compose;
 mod config;
 mod context;

@@ -10,6 +10,7 @@
 //! unchanged  files that the stat cache knows
 //! stat_cache what files became that were not changed since
 //! tar        tar archives -> the same
+//! no_tar     what stands there without the feature `archives`
 //! memory     trees in memory -> the same
 //! tree       names and checksums in memory; dirtree objects, leaves first
 //! consume    sources that go once the commit is safe
@@ -21,14 +22,20 @@ mod context;
 mod count;
 mod description;
 mod devino;
+#[cfg(feature = "archives")]
 mod held;
 mod ingest;
 mod large;
 mod memory;
 mod options;
+#[cfg(feature = "archives")]
 mod pathname_filter;
 mod put_off;
 mod stat_cache;
+#[cfg(feature = "archives")]
+mod tar;
+#[cfg(not(feature = "archives"))]
+#[path = "no_tar.rs"]
 mod tar;
 mod tree;
 mod unchanged;

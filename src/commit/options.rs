@@ -57,12 +57,21 @@ impl CommitOptions {
 pub enum Source {
     /// A directory.
     Directory(PathBuf),
-    /// A tar archive; `None` is standard input.
+    /// A tar archive; `None` is standard input. Refused without the feature `archives`.
     Tar(Option<PathBuf>, TarOptions),
     /// The tree of a commit that is in the repository.
     Commit(Checksum),
     /// A tree that was built from values.
     Memory(MemoryTree),
+}
+
+/// How a tar archive is read.
+#[derive(Clone, Debug, Default)]
+pub struct TarOptions {
+    /// Make directories that the archive does not list, with mode 0755.
+    pub autocreate_parents: bool,
+    /// `REGEX,REPLACEMENT`, applied to each path.
+    pub pathname_filter: Option<String>,
 }
 
 /// The parent of a new commit.

@@ -4,8 +4,10 @@
 //! cannot lead it elsewhere. [`Directory`] lists and opens, one system call per question; walking it, in parallel or
 //! not, is the caller's part. [`Filter`] says what is recorded for an entry: owner, permissions, or nothing at all.
 
+#[cfg(feature = "archives")]
 pub mod archive;
 mod checksum;
+#[cfg(feature = "archives")]
 mod compressed;
 mod filter;
 mod memory;
@@ -14,6 +16,7 @@ mod walk;
 mod xattrs;
 
 pub use checksum::{XattrPolicy, checksum};
+#[cfg(feature = "archives")]
 pub use compressed::Stream;
 pub use filter::{Filter, Modifier, Ownership};
 pub use memory::{Attributes, MemoryTree};
