@@ -92,6 +92,7 @@ impl<'p> Steps<'p> {
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     /// From start to end.
+    #[cfg_attr(not(feature = "bench"), expect(dead_code, reason = "only the benchmark looks at it"))]
     pub(crate) time: Duration,
     /// What it printed to standard error.
     pub(crate) stderr: Vec<u8>,

@@ -60,7 +60,10 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         ("get" | "unset", _) => Err(Failure::failed(needs_key)),
         ("set", _) if group.is_some() => Err(Failure::failed("GROUP name, KEY and VALUE must be specified")),
         ("set", _) => Err(Failure::failed("KEY and VALUE must be specified")),
-        _ => Err(Failure::failed(format!("Unknown operation {operation}"))),
+        _ => {
+            let message = format!("Unknown operation {operation}");
+            Err(context.unknown_word(message, operation, &["get", "set", "unset"]))
+        }
     }
 }
 

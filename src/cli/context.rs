@@ -10,11 +10,13 @@ use osier::error::During;
 use osier::progress::Progress;
 use osier::repo::{OpenOptions, Repo};
 
+use super::builtins;
 use super::error::Failure;
 use super::interrupt;
 use super::options::Parsed;
 use super::output::Output;
 use super::progress::Display;
+use super::suggest;
 
 /// What a command gets to work with.
 pub(super) struct Context {
@@ -22,13 +24,22 @@ pub(super) struct Context {
     pub(super) out: Output,
     /// The value of `--repo`.
     repo: Option<OsString>,
+    /// Whether the program is called by the name of the real one.
+    is_ostree: bool,
 }
 
 impl Context {
     /// For a command that is about to run.
-    pub(super) fn new(out: Output, parsed: &Parsed) -> Self {
+    pub(super) fn new(program: &str, out: Output, parsed: &Parsed) -> Self {
         let repo = parsed.matches.try_get_one::<OsString>("repo").ok().flatten().cloned();
-        Self { out, repo }
+        Self { out, repo, is_ostree: builtins::stands_in_for_ostree(program) }
+    }
+
+    /// The failure with this message about a word that is not known. It says which of the known words was meant, unless the
+    /// program stands in for `ostree`.
+    pub(super) fn unknown_word(&self, message: String, typed: &str, known: &[&str]) -> Failure {
+        let hint = if self.is_ostree { String::new() } else { suggest::hint(typed, known) };
+        Failure::failed(message + &hint)
     }
 
     /// Shows the user how an operation comes along.

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::error::Failure;
+use super::interrupt;
 use super::json;
 use super::options::{OWN_OPTIONS, path};
 
@@ -46,8 +47,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let commit = repo.resolve_rev(rev)?;
     let shown_subpath = subpath.clone();
     let mut options = ExportOptions { subpath, prefix: prefix.unwrap_or_default(), padding: Padding::Blocks };
-    let progress = context.progress_for(json);
     let Some(path) = output else {
+        let progress = context.progress_for(json);
         return Ok(export(&repo, &commit, &mut context.out, &options, &progress)?);
     };
     let failed = |_| Failure::failed(format!("Failed to open '{}'", path.display()));
@@ -55,6 +56,10 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     if file.metadata().map_err(failed)?.is_file() {
         options.padding = Padding::None;
     }
+    let named = path.clone();
+    let is_file = options.padding == Padding::None;
+    let about = move || is_file.then(|| interrupt::about_export(&named));
+    let progress = context.display_for(json).that_leaves(about);
     let mut file = BufWriter::with_capacity(BUFFER_LEN, file);
     export(&repo, &commit, &mut file, &options, &progress)?;
     let error = |error| Failure::failed(format!("writing {}: {}", path.display(), osier::error::OsError(error)));

@@ -3,7 +3,7 @@
 use osier::Checksum;
 use osier::fsck::{Fault, Finding, FsckOptions, FsckReport, fsck, fsck_into};
 use osier::progress::{Event, Progress as _};
-use osier::refspec::Refspec;
+use osier::refspec::{CollectionRef, Refspec};
 use osier::repo::{ListRefs, Repo};
 use serde_json::{Value, json};
 
@@ -93,7 +93,13 @@ fn run_json(repo: &Repo, options: &FsckOptions, context: &Context) -> Result<(),
     let mut findings = Vec::new();
     let result = fsck_into(repo, options, &mut findings, &progress);
     // Refs that cannot be listed are the error then.
-    let refs = repo.list_refs(None, ListRefs::Full).unwrap_or_default();
+    let mut refs = repo.list_refs(None, ListRefs::Full).unwrap_or_default();
+    let of_collections = repo.list_collection_refs(None).unwrap_or_default().into_iter();
+    // Those of the repository's own collection are there already.
+    let of_others = of_collections.filter(|(named, _)| repo.collection_id() != Some(&named.collection));
+    refs.extend(of_others.map(|(CollectionRef { collection, name }, commit)| {
+        (format!("({}, {})", collection.as_str(), name.as_str()), commit)
+    }));
     let findings: Vec<Value> = findings.iter().map(|finding| record(finding, &refs)).collect();
     let report = match result {
         Ok(report) => report,

@@ -82,3 +82,8 @@ pub(super) fn about_checkout(destination: &Path, existed: bool) -> Option<String
     let advice = if existed { "the same command again completes it" } else { "remove it and check out again" };
     Some(format!("interrupted: {} is incomplete; {advice}", destination.display()))
 }
+
+/// The line about an archive that is being written.
+pub(super) fn about_export(archive: &Path) -> String {
+    format!("interrupted: {} is incomplete; the same command again replaces it", archive.display())
+}

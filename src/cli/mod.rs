@@ -201,7 +201,7 @@ fn run_command(program: &str, builtin: &Builtin, arguments: Vec<OsString>, out: 
     if parsed.global.verbose {
         debug::show();
     }
-    let mut context = Context::new(out.clone(), &parsed);
+    let mut context = Context::new(program, out.clone(), &parsed);
     run(&parsed.matches, &mut context, BUILTINS)
         .map_err(|failure| failure.after_help(|| help::of_command(program, builtin, &table)))
 }

@@ -13,6 +13,12 @@ pub(super) fn closest(typed: &str, known: &[String]) -> Option<String> {
     (edits <= most_edits).then(|| word.clone())
 }
 
+/// What stands behind an error about a word that is not known, or nothing: `; did you mean 'commit'?`.
+pub(super) fn hint(typed: &str, known: &[&str]) -> String {
+    let known: Vec<String> = known.iter().map(|word| (*word).to_owned()).collect();
+    closest(typed, &known).map(|meant| format!("; did you mean '{meant}'?")).unwrap_or_default()
+}
+
 /// The beginning of a word has at least this many letters.
 const MIN_PREFIX: usize = 3;
 /// One mistake is likely in this many letters.

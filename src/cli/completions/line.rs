@@ -1,6 +1,14 @@
 //! What was typed before the cursor, sorted out.
 
+#[cfg(feature = "compose")]
+use std::path::Path;
+
+#[cfg(feature = "compose")]
+use osier::compose::ComposeConfig;
+
 use super::shell_words::expanded;
+#[cfg(feature = "compose")]
+use crate::cli::context;
 
 /// Which names the shell adds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +58,26 @@ impl Line {
     /// The repository that the line names.
     pub(super) fn repo(&self) -> Option<String> {
         let below = |sysroot: &str| format!("{}/ostree/repo", expanded(sysroot));
-        self.value("sysroot").map(below).or_else(|| self.value("repo").map(expanded))
+        let named = self.value("sysroot").map(below).or_else(|| self.value("repo").map(expanded));
+        named.or_else(|| self.repo_of_compose())
+    }
+}
+
+#[cfg(feature = "compose")]
+impl Line {
+    /// The repository that the configuration of a compose names.
+    fn repo_of_compose(&self) -> Option<String> {
+        let path = self.value("config").filter(|_| self.command.starts_with("compose "))?;
+        let path = context::absolute(Path::new(&expanded(path))).ok()?;
+        let (config, _) = ComposeConfig::read(&path).ok()?;
+        config?.tree.repo.to_str().map(str::to_owned)
+    }
+}
+
+#[cfg(not(feature = "compose"))]
+impl Line {
+    /// Nothing composes.
+    fn repo_of_compose(&self) -> Option<String> {
+        None
     }
 }

@@ -44,9 +44,7 @@ pub(super) fn run(args: Args, context: &mut Context, all: Commands) -> Result<()
     let mut arguments = arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned());
     let Some(shell) = arguments.next() else { return Err(Failure::usage("SHELL must be specified")) };
     let Some((_, script)) = SCRIPTS.iter().find(|(name, _)| *name == shell) else {
-        let known: Vec<String> = shells().map(str::to_owned).collect();
-        let hint = suggest::closest(&shell, &known).map(|meant| format!("; did you mean '{meant}'?"));
-        let hint = hint.unwrap_or_default();
+        let hint = suggest::hint(&shell, &shells().collect::<Vec<_>>());
         return Err(Failure::failed(format!("no completions for '{shell}', only for bash, fish and zsh{hint}")));
     };
     let asked: Vec<String> = arguments.collect();

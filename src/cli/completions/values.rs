@@ -1,16 +1,19 @@
 //! What the value of each option and each argument may be.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 
 use clap::Arg;
+use osier::gvariant::Dict;
 use osier::repo::tree::{self, Node};
 use osier::repo::{ListRefs, Repo, RepoMode};
-use osier::{Checksum, bench, remote};
+use osier::{Checksum, remote};
 
 use super::line::{Kind, Line};
 use super::shell_words::expanded;
 use crate::cli::context;
 use crate::cli::error::Failure;
+use crate::cli::summary;
 
 /// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +56,12 @@ pub(super) enum Value {
     ConfigGroup,
     /// A key of the repository's config: the last part if the group was given.
     ConfigKey,
+    /// A key of the metadata of the commit that is the first argument.
+    MetadataKey,
+    /// The same of its detached metadata.
+    DetachedMetadataKey,
+    /// A key of the summary's metadata.
+    SummaryKey,
 }
 
 /// The value of an option.
@@ -76,6 +85,9 @@ pub(super) fn of_option(line: &Line, option: &Arg) -> Value {
         (_, "selinux-labeling-epoch") => Value::OneOf(&["0", "1"]),
         ("bench", "only") => Value::Step,
         ("config", "group") => Value::ConfigGroup,
+        ("summary", "print-metadata-key") => Value::SummaryKey,
+        (_, "print-metadata-key") => Value::MetadataKey,
+        (_, "print-detached-metadata-key") => Value::DetachedMetadataKey,
         (_, "subpath") => Value::PathInCommit,
         (_, "prefix") => Value::Anything,
         _ => match name {
@@ -124,6 +136,7 @@ const MOST_COMMITS: usize = 100;
 /// What can be offered for a value that was typed so far. A repository that cannot be read has nothing to offer.
 pub(super) fn find(value: Value, typed: &str, line: &Line) -> Found {
     let open = || context::open_named(line.repo().as_deref().map(OsStr::new));
+    let rev = || line.arguments.first().map(String::as_str).unwrap_or_default();
     let plain = |result: Result<Vec<(String, String)>, Failure>| Found {
         candidates: result.unwrap_or_default(),
         ..Found::default()
@@ -135,7 +148,10 @@ pub(super) fn find(value: Value, typed: &str, line: &Line) -> Found {
         Value::Directory => with_kind(Kind::Directories),
         Value::OneOf(words) => plain(Ok(bare(words.iter().copied()))),
         Value::Mode => plain(Ok(modes())),
-        Value::Step => plain(Ok(bench::STEPS.iter().map(|step| pair(step.name, step.title)).collect())),
+        #[cfg(feature = "bench")]
+        Value::Step => plain(Ok(osier::bench::STEPS.iter().map(|step| pair(step.name, step.title)).collect())),
+        #[cfg(not(feature = "bench"))]
+        Value::Step => Found::default(),
         Value::Shell => plain(Ok(bare(super::shells()))),
         Value::Ref => plain(open().and_then(|repo| refs(&repo))),
         Value::Rev => plain(open().and_then(|repo| revs(&repo, typed))),
@@ -158,11 +174,24 @@ pub(super) fn find(value: Value, typed: &str, line: &Line) -> Found {
         Value::Remote => plain(open().and_then(|repo| Ok(bare(remote::names(&repo)?)))),
         Value::Tree => tree(typed, line),
         Value::PathInCommit => {
-            let rev = line.arguments.first().map(String::as_str).unwrap_or_default();
-            plain(open().and_then(|repo| paths(&repo, rev, typed)))
+            plain(open().and_then(|repo| paths(&repo, rev(), typed)))
         }
         Value::ConfigGroup => plain(open().map(|repo| bare(config_groups(&repo)))),
         Value::ConfigKey => plain(open().map(|repo| config_keys(&repo, line.value("group")))),
+        Value::MetadataKey => plain(open().and_then(|repo| {
+            let commits = commits_meant(&repo, rev())?;
+            let metadata = commits.iter().map(|commit| Ok(repo.load_commit(commit)?.metadata));
+            metadata_keys(metadata)
+        })),
+        Value::DetachedMetadataKey => plain(open().and_then(|repo| {
+            let commits = commits_meant(&repo, rev())?;
+            let metadata = commits.iter().map(|commit| Ok(repo.load_detached_metadata(commit)?.unwrap_or_default()));
+            metadata_keys(metadata)
+        })),
+        Value::SummaryKey => plain(open().and_then(|repo| {
+            let summary = summary::load(&repo)?;
+            metadata_keys([Ok(summary.metadata)].into_iter())
+        })),
     }
 }
 
@@ -199,11 +228,50 @@ fn refs(repo: &Repo) -> Result<Vec<(String, String)>, Failure> {
 
 /// Refs, and commits once a part of one was typed.
 fn revs(repo: &Repo, typed: &str) -> Result<Vec<(String, String)>, Failure> {
+    if let Some(ancestors) = ancestors(repo, typed) {
+        return Ok(ancestors);
+    }
     let mut found = refs(repo)?;
     if !typed.is_empty() {
         found.extend(commits(repo, typed)?);
     }
     Ok(found)
+}
+
+/// Of `REV^`: itself, and its parent if it has one.
+fn ancestors(repo: &Repo, typed: &str) -> Option<Vec<(String, String)>> {
+    if !typed.ends_with('^') {
+        return None;
+    }
+    let about = |rev: &str| -> Option<(String, String)> {
+        let commit = repo.load_commit(&repo.resolve_rev(rev).ok()?).ok()?;
+        Some((rev.to_owned(), first_line(&commit.subject)))
+    };
+    Some([about(typed), about(&format!("{typed}^"))].into_iter().flatten().collect())
+}
+
+/// The commit of a rev that was typed; where none was, those of all refs.
+fn commits_meant(repo: &Repo, rev: &str) -> Result<Vec<Checksum>, Failure> {
+    if !rev.is_empty() {
+        return Ok(vec![repo.resolve_rev(rev)?]);
+    }
+    let mut commits: Vec<Checksum> =
+        repo.list_refs(None, ListRefs::Full)?.into_iter().map(|(_, commit)| commit).collect();
+    commits.sort_unstable();
+    commits.dedup();
+    commits.truncate(MOST_COMMITS);
+    Ok(commits)
+}
+
+/// The keys of dictionaries, each once.
+fn metadata_keys(
+    dictionaries: impl Iterator<Item = Result<Dict, Failure>>,
+) -> Result<Vec<(String, String)>, Failure> {
+    let mut keys = BTreeSet::new();
+    for dictionary in dictionaries {
+        keys.extend(dictionary?.iter().map(|(key, _)| key.to_owned()));
+    }
+    Ok(bare(keys))
 }
 
 /// Commits with their subjects.

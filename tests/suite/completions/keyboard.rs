@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Program, scratch, skip};
+use crate::support::{Program, has_programs, scratch, search_path_after};
 
 /// A shell needs no longer for anything, on a busy machine either.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,7 +35,10 @@ impl Place {
         symlink("osier", path.join("bin/ostree")).unwrap();
         let osier = Program::other(env!("CARGO_BIN_EXE_osier"), "osier").in_directory(path);
         osier.run(["init", "--repo=repo", "--mode=bare-user-only"]).success();
-        let commit = osier.run(["commit", "--repo=repo", "-b", REF, "-s", "Compose 22.1", "tree"]).line();
+        osier.run(["commit", "--repo=repo", "-b", REF, "-s", "Compose 22.0", "tree"]).success();
+        let version = "--add-metadata-string=version=22.1";
+        let commit = osier.run(["commit", "--repo=repo", "-b", REF, "-s", "Compose 22.1", version, "tree"]).line();
+        fs::write(path.join("compose.conf"), "[compose]\nrepo=repo\ntreefile=t\ncachedir=cache\nwork=work\n").unwrap();
         osier.run(["remote", "add", "--repo=repo", "origin", "http://example.org"]).success();
         Self { directory, commit }
     }
@@ -50,8 +53,8 @@ struct Terminal {
 impl Terminal {
     fn start(place: &Place, shell: &str) -> Self {
         let directory = place.directory.path();
-        let path = format!("{}/bin:/usr/bin:/bin", directory.display());
-        let tmux = Program::other("/usr/bin/tmux", "tmux").in_directory(directory);
+        let path = search_path_after(&directory.join("bin"));
+        let tmux = Program::other("tmux", "tmux").in_directory(directory);
         let tmux = tmux.with("PATH", path).with("TERM", "xterm").with("HOME", directory).with("SHELL", "/bin/sh");
         let terminal = Self { tmux, socket: directory.join("tmux") };
         terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "220", "-y", "30", shell]);
@@ -124,20 +127,10 @@ impl Drop for Terminal {
     }
 }
 
-/// Whether the programs are there; says which is not.
-#[track_caller]
-fn are_there(programs: &[&str]) -> bool {
-    let missing = programs.iter().find(|program| !Path::new(program).exists());
-    if let Some(program) = missing {
-        skip(&format!("no {program} to press the tab key in"));
-    }
-    missing.is_none()
-}
-
 /// Presses the tab key in the shell `program`, called as `shell`, once `set_up` was run.
 #[track_caller]
-fn completes_values(program: &str, shell: &str, set_up: &str) {
-    if !are_there(&[program, "/usr/bin/tmux"]) {
+fn completes_values(program: &'static str, shell: &str, set_up: &str) {
+    if !has_programs(&[program, "tmux"]) {
         return;
     }
     let place = Place::new();
@@ -163,6 +156,9 @@ fn completes_values(program: &str, shell: &str, set_up: &str) {
         ("osier --repo=rep", "--repo=repo/"),
         ("osier commit --tree=dir=tre", "--tree=dir=tree/"),
         ("osier pull-local repo exam", REF),
+        ("osier --repo=repo show exampleos/22/x86_64/host^", "exampleos/22/x86_64/host^"),
+        ("osier --repo=repo show --print-metadata-key=ver", "--print-metadata-key=version"),
+        ("osier compose publish --config=compose.conf ", &commit[..9]),
         (&parent, &whole_parent),
     ] {
         terminal.complete(typed, expected);
@@ -175,16 +171,16 @@ fn completes_values(program: &str, shell: &str, set_up: &str) {
 
 #[test]
 fn the_tab_key_completes_values_in_bash() {
-    completes_values("/bin/bash", "/bin/bash --norc --noprofile -i", "source <(osier completions bash)");
+    completes_values("bash", "bash --norc --noprofile -i", "source <(osier completions bash)");
 }
 
 #[test]
 fn the_tab_key_completes_values_in_zsh() {
     let set_up = "autoload -U compinit; compinit -u -D; source <(osier completions zsh)";
-    completes_values("/usr/bin/zsh", "/usr/bin/zsh -f -i", set_up);
+    completes_values("zsh", "zsh -f -i", set_up);
 }
 
 #[test]
 fn the_tab_key_completes_values_in_fish() {
-    completes_values("/usr/bin/fish", "/usr/bin/fish --no-config", "osier completions fish | source");
+    completes_values("fish", "fish --no-config", "osier completions fish | source");
 }

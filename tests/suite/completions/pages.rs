@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::support::{Program, osier, scratch, skip};
+use crate::support::{Program, has_programs, osier, scratch};
 
 /// Sections of every page, in their order.
 const SECTIONS: [&str; 9] =
@@ -64,8 +64,8 @@ fn every_man_page_has_all_sections() {
 
 #[test]
 fn the_examples_of_man_pages_work() {
-    if !Path::new("/bin/bash").exists() {
-        return skip("no bash to run the examples of man pages");
+    if !has_programs(&["bash"]) {
+        return;
     }
     let directory = scratch();
     for (name, page) in pages(directory.path()) {
