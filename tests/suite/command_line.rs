@@ -482,6 +482,9 @@ fn under_its_own_name_a_mistyped_word_gets_one_line_with_what_was_meant() {
         ("benhc", "Unknown command 'benhc'; did you mean 'bench'?"),
         ("remote --repo=r lst", "Unknown \"remote\" subcommand 'lst'; did you mean 'list'?"),
         ("compose tre", "Unknown \"compose\" subcommand 'tre'; did you mean 'tree'?"),
+        ("init --repo=r --mode=bear", "Invalid mode 'bear' in repository configuration; did you mean 'bare'?"),
+        ("init --repo=r --mode=bare-usr", "Invalid mode 'bare-usr' in repository configuration; did you mean 'bare-user'?"),
+        ("init --repo=r --mode=x", "Invalid mode 'x' in repository configuration"),
         ("frobnicate", "Unknown command 'frobnicate'; 'osier --help' lists what there is"),
         ("remote frobnicate", "Unknown \"remote\" subcommand 'frobnicate'; 'osier remote --help' lists what there is"),
         ("--repo r ls", "Unknown command 'r'; before the command, the repository is given as --repo=r"),
@@ -499,6 +502,21 @@ fn under_its_own_name_a_mistyped_word_gets_one_line_with_what_was_meant() {
         assert_eq!(stderr, format!("error: {expected}\n"), "{call}");
         assert_eq!((output.stdout.as_slice(), output.status), (&b""[..], 1), "{call}");
     }
+    // Values come after the repository has been opened.
+    let directory = scratch();
+    let repo = format!("--repo={}", directory.path().join("repo").display());
+    own.run(["init", &repo, "--mode=archive"]).success();
+    std::fs::create_dir(directory.path().join("tree")).unwrap();
+    for (call, expected, meant) in [
+        (&["config", "gett", "core.mode"][..], "Unknown operation gett", "; did you mean 'get'?"),
+        (&["config", "frobnicate", "core.mode"], "Unknown operation frobnicate", ""),
+    ] {
+        let call = [call, &[&repo]].concat();
+        assert_eq!(own.run(&call).failure(), format!("{expected}{meant}"));
+        assert_eq!(osier().run(&call).failure(), expected);
+    }
+    let call = ["init", "--repo=r", "--mode=bear"];
+    assert_eq!(osier().run(call).failure(), "Invalid mode 'bear' in repository configuration");
     // Status 1 of a comparison is a verdict.
     assert_eq!(own.run(["compare", "--exat"]).status, 2);
     assert!(own.run(["comit", "--help"]).success().starts_with("Usage:\n"));

@@ -49,6 +49,51 @@ fn only_three_shells_have_completions() {
     assert_eq!(own().run(["completions"]).failure(), "SHELL must be specified");
 }
 
+/// What fish is offered behind a line; the last word is at the cursor.
+fn offered(directory: &std::path::Path, line: &str) -> Vec<String> {
+    let words = ["completions", "fish", "--"].into_iter().chain(line.split(' '));
+    let answer = own().in_directory(directory).run(words).success();
+    answer.lines().skip(1).map(|line| line.split('\t').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn revs_with_a_caret_metadata_keys_and_the_repository_of_a_compose_are_completed() {
+    let directory = scratch();
+    let path = directory.path();
+    fs::create_dir(path.join("tree")).unwrap();
+    let run = |call: &str| own().in_directory(path).run(call.split(' ')).success();
+    run("init --repo=repo --mode=archive");
+    run("commit --repo=repo -b main -s first tree");
+    let call = "commit --repo=repo -b main --add-metadata-string=version=2 --add-detached-metadata-string=key=x tree";
+    let second = run(call).trim().to_owned();
+    run("summary --repo=repo -u");
+    fs::write(path.join("c.conf"), "[compose]\nrepo=repo\ntreefile=t\ncachedir=c\nwork=w\n").unwrap();
+    fs::write(path.join("broken.conf"), "[compose]\nrepo=\n").unwrap();
+    for (line, expected) in [
+        ("osier log --repo=repo main^", &["main^"][..]),
+        ("osier log --repo=repo main^^", &[]),
+        ("osier --repo=repo reset main main^", &["main^"]),
+        ("osier --repo=repo diff main^ ma", &["main"]),
+        ("osier --repo=repo show --print-metadata-key=v", &["version"]),
+        ("osier --repo=repo show main --print-metadata-key ostree.r", &["ostree.ref-binding"]),
+        ("osier --repo=repo show main^ --print-metadata-key=v", &[]),
+        ("osier --repo=repo show --print-detached-metadata-key=", &["key"]),
+        ("osier --repo=repo summary --print-metadata-key=ostree.summary.m", &["ostree.summary.mode"]),
+        ("osier compose publish --config=c.conf ", &[&second]),
+        ("osier compose image --config c.conf --commit=", &[&second]),
+        ("osier compose publish --config=none.conf ", &[]),
+        ("osier compose publish --config=broken.conf ", &[]),
+    ] {
+        let all = offered(path, line);
+        let found: Vec<&str> = all.iter().map(|text| text.rsplit('=').next().unwrap()).collect();
+        match expected {
+            [] => assert_eq!(found, [""; 0], "{line}"),
+            [expected] => assert!(found.contains(expected), "{line}: {found:?}"),
+            _ => unreachable!(),
+        }
+    }
+}
+
 #[test]
 fn a_question_is_answered_without_a_word_on_standard_error_whatever_is_typed() {
     let directory = scratch();

@@ -7,7 +7,7 @@ mod kills;
 mod publishing;
 mod real;
 mod serving;
-mod world;
+pub mod world;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

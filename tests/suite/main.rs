@@ -1,4 +1,5 @@
-//! The test suite, one binary; each module is one capability.
+//! The test suite, one binary; each module is one capability. It needs all of the default features.
+#![cfg(all(feature = "cli", feature = "archives", feature = "bench", feature = "compose", feature = "http"))]
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
 
 mod bench;

@@ -278,6 +278,27 @@ fn an_interrupted_checkout_names_the_directory_that_is_incomplete() {
     }
 }
 
+#[test]
+fn an_interrupted_export_names_the_archive_that_is_incomplete() {
+    let directory = scratch();
+    let (repo, tree) = (init(directory.path(), "archive"), directory.path().join("tree"));
+    fs::create_dir(&tree).unwrap();
+    for number in 0..20_000 {
+        fs::write(tree.join(format!("file-{number}")), number.to_string()).unwrap();
+    }
+    let opened = Repo::open(&repo).unwrap();
+    commit(&opened, &options(&tree, None), &osier::progress::Silent).unwrap();
+    let archive = directory.path().join("a.tar");
+    let repo = format!("--repo={}", repo.display());
+    let running = Running::start(Running::osier([&repo, "export", "-o", archive.to_str().unwrap(), "main"]));
+    wait_until("some of the archive", || fs::metadata(&archive).is_ok_and(|metadata| metadata.len() > 0));
+    running.signal(Signal::INT);
+    let (ended, stderr) = running.end();
+    assert_eq!(ended, Some(2), "{stderr}");
+    let advice = "the same command again replaces it";
+    assert_eq!(stderr, format!("interrupted: {} is incomplete; {advice}\n", archive.display()));
+}
+
 /// A program that does what osier does, but hangs when it is to commit, and leaves its process id in a file.
 fn hanging(directory: &Path) -> (PathBuf, PathBuf) {
     let (program, started) = (directory.join("hanging"), directory.join("started"));

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::support::{Program, has_programs, osier, scratch};
+use crate::support::{Program, has_programs, osier, scratch, search_path_after};
 
 /// Sections of every page, in their order.
 const SECTIONS: [&str; 9] =
@@ -88,8 +88,8 @@ fn the_examples_of_man_pages_work() {
             osier.run(call.iter().chain(&["--no-xattrs"])).success();
         }
         osier.run(["summary", "--repo=repo", "-u"]).success();
-        let path = format!("{}/bin:/usr/bin:/bin", place.display());
-        let bash = Program::other("/bin/bash", "bash").in_directory(&place).with("PATH", path).with("HOME", &place);
+        let path = search_path_after(&place.join("bin"));
+        let bash = Program::other("bash", "bash").in_directory(&place).with("PATH", path).with("HOME", &place);
         for example in examples(&page) {
             // Only root compares with a program of the machine.
             if example.contains("/srv/") {
