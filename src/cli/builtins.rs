@@ -1,14 +1,14 @@
 //! The commands, in the order of the program's help.
 
+#[cfg(feature = "bench")]
+use super::bench;
 use super::builtin::{Action, Builtin, Commands, RepoOption, command, from_matches, later};
+#[cfg(feature = "compose")]
+use super::compose;
 use super::{
     cat, checkout, checksum, commit, compare, completions, config, diff, export, fsck, init, log, ls, man, prune,
     pull_local, refs, remote, reset, rev_parse, show, summary,
 };
-#[cfg(feature = "bench")]
-use super::bench;
-#[cfg(feature = "compose")]
-use super::compose;
 
 /// A command whose feature is off.
 #[cfg(any(not(feature = "bench"), not(feature = "compose")))]

@@ -10,7 +10,7 @@ use osier::error::During;
 use osier::progress::Progress;
 use osier::repo::{OpenOptions, Repo};
 
-use super::builtins;
+use super::builtin;
 use super::error::Failure;
 use super::interrupt;
 use super::options::Parsed;
@@ -32,7 +32,7 @@ impl Context {
     /// For a command that is about to run.
     pub(super) fn new(program: &str, out: Output, parsed: &Parsed) -> Self {
         let repo = parsed.matches.try_get_one::<OsString>("repo").ok().flatten().cloned();
-        Self { out, repo, is_ostree: builtins::stands_in_for_ostree(program) }
+        Self { out, repo, is_ostree: builtin::stands_in_for_ostree(program) }
     }
 
     /// The failure with this message about a word that is not known. It says which of the known words was meant, unless the

@@ -3,7 +3,7 @@
 use osier::Checksum;
 use osier::fsck::{Fault, Finding, FsckOptions, FsckReport, fsck, fsck_into};
 use osier::progress::{Event, Progress as _};
-use osier::refspec::{CollectionRef, Refspec};
+use osier::refspec::CollectionRef;
 use osier::repo::{ListRefs, Repo};
 use serde_json::{Value, json};
 
@@ -93,10 +93,11 @@ fn run_json(repo: &Repo, options: &FsckOptions, context: &Context) -> Result<(),
     let mut findings = Vec::new();
     let result = fsck_into(repo, options, &mut findings, &progress);
     // Refs that cannot be listed are the error then.
-    let mut refs = repo.list_refs(None, ListRefs::Full).unwrap_or_default();
+    let listed = repo.list_refs(None, ListRefs::Full).unwrap_or_default().into_iter();
+    let mut refs: Vec<(String, Checksum)> = listed.map(|(refspec, commit)| (refspec.to_string(), commit)).collect();
     let of_collections = repo.list_collection_refs(None).unwrap_or_default().into_iter();
     // Those of the repository's own collection are there already.
-    let of_others = of_collections.filter(|(named, _)| repo.collection_id() != Some(&named.collection));
+    let of_others = of_collections.filter(|(named, _)| repo.collection_id().as_ref() != Some(&named.collection));
     refs.extend(of_others.map(|(CollectionRef { collection, name }, commit)| {
         (format!("({}, {})", collection.as_str(), name.as_str()), commit)
     }));
@@ -126,7 +127,7 @@ fn run_json(repo: &Repo, options: &FsckOptions, context: &Context) -> Result<(),
 }
 
 /// A finding as JSON, with the refs that name one of its commits.
-fn record(finding: &Finding, refs: &[(Refspec, Checksum)]) -> Value {
+fn record(finding: &Finding, refs: &[(String, Checksum)]) -> Value {
     let Finding { object, fault, commits, message } = finding;
     let fault = match fault {
         Fault::Missing => "missing",

@@ -32,11 +32,10 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let path = context.repo_path()?;
     let mode = match mode {
         None => RepoMode::Bare,
-        Some(text) => RepoMode::parse(&text)
-            .ok_or_else(|| {
-                let message = format!("Invalid mode '{text}' in repository configuration");
-                context.unknown_word(message, &text, &["archive", "bare", "bare-user", "bare-user-only"])
-            })?,
+        Some(text) => RepoMode::parse(&text).ok_or_else(|| {
+            let message = format!("Invalid mode '{text}' in repository configuration");
+            context.unknown_word(message, &text, &["archive", "bare", "bare-user", "bare-user-only"])
+        })?,
     };
     let collection_id = collection_id.map(|text| CollectionId::parse(&text)).transpose();
     let collection_id = collection_id.map_err(|error| Error::failed(error.to_string()))?;

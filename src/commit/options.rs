@@ -172,12 +172,3 @@ impl Default for Bindings {
         Self::Refs(Vec::new())
     }
 }
-
-/// How a tar archive is read.
-#[derive(Clone, Debug, Default)]
-pub struct TarOptions {
-    /// Make directories that the archive does not list, with mode 0755.
-    pub autocreate_parents: bool,
-    /// `REGEX,REPLACEMENT`, applied to each path.
-    pub pathname_filter: Option<String>,
-}

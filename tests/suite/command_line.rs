@@ -483,7 +483,10 @@ fn under_its_own_name_a_mistyped_word_gets_one_line_with_what_was_meant() {
         ("remote --repo=r lst", "Unknown \"remote\" subcommand 'lst'; did you mean 'list'?"),
         ("compose tre", "Unknown \"compose\" subcommand 'tre'; did you mean 'tree'?"),
         ("init --repo=r --mode=bear", "Invalid mode 'bear' in repository configuration; did you mean 'bare'?"),
-        ("init --repo=r --mode=bare-usr", "Invalid mode 'bare-usr' in repository configuration; did you mean 'bare-user'?"),
+        (
+            "init --repo=r --mode=bare-usr",
+            "Invalid mode 'bare-usr' in repository configuration; did you mean 'bare-user'?",
+        ),
         ("init --repo=r --mode=x", "Invalid mode 'x' in repository configuration"),
         ("frobnicate", "Unknown command 'frobnicate'; 'osier --help' lists what there is"),
         ("remote frobnicate", "Unknown \"remote\" subcommand 'frobnicate'; 'osier remote --help' lists what there is"),

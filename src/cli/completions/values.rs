@@ -13,7 +13,6 @@ use super::line::{Kind, Line};
 use super::shell_words::expanded;
 use crate::cli::context;
 use crate::cli::error::Failure;
-use crate::cli::summary;
 
 /// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,9 +172,7 @@ pub(super) fn find(value: Value, typed: &str, line: &Line) -> Found {
         }
         Value::Remote => plain(open().and_then(|repo| Ok(bare(remote::names(&repo)?)))),
         Value::Tree => tree(typed, line),
-        Value::PathInCommit => {
-            plain(open().and_then(|repo| paths(&repo, rev(), typed)))
-        }
+        Value::PathInCommit => plain(open().and_then(|repo| paths(&repo, rev(), typed))),
         Value::ConfigGroup => plain(open().map(|repo| bare(config_groups(&repo)))),
         Value::ConfigKey => plain(open().map(|repo| config_keys(&repo, line.value("group")))),
         Value::MetadataKey => plain(open().and_then(|repo| {
@@ -189,7 +186,7 @@ pub(super) fn find(value: Value, typed: &str, line: &Line) -> Found {
             metadata_keys(metadata)
         })),
         Value::SummaryKey => plain(open().and_then(|repo| {
-            let summary = summary::load(&repo)?;
+            let summary = osier::summary::store::load(&repo)?;
             metadata_keys([Ok(summary.metadata)].into_iter())
         })),
     }
@@ -264,9 +261,7 @@ fn commits_meant(repo: &Repo, rev: &str) -> Result<Vec<Checksum>, Failure> {
 }
 
 /// The keys of dictionaries, each once.
-fn metadata_keys(
-    dictionaries: impl Iterator<Item = Result<Dict, Failure>>,
-) -> Result<Vec<(String, String)>, Failure> {
+fn metadata_keys(dictionaries: impl Iterator<Item = Result<Dict, Failure>>) -> Result<Vec<(String, String)>, Failure> {
     let mut keys = BTreeSet::new();
     for dictionary in dictionaries {
         keys.extend(dictionary?.iter().map(|(key, _)| key.to_owned()));
