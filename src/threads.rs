@@ -84,6 +84,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn of_several_errors_the_first_items_is_returned_and_all_before_it_are_done() {
+        let items: Vec<usize> = (0..1000).collect();
+        for _ in 0..20 {
+            let done = AtomicUsize::new(0);
+            let failed = run(|| {
+                for_each_in_order(&items, |&item| {
+                    if item >= 700 && item % 100 == 0 {
+                        return Err(Error::failed(item.to_string()));
+                    }
+                    done.fetch_add(usize::from(item < 700), Ordering::Relaxed);
+                    Ok(())
+                })
+            });
+            assert_eq!(failed.unwrap_err().to_string(), "700");
+            assert_eq!(done.into_inner(), 700);
+        }
+    }
+
+    #[test]
     fn a_thread_can_be_a_pool_of_its_own() {
         std::thread::spawn(|| {
             serial().unwrap();

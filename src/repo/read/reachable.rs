@@ -200,3 +200,62 @@ impl Walk<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::object::{DirEntry, DirTree};
+    use crate::repo::{RepoMode, Transaction};
+
+    /// A repository with one dirtree, and its name.
+    fn repo_with(directory: &Path, dirtree: &[u8]) -> (Repo, Checksum) {
+        let repo = Repo::create(&directory.join("repo"), RepoMode::Archive, None).unwrap();
+        let transaction = Transaction::begin(&repo).unwrap();
+        let root = transaction.write_metadata(ObjectType::DirTree, dirtree).unwrap();
+        transaction.commit().unwrap();
+        (repo, root)
+    }
+
+    fn walk(repo: &Repo, root: &Checksum, at_hole: AtHole) -> (Result<Holes>, Vec<ObjectName>) {
+        let reached = ObjectSet::new();
+        let at_hole = |_: &ObjectName, _: &Error| at_hole;
+        let holes = Walk { repo, reached: &reached, reading: Reading::AsStored, at_hole: &at_hole }.dirtrees(&[*root]);
+        (holes, reached.into_sorted())
+    }
+
+    #[test]
+    fn holes_are_the_same_on_every_walk_whatever_the_threads_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut missing: Vec<Checksum> = (0..64u8).map(|number| Checksum::of(&[number])).collect();
+        let dirmeta = Checksum::of(b"dirmeta");
+        let entry =
+            |(index, dirtree): (usize, &Checksum)| DirEntry { name: format!("{index:02}"), dirtree: *dirtree, dirmeta };
+        let tree = DirTree { files: Vec::new(), dirs: missing.iter().enumerate().map(entry).collect() };
+        let (repo, root) = repo_with(directory.path(), &tree.encode());
+        missing.sort_unstable();
+        for _ in 0..20 {
+            let (failed, reached) = walk(&repo, &root, AtHole::Fail);
+            assert_eq!(failed.unwrap_err().chain(), format!("No such metadata object {}.dirtree", missing[0]));
+            assert_eq!(reached.len(), missing.len() + 2);
+            let (reported, _) = walk(&repo, &root, AtHole::Report);
+            let names: Vec<Checksum> = reported.unwrap().iter().map(|(name, _)| name.checksum).collect();
+            assert_eq!(names, missing);
+        }
+        assert!(walk(&repo, &root, AtHole::Skip).0.unwrap().is_empty());
+    }
+
+    #[test]
+    fn nothing_that_a_malformed_dirtree_lists_is_reached() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = ["first", "second"].map(|name| (name.to_owned(), Checksum::of(name.as_bytes())));
+        let mut bytes = DirTree { files: files.to_vec(), dirs: Vec::new() }.encode();
+        let second = bytes.windows(6).position(|window| window == b"second").unwrap();
+        bytes[second] = b'/';
+        let (repo, root) = repo_with(directory.path(), &bytes);
+        let (holes, reached) = walk(&repo, &root, AtHole::Report);
+        assert!(matches!(holes.unwrap()[..], [(_, Error::MalformedObject { .. })]));
+        assert_eq!(reached, [ObjectName::new(root, ObjectType::DirTree)]);
+    }
+}
