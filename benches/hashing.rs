@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use osier::checksum::Hasher;
+use osier::checksum::{Hasher, Messages};
 use osier::object::{FileHeader, Xattrs};
 
 const SIZES: [usize; 3] = [1 << 10, 64 << 10, 4 << 20];
@@ -24,6 +24,20 @@ fn content(criterion: &mut Criterion) {
     }
 }
 
+/// Two messages of one length hashed together, as commit hashes the small files of a directory.
+fn pairs(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("SHA-256 of two");
+    for size in SIZES {
+        let mut messages = Messages::new();
+        for seed in 0..2 {
+            messages.push(&Vec::from_iter((0..size).map(|at| ((at * at + seed) >> 3) as u8)));
+            messages.end();
+        }
+        group.throughput(Throughput::Bytes(2 * size as u64));
+        group.bench_function(format!("{} KiB", size >> 10), |bencher| bencher.iter(|| black_box(&messages).checksums()));
+    }
+}
+
 /// For small files the header is most of the work.
 fn header(criterion: &mut Criterion) {
     let xattrs =
@@ -34,5 +48,5 @@ fn header(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, content, header);
+criterion_group!(benches, content, pairs, header);
 criterion_main!(benches);

@@ -3,10 +3,14 @@
 //! A checksum is written as 64 lower-case hexadecimal digits in refs, on the command line and in file names, as 32 raw
 //! bytes inside objects, and in a modified base64 in the names of static deltas.
 
+mod pair;
+
 use std::fmt;
 use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
+
+pub use pair::Messages;
 
 /// A SHA-256 checksum.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
