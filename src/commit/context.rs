@@ -33,6 +33,10 @@ pub(super) fn ownership(metadata: &Metadata) -> Ownership {
     Ownership { uid: metadata.uid, gid: metadata.gid, mode: metadata.mode }
 }
 
+pub(super) fn ownership_of_header(header: &FileHeader) -> Ownership {
+    Ownership { uid: header.uid, gid: header.gid, mode: header.mode }
+}
+
 pub(super) fn header(Ownership { uid, gid, mode }: Ownership, xattrs: Xattrs, symlink_target: String) -> FileHeader {
     FileHeader { uid, gid, mode, symlink_target, xattrs }
 }

@@ -5,6 +5,7 @@
 //! count      how much there is to read, found ahead
 //! context    what those share who make objects
 //! ingest     directories -> file and dirmeta objects, in parallel
+//! leaf       files and symbolic links -> file objects, some at a time
 //! large      files that wait until everything else is done
 //! put_off    storing them
 //! unchanged  files that the stat cache knows
@@ -26,6 +27,7 @@ mod devino;
 mod held;
 mod ingest;
 mod large;
+mod leaf;
 mod memory;
 mod options;
 #[cfg(feature = "archives")]

@@ -54,9 +54,16 @@ impl<'r> Transaction<'r> {
         let mut hasher = Hasher::new();
         hasher.update(&header.content_header());
         hasher.update(content);
-        let name = ObjectName::new(hasher.finish(), ObjectType::File);
+        let checksum = hasher.finish();
+        self.write_hashed(header, content, checksum)?;
+        Ok(checksum)
+    }
+
+    /// [`Transaction::write_bytes`] for what has been hashed: `checksum` is that of the header and the content.
+    pub(crate) fn write_hashed(&self, header: &FileHeader, content: &[u8], checksum: Checksum) -> Result<()> {
+        let name = ObjectName::new(checksum, ObjectType::File);
         if self.begin_content(&name, header, content.len() as u64)? == Claim::Done {
-            return Ok(name.checksum);
+            return Ok(());
         }
         if header.is_symlink() && bare::has_real_symlinks(self.repo.mode()) {
             self.place_symlink(&name, header)?;
@@ -81,8 +88,7 @@ impl<'r> Transaction<'r> {
             }
             self.finish_regular(temporary, &name, header)?;
         }
-        self.end_content(&name, header, content.len() as u64)?;
-        Ok(name.checksum)
+        self.end_content(&name, header, content.len() as u64)
     }
 
     /// Stores a regular file that is read up to twice: once is enough if it is stored already, or if it is likely enough to
