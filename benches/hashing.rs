@@ -34,7 +34,8 @@ fn pairs(criterion: &mut Criterion) {
             messages.end();
         }
         group.throughput(Throughput::Bytes(2 * size as u64));
-        group.bench_function(format!("{} KiB", size >> 10), |bencher| bencher.iter(|| black_box(&messages).checksums()));
+        group
+            .bench_function(format!("{} KiB", size >> 10), |bencher| bencher.iter(|| black_box(&messages).checksums()));
     }
 }
 

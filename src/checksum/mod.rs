@@ -8,6 +8,10 @@ mod pair;
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine as _;
+use base64::alphabet::Alphabet;
+use base64::engine::GeneralPurpose;
+use base64::engine::general_purpose::NO_PAD;
 use sha2::{Digest, Sha256};
 
 pub use pair::Messages;
@@ -45,8 +49,15 @@ const DIGIT_VALUES: [u8; 256] = {
     }
     values
 };
-/// The standard alphabet with `_` for `/`, so that names are file names.
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+_";
+/// The base64 of static delta names: `_` stands for `/`, so that they are file names. Spare bits of the last character must
+/// be zero, else two names would mean the same checksum.
+const BASE64: GeneralPurpose = {
+    let alphabet = Alphabet::new("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+_");
+    match alphabet {
+        Ok(alphabet) => GeneralPurpose::new(&alphabet, NO_PAD),
+        Err(_) => panic!("the alphabet has 64 different characters"),
+    }
+};
 /// Characters of a checksum in base64; the padding is left out.
 const BASE64_LENGTH: usize = 43;
 
@@ -108,14 +119,7 @@ impl Checksum {
 
     /// The 43 characters in the modified base64 of static delta names.
     pub fn to_base64(&self) -> String {
-        let mut text = String::with_capacity(BASE64_LENGTH + 1);
-        for group in self.0.chunks(3) {
-            let bits = group.iter().fold(0, |bits, &byte| bits << 8 | usize::from(byte)) << (8 * (3 - group.len()));
-            text.extend([18, 12, 6, 0].map(|shift| char::from(BASE64[bits >> shift & 63])));
-        }
-        // The last group has two bytes, hence three characters.
-        text.truncate(BASE64_LENGTH);
-        text
+        BASE64.encode(self.0)
     }
 
     /// Parses what [`Checksum::to_base64`] writes; `None` for anything else.
@@ -123,21 +127,7 @@ impl Checksum {
         if text.len() != BASE64_LENGTH {
             return None;
         }
-        let mut bytes = Vec::with_capacity(33);
-        for group in text.as_bytes().chunks(4) {
-            let mut bits = 0;
-            for index in 0..4 {
-                let digit = match group.get(index) {
-                    Some(character) => BASE64.iter().position(|other| other == character)?,
-                    None => 0,
-                };
-                bits = bits << 6 | digit;
-            }
-            bytes.extend([16, 8, 0].map(|shift| (bits >> shift & 255) as u8));
-        }
-        // The spare bits of the last character must be zero, else two names would mean the same checksum.
-        let (checksum, spare) = bytes.split_at(32);
-        if spare == [0] { Self::from_slice(checksum) } else { None }
+        Self::from_slice(&BASE64.decode(text).ok()?)
     }
 }
 

@@ -227,5 +227,3 @@ impl Ingest<'_, '_> {
         self.transaction.write_object(&header, object).map(Some)
     }
 }
-
-}

@@ -32,7 +32,7 @@ impl Ingest<'_, '_> {
 
     fn store_large_file(&self, large: LargeFile) -> (String, Result<Checksum>) {
         let LargeFile { path, shown_path, header, file, question } = large;
-        let stored = self.content(&header, file, &|| shown_path.clone(), None);
+        let stored = self.content(&header, file, &shown_path, None);
         if let (Some(cache), Some(question), Ok(checksum)) = (self.stat_cache, question, &stored) {
             cache.remember(question, *checksum);
         }

@@ -4,6 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::GeneralPurpose;
+use base64::engine::general_purpose::NO_PAD;
+
 use crate::error::{During, Error, Result};
 use crate::input;
 use crate::repo::Repo;
@@ -15,6 +20,9 @@ const PUBLIC_KEY: u8 = 6;
 const USER_ID: u8 = 13;
 const PUBLIC_SUBKEY: u8 = 14;
 const USER_ATTRIBUTE: u8 = 17;
+
+/// The base64 of armour without its padding. Spare bits of the last digit mean nothing.
+const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
 
 /// The largest keyring that is read, in bytes.
 const MAX_KEYRING_SIZE: usize = 64 << 20;
@@ -136,27 +144,9 @@ fn dearmour(text: &[u8]) -> Vec<u8> {
     binary
 }
 
-/// Standard base64 with padding; `None` for anything else.
+/// Standard base64, padded or not; `None` for anything else.
 fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=').as_bytes();
-    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 3);
-    for group in digits.chunks(4) {
-        let mut bits = 0u32;
-        for digit in group {
-            let value = match digit {
-                b'A'..=b'Z' => digit - b'A',
-                b'a'..=b'z' => digit - b'a' + 26,
-                b'0'..=b'9' => digit - b'0' + 52,
-                b'+' => 62,
-                b'/' => 63,
-                _ => return None,
-            };
-            bits = bits << 6 | u32::from(value);
-        }
-        bits <<= 6 * (4 - group.len());
-        bytes.extend_from_slice(&bits.to_be_bytes()[1..group.len()]);
-    }
-    Some(bytes)
+    BASE64.decode(text.trim_end_matches('=')).ok()
 }
 
 /// The checksum of armour (RFC 9580, section 6.1).

@@ -3,9 +3,17 @@
 
 use std::io;
 
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::GeneralPurpose;
+use base64::engine::general_purpose::NO_PAD;
+
 use super::fields::{checked_size, malformed, number, text, without_nul};
 use super::sparse::PaxSparse;
 use crate::source::archive::Pairs;
+
+/// Spare bits of the last digit mean nothing.
+const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
 
 /// What was said about an entry ahead of its header.
 #[derive(Debug, Default)]
@@ -110,28 +118,14 @@ fn percent_decoded(name: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// Base64 with or without padding; other characters are passed over.
+/// Base64 with or without padding; other characters are passed over, and so are bits that make no byte.
 fn base64_decoded(text: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::new();
-    let (mut bits, mut count) = (0_u32, 0);
-    for &byte in text {
-        let digit = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            b'=' => break,
-            _ => continue,
-        };
-        bits = bits << 6 | u32::from(digit);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            decoded.push((bits >> count & 0xff) as u8);
-        }
+    let digits = text.iter().copied().take_while(|&byte| byte != b'=');
+    let mut digits: Vec<u8> = digits.filter(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte)).collect();
+    if digits.len() % 4 == 1 {
+        digits.pop();
     }
-    decoded
+    BASE64.decode(digits).expect("there are only digits, and no lone one")
 }
 
 #[cfg(test)]
@@ -190,6 +184,10 @@ mod tests {
     fn libarchives_spelling_of_xattrs_is_decoded() {
         assert_eq!(percent_decoded(b"user.%41%4g%"), b"user.A%4g%");
         assert_eq!(base64_decoded(b"MTIz"), b"123");
-        assert_eq!(base64_decoded(b"MQ"), b"1");
+        for (text, bytes) in
+            [("MQ", "1"), ("MQ==", "1"), ("MR", "1"), ("M Q\n", "1"), ("MTIzN", "123"), ("=MQ", ""), ("", "")]
+        {
+            assert_eq!(base64_decoded(text.as_bytes()), bytes.as_bytes(), "{text:?}");
+        }
     }
 }
