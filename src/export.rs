@@ -27,7 +27,7 @@ use rayon::prelude::*;
 
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
-use crate::object::{DirEntry, DirTree, FileHeader, Xattrs};
+use crate::object::{DirEntry, DirTree, FileHeader, PERMISSION_BITS, Xattrs};
 use crate::progress::{Event, Progress};
 use crate::repo::tree::{Descent, Node, lookup};
 use crate::repo::{FileObject, Repo};
@@ -59,7 +59,6 @@ const BLOCK: u64 = 10_240;
 const NAME_LEN: usize = 100;
 /// 11 octal digits: libarchive lets sizes and owners be larger than their digits, but not times.
 const LATEST: u64 = (1 << 33) - 1;
-const PERMISSION_BITS: u32 = 0o7777;
 /// Files up to this size, in bytes, are read ahead.
 const MAX_HELD: u64 = 1 << 20;
 /// So many bytes, or files, are read ahead at a time.

@@ -14,14 +14,13 @@ use rustix::io::Errno;
 use super::context::{Checkout, Target};
 use super::{Overwrite, existing};
 use crate::error::{During, Error, OsError, Result};
-use crate::object::FileHeader;
+use crate::object::{FileHeader, PERMISSION_BITS};
 use crate::repo::FileObject;
 
 /// The bits that a file in user mode does not get: it belongs to somebody else than the commit says.
 const SETUID_AND_SETGID: u32 = 0o6000;
 /// The bit that a file in user mode gets, for its owner to be able to read it.
 const OWNER_MAY_READ: u32 = 0o400;
-const PERMISSION_BITS: u32 = 0o7777;
 
 /// A name for a file that is not complete yet. Whoever finds it taken asks for another.
 pub(super) fn temporary_name() -> String {

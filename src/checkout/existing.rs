@@ -11,14 +11,13 @@ use rustix::io::Errno;
 use crate::checksum::{Checksum, Hasher};
 use crate::dir::{self, Dir};
 use crate::error::{During, Result};
-use crate::object::{FileHeader, Xattrs};
+use crate::object::{FileHeader, S_IFMT, Xattrs};
 use crate::repo::{Repo, RepoMode, read_xattrs, read_xattrs_at};
 
 /// How much of a file is read at a time, in bytes.
 const BUFFER_LEN: usize = 128 << 10;
 /// The permissions that a bare-user-only repository keeps.
 const CANONICAL_BITS: u32 = 0o755;
-const TYPE_BITS: u32 = 0o170_000;
 
 /// Whether there is anything of that name.
 pub(super) fn exists(dir: BorrowedFd<'_>, name: &str) -> Result<bool> {
@@ -80,7 +79,7 @@ fn ownership(repo: &Repo, stat: &Stat) -> FileHeader {
     if repo.mode() == RepoMode::BareUserOnly {
         (uid, gid) = (0, 0);
         if FileType::from_raw_mode(mode) == FileType::RegularFile {
-            mode &= TYPE_BITS | CANONICAL_BITS;
+            mode &= S_IFMT | CANONICAL_BITS;
         }
     }
     FileHeader { uid, gid, mode, symlink_target: String::new(), xattrs: Xattrs::default() }

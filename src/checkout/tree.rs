@@ -14,7 +14,7 @@ use super::context::{Checkout, Target};
 use super::{CheckoutStats, HardLinks, Overwrite, Relabel, existing, whiteout};
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
-use crate::object::DirMeta;
+use crate::object::{DirMeta, PERMISSION_BITS};
 use crate::progress::{Event, Total, with_total};
 use crate::repo::tree::{Node, check_depth, lookup};
 use crate::repo::{RepoMode, count_files};
@@ -47,7 +47,6 @@ impl<'p> Place<'p> {
 
 /// The only mode bits that `plain_directory_modes` leaves.
 const PLAIN_DIRECTORY_BITS: u32 = 0o775;
-const PERMISSION_BITS: u32 = 0o7777;
 
 impl Checkout<'_> {
     pub(super) fn run(&self, commit: &Checksum, destination: &Path) -> Result<CheckoutStats> {

@@ -13,13 +13,12 @@ use super::context::{Checkout, Target};
 use super::{Overwrite, copy, existing};
 use crate::checksum::Checksum;
 use crate::error::{Context, During, Error, Result};
-use crate::object::FileHeader;
+use crate::object::{FileHeader, PERMISSION_BITS};
 use crate::repo::Repo;
 
 const PREFIX: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
 const PASSTHROUGH_PREFIX: &str = ".ostree-wh.";
-const PERMISSION_BITS: u32 = 0o7777;
 
 /// Whether the name says that the whole directory is hidden.
 pub(super) fn is_opaque(name: &str) -> bool {

@@ -6,8 +6,7 @@ use osier::Checksum;
 use osier::error::{Context as _, During as _};
 use osier::gvariant::text::{Annotate, print as print_variant};
 use osier::gvariant::{Dict, Type, Variant};
-use osier::object::SizeEntry;
-use osier::object::{DIRMETA_TYPE, DIRTREE_TYPE, ObjectName, ObjectType};
+use osier::object::{DIRMETA_TYPE, DIRTREE_TYPE, ObjectName, ObjectType, SizeEntry, key};
 use osier::repo::{Repo, RepoMode};
 use osier::units::format_size;
 use serde_json::{Value, json};
@@ -231,7 +230,7 @@ fn print_sizes_of(repo: &Repo, commit: &Checksum, out: &Output) -> Result<(), Fa
 /// Compressed bytes, unpacked bytes and number of objects: first of what is not here, then of all.
 fn sizes_of(repo: &Repo, commit: &Checksum) -> Result<[[u64; 3]; 2], Failure> {
     let commit = repo.load_commit(commit)?;
-    let Some(entries) = commit.metadata.get("ostree.sizes").filter(|value| value.type_string() == "aay") else {
+    let Some(entries) = commit.metadata.get(key::SIZES).filter(|value| value.type_string() == "aay") else {
         return Err(Failure::failed("No metadata key ostree.sizes in commit"));
     };
     let (mut needed, mut total) = ([0u64; 3], [0u64; 3]);

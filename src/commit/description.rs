@@ -6,13 +6,10 @@ use crate::checksum::Checksum;
 use crate::composefs;
 use crate::error::{Error, Result};
 use crate::gvariant::{Dict, Value};
+use crate::object::key;
 use crate::progress::Progress;
 use crate::repo::tree::Node;
 use crate::repo::{Repo, Transaction};
-
-const REF_BINDING: &str = "ostree.ref-binding";
-const COLLECTION_BINDING: &str = "ostree.collection-binding";
-const SIZES: &str = "ostree.sizes";
 
 /// Assembles everything but the composefs digest and the sizes, which are known only when all dirtrees are written.
 pub(super) fn metadata(
@@ -32,15 +29,15 @@ pub(super) fn metadata(
         let branch = options.branch.iter().map(|branch| branch.to_string());
         let mut names: Vec<String> = branch.chain(refs.iter().cloned()).collect();
         names.sort_unstable();
-        metadata.push(REF_BINDING, Value::strings(&names));
-        if let (Some(id), false) = (repo.collection_id(), metadata.contains_key(COLLECTION_BINDING)) {
-            metadata.push(COLLECTION_BINDING, Value::string(id.as_str()));
+        metadata.push(key::REF_BINDING, Value::strings(&names));
+        if let (Some(id), false) = (repo.collection_id(), metadata.contains_key(key::COLLECTION_BINDING)) {
+            metadata.push(key::COLLECTION_BINDING, Value::string(id.as_str()));
         }
     }
     if description.bootable {
         let version = kernel_version(repo, tree)?;
-        metadata.push("ostree.bootable", Value::boolean(true));
-        metadata.push("ostree.linux", Value::string(&version));
+        metadata.push(key::BOOTABLE, Value::boolean(true));
+        metadata.push(key::LINUX, Value::string(&version));
         metadata = metadata.in_table_order();
     }
     Ok(metadata)
@@ -64,7 +61,7 @@ pub(super) fn add_composefs_digest(
 pub(super) fn add_sizes(transaction: &Transaction<'_>, metadata: &mut Dict) {
     if let Some(sizes) = transaction.recorded_sizes() {
         let entries = sizes.iter().map(|entry| Value::bytes_value(&entry.encode())).collect();
-        metadata.push(SIZES, Value::array("ay", entries));
+        metadata.push(key::SIZES, Value::array("ay", entries));
     }
 }
 

@@ -21,15 +21,12 @@ use super::tree::Tree;
 use crate::checksum::Checksum;
 use crate::error::{Context, Error, Result};
 use crate::gvariant::table::HashTable;
-use crate::object::{DirMeta, FileHeader, ObjectType, Xattrs, validate_file_name};
+use crate::object::{DirMeta, FileHeader, ObjectType, S_IFDIR, S_IFLNK, S_IFREG, Xattrs, validate_file_name};
 use crate::progress::Event;
 use crate::repo::ContentWriter;
 use crate::source::archive::{Archive, Entry, Kind};
 use crate::source::{Ownership, Stream};
 
-const DIRECTORY: u32 = 0o040_000;
-const REGULAR: u32 = 0o100_000;
-const SYMLINK: u32 = 0o120_000;
 
 /// Files up to this size, in bytes, are collected; larger ones are stored at once.
 const MAX_COLLECTED: u64 = 1 << 20;
@@ -146,9 +143,9 @@ impl Import<'_, '_, '_> {
         let path = self.relative_path(&entry.path)?;
         let place = split(&path)?;
         let type_bits = match entry.kind {
-            Kind::Directory => DIRECTORY,
-            Kind::Symlink { .. } => SYMLINK,
-            _ => REGULAR,
+            Kind::Directory => S_IFDIR,
+            Kind::Symlink { .. } => S_IFLNK,
+            _ => S_IFREG,
         };
         let found = Ownership { uid: entry.uid, gid: entry.gid, mode: entry.mode | type_bits };
         let full_path = absolute(&place);
@@ -248,7 +245,7 @@ impl Import<'_, '_, '_> {
 
     /// Requires the directories above an entry, or makes them with its owner; the filter has no say in these.
     fn make_parents(&mut self, parents: &[&str], found: Ownership) -> Result<()> {
-        let made = Ownership { mode: DIRECTORY | 0o755, ..found };
+        let made = Ownership { mode: S_IFDIR | 0o755, ..found };
         if self.options.autocreate_parents && self.tree.dirmeta.is_none() {
             self.tree.dirmeta = Some(autocreated(self.ingest, "/", made)?);
         }
@@ -345,7 +342,7 @@ impl Import<'_, '_, '_> {
             self.link(target, &paths).context(|| format!("ostree-tar: Processing deferred hardlink {target}"))?;
         }
         if self.options.autocreate_parents && self.tree.dirmeta.is_none() {
-            let made = Ownership { uid: 0, gid: 0, mode: DIRECTORY | 0o755 };
+            let made = Ownership { uid: 0, gid: 0, mode: S_IFDIR | 0o755 };
             self.tree.dirmeta = Some(autocreated(self.ingest, "/", made)?);
         }
         Ok(self.tree)

@@ -13,14 +13,11 @@ use super::verity::VerityHasher;
 use super::xattrs::{Pool, Table, XattrId};
 use crate::checksum::Checksum;
 use crate::error::{Context, Error, Result};
-use crate::object::{DirMeta, FileHeader, ObjectName, ObjectType, S_IFDIR, Xattrs};
+use crate::object::{DirMeta, FileHeader, ObjectName, ObjectType, S_IFCHR, S_IFDIR, Xattrs};
 use crate::progress::{Event, Progress};
 use crate::repo::tree::Node;
 use crate::repo::{Repo, RepoMode, loose_path};
 use crate::threads;
-
-/// A character device, which overlayfs takes for a whiteout if its number is 0.
-const S_IFCHR: u32 = 0o020_000;
 
 /// The longest target of a symlink in bytes.
 const MAX_TARGET: usize = 4095;

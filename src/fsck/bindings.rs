@@ -6,11 +6,6 @@ use crate::object::Commit;
 use crate::refspec::{CollectionId, CollectionRef};
 use crate::repo::Repo;
 
-/// The key of the refs a commit was made for (`as`).
-const REF_BINDING: &str = "ostree.ref-binding";
-/// The key of the collection they belong to (`s`).
-const COLLECTION_BINDING: &str = "ostree.collection-binding";
-
 /// The ref by which a commit was found.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'n> {
@@ -21,7 +16,7 @@ pub(crate) struct Wanted<'n> {
 
 /// Checks that the commit was made for the ref.
 pub(crate) fn verify(commit: &Commit, wanted: Wanted<'_>) -> Result<()> {
-    match refs(commit) {
+    match commit.ref_binding() {
         None if wanted.collection.is_some() => {
             return Err(Error::failed("Expected commit metadata to have ref binding information, found none"));
         }
@@ -37,7 +32,7 @@ pub(crate) fn verify(commit: &Commit, wanted: Wanted<'_>) -> Result<()> {
         }
         _ => {}
     }
-    match (wanted.collection, collection(commit)) {
+    match (wanted.collection, commit.collection_binding()) {
         (Some(_), None) => {
             Err(Error::failed("Expected commit metadata to have collection ID binding information, found none"))
         }
@@ -51,8 +46,8 @@ pub(crate) fn verify(commit: &Commit, wanted: Wanted<'_>) -> Result<()> {
 
 /// Checks that the refs a commit was made for point to it.
 pub(super) fn verify_back_refs(repo: &Repo, checksum: &Checksum, commit: &Commit) -> Result<()> {
-    let collection = collection(commit);
-    for name in refs(commit).unwrap_or_default() {
+    let collection = commit.collection_binding();
+    for name in commit.ref_binding().unwrap_or_default() {
         let (label, target) = match &collection {
             Some(collection) => {
                 let target = resolve_collection_ref(repo, collection, &name)?;
@@ -68,15 +63,6 @@ pub(super) fn verify_back_refs(repo: &Repo, checksum: &Checksum, commit: &Commit
         return Err(Error::failed(format!("{label} in bindings for commit {checksum} {fault}")));
     }
     Ok(())
-}
-
-fn refs(commit: &Commit) -> Option<Vec<String>> {
-    let binding = commit.metadata.get(REF_BINDING).filter(|value| value.type_string() == "as")?;
-    Some(binding.view().children().filter_map(|name| name.as_str().map(str::to_owned)).collect())
-}
-
-fn collection(commit: &Commit) -> Option<String> {
-    commit.metadata.get(COLLECTION_BINDING)?.view().as_str().map(str::to_owned)
 }
 
 fn resolve_collection_ref(repo: &Repo, collection: &str, name: &str) -> Result<Option<Checksum>> {

@@ -16,10 +16,10 @@ use std::sync::OnceLock;
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::gvariant::DecodeError;
+use crate::object::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK};
 
 /// The label that is none.
 const NONE: &str = "<<none>>";
-const TYPE_BITS: u32 = 0o170_000;
 
 /// The patterns of a policy.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl FileContexts {
         }
         candidates.sort_unstable_by(|one, other| other.cmp(one));
         for spec in candidates.into_iter().filter_map(|index| self.specs.get(index)) {
-            if spec.file_type.is_some_and(|file_type| file_type != mode & TYPE_BITS) {
+            if spec.file_type.is_some_and(|file_type| file_type != mode & S_IFMT) {
                 continue;
             }
             if spec.pattern.as_ref().map_or(Ok(true), |pattern| pattern.is_match(path))? {
@@ -175,13 +175,13 @@ impl<'l> Line<'l> {
         };
         let file_type = match file_type {
             None => None,
-            Some("--") => Some(0o100_000),
-            Some("-d") => Some(0o040_000),
-            Some("-l") => Some(0o120_000),
-            Some("-b") => Some(0o060_000),
-            Some("-c") => Some(0o020_000),
-            Some("-p") => Some(0o010_000),
-            Some("-s") => Some(0o140_000),
+            Some("--") => Some(S_IFREG),
+            Some("-d") => Some(S_IFDIR),
+            Some("-l") => Some(S_IFLNK),
+            Some("-b") => Some(S_IFBLK),
+            Some("-c") => Some(S_IFCHR),
+            Some("-p") => Some(S_IFIFO),
+            Some("-s") => Some(S_IFSOCK),
             Some(other) => return refuse(&format!("has invalid file type {other}")),
         };
         Ok(Some(Self { pattern, file_type, label, place }))

@@ -16,7 +16,7 @@ use std::path::Path;
 use crate::checksum::Checksum;
 use crate::error::{Context, During, Error, OsError, Result};
 use crate::gvariant::DecodeError;
-use crate::object::Xattrs;
+use crate::object::{S_IFDIR, Xattrs};
 use crate::repo::Repo;
 
 use file_contexts::{FileContexts, Substitutions};
@@ -24,7 +24,6 @@ use root::Root;
 
 /// The xattr that holds a label, with a NUL at its end.
 const XATTR: &[u8] = b"security.selinux";
-const DIRECTORY: u32 = 0o040_000;
 
 /// Which labels the files of a tree have.
 #[derive(Debug)]
@@ -144,7 +143,7 @@ impl Policy {
             ],
             epoch: Epoch::default(),
         };
-        if policy.label("/", DIRECTORY)?.is_none() {
+        if policy.label("/", S_IFDIR)?.is_none() {
             let what = format!("{}: Failed to look up context of /: No such file or directory", in_policy());
             return Err(Error::failed(what));
         }

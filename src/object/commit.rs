@@ -1,7 +1,7 @@
 //! Commits, `(a{sv}aya(say)sstayay)`: metadata, parent or nothing, related objects, subject, body, time, root dirtree and
 //! root dirmeta.
 
-use super::{COMMIT_TYPE, checksum_in};
+use super::{COMMIT_TYPE, checksum_in, key};
 use crate::checksum::{Checksum, Hasher};
 use crate::gvariant::{DecodeError, Dict, Encoder, Type, Variant};
 
@@ -83,6 +83,17 @@ impl Commit {
     pub fn version(&self) -> Option<&str> {
         let version = self.metadata.get("version")?;
         if version.type_string() == "s" { version.view().as_str() } else { None }
+    }
+
+    /// The refs that the commit was made for; `None` if it does not say.
+    pub fn ref_binding(&self) -> Option<Vec<String>> {
+        let binding = self.metadata.get(key::REF_BINDING).filter(|value| value.type_string() == "as")?;
+        Some(binding.view().children().filter_map(|name| name.as_str().map(str::to_owned)).collect())
+    }
+
+    /// The collection that those refs belong to; `None` if it does not say.
+    pub fn collection_binding(&self) -> Option<String> {
+        self.metadata.get(key::COLLECTION_BINDING)?.view().as_str().map(str::to_owned)
     }
 }
 

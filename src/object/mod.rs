@@ -9,6 +9,8 @@ mod commit;
 mod dirmeta;
 mod dirtree;
 mod file;
+pub mod key;
+mod mode;
 mod sizes;
 mod tombstone;
 mod xattrs;
@@ -22,6 +24,7 @@ pub use commit::Commit;
 pub use dirmeta::DirMeta;
 pub use dirtree::{DirEntry, DirRef, DirTree, DirTreeReader, FileRef, validate_file_name};
 pub use file::FileHeader;
+pub use mode::{PERMISSION_BITS, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK};
 pub use sizes::{SizeEntry, put_varint, take_varint};
 pub use tombstone::tombstone;
 pub use xattrs::Xattrs;
@@ -35,14 +38,6 @@ pub const DIRMETA_TYPE: &str = "(uuua(ayay))";
 /// The GVariant type of a summary: refs and metadata.
 pub const SUMMARY_TYPE: &str = "(a(s(taya{sv}))a{sv})";
 
-/// The bits of a mode that tell the type of a file.
-pub const S_IFMT: u32 = 0o170_000;
-/// A directory.
-pub const S_IFDIR: u32 = 0o040_000;
-/// A regular file.
-pub const S_IFREG: u32 = 0o100_000;
-/// A symlink.
-pub const S_IFLNK: u32 = 0o120_000;
 
 /// The checksum that an `ay` holds.
 fn checksum_in(member: Option<Variant<'_>>) -> Result<Checksum, DecodeError> {
@@ -58,7 +53,7 @@ fn number_in(member: Option<Variant<'_>>) -> u32 {
 
 /// Refuses modes with other bits than type and permissions.
 fn check_mode_bits(mode: u32) -> Result<(), DecodeError> {
-    if mode & !(S_IFMT | 0o7777) != 0 {
+    if mode & !(S_IFMT | PERMISSION_BITS) != 0 {
         return Err(DecodeError::new(format!("Invalid mode {mode}; invalid bits in mode")));
     }
     Ok(())

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::statoverride::{SkipList, StatOverride};
 use crate::error::{Error, Result};
 use crate::gvariant::table::HashTable;
+use crate::object::{PERMISSION_BITS, S_IFDIR, S_IFMT, S_IFREG};
 use crate::progress::{Event, Progress};
 
 /// The options that change what is recorded.
@@ -46,11 +47,6 @@ pub struct Filter<'m> {
     skipped: OneShots<&'m str, ()>,
 }
 
-const TYPE_BITS: u32 = 0o170_000;
-const PERMISSION_BITS: u32 = 0o7777;
-const DIRECTORY: u32 = 0o040_000;
-const REGULAR: u32 = 0o100_000;
-
 impl Modifier {
     /// Whether anything is to be changed at all. Only then does a tree taken from a commit run through the filter.
     pub fn is_active(&self) -> bool {
@@ -89,22 +85,22 @@ impl<'m> Filter<'m> {
         let mut recorded = found;
         recorded.uid = owner_uid.unwrap_or(found.uid);
         recorded.gid = owner_gid.unwrap_or(found.gid);
-        if mode_ro_executables && found.mode & TYPE_BITS == REGULAR && found.mode & 0o111 != 0 {
+        if mode_ro_executables && found.mode & S_IFMT == S_IFREG && found.mode & 0o111 != 0 {
             recorded.mode &= !0o222;
         }
         if let Some(added) = self.added.take(path) {
             recorded.mode |= added;
         } else if let Some(replaced) = self.modifier.statoverride.as_ref().and_then(|file| file.replaced.get(path)) {
-            recorded.mode = recorded.mode & TYPE_BITS | replaced;
+            recorded.mode = recorded.mode & S_IFMT | replaced;
         }
         if self.skipped.take(path).is_some() {
             return Ok(None);
         }
-        check_mode(found.mode & TYPE_BITS, recorded.mode)?;
+        check_mode(found.mode & S_IFMT, recorded.mode)?;
         if canonical_permissions {
             (recorded.uid, recorded.gid) = (0, 0);
-            if matches!(recorded.mode & TYPE_BITS, REGULAR | DIRECTORY) {
-                recorded.mode &= TYPE_BITS | 0o755;
+            if matches!(recorded.mode & S_IFMT, S_IFREG | S_IFDIR) {
+                recorded.mode &= S_IFMT | 0o755;
             }
         }
         Ok(Some(recorded))
@@ -129,8 +125,8 @@ fn check_mode(file_type: u32, mode: u32) -> Result<()> {
         return Ok(());
     }
     Err(Error::failed(match file_type {
-        DIRECTORY if mode & TYPE_BITS == DIRECTORY => format!("Invalid mode {mode}; invalid bits in mode"),
-        DIRECTORY => format!("Invalid directory metadata mode {mode}; not a directory"),
+        S_IFDIR if mode & S_IFMT == S_IFDIR => format!("Invalid mode {mode}; invalid bits in mode"),
+        S_IFDIR => format!("Invalid directory metadata mode {mode}; not a directory"),
         _ => format!("Corrupted archive file; invalid mode {mode}"),
     }))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
-use crate::object::{S_IFMT, Xattrs, validate_file_name};
+use crate::object::{PERMISSION_BITS, S_IFMT, Xattrs, validate_file_name};
 
 /// Directories within each other that a tree may have: as many as are followed when it is read again.
 const MAX_DEPTH: usize = 2048;
@@ -153,7 +153,7 @@ fn names(path: &str) -> Result<Vec<&str>> {
 }
 
 fn check_mode(path: &str, Attributes { mode, .. }: &Attributes) -> Result<()> {
-    if mode & S_IFMT != 0 || *mode > 0o7777 {
+    if mode & S_IFMT != 0 || *mode > PERMISSION_BITS {
         return Err(Error::failed(format!("{path}: 0{mode:o} has more than permissions")));
     }
     Ok(())

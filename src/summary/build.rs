@@ -11,6 +11,7 @@ use super::store;
 use crate::checksum::Checksum;
 use crate::error::{Error, OfObject, Result};
 use crate::gvariant::{Dict, Value};
+use crate::object::key::{COLLECTION_BINDING, REF_BINDING};
 use crate::object::{Commit, DirMeta, DirTree, ObjectName, ObjectType, Xattrs};
 use crate::refspec::{CollectionId, CollectionRef, RefName};
 use crate::repo::{ListRefs, LockKind, Repo, Transaction, deltas};
@@ -166,8 +167,8 @@ fn name_of(commit: Checksum) -> ObjectName {
 /// Commits an empty tree whose metadata are the user's, on top of the last such commit.
 fn commit_metadata(repo: &Repo, collection: &CollectionId, options: &UpdateOptions) -> Result<()> {
     let mut metadata = options.metadata.clone();
-    metadata.push("ostree.collection-binding", Value::string(collection.as_str()));
-    metadata.push("ostree.ref-binding", Value::strings([METADATA_REF]));
+    metadata.push(COLLECTION_BINDING, Value::string(collection.as_str()));
+    metadata.push(REF_BINDING, Value::strings([METADATA_REF]));
     let name = RefName::parse(METADATA_REF).map_err(|error| Error::failed(error.to_string()))?;
     let parent = repo.try_resolve_rev(METADATA_REF)?;
 

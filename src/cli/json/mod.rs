@@ -5,7 +5,7 @@ mod objects;
 use osier::Checksum;
 use osier::date;
 use osier::gvariant::{Dict, Variant};
-use osier::object::Xattrs;
+use osier::object::{Xattrs, key};
 use osier::summary;
 use serde_json::{Map, Value, json};
 
@@ -78,7 +78,7 @@ pub(super) fn variant_of(value: Variant<'_>, numbers: Numbers) -> Value {
 
 /// What a commit says of each of its objects, and what a summary says of other collections' refs, which a document has
 /// in other words: these grow with the repository, so they are printed only when asked for by their keys.
-const LEFT_OUT: [&str; 2] = ["ostree.sizes", summary::key::COLLECTION_MAP];
+const LEFT_OUT: [&str; 2] = [key::SIZES, summary::key::COLLECTION_MAP];
 
 /// Values by their keys. Of those with the same key the first one counts, as it does when a key is looked up.
 pub(super) fn metadata(dict: &Dict, numbers: Numbers) -> Value {

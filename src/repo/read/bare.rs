@@ -21,14 +21,13 @@ use super::objects::loose_path;
 use super::xattrs::{proc_path, read_xattrs, read_xattrs_at};
 use crate::error::{During, Error, OfObject, Result};
 use crate::gvariant::DecodeError;
-use crate::object::{FileHeader, ObjectName, ObjectType, Xattrs};
+use crate::object::{FileHeader, ObjectName, ObjectType, S_IFMT, Xattrs};
 use crate::repo::{Repo, RepoMode};
 
 /// Where bare-user keeps a file's metadata.
 const METADATA_XATTR: &str = "user.ostreemeta";
 /// The mode bits that bare-user and bare-user-only let a file have.
 const USER_MODE_BITS: u32 = 0o775;
-const TYPE_BITS: u32 = 0o170_000;
 /// The longest target that Linux allows, in bytes.
 const MAX_TARGET: u64 = 4096;
 
@@ -168,7 +167,7 @@ pub(in crate::repo) fn apply_metadata(repo: &Repo, file: &File, header: &FileHea
         let keep = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
         rustix::fs::futimens(file, &Timestamps { last_access: keep, last_modification: epoch })?;
     }
-    let permissions = header.mode & !TYPE_BITS;
+    let permissions = header.mode & !S_IFMT;
     match repo.mode() {
         RepoMode::Bare => {
             // Changing the owner clears the setuid bits, so the mode comes after it.
@@ -217,7 +216,7 @@ pub(in crate::repo) fn create_symlink(
 
 /// bare-user-only refuses modes that it could not keep.
 pub(crate) fn check_user_only_mode(name: &ObjectName, header: &FileHeader) -> Result<()> {
-    let permissions = header.mode & !TYPE_BITS;
+    let permissions = header.mode & !S_IFMT;
     let refused = permissions & !USER_MODE_BITS;
     if header.is_symlink() || refused == 0 {
         return Ok(());

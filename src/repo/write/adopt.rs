@@ -17,11 +17,8 @@ use rustix::io::Errno;
 
 use super::transaction::Transaction;
 use crate::error::{During, Result};
-use crate::object::{FileHeader, ObjectName};
+use crate::object::{FileHeader, ObjectName, PERMISSION_BITS};
 use crate::repo::RepoMode;
-
-/// Permission bits of a mode.
-const PERMISSIONS: u32 = 0o7777;
 
 /// The place of a regular file that the repository may take over.
 #[derive(Clone, Copy, Debug)]
@@ -93,8 +90,8 @@ impl Transaction<'_> {
         if !(is_same_file && is_same_content(before, &linked)) {
             return Ok(false);
         }
-        if before.st_mode & PERMISSIONS != header.mode & PERMISSIONS {
-            rustix::fs::fchmod(file, Mode::from_raw_mode(header.mode & PERMISSIONS))
+        if before.st_mode & PERMISSION_BITS != header.mode & PERMISSION_BITS {
+            rustix::fs::fchmod(file, Mode::from_raw_mode(header.mode & PERMISSION_BITS))
                 .during("changing the mode of", self.work_path().join(temporary))?;
         }
         self.place(temporary, object)?;
@@ -112,7 +109,7 @@ fn may_become_object(mode: RepoMode, header: &FileHeader, file: &File, stat: &St
     match mode {
         RepoMode::BareUserOnly => Ok(true),
         RepoMode::Bare => {
-            let as_it_is = stat.st_mode & PERMISSIONS == header.mode & PERMISSIONS
+            let as_it_is = stat.st_mode & PERMISSION_BITS == header.mode & PERMISSION_BITS
                 && (stat.st_uid, stat.st_gid) == (header.uid, header.gid);
             Ok(as_it_is && crate::repo::read_xattrs(file).during("reading xattrs of", "a file")? == header.xattrs)
         }

@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::io::{self, Read};
 
 use super::{Entry, Kind};
+use crate::object::{S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
 use crate::source::compressed::Stream;
 
 /// As many bytes tell the format.
@@ -28,11 +29,6 @@ const MAX_TEXT_BYTES: u64 = 1 << 20;
 
 /// What a file that more names are expected for takes in memory besides its name, in bytes.
 const LINKED_BYTES: u64 = 128;
-
-const TYPE_BITS: u32 = 0o170_000;
-const DIRECTORY: u32 = 0o040_000;
-const REGULAR: u32 = 0o100_000;
-const SYMLINK: u32 = 0o120_000;
 
 /// How headers are spelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,7 +197,7 @@ impl Archive {
         (self.content, self.padding) = (header.size, self.format.padding(header.size));
         let kind = self.kind(&header, &name)?;
         let Header { mode, uid, gid, .. } = header;
-        Ok(Some(Entry { path: name, kind, uid, gid, mode: mode & !TYPE_BITS, xattrs: Vec::new() }))
+        Ok(Some(Entry { path: name, kind, uid, gid, mode: mode & !S_IFMT, xattrs: Vec::new() }))
     }
 
     /// The stream behind what has been read.
@@ -215,10 +211,10 @@ impl Archive {
     }
 
     fn kind(&mut self, header: &Header, name: &[u8]) -> io::Result<Kind> {
-        let kind = match header.mode & TYPE_BITS {
-            REGULAR => Kind::Regular { size: header.size },
-            DIRECTORY => Kind::Directory,
-            SYMLINK => {
+        let kind = match header.mode & S_IFMT {
+            S_IFREG => Kind::Regular { size: header.size },
+            S_IFDIR => Kind::Directory,
+            S_IFLNK => {
                 let target = self.read_text(header.size)?;
                 self.content = 0;
                 Kind::Symlink { target }

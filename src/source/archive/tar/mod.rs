@@ -20,6 +20,7 @@ mod sparse;
 use std::io::{self, Read};
 
 use super::{Entry, Kind};
+use crate::object::PERMISSION_BITS;
 use crate::source::compressed::Stream;
 use fields::{BLOCK_BYTES, Chunk, damaged, malformed, truncated, without_nul};
 use header::Header;
@@ -173,7 +174,7 @@ impl Archive {
             // What does not fit is cut off, as upstream cuts it off.
             uid: extensions.uid.map_or_else(|| header.uid(), Ok)? as u32,
             gid: extensions.gid.map_or_else(|| header.gid(), Ok)? as u32,
-            mode: header.mode()? as u32 & 0o7777,
+            mode: header.mode()? as u32 & PERMISSION_BITS,
             xattrs: extensions.into_xattrs(),
         })
     }
