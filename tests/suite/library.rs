@@ -223,3 +223,38 @@ fn a_tree_in_memory_runs_through_the_modifier_and_is_laid_over() {
     }
     assert_eq!(repo.list_objects().unwrap().iter().filter(|name| name.object_type == ObjectType::Commit).count(), 1);
 }
+
+#[test]
+fn files_that_are_held_together_and_files_that_stream_become_their_own_objects() {
+    // Around the borders of a block, of what is held, and of what is held together; with links between them.
+    const SIZES: [usize; 14] =
+        [0, 1, 55, 64, 4000, 700_000, 700_001, 700_002, 1, 1 << 20, (1 << 20) + 1, 3, 1 << 20, 9];
+    let directory = scratch();
+    let source = directory.path().join("tree");
+    let mut tree = MemoryTree::new();
+    let plain = || Attributes::new(0o644);
+    for (below, count) in [("", SIZES.len()), ("d/", 7), ("e/", 1)] {
+        fs::create_dir_all(source.join(below)).unwrap();
+        for (number, &size) in SIZES[..count].iter().enumerate() {
+            let content: Vec<u8> = (0..size).map(|at| ((at * at + number * 31) >> 3) as u8).collect();
+            let name = format!("{below}file-{number:02}");
+            fs::write(source.join(&name), &content).unwrap();
+            tree.add_file(&name, content, plain()).unwrap();
+            if number % 3 == 0 {
+                let link = format!("{name}-link");
+                std::os::unix::fs::symlink("../target", source.join(&link)).unwrap();
+                tree.add_symlink(&link, "../target", Attributes::new(0o777)).unwrap();
+            }
+        }
+    }
+    let repo = repository(directory.path());
+    let roots = [Source::Memory(tree), Source::Directory(source)].map(|source| {
+        let modifier = Modifier { canonical_permissions: true, ..Modifier::default() };
+        let options = CommitOptions { modifier, sources: vec![source], ..CommitOptions::new(Description::new(1)) };
+        repo.load_commit(&committed(&repo, &options)).unwrap().root_dirtree
+    });
+    assert_eq!(roots[0], roots[1]);
+    // The files of `d` and `e` are equal to others, and all links are.
+    let files = repo.list_objects().unwrap();
+    assert_eq!(files.iter().filter(|name| name.object_type == ObjectType::File).count(), SIZES.len() + 1);
+}
