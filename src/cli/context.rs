@@ -8,6 +8,7 @@ use std::{env, fs};
 use osier::deflate::Encoding;
 use osier::error::During;
 use osier::progress::Progress;
+use osier::remote::SYSTEM_REPO;
 use osier::repo::{OpenOptions, Repo};
 
 use super::builtin;
@@ -137,9 +138,6 @@ fn encoding() -> Result<Option<Encoding>, Failure> {
 fn no_repo() -> Failure {
     Failure::Incomplete("Command requires a --repo argument".to_owned())
 }
-
-/// Where the system's repository is, below the system root.
-const SYSTEM_REPO: &str = "ostree/repo";
 
 /// The repository of a command without `--repo`: the current directory if it is one, else the one that the environment
 /// names, else the system's.

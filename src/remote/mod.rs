@@ -31,8 +31,8 @@ pub use keyring::import_keys;
 
 /// The remotes directory, below the root of a system.
 const REMOTES_DIRECTORY: &str = "etc/ostree/remotes.d";
-/// The repository of the running system.
-const SYSTEM_REPO: &str = "/ostree/repo";
+/// The repository of a system, below the root of the system.
+pub const SYSTEM_REPO: &str = "ostree/repo";
 
 /// A configured remote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -268,7 +268,7 @@ fn remotes_directory(repo: &Repo, sysroot: Option<&Path>) -> Option<PathBuf> {
 /// Whether this is the repository of the running system.
 fn is_system(repo: &Repo) -> bool {
     let identity = |path: &Path| fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
-    identity(repo.path()).is_some_and(|own| identity(Path::new(SYSTEM_REPO)) == Some(own))
+    identity(repo.path()).is_some_and(|own| identity(&Path::new("/").join(SYSTEM_REPO)) == Some(own))
 }
 
 fn apply(keyfile: &mut KeyFile, name: &str, settings: &[(String, Setting)]) -> Result<()> {
