@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_program_takes_processor_time_and_a_sleeping_one_does_not() {
+    fn the_processor_time_of_a_program_is_measured_and_so_are_its_time_and_memory() {
         let directory = tempfile::tempdir().unwrap();
         let repo = directory.path().join("repo");
         let busy = script(directory.path(), "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo $1 $2");
