@@ -126,6 +126,14 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The operating system refused something, and upstream has words of its own for what it was.
+    #[error("{what}")]
+    Refused {
+        /// As in `Couldn't open ref 'a'`.
+        what: String,
+        /// What the operating system says.
+        source: OsError,
+    },
     /// What was being done when the inner error came, in upstream's words.
     #[error("{what}")]
     During {
@@ -143,6 +151,11 @@ impl Error {
     /// A refusal in so many words.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::Failed(message.into())
+    }
+
+    /// What the operating system has refused, in upstream's words.
+    pub(crate) fn refused(what: impl Into<String>, error: impl Into<io::Error>) -> Self {
+        Self::Refused { what: what.into(), source: OsError(error.into()) }
     }
 
     /// The right "missing" error for the object's type.
@@ -168,7 +181,9 @@ impl Error {
     /// The kind of the operating system's error, if it was one.
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         match self {
-            Self::Io { source, .. } | Self::SystemCall { source, .. } => Some(source.0.kind()),
+            Self::Io { source, .. } | Self::SystemCall { source, .. } | Self::Refused { source, .. } => {
+                Some(source.0.kind())
+            }
             Self::During { source, .. } => source.io_kind(),
             _ => None,
         }

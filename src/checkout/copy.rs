@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::context::{Checkout, Target};
 use super::{Overwrite, existing};
-use crate::error::{During, Error, OsError, Result};
+use crate::error::{During, Error, Result};
 use crate::object::{FileHeader, PERMISSION_BITS};
 use crate::repo::FileObject;
 
@@ -178,5 +178,5 @@ fn making(header: &FileHeader) -> &'static str {
 /// What is there may not stay. Upstream writes a file without a name and then links it, so that is what it says.
 fn is_there(header: &FileHeader) -> Error {
     let call = if header.is_symlink() { "symlinkat" } else { "linkat" };
-    Error::failed(format!("{call}: {}", OsError(Errno::EXIST.into())))
+    Error::refused(call, Errno::EXIST)
 }

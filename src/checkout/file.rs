@@ -176,10 +176,7 @@ impl Checkout<'_> {
                 Ok(Link::Copy(None))
             }
             Err(Errno::NOENT) => Ok(Link::Missing),
-            Err(error) => {
-                let error = crate::error::OsError(error.into());
-                Err(Error::failed(format!("Hardlinking {path} to {name}: {error}")))
-            }
+            Err(error) => Err(Error::refused(format!("Hardlinking {path} to {name}"), error)),
         }
     }
 

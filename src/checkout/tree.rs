@@ -166,7 +166,7 @@ impl Checkout<'_> {
         let is_new = match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o700)) {
             Ok(()) => true,
             Err(Errno::EXIST) if may_exist == MayExist::Yes => false,
-            Err(error) => return Err(Error::failed(format!("mkdirat: {}", crate::error::OsError(error.into())))),
+            Err(error) => return Err(Error::refused("mkdirat", error)),
         };
         // Whoever asks for a checkout may name the destination by a symbolic link; the commit may not.
         let follow = if is_root && !is_new { OFlags::empty() } else { OFlags::NOFOLLOW };

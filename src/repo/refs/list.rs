@@ -11,7 +11,7 @@ use rustix::fs::{Access, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::checksum::Checksum;
-use crate::error::{Context, During, Error, OsError, Result};
+use crate::error::{Context, During, Error, Result};
 use crate::refspec::{CollectionId, CollectionRef, RefName, Refspec, RemoteName, is_fragment};
 use crate::repo::Repo;
 use crate::{input, threads};
@@ -248,8 +248,7 @@ impl Repo {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
             Err(error) => {
                 let name = path.components().skip(2).collect::<PathBuf>();
-                let what = format!("Couldn't open ref '{}': {}", name.display(), OsError(error));
-                Err(Error::failed(what))
+                Err(Error::refused(format!("Couldn't open ref '{}'", name.display()), error))
             }
         }
     }
