@@ -135,6 +135,23 @@ pub(crate) fn rename(
     })
 }
 
+/// Makes something under a name that is free: `make` gets one of `names` after the other until there is none of that name.
+/// Returns the name with what was made; `failed` says what becomes of any other error.
+pub(crate) fn at_free_name<N, T, E>(
+    mut names: impl FnMut() -> std::result::Result<N, E>,
+    mut make: impl FnMut(&N) -> Result<T>,
+    failed: impl FnOnce(Errno, N) -> std::result::Result<(N, T), E>,
+) -> std::result::Result<(N, T), E> {
+    loop {
+        let name = names()?;
+        match make(&name) {
+            Ok(made) => return Ok((name, made)),
+            Err(Errno::EXIST) => {}
+            Err(error) => return failed(error, name),
+        }
+    }
+}
+
 /// Makes a directory; that it is there already is `EEXIST`.
 pub(crate) fn make_dir(dir: impl AsFd, path: impl AsRef<Path>, mode: u32) -> Result<()> {
     in_parent(dir.as_fd(), path.as_ref(), |dir, name| rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(mode)))

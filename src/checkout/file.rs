@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::context::{Checkout, Target};
 use super::{HardLinks, Overwrite, Relabel, existing, whiteout};
 use crate::checksum::Checksum;
+use crate::dir;
 use crate::error::{Context, During, Error, Result};
 use crate::object::{FileHeader, ObjectName, ObjectType};
 use crate::repo::{FileObject, Repo, RepoMode, loose_path};
@@ -188,13 +189,14 @@ impl Checkout<'_> {
         (from, path): (BorrowedFd<'_>, &str),
     ) -> Result<std::result::Result<(), Errno>> {
         let dir = target.dir.as_fd();
-        let temporary = loop {
-            let temporary = super::copy::temporary_name();
-            match rustix::fs::linkat(from, path, dir, &temporary, AtFlags::empty()) {
-                Ok(()) => break temporary,
-                Err(Errno::EXIST) => {}
-                Err(error) => return Ok(Err(error)),
-            }
+        let linked = dir::at_free_name(
+            || Ok(super::copy::temporary_name()),
+            |temporary| rustix::fs::linkat(from, path, dir, temporary, AtFlags::empty()),
+            |error, _| Err(error),
+        );
+        let temporary = match linked {
+            Ok((temporary, ())) => temporary,
+            Err(error) => return Ok(Err(error)),
         };
         let renamed = rustix::fs::renameat(dir, &temporary, dir, name);
         // Renaming one of two links to a file over the other does nothing, and leaves both.

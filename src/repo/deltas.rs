@@ -14,7 +14,6 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::RenameFlags;
-use rustix::io::Errno;
 
 use super::read::objects::MAX_METADATA_SIZE;
 use super::write::replace::random_letters;
@@ -113,14 +112,11 @@ pub fn target_exists(repo: &Repo, name: &DeltaName) -> Result<bool> {
 pub fn remove(repo: &Repo, name: &DeltaName) -> Result<()> {
     let directory = name.directory();
     let tmp = repo.tmp()?;
-    let doomed = loop {
-        let candidate = format!("delta-{}", random_letters()?);
-        match dir::make_dir(tmp, &candidate, 0o700) {
-            Ok(()) => break candidate,
-            Err(Errno::EXIST) => {}
-            Err(error) => return Err(error).during("creating", repo.path().join("tmp").join(candidate)),
-        }
-    };
+    let (doomed, ()) = dir::at_free_name(
+        || Ok(format!("delta-{}", random_letters()?)),
+        |doomed| dir::make_dir(tmp, doomed, 0o700),
+        |error, doomed| Err(error).during("creating", repo.path().join("tmp").join(doomed)),
+    )?;
     let renamed = dir::rename((repo.dir(), &directory), (tmp, &doomed), RenameFlags::empty());
     if renamed.is_err() {
         let _ = dir::remove_dir(tmp, &doomed);

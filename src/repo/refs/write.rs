@@ -48,14 +48,11 @@ impl Repo {
         let depth = name.as_str().matches('/').count();
         let link = format!("{}{}", "../".repeat(depth), target.as_str());
         let tmp = self.tmp()?;
-        let temporary = loop {
-            let temporary = format!("alias-{}", crate::repo::write::replace::random_letters()?);
-            match rustix::fs::symlinkat(&link, tmp, &temporary) {
-                Ok(()) => break temporary,
-                Err(Errno::EXIST) => {}
-                Err(error) => return Err(error).calling("symlinkat", &temporary),
-            }
-        };
+        let (temporary, ()) = dir::at_free_name(
+            || Ok(format!("alias-{}", crate::repo::write::replace::random_letters()?)),
+            |temporary| rustix::fs::symlinkat(&link, tmp, temporary),
+            |error, temporary| Err(error).calling("symlinkat", temporary),
+        )?;
         let placed = dir::rename((tmp, &temporary), (self.dir(), &path), RenameFlags::empty());
         if placed.is_err() {
             let _ = dir::remove_file(tmp, &temporary);

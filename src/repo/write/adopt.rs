@@ -16,6 +16,7 @@ use rustix::fs::{AtFlags, Mode, Stat};
 use rustix::io::Errno;
 
 use super::transaction::Transaction;
+use crate::dir;
 use crate::error::{During, Result};
 use crate::object::{FileHeader, ObjectName, PERMISSION_BITS};
 use crate::repo::RepoMode;
@@ -60,15 +61,13 @@ impl Transaction<'_> {
         if !is_untouched || !may_become_object(self.repo().mode(), header, file, &now)? {
             return Ok(false);
         }
-        let temporary = loop {
-            let temporary = self.temporary_name();
-            match rustix::fs::linkat(directory, *name, self.work_dir(), &temporary, AtFlags::empty()) {
-                Ok(()) => break temporary,
-                Err(Errno::EXIST) => {}
-                // Another file system, too many links, a file that may not be linked.
-                Err(_) => return Ok(false),
-            }
-        };
+        let linked = dir::at_free_name(
+            || Ok(self.temporary_name()),
+            |temporary| rustix::fs::linkat(directory, *name, self.work_dir(), temporary, AtFlags::empty()),
+            |error, _| Err(error),
+        );
+        // Another file system, too many links, a file that may not be linked.
+        let Ok((temporary, ())) = linked else { return Ok(false) };
         let placed = self.place_linked(&temporary, object, header, candidate);
         if !matches!(placed, Ok(true)) {
             let _ = rustix::fs::unlinkat(self.work_dir(), &temporary, AtFlags::empty());

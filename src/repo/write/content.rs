@@ -11,7 +11,6 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use rustix::fs::AtFlags;
-use rustix::io::Errno;
 
 use super::adopt::{Adoptable, Candidate};
 use super::encoders::Encoder;
@@ -19,6 +18,7 @@ use super::temporary::Temporary;
 use super::transaction::{Claim, Transaction};
 use crate::checksum::{Checksum, Hasher};
 use crate::deflate::{Encoding, Settings};
+use crate::dir;
 use crate::error::{During, Error, Result};
 use crate::object::{FileHeader, ObjectName, ObjectType};
 use crate::repo::read::bare;
@@ -272,20 +272,17 @@ impl<'r> Transaction<'r> {
     }
 
     fn place_symlink(&self, name: &ObjectName, header: &FileHeader) -> Result<()> {
-        let dir = self.work_dir();
-        let temporary = loop {
-            let temporary = self.temporary_name();
-            match bare::create_symlink(self.repo, dir, &temporary, header) {
-                Ok(()) => break temporary,
-                Err(Errno::EXIST) => {}
-                Err(error) => {
-                    let _ = rustix::fs::unlinkat(dir, &temporary, AtFlags::empty());
-                    return Err(error).during("creating the symlink", name.to_string());
-                }
-            }
-        };
+        let work_dir = self.work_dir();
+        let (temporary, ()) = dir::at_free_name(
+            || Ok(self.temporary_name()),
+            |temporary| bare::create_symlink(self.repo, work_dir, temporary, header),
+            |error, temporary| {
+                let _ = rustix::fs::unlinkat(work_dir, &temporary, AtFlags::empty());
+                Err(error).during("creating the symlink", name.to_string())
+            },
+        )?;
         self.place(&temporary, name).inspect_err(|_| {
-            let _ = rustix::fs::unlinkat(dir, &temporary, AtFlags::empty());
+            let _ = rustix::fs::unlinkat(work_dir, &temporary, AtFlags::empty());
         })
     }
 }

@@ -50,15 +50,12 @@ impl Replacement<'_> {
     fn link(&self) -> Result<String, Errno> {
         let tmp = self.repo.tmp().map_err(|_| Errno::NOTDIR)?;
         let descriptor = descriptor_path(&self.file);
-        loop {
-            let letters = random_letters().map_err(|_| Errno::IO)?;
-            let name = format!("{REPLACEMENT_PREFIX}{letters}");
-            match rustix::fs::linkat(CWD, &descriptor, tmp, &name, AtFlags::SYMLINK_FOLLOW) {
-                Ok(()) => return Ok(name),
-                Err(Errno::EXIST) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let (name, ()) = dir::at_free_name(
+            || Ok(format!("{REPLACEMENT_PREFIX}{}", random_letters().map_err(|_| Errno::IO)?)),
+            |name| rustix::fs::linkat(CWD, &descriptor, tmp, name, AtFlags::SYMLINK_FOLLOW),
+            |error, _| Err(error),
+        )?;
+        Ok(name)
     }
 }
 
@@ -117,15 +114,12 @@ impl Repo {
 
     /// Creates an empty file with a new name in `tmp/`, which is returned; what a killed process leaves there expires.
     pub(crate) fn create_temporary(&self, prefix: &str) -> Result<(String, File)> {
-        loop {
-            let name = format!("{prefix}-{}", random_letters()?);
-            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
-            match dir::open(self.tmp()?, &name, flags, Mode::from_raw_mode(0o600)) {
-                Ok(file) => return Ok((name, file)),
-                Err(Errno::EXIST) => {}
-                Err(error) => return Err(error).calling("openat", format!("tmp/{name}")),
-            }
-        }
+        let (tmp, flags) = (self.tmp()?, OFlags::CREATE | OFlags::EXCL | OFlags::RDWR);
+        dir::at_free_name(
+            || Ok(format!("{prefix}-{}", random_letters()?)),
+            |name| dir::open(tmp, name, flags, Mode::from_raw_mode(0o600)),
+            |error, name| Err(error).calling("openat", format!("tmp/{name}")),
+        )
     }
 
     /// Bumps the modification time of the repository, which tells clients and caches that refs have changed.

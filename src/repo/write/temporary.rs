@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::mark::{OWNER_ONLY, UNFINISHED_MARK, create};
 use super::transaction::Transaction;
+use crate::dir;
 use crate::error::{During, Result};
 use crate::object::{ObjectName, ObjectType};
 use crate::repo::read::objects::loose_path;
@@ -29,14 +30,12 @@ pub(in crate::repo) struct Temporary<'t, 'r> {
 impl<'r> Transaction<'r> {
     /// Creates a file for an object whose name is not known yet.
     pub(in crate::repo) fn create_temporary(&self) -> Result<Temporary<'_, 'r>> {
-        loop {
-            let path = self.temporary_name();
-            match create(self.work_dir(), &path, OWNER_ONLY) {
-                Ok(file) => return Ok(Temporary { transaction: self, path: Some(path), file }),
-                Err(Errno::EXIST) => {}
-                Err(error) => return Err(error).during("creating", self.work_path().join(path)),
-            }
-        }
+        let (path, file) = dir::at_free_name(
+            || Ok(self.temporary_name()),
+            |path| create(self.work_dir(), path, OWNER_ONLY),
+            |error, path| Err(error).during("creating", self.work_path().join(path)),
+        )?;
+        Ok(Temporary { transaction: self, path: Some(path), file })
     }
 
     /// Creates a file for this object.
