@@ -50,6 +50,11 @@ impl Dir {
         Ok((Self::open(path.parent().unwrap_or(Path::new(".")))?, name.to_owned()))
     }
 
+    /// Opens a directory beneath another one, only to reach what is in it: it need not be readable and cannot be listed.
+    pub(crate) fn on_the_way(parent: impl AsFd, path: impl AsRef<Path>) -> Result<Self> {
+        open(parent, path, ON_THE_WAY, Mode::empty()).map(|file| Self(file.into()))
+    }
+
     /// Opens a directory beneath another one.
     pub(crate) fn beneath(parent: impl AsFd, path: impl AsRef<Path>) -> Result<Self> {
         open(parent, path, DIRECTORY, Mode::empty()).map(|file| Self(file.into()))

@@ -1,11 +1,13 @@
 //! `uncompressed-objects-cache/XX/….file`: the files of an archive as they are in user mode, for checkouts to link to.
 
-use rustix::fs::Mode;
+use std::os::fd::AsFd;
+
 use rustix::io::Errno;
 
 use super::HardLinks;
 use super::context::{Checkout, Target};
-use super::file::Link;
+use super::file::{Link, Origin};
+use crate::dir::{self, Dir};
 use crate::error::{Context, During, Result};
 use crate::object::{ObjectName, ObjectType};
 use crate::repo::{FileObject, RepoMode, UNCOMPRESSED_CACHE, loose_path};
@@ -25,7 +27,15 @@ impl Checkout<'_> {
         let checksum = *object.checksum();
         let path = loose_path(&ObjectName::new(checksum, ObjectType::File), RepoMode::BareUser);
         let path = format!("{UNCOMPRESSED_CACHE}/{path}");
-        let link = || self.link_to(target, name, (self.repo.dir(), &path), &checksum);
+        let (parent, file_name) = path.rsplit_once('/').unwrap_or((".", &path));
+        let link = || match Dir::on_the_way(self.repo.dir(), parent) {
+            Ok(dir) => {
+                let origin = Origin { dir: dir.as_fd(), name: file_name, shown: &path };
+                self.link_to(target, name, &origin, &checksum)
+            }
+            Err(Errno::NOENT) => Ok(Link::Missing),
+            Err(error) => Err(error).during("opening", self.repo.path().join(parent)),
+        };
         let mut outcome = link()?;
         if matches!(outcome, Link::Missing) {
             self.fill_cache(&path, object).context(|| format!("Unpacking loose object {checksum}"))?;
@@ -40,19 +50,14 @@ impl Checkout<'_> {
     }
 
     fn fill_cache(&self, path: &str, object: FileObject) -> Result<()> {
-        let repo = self.repo.dir();
         let header = object.header.clone();
         let mut replacement = self.repo.start_replacement()?;
         self.write_content(object, &replacement.file, path)?;
         self.set_metadata(&replacement.file, &header).calling("fchmod", path)?;
         match replacement.place(path.as_ref()) {
             Err(Errno::NOENT) => {
-                for (end, _) in path.match_indices('/') {
-                    match rustix::fs::mkdirat(repo, &path[..end], Mode::from_raw_mode(0o777)) {
-                        Ok(()) | Err(Errno::EXIST) => {}
-                        Err(error) => return Err(error).calling("mkdirat", &path[..end]),
-                    }
-                }
+                let parent = path.rsplit_once('/').map_or(path, |(parent, _)| parent);
+                dir::make_dirs(self.repo.dir(), parent, 0o777).calling("mkdirat", parent)?;
                 replacement.place(path.as_ref()).calling("renameat", path)
             }
             placed => placed.calling("renameat", path),

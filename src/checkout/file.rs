@@ -23,6 +23,16 @@ pub(super) enum Link {
     Missing,
 }
 
+/// A file of the repository that is linked to.
+pub(super) struct Origin<'a> {
+    /// The directory it is in.
+    pub(super) dir: BorrowedFd<'a>,
+    /// Its name there.
+    pub(super) name: &'a str,
+    /// Its path, for messages.
+    pub(super) shown: &'a str,
+}
+
 /// Without it nobody but root could read the checked out file.
 const OWNER_MAY_READ: u32 = 0o400;
 
@@ -116,7 +126,6 @@ impl Checkout<'_> {
 
     fn link_object(&self, repo: &Repo, target: &Target, name: &str, checksum: &Checksum) -> Result<Link> {
         let object_name = ObjectName::new(*checksum, ObjectType::File);
-        let path = loose_path(&object_name, repo.mode());
         if repo.mode() == RepoMode::BareUser {
             if repo.parent().is_some() && !repo.has_own_object(&object_name)? {
                 return Ok(Link::Missing);
@@ -129,10 +138,10 @@ impl Checkout<'_> {
                 return Ok(Link::Copy(Some(Box::new(object))));
             }
         } else {
-            let stat = match rustix::fs::statat(repo.objects_dir(), &path, AtFlags::SYMLINK_NOFOLLOW) {
+            let stat = match repo.stat_object(&object_name) {
                 Ok(stat) => stat,
                 Err(Errno::NOENT) => return Ok(Link::Missing),
-                Err(error) => return Err(error).during("looking for", repo.path().join("objects").join(path)),
+                Err(error) => return Err(error).during("looking for", repo.object_path(&object_name)),
             };
             // Links to an empty file save nothing, and there can only be so many of them.
             let is_empty = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size == 0;
@@ -142,7 +151,19 @@ impl Checkout<'_> {
                 return Ok(Link::Copy(None));
             }
         }
-        self.link_to(target, name, (repo.objects_dir(), &path), checksum)
+        let linked = repo.at_object(&object_name, |dir, file_name| {
+            Ok(self.link_to(
+                target,
+                name,
+                &Origin { dir, name: file_name, shown: &loose_path(&object_name, repo.mode()) },
+                checksum,
+            ))
+        });
+        match linked {
+            Ok(linked) => linked,
+            Err(Errno::NOENT) => Ok(Link::Missing),
+            Err(error) => Err(error).during("opening", repo.object_path(&object_name)),
+        }
     }
 
     /// Links `name` to a file of the repository.
@@ -150,17 +171,17 @@ impl Checkout<'_> {
         &self,
         target: &Target,
         name: &str,
-        (from, path): (BorrowedFd<'_>, &str),
+        origin: &Origin<'_>,
         checksum: &Checksum,
     ) -> Result<Link> {
         let dir = target.dir.as_fd();
-        let mut linked = rustix::fs::linkat(from, path, dir, name, AtFlags::empty());
+        let mut linked = rustix::fs::linkat(origin.dir, origin.name, dir, name, AtFlags::empty());
         if linked == Err(Errno::EXIST) {
             match self.options.overwrite {
-                Overwrite::Union => linked = self.replace_by_link(target, name, (from, path))?,
+                Overwrite::Union => linked = self.replace_by_link(target, name, origin)?,
                 Overwrite::UnionAdd => return Ok(Link::Done),
                 Overwrite::UnionIdentical
-                    if existing::is_same_inode((dir, name), (from, path))?
+                    if existing::is_same_inode((dir, name), (origin.dir, origin.name))?
                         || existing::is_identical(self.repo, dir, name, checksum)? =>
                 {
                     return Ok(Link::Done);
@@ -177,7 +198,7 @@ impl Checkout<'_> {
                 Ok(Link::Copy(None))
             }
             Err(Errno::NOENT) => Ok(Link::Missing),
-            Err(error) => Err(Error::refused(format!("Hardlinking {path} to {name}"), error)),
+            Err(error) => Err(Error::refused(format!("Hardlinking {} to {name}", origin.shown), error)),
         }
     }
 
@@ -186,12 +207,12 @@ impl Checkout<'_> {
         &self,
         target: &Target,
         name: &str,
-        (from, path): (BorrowedFd<'_>, &str),
+        origin: &Origin<'_>,
     ) -> Result<std::result::Result<(), Errno>> {
         let dir = target.dir.as_fd();
         let linked = dir::at_free_name(
             || Ok(super::copy::temporary_name()),
-            |temporary| rustix::fs::linkat(from, path, dir, temporary, AtFlags::empty()),
+            |temporary| rustix::fs::linkat(origin.dir, origin.name, dir, temporary, AtFlags::empty()),
             |error, _| Err(error),
         );
         let temporary = match linked {

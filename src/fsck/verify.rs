@@ -2,12 +2,12 @@
 
 use std::fs;
 
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::FileType;
 
 use super::finding::Fault;
 use crate::error::{Error, Result};
 use crate::object::{ObjectName, ObjectType};
-use crate::repo::{self, Repo, RepoMode, loose_path};
+use crate::repo::{self, Repo, RepoMode};
 
 /// What is wrong with an object.
 pub(super) enum Problem {
@@ -100,8 +100,7 @@ fn proves_damage(repo: &Repo, name: &ObjectName, error: &Error) -> bool {
 
 /// Whether a special file, or a symlink where there can be none, has the name of the object.
 fn is_something_else(repo: &Repo, name: &ObjectName) -> bool {
-    let path = loose_path(name, repo.mode());
-    let Ok(stat) = rustix::fs::statat(repo.objects_dir(), path, AtFlags::SYMLINK_NOFOLLOW) else { return false };
+    let Ok(stat) = repo.stat_object(name) else { return false };
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile | FileType::Directory => false,
         FileType::Symlink => {

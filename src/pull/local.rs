@@ -16,7 +16,7 @@ use crate::checksum::Checksum;
 use crate::error::{Context, During, Error, Result};
 use crate::map::FileBytes;
 use crate::object::{ObjectName, ObjectType};
-use crate::repo::{FileObject, Repo, RepoMode, Transaction, Trust, check_user_only_mode, loose_path, verify_metadata};
+use crate::repo::{FileObject, Repo, RepoMode, Transaction, Trust, check_user_only_mode, verify_metadata};
 
 /// Which files are taken over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -187,8 +187,7 @@ impl<'t, 'r> Importer<'t, 'r> {
             return Ok(false);
         }
         // What is in a parent of the source cannot be found under the name; it is copied.
-        let path = loose_path(name, self.source.mode());
-        match self.transaction.link_as(name, self.source.objects_dir(), &path) {
+        match self.transaction.link_from(self.source, name) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) if self.source.parent().is_none() => Err(not_there(name)),
             Err(Errno::NOENT | Errno::XDEV | Errno::MLINK | Errno::PERM | Errno::NOTSUP) => Ok(false),

@@ -16,11 +16,11 @@
 //!
 //! | folder | files |
 //! | --- | --- |
-//! | here | `config`, `edit_config`, `create`, `deltas` (names, digests, the index), `lock`, `mode`, `state` (partial commits), `tombstones` |
+//! | here | `config`, `edit_config`, `create`, `deltas` (names, digests, the index), `fan_out` (`objects/XX`), `lock`, `mode`, `state` (partial commits), `tombstones` |
 //! | `read` | objects: `objects`, `file`, `bare`, `verified`, `xattrs`, `identity` (inodes), `presence` (a cache) |
 //! | | commits: `tree` (paths in one), `walk` (in order), `reachable` (in parallel), `count`, `read_file` |
 //! | `write` | a transaction: `transaction`, `staging`, `temporary`, `content`, `adopt`, `space`, `flush`, `view` |
-//! | | of it: `expected` (under known names), `fan_out` (00 to ff), `mark` (of unfinished files), `encoders`, `pool`, `sizes`, `ref_updates` |
+//! | | of it: `expected` (under known names), `mark` (of unfinished files), `encoders`, `pool`, `sizes`, `ref_updates` |
 //! | | else: `replace` (files as a whole) |
 //! | `refs` | `list`, `write`, `revs` (what users type for a commit) |
 
@@ -28,6 +28,7 @@ mod config;
 mod create;
 pub mod deltas;
 mod edit_config;
+mod fan_out;
 mod lock;
 mod mode;
 mod read;
@@ -50,6 +51,8 @@ use crate::error::{Context, During, Error, Result};
 use crate::input;
 use crate::keyfile::KeyFile;
 use crate::refspec::CollectionId;
+
+use fan_out::FanOuts;
 
 pub use config::{Config, MinFreeSpace};
 pub use edit_config::ConfigEdit;
@@ -80,6 +83,7 @@ pub use write::transaction::{Transaction, TransactionStats};
 pub struct Repo {
     dir: File,
     objects: File,
+    fan_outs: FanOuts,
     /// Opened when it is first needed, and the same directory from then on.
     tmp: OnceLock<Dir>,
     path: PathBuf,
@@ -159,6 +163,7 @@ impl Repo {
         let repo = Self {
             dir,
             objects: objects.into(),
+            fan_outs: FanOuts::default(),
             tmp: OnceLock::new(),
             path: path.to_owned(),
             mode: config.mode,

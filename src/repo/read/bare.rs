@@ -17,7 +17,6 @@ use std::os::unix::fs::MetadataExt;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::objects::loose_path;
 use super::xattrs::{proc_path, read_xattrs, read_xattrs_at};
 use crate::error::{During, Error, OfObject, Result};
 use crate::gvariant::DecodeError;
@@ -40,7 +39,7 @@ pub(in crate::repo) fn load(repo: &Repo, name: ObjectName) -> Result<Option<(Fil
         Err(error) if is_symlink_error(&error) => return load_symlink(repo, name).map(Some),
         Err(error) => return Err(error),
     };
-    let path = || repo.path().join("objects").join(loose_path(&name, repo.mode()));
+    let path = || repo.object_path(&name);
     let stat = file.metadata().during("reading", path())?;
     if !stat.is_file() {
         return Err(DecodeError::new("neither a regular file nor a symlink")).of_object(name);
@@ -80,9 +79,8 @@ pub(in crate::repo) fn stat(repo: &Repo, name: ObjectName) -> Result<Option<(Fil
     if matches!(repo.mode(), RepoMode::BareUser | RepoMode::Archive) {
         return Ok(load(repo, name)?.map(|(header, size, _)| (header, size)));
     }
-    let loose = loose_path(&name, repo.mode());
-    let path = || repo.path().join("objects").join(&loose);
-    let stat = match rustix::fs::statat(repo.objects_dir(), &loose, AtFlags::SYMLINK_NOFOLLOW) {
+    let path = || repo.object_path(&name);
+    let stat = match repo.stat_object(&name) {
         Ok(stat) => stat,
         Err(Errno::NOENT) => return Ok(None),
         Err(error) => return Err(error).during("reading", path()),
@@ -105,15 +103,16 @@ fn is_symlink_error(error: &Error) -> bool {
 }
 
 fn load_symlink(repo: &Repo, name: ObjectName) -> Result<(FileHeader, u64, Option<File>)> {
-    let loose = loose_path(&name, repo.mode());
-    let path = || repo.path().join("objects").join(&loose);
-    let stat = rustix::fs::statat(repo.objects_dir(), &loose, AtFlags::SYMLINK_NOFOLLOW).during("reading", path())?;
+    let path = || repo.object_path(&name);
+    let stat = repo.stat_object(&name).during("reading", path())?;
     let symlink_target = read_symlink(repo, name)?;
     let xattrs = match repo.mode() {
         RepoMode::BareSplitXattrs => load_split_xattrs(repo, name)?,
         RepoMode::BareUserOnly => Xattrs::default(),
         _ if repo.config().disable_xattrs => Xattrs::default(),
-        _ => read_xattrs_at(repo.objects_dir(), loose.as_bytes()).during("reading xattrs of", path())?,
+        _ => repo
+            .at_object(&name, |dir, file_name| read_xattrs_at(dir, file_name.as_bytes()))
+            .during("reading xattrs of", path())?,
     };
     let (uid, gid) = match repo.mode() {
         RepoMode::BareUserOnly => (0, 0),
@@ -123,9 +122,9 @@ fn load_symlink(repo: &Repo, name: ObjectName) -> Result<(FileHeader, u64, Optio
 }
 
 fn read_symlink(repo: &Repo, name: ObjectName) -> Result<String> {
-    let loose = loose_path(&name, repo.mode());
-    let target = rustix::fs::readlinkat(repo.objects_dir(), &loose, Vec::new())
-        .during("reading", repo.path().join("objects").join(&loose))?;
+    let target = repo
+        .at_object(&name, |dir, file_name| rustix::fs::readlinkat(dir, file_name, Vec::new()))
+        .during("reading", repo.object_path(&name))?;
     target.into_string().map_err(|_| DecodeError::new("the symlink's target is not valid UTF-8")).of_object(name)
 }
 

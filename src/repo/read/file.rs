@@ -16,7 +16,7 @@ use crate::error::{During, Error, OfObject, Result};
 use crate::gvariant::DecodeError;
 use crate::object::{FileHeader, ObjectName, ObjectType, Xattrs};
 
-use super::objects::{MAX_METADATA_SIZE, loose_path};
+use super::objects::MAX_METADATA_SIZE;
 use crate::repo::{Repo, RepoMode};
 
 /// A file object that has been opened: its header is read, its content is not.
@@ -97,10 +97,7 @@ impl Repo {
 
     fn load_archive_file(&self, name: ObjectName) -> Result<Option<FileObject>> {
         let Some(file) = self.open_own_object(&name)? else { return Ok(None) };
-        FileObject::of_archive_file(file, name, || {
-            self.path().join("objects").join(loose_path(&name, RepoMode::Archive))
-        })
-        .map(Some)
+        FileObject::of_archive_file(file, name, || self.object_path(&name)).map(Some)
     }
 }
 

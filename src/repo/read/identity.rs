@@ -1,9 +1,7 @@
 //! Which inodes the file objects are, for recognising hard links to them.
 
-use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::objects::loose_path;
 use crate::checksum::Checksum;
 use crate::error::{During, Result};
 use crate::object::{ObjectName, ObjectType};
@@ -24,11 +22,11 @@ impl Repo {
         if self.mode() == RepoMode::Archive {
             return Ok(None);
         }
-        let path = loose_path(&ObjectName::new(*checksum, ObjectType::File), self.mode());
-        match rustix::fs::statat(self.objects_dir(), &path, AtFlags::SYMLINK_NOFOLLOW) {
+        let name = ObjectName::new(*checksum, ObjectType::File);
+        match self.stat_object(&name) {
             Ok(stat) => Ok(Some((stat.st_dev, stat.st_ino))),
             Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(error).during("looking for", self.path().join("objects").join(path)),
+            Err(error) => Err(error).during("looking for", self.object_path(&name)),
         }
     }
 

@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 
 use rayon::prelude::*;
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{Dir, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::checksum::Checksum;
@@ -35,6 +36,11 @@ pub(crate) fn loose_path(name: &ObjectName, mode: RepoMode) -> String {
     path
 }
 
+/// The part of a loose path that is the name in its directory.
+pub(in crate::repo) fn file_name(loose_path: &str) -> &str {
+    loose_path.split_once('/').map_or(loose_path, |(_, name)| name)
+}
+
 impl Repo {
     /// Whether the object is in this repository or a parent.
     ///
@@ -53,11 +59,10 @@ impl Repo {
     /// # Errors
     /// When the operating system cannot tell.
     pub fn has_own_object(&self, name: &ObjectName) -> Result<bool> {
-        let path = loose_path(name, self.mode());
-        match rustix::fs::statat(self.objects_dir(), &path, AtFlags::SYMLINK_NOFOLLOW) {
+        match self.stat_object(name) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
-            Err(error) => Err(error).during("looking for", self.path().join("objects").join(path)),
+            Err(error) => Err(error).during("looking for", self.object_path(name)),
         }
     }
 
@@ -66,26 +71,45 @@ impl Repo {
     /// # Errors
     /// When it is missing.
     pub fn stored_size(&self, name: &ObjectName) -> Result<u64> {
-        let path = loose_path(name, self.mode());
-        match rustix::fs::statat(self.objects_dir(), &path, AtFlags::SYMLINK_NOFOLLOW) {
+        match self.stat_object(name) {
             Ok(stat) => Ok(u64::try_from(stat.st_size).unwrap_or(0)),
             Err(Errno::NOENT) => match self.parent() {
                 Some(parent) => parent.stored_size(name),
                 None => Err(Error::missing(*name)),
             },
-            Err(error) => Err(error).during("looking for", self.path().join("objects").join(path)),
+            Err(error) => Err(error).during("looking for", self.object_path(name)),
         }
+    }
+
+    /// Where a loose object is, for messages.
+    pub(crate) fn object_path(&self, name: &ObjectName) -> PathBuf {
+        self.path().join("objects").join(loose_path(name, self.mode()))
+    }
+
+    /// Calls `act` with the directory that a loose object of this repository is in, and the object's name there.
+    pub(crate) fn at_object<T>(
+        &self,
+        name: &ObjectName,
+        act: impl Fn(BorrowedFd<'_>, &str) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let path = loose_path(name, self.mode());
+        let first = name.checksum.as_bytes()[0];
+        self.fan_outs.within(self.objects_dir(), first, |dir| act(dir, file_name(&path)))
+    }
+
+    /// What stands in the place of a loose object of this repository.
+    pub(crate) fn stat_object(&self, name: &ObjectName) -> Result<Stat, Errno> {
+        self.at_object(name, |dir, file_name| dir::stat(dir, file_name))
     }
 
     /// Opens a loose object of this repository for reading; `None` when it is not there.
     pub(crate) fn open_own_object(&self, name: &ObjectName) -> Result<Option<File>> {
-        let path = loose_path(name, self.mode());
         // A fifo in an object's place must not make us wait.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        match rustix::fs::openat(self.objects_dir(), &path, flags, Mode::empty()) {
+        match self.at_object(name, |dir, file_name| rustix::fs::openat(dir, file_name, flags, Mode::empty())) {
             Ok(fd) => Ok(Some(fd.into())),
             Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(error).during("opening", self.path().join("objects").join(path)),
+            Err(error) => Err(error).during("opening", self.object_path(name)),
         }
     }
 
@@ -102,7 +126,7 @@ impl Repo {
                 None => Err(Error::missing(*name)),
             };
         };
-        let during = || self.path().join("objects").join(loose_path(name, self.mode()));
+        let during = || self.object_path(name);
         let stat = file.metadata().during("reading", during())?;
         if !stat.is_file() {
             return Err(DecodeError::new("not a regular file")).of_object(*name);
@@ -171,11 +195,10 @@ impl Repo {
     /// # Errors
     /// When it is there and cannot be removed.
     pub fn delete_object(&self, name: &ObjectName) -> Result<bool> {
-        let path = loose_path(name, self.mode());
-        match dir::remove_file(self.objects_dir(), &path) {
+        match self.at_object(name, |dir, file_name| dir::remove_file(dir, file_name)) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
-            Err(error) => Err(error).during("removing", self.path().join("objects").join(path)),
+            Err(error) => Err(error).during("removing", self.object_path(name)),
         }
     }
 
@@ -256,14 +279,13 @@ fn few_names_in_fan_out<C: Default + Extend<ObjectName>>(
     parse: impl Fn(&str, &[u8]) -> Option<ObjectName>,
 ) -> Result<Option<C>, Errno> {
     let prefix = format!("{first:02x}");
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = match rustix::fs::openat(dir, &prefix, flags, Mode::empty()) {
+    let directory = match crate::dir::Dir::beneath(dir, &prefix) {
         Ok(directory) => directory,
         Err(Errno::NOENT) => return Ok(Some(C::default())),
         Err(error) => return Err(error),
     };
     let mut names = C::default();
-    for (number, entry) in Dir::new(directory)?.enumerate() {
+    for (number, entry) in Dir::read_from(directory)?.enumerate() {
         if number >= most {
             return Ok(None);
         }

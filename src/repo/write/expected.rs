@@ -18,7 +18,6 @@ use crate::checksum::Hasher;
 use crate::error::{During, Error, Result};
 use crate::object::{FileHeader, ObjectName, ObjectType};
 use crate::repo::read::bare;
-use crate::repo::read::objects::loose_path;
 use crate::repo::{FileObject, RepoMode, verify_metadata};
 
 /// Whether objects of a repository are taken for what their names say.
@@ -91,15 +90,16 @@ impl<'r> Transaction<'r> {
         Ok(Filez { transaction: self, name: *name, temporary })
     }
 
-    /// Gives an object of another repository on the same file system a name here, too: the one at `path` in its directory
-    /// `objects`. Nothing is verified. An object that has the name already is left.
+    /// Gives an object of another repository on the same file system a name here, too. Nothing is verified. An object that has
+    /// the name already is left.
     ///
     /// # Errors
     /// When there is no such object or it cannot be linked.
-    pub(crate) fn link_as(&self, name: &ObjectName, objects: BorrowedFd<'_>, path: &str) -> Result<(), Errno> {
-        let target_path = loose_path(name, self.repo.mode());
-        let target = self.object_target(&target_path[..2])?;
-        match rustix::fs::linkat(objects, path, target, &target_path, AtFlags::empty()) {
+    pub(crate) fn link_from(&self, source: &Repo, name: &ObjectName) -> Result<(), Errno> {
+        let linked = source.at_object(name, |from, old| {
+            self.at_target(name, |to, new| rustix::fs::linkat(from, old, to, new, AtFlags::empty()))
+        });
+        match linked {
             Err(Errno::EXIST) => Ok(()),
             linked => linked,
         }

@@ -4,7 +4,6 @@ pub(in crate::repo) mod adopt;
 pub(in crate::repo) mod content;
 mod encoders;
 pub(in crate::repo) mod expected;
-mod fan_out;
 mod flush;
 mod mark;
 mod pool;

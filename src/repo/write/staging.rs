@@ -20,12 +20,12 @@ use rayon::prelude::*;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::fan_out::FanOut;
 use super::mark::{self, UNFINISHED_PREFIX};
 use super::replace::{REPLACEMENT_PREFIX, random_letters};
 use crate::dir::{self, Dir};
 use crate::error::{During, Result};
 use crate::repo::Repo;
+use crate::repo::fan_out::FanOuts;
 use crate::repo::lock::{LockKind, try_lock, try_lock_removable};
 use crate::threads;
 
@@ -39,7 +39,7 @@ pub(in crate::repo) struct Staging<'r> {
     name: String,
     /// Where the objects are, finished and unfinished.
     pub(in crate::repo) dir: File,
-    pub(in crate::repo) fan_out: FanOut,
+    pub(in crate::repo) fan_outs: FanOuts,
     /// Whether objects of an earlier transaction may be in it.
     pub(in crate::repo) resumed: bool,
     /// Whether unfinished files may have the names of objects: the file system keeps their mark.
@@ -67,8 +67,8 @@ const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::
 
 impl<'r> Staging<'r> {
     fn new(repo: &'r Repo, tmp: BorrowedFd<'r>, name: String, dir: File, lock: File) -> Self {
-        let (fan_out, keeps_marks) = (FanOut::default(), OnceLock::new());
-        Self { repo, tmp, name, dir, fan_out, resumed: false, keeps_marks, _lock: lock }
+        let (fan_outs, keeps_marks) = (FanOuts::default(), OnceLock::new());
+        Self { repo, tmp, name, dir, fan_outs, resumed: false, keeps_marks, _lock: lock }
     }
 
     /// Whether unfinished files may have the names of objects here.
@@ -146,9 +146,7 @@ impl<'r> Staging<'r> {
     fn take_in(&self, outer: &OwnedFd, prefix: &str) -> Result<()> {
         let path = || self.path().join(prefix);
         let from = rustix::fs::openat(outer, prefix, DIRECTORY, Mode::empty()).during("opening", path())?;
-        self.fan_out.ensure(self.dir.as_fd(), prefix).during("creating", self.own_path().join(prefix))?;
-        let to = rustix::fs::openat(&self.dir, prefix, DIRECTORY, Mode::empty());
-        let to = to.during("opening", self.own_path().join(prefix))?;
+        let to = dir::make_dirs(&self.dir, prefix, 0o777).during("creating", self.own_path().join(prefix))?;
         for name in names_in(&from).during("listing", path())? {
             rustix::fs::renameat(&from, &name, &to, &name).during("moving", path().join(&name))?;
         }
@@ -201,7 +199,7 @@ impl<'r> Staging<'r> {
     /// Moves every object into `objects/`, commits last. One that is there already stays, except detached metadata, which
     /// the new version replaces. The directories are synced: after this the objects survive a power loss, and at no
     /// moment is there a commit without what it needs.
-    pub(in crate::repo) fn move_into_place(&self, fan_out: &FanOut) -> Result<()> {
+    pub(in crate::repo) fn move_into_place(&self) -> Result<()> {
         let mut directories = names_in(&self.dir).during("listing", self.own_path())?;
         directories.retain(|name| is_fan_out(name));
         if directories.is_empty() {
@@ -209,7 +207,7 @@ impl<'r> Staging<'r> {
         }
         let move_all = |directories: &[String], part| {
             let with_rest = directories.par_iter().filter_map(|prefix| {
-                let rest = self.move_fan_out(fan_out, prefix, part);
+                let rest = self.move_fan_out(prefix, part);
                 rest.map(|rest| rest.then(|| prefix.clone())).transpose()
             });
             threads::run(|| with_rest.collect::<Result<Vec<_>>>())
@@ -222,7 +220,7 @@ impl<'r> Staging<'r> {
     }
 
     /// Moves a part of a directory of objects and says whether something is left for another part.
-    fn move_fan_out(&self, fan_out: &FanOut, prefix: &str, part: Part) -> Result<bool> {
+    fn move_fan_out(&self, prefix: &str, part: Part) -> Result<bool> {
         let staged_path = || self.own_path().join(prefix);
         let staged =
             rustix::fs::openat(&self.dir, prefix, DIRECTORY, Mode::empty()).during("opening", staged_path())?;
@@ -244,8 +242,7 @@ impl<'r> Staging<'r> {
                 Err(error) => return Err(error).during("moving to", target_path()),
             }
         }
-        fan_out.ensure(self.repo.objects_dir(), prefix).during("creating", target_path())?;
-        let target = rustix::fs::openat(self.repo.objects_dir(), prefix, DIRECTORY, Mode::empty());
+        let target = dir::make_dirs(self.repo.objects_dir(), prefix, 0o777);
         let target = File::from(target.during("opening", target_path())?);
         for name in now {
             let flags = if name.ends_with(DETACHED_SUFFIX) { RenameFlags::empty() } else { RenameFlags::NOREPLACE };

@@ -44,7 +44,7 @@ impl<'r> Transaction<'r> {
             return self.create_temporary();
         }
         let path = loose_path(name, self.repo.mode());
-        let created = self.object_target(&path[..2]).and_then(|dir| create(dir, &path, OWNER_ONLY | UNFINISHED_MARK));
+        let created = self.at_target(name, |dir, file_name| create(dir, file_name, OWNER_ONLY | UNFINISHED_MARK));
         match created {
             Ok(file) => Ok(Temporary { transaction: self, path: Some(path), file }),
             // It is there already, and will be replaced.
@@ -64,8 +64,7 @@ impl Temporary<'_, '_> {
     pub(in crate::repo) fn reopen(&self) -> Result<File> {
         let dir = self.transaction.work_dir();
         let path = self.path.as_deref().unwrap_or_default();
-        let file = rustix::fs::openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        Ok(file.during("opening", self.transaction.repo.path().join("tmp"))?.into())
+        dir::open(dir, path, OFlags::RDONLY, Mode::empty()).during("opening", self.transaction.repo.path().join("tmp"))
     }
 
     /// Makes the file readable for everybody and gives it its name as an object.
@@ -94,7 +93,7 @@ impl Temporary<'_, '_> {
 impl Drop for Temporary<'_, '_> {
     fn drop(&mut self) {
         if let Some(path) = self.path.take() {
-            let _ = rustix::fs::unlinkat(self.transaction.work_dir(), &path, AtFlags::empty());
+            let _ = dir::remove_file(self.transaction.work_dir(), &path);
         }
     }
 }

@@ -12,11 +12,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, RenameFlags};
+use rustix::fs::{RenameFlags, Stat};
 use rustix::io::Errno;
 
 use super::encoders::Encoders;
-use super::fan_out::FanOut;
 use super::flush::Flusher;
 use super::mark::{self, UNFINISHED_PREFIX};
 use super::pool::Pool;
@@ -31,7 +30,7 @@ use crate::gvariant::Dict;
 use crate::object::{ObjectName, ObjectType, SizeEntry};
 use crate::refspec::{CollectionRef, Refspec};
 use crate::repo::lock::{LockKind, RepoLock};
-use crate::repo::read::objects::loose_path;
+use crate::repo::read::objects::{file_name, loose_path};
 use crate::repo::read::presence::Presence;
 use crate::repo::{Repo, RepoMode};
 
@@ -44,8 +43,6 @@ pub struct Transaction<'r> {
     /// Whether finished objects stay in the staging directory until the end; else only unfinished ones are there.
     stages: bool,
     flusher: Option<Flusher>,
-    /// The fan-out directories of `objects/` that are known to be there.
-    fan_out: FanOut,
     pub(in crate::repo) space: Option<SpaceBudget>,
     /// What was in the repository before.
     presence: Presence,
@@ -121,7 +118,6 @@ impl<'r> Transaction<'r> {
             staging,
             stages,
             flusher,
-            fan_out: FanOut::default(),
             space,
             presence: Presence::default(),
             presence_of_parents: parents.map(|_| Presence::default()).collect(),
@@ -214,11 +210,7 @@ impl<'r> Transaction<'r> {
 
     /// Removes the mark that a commit was deleted: it is about to come back.
     pub(in crate::repo) fn remove_tombstone(&self, commit: &Checksum) -> Result<()> {
-        let path = loose_path(&ObjectName::new(*commit, ObjectType::TombstoneCommit), self.repo.mode());
-        match dir::remove_file(self.repo.objects_dir(), &path) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(error).during("removing", self.repo.path().join("objects").join(path)),
-        }
+        self.repo.delete_object(&ObjectName::new(*commit, ObjectType::TombstoneCommit)).map(drop)
     }
 
     /// Finds out whether the object must be written, and if so makes it the caller's to write.
@@ -264,24 +256,26 @@ impl<'r> Transaction<'r> {
 
     /// Whether the repository itself or its staging directory has the object.
     pub(super) fn is_stored(&self, name: &ObjectName) -> Result<bool> {
-        if self.staging.resumed {
-            let path = loose_path(name, self.repo.mode());
-            if rustix::fs::statat(&self.staging.dir, &path, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
-                return Ok(true);
-            }
+        if self.staging.resumed && self.stat_staged(name).is_ok() {
+            return Ok(true);
         }
         self.presence.has(self.repo, name)
     }
 
     /// The number of bytes that an object of this transaction takes.
     pub(in crate::repo) fn stored_size(&self, name: &ObjectName) -> Result<u64> {
-        let path = loose_path(name, self.repo.mode());
         let is_file = name.object_type == ObjectType::File;
-        match rustix::fs::statat(&self.staging.dir, &path, AtFlags::SYMLINK_NOFOLLOW) {
+        match self.stat_staged(name) {
             Ok(stat) if mark::is_unfinished(self.repo.mode(), is_file, &stat) => Err(Error::missing(*name)),
             Ok(stat) => Ok(u64::try_from(stat.st_size).unwrap_or(0)),
             Err(_) => self.repo.stored_size(name),
         }
+    }
+
+    fn stat_staged(&self, name: &ObjectName) -> Result<Stat, Errno> {
+        let path = loose_path(name, self.repo.mode());
+        let first = name.checksum.as_bytes()[0];
+        self.staging.fan_outs.within(self.work_dir(), first, |dir| dir::stat(dir, file_name(&path)))
     }
 
     /// Sets a ref when the transaction is committed; `None` deletes it.
@@ -309,7 +303,7 @@ impl<'r> Transaction<'r> {
             // The kernel tells of lost data once: the next transaction must not find it here.
             synced.inspect_err(|_| self.staging.discard())?;
         }
-        self.staging.move_into_place(&self.fan_out)?;
+        self.staging.move_into_place()?;
         staging::clean_tmp(self.repo)?;
         self.refs.write(self.repo)?;
         Ok(self.stats())
@@ -378,14 +372,18 @@ impl<'r> Transaction<'r> {
         format!("{UNFINISHED_PREFIX}{number}")
     }
 
-    /// The directory in which finished objects get their names, with the directory `prefix` in it.
-    pub(in crate::repo) fn object_target(&self, prefix: &str) -> Result<BorrowedFd<'_>, Errno> {
-        let (target, fan_out) = match self.stages {
-            true => (self.staging.dir.as_fd(), &self.staging.fan_out),
-            false => (self.repo.objects_dir(), &self.fan_out),
+    /// Calls `act` with the directory in which a finished object gets its name, and that name.
+    pub(in crate::repo) fn at_target<T>(
+        &self,
+        name: &ObjectName,
+        act: impl Fn(BorrowedFd<'_>, &str) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let (target, fan_outs) = match self.stages {
+            true => (self.work_dir(), &self.staging.fan_outs),
+            false => (self.repo.objects_dir(), &self.repo.fan_outs),
         };
-        fan_out.ensure(target, prefix)?;
-        Ok(target)
+        let path = loose_path(name, self.repo.mode());
+        fan_outs.within_made(target, name.checksum.as_bytes()[0], |dir| act(dir, file_name(&path)))
     }
 
     /// Renames a finished file in the work directory to its object name. Losing the race to an equal object is success.
@@ -393,16 +391,20 @@ impl<'r> Transaction<'r> {
         let loose = loose_path(name, self.repo.mode());
         let path = || if self.stages { self.work_path() } else { self.repo.path().join("objects") }.join(&loose);
         let work_dir = self.work_dir();
-        let target = self.object_target(&loose[..2]).during("creating", path())?;
         let replaces = self.stages || name.object_type == ObjectType::CommitMeta;
         let flags = if replaces { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
-        match rustix::fs::renameat_with(work_dir, temporary, target, &loose, flags) {
-            Ok(()) => Ok(()),
-            Err(Errno::EXIST) => rustix::fs::unlinkat(work_dir, temporary, AtFlags::empty()).during("removing", path()),
-            // A file system that cannot do it without replacing: an equal object is replaced by its equal.
-            Err(Errno::INVAL | Errno::NOSYS) if !flags.is_empty() => {
-                rustix::fs::renameat(work_dir, temporary, target, &loose).during("moving to", path())
+        let renamed = self.at_target(name, |dir, file_name| {
+            match dir::rename((work_dir, temporary), (dir, file_name), flags) {
+                // A file system that cannot do it without replacing: an equal object is replaced by its equal.
+                Err(Errno::INVAL | Errno::NOSYS) if !flags.is_empty() => {
+                    dir::rename((work_dir, temporary), (dir, file_name), RenameFlags::empty())
+                }
+                renamed => renamed,
             }
+        });
+        match renamed {
+            Ok(()) => Ok(()),
+            Err(Errno::EXIST) => dir::remove_file(work_dir, temporary).during("removing", path()),
             Err(error) => Err(error).during("moving to", path()),
         }
     }

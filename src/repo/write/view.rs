@@ -5,6 +5,7 @@ use std::sync::RwLock;
 
 use super::transaction::Transaction;
 use crate::error::{During, Result};
+use crate::repo::fan_out::FanOuts;
 use crate::repo::{Repo, lock};
 
 impl Transaction<'_> {
@@ -29,6 +30,7 @@ impl Repo {
         Ok(Self {
             dir: self.dir.try_clone().during("opening", &self.path)?,
             objects: objects.try_clone().during("opening", self.path.join("objects"))?,
+            fan_outs: FanOuts::default(),
             tmp: std::sync::OnceLock::new(),
             path: self.path.clone(),
             mode: self.mode,
