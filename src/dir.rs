@@ -55,6 +55,11 @@ impl Dir {
         open(parent, path, ON_THE_WAY, Mode::empty()).map(|file| Self(file.into()))
     }
 
+    /// Opens the directory that holds another one, which may have been moved: the caller compares it.
+    pub(crate) fn above(dir: impl AsFd) -> Result<Self> {
+        rustix::fs::openat(dir, "..", DIRECTORY, Mode::empty()).map(Self)
+    }
+
     /// Opens a directory beneath another one.
     pub(crate) fn beneath(parent: impl AsFd, path: impl AsRef<Path>) -> Result<Self> {
         open(parent, path, DIRECTORY, Mode::empty()).map(|file| Self(file.into()))
@@ -226,11 +231,11 @@ fn remove_tree(parent: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
         let Some(Level { name, .. }) = levels.pop() else { break };
         match levels.last() {
             Some(above) => {
-                let up = rustix::fs::openat(&current, "..", DIRECTORY, Mode::empty())?;
+                let up = Dir::above(&current)?;
                 if identity(&rustix::fs::fstat(&up)?) != above.identity {
                     return Err(Errno::STALE);
                 }
-                current = Dir(up);
+                current = up;
                 gone(rustix::fs::unlinkat(&current, &name, AtFlags::REMOVEDIR))?;
             }
             None => gone(rustix::fs::unlinkat(parent, &name, AtFlags::REMOVEDIR))?,

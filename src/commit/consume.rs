@@ -5,8 +5,8 @@
 //! so does what the commit left out; a warning says so. A directory goes when it is empty, but for a mount point.
 //! Upstream deletes while it reads.
 
-use std::collections::HashMap;
-use std::ffi::OsString;
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -98,12 +98,17 @@ impl Consumed {
     pub(super) fn remove(self, progress: &dyn Progress) {
         let directories = self.directories.into_inner().unwrap_or_else(PoisonError::into_inner);
         for Root { path, directory, parent } in self.roots {
-            let mut removal = Removal { directories: &directories, progress, warnings: 0 };
+            let mut removal = Removal { directories: &directories, path: path.clone(), progress, warnings: 0 };
             let Ok(stat) = rustix::fs::fstat(&directory) else { continue };
             let identity = dir::identity(&stat);
-            removal.empty(directory.as_fd(), identity, &path);
+            match Dir::beneath(&directory, ".") {
+                Ok(root) => removal.empty(root, identity),
+                Err(error) => removal.cannot_remove("".as_ref(), error),
+            }
+            // What could not be left again is named, and the rest with it.
+            removal.path.clone_from(&path);
             if let Some((parent, name)) = parent {
-                removal.remove_directory(parent.as_fd(), &name, (directory.as_fd(), identity), &path);
+                removal.remove_directory(parent.as_fd(), &name, (directory.as_fd(), identity));
             }
             removal.finish(&path);
         }
@@ -113,6 +118,8 @@ impl Consumed {
 /// The removal of one source.
 struct Removal<'r> {
     directories: &'r HashMap<Identity, Contents>,
+    /// Of the directory that it has come to, for messages.
+    path: PathBuf,
     progress: &'r dyn Progress,
     warnings: usize,
 }
@@ -120,71 +127,110 @@ struct Removal<'r> {
 /// Of a source; more are only counted.
 const MOST_WARNINGS: usize = 20;
 
-impl Removal<'_> {
-    fn empty(&mut self, dir: BorrowedFd<'_>, identity: Identity, path: &Path) {
-        let directories = self.directories;
-        let Some(contents) = directories.get(&identity) else { return };
+/// A directory on the way down to the one that is being emptied.
+struct Level<'r> {
+    /// Its name in the directory above.
+    name: &'r str,
+    identity: Identity,
+    /// The directories in it that are still to be emptied.
+    left: std::slice::Iter<'r, (String, Identity)>,
+}
+
+impl<'r> Removal<'r> {
+    /// Removes what was noted in a directory and in those below it.
+    ///
+    /// One descriptor is open at a time, however deep the tree is, and nothing is called recursively: the way back is `..`,
+    /// which must be the directory from which the way down led.
+    fn empty(&mut self, root: Dir, identity: Identity) {
+        let mut current = root;
+        let mut levels = vec![self.enter(&current, "", identity)];
+        while let Some(level) = levels.last_mut() {
+            if let Some((name, identity)) = level.left.next() {
+                match Dir::beneath(&current, name) {
+                    Ok(below) if rustix::fs::fstat(&below).is_ok_and(|stat| dir::identity(&stat) == *identity) => {
+                        current = below;
+                        self.path.push(name);
+                        levels.push(self.enter(&current, name, *identity));
+                    }
+                    Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                    Err(error) => self.cannot_remove(name.as_ref(), error),
+                }
+                continue;
+            }
+            let Some(Level { name, identity, .. }) = levels.pop() else { break };
+            let Some(above) = levels.last() else { break };
+            let up = Dir::above(&current);
+            let is_above = |up: &Dir| rustix::fs::fstat(up).is_ok_and(|stat| dir::identity(&stat) == above.identity);
+            match up {
+                Ok(up) if is_above(&up) => {
+                    self.remove_directory(up.as_fd(), name.as_ref(), (current.as_fd(), identity));
+                    self.path.pop();
+                    current = up;
+                }
+                Ok(_) => return self.cannot_remove("".as_ref(), Errno::STALE),
+                Err(error) => return self.cannot_remove("".as_ref(), error),
+            }
+        }
+    }
+
+    /// Removes the files of a directory.
+    fn enter(&mut self, dir: &Dir, name: &'r str, identity: Identity) -> Level<'r> {
+        let Some(contents) = self.directories.get(&identity) else {
+            return Level { name, identity, left: [].iter() };
+        };
         for (name, seen) in &contents.files {
             match rustix::fs::statat(dir, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(now) if seen.is(&now) => match dir::remove_file(dir, name) {
                     Ok(()) | Err(Errno::NOENT) => {}
-                    Err(error) => self.cannot_remove(&path.join(name), error),
+                    Err(error) => self.cannot_remove(name.as_ref(), error),
                 },
                 // Whoever changed it hears of it when its directory cannot go.
                 Ok(_) | Err(Errno::NOENT) => {}
-                Err(error) => self.cannot_remove(&path.join(name), error),
+                Err(error) => self.cannot_remove(name.as_ref(), error),
             }
         }
-        for (name, identity) in &contents.directories {
-            let path = path.join(name);
-            match Dir::beneath(dir, name) {
-                Ok(below) if rustix::fs::fstat(&below).is_ok_and(|stat| dir::identity(&stat) == *identity) => {
-                    self.empty(below.as_fd(), *identity, &path);
-                    self.remove_directory(dir, name.as_ref(), (below.as_fd(), *identity), &path);
-                }
-                Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                Err(error) => self.cannot_remove(&path, error),
-            }
-        }
+        Level { name, identity, left: contents.directories.iter() }
     }
 
-    /// Removes a directory if it is empty; what is left in it is named otherwise.
+    /// Removes the directory that it has come to if that is empty; what is left in it is named otherwise.
     fn remove_directory(
         &mut self,
         parent: BorrowedFd<'_>,
-        name: &std::ffi::OsStr,
+        name: &OsStr,
         (directory, identity): (BorrowedFd<'_>, Identity),
-        path: &Path,
     ) {
         let is_same = dir::stat(parent, name).is_ok_and(|stat| dir::identity(&stat) == identity);
         let removed = if is_same { dir::remove_dir(parent, name) } else { Ok(()) };
         match removed {
-            Ok(()) if !is_same => self.warn(format!("{} is another file now and is kept", path.display())),
+            Ok(()) if !is_same => self.warn(format!("{} is another file now and is kept", self.path.display())),
             // A mount point stays, and so does a directory that is in use as one elsewhere.
             Ok(()) | Err(Errno::NOENT | Errno::BUSY) => {}
-            Err(Errno::NOTEMPTY | Errno::EXIST) => self.name_what_is_left(directory, identity, path),
-            Err(error) => self.cannot_remove(path, error),
+            Err(Errno::NOTEMPTY | Errno::EXIST) => self.name_what_is_left(directory, identity),
+            Err(error) => self.cannot_remove("".as_ref(), error),
         }
     }
 
-    fn name_what_is_left(&mut self, directory: BorrowedFd<'_>, identity: Identity, path: &Path) {
+    fn name_what_is_left(&mut self, directory: BorrowedFd<'_>, identity: Identity) {
         let contents = self.directories.get(&identity);
+        let files: HashSet<&str> = contents.iter().flat_map(|all| &all.files).map(|(name, _)| name.as_str()).collect();
+        let directories: HashSet<&str> =
+            contents.iter().flat_map(|all| &all.directories).map(|(name, _)| name.as_str()).collect();
         let mut names = dir::names(directory).unwrap_or_default();
         names.sort_unstable();
         for name in names {
-            let is_file = |name: &str| contents.is_some_and(|all| all.files.iter().any(|(file, _)| file == name));
-            let is_dir = |name: &str| contents.is_some_and(|all| all.directories.iter().any(|(dir, _)| dir == name));
-            let shown = path.join(&name);
-            match name.to_str() {
+            let what = match name.to_str() {
                 // What keeps it was named already.
-                Some(name) if is_dir(name) => {}
-                Some(name) if is_file(name) => self.warn(format!("{} was changed and is kept", shown.display())),
-                _ => self.warn(format!("{} is not in the commit and is kept", shown.display())),
-            }
+                Some(name) if directories.contains(name) => continue,
+                Some(name) if files.contains(name) => "was changed and is kept",
+                _ => "is not in the commit and is kept",
+            };
+            self.warn(format!("{} {what}", self.path.join(&name).display()));
         }
     }
 
-    fn cannot_remove(&mut self, path: &Path, error: Errno) {
+    /// Something in the directory that it has come to; nothing for the directory itself.
+    fn cannot_remove(&mut self, name: &Path, error: Errno) {
+        let path = if name.as_os_str().is_empty() { self.path.clone() } else { self.path.join(name) };
         self.warn(format!("{} is kept: {}", path.display(), OsError(error.into())));
     }
 
