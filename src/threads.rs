@@ -9,6 +9,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::{Error, Result};
 
@@ -75,8 +76,20 @@ fn make() -> Option<ThreadPool> {
 
 /// Makes the calling thread the only one of a pool, which it stays in.
 fn serial() -> Result<()> {
+    allow_stack();
     let pool = ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
     pool.map(std::mem::forget).map_err(|error| Error::failed(format!("working without threads: {error}")))
+}
+
+/// Lets the stack of the first thread of the process grow as large as that of one of the pool. The kernel looks at the
+/// limit whenever the stack grows, and leaves at least 128 MiB of addresses free for it.
+fn allow_stack() {
+    let limit = getrlimit(Resource::Stack);
+    let wanted = limit.maximum.map_or(STACK_SIZE as u64, |most| most.min(STACK_SIZE as u64));
+    if limit.current.is_some_and(|current| current < wanted) {
+        // Where it is not allowed, shallow trees work all the same.
+        let _ = setrlimit(Resource::Stack, Rlimit { current: Some(wanted), ..limit });
+    }
 }
 
 #[cfg(test)]
