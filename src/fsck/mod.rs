@@ -82,6 +82,9 @@ pub fn fsck_into(
     findings: &mut Vec<Finding>,
     progress: &dyn Progress,
 ) -> Result<FsckReport> {
+    if options.delete {
+        repo.refuse_links()?;
+    }
     // A prune at the same time would make us miss what it removes. Where the lock file cannot be made, as on a full disk,
     // a check is still wanted.
     let _lock = match repo.lock(LockKind::Shared) {

@@ -99,6 +99,7 @@ pub struct PruneStats {
 /// When a dirtree of a kept commit is missing, unless the commit is marked as partial, and when a kept commit or dirtree
 /// is corrupted or malformed: nothing has been removed then. When something cannot be removed.
 pub fn prune(repo: &Repo, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneStats> {
+    repo.refuse_links()?;
     let _lock = repo.lock(LockKind::Exclusive)?;
     threads::run(|| prune_in_pool(repo, options, progress))
 }
@@ -127,6 +128,7 @@ fn prune_in_pool(repo: &Repo, options: &PruneOptions, progress: &dyn Progress) -
 /// # Errors
 /// When a ref points to it, in upstream's words; when it is not in the repository.
 pub fn delete_commit(repo: &Repo, commit: &Checksum) -> Result<()> {
+    repo.refuse_links()?;
     let _lock = repo.lock(LockKind::Exclusive)?;
     check_unreferenced(repo, commit)?;
     sweep::remove_commit(repo, commit, sweep::Absent::IsAnError)
@@ -151,6 +153,7 @@ pub fn check_unreferenced(repo: &Repo, commit: &Checksum) -> Result<()> {
 /// # Errors
 /// When they cannot be removed.
 pub fn delete_static_deltas(repo: &Repo, to: &Checksum) -> Result<()> {
+    repo.refuse_links()?;
     let _lock = repo.lock(LockKind::Exclusive)?;
     remove_deltas(repo, |name| Ok(name.to == *to))
 }

@@ -42,7 +42,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use rustix::fs::{Access, AtFlags, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::deflate::Encoding;
@@ -117,6 +117,10 @@ pub struct OpenOptions {
 
 /// How many parents of parents are followed; a repository that is its own ancestor ends here.
 const MAX_PARENT_DEPTH: usize = 32;
+
+/// What things are removed from and replaced in.
+const OWN_DIRECTORIES: [&str; 9] =
+    ["objects", "refs", "refs/heads", "refs/remotes", "refs/mirrors", "state", "tmp", "deltas", "delta-indexes"];
 
 /// The longest `config` that is read, in bytes.
 const MAX_CONFIG_SIZE: u64 = 16 << 20;
@@ -232,6 +236,20 @@ impl Repo {
     pub fn check_writable(&self) -> Result<()> {
         rustix::fs::accessat(&self.objects, ".", Access::WRITE_OK, AtFlags::EACCESS)
             .during("Cannot write to repository:", self.path.join("objects"))
+    }
+
+    /// Refuses a repository in which one of the directories that something may be removed from is a link: what is behind
+    /// it may be somebody else's.
+    pub(crate) fn refuse_links(&self) -> Result<()> {
+        for name in OWN_DIRECTORIES {
+            let is_link =
+                dir::stat(&self.dir, name).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink);
+            if is_link {
+                let path = self.path.join(name);
+                return Err(Error::failed(format!("{} is a symbolic link", path.display())));
+            }
+        }
+        Ok(())
     }
 
     /// The directory `tmp`, which must not be a link: it stays the one that it was when it was first asked for.

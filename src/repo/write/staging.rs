@@ -23,7 +23,7 @@ use rustix::io::Errno;
 use super::mark::{self, UNFINISHED_PREFIX};
 use super::replace::{REPLACEMENT_PREFIX, random_letters};
 use crate::dir::{self, Dir};
-use crate::error::{During, Result};
+use crate::error::{During, Error, Result};
 use crate::repo::Repo;
 use crate::repo::fan_out::FanOuts;
 use crate::repo::lock::{LockKind, try_lock, try_lock_removable};
@@ -235,6 +235,11 @@ impl<'r> Staging<'r> {
             match rustix::fs::renameat_with(&self.dir, prefix, self.repo.objects_dir(), prefix, RenameFlags::NOREPLACE)
             {
                 Ok(()) => {
+                    let moved = dir::stat(self.repo.objects_dir(), prefix).during("reading", target_path())?;
+                    let stat = rustix::fs::fstat(&staged).during("reading", target_path())?;
+                    if dir::identity(&moved) != dir::identity(&stat) {
+                        return Err(Error::failed(format!("{} was swapped", staged_path().display())));
+                    }
                     File::from(staged).sync_all().during("syncing", target_path())?;
                     return Ok(false);
                 }

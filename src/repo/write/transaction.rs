@@ -103,6 +103,7 @@ impl<'r> Transaction<'r> {
     /// [`Error::LockTimeout`]; whatever keeps the repository from being written to.
     pub fn begin(repo: &'r Repo) -> Result<Self> {
         repo.check_writable()?;
+        repo.refuse_links()?;
         if repo.mode() == RepoMode::BareSplitXattrs && !repo.options().write_bare_split_xattrs {
             return Err(Error::failed("Not allowed due to repo mode"));
         }
