@@ -5,12 +5,14 @@
 //! purpose, as in `--skip-list=<(...)` or `/dev/stdin`; a named pipe must have a writer within [`WRITER_WAIT`].
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags, RenameFlags};
+
+use crate::dir::{self, Dir};
 
 /// Nothing larger is read where a list, a key or a configuration is wanted, in bytes.
 pub const MAX_INPUT_SIZE: u64 = 64 << 20;
@@ -91,6 +93,28 @@ pub fn create_named(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Writes a file that the user has named, in the place of what is there: of a link, too, and never through it.
+///
+/// # Errors
+/// When it cannot be written; what was there before stays then.
+pub fn replace_named(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (directory, name) = Dir::open_parent(path)?;
+    let mut temporary = name.clone();
+    temporary.push(format!(".{}", std::process::id()));
+    // Only a process of this number that was killed can have left one.
+    let _ = dir::remove_file(&directory, &temporary);
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
+    let mut file = dir::open(&directory, &temporary, flags, Mode::from_raw_mode(0o666))?;
+    let placed = file
+        .write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| Ok(dir::rename((&directory, &temporary), (&directory, &name), RenameFlags::empty())?));
+    if placed.is_err() {
+        let _ = dir::remove_file(&directory, &temporary);
+    }
+    placed
+}
+
 fn is_null(device: u64) -> bool {
     (rustix::fs::major(device), rustix::fs::minor(device)) == NULL_DEVICE
 }
@@ -133,7 +157,7 @@ fn not_a_file() -> io::Error {
     io::Error::other("not a regular file")
 }
 
-/// A text from outside as a message can quote it: its first line, shortened, with no control character in it.
+/// A text from outside as a message can quote it: its first line, shortened, with no control character in it but tabs.
 pub fn quotable(text: &str) -> String {
     const LONGEST: usize = 100;
     let line = text.lines().next().unwrap_or_default();
@@ -143,7 +167,7 @@ pub fn quotable(text: &str) -> String {
             quoted.push_str("...");
             return quoted;
         }
-        match character.is_control() {
+        match character.is_control() && character != '\t' {
             true => quoted.extend(character.escape_default()),
             false => quoted.push(character),
         }
@@ -187,6 +211,20 @@ mod tests {
     }
 
     #[test]
+    fn a_named_file_takes_the_place_of_a_link() {
+        let scratch = tempfile::tempdir().unwrap();
+        let [victim, link] = ["victim", "link"].map(|name| scratch.path().join(name));
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink("victim", &link).unwrap();
+        replace_named(&link, b"new").unwrap();
+        assert_eq!(std::fs::read(&link).unwrap(), b"new");
+        assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
+        std::fs::create_dir(scratch.path().join("directory")).unwrap();
+        assert!(replace_named(&scratch.path().join("directory"), b"new").is_err());
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 3, "nothing unfinished is left");
+    }
+
+    #[test]
     fn a_quoted_text_is_one_short_line_without_control_characters() {
         for (text, quoted) in [
             ("plain", "plain"),
@@ -194,6 +232,7 @@ mod tests {
             ("first\nsecond\n", "first..."),
             ("\u{1b}[31mred\u{7}", "\\u{1b}[31mred\\u{7}"),
             ("é", "é"),
+            (" a\tb", " a\tb"),
         ] {
             assert_eq!(quotable(text), quoted);
         }

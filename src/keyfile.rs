@@ -17,6 +17,7 @@
 use std::fmt;
 
 use crate::gvariant::DecodeError;
+use crate::input::quotable;
 
 /// A parsed key file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,14 +64,18 @@ impl KeyFile {
                 };
                 check_key_name(key)?;
                 if index == 0 && key == "Encoding" && !value.eq_ignore_ascii_case("UTF-8") {
-                    return Err(DecodeError::new(format!("Key file contains unsupported encoding “{value}”")));
+                    return Err(DecodeError::new(format!(
+                        "Key file contains unsupported encoding “{}”",
+                        quotable(value)
+                    )));
                 }
                 if is_untranslated(key) {
                     file.groups[index].entries.push((key.to_owned(), value.to_owned()));
                 }
             } else {
                 return Err(DecodeError::new(format!(
-                    "Key file contains line “{line}” which is not a key-value pair, group, or comment"
+                    "Key file contains line “{}” which is not a key-value pair, group, or comment",
+                    quotable(line)
                 )));
             }
         }
@@ -237,7 +242,7 @@ fn key_line(content: &str) -> Option<(&str, &str)> {
 
 fn check_group_name(name: &str) -> Result<(), DecodeError> {
     if name.is_empty() || name.contains(|c: char| matches!(c, '[' | ']') || c.is_ascii_control()) {
-        return Err(DecodeError::new(format!("Invalid group name: {name}")));
+        return Err(DecodeError::new(format!("Invalid group name: {}", quotable(name))));
     }
     Ok(())
 }
@@ -258,7 +263,7 @@ fn check_key_name(name: &str) -> Result<(), DecodeError> {
                     .is_some_and(|locale| locale.chars().all(|c| c.is_alphanumeric() || "-_.@".contains(c)))
         }
     };
-    if is_legal { Ok(()) } else { Err(DecodeError::new(format!("Invalid key name: {name}"))) }
+    if is_legal { Ok(()) } else { Err(DecodeError::new(format!("Invalid key name: {}", quotable(name)))) }
 }
 
 /// Whether a key is in no language at all. `C` and the empty name are nobody's language.
@@ -267,7 +272,7 @@ fn is_untranslated(key: &str) -> bool {
 }
 
 fn uninterpretable(key: &str) -> DecodeError {
-    DecodeError::new(format!("Key file contains key “{key}” which has a value that cannot be interpreted."))
+    DecodeError::new(format!("Key file contains key “{}” which has a value that cannot be interpreted.", quotable(key)))
 }
 
 fn unescape(raw: &str) -> Option<String> {

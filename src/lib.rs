@@ -6,9 +6,9 @@
 //!
 //! | what | modules |
 //! | --- | --- |
-//! | bytes | [`checksum`], [`gvariant`] with the error of all decoders |
-//! | text and formats | [`keyfile`], [`refspec`], [`date`], [`deflate`], [`units`] |
-//! | bytes of the system | `map`: files in memory; `dir`: by directory descriptors; [`input`]: as much as is allowed |
+//! | bytes | [`checksum`], [`gvariant`] with the error of all decoders; `dir`: files by directory descriptors |
+//! | bytes from outside | [`input`]: as much as is allowed, quoted in errors |
+//! | text and formats | [`keyfile`], [`refspec`], [`date`], [`deflate`], [`units`]; `map`: files in memory |
 //! | objects as values, no I/O | [`object`] |
 //! | what callers hear, what web servers have | [`error`], [`progress`], [`http`] |
 //! | helpers | `threads`: the pool; `trial`: what the last two share |

@@ -3,14 +3,18 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 
 use osier::error::During;
+use osier::input;
 
 use super::error::Failure;
+
+/// How many names are tried for the file.
+const MOST_NAMES: u32 = 100;
 
 /// A commit message.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -25,7 +29,7 @@ pub(super) struct Message {
 pub(super) fn edit_message(branch: Option<&str>, subject: Option<&str>) -> Result<Message, Failure> {
     let file = TemporaryFile::create(&template(branch, subject))?;
     run_editor(&file.path)?;
-    let bytes = fs::read(&file.path).during("reading", &file.path)?;
+    let bytes = input::read_named(&file.path).during("reading", &file.path)?;
     let text = String::from_utf8(bytes).map_err(|_| Failure::failed("Invalid UTF-8"))?;
     parse_message(&text).ok_or_else(|| Failure::failed("Aborting commit due to empty commit subject."))
 }
@@ -82,9 +86,16 @@ struct TemporaryFile {
 impl TemporaryFile {
     /// Writes a new file that only its owner may read.
     fn create(text: &str) -> Result<Self, Failure> {
-        let path = env::temp_dir().join(format!("osier-message.{}", process::id()));
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(&path).during("creating", &path)?;
+        let mut number = 0;
+        let (path, mut file) = loop {
+            let path = env::temp_dir().join(format!("osier-message.{}.{number}", process::id()));
+            let mut options = OpenOptions::new();
+            match options.write(true).create_new(true).mode(0o600).open(&path) {
+                // Anybody can put something there.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && number < MOST_NAMES => number += 1,
+                opened => break (path.clone(), opened.during("creating", &path)?),
+            }
+        };
         let temporary = Self { path };
         file.write_all(text.as_bytes()).during("writing", &temporary.path)?;
         Ok(temporary)

@@ -1,5 +1,6 @@
 //! How a command fails, and how the program says so.
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -91,16 +92,43 @@ fn report(failure: Failure, status: u8) -> u8 {
         Failure::Usage(message) | Failure::Incomplete(message) => message,
     };
     let (bold_red, plain) = if io::stderr().is_terminal() { ("\x1b[31m\x1b[1m", "\x1b[22m\x1b[0m") } else { ("", "") };
-    to_stderr(&format!("{bold_red}error:{plain} {message}\n"));
+    to_stderr(&format!("{bold_red}error:{plain} {}\n", printable(&message)));
     status
 }
 
 /// Prints a warning to standard error.
 pub(super) fn warn(message: &str) {
-    to_stderr(&format!("{message}\n"));
+    to_stderr(&format!("{}\n", printable(message)));
+}
+
+/// A message without what a terminal would take for a command: names and texts in it come from anywhere.
+fn printable(message: &str) -> Cow<'_, str> {
+    let is_command = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    if !message.contains(is_command) {
+        return Cow::Borrowed(message);
+    }
+    let mut text = String::new();
+    for character in message.chars() {
+        match is_command(character) {
+            true => text.extend(character.escape_default()),
+            false => text.push(character),
+        }
+    }
+    Cow::Owned(text)
 }
 
 fn to_stderr(text: &str) {
     // When standard error is closed too, there is nobody left to tell.
     let _ = io::stderr().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_takes_nothing_in_a_message_for_a_command() {
+        assert_eq!(printable("two\nlines\tand é"), "two\nlines\tand é");
+        assert_eq!(printable("\u{1b}[31mred\r\u{9b}x"), "\\u{1b}[31mred\\r\\u{9b}x");
+    }
 }

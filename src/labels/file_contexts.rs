@@ -16,6 +16,7 @@ use std::sync::OnceLock;
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::gvariant::DecodeError;
+use crate::input::quotable;
 use crate::object::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK};
 
 /// The label that is none.
@@ -141,7 +142,11 @@ impl Pattern {
             Ok(regex) => Ok(regex.is_match(path.as_bytes())),
             Err(error) => {
                 let Self { text, file, line, .. } = self;
-                Err(DecodeError::new(format!("{file}: line {line}: pattern {text} cannot be used: {error}")))
+                Err(DecodeError::new(format!(
+                    "{file}: line {line}: pattern {} cannot be used: {}",
+                    quotable(text),
+                    quotable(&error.to_string())
+                )))
             }
         }
     }
@@ -182,7 +187,7 @@ impl<'l> Line<'l> {
             Some("-c") => Some(S_IFCHR),
             Some("-p") => Some(S_IFIFO),
             Some("-s") => Some(S_IFSOCK),
-            Some(other) => return refuse(&format!("has invalid file type {other}")),
+            Some(other) => return refuse(&format!("has invalid file type {}", quotable(other))),
         };
         Ok(Some(Self { pattern, file_type, label, place }))
     }

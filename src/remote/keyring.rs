@@ -46,7 +46,7 @@ pub fn import_keys(repo: &Repo, remote: &str, keys: &[u8]) -> Result<usize> {
     let certificates = certificates(&binary).filter(|found| !found.is_empty());
     let certificates = certificates.ok_or_else(|| Error::failed("GPG: Unable to export keys: GPGME: No data"))?;
     let path = path(repo, remote);
-    let mut keyring = match input::read_stored(rustix::fs::CWD, &path, MAX_KEYRING_SIZE as u64) {
+    let mut keyring = match input::read_stored(repo.dir(), file_name(remote), MAX_KEYRING_SIZE as u64) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error).during("reading", path),

@@ -8,11 +8,10 @@ mod keyring;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::dir::{self, Dir};
@@ -288,18 +287,8 @@ fn apply(keyfile: &mut KeyFile, name: &str, settings: &[(String, Setting)]) -> R
 fn write_file(path: &Path, name: &str, settings: &[(String, Setting)]) -> Result<()> {
     let mut keyfile = KeyFile::new();
     apply(&mut keyfile, name, settings)?;
-    // A name that does not end in `.conf` is not read as a remote.
-    let temporary = format!("{name}.conf.{}", std::process::id());
-    let (directory, last) = Dir::open_parent(path).during("opening", path)?;
-    // Only a process of this number that was killed can have left one.
-    let _ = dir::remove_file(&directory, &temporary);
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
-    let file = dir::open(&directory, &temporary, flags, Mode::from_raw_mode(0o666));
-    let mut file = file.during("creating", path.with_file_name(&temporary))?;
-    let written = file.write_all(keyfile.to_string().as_bytes()).and_then(|()| file.sync_all());
-    written.during("writing", path.with_file_name(&temporary))?;
-    let renamed = dir::rename((&directory, &temporary), (&directory, &last), RenameFlags::empty());
-    renamed.during("moving to", path)
+    // What it writes first has a name that does not end in `.conf` and is not read as a remote.
+    input::replace_named(path, keyfile.to_string().as_bytes()).during("writing", path)
 }
 
 fn group_of(name: &str) -> String {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::deflate::Encoding;
 use crate::error::{Error, Result};
 use crate::gvariant::DecodeError;
+use crate::input::quotable;
 use crate::keyfile::KeyFile;
 use crate::refspec::CollectionId;
 
@@ -78,11 +79,12 @@ impl Config {
         let core = Group { keyfile: &keyfile, name: "core" };
         let version = core.required("repo_version")?;
         if version != "1" {
-            return Err(Error::failed(format!("Invalid repository version '{version}'")));
+            return Err(Error::failed(format!("Invalid repository version '{}'", quotable(&version))));
         }
         let mode_text = core.string("mode")?.unwrap_or_else(|| "bare".to_owned());
-        let mode = RepoMode::parse(&mode_text)
-            .ok_or_else(|| Error::failed(format!("Invalid mode '{mode_text}' in repository configuration")))?;
+        let mode = RepoMode::parse(&mode_text).ok_or_else(|| {
+            Error::failed(format!("Invalid mode '{}' in repository configuration", quotable(&mode_text)))
+        })?;
         if core.boolean("archive", false)? {
             let message = "This version of OSTree no longer supports \"archive\" repositories; use archive-z2 instead";
             return Err(Error::failed(message));
@@ -96,7 +98,7 @@ impl Config {
         let deflate = match archive.string("deflate")? {
             None => Encoding::default(),
             Some(name) => Encoding::parse(&name).ok_or_else(|| {
-                Error::failed(format!("Invalid archive.deflate '{name}' in repository configuration"))
+                Error::failed(format!("Invalid archive.deflate '{}' in repository configuration", quotable(&name)))
             })?,
         };
         check_default_repo_finders(&core)?;
@@ -184,10 +186,10 @@ fn min_free_space(core: &Group<'_>) -> Result<MinFreeSpace> {
             .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
             .and_then(|text| text.parse().ok())
             .filter(|&percent: &u8| percent <= 99)
-            .ok_or_else(|| Error::failed(format!("Invalid min-free-space-percent '{text}'")))?,
+            .ok_or_else(|| Error::failed(format!("Invalid min-free-space-percent '{}'", quotable(text))))?,
     };
     if let Some(text) = core.string("min-free-space-size")? {
-        let refused = |why: &str| Error::failed(format!("Invalid min-free-space-size '{text}': {why}"));
+        let refused = |why: &str| Error::failed(format!("Invalid min-free-space-size '{}': {why}", quotable(&text)));
         let form = "It should be of the format '123MB', '123GB' or '123TB'";
         let (digits, shift) = [("MB", 0), ("GB", 10), ("TB", 20)]
             .into_iter()
@@ -221,7 +223,7 @@ fn check_default_repo_finders(core: &Group<'_>) -> Result<()> {
         return Err(Error::failed("Invalid empty default-repo-finders configuration"));
     }
     match finders.iter().find(|name| !["config", "lan", "mount"].contains(&name.as_str())) {
-        Some(name) => Err(Error::failed(format!("Invalid configured repo-finder '{name}'"))),
+        Some(name) => Err(Error::failed(format!("Invalid configured repo-finder '{}'", quotable(name)))),
         None => Ok(()),
     }
 }
@@ -230,7 +232,7 @@ fn check_sysroot(sysroot: &Group<'_>) -> Result<()> {
     if let Some(name) = sysroot.string("bootloader")? {
         const BOOTLOADERS: [&str; 7] = ["auto", "none", "grub2", "syslinux", "uboot", "zipl", "aboot"];
         if !BOOTLOADERS.contains(&name.as_str()) {
-            return Err(Error::failed(format!("Invalid bootloader configuration: '{name}'")));
+            return Err(Error::failed(format!("Invalid bootloader configuration: '{}'", quotable(&name))));
         }
     }
     let entries = sysroot.keyfile.get_list(sysroot.name, "bls-append-except-default").map_err(in_words)?;
@@ -262,6 +264,6 @@ fn is_required(keyfile: &KeyFile, group: &str, key: &str) -> Result<bool> {
     match value.as_str() {
         "yes" | "true" | "1" => Ok(true),
         "maybe" | "no" | "false" | "0" => Ok(false),
-        _ => Err(Error::failed(format!("Invalid tri-state value: {value}"))),
+        _ => Err(Error::failed(format!("Invalid tri-state value: {}", quotable(&value)))),
     }
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::Command;
 use clap_mangen::Man;
 use osier::error::During as _;
+use osier::input;
 
 use super::builtin::Commands;
 use super::definition::{self, PROGRAM};
@@ -45,7 +46,7 @@ fn write(directory: &Path, command: &Command) -> Result<(), Failure> {
     let path = directory.join(man.get_filename());
     let mut text = Vec::new();
     render(&man, command, &mut text).during("making", &path)?;
-    Ok(fs::write(&path, text).during("writing", &path)?)
+    Ok(input::replace_named(&path, &text).during("writing", &path)?)
 }
 
 fn render(man: &Man, command: &Command, out: &mut Vec<u8>) -> io::Result<()> {

@@ -6,7 +6,6 @@
 //! Whether an object is there already is for the caller to ask ([`Transaction::was_present`]).
 
 use std::io::Read;
-use std::os::fd::BorrowedFd;
 
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
@@ -18,7 +17,7 @@ use crate::checksum::Hasher;
 use crate::error::{During, Error, Result};
 use crate::object::{FileHeader, ObjectName, ObjectType};
 use crate::repo::read::bare;
-use crate::repo::{FileObject, RepoMode, verify_metadata};
+use crate::repo::{FileObject, Repo, RepoMode, verify_metadata};
 
 /// Whether objects of a repository are taken for what their names say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
