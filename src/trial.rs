@@ -2,8 +2,9 @@
 //!
 //! Whoever is interrupted ([`Progress::is_interrupted`]) kills the program that runs and removes the scratch directory.
 
+use std::ffi::OsString;
 use std::fs;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -11,9 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use crate::error::{During, Error, Result};
+use crate::dir::{self, Dir};
+use crate::error::{During, Error, OsError, Result};
 use crate::progress::{Event, Progress};
 
 /// How many scratch directories of a process there may be at a time.
@@ -26,6 +29,9 @@ const MAX_STDERR: u64 = 1 << 20;
 /// A directory that goes away in the end.
 pub(crate) struct Scratch<'p> {
     pub(crate) path: PathBuf,
+    /// The directory that holds it, and its name there.
+    parent: Dir,
+    name: OsString,
     progress: &'p dyn Progress,
 }
 
@@ -33,11 +39,14 @@ impl<'p> Scratch<'p> {
     /// Makes `PARENT/PREFIX-PROCESS-NUMBER`.
     pub(crate) fn create(parent: &Path, prefix: &str, progress: &'p dyn Progress) -> Result<Self> {
         let process = std::process::id();
+        let opened = Dir::open(parent).during("opening", parent)?;
         for number in 0..MOST_DIRECTORIES {
-            let path = parent.join(format!("{prefix}-{process}-{number}"));
-            match fs::create_dir(&path) {
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                result => return result.during("creating", &path).map(|()| Self { path, progress }),
+            let name = format!("{prefix}-{process}-{number}");
+            let path = parent.join(&name);
+            match dir::make_dir(&opened, &name, 0o777) {
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error).during("creating", path),
+                Ok(()) => return Ok(Self { path, parent: opened, name: name.into(), progress }),
             }
         }
         Err(Error::failed(format!("{} is full of scratch directories", parent.display())))
@@ -46,14 +55,15 @@ impl<'p> Scratch<'p> {
 
 impl Drop for Scratch<'_> {
     fn drop(&mut self) {
-        let mut removed = fs::remove_dir_all(&self.path);
+        let mut removed = dir::remove_all(&self.parent, &self.name);
         for _ in 1..REMOVALS {
-            match &removed {
-                Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => removed = fs::remove_dir_all(&self.path),
+            match removed {
+                Err(Errno::NOTEMPTY) => removed = dir::remove_all(&self.parent, &self.name),
                 _ => break,
             }
         }
         if let Err(error) = removed {
+            let error = OsError(error.into());
             // The result is what the user came for; it does not depend on this.
             self.progress.event(Event::Warning(&format!("{} could not be removed: {error}", self.path.display())));
         }
