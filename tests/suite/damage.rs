@@ -4,6 +4,7 @@
 mod calls;
 mod matrix;
 mod place;
+mod special;
 mod subject;
 
 use std::fs;

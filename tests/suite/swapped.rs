@@ -1,5 +1,7 @@
 //! Links that somebody puts in the place of a directory while osier works: nothing behind them is removed or written.
 
+mod standing;
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
