@@ -6,8 +6,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{group_of, in_words};
 use crate::error::{Error, Result};
+use crate::gvariant::DecodeError;
 use crate::keyfile::KeyFile;
 use crate::refspec::CollectionId;
 
@@ -45,7 +45,7 @@ pub mod key {
     pub const TLS_CA_PATH: &str = "tls-ca-path";
     /// Whether HTTP/2 may be used.
     pub const HTTP2: &str = "http2";
-    /// What users are told who have yet to configure the remote.
+    /// The message for users who have yet to configure the remote.
     pub const UNCONFIGURED_STATE: &str = "unconfigured-state";
     /// The program that fetches from this remote instead.
     pub const CUSTOM_BACKEND: &str = "custom-backend";
@@ -238,6 +238,15 @@ impl fmt::Display for Source {
             Self::MirrorList(url) => write!(f, "{MIRROR_LIST}{url}"),
         }
     }
+}
+
+/// The group of the remote with that name.
+pub(super) fn group_of(name: &str) -> String {
+    format!("remote \"{name}\"")
+}
+
+pub(super) fn in_words(error: DecodeError) -> Error {
+    Error::failed(error.to_string())
 }
 
 /// The value of `url`, without a look at the other keys.

@@ -16,11 +16,12 @@ use rustix::io::Errno;
 
 use crate::dir::{self, Dir};
 use crate::error::{During, Error, Result};
-use crate::gvariant::DecodeError;
 use crate::input;
 use crate::keyfile::{KeyFile, text_of};
 use crate::refspec::RemoteName;
 use crate::repo::{ConfigEdit, Repo};
+
+use config::{group_of, in_words};
 
 pub use config::{
     ClientCertificate, KeyPlace, Location, RemoteConfig, SIGNATURE_TYPES, SignVerify, Source, Tls, Verification,
@@ -291,10 +292,6 @@ fn write_file(path: &Path, name: &str, settings: &[(String, Setting)]) -> Result
     input::replace_named(path, keyfile.to_string().as_bytes()).during("writing", path)
 }
 
-fn group_of(name: &str) -> String {
-    format!("remote \"{name}\"")
-}
-
 /// The name in a group of a config file, as in `remote "origin"`.
 fn name_of_group(group: &str) -> Option<&str> {
     group.strip_prefix("remote \"")?.strip_suffix('"').filter(|name| !name.is_empty())
@@ -302,8 +299,4 @@ fn name_of_group(group: &str) -> Option<&str> {
 
 fn not_found(name: &str) -> Error {
     Error::failed(format!("Remote \"{name}\" not found"))
-}
-
-fn in_words(error: DecodeError) -> Error {
-    Error::failed(error.to_string())
 }
