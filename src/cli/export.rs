@@ -51,8 +51,6 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         let progress = context.progress_for(json);
         return Ok(export(&repo, &commit, &mut context.out, &options, &progress)?);
     };
-    let left = path.clone();
-    let progress = context.display_for(json).that_leaves(move || interrupt::about_output(&left));
     let failed = |_| Failure::failed(format!("Failed to open '{}'", path.display()));
     let file = osier::input::create_named(&path).map_err(failed)?;
     if file.metadata().map_err(failed)?.is_file() {

@@ -27,7 +27,6 @@ use crate::repo::ContentWriter;
 use crate::source::archive::{Archive, Entry, Kind};
 use crate::source::{Ownership, Stream};
 
-
 /// Files up to this size, in bytes, are collected; larger ones are stored at once.
 const MAX_COLLECTED: u64 = 1 << 20;
 

@@ -38,7 +38,6 @@ pub const DIRMETA_TYPE: &str = "(uuua(ayay))";
 /// The GVariant type of a summary: refs and metadata.
 pub const SUMMARY_TYPE: &str = "(a(s(taya{sv}))a{sv})";
 
-
 /// The checksum that an `ay` holds.
 fn checksum_in(member: Option<Variant<'_>>) -> Result<Checksum, DecodeError> {
     let bytes = member.and_then(|member| member.as_bytes()).unwrap_or_default();

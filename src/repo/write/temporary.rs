@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io::Write;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::mark::{OWNER_ONLY, UNFINISHED_MARK, create};
