@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use osier::compose::check::{Findings, Severity};
+use osier::compose::log::printable_lines;
 use osier::compose::{Interrupt, plan};
 use osier::progress::Silent;
 
@@ -48,11 +49,11 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
         writeln!(context.out, "{:#}", findings.to_json())?;
     } else {
         for (name, found) in &findings.programs {
-            writeln!(context.out, "{name} {}: {}", found.version, found.path.display())?;
+            writeln!(context.out, "{name} {}: {}", printable_lines(&found.version), found.path.display())?;
         }
         for finding in &findings.list {
             let label = if finding.severity == Severity::Error { "error" } else { "warning" };
-            writeln!(context.out, "{label}: {}", finding.message)?;
+            writeln!(context.out, "{label}: {}", printable_lines(&finding.message))?;
         }
     }
     match findings.messages(Severity::Error).count() {

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use osier::compose::log::printable_lines;
 use osier::progress::{Event, Progress};
 
 /// How often the time is drawn anew.
@@ -31,11 +32,12 @@ impl Display {
         self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Prints a line above the bar.
-    fn print(&self, line: &str) {
+    /// Prints a text above the bar. What a child has chosen, such as the version of a commit, must not steer the terminal.
+    fn print(&self, text: &str) {
+        let text = printable_lines(text);
         let write = || {
             // When standard error is closed, there is nobody left to tell.
-            let _ = writeln!(io::stderr(), "{line}");
+            let _ = writeln!(io::stderr(), "{text}");
         };
         match &*self.bar() {
             Some(bar) => bar.suspend(write),

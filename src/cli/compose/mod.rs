@@ -11,7 +11,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::thread;
 
-use osier::compose::log::last_lines;
+use osier::compose::log::{last_lines, printable, printable_lines};
 use osier::compose::program::Interrupt;
 use osier::compose::report::{Report, Status};
 use osier::compose::unapplied;
@@ -113,22 +113,27 @@ fn tell(result: Result<Report, Failed>, telling: &Telling, context: &Context) ->
                 // When standard error is closed, there is nobody left to tell.
                 let _ = io::stderr().write_all(text.as_bytes());
             }
-            Err(Failure::Error(error))
+            // It may quote what a child has chosen.
+            let message = error.chain();
+            match printable_lines(&message) {
+                shown if shown != message => Err(Failure::failed(shown)),
+                _ => Err(Failure::Error(error)),
+            }
         }
     }
 }
 
-/// One or two lines for people.
+/// One or two lines for people. A child chooses the version.
 fn in_words(report: &Report) -> String {
     let name = report.ref_name.as_deref().unwrap_or_default();
     let commit = report.commit.map(|commit| commit.to_hex()).unwrap_or_default();
-    let version = report.version.as_ref().map(|version| format!(" ({version})")).unwrap_or_default();
+    let version = report.version.as_ref().map(|version| format!(" ({})", printable(version))).unwrap_or_default();
     match report.status {
         Status::Published => format!("{name} => {commit}{version}\n"),
         Status::Unchanged => {
             let unapplied = match report.unapplied.as_slice() {
                 [] => String::new(),
-                list => format!("{}\n", unapplied::describe(list)),
+                list => format!("{}\n", printable_lines(&unapplied::describe(list))),
             };
             format!("{name} is unchanged: {commit}{version}\n{unapplied}")
         }
