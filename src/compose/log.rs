@@ -183,7 +183,7 @@ mod tests {
         lines.clear();
         std::fs::write(&log, "x\n".repeat(6 << 20)).unwrap();
         while follower.read_lines(&mut |line| lines.push(line.to_owned())).unwrap() == Pass::Part {}
-        assert_eq!(lines[0], format!("[12.5\u{a0}MB of output are only in {}]", log.display()));
+        assert_eq!(lines[0], format!("[12.0\u{a0}MB of output are only in {}]", log.display()));
         assert_eq!(lines.len() as u64, 1 + NEAR_THE_END / 2);
         // A log that was cut is read from where it ends now.
         std::fs::write(&log, "").unwrap();

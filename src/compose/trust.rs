@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{During, Error, Result};
 
+use super::call::shell_line;
+
 /// More links on the way are a circle.
 const MOST_LINKS: usize = 40;
 
@@ -22,9 +24,11 @@ const MOST_LINKS: usize = 40;
 /// When it is not ours alone, with the reason; when it cannot be looked at.
 pub(super) fn check(directory: &Path) -> Result<()> {
     let path = std::path::absolute(directory).during("finding", directory)?;
-    let refused = |at: &Path, why: String| {
+    let refused = |at: &Path, why: String, remedy: Option<String>| {
         let whose = if at == path { String::new() } else { format!("{} ", at.display()) };
-        Err(Error::failed(format!("{} is not trusted: {whose}{why}", path.display())))
+        let or_elsewhere = "set `work` to a directory that only you can write to";
+        let remedy = remedy.map_or(or_elsewhere.to_owned(), |remedy| format!("run `{remedy}`, or {or_elsewhere}"));
+        Err(Error::failed(format!("{} is not trusted: {whose}{why}: {remedy}", path.display())))
     };
     let names = |path: &Path| path.iter().filter(|name| *name != "/").map(OsStr::to_owned).collect::<Vec<_>>();
     let mut left: VecDeque<OsString> = names(&path).into();
@@ -39,13 +43,13 @@ pub(super) fn check(directory: &Path) -> Result<()> {
         if reached != Path::new("/")
             && let Some(why) = foreign(metadata.uid())
         {
-            return refused(&reached, why);
+            return refused(&reached, why, None);
         }
         if metadata.is_symlink() {
             let target = fs::read_link(&reached).during("reading", &reached)?;
             links += 1;
             if links > MOST_LINKS {
-                return refused(&reached, "is a circle of links".to_owned());
+                return refused(&reached, "is a circle of links".to_owned(), None);
             }
             reached.pop();
             if target.is_absolute() {
@@ -55,7 +59,8 @@ pub(super) fn check(directory: &Path) -> Result<()> {
         } else if let Some(why) = open_to_others(metadata.mode()) {
             let is_sticky = metadata.mode() & 0o1000 != 0;
             if left.is_empty() || !is_sticky {
-                return refused(&reached, why);
+                let remedy = shell_line(&[OsStr::new("chmod"), OsStr::new("go-w"), reached.as_os_str()]);
+                return refused(&reached, why, Some(remedy));
             }
         }
         match left.pop_front() {
@@ -82,7 +87,7 @@ fn open_to_others(mode: u32) -> Option<String> {
         (_, true) => "everybody",
         (true, false) => "its group",
     };
-    Some(format!("can be written to by {who} (mode {:04o}; `chmod go-w` ends that)", mode & 0o7777))
+    Some(format!("can be written to by {who} (mode {:04o})", mode & 0o7777))
 }
 
 #[cfg(test)]
@@ -99,16 +104,17 @@ mod tests {
         let mode = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         let message = |path: &Path| check(path).map_err(|error| error.chain()).unwrap_err();
         let (shown, shown_above) = (work.display(), above.display());
+        let elsewhere = "set `work` to a directory that only you can write to";
         check(&work).unwrap();
         check(&work.join("not/yet")).unwrap();
         for (bits, who) in [(0o775, "its group"), (0o757, "everybody"), (0o1777, "everybody"), (0o2775, "its group")] {
             mode(&work, bits);
-            let why = format!("can be written to by {who} (mode {bits:04o}; `chmod go-w` ends that)");
+            let why = format!("can be written to by {who} (mode {bits:04o}): run `chmod go-w {shown}`, or {elsewhere}");
             assert_eq!(message(&work), format!("{shown} is not trusted: {why}"));
         }
         mode(&work, 0o755);
         mode(&above, 0o777);
-        let why = "can be written to by everybody (mode 0777; `chmod go-w` ends that)";
+        let why = format!("can be written to by everybody (mode 0777): run `chmod go-w {shown_above}`, or {elsewhere}");
         assert_eq!(message(&work), format!("{shown} is not trusted: {shown_above} {why}"));
         // As in /tmp, others cannot rename what is not theirs.
         mode(&above, 0o1777);
@@ -118,16 +124,16 @@ mod tests {
         symlink("above/../above", &link).unwrap();
         check(&link.join("work")).unwrap();
         mode(&above, 0o777);
-        assert!(message(&link.join("work")).ends_with(why));
+        assert!(message(&link.join("work")).ends_with(&why));
         mode(&above, 0o755);
         symlink("circle", scratch.path().join("circle")).unwrap();
-        assert!(message(&scratch.path().join("circle/work")).ends_with("is a circle of links"));
+        assert!(message(&scratch.path().join("circle/work")).ends_with(&format!("is a circle of links: {elsewhere}")));
         if rustix::process::geteuid().is_root() {
             chown(&work, Some(65534), None).unwrap();
-            assert_eq!(message(&work), format!("{shown} is not trusted: belongs to the user 65534"));
+            assert_eq!(message(&work), format!("{shown} is not trusted: belongs to the user 65534: {elsewhere}"));
             chown(&work, Some(0), None).unwrap();
             std::os::unix::fs::lchown(&link, Some(65534), None).unwrap();
-            assert!(message(&link.join("work")).ends_with("/link belongs to the user 65534"));
+            assert!(message(&link.join("work")).ends_with(&format!("/link belongs to the user 65534: {elsewhere}")));
         }
     }
 }
