@@ -441,6 +441,14 @@ impl DeadRun {
         }
     }
 
+    /// Removes a file of the run, or a directory with everything in it; that there is none is success.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub(super) fn remove(&self, name: &str) -> Result<()> {
+        dir::remove_all(&self.directory, name).during("removing", self.path.join(name))
+    }
+
     /// Notes in its report that the run was killed; it is not found again.
     ///
     /// # Errors

@@ -247,6 +247,7 @@ fn recover(
         }
         let left = cleanup::clean(&dead.temporary(), None, &surroundings.environment);
         recover_output(&dead, &directory)?;
+        dead.remove(CONVERTED)?;
         let stage = dead.report["stage"].as_str().unwrap_or("check");
         let killed = format!("the run {} was killed at the step `{stage}`", dead.path.display());
         for message in std::iter::once(killed).chain(left) {
@@ -290,8 +291,12 @@ impl Build<'_> {
         let body = self.run_imagefactory()?;
         let judged = self.inspect(&body)?;
         self.surroundings.interrupt.check()?;
-        self.output(&body, judged)?;
-        self.clear_away();
+        if let Err(error) = self.output(&body, judged) {
+            // It can be made again from the body, which is kept.
+            self.clear_away(&[CONVERTED]);
+            return Err(error);
+        }
+        self.clear_away(&["storage", "images", CONVERTED]);
         self.run.report.stage = "done";
         Ok(Status::Built)
     }
@@ -450,6 +455,8 @@ impl Build<'_> {
     /// Converts the body in the directory of the run, which is ours alone, and judges what comes out.
     fn convert(&mut self, body: &Path, judged: &Judged) -> Result<PathBuf> {
         let to = self.run.path(CONVERTED);
+        // qemu-img would write through a link that a program has put there.
+        self.run.remove(CONVERTED)?;
         let arguments = qemu::convert_arguments((body, judged.format), &to, self.prepared.plan.image.compress);
         let call = self.prepared.programs.qemu_img.clone().args(arguments);
         let mut last = String::new();
@@ -482,9 +489,9 @@ impl Build<'_> {
     }
 
     /// Removes what only the making needed.
-    fn clear_away(&mut self) {
-        for directory in ["storage", "images", CONVERTED] {
-            if let Err(error) = self.run.remove(directory) {
+    fn clear_away(&mut self, names: &[&str]) {
+        for name in names {
+            if let Err(error) = self.run.remove(name) {
                 self.warn(error.chain());
             }
         }
