@@ -303,23 +303,6 @@ pub fn ask(call: &Call, timeout: Duration, interrupt: &Interrupt) -> Result<Answ
     Ok(Answer { ending: status.into(), stdout, stderr })
 }
 
-/// Sets the umask of the process until it is dropped; a run and the programs that it starts share it.
-#[derive(Debug)]
-pub struct Umask(rustix::fs::Mode);
-
-impl Umask {
-    /// Sets it.
-    pub fn set(mask: u32) -> Self {
-        Self(rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask)))
-    }
-}
-
-impl Drop for Umask {
-    fn drop(&mut self) {
-        rustix::process::umask(self.0);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,6 @@ use super::config::TreeConfig;
 use super::locks::{CACHE_LOCK, FileLock, PUBLISH_LOCK, Wait, holder, lock_repo};
 use super::pending;
 use super::plan::RECORDED_VARIABLES;
-use super::program::Umask;
 use super::publish::{self, Move, SummaryState};
 use super::report::{DeadRun, Report, Run, Status, new_name};
 
@@ -80,7 +79,6 @@ pub(super) fn hold(
     (report, uses): (Report, Uses),
     work: impl FnOnce(&mut Session<'_>) -> Result<Status>,
 ) -> Result<Report, Failed> {
-    let _umask = Umask::set(config.umask);
     let mut report = Report { stage: "lock", ..report };
     let wait =
         Wait { timeout: config.lock_timeout, interrupt: &surroundings.interrupt, progress: surroundings.progress };

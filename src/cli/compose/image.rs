@@ -10,7 +10,7 @@ use super::super::context::Context;
 use super::super::error::Failure;
 use super::super::options::path;
 use super::display::Display;
-use super::{Telling, before_run, catch_signals, load_config, no_arguments, surroundings, tell};
+use super::{Telling, before_run, catch_signals, load_config, no_arguments, set_umask, surroundings, tell};
 
 /// The options of `compose image`.
 #[derive(clap::Args)]
@@ -54,6 +54,7 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
         let shown = before_run(json, context, || Ok(image::preview(&config, &options, &surroundings)?))?;
         return show(&shown, preview.as_deref(), json, context);
     }
+    set_umask(&config);
     let result = image::build(&config, &options, &surroundings);
     tell(result, &Telling { json, quiet, unchanged_exit_77: false }, context)
 }

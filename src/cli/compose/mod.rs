@@ -18,6 +18,7 @@ use osier::compose::unapplied;
 use osier::compose::{ComposeConfig, Failed, Surroundings};
 use osier::error::{During as _, Error};
 use osier::progress::Progress;
+use rustix::fs::Mode;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -58,6 +59,11 @@ fn no_arguments(arguments: &[String]) -> Result<(), Failure> {
 fn surroundings<'p>(interrupt: Interrupt, progress: &'p dyn Progress) -> Result<Surroundings<'p>, Failure> {
     let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     Ok(Surroundings { environment, now: clock::now(), open: context::open_options()?, interrupt, progress })
+}
+
+/// Sets the umask of the process, which a run and the programs that it starts share.
+fn set_umask(config: &ComposeConfig) {
+    rustix::process::umask(Mode::from_raw_mode(config.tree.umask));
 }
 
 /// From now on SIGINT and SIGTERM only raise the interrupt; the run ends by itself.

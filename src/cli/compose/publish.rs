@@ -8,7 +8,7 @@ use super::super::context::Context;
 use super::super::error::Failure;
 use super::super::options::path;
 use super::display::Display;
-use super::{Telling, before_run, catch_signals, load_config, surroundings, tell};
+use super::{Telling, before_run, catch_signals, load_config, set_umask, surroundings, tell};
 
 /// The options of `compose publish`.
 #[derive(clap::Args)]
@@ -32,6 +32,8 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
         return Err(Failure::usage("one COMMIT must be given"));
     };
     let display = Display::new(quiet);
-    let result = tree::publish(&config, commit, &surroundings(catch_signals()?, &display)?);
+    let surroundings = surroundings(catch_signals()?, &display)?;
+    set_umask(&config);
+    let result = tree::publish(&config, commit, &surroundings);
     tell(result, &Telling { json, quiet, unchanged_exit_77: false }, context)
 }

@@ -11,7 +11,7 @@ use super::super::context::{Context, absolute};
 use super::super::error::Failure;
 use super::super::options::path;
 use super::display::Display;
-use super::{Telling, before_run, catch_signals, load_config, no_arguments, surroundings, tell};
+use super::{Telling, before_run, catch_signals, load_config, no_arguments, set_umask, surroundings, tell};
 
 /// The options of `compose tree`.
 #[derive(clap::Args)]
@@ -90,6 +90,7 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
         document["command_lines"] = vec![line].into();
         return writeln!(context.out, "{document:#}");
     }
+    set_umask(&config);
     let result = tree::compose(&config, options, &surroundings);
     tell(result, &Telling { json, quiet, unchanged_exit_77 }, context)
 }

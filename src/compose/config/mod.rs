@@ -55,7 +55,7 @@ pub struct TreeConfig {
     pub create_repo: bool,
     /// The version of the commit; rpm-ostree's automatic one if absent.
     pub version: Option<String>,
-    /// The umask of the run.
+    /// The umask of the run. It is the process that has one, so the program sets it, not the library.
     pub umask: u32,
     /// How long rpm-ostree may take.
     pub timeout: Duration,

@@ -34,7 +34,7 @@ use super::cleanup;
 use super::config::{ComposeConfig, ImageConfig};
 use super::imagefactory::{self, Files, Story};
 use super::preflight;
-use super::program::{self, Ending, Finished, GRACE, LONGEST_LOG, Stopped, Umask, Watch, describe};
+use super::program::{self, Ending, Finished, GRACE, LONGEST_LOG, Stopped, Watch, describe};
 use super::qemu::{self, Format, Wanted};
 use super::report::{Command, DeadRun, Report, Run, Status};
 use super::session::{Failed, end, new_report, not_begun, take_findings};
@@ -196,7 +196,6 @@ pub fn build(
     surroundings: &Surroundings<'_>,
 ) -> Result<Report, Failed> {
     let mut report = new_report(&config.tree, surroundings);
-    let _umask = Umask::set(config.tree.umask);
     // First of all, or an image that was finished but for its checksum would only be in the way.
     let work = absolute(&config.tree.work);
     if let Err(error) = work.and_then(|work| recover(config, &work, surroundings, &mut report.warnings)) {
