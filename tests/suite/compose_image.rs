@@ -1,5 +1,6 @@
 //! Disk images of a published tree, with a stand-in for ImageFactory and everything else real.
 
+mod attacks;
 mod failures;
 mod generated;
 mod images;

@@ -3,7 +3,7 @@
 mod attacks;
 mod evidence;
 mod failures;
-mod kills;
+pub mod kills;
 mod publishing;
 mod real;
 mod serving;
@@ -240,7 +240,7 @@ fn check_tells_every_problem_at_once() {
         format!("the cachedir {root}/repo/cache has "),
         format!("the work directory {root}/work has "),
         format!("the cachedir {root}/repo/cache lies in the repository"),
-        format!("reading {root}/none.json: No such file or directory"),
+        format!("opening {root}/none.json: No such file or directory"),
     ];
     assert_eq!(errors.len(), starts.len(), "{errors:#?}");
     for (error, start) in errors.iter().zip(&starts) {
@@ -374,7 +374,7 @@ fn what_is_wrong_in_the_configuration_does_not_hide_what_is_wrong_elsewhere() {
     for expected in [
         format!("error: {root}/compose.conf: [compose] unknown key speed; "),
         "; [image] arch: `vax` is none of ".to_owned(),
-        format!("error: reading {root}/none.json: No such file or directory"),
+        format!("error: opening {root}/none.json: No such file or directory"),
         format!("error: {root}/exampleos-host.json: error: Loading treefile: Parsing treefile: "),
     ] {
         assert!(stdout.contains(&expected), "{expected}: {stdout}");

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::release::{Release, report_of};
+use crate::compose_tree::kills::{killed_runs, lay_traps};
 use crate::support::{Output, Program, can_trace, find};
 
 /// How long a test waits for something that takes a moment.
@@ -213,7 +214,18 @@ fn nothing_is_half_done(release: &Release) {
     } else {
         assert!(release.images().iter().all(|name| name.starts_with('.')), "{:?}", release.images());
     }
+    let (killed, victim) = (killed_runs(&release.path("work")), release.path("victim"));
+    killed.iter().for_each(|run| lay_traps(run, &victim));
     let output = release.run("built", &["-q"]);
+    for run in killed {
+        assert_eq!(fs::read(victim.join("file")).unwrap(), b"precious");
+        // One that was killed before it had an image is left to the tree stage.
+        let report = fs::read(run.join("report.json")).map_or(serde_json::Value::Null, |_| report_of(&run));
+        if report["image"].is_object() {
+            assert_eq!(report["error"], "killed");
+            assert!(!run.join("tmp").is_symlink() && !run.join("converted.qcow2").is_symlink());
+        }
+    }
     match is_there {
         true => {
             let message = release.shortened(&output.failure());

@@ -12,7 +12,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use super::world::{World, is_alive, report_of};
+use super::world::{REF, World, is_alive, report_of};
 use crate::support::needs_root;
 
 /// Lets shell commands run before and after the stand-in composes: with `$id`, `$js` and `$ch` for the files that it is to
@@ -45,6 +45,9 @@ fn fifo(path: &Path) {
     mknodat(CWD, path, FileType::Fifo, Mode::RWXU, 0).unwrap();
 }
 
+/// What helps against a directory that others control.
+const ELSEWHERE: &str = "set `work` to a directory that only you can write to";
+
 fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
@@ -69,8 +72,10 @@ fn a_work_directory_that_others_can_write_to_is_refused() {
     world.change(2);
     for (bits, who) in [(0o1777, "everybody"), (0o775, "its group"), (0o757, "everybody")] {
         mode(&work, bits);
-        let why = format!("can be written to by {who} (mode {bits:04o}; `chmod go-w` ends that)");
-        let expected = format!("{} is not trusted: {why}", work.display());
+        let shown = work.display();
+        let expected = format!(
+            "{shown} is not trusted: can be written to by {who} (mode {bits:04o}): run `chmod go-w {shown}`, or {ELSEWHERE}"
+        );
         assert_eq!(world.tree(&[]).failure(), expected);
         assert_eq!(world.osier().run(["compose", "check", "--config=compose.conf"]).failure(), "there is a problem");
     }
@@ -139,11 +144,11 @@ fn a_run_of_another_user_is_left_alone() {
     assert!(told(&world).contains(&expected));
     chown(&run, Some(0), Some(0)).unwrap();
     mode(&run, 0o775);
-    assert!(told(&world).contains("is left alone: it can be written to by its group (mode 0775"));
+    assert!(told(&world).contains("is left alone: it can be written to by its group (mode 0775); remove it"));
     assert_eq!(fs::read_to_string(run.join("report.json")).unwrap(), "{\"stage\":\"compose\"}");
     // And so is the whole directory.
     chown(world.path("work"), Some(65534), None).unwrap();
-    let expected = format!("{} is not trusted: belongs to the user 65534", world.path("work").display());
+    let expected = format!("{} is not trusted: belongs to the user 65534: {ELSEWHERE}", world.path("work").display());
     assert_eq!(world.tree(&[]).failure(), expected);
 }
 
@@ -173,13 +178,14 @@ fn odd_things_in_the_work_directory_are_no_runs() {
 
 #[test]
 fn a_program_that_swaps_its_tmp_leads_nobody_to_foreign_processes_and_files() {
+    let Some((origin, _)) = World::composed() else { return };
     for swap in [
         "rmdir \"$TMPDIR\"; ln -s \"$D/other\" \"$TMPDIR\"",
         "mv \"$TMPDIR\" \"$TMPDIR.old\"; mv \"$D/other\" \"$TMPDIR\"; ln -s \"$TMPDIR\" \"$D/other\"",
         "rmdir \"$TMPDIR\"; : > \"$TMPDIR\"",
     ] {
         for end in ["exit 0", "kill -9 $PPID; sleep 1000"] {
-            let Some((world, _)) = World::composed() else { return };
+            let world = origin.copied();
             world.change(2);
             let other = world.path("other");
             fs::create_dir(&other).unwrap();
@@ -353,6 +359,26 @@ fn escapes_of_a_program_do_not_reach_the_terminal() {
     assert!(log.starts_with(b"\x1b]0;title\x07\xc2\x9b2J\n"));
 }
 
+/// The treefile, or whoever made the commit, chooses its version.
+#[test]
+fn a_version_that_steers_a_terminal_is_escaped() {
+    let Some((world, first)) = World::composed() else { return };
+    fs::create_dir_all(world.path("tree/usr")).unwrap();
+    let (tree, parent) = (world.path("tree"), format!("--parent={first}"));
+    let version = "--add-metadata-string=version=22\u{1b}]0;x\u{7}";
+    let arguments = ["commit", "--orphan", "-s", "other", &parent, version, tree.to_str().unwrap()];
+    let commit = world.osier().repo(&world.repo(), arguments).line();
+    world.set_config("version=22.9\n");
+    let output = world.publish(&commit);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let shown = "22\\u{1b}]0;x\\u{7}";
+    assert_eq!(output.success(), format!("{REF} => {commit} ({shown})\n"));
+    assert!(stderr.contains(&format!("the version of the commit is {shown}, the configuration says 22.9")), "{stderr}");
+    assert_eq!(world.publish(&commit).success(), format!("{REF} is unchanged: {commit} ({shown})\n"));
+    // The report has what is there.
+    assert_eq!(world.report()["version"], "22\u{1b}]0;x\u{7}");
+}
+
 /// A package server that came up after 3 s was missed.
 #[test]
 fn attempts_are_made_with_a_pause_between_them() {
@@ -362,7 +388,10 @@ fn attempts_are_made_with_a_pause_between_them() {
     let output = world.tree_with("network-once", &[]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     output.success();
-    assert!(stderr.contains("All mirrors were tried; trying again in 5 s\n"), "{stderr}");
+    assert!(
+        stderr.contains("All mirrors were tried (a package repository cannot be reached); trying again in 5 s\n"),
+        "{stderr}"
+    );
     let report = world.report();
     let time = |key: &str| report[key].as_str().unwrap().to_owned();
     assert_ne!(time("started"), time("finished"));

@@ -233,7 +233,7 @@ impl SmallDisk {
     /// `None` where nothing can be mounted.
     fn mount(path: &Path, size: &str) -> Option<Self> {
         fs::create_dir_all(path).unwrap();
-        let options = format!("size={size}");
+        let options = format!("size={size},mode=755");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "osier-test"]).arg(path).status();
         if !mounted.is_ok_and(|status| status.success()) {
             skip("cannot mount, so no small file system to fill");

@@ -1,10 +1,13 @@
 //! Runs that are interrupted or killed, at each step: the first commit stays served, and the next run succeeds.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
@@ -267,6 +270,26 @@ fn nothing_is_half_done(world: &World, first: &str) {
     world.assert_clean();
 }
 
+/// What may lie in the place of a killed run's own files, and beside them: links to foreign files, and special files.
+pub fn lay_traps(run: &Path, victim: &Path) {
+    let foreign = victim.join("file");
+    fs::create_dir_all(victim).unwrap();
+    fs::write(&foreign, "precious").unwrap();
+    for name in ["report.json.new", "commitid", "compose.json", "converted.qcow2"] {
+        let _ = fs::remove_file(run.join(name));
+        symlink(&foreign, run.join(name)).unwrap();
+    }
+    let _ = fs::remove_dir_all(run.join("tmp"));
+    symlink(victim, run.join("tmp")).unwrap();
+    mknodat(CWD, run.with_extension("fifo"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+}
+
+/// The runs that were killed and not cleaned up after.
+pub fn killed_runs(work: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(work).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().path()).filter(|run| run.join("running").exists()).collect()
+}
+
 #[test]
 fn osier_may_be_killed_at_any_rename() {
     if !can_trace() {
@@ -274,7 +297,7 @@ fn osier_may_be_killed_at_any_rename() {
     }
     let Some((origin, first)) = World::composed() else { return };
     origin.change(2);
-    let mut moments = 0;
+    let (mut moments, mut trapped) = (0, 0);
     // strace counts each call by itself, so all of them at once would be killed at the first of the most frequent.
     for calls in RENAMES.split(',') {
         for moment in 1.. {
@@ -287,10 +310,18 @@ fn osier_may_be_killed_at_any_rename() {
             if world.public_commit().as_ref() == Some(&first) {
                 world.assert_pulled(&first);
             }
+            let (killed, victim) = (killed_runs(&world.path("work")), world.path("victim"));
+            killed.iter().for_each(|run| lay_traps(run, &victim));
+            trapped += killed.len();
             nothing_is_half_done(&world, &first);
+            for run in killed {
+                assert_eq!(fs::read(victim.join("file")).unwrap(), b"precious", "{calls} {moment}");
+                assert!(!run.join("running").exists() && !run.join("tmp").is_symlink());
+                assert!(!run.join("report.json").exists() || report_of(&run)["error"] == "killed");
+            }
         }
     }
-    assert!(moments >= 8, "killed at {moments} renames only");
+    assert!(moments >= 8 && trapped >= 6, "killed at {moments} renames only, {trapped} of them within a run");
 }
 
 #[test]
