@@ -10,7 +10,7 @@
 //! | bytes from outside | [`input`]: as much as is allowed, quoted in errors |
 //! | text and formats | [`keyfile`], [`refspec`], [`date`], [`deflate`], [`units`]; `map`: files in memory |
 //! | objects as values, no I/O | [`object`] |
-//! | what callers hear, what web servers have | [`error`], [`progress`], [`http`] |
+//! | what callers hear, what web servers have, other programs | [`error`], [`progress`], [`http`], [`process`] |
 //! | helpers | `threads`: the pool; `trial`: what the last two share |
 //! | the repository on disk: opens, reads, writes, lists and moves refs, and nothing else | [`repo`] |
 //! | trees as entries and images | [`source`], [`labels`], [`composefs`] |
@@ -103,6 +103,7 @@ pub mod keyfile;
 pub mod labels;
 mod map;
 pub mod object;
+pub mod process;
 pub mod progress;
 pub mod prune;
 pub mod pull;

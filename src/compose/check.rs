@@ -6,10 +6,8 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-
-use super::call::Call;
-use super::log::printable_lines;
-use super::program::{ANSWER_TIMEOUT, Ending, Interrupt, ask};
+use crate::process::log::printable_lines;
+use crate::process::{ANSWER_TIMEOUT, Call, Ending, Interrupt, ask};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

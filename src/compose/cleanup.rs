@@ -25,11 +25,10 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_s
 use crate::dir::{self, Dir};
 use crate::error::{During, Result};
 use crate::object::{ObjectName, ObjectType};
+use crate::process::{Call, Interrupt, ask};
 use crate::repo::{CommitState, LockKind, Repo};
 
-use super::call::Call;
 use super::locks::processes;
-use super::program::{Interrupt, ask};
 
 /// What rpm-ostree calls its work directories in the cache.
 const SCRATCH_PREFIX: &str = "rpm-ostree-compose.";

@@ -13,9 +13,9 @@ use serde_json::Value;
 
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
+use crate::process::log::last_lines;
+use crate::process::{Ending, describe};
 
-use super::log::last_lines;
-use super::program::{Ending, describe};
 use super::regular::{self, LONGEST_JSON, Links};
 
 /// 64 hexadecimal digits, without a line feed.

@@ -18,11 +18,10 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 
 use crate::error::{During, Error, Result};
+use crate::process::Interrupt;
+use crate::process::log::printable;
 use crate::progress::{Event, Progress};
 use crate::repo::{LockKind, Repo, RepoLock, try_lock};
-
-use super::log::printable;
-use super::program::Interrupt;
 
 /// The lock of rpm-ostree's cache.
 pub const CACHE_LOCK: &str = ".osier-compose.lock";

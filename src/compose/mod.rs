@@ -11,9 +11,6 @@
 //! ```text
 //! config     the configuration file
 //! arguments  the extra arguments of rpm-ostree that it may give
-//! call       the command line of an external program
-//! program    running one
-//! log        what it writes
 //! regular    files that others wrote: regular and small, or refused
 //! report     report.json and the directory of a run
 //! tree       packages to a published commit, step by step
@@ -38,7 +35,6 @@
 //! ```
 
 pub mod arguments;
-pub mod call;
 pub mod check;
 pub mod cleanup;
 pub mod config;
@@ -47,11 +43,9 @@ pub mod image;
 pub mod imagefactory;
 pub mod kickstart;
 pub mod locks;
-pub mod log;
 pub mod pending;
 pub mod plan;
 pub mod preflight;
-pub mod program;
 pub mod publish;
 pub mod qemu;
 pub mod regular;
@@ -66,12 +60,12 @@ pub mod verify;
 
 use std::ffi::{OsStr, OsString};
 
+use crate::process::Interrupt;
 use crate::progress::Progress;
 use crate::repo::OpenOptions;
 
 pub use config::ComposeConfig;
 pub use plan::{Plan, TreeOptions};
-pub use program::Interrupt;
 pub use session::Failed;
 
 /// What a run gets from whoever asks for it: the library reads neither the environment nor the clock.

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
+use crate::process::{Call, shell_line_with};
 use crate::refspec::RefName;
 use crate::repo::{ListRefs, Repo};
 
 use super::Surroundings;
-use super::call::{Call, shell_line_with};
 use super::check::{Findings, Severity};
 use super::config::{ComposeConfig, TreeConfig};
 use super::decide::{CHANGED, COMMIT_ID, COMPOSE_JSON, LOCK_JSON, SELINUX_REMEDY};

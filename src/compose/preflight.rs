@@ -6,17 +6,16 @@ use std::path::{Path, PathBuf};
 use rustix::fs::StatVfsMountFlags;
 
 use crate::error::{During, Error, Result};
+use crate::process::{ANSWER_TIMEOUT, Call, Ending, Interrupt, ask};
 use crate::refspec::RefName;
 use crate::repo::{LockKind, Repo, RepoMode};
 use crate::units::format_size;
 
 use super::Surroundings;
-use super::call::Call;
 use super::check::{Finding, Findings, Severity};
 use super::config::TreeConfig;
 use super::decide::read_json;
 use super::locks::processes_with;
-use super::program::{ANSWER_TIMEOUT, Ending, Interrupt, ask};
 use super::publish::{self, SummaryState};
 use super::regular::Links;
 use super::treefile::Treefile;

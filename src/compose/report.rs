@@ -22,10 +22,10 @@ use crate::checksum::Checksum;
 use crate::date;
 use crate::dir::{self, Dir};
 use crate::error::{During, Error, Result};
+use crate::process::{Ending, Finished};
 use crate::repo::{LockKind, try_lock};
 
 use super::cleanup::Temporary;
-use super::program::{Ending, Finished};
 use super::regular::{self, LONGEST_JSON};
 use super::trust;
 use super::unapplied::Unapplied;

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
+use crate::process::shell_line;
 use crate::progress::Event;
 use crate::refspec::RefName;
 use crate::repo::{Repo, RepoMode};
 
 use super::Surroundings;
-use super::call::shell_line;
 use super::check::{Findings, Severity};
 use super::cleanup;
 use super::config::TreeConfig;

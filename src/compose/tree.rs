@@ -17,6 +17,7 @@ use log::debug;
 
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
+use crate::process::{self, Ending, Finished, GRACE, LONGEST_LOG, Stopped, Watch};
 use crate::progress::Event;
 use crate::refspec::RefName;
 
@@ -28,7 +29,6 @@ use super::decide::{self, CHANGED, COMMIT_ID, COMPOSE_JSON, Decision, LOCK_JSON}
 use super::pending;
 use super::plan::{self, Before, Plan, TreeOptions};
 use super::preflight;
-use super::program::{self, Ending, Finished, GRACE, LONGEST_LOG, Stopped, Watch};
 use super::report::{CacheFacts, Command, Report, Status};
 use super::session::{Failed, Session, Uses, during, hold, new_report, not_begun, take_findings, waiting};
 use super::unapplied;
@@ -243,7 +243,7 @@ impl Session<'_> {
             interrupt: &self.surroundings.interrupt,
             on_line: &mut |line| progress.event(Event::Output(line)),
         };
-        let finished = program::run(&call, watch);
+        let finished = process::run(&call, watch);
         progress.event(Event::Finished);
         for left in cleanup::clean(&self.run.temporary(), Some((cache, &scratch)), &self.surroundings.environment) {
             self.warn(left);
@@ -274,7 +274,7 @@ impl Session<'_> {
                 let seconds = self.config.timeout.as_secs();
                 Error::failed(format!("rpm-ostree did not end within {seconds} s (timeout)"))
             }
-            Some(Stopped::Flood) => Error::failed(format!("rpm-ostree {}", program::flooded())),
+            Some(Stopped::Flood) => Error::failed(format!("rpm-ostree {}", process::flooded())),
         };
         match (decision, finished.ending) {
             (Ok(Decision::New { commit, .. }), Ending::Exit(0)) if verify::is_there(self.repo, commit)? => {

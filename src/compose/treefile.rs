@@ -9,10 +9,9 @@ use serde_json::Value;
 
 use crate::error::{During, Error, Result};
 use crate::keyfile::{KeyFile, text_of};
+use crate::process::{ANSWER_TIMEOUT, Call, Ending, Interrupt, ask};
 
-use super::call::Call;
 use super::check::Findings;
-use super::program::{ANSWER_TIMEOUT, Ending, Interrupt, ask};
 use super::regular::{self, Links};
 
 /// The longest treefile or `.repo` file, in bytes.

@@ -12,8 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{During, Error, Result};
-
-use super::call::shell_line;
+use crate::process::shell_line;
 
 /// More links on the way are a circle.
 const MOST_LINKS: usize = 40;

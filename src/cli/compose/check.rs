@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use osier::compose::check::{Findings, Severity};
-use osier::compose::log::printable_lines;
-use osier::compose::{Interrupt, plan};
+use osier::compose::plan;
+use osier::process::Interrupt;
+use osier::process::log::printable_lines;
 use osier::progress::Silent;
 
 use super::super::context::Context;

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use osier::compose::log::printable_lines;
+use osier::process::log::printable_lines;
 use osier::progress::{Event, Progress};
 
 /// How often the time is drawn anew.

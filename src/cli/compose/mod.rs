@@ -11,12 +11,12 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::thread;
 
-use osier::compose::log::{last_lines, printable, printable_lines};
-use osier::compose::program::Interrupt;
 use osier::compose::report::{Report, Status};
 use osier::compose::unapplied;
 use osier::compose::{ComposeConfig, Failed, Surroundings};
 use osier::error::{During as _, Error};
+use osier::process::Interrupt;
+use osier::process::log::{last_lines, printable, printable_lines};
 use osier::progress::Progress;
 use rustix::fs::Mode;
 use signal_hook::consts::{SIGINT, SIGTERM};

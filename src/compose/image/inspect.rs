@@ -4,9 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::{Context, Error, Result};
+use crate::process::{Call, Ending, Interrupt, ask};
 
-use super::super::call::Call;
-use super::super::program::{Ending, Interrupt, ask};
 use super::super::qemu::{self, Format, Info, Soundness, Wanted};
 
 /// How long it may take: a check reads all metadata of an image, not its content.

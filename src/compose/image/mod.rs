@@ -23,18 +23,17 @@ use serde_json::json;
 
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
+use crate::process::{self, Call, Ending, Finished, GRACE, LONGEST_LOG, Stopped, Watch, describe, shell_line_with};
 use crate::progress::Event;
 use crate::refspec::RefName;
 use crate::repo::Repo;
 
 use super::Surroundings;
-use super::call::{Call, shell_line_with};
 use super::check::{Findings, Severity};
 use super::cleanup;
 use super::config::{ComposeConfig, ImageConfig};
 use super::imagefactory::{self, Files, Story};
 use super::preflight;
-use super::program::{self, Ending, Finished, GRACE, LONGEST_LOG, Stopped, Watch, describe};
 use super::qemu::{self, Format, Wanted};
 use super::report::{Command, DeadRun, Report, Run, Status};
 use super::session::{Failed, end, new_report, not_begun, take_findings};
@@ -354,7 +353,7 @@ impl Build<'_> {
                 on_line(line);
             },
         };
-        let finished = program::run(call, watch);
+        let finished = process::run(call, watch);
         progress.event(Event::Finished);
         for left in cleanup::clean(&self.run.temporary(), None, &self.surroundings.environment) {
             self.warn(left);
@@ -384,7 +383,7 @@ impl Build<'_> {
                 let hint = story.failure(url).unwrap_or_else(|| imagefactory::stall_causes(url));
                 Err(Error::failed(format!("ImageFactory did not end within {seconds} s (timeout): {hint}")))
             }
-            (Some(Stopped::Flood), _) => Err(Error::failed(format!("ImageFactory {}", program::flooded()))),
+            (Some(Stopped::Flood), _) => Err(Error::failed(format!("ImageFactory {}", process::flooded()))),
             (None, Ending::Exit(0)) => {
                 let body =
                     imagefactory::body(&story, &self.files.storage).map_err(|error| match story.failure(url) {
@@ -472,7 +471,7 @@ impl Build<'_> {
                 return Err(Error::failed(format!("qemu-img convert did not end within {seconds} s (timeout)")));
             }
             (Some(Stopped::Flood), _) => {
-                return Err(Error::failed(format!("qemu-img convert {}", program::flooded())));
+                return Err(Error::failed(format!("qemu-img convert {}", process::flooded())));
             }
             (None, ending) => {
                 let words = if last.is_empty() { describe(ending) } else { last };

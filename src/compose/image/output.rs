@@ -19,8 +19,8 @@ use rustix::io::Errno;
 use crate::checksum::{Checksum, Hasher};
 use crate::dir::{self, Dir};
 use crate::error::{During, Error, Result};
+use crate::process::Interrupt;
 
-use super::super::program::Interrupt;
 use super::super::regular::{self, Links};
 use super::checksums::{Checksums, Found};
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
+use crate::process::Interrupt;
 use crate::refspec::RefName;
 use crate::repo::Repo;
 
 use super::super::config::ImageConfig;
 use super::super::imagefactory::{self, Files, Guest};
 use super::super::kickstart::{self, Rewritten, Values};
-use super::super::program::Interrupt;
 use super::super::regular::{self, Links};
 use super::super::tdl::Template;
 use super::published::{Published, UntilInterrupt};

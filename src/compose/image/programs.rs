@@ -4,13 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::process::log::printable_lines;
+use crate::process::{ANSWER_TIMEOUT, Answer, Call, Ending, Interrupt, ask};
 
 use super::super::Surroundings;
-use super::super::call::Call;
 use super::super::check::{Findings, Severity};
 use super::super::config::ImageConfig;
-use super::super::log::printable_lines;
-use super::super::program::{ANSWER_TIMEOUT, Answer, Ending, Interrupt, ask};
 
 /// Oz's schema for templates, below the directories in which Python's modules lie.
 const SCHEMA: &str = "oz/tdl.rng";

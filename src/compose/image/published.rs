@@ -9,13 +9,13 @@ use crate::error::{Context, Error, Result};
 use crate::http::{
     Client, ClientOptions, Downgrade, Fetch, HttpError, HttpErrorKind, Request, Response, Timeouts, Url,
 };
+use crate::process::Interrupt;
 use crate::refspec::RefName;
 use crate::repo::{CommitState, Repo};
 use crate::summary::Summary;
 use crate::summary::store::{self, MAX_SUMMARY_SIZE};
 
 use super::super::pending;
-use super::super::program::Interrupt;
 
 /// The longest file of a ref that is read, in bytes; a checksum and a newline are 65.
 const LONGEST_REF: u64 = 256;

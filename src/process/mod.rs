@@ -1,70 +1,44 @@
-//! Running an external program to its end.
+//! Running other programs.
 //!
 //! A program runs in a process group of its own with standard input from `/dev/null`. Both its outputs go into one log
-//! file, not through pipes: whatever the program leaves running cannot keep us waiting, and nothing is lost when we die.
+//! file, not through pipes: what the program leaves running cannot keep us waiting, and nothing is lost when we die.
+//!
+//! ```text
+//! call       a command line: which file it is, its arguments, its environment
+//! log        what a program writes, while it runs and after its end
+//! output     what a program answers that is only asked a question
+//! interrupt  whether the user wants the run to end
+//! ```
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+pub mod call;
+pub mod interrupt;
+pub mod log;
+pub mod output;
+
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ExitStatus};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::MemfdFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use super::call::{Call, shell_line};
-use super::log::{Follower, Pass, printable_lines};
-use crate::error::{During, Error, Result};
+use crate::error::{During, Result};
+
+pub use call::{Call, find, shell_line, shell_line_with};
+pub use interrupt::Interrupt;
+pub use output::{ANSWER_TIMEOUT, Answer, ask};
+
+use log::{Follower, Pass};
 
 /// How long a program that was asked to end may take.
 pub const GRACE: Duration = Duration::from_secs(30);
 /// How often a running program is looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// How long a program may take that only answers a question.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// The longest answer that is read, in bytes.
-const LONGEST_ANSWER: u64 = 8 << 20;
 /// The longest log, in bytes: a program that writes more is ended.
 pub const LONGEST_LOG: u64 = 64 << 20;
-
-/// Whether the user wants the run to end. The library installs no signal handlers: whoever does raises this.
-#[derive(Clone, Debug, Default)]
-pub struct Interrupt(Arc<AtomicUsize>);
-
-impl Interrupt {
-    /// Takes note of a signal: the first asks the running program to end, the second kills it.
-    pub fn raise(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// How many signals came.
-    pub fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Waits.
-    ///
-    /// # Errors
-    /// `interrupted`, when a signal comes.
-    pub fn sleep(&self, time: Duration) -> Result<()> {
-        let started = Instant::now();
-        while started.elapsed() < time {
-            self.check()?;
-            thread::sleep(POLL_INTERVAL.min(time));
-        }
-        self.check()
-    }
-
-    /// # Errors
-    /// `interrupted`, when a signal came.
-    pub fn check(&self) -> Result<()> {
-        if self.count() > 0 { Err(Error::failed("interrupted")) } else { Ok(()) }
-    }
-}
 
 /// How a run is watched.
 pub struct Watch<'w> {
@@ -137,7 +111,7 @@ pub fn run(call: &Call, watch: Watch<'_>) -> Result<Finished> {
     let copy = || log.try_clone().during("opening", watch.log);
     let (first, second) = (copy()?, copy()?);
     let mut follower = Follower::new(copy()?, watch.log);
-    log::debug!("running {}", shell_line(&call.argv));
+    ::log::debug!("running {}", shell_line(&call.argv));
     let started = Instant::now();
     let child = call.command().stdout(first).stderr(second).spawn().during("running", &call.executable)?;
     let mut group = Group { child, stopped: None, killed: false, asked: started };
@@ -218,28 +192,6 @@ impl Group {
     }
 }
 
-/// What a program answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// How it ended.
-    pub ending: Ending,
-    /// Its standard output.
-    pub stdout: Vec<u8>,
-    /// Its standard error, fit to be shown.
-    pub stderr: String,
-}
-
-impl Answer {
-    /// The program's own `error:` line, or the last line that it wrote to standard error, or how it ended.
-    pub fn complaint(&self) -> String {
-        let lines = || self.stderr.lines().map(str::trim).filter(|line| !line.is_empty());
-        match lines().find(|line| line.starts_with("error:")).or_else(|| lines().next_back()) {
-            Some(line) => line.to_owned(),
-            None => describe(self.ending),
-        }
-    }
-}
-
 /// An ending in words.
 pub fn describe(ending: Ending) -> String {
     match ending {
@@ -253,61 +205,11 @@ pub fn flooded() -> String {
     format!("wrote more than {} MiB into its log and was ended", LONGEST_LOG >> 20)
 }
 
-/// Runs a program that only answers a question, and reads all it says; nothing is written to disk.
-///
-/// # Errors
-/// When it cannot be started, takes longer than `timeout`, or says more than 8 MiB; `interrupted`, when a signal comes.
-pub fn ask(call: &Call, timeout: Duration, interrupt: &Interrupt) -> Result<Answer> {
-    let path = &call.executable;
-    let memory = || rustix::fs::memfd_create("answer", MemfdFlags::CLOEXEC).map(File::from).during("running", path);
-    let (mut stdout, mut stderr) = (memory()?, memory()?);
-    let mut command = call.command();
-    command.stdout(stdout.try_clone().during("running", path)?).stderr(stderr.try_clone().during("running", path)?);
-    log::debug!("asking {}", shell_line(&call.argv));
-    let started = Instant::now();
-    let child = command.spawn().during("running", path)?;
-    let mut group = Group { child, stopped: None, killed: false, asked: started };
-    while !group.has_ended()? {
-        let size = |file: &File| file.metadata().map(|metadata| metadata.len()).during("reading the output of", path);
-        if size(&stdout)? > LONGEST_ANSWER || size(&stderr)? > LONGEST_ANSWER {
-            group.stopped = Some(Stopped::Flood);
-            group.signal(Signal::KILL);
-        } else if started.elapsed() >= timeout {
-            group.stopped = Some(Stopped::Timeout);
-            group.signal(Signal::KILL);
-        } else if interrupt.count() > 0 {
-            group.stopped = Some(Stopped::Interrupt);
-            group.signal(Signal::KILL);
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
-    let status = group.finish().during("waiting for", path)?;
-    match group.stopped {
-        None => {}
-        Some(Stopped::Interrupt) => return Err(Error::failed("interrupted")),
-        Some(Stopped::Timeout) => {
-            let what = format!("{} did not answer within {} s", path.display(), timeout.as_secs());
-            return Err(Error::failed(what));
-        }
-        Some(Stopped::Flood) => {
-            return Err(Error::failed(format!("{} answered with more than {LONGEST_ANSWER} bytes", path.display())));
-        }
-    }
-    let read = |file: &mut File| {
-        let mut bytes = Vec::new();
-        file.seek(SeekFrom::Start(0)).and_then(|_| file.take(LONGEST_ANSWER).read_to_end(&mut bytes)).map(|_| bytes)
-    };
-    let stdout = read(&mut stdout).during("reading the output of", path)?;
-    let stderr = read(&mut stderr).during("reading the output of", path)?;
-    let stderr = printable_lines(&String::from_utf8_lossy(&stderr));
-    Ok(Answer { ending: status.into(), stdout, stderr })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shell(script: &str) -> Call {
+    pub(super) fn shell(script: &str) -> Call {
         let environment = [("PATH".into(), "/usr/bin:/bin".into())];
         let program = ["sh".to_owned(), "-c".to_owned(), script.to_owned()];
         Call::new(&program, &environment).unwrap()
@@ -336,7 +238,7 @@ mod tests {
         (finished, lines, std::fs::read_to_string(&log).unwrap())
     }
 
-    const LONG: Duration = Duration::from_secs(60);
+    pub(super) const LONG: Duration = Duration::from_secs(60);
 
     #[test]
     fn both_streams_go_into_the_log_line_by_line() {
@@ -353,7 +255,7 @@ mod tests {
         let (finished, lines, log) = run_script(script, LONG, GRACE);
         assert_eq!(finished.ending, Ending::Signal(9));
         assert_eq!((log.len(), lines.concat().len()), (2_000_000, 2_000_000));
-        assert!(lines.iter().all(|line| line.len() <= super::super::log::LONGEST_LINE));
+        assert!(lines.iter().all(|line| line.len() <= log::LONGEST_LINE));
     }
 
     #[test]
@@ -379,11 +281,6 @@ mod tests {
             let log = std::fs::read_to_string(&log).unwrap();
             assert!(log.starts_with("first\ny\n") && log.ends_with("\n[osier: the rest was cut off]\n"));
             assert_eq!(log.len(), (1 << 20) + "\n[osier: the rest was cut off]\n".len());
-        }
-        let none = Interrupt::default();
-        for script in ["exec yes", "exec yes >&2"] {
-            let error = ask(&shell(script), LONG, &none).unwrap_err().to_string();
-            assert!(error.ends_with("sh answered with more than 8388608 bytes"), "{error}");
         }
     }
 
@@ -454,29 +351,5 @@ mod tests {
             }
             !alive
         })
-    }
-
-    #[test]
-    fn an_answer_is_read_whole_and_a_silent_program_is_given_up() {
-        let none = Interrupt::default();
-        let answer = ask(&shell("echo yes; echo 'error: no' >&2; echo more >&2; exit 1"), LONG, &none).unwrap();
-        assert_eq!((answer.stdout.as_slice(), answer.ending), (&b"yes\n"[..], Ending::Exit(1)));
-        assert_eq!(answer.complaint(), "error: no");
-        assert_eq!(ask(&shell("kill -9 $$"), LONG, &none).unwrap().complaint(), "killed by signal 9");
-        let error = ask(&shell("sleep 1000"), Duration::from_secs(1), &none).unwrap_err();
-        assert!(error.to_string().ends_with("did not answer within 1 s"), "{error}");
-    }
-
-    #[test]
-    fn a_signal_ends_a_program_that_was_asked() {
-        let interrupt = Interrupt::default();
-        let error = thread::scope(|scope| {
-            scope.spawn(|| {
-                thread::sleep(Duration::from_millis(200));
-                interrupt.raise();
-            });
-            ask(&shell("sleep 1000"), LONG, &interrupt).unwrap_err()
-        });
-        assert_eq!(error.to_string(), "interrupted");
     }
 }

@@ -1,15 +1,15 @@
 //! Reading the log of an external program, while it grows and after its end.
 
 use std::borrow::Cow;
-use std::fs::File;
+use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use crate::error::{During, Result};
 use crate::units::format_size;
-
-use super::regular::{self, Links};
 
 /// The longest part of a log that is looked at when something went wrong, in bytes.
 const LONGEST_TAIL: u64 = 64 << 10;
@@ -129,12 +129,17 @@ pub fn printable_lines(text: &str) -> String {
 /// # Errors
 /// When the log cannot be read.
 pub fn last_lines(log: &Path, count: usize) -> Result<Vec<String>> {
-    // What a program put into its place is none.
-    if !regular::is_there(log).unwrap_or(false) {
+    // What a program put into its place is none. Opening alone may do something to a device, so the first look comes before.
+    if !fs::symlink_metadata(log).is_ok_and(|metadata| metadata.is_file()) {
         return Ok(Vec::new());
     }
-    let mut file = regular::open(log, Links::Refuse)?;
-    let size = file.metadata().during("reading", log)?.len();
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(log).during("opening", log)?;
+    let metadata = file.metadata().during("reading", log)?;
+    if !metadata.is_file() {
+        return Ok(Vec::new());
+    }
+    let size = metadata.len();
     let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(size.saturating_sub(LONGEST_TAIL)))
         .and_then(|_| file.take(LONGEST_TAIL).read_to_end(&mut bytes))

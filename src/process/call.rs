@@ -126,7 +126,7 @@ fn shell_word(word: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::super::program::{Interrupt, ask};
+    use super::super::{Interrupt, ask};
     use super::*;
 
     #[test]
