@@ -14,6 +14,7 @@
 //! regular    files that others wrote: regular and small, or refused
 //! report     report.json and the directory of a run
 //! tree       packages to a published commit, step by step
+//! job        one program of a run, supervised
 //! session    a run with its locks: what composing and publishing share
 //! plan       what a run will do, down to the command line
 //! preflight  what can be known before it
@@ -41,6 +42,7 @@ pub mod config;
 pub mod decide;
 pub mod image;
 pub mod imagefactory;
+mod job;
 pub mod kickstart;
 pub mod locks;
 pub mod pending;

@@ -23,6 +23,7 @@ use crate::date;
 use crate::dir::{self, Dir};
 use crate::error::{During, Error, Result};
 use crate::process::{Ending, Finished};
+use crate::progress::{Event, Progress};
 use crate::repo::{LockKind, try_lock};
 
 use super::cleanup::Temporary;
@@ -315,6 +316,12 @@ impl Run {
     /// When it cannot be written.
     pub fn save(&self) -> Result<()> {
         write_report(&self.directory, &self.path, &self.report.to_json())
+    }
+
+    /// Tells the user something, and the report.
+    pub(super) fn warn(&mut self, progress: &dyn Progress, message: String) {
+        progress.event(Event::Warning(&message));
+        self.report.warnings.push(message);
     }
 
     /// Makes the temporary directory of a program, and notes which one it is.

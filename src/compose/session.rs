@@ -164,8 +164,7 @@ fn open_or_create(config: &TreeConfig, surroundings: &Surroundings<'_>) -> Resul
 impl Session<'_> {
     /// Tells the user something, and the report.
     pub(super) fn warn(&mut self, message: String) {
-        self.surroundings.progress.event(Event::Warning(&message));
-        self.run.report.warnings.push(message);
+        self.run.warn(self.surroundings.progress, message);
     }
 
     fn publish_lock(&self) -> Result<FileLock> {

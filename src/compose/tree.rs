@@ -17,8 +17,7 @@ use log::debug;
 
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
-use crate::process::{self, Ending, Finished, GRACE, LONGEST_LOG, Stopped, Watch};
-use crate::progress::Event;
+use crate::process::{Ending, Finished};
 use crate::refspec::RefName;
 
 use super::Surroundings;
@@ -26,10 +25,11 @@ use super::check::Findings;
 use super::cleanup;
 use super::config::{ComposeConfig, TreeConfig};
 use super::decide::{self, CHANGED, COMMIT_ID, COMPOSE_JSON, Decision, LOCK_JSON};
+use super::job::{self, Job};
 use super::pending;
 use super::plan::{self, Before, Plan, TreeOptions};
 use super::preflight;
-use super::report::{CacheFacts, Command, Report, Status};
+use super::report::{CacheFacts, Report, Status};
 use super::session::{Failed, Session, Uses, during, hold, new_report, not_begun, take_findings, waiting};
 use super::unapplied;
 use super::verify::{self, Expected};
@@ -223,40 +223,24 @@ impl Session<'_> {
         for name in [COMMIT_ID, CHANGED, COMPOSE_JSON, LOCK_JSON] {
             self.run.remove(name)?;
         }
-        self.run.make_temporary()?;
         let cache = &self.config.cachedir;
         let scratch = cleanup::scratch_directories(cache)?;
         self.run.report.cache = Some(CacheFacts { path: cache.clone(), before: scratch.clone() });
-        let call = plan.call(self.config, &self.run.path(""), before);
-        let command = Command { argv: call.argv.clone(), finished: None, log: log.to_owned(), attempt };
-        self.run.report.commands.push(command);
-        self.run.save()?;
-        let log = self.run.path(log);
-        self.log = Some(log.clone());
-        let progress = self.surroundings.progress;
-        progress.event(Event::Started { task: "rpm-ostree", total: None });
-        let watch = Watch {
-            log: &log,
-            longest_log: LONGEST_LOG,
+        let job = Job {
+            task: "rpm-ostree",
+            call: plan.call(self.config, &self.run.path(""), before),
+            log: log.to_owned(),
+            attempt,
             timeout: self.config.timeout,
-            grace: GRACE,
-            interrupt: &self.surroundings.interrupt,
-            on_line: &mut |line| progress.event(Event::Output(line)),
+            cache: Some((cache, &scratch)),
         };
-        let finished = process::run(&call, watch);
-        progress.event(Event::Finished);
-        for left in cleanup::clean(&self.run.temporary(), Some((cache, &scratch)), &self.surroundings.environment) {
-            self.warn(left);
-        }
-        let finished = finished?;
+        self.log = Some(self.run.path(log));
+        let finished = job.run(&mut self.run, self.surroundings, &mut |_| {})?;
         if finished.ending != Ending::Exit(0) {
             self.remove_orphaned_marks()?;
         }
         if matches!(finished.ending, Ending::Signal(_)) {
             self.warn_of_the_cache();
-        }
-        if let Some(command) = self.run.report.commands.last_mut() {
-            command.finished = Some(finished);
         }
         if self.run.path(LOCK_JSON).exists() {
             self.run.report.lockfile = Some(LOCK_JSON.to_owned());
@@ -267,15 +251,7 @@ impl Session<'_> {
 
     /// Fails if we have ended rpm-ostree. A commit that it finished all the same is kept.
     fn not_stopped(&mut self, plan: &Plan, finished: &Finished, decision: &Result<Decision>) -> Result<()> {
-        let error = match finished.stopped {
-            None => return Ok(()),
-            Some(Stopped::Interrupt) => Error::failed("interrupted"),
-            Some(Stopped::Timeout) => {
-                let seconds = self.config.timeout.as_secs();
-                Error::failed(format!("rpm-ostree did not end within {seconds} s (timeout)"))
-            }
-            Some(Stopped::Flood) => Error::failed(format!("rpm-ostree {}", process::flooded())),
-        };
+        let Err(error) = job::not_stopped("rpm-ostree", self.config.timeout, finished) else { return Ok(()) };
         match (decision, finished.ending) {
             (Ok(Decision::New { commit, .. }), Ending::Exit(0)) if verify::is_there(self.repo, commit)? => {
                 self.keep(&plan.ref_name, *commit, None)?;

@@ -200,11 +200,6 @@ pub fn describe(ending: Ending) -> String {
     }
 }
 
-/// What is said of a program that was ended because it wrote too much into its log.
-pub fn flooded() -> String {
-    format!("wrote more than {} MiB into its log and was ended", LONGEST_LOG >> 20)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

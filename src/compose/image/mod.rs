@@ -23,7 +23,7 @@ use serde_json::json;
 
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
-use crate::process::{self, Call, Ending, Finished, GRACE, LONGEST_LOG, Stopped, Watch, describe, shell_line_with};
+use crate::process::{Call, Ending, Finished, Stopped, describe, shell_line_with};
 use crate::progress::Event;
 use crate::refspec::RefName;
 use crate::repo::Repo;
@@ -33,9 +33,10 @@ use super::check::{Findings, Severity};
 use super::cleanup;
 use super::config::{ComposeConfig, ImageConfig};
 use super::imagefactory::{self, Files, Story};
+use super::job::{self, Job};
 use super::preflight;
 use super::qemu::{self, Format, Wanted};
-use super::report::{Command, DeadRun, Report, Run, Status};
+use super::report::{DeadRun, Report, Run, Status};
 use super::session::{Failed, end, new_report, not_begun, take_findings};
 use super::trust;
 use inspect::Judged;
@@ -300,8 +301,7 @@ impl Build<'_> {
     }
 
     fn warn(&mut self, message: String) {
-        self.surroundings.progress.event(Event::Warning(&message));
-        self.run.report.warnings.push(message);
+        self.run.warn(self.surroundings.progress, message);
     }
 
     /// Writes what ImageFactory reads, and lets other programs have a look at it.
@@ -328,42 +328,12 @@ impl Build<'_> {
         self.surroundings.interrupt.check()
     }
 
-    /// Runs a program that takes its time, with its output in a log of that name. It has a temporary directory by which
-    /// it is known, should it outlive this run.
-    fn run_program(&mut self, call: &Call, name: &'static str, on_line: &mut dyn FnMut(&str)) -> Result<Finished> {
-        let log = format!("{name}.log");
-        let command = Command { argv: call.argv.clone(), finished: None, log: log.clone(), attempt: 1 };
-        self.run.report.commands.push(command);
-        self.run.save()?;
-        let log = self.run.path(&log);
-        self.log = Some(log.clone());
-        let temporary = self.run.make_temporary()?;
-        self.run.save()?;
-        let call = &call.clone().variable("TMPDIR", &temporary);
-        let progress = self.surroundings.progress;
-        progress.event(Event::Started { task: name, total: None });
-        let watch = Watch {
-            log: &log,
-            longest_log: LONGEST_LOG,
-            timeout: self.prepared.plan.time_limit(),
-            grace: GRACE,
-            interrupt: &self.surroundings.interrupt,
-            on_line: &mut |line| {
-                progress.event(Event::Output(line));
-                on_line(line);
-            },
-        };
-        let finished = process::run(call, watch);
-        progress.event(Event::Finished);
-        for left in cleanup::clean(&self.run.temporary(), None, &self.surroundings.environment) {
-            self.warn(left);
-        }
-        let finished = finished?;
-        if let Some(command) = self.run.report.commands.last_mut() {
-            command.finished = Some(finished);
-        }
-        self.run.save()?;
-        Ok(finished)
+    /// Runs a program that takes its time, with its output in a log of that name.
+    fn run_program(&mut self, call: Call, name: &'static str, on_line: &mut dyn FnMut(&str)) -> Result<Finished> {
+        let timeout = self.prepared.plan.time_limit();
+        let job = Job { task: name, call, log: format!("{name}.log"), attempt: 1, timeout, cache: None };
+        self.log = Some(self.run.path(&job.log));
+        job.run(&mut self.run, self.surroundings, on_line)
     }
 
     /// Runs ImageFactory, and returns the file that it has proved to have made.
@@ -371,20 +341,23 @@ impl Build<'_> {
         self.run.step("imagefactory")?;
         let call = self.prepared.programs.imagefactory.clone().args(self.prepared.plan.arguments(&self.files));
         let mut story = Story::default();
-        let finished = self.run_program(&call, "imagefactory", &mut |line| story.line(line))?;
+        let finished = self.run_program(call, "imagefactory", &mut |line| story.line(line))?;
         let url = &self.prepared.plan.image.ostree_url;
-        match (finished.stopped, finished.ending) {
-            (Some(Stopped::Interrupt), _) => {
-                self.warn("a guest of ImageFactory may still run: `virsh list --all` shows it".to_owned());
-                Err(Error::failed("interrupted"))
-            }
-            (Some(Stopped::Timeout), _) => {
-                let seconds = self.prepared.plan.time_limit().as_secs();
-                let hint = story.failure(url).unwrap_or_else(|| imagefactory::stall_causes(url));
-                Err(Error::failed(format!("ImageFactory did not end within {seconds} s (timeout): {hint}")))
-            }
-            (Some(Stopped::Flood), _) => Err(Error::failed(format!("ImageFactory {}", process::flooded()))),
-            (None, Ending::Exit(0)) => {
+        if let Err(error) = job::not_stopped("ImageFactory", self.prepared.plan.time_limit(), &finished) {
+            return Err(match finished.stopped {
+                Some(Stopped::Interrupt) => {
+                    self.warn("a guest of ImageFactory may still run: `virsh list --all` shows it".to_owned());
+                    error
+                }
+                Some(Stopped::Timeout) => {
+                    let hint = story.failure(url).unwrap_or_else(|| imagefactory::stall_causes(url));
+                    Error::failed(format!("{error}: {hint}"))
+                }
+                _ => error,
+            });
+        }
+        match finished.ending {
+            Ending::Exit(0) => {
                 let body =
                     imagefactory::body(&story, &self.files.storage).map_err(|error| match story.failure(url) {
                         Some(failure) => Error::failed(format!("{error}: {failure}")),
@@ -393,7 +366,7 @@ impl Build<'_> {
                 self.log = None;
                 Ok(body)
             }
-            (None, ending) => {
+            ending => {
                 let words = story.failure(url).unwrap_or_else(|| describe(ending));
                 Err(Error::failed(format!("ImageFactory failed: {words}")))
             }
@@ -458,25 +431,15 @@ impl Build<'_> {
         let arguments = qemu::convert_arguments((body, judged.format), &to, self.prepared.plan.image.compress);
         let call = self.prepared.programs.qemu_img.clone().args(arguments);
         let mut last = String::new();
-        let finished = self.run_program(&call, "qemu-img", &mut |line| {
+        let finished = self.run_program(call, "qemu-img", &mut |line| {
             if !line.trim().is_empty() {
                 line.clone_into(&mut last);
             }
         })?;
-        match (finished.stopped, finished.ending) {
-            (Some(Stopped::Interrupt), _) => return Err(Error::failed("interrupted")),
-            (None, Ending::Exit(0)) => {}
-            (Some(Stopped::Timeout), _) => {
-                let seconds = self.prepared.plan.time_limit().as_secs();
-                return Err(Error::failed(format!("qemu-img convert did not end within {seconds} s (timeout)")));
-            }
-            (Some(Stopped::Flood), _) => {
-                return Err(Error::failed(format!("qemu-img convert {}", process::flooded())));
-            }
-            (None, ending) => {
-                let words = if last.is_empty() { describe(ending) } else { last };
-                return Err(Error::failed(format!("qemu-img convert failed: {words}")));
-            }
+        job::not_stopped("qemu-img convert", self.prepared.plan.time_limit(), &finished)?;
+        if finished.ending != Ending::Exit(0) {
+            let words = if last.is_empty() { describe(finished.ending) } else { last };
+            return Err(Error::failed(format!("qemu-img convert failed: {words}")));
         }
         self.log = None;
         // It may be smaller than any body: it is compressed.
