@@ -14,6 +14,8 @@
 //! regular    files that others wrote: regular and small, or refused
 //! report     report.json and the directory of a run
 //! tree       packages to a published commit, step by step
+//! stages     what can be known of all of them before one is run
+//! recover    after runs that were killed
 //! job        one program of a run, supervised
 //! session    a run with its locks: what composing and publishing share
 //! plan       what a run will do, down to the command line
@@ -50,9 +52,11 @@ pub mod plan;
 pub mod preflight;
 pub mod publish;
 pub mod qemu;
+mod recover;
 pub mod regular;
 pub mod report;
 mod session;
+pub mod stages;
 pub mod tdl;
 pub mod tree;
 pub mod treefile;

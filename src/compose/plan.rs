@@ -13,7 +13,6 @@ use super::Surroundings;
 use super::check::{Findings, Severity};
 use super::config::{ComposeConfig, TreeConfig};
 use super::decide::{CHANGED, COMMIT_ID, COMPOSE_JSON, LOCK_JSON, SELINUX_REMEDY};
-use super::image;
 use super::pending;
 use super::preflight::{self, Served};
 use super::treefile::{Treefile, has_selinux_policy};
@@ -86,26 +85,17 @@ pub struct Before {
 /// Variables that change what rpm-ostree does; a report has them.
 pub const RECORDED_VARIABLES: [&str; 3] = ["SOURCE_DATE_EPOCH", "RPMOSTREE_PRESERVE_TMPDIR", "RPMOSTREE_COMMIT_NO_TXN"];
 
-/// Finds out everything that can be known without running a stage.
-pub fn check(config: &ComposeConfig, surroundings: &Surroundings<'_>) -> Findings {
-    let mut findings = Findings::default();
-    let seen = look(&config.tree, surroundings, (Served::Yes, Severity::Error), &mut findings);
-    let name = config.tree.ref_name.clone().or(seen.map(|seen| seen.name));
-    image::check(config, name.as_ref(), surroundings, &mut findings);
-    findings
-}
-
 /// What was seen before a run.
-struct Seen {
+pub(super) struct Seen {
     /// rpm-ostree, if it is there.
     program: Option<Call>,
     /// The ref to publish.
-    name: RefName,
+    pub(super) name: RefName,
     compares: Compares,
 }
 
 /// Everything that is looked at before a run. `severity` is how bad it is when rpm-ostree is not there.
-fn look(
+pub(super) fn look(
     config: &TreeConfig,
     surroundings: &Surroundings<'_>,
     (served, severity): (Served, Severity),

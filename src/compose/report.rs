@@ -437,6 +437,11 @@ impl DeadRun {
         Ok(dead)
     }
 
+    /// The step at which it was killed, as far as that is known.
+    pub(super) fn stage(&self) -> &str {
+        self.report["stage"].as_str().unwrap_or("check")
+    }
+
     /// Its temporary directory, to be cleaned up.
     pub(super) fn temporary(&self) -> Temporary<'_> {
         let number = |key: &str| self.report["tmp"][key].as_u64();

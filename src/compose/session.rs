@@ -18,7 +18,8 @@ use super::locks::{CACHE_LOCK, FileLock, PUBLISH_LOCK, Wait, holder, lock_repo};
 use super::pending;
 use super::plan::RECORDED_VARIABLES;
 use super::publish::{self, Move, SummaryState};
-use super::report::{DeadRun, Report, Run, Status, new_name};
+use super::recover::{Claim, Recovery};
+use super::report::{Report, Run, Status, new_name};
 
 /// A run that failed. Nothing public has changed, unless the error says so.
 #[derive(Debug)]
@@ -176,33 +177,27 @@ impl Session<'_> {
     /// Cleans up after runs that were killed.
     pub(super) fn clean_up_after_the_dead(&mut self) -> Result<()> {
         self.run.step("recover")?;
-        let mut refused = Vec::new();
-        let dead = DeadRun::find(&self.config.work, &mut |message| refused.push(message))?;
-        refused.into_iter().for_each(|message| self.warn(message));
-        let any_dead = !dead.is_empty();
-        for dead in dead {
-            let cache = &dead.report["cache"];
-            // The cache of another configuration is not locked by us; the next run of that one cleans it.
-            let cache_path = cache["path"].as_str().map(Path::new);
-            let is_ours = cache_path == Some(&self.config.cachedir);
-            // So is an image run: the next of its kind knows the output directory.
-            if !is_ours && (cache_path.is_some_and(Path::is_dir) || dead.report["image"].is_object()) {
-                continue;
-            }
-            let stage = dead.report["stage"].as_str().unwrap_or("check").to_owned();
-            self.warn(format!("the run {} was killed at the step `{stage}`", dead.path.display()));
-            if stage == "compose" {
-                self.warn_of_the_cache();
-            }
-            let before = cache["before"].as_array().into_iter().flatten();
-            let before: Vec<String> = before.filter_map(|name| name.as_str().map(str::to_owned)).collect();
-            let cache = is_ours.then_some((self.config.cachedir.as_path(), before.as_slice()));
-            for left in cleanup::clean(&dead.temporary(), cache, &self.surroundings.environment) {
-                self.warn(left);
-            }
-            dead.bury()?;
-        }
-        if any_dead {
+        let (config, progress) = (self.config, self.surroundings.progress);
+        let recovery = Recovery {
+            claim: &|dead| {
+                let cache = &dead.report["cache"];
+                // The cache of another configuration is not locked by us; the next run of that one cleans it.
+                let path = cache["path"].as_str().map(Path::new);
+                if path == Some(&config.cachedir) {
+                    let before = cache["before"].as_array().into_iter().flatten();
+                    let before = before.filter_map(|name| name.as_str().map(str::to_owned)).collect();
+                    return Claim::WithCache(config.cachedir.clone(), before);
+                }
+                // So is an image run: the next of its kind knows the output directory.
+                if path.is_some_and(Path::is_dir) || dead.report["image"].is_object() { Claim::No } else { Claim::Yes }
+            },
+            finish: &|dead| {
+                let is_killed = dead.stage() == "compose";
+                Ok(is_killed.then(|| suspect_cache(config)).into_iter().collect())
+            },
+            warn: &mut |message| self.run.warn(progress, message),
+        };
+        if recovery.run(&config.work, &self.surroundings.environment)? {
             self.remove_orphaned_marks()?;
         }
         Ok(())
@@ -210,8 +205,7 @@ impl Session<'_> {
 
     /// Says how to get rid of what a killed rpm-ostree may have left in its cache.
     pub(super) fn warn_of_the_cache(&mut self) {
-        let remedy = shell_line(&["rm".as_ref(), "-rf".as_ref(), self.config.cachedir.as_os_str()]);
-        self.warn(format!("rpm-ostree was killed: should it fail from now on, clear its cache with `{remedy}`"));
+        self.warn(suspect_cache(self.config));
     }
 
     /// Refreshes a summary that a killed run has left behind the refs.
@@ -283,6 +277,12 @@ impl Session<'_> {
         self.run.report.version = self.repo.load_commit(&commit)?.version().map(str::to_owned);
         Ok(())
     }
+}
+
+/// How to get rid of what a killed rpm-ostree may have left in its cache.
+fn suspect_cache(config: &TreeConfig) -> String {
+    let remedy = shell_line(&["rm".as_ref(), "-rf".as_ref(), config.cachedir.as_os_str()]);
+    format!("rpm-ostree was killed: should it fail from now on, clear its cache with `{remedy}`")
 }
 
 /// Says where a commit waits before what kept it from being published.

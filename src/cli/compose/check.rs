@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use osier::compose::check::{Findings, Severity};
-use osier::compose::plan;
+use osier::compose::stages;
 use osier::process::Interrupt;
 use osier::process::log::printable_lines;
 use osier::progress::Silent;
@@ -33,7 +33,7 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
             let mut findings = Findings::default();
             problem.into_iter().for_each(|problem| findings.error(problem.chain()));
             if let Some(config) = config {
-                let others = plan::check(&config, &surroundings(Interrupt::default(), &Silent)?);
+                let others = stages::check(&config, &surroundings(Interrupt::default(), &Silent)?);
                 findings.list.extend(others.list);
                 findings.programs = others.programs;
             }

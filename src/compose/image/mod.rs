@@ -30,12 +30,12 @@ use crate::repo::Repo;
 
 use super::Surroundings;
 use super::check::{Findings, Severity};
-use super::cleanup;
 use super::config::{ComposeConfig, ImageConfig};
 use super::imagefactory::{self, Files, Story};
 use super::job::{self, Job};
 use super::preflight;
 use super::qemu::{self, Format, Wanted};
+use super::recover::{Claim, Recovery};
 use super::report::{DeadRun, Report, Run, Status};
 use super::session::{Failed, end, new_report, not_begun, take_findings};
 use super::trust;
@@ -234,28 +234,23 @@ fn recover(
 ) -> Result<()> {
     let Some(image) = &config.image else { return Ok(()) };
     let directory = absolute(&image.output)?;
-    let mut refused = |message: String| {
-        surroundings.progress.event(Event::Warning(&message));
-        warnings.push(message);
-    };
-    for dead in DeadRun::find(work, &mut refused)? {
+    let recovery = Recovery {
         // A run with another output directory is left to its own configuration.
-        let file = dead.report["image"]["file"].as_str().map(Path::new);
-        if file.is_none_or(|file| file.parent() != Some(&directory)) {
-            continue;
-        }
-        let left = cleanup::clean(&dead.temporary(), None, &surroundings.environment);
-        recover_output(&dead, &directory)?;
-        dead.remove(CONVERTED)?;
-        let stage = dead.report["stage"].as_str().unwrap_or("check");
-        let killed = format!("the run {} was killed at the step `{stage}`", dead.path.display());
-        for message in std::iter::once(killed).chain(left) {
+        claim: &|dead| match dead.report["image"]["file"].as_str().map(Path::new) {
+            Some(file) if file.parent() == Some(&directory) => Claim::Yes,
+            _ => Claim::No,
+        },
+        finish: &|dead| {
+            recover_output(dead, &directory)?;
+            dead.remove(CONVERTED)?;
+            Ok(Vec::new())
+        },
+        warn: &mut |message| {
             surroundings.progress.event(Event::Warning(&message));
             warnings.push(message);
-        }
-        dead.bury()?;
-    }
-    Ok(())
+        },
+    };
+    recovery.run(work, &surroundings.environment).map(drop)
 }
 
 /// Takes away what a killed run has left in the output directory, or finishes it.
