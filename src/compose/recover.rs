@@ -45,7 +45,7 @@ impl Recovery<'_> {
                 Claim::Yes => None,
                 Claim::WithCache(path, before) => Some((path.as_path(), before.as_slice())),
             };
-            warn(format!("the run {} was killed at the step `{}`", dead.path.display(), dead.stage()));
+            warn(format!("the run {} was killed at the step `{}`", dead.path.display(), dead.report.stage));
             cleanup::clean(&dead.temporary(), cache, environment).into_iter().for_each(&mut *warn);
             finish(&dead)?.into_iter().for_each(&mut *warn);
             dead.bury()?;

@@ -12,7 +12,7 @@ use std::fs::{DirBuilder, File};
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FileType, Mode, OFlags, RenameFlags, fstat};
 use rustix::io::Errno;
@@ -33,6 +33,23 @@ use super::unapplied::Unapplied;
 
 /// The version of the report's format; fields are only ever added.
 const SCHEMA: u32 = 1;
+
+/// The steps of all runs; a run that says nothing is at the first.
+const STAGES: [&str; 13] = [
+    "check",
+    "lock",
+    "recover",
+    "compose",
+    "pending",
+    "verify",
+    "publish",
+    "read-back",
+    "prepare",
+    "imagefactory",
+    "inspect",
+    "output",
+    "done",
+];
 
 /// How a run stands, or ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +72,9 @@ pub enum Status {
 }
 
 impl Status {
+    const ALL: [Self; 7] =
+        [Self::Running, Self::DryRun, Self::Unchanged, Self::Composed, Self::Published, Self::Built, Self::Failed];
+
     /// As the report spells it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -200,7 +220,81 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Reads a document that [`Report::to_json`] has made, in this version or an earlier one. What is missing or odd is as
+    /// in a report that says nothing of it: others may have written it.
+    pub fn from_json(document: &Value) -> Self {
+        let of = |name: &str| field(document, name);
+        let text = |name: &str| of(name).as_str().map(str::to_owned);
+        let commit = |name: &str| of(name).as_str().and_then(|hex| Checksum::from_hex(hex).ok());
+        let strings = |value: &Value| -> Vec<String> {
+            value.as_array().into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect()
+        };
+        let pairs = |name: &str| -> BTreeMap<String, String> {
+            let pairs = of(name).as_object().into_iter().flatten();
+            pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+        };
+        let list = |name: &str| of(name).as_array().into_iter().flatten();
+        let known = |value: &Value| (!value.is_null()).then(|| value.clone());
+        let inode = |key: &str| of("tmp")[key].as_u64();
+        Self {
+            status: Status::ALL.into_iter().find(|status| of("status") == status.as_str()).unwrap_or_default(),
+            stage: STAGES.into_iter().find(|stage| of("stage") == stage).unwrap_or(STAGES[0]),
+            run: text("run").unwrap_or_default(),
+            started: seconds(of("started")).unwrap_or_default(),
+            finished: seconds(of("finished")),
+            repo: text("repo").unwrap_or_default().into(),
+            ref_name: text("ref"),
+            old_commit: commit("old_commit"),
+            commit: commit("commit"),
+            version: text("version"),
+            changed: of("changed") == true,
+            unapplied: list("unapplied").filter_map(Unapplied::from_json).collect(),
+            summary: SummaryFacts::from_json(of("summary")),
+            signatures: strings(of("signatures")),
+            commands: list("commands").map(Command::from_json).collect(),
+            programs: pairs("programs"),
+            lockfile: text("lockfile"),
+            compose: known(of("compose")),
+            cache: of("cache")["path"]
+                .as_str()
+                .map(|path| CacheFacts { path: path.into(), before: strings(&of("cache")["before"]) }),
+            temporary: inode("device").zip(inode("inode")),
+            environment: pairs("environment"),
+            image: Some(of("image")).filter(|image| image.is_object()).cloned(),
+            warnings: strings(of("warnings")),
+            error: text("error"),
+        }
+    }
+
+    /// Where the image is to be, in the report of an image run.
+    pub fn image_file(&self) -> Option<&Path> {
+        self.image.as_ref()?["file"].as_str().map(Path::new)
+    }
+}
+
+impl SummaryFacts {
+    fn from_json(document: &Value) -> Option<Self> {
+        let sha256 = Checksum::from_hex(document["sha256"].as_str()?).ok()?;
+        Some(Self { sha256, size: document["size"].as_u64()?, signed: document["signed"].as_bool()? })
+    }
+}
+
 impl Command {
+    fn from_json(document: &Value) -> Self {
+        let number = |key: &str| document[key].as_i64().and_then(|number| i32::try_from(number).ok());
+        let ending = number("exit").map(Ending::Exit).or(number("signal").map(Ending::Signal));
+        let time = document["seconds"].as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let argv = document["argv"].as_array().into_iter().flatten();
+        Self {
+            argv: argv.filter_map(|word| word.as_str().map(OsString::from)).collect(),
+            // A report does not say whether we ended it.
+            finished: ending.zip(time).map(|(ending, time)| Finished { ending, stopped: None, time }),
+            log: document["log"].as_str().unwrap_or_default().to_owned(),
+            attempt: document["attempt"].as_u64().and_then(|attempt| attempt.try_into().ok()).unwrap_or_default(),
+        }
+    }
+
     fn to_json(&self) -> Value {
         let argv: Vec<_> = self.argv.iter().map(|word| word.to_string_lossy()).collect();
         let (exit, signal) = match self.finished.map(|finished| finished.ending) {
@@ -219,6 +313,12 @@ impl Command {
 /// A field of a report on disk. Reports of earlier versions have hyphens in their keys where there are underscores now.
 pub fn field<'r>(report: &'r Value, name: &str) -> &'r Value {
     report.get(name).unwrap_or_else(|| &report[name.replace('_', "-").as_str()])
+}
+
+/// A time as [`iso`] writes it, in seconds since 1970.
+fn seconds(time: &Value) -> Option<u64> {
+    let time: jiff::Timestamp = time.as_str()?.parse().ok()?;
+    u64::try_from(time.as_second()).ok()
 }
 
 fn iso(seconds: u64) -> Option<String> {
@@ -393,8 +493,10 @@ pub fn new_name(now: u64) -> Result<String> {
 pub struct DeadRun {
     /// The directory.
     pub path: PathBuf,
-    /// The report; `null` if there is none.
-    pub report: Value,
+    /// The report, as far as it can be read.
+    pub report: Report,
+    /// The same as it lies there, with what a later version may have added; `null` if there is none.
+    document: Value,
     directory: Dir,
     /// Holds the lock, so that nobody else buries the same run.
     file: File,
@@ -431,25 +533,20 @@ impl DeadRun {
             }
             let text = open_regular(&directory, REPORT, OFlags::RDONLY)
                 .and_then(|file| regular::read_open(file, &path.join(REPORT), LONGEST_JSON).ok());
-            let report = serde_json::from_slice(&text.unwrap_or_default()).unwrap_or_default();
-            dead.push(Self { path, report, directory, file });
+            let document: Value = serde_json::from_slice(&text.unwrap_or_default()).unwrap_or_default();
+            let report = Report::from_json(&document);
+            dead.push(Self { path, report, document, directory, file });
         }
         Ok(dead)
     }
 
-    /// The step at which it was killed, as far as that is known.
-    pub(super) fn stage(&self) -> &str {
-        self.report["stage"].as_str().unwrap_or("check")
-    }
-
     /// Its temporary directory, to be cleaned up.
     pub(super) fn temporary(&self) -> Temporary<'_> {
-        let number = |key: &str| self.report["tmp"][key].as_u64();
         Temporary {
             run: &self.directory,
             path: self.path.join(TEMPORARY),
             name: TEMPORARY,
-            known: number("device").zip(number("inode")),
+            known: self.report.temporary,
         }
     }
 
@@ -466,10 +563,10 @@ impl DeadRun {
     /// # Errors
     /// When its directory cannot be written.
     pub fn bury(mut self) -> Result<()> {
-        if self.report.is_object() {
-            self.report["status"] = Status::Failed.as_str().into();
-            self.report["error"] = "killed".into();
-            write_report(&self.directory, &self.path, &self.report)?;
+        if self.document.is_object() {
+            self.document["status"] = Status::Failed.as_str().into();
+            self.document["error"] = "killed".into();
+            write_report(&self.directory, &self.path, &self.document)?;
         }
         dir::remove_file(&self.directory, RUNNING).during("removing", self.path.join(RUNNING))?;
         drop(self.file);
@@ -538,6 +635,56 @@ mod tests {
     }
 
     #[test]
+    fn a_report_is_read_back_as_it_was() {
+        let time = Duration::from_millis(1500);
+        let finished = |ending| Some(Finished { ending, stopped: None, time });
+        let command = |finished| Command { argv: vec!["a".into()], finished, log: "a.log".into(), attempt: 2 };
+        let commands = [None, finished(Ending::Exit(3)), finished(Ending::Signal(9))].map(command);
+        let (sha256, pair) = (Checksum::of(b"summary"), ("a".to_owned(), "b".to_owned()));
+        let unapplied = |found: Option<&str>| Unapplied {
+            key: "version".to_owned(),
+            wanted: "2".to_owned(),
+            found: found.map(str::to_owned),
+        };
+        let full = Report {
+            status: Status::Failed,
+            stage: "verify",
+            run: "RUN".to_owned(),
+            started: 1_700_000_000,
+            finished: Some(1_700_000_001),
+            repo: "/repo".into(),
+            ref_name: Some("os/host".to_owned()),
+            old_commit: Some(Checksum::of(b"old")),
+            commit: Some(Checksum::of(b"new")),
+            version: Some("1".to_owned()),
+            changed: true,
+            unapplied: vec![unapplied(None), unapplied(Some("1"))],
+            summary: Some(SummaryFacts { sha256, size: 7, signed: true }),
+            signatures: vec!["gpg:KEY".to_owned()],
+            commands: commands.into(),
+            programs: [pair.clone()].into(),
+            lockfile: Some("lock.json".to_owned()),
+            compose: Some(json!({ "ostree-commit": "x" })),
+            cache: Some(CacheFacts { path: "/cache".into(), before: vec!["rpm-ostree-compose.x".to_owned()] }),
+            temporary: Some((1, 2)),
+            environment: [pair].into(),
+            image: Some(json!({ "file": "/images/a.qcow2" })),
+            warnings: vec!["w".to_owned()],
+            error: Some("e".to_owned()),
+        };
+        assert_eq!(full.image_file(), Some(Path::new("/images/a.qcow2")));
+        let nothing = Report { stage: "check", ..Report::default() };
+        for report in [full, nothing.clone()] {
+            assert_eq!(Report::from_json(&report.to_json()), report);
+        }
+        for odd in [Value::Null, json!([]), json!({ "commands": 1, "tmp": [], "started": -1, "stage": "unheard-of" })] {
+            assert_eq!(Report::from_json(&odd), nothing);
+        }
+        let odd = Report::from_json(&json!({ "commands": [{ "exit": 0, "seconds": -1e300 }], "old-commit": "x" }));
+        assert_eq!((odd.commands[0].finished, odd.old_commit), (None, None));
+    }
+
+    #[test]
     fn only_a_killed_run_is_found_dead_and_only_once() {
         let directory = tempfile::tempdir().unwrap();
         let begin = || Run::begin(directory.path(), 0, Report { stage: "compose", ..Report::default() }).unwrap();
@@ -548,7 +695,10 @@ mod tests {
         let find = |work: &Path| DeadRun::find(work, &mut |refused| panic!("{refused}"));
         let dead = find(directory.path()).unwrap();
         assert_eq!(dead.iter().map(|run| run.path.as_path()).collect::<Vec<_>>(), [path.as_path()]);
-        assert_eq!(dead[0].report["stage"], "compose");
+        assert_eq!(
+            (dead[0].report.stage, dead[0].report.run.as_str()),
+            ("compose", path.file_name().unwrap().to_str().unwrap())
+        );
         for run in dead {
             run.bury().unwrap();
         }

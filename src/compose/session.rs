@@ -1,7 +1,7 @@
 //! A run with its locks and its directory: what composing and publishing have in common.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
@@ -180,19 +180,17 @@ impl Session<'_> {
         let (config, progress) = (self.config, self.surroundings.progress);
         let recovery = Recovery {
             claim: &|dead| {
-                let cache = &dead.report["cache"];
+                let cache = dead.report.cache.as_ref();
                 // The cache of another configuration is not locked by us; the next run of that one cleans it.
-                let path = cache["path"].as_str().map(Path::new);
-                if path == Some(&config.cachedir) {
-                    let before = cache["before"].as_array().into_iter().flatten();
-                    let before = before.filter_map(|name| name.as_str().map(str::to_owned)).collect();
-                    return Claim::WithCache(config.cachedir.clone(), before);
+                if let Some(cache) = cache.filter(|cache| cache.path == config.cachedir) {
+                    return Claim::WithCache(cache.path.clone(), cache.before.clone());
                 }
                 // So is an image run: the next of its kind knows the output directory.
-                if path.is_some_and(Path::is_dir) || dead.report["image"].is_object() { Claim::No } else { Claim::Yes }
+                let is_anothers = cache.is_some_and(|cache| cache.path.is_dir()) || dead.report.image.is_some();
+                if is_anothers { Claim::No } else { Claim::Yes }
             },
             finish: &|dead| {
-                let is_killed = dead.stage() == "compose";
+                let is_killed = dead.report.stage == "compose";
                 Ok(is_killed.then(|| suspect_cache(config)).into_iter().collect())
             },
             warn: &mut |message| self.run.warn(progress, message),

@@ -28,6 +28,14 @@ impl Unapplied {
     }
 }
 
+impl Unapplied {
+    /// Reads what [`Unapplied::to_json`] has made.
+    pub fn from_json(document: &Value) -> Option<Self> {
+        let text = |key: &str| document[key].as_str().map(str::to_owned);
+        Some(Self { key: text("key")?, wanted: text("wanted")?, found: text("found") })
+    }
+}
+
 /// Compares what is asked for with what a commit has, in the order of the keys.
 pub fn unapplied(config: &TreeConfig, commit: &Commit) -> Vec<Unapplied> {
     // Of several values rpm-ostree takes the last.

@@ -236,7 +236,7 @@ fn recover(
     let directory = absolute(&image.output)?;
     let recovery = Recovery {
         // A run with another output directory is left to its own configuration.
-        claim: &|dead| match dead.report["image"]["file"].as_str().map(Path::new) {
+        claim: &|dead| match dead.report.image_file() {
             Some(file) if file.parent() == Some(&directory) => Claim::Yes,
             _ => Claim::No,
         },
@@ -259,7 +259,7 @@ fn recover(
 /// When that cannot be done.
 fn recover_output(dead: &DeadRun, directory: &Path) -> Result<()> {
     let name = dead.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let file = dead.report["image"]["file"].as_str().map(Path::new).and_then(Path::file_name);
+    let file = dead.report.image_file().and_then(Path::file_name);
     // Only a name is taken from the report; where that is, the configuration says.
     match file.and_then(|file| file.to_str()) {
         Some(image) => output::recover(directory, image, name),
