@@ -19,7 +19,7 @@ use osier::repo::{Repo, RepoMode};
 use osier::source::{Modifier, SkipList};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Program, scratch, skip};
+use crate::support::{Program, has_programs, scratch};
 
 /// Nothing takes longer unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -383,8 +383,8 @@ fn each_step_is_a_line_where_there_is_no_terminal() {
 
 #[test]
 fn on_a_terminal_the_line_is_alive_and_gone_after_control_c() {
-    if !Path::new("/usr/bin/script").exists() {
-        return skip("no `script` to make a terminal with (Debian: bsdutils)");
+    if !has_programs(&["script"]) {
+        return;
     }
     let directory = scratch();
     let (tree, place) = (directory.path().join("tree"), directory.path().join("place"));
@@ -398,7 +398,7 @@ fn on_a_terminal_the_line_is_alive_and_gone_after_control_c() {
         place.display(),
         tree.display(),
     );
-    let mut command = Command::new("/usr/bin/script");
+    let mut command = Command::new("script");
     command.args(["--quiet", "--return", "--command", &format!("trap : INT; {call}"), "/dev/null"]);
     // Whatever runs the tests may have taken the terminal's kind away.
     command.env("TERM", "xterm").stdin(Stdio::piped()).stdout(Stdio::piped());
