@@ -252,7 +252,7 @@ fn a_cache_that_cannot_be_used_keeps_no_commit_from_being_made() {
     let cache = place.cache();
     let cache = cache.display();
     let expected = [
-        format!("stat cache dropped: {cache} is no regular file"),
+        format!("stat cache dropped: reading {cache}: Is a directory"),
         format!("stat cache not written: replacing {cache}: Is a directory"),
     ];
     assert_eq!(warnings, expected);
