@@ -76,12 +76,6 @@ fn open_files() -> Vec<PathBuf> {
     descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok()).collect()
 }
 
-/// The line about a file that is being written.
-pub(super) fn about_output(path: &Path) -> Option<String> {
-    let is_file = path.metadata().ok()?.is_file();
-    is_file.then(|| format!("interrupted: {} is incomplete; the same command again writes it anew", path.display()))
-}
-
 /// The line about a directory that is being filled, which `existed` before or not.
 pub(super) fn about_checkout(destination: &Path, existed: bool) -> Option<String> {
     destination.symlink_metadata().ok()?;

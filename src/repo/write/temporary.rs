@@ -103,6 +103,8 @@ mod tests {
     use std::path::Path;
     use std::time::UNIX_EPOCH;
 
+    use rustix::fs::AtFlags;
+
     use super::*;
     use crate::checksum::Checksum;
     use crate::repo::{Repo, RepoMode};
