@@ -5,12 +5,13 @@
 //! the first tree is gone through with its subdirectories before what the second has in addition is added, and local
 //! directories are listed in `Local::entries`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use rustix::fs::RawDir;
@@ -18,10 +19,10 @@ use rustix::fs::RawDir;
 use crate::checksum::{Checksum, Hasher};
 use crate::error::{During, Error, OsError, Result};
 use crate::object::{DirMeta, DirTree, FileHeader, ObjectName, Xattrs};
-use crate::repo::tree::check_depth;
+use crate::repo::tree::TreePath;
 use crate::repo::{AtHole, ObjectSet, Reading, Repo, RepoMode, Walk};
 use crate::source::{Directory, EntryKind, Metadata};
-use crate::threads;
+use crate::threads::{self, Fold, Opened, fold};
 
 /// One of the two trees.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,8 +72,8 @@ pub struct DiffStats {
 const LISTING_LEN: usize = 1000;
 /// Listings are read in pieces of this many bytes.
 const LISTING_BUFFER_LEN: usize = 16 << 10;
-/// How much of a path an error shows of a directory that is too deep.
-const SHOWN_CHARS: usize = 100;
+/// Files that one piece of work has.
+const FILES_AT_A_TIME: usize = 8;
 /// Files are read in pieces of this many bytes.
 const BUFFER_LEN: usize = 128 << 10;
 
@@ -89,7 +90,7 @@ pub fn diff(repo: &Repo, first: &DiffTree, second: &DiffTree, options: &DiffOpti
     let comparison = Comparison { repo, options };
     threads::run(|| {
         let (first, second) = (comparison.open(first)?, comparison.open(second)?);
-        comparison.directories(&first, &second)
+        fold(&comparison, Part::Roots(Arc::new(first), Arc::new(second)))
     })
 }
 
@@ -141,16 +142,13 @@ enum Tree {
 /// A directory of a commit.
 struct Stored {
     dirtree: Checksum,
-    path: String,
-    /// How many directories it is in.
-    depth: usize,
+    path: TreePath,
     contents: DirTree,
 }
 
 /// A directory of the file system.
 struct Local {
     directory: Directory,
-    path: String,
 }
 
 /// An entry as it was listed.
@@ -179,10 +177,100 @@ impl Kind {
 
 impl Diff {
     fn append(&mut self, other: Self) {
-        self.modified.extend(other.modified);
-        self.removed.extend(other.removed);
-        self.added.extend(other.added);
+        let append = |own: &mut Vec<String>, other: Vec<String>| {
+            // What comes up from a deep tree is not moved at every level.
+            if own.is_empty() {
+                *own = other;
+            } else {
+                own.extend(other);
+            }
+        };
+        append(&mut self.modified, other.modified);
+        append(&mut self.removed, other.removed);
+        append(&mut self.added, other.added);
     }
+}
+
+/// What is still to be compared.
+enum Part {
+    Roots(Arc<Tree>, Arc<Tree>),
+    /// Entries of the first tree and those of the same names in the second, of which none are directories.
+    Files((Arc<Tree>, Arc<Tree>), Vec<(Item, Kind)>),
+    /// A directory of both.
+    Directory((Arc<Tree>, Arc<Tree>), Item, Kind),
+    /// A directory that only the second has.
+    Added(Arc<Tree>, Item),
+    /// Something is known already.
+    Found(Diff),
+}
+
+impl Fold for Comparison<'_> {
+    type Part = Part;
+    type Open = Diff;
+    type Folded = Diff;
+
+    fn open(&self, part: Part) -> Result<Opened<Diff, Part, Diff>> {
+        match part {
+            Part::Found(diff) => Ok(Opened::Whole(diff)),
+            Part::Roots(first, second) => self.directories(Diff::default(), first, second),
+            Part::Files((first, second), items) => {
+                let mut diff = Diff::default();
+                for (Item { name, kind }, counterpart) in items {
+                    let one = self.file(&first, (&name, kind), Side::First)?;
+                    if one != self.file(&second, (&name, counterpart), Side::Second)? {
+                        diff.modified.push(first.child_path(&name));
+                    }
+                }
+                Ok(Opened::Whole(diff))
+            }
+            Part::Directory((first, second), Item { name, kind }, counterpart) => {
+                let (one, other) = (self.child(&first, &name, kind)?, self.child(&second, &name, counterpart)?);
+                let mut diff = Diff::default();
+                if self.dirmeta(&one, kind, Side::First)? != self.dirmeta(&other, counterpart, Side::Second)? {
+                    diff.modified.push(first.child_path(&name));
+                }
+                self.directories(diff, Arc::new(one), Arc::new(other))
+            }
+            Part::Added(parent, item) => {
+                let directory = Arc::new(self.child(&parent, &item.name, item.kind)?);
+                let items = directory.entries()?;
+                Ok(Opened::Parts(Diff::default(), added(&directory, items)))
+            }
+        }
+    }
+
+    fn close(&self, mut diff: Diff, below: Vec<Diff>) -> Result<Diff> {
+        below.into_iter().for_each(|found| diff.append(found));
+        Ok(diff)
+    }
+}
+
+/// Ends a run of files: what is to be compared, and what is known of those among them.
+fn files_and_found(
+    both: &dyn Fn() -> (Arc<Tree>, Arc<Tree>),
+    files: &mut Vec<(Item, Kind)>,
+    found: &mut Diff,
+) -> Vec<Part> {
+    let mut parts = vec![Part::Found(std::mem::take(found))];
+    if !files.is_empty() {
+        parts.push(Part::Files(both(), std::mem::take(files)));
+    }
+    parts
+}
+
+/// What of the second tree the first does not have: the paths of entries, and each directory behind its own.
+fn added(parent: &Arc<Tree>, items: Vec<Item>) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut paths = Vec::new();
+    for item in items {
+        paths.push(parent.child_path(&item.name));
+        if item.kind.is_directory() {
+            parts.push(Part::Found(Diff { added: std::mem::take(&mut paths), ..Diff::default() }));
+            parts.push(Part::Added(parent.clone(), item));
+        }
+    }
+    parts.push(Part::Found(Diff { added: paths, ..Diff::default() }));
+    parts
 }
 
 impl Comparison<'_> {
@@ -190,99 +278,73 @@ impl Comparison<'_> {
         match tree {
             DiffTree::Commit(commit) => {
                 let dirtree = self.repo.load_commit(commit)?.root_dirtree;
-                self.stored(dirtree, "/".to_owned(), 0)
+                self.stored(dirtree, TreePath::default())
             }
             DiffTree::Directory(path) => {
-                open_root(path).map(|directory| Tree::Local(Local { directory, path: String::new() }))
+                open_root(path).map(|directory| Tree::Local(Local { directory }))
             }
         }
     }
 
-    fn stored(&self, dirtree: Checksum, path: String, depth: usize) -> Result<Tree> {
-        check_depth(depth, || path.chars().take(SHOWN_CHARS).collect::<String>() + "...")?;
-        Ok(Tree::Stored(Stored { dirtree, path, depth, contents: self.repo.load_dirtree(&dirtree)? }))
+    fn stored(&self, dirtree: Checksum, path: TreePath) -> Result<Tree> {
+        path.check_depth()?;
+        Ok(Tree::Stored(Stored { dirtree, path, contents: self.repo.load_dirtree(&dirtree)? }))
     }
 
-    fn directories(&self, first: &Tree, second: &Tree) -> Result<Diff> {
-        if let (Tree::Stored(one), Tree::Stored(other)) = (first, second)
+    /// What two directories have to be compared; `diff` is what is known of them themselves.
+    fn directories(&self, diff: Diff, first: Arc<Tree>, second: Arc<Tree>) -> Result<Opened<Diff, Part, Diff>> {
+        if let (Tree::Stored(one), Tree::Stored(other)) = (&*first, &*second)
             && one.dirtree == other.dirtree
         {
-            return Ok(Diff::default());
+            return Ok(Opened::Whole(diff));
         }
-        let known: HashMap<&str, Kind> = match second {
+        let known: HashMap<&str, Kind> = match &*second {
             Tree::Stored(stored) => stored.items().collect(),
             Tree::Local(_) => HashMap::new(),
         };
-        let items = first.entries()?;
-        let found: Vec<Result<Diff>> = items
-            .par_iter()
-            .map(|item| {
-                let counterpart = match second {
-                    Tree::Stored(_) => known.get(item.name.as_str()).copied(),
-                    Tree::Local(local) => local.find(&item.name)?,
-                };
-                match counterpart {
-                    Some(kind) => self.entries(first, second, (item, kind)),
-                    None => Ok(Diff { removed: vec![first.child_path(&item.name)], ..Diff::default() }),
+        let both = || (first.clone(), second.clone());
+        let mut parts = Vec::new();
+        let mut files = Vec::new();
+        let mut found = Diff::default();
+        let mut names = HashSet::new();
+        for item in first.entries()? {
+            names.insert(item.name.clone());
+            let counterpart = match &*second {
+                Tree::Stored(_) => known.get(item.name.as_str()).copied(),
+                Tree::Local(local) => local.find(&item.name)?,
+            };
+            match counterpart {
+                None => found.removed.push(first.child_path(&item.name)),
+                Some(kind) if item.kind.is_directory() != kind.is_directory() => {
+                    parts.extend(files_and_found(&both, &mut files, &mut found));
+                    found.modified.push(first.child_path(&item.name));
                 }
-            })
-            .collect();
-        let mut diff = Diff::default();
-        for found in found {
-            diff.append(found?);
-        }
-        let names: std::collections::HashSet<&str> = items.iter().map(|item| item.name.as_str()).collect();
-        for item in second.entries()? {
-            if !names.contains(item.name.as_str()) {
-                self.add(second, &item, &mut diff.added)?;
+                Some(kind) if item.kind.is_directory() => {
+                    parts.extend(files_and_found(&both, &mut files, &mut found));
+                    parts.push(Part::Directory(both(), item, kind));
+                }
+                Some(kind) => {
+                    files.push((item, kind));
+                    if files.len() == FILES_AT_A_TIME {
+                        parts.extend(files_and_found(&both, &mut files, &mut found));
+                    }
+                }
             }
         }
-        Ok(diff)
-    }
-
-    /// Compares an entry of the first tree with that of the same name in the second.
-    fn entries(&self, first: &Tree, second: &Tree, (item, counterpart): (&Item, Kind)) -> Result<Diff> {
-        let name = &item.name;
-        let mut diff = Diff::default();
-        if item.kind.is_directory() != counterpart.is_directory() {
-            diff.modified.push(first.child_path(name));
-        } else if item.kind.is_directory() {
-            let (one, other) = (self.child(first, name, item.kind)?, self.child(second, name, counterpart)?);
-            if self.dirmeta(&one, item.kind, Side::First)? != self.dirmeta(&other, counterpart, Side::Second)? {
-                diff.modified.push(first.child_path(name));
-            }
-            diff.append(self.directories(&one, &other)?);
-        } else {
-            let one = self.file(first, (name, item.kind), Side::First)?;
-            if one != self.file(second, (name, counterpart), Side::Second)? {
-                diff.modified.push(first.child_path(name));
-            }
-        }
-        Ok(diff)
-    }
-
-    fn add(&self, parent: &Tree, item: &Item, added: &mut Vec<String>) -> Result<()> {
-        added.push(parent.child_path(&item.name));
-        if item.kind.is_directory() {
-            let directory = self.child(parent, &item.name, item.kind)?;
-            for item in directory.entries()? {
-                self.add(&directory, &item, added)?;
-            }
-        }
-        Ok(())
+        parts.extend(files_and_found(&both, &mut files, &mut found));
+        let items = second.entries()?.into_iter().filter(|item| !names.contains(&item.name)).collect();
+        parts.extend(added(&second, items));
+        Ok(Opened::Parts(diff, parts))
     }
 
     fn child(&self, parent: &Tree, name: &str, kind: Kind) -> Result<Tree> {
-        let path = parent.child_path(name);
         match (parent, kind) {
             (Tree::Stored(parent), Kind::StoredDirectory { dirtree, .. }) => {
-                self.stored(dirtree, path, parent.depth + 1)
+                self.stored(dirtree, parent.path.child(name))
             }
-            (Tree::Local(local), _) => {
-                Ok(Tree::Local(Local { directory: local.directory.open_directory(name)?, path }))
-            }
+            (Tree::Local(local), _) => Ok(Tree::Local(Local { directory: local.directory.open_directory(name)? })),
             (Tree::Stored(_), Kind::StoredFile(_) | Kind::Local(_)) => {
-                Err(Error::failed(format!("Not a directory: {path}")))
+                Err(Error::failed(format!("Not a directory: {}", parent.child_path(name))))
             }
         }
     }
@@ -296,7 +358,7 @@ impl Comparison<'_> {
                 Ok(Checksum::of(&dirmeta.encode()))
             }
             (Tree::Stored(_), Kind::StoredDirectory { dirmeta, .. }) => Ok(dirmeta),
-            (Tree::Stored(stored), _) => Err(Error::failed(format!("Not a directory: {}", stored.path))),
+            (Tree::Stored(stored), _) => Err(Error::failed(format!("Not a directory: {}", stored.path.text()))),
         }
     }
 
@@ -347,8 +409,7 @@ impl Comparison<'_> {
 impl Tree {
     fn child_path(&self, name: &str) -> String {
         match self {
-            Self::Stored(stored) if stored.path == "/" => format!("/{name}"),
-            Self::Stored(stored) => format!("{}/{name}", stored.path),
+            Self::Stored(stored) => stored.path.child_text(name),
             Self::Local(local) => local.child_path(name),
         }
     }
@@ -377,19 +438,23 @@ impl Stored {
 }
 
 impl Local {
+    fn path(&self) -> String {
+        self.directory.path().split_off(1)
+    }
+
     fn child_path(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) }
+        self.directory.child_path(name).split_off(1)
     }
 
     /// The entries in upstream's order: as the file system lists them, each thousand sorted by inode.
     fn entries(&self) -> Result<Vec<Item>> {
         let fd = self.directory.as_fd();
-        rustix::fs::seek(fd, rustix::fs::SeekFrom::Start(0)).calling("lseek", &self.path)?;
+        rustix::fs::seek(fd, rustix::fs::SeekFrom::Start(0)).calling("lseek", self.path())?;
         let mut buffer = [MaybeUninit::uninit(); LISTING_BUFFER_LEN];
         let mut listing = RawDir::new(fd, &mut buffer);
         let mut names: Vec<(u64, String)> = Vec::new();
         while let Some(entry) = listing.next() {
-            let entry = entry.calling("readdir", &self.path)?;
+            let entry = entry.calling("readdir", self.path())?;
             match std::str::from_utf8(entry.file_name().to_bytes()) {
                 Ok("." | "..") => {}
                 Ok(name) => names.push((entry.ino(), name.to_owned())),

@@ -9,6 +9,7 @@ use super::CheckoutOptions;
 use crate::checksum::Checksum;
 use crate::object::DirMeta;
 use crate::progress::Progress;
+use crate::repo::tree::TreePath;
 use crate::repo::{Repo, RepoMode};
 
 /// A checkout at work.
@@ -19,6 +20,8 @@ pub(super) struct Checkout<'c> {
     /// Nothing of the commit's owners and xattrs is set. Repositories that keep neither know no other way.
     pub(super) user_mode: bool,
     pub(super) skipped: HashSet<&'c str>,
+    /// What SELinux labels go by before the path from the root of the checkout, if any are to be set.
+    pub(super) label_prefix: Option<String>,
     /// Most directories of a tree share a few dirmeta objects.
     pub(super) dirmetas: Mutex<HashMap<Checksum, Arc<DirMeta>>>,
     /// Whether it is worth asking the file system to share blocks.
@@ -34,6 +37,7 @@ impl<'c> Checkout<'c> {
             progress,
             user_mode: options.user_mode || repo.mode() == RepoMode::BareUserOnly,
             skipped: options.skip_list.iter().flat_map(|list| list.paths()).map(String::as_str).collect(),
+            label_prefix: None,
             dirmetas: Mutex::default(),
             may_reflink: AtomicBool::new(true),
             counters: Counters::default(),
@@ -54,6 +58,6 @@ pub(super) struct Target {
     pub(super) dir: File,
     /// Whether this checkout has made it. Nobody else looks into it yet, and there is nothing in the way.
     pub(super) is_new: bool,
-    /// The path that SELinux labels go by, if any are to be set; empty for the root.
-    pub(super) label_path: Option<String>,
+    /// From the directory that is checked out.
+    pub(super) path: TreePath,
 }

@@ -50,7 +50,7 @@ impl Checkout<'_> {
         }
         let mut opened = None;
         // A label is not the object's, so no link to it can have one.
-        if self.options.hard_links != HardLinks::Never && target.label_path.is_none() {
+        if self.options.hard_links != HardLinks::Never && self.label_prefix.is_none() {
             match self.link(target, name, checksum)? {
                 Link::Done => return Ok(()),
                 Link::Copy(object) => opened = object,
@@ -61,9 +61,9 @@ impl Checkout<'_> {
             Some(object) => *object,
             None => self.load(checksum)?,
         };
-        if let (Some(Relabel { policy, .. }), Some(parent)) = (&self.options.relabel, &target.label_path) {
+        if let (Some(Relabel { policy, .. }), Some(prefix)) = (&self.options.relabel, &self.label_prefix) {
             let xattrs = std::mem::take(&mut object.header.xattrs);
-            object.header.xattrs = policy.labelled(&format!("{parent}/{name}"), object.header.mode, xattrs)?;
+            object.header.xattrs = policy.labelled(&format!("{prefix}{}", target.path.child_text(name)), object.header.mode, xattrs)?;
         }
         if self.uses_cache() && is_linked_in_user_mode(&object) {
             match self.link_cached(target, name, object)? {

@@ -2,11 +2,10 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use rayon::prelude::*;
 use rustix::fs::{CWD, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
@@ -14,42 +13,40 @@ use super::context::{Checkout, Target};
 use super::{CheckoutStats, HardLinks, Overwrite, Relabel, existing, whiteout};
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
-use crate::object::{DirMeta, PERMISSION_BITS};
+use crate::object::{DirEntry, DirMeta, DirTree, PERMISSION_BITS};
 use crate::progress::{Event, Total, with_total};
-use crate::repo::tree::{Node, check_depth, lookup};
+use crate::repo::tree::{Node, TreePath, lookup};
 use crate::repo::{RepoMode, count_files};
+use crate::threads::{Fold, Opened, fold, pieces};
 
-/// A directory of the commit.
-#[derive(Clone, Copy)]
-struct Stored<'t> {
-    dirtree: &'t Checksum,
-    dirmeta: &'t Checksum,
-    /// From the directory that is checked out, with a slash at both ends; empty when nobody asks for it.
-    path: &'t str,
-    /// As in [`Target`].
-    label_path: Option<&'t str>,
+/// What is still to be checked out.
+pub(super) enum Part {
+    Directory(Place),
+    Files(Arc<Target>, Vec<(String, Checksum)>),
 }
 
-/// Where a directory goes.
-#[derive(Clone, Copy)]
-struct Place<'p> {
-    parent: BorrowedFd<'p>,
-    name: &'p Path,
-    /// How many directories of the commit it is in: 0 is the destination itself, which the user has named.
-    depth: usize,
+/// A directory of the commit, and where it goes.
+pub(super) struct Place {
+    /// None for the destination itself, which the user has named.
+    parent: Option<Arc<Target>>,
+    name: PathBuf,
+    path: TreePath,
+    dirtree: Checksum,
+    dirmeta: Checksum,
 }
 
-impl<'p> Place<'p> {
-    fn root(destination: &'p Path) -> Self {
-        Self { parent: CWD, name: destination, depth: 0 }
-    }
+/// A directory that is being filled.
+pub(super) struct Filled {
+    target: Arc<Target>,
+    name: PathBuf,
+    dirmeta: Arc<DirMeta>,
 }
 
 /// The only mode bits that `plain_directory_modes` leaves.
 const PLAIN_DIRECTORY_BITS: u32 = 0o775;
 
 impl Checkout<'_> {
-    pub(super) fn run(&self, commit: &Checksum, destination: &Path) -> Result<CheckoutStats> {
+    pub(super) fn run(mut self, commit: &Checksum, destination: &Path) -> Result<CheckoutStats> {
         let commit = self.repo.load_commit(commit)?;
         // A commit without its root is refused as such, whatever part of it is wanted.
         self.dirmeta(&commit.root_dirmeta)?;
@@ -67,26 +64,26 @@ impl Checkout<'_> {
                 (place.node, name)
             }
         };
-        let label_path =
+        self.label_prefix =
             self.options.relabel.as_ref().filter(|_| !self.user_mode).map(|relabel| match &relabel.prefix {
                 Some(prefix) => prefix.trim_end_matches('/').to_owned(),
                 None => subpath.iter().map(|name| format!("/{name}")).collect(),
             });
         match (node, name) {
             (Node::Directory { dirtree, dirmeta }, _) => {
-                let path = if self.skipped.is_empty() { "" } else { "/" };
-                let stored = Stored { dirtree: &dirtree, dirmeta: &dirmeta, path, label_path: label_path.as_deref() };
+                let (parent, path) = (None, TreePath::default());
+                let root = Place { parent, name: destination.to_owned(), path, dirtree, dirmeta };
                 with_total(
                     self.progress,
                     |over| {
                         let steps = count_files(self.repo, &dirtree, &self.skipped, over)?;
                         Some(Total { steps, bytes: None })
                     },
-                    || self.directory(Place::root(destination), stored),
+                    || fold(&self, Part::Directory(root)),
                 )?;
             }
             (Node::File(file), name) => {
-                let target = Target { label_path, ..self.make(Place::root(destination), MayExist::Yes)? };
+                let target = self.make((CWD, destination), TreePath::default(), MayExist::Yes)?;
                 self.file(&target, &name.unwrap_or_default(), &file)?;
             }
         }
@@ -102,64 +99,53 @@ impl Checkout<'_> {
         })
     }
 
-    fn directory(&self, place: Place<'_>, stored: Stored<'_>) -> Result<()> {
-        let (name, depth) = (place.name, place.depth);
-        if self.skipped.contains(stored.path) {
-            return Ok(());
+    fn directory(&self, place: Place) -> Result<Opened<Filled, Part, ()>> {
+        let Place { parent, name, path, dirtree, dirmeta } = place;
+        if !self.skipped.is_empty() && self.skipped.contains(path.below("/").as_str()) {
+            return Ok(Opened::Whole(()));
         }
-        check_depth(depth, || name.display().to_string())?;
-        let dirmeta = self.dirmeta(stored.dirmeta)?;
-        let tree = self.repo.load_dirtree(stored.dirtree)?;
-        if self.options.whiteouts && tree.files.iter().any(|(name, _)| whiteout::is_opaque(name)) {
-            existing::remove_all(place.parent, name)?;
+        path.check_depth()?;
+        let dirmeta = self.dirmeta(&dirmeta)?;
+        let DirTree { files, dirs } = self.repo.load_dirtree(&dirtree)?;
+        let above = parent.as_ref().map_or(CWD, |parent| parent.dir.as_fd());
+        if self.options.whiteouts && files.iter().any(|(name, _)| whiteout::is_opaque(name)) {
+            existing::remove_all(above, &name)?;
         }
         let may_exist = if self.options.overwrite == Overwrite::Nothing { MayExist::No } else { MayExist::Yes };
-        let target = Target { label_path: stored.label_path.map(str::to_owned), ..self.make(place, may_exist)? };
+        let target = self.make((above, &name), path, may_exist)?;
         if target.is_new && !self.user_mode {
-            let xattrs = match (&self.options.relabel, stored.label_path) {
-                (Some(Relabel { policy, .. }), Some(path)) => {
-                    &policy.labelled(if path.is_empty() { "/" } else { path }, dirmeta.mode, dirmeta.xattrs.clone())?
+            let xattrs = match (&self.options.relabel, &self.label_prefix) {
+                (Some(Relabel { policy, .. }), Some(prefix)) => {
+                    let path = format!("{prefix}{}", target.path.below(""));
+                    let path = if path.is_empty() { "/" } else { &path };
+                    &policy.labelled(path, dirmeta.mode, dirmeta.xattrs.clone())?
                 }
                 _ => &dirmeta.xattrs,
             };
             for (key, value) in xattrs.iter() {
-                rustix::fs::fsetxattr(&target.dir, key, value, XattrFlags::empty()).calling("fsetxattr", name)?;
+                rustix::fs::fsetxattr(&target.dir, key, value, XattrFlags::empty()).calling("fsetxattr", &name)?;
             }
         }
-        let child = |name: &str| if stored.path.is_empty() { String::new() } else { format!("{}{name}", stored.path) };
-        let mut files: Vec<_> = tree.files.iter().collect();
+        let mut kept: Vec<_> = files.iter().collect();
         if !self.skipped.is_empty() {
-            files.retain(|(name, _)| !self.skipped.contains(child(name).as_str()));
+            kept.retain(|(name, _)| !self.skipped.contains(target.path.child_text(name).as_str()));
         }
         if self.options.whiteouts {
-            whiteout::apply(self.repo, target.dir.as_fd(), &mut files)?;
+            whiteout::apply(self.repo, target.dir.as_fd(), &mut kept)?;
         }
-        // All are waited for, so that of several errors always the same one is reported.
-        let done: Vec<Result<()>> =
-            files.into_par_iter().map(|(name, checksum)| self.file(&target, name, checksum)).collect();
-        done.into_iter().collect::<Result<()>>()?;
-        let done: Vec<Result<()>> = tree
-            .dirs
-            .par_iter()
-            .map(|dir| {
-                let mut path = child(&dir.name);
-                if !path.is_empty() {
-                    path.push('/');
-                }
-                let label_path = stored.label_path.map(|parent| format!("{parent}/{}", dir.name));
-                let label_path = label_path.as_deref();
-                let stored = Stored { dirtree: &dir.dirtree, dirmeta: &dir.dirmeta, path: &path, label_path };
-                let place = Place { parent: target.dir.as_fd(), name: Path::new(&dir.name), depth: depth + 1 };
-                self.directory(place, stored)
-            })
-            .collect();
-        done.into_iter().collect::<Result<()>>()?;
-        if target.is_new { self.finish(&target.dir, name, &dirmeta) } else { Ok(()) }
+        let files: Vec<_> = kept.into_iter().cloned().collect();
+        let target = Arc::new(target);
+        let mut parts: Vec<Part> = pieces(files).map(|files| Part::Files(target.clone(), files)).collect();
+        parts.extend(dirs.into_iter().map(|DirEntry { name, dirtree, dirmeta }| {
+            let path = target.path.child(&name);
+            Part::Directory(Place { parent: Some(target.clone()), name: name.into(), path, dirtree, dirmeta })
+        }));
+        Ok(Opened::Parts(Filled { target, name, dirmeta }, parts))
     }
 
     /// Makes a directory, or opens the one that is there.
-    fn make(&self, Place { parent, name, depth }: Place<'_>, may_exist: MayExist) -> Result<Target> {
-        let is_root = depth == 0;
+    fn make(&self, (parent, name): (BorrowedFd<'_>, &Path), path: TreePath, may_exist: MayExist) -> Result<Target> {
+        let is_root = path.depth() == 0;
         if self.options.replaces_other_kinds() && !is_root {
             existing::remove_other_than_directory(parent, name)?;
         }
@@ -180,7 +166,7 @@ impl Checkout<'_> {
                 )));
             }
         }
-        Ok(Target { dir, is_new, label_path: None })
+        Ok(Target { dir, is_new, path })
     }
 
     /// Gives a directory that is complete what the commit says about it.
@@ -221,6 +207,26 @@ impl Checkout<'_> {
         self.counters.copied.fetch_add(1, Ordering::Relaxed);
         self.counters.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.progress.event(Event::Advanced { steps: 1, bytes });
+    }
+}
+
+impl Fold for Checkout<'_> {
+    type Part = Part;
+    type Open = Filled;
+    type Folded = ();
+
+    fn open(&self, part: Part) -> Result<Opened<Filled, Part, ()>> {
+        match part {
+            Part::Directory(place) => self.directory(place),
+            Part::Files(target, files) => {
+                files.iter().try_for_each(|(name, checksum)| self.file(&target, name, checksum))?;
+                Ok(Opened::Whole(()))
+            }
+        }
+    }
+
+    fn close(&self, Filled { target, name, dirmeta }: Filled, _: Vec<()>) -> Result<()> {
+        if target.is_new { self.finish(&target.dir, &name, &dirmeta) } else { Ok(()) }
     }
 }
 

@@ -96,8 +96,8 @@ enum Style<'c> {
     Json(List<'c>),
 }
 
-/// What stands before the names in a directory, and the subdirectories that have not been printed.
-type Level = (String, std::vec::IntoIter<DirEntry>);
+/// The length of what stands before the names in a directory, and the subdirectories that have not been printed.
+type Level = (usize, std::vec::IntoIter<DirEntry>);
 
 impl Listing<'_> {
     fn print(&mut self, node: &Node, path: &str, depth: Depth) -> Result<(), Failure> {
@@ -111,33 +111,35 @@ impl Listing<'_> {
             Depth::Children => false,
             Depth::All => true,
         };
-        // A list instead of recursion: commits may be deep. Each directory has its prefix and what is left in it.
+        // A list instead of recursion: commits may be deep. There is one path, of which each directory knows its part.
         let mut descent = Descent::default();
-        let prefix = if path == "/" { String::new() } else { path.to_owned() };
-        let mut levels = vec![self.enter(dirtree, prefix, &mut descent)?];
-        while let Some((prefix, dirs)) = levels.last_mut() {
+        let mut path = if path == "/" { String::new() } else { path.to_owned() };
+        let mut levels = vec![self.enter(dirtree, &path, &mut descent)?];
+        while let Some((prefix_len, dirs)) = levels.last_mut() {
+            path.truncate(*prefix_len);
             let Some(dir) = dirs.next() else {
                 levels.pop();
                 descent.leave();
                 continue;
             };
-            let path = format!("{prefix}/{}", dir.name);
+            path.push('/');
+            path.push_str(&dir.name);
             self.print_directory(&dir.dirtree, &dir.dirmeta, &path)?;
             if is_recursive {
-                levels.push(self.enter(&dir.dirtree, path, &mut descent)?);
+                levels.push(self.enter(&dir.dirtree, &path, &mut descent)?);
             }
         }
         Ok(())
     }
 
-    /// Prints the files of a directory, and returns its subdirectories with what stands before their names.
-    fn enter(&mut self, dirtree: &Checksum, prefix: String, descent: &mut Descent) -> Result<Level, Failure> {
+    /// Prints the files of a directory, and returns its subdirectories with the length of what stands before their names.
+    fn enter(&mut self, dirtree: &Checksum, prefix: &str, descent: &mut Descent) -> Result<Level, Failure> {
         descent.enter(dirtree)?;
         let DirTree { files, dirs } = self.repo.load_dirtree(dirtree)?;
         for (name, checksum) in &files {
             self.print_file(checksum, &format!("{prefix}/{name}"))?;
         }
-        Ok((prefix, dirs.into_iter()))
+        Ok((prefix.len(), dirs.into_iter()))
     }
 
     fn print_directory(&mut self, dirtree: &Checksum, dirmeta: &Checksum, path: &str) -> Result<(), Failure> {

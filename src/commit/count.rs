@@ -9,7 +9,7 @@ use crate::repo::{Repo, count_files};
 use crate::source::{Directory, EntryKind};
 
 /// Deeper trees are not counted: each level keeps a descriptor open, and the commit itself needs them.
-const MAX_DEPTH: usize = 64;
+const MOST_LEVELS: usize = 64;
 
 /// Counts the entries of all sources that the progress of the commit shows. `loads_commits` says whether sources that are
 /// commits are gone through.
@@ -52,7 +52,7 @@ struct Counter<'c> {
 
 impl Counter<'_> {
     fn directory(&mut self, directory: &Directory, depth: usize) -> Option<()> {
-        if depth > MAX_DEPTH || self.over.load(Ordering::Relaxed) {
+        if depth > MOST_LEVELS || self.over.load(Ordering::Relaxed) {
             return None;
         }
         let metadata = directory.metadata().ok()?;

@@ -23,7 +23,7 @@ mod context;
 mod count;
 mod description;
 mod devino;
-#[cfg(feature = "archives")]
+mod directory;
 mod held;
 mod ingest;
 mod large;
@@ -34,6 +34,7 @@ mod options;
 mod pathname_filter;
 mod put_off;
 mod stat_cache;
+mod stored;
 #[cfg(feature = "archives")]
 mod tar;
 #[cfg(not(feature = "archives"))]
@@ -41,6 +42,8 @@ mod tar;
 mod tar;
 mod tree;
 mod unchanged;
+
+use std::sync::Arc;
 
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
@@ -229,8 +232,8 @@ fn read_sources(
         match source {
             Source::Directory(path) => {
                 tree = match directories.next() {
-                    Some(directory) => ingest.root(&directory, tree)?,
-                    None => ingest.root(&Directory::open(path)?, tree)?,
+                    Some(directory) => ingest.root(directory, tree)?,
+                    None => ingest.root(Arc::new(Directory::open(path)?), tree)?,
                 }
             }
             Source::Tar(path, tar_options) => tree = tar::read(&ingest, path.as_deref(), tar_options, tree)?,

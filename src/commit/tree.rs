@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use rayon::prelude::*;
-
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
 use crate::object::{DirEntry, DirTree, ObjectType};
 use crate::repo::tree::Descent;
 use crate::repo::{Repo, Transaction};
+use crate::threads::{Fold, Opened, fold};
 
 /// A directory of the tree.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +25,20 @@ enum Node {
     Stored { dirtree: Checksum, dirmeta: Checksum },
     /// In memory.
     Loaded(Tree),
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        // A loop instead of recursion: trees are deep.
+        let mut waiting = vec![std::mem::take(&mut self.dirs)];
+        while let Some(dirs) = waiting.pop() {
+            for node in dirs.into_values() {
+                if let Node::Loaded(mut tree) = node {
+                    waiting.push(std::mem::take(&mut tree.dirs));
+                }
+            }
+        }
+    }
 }
 
 impl Tree {
@@ -90,56 +103,133 @@ impl Tree {
         self.dirs.insert(name, Node::Loaded(tree));
     }
 
-    /// Lays a stored directory over this one. Where this one has nothing, nothing is loaded.
-    pub(super) fn lay_over(&mut self, repo: &Repo, dirtree: &Checksum, dirmeta: &Checksum) -> Result<()> {
-        self.lay_over_below(repo, (dirtree, dirmeta), &mut Descent::default())
+    /// Puts in what became of the entries of a directory; those that were there before have been taken out.
+    pub(super) fn put_all(&mut self, entries: impl IntoIterator<Item = Done>) -> Result<()> {
+        for done in entries {
+            match done {
+                Done::File(name, checksum) => self.add_file(&name, checksum)?,
+                Done::Directory(name, _) if self.files.contains_key(&name) => {
+                    return Err(Error::failed(format!("Can't replace file with directory: {name}")));
+                }
+                Done::Directory(name, tree) => self.put_directory(name, tree),
+                Done::Nothing => {}
+            }
+        }
+        Ok(())
     }
 
-    fn lay_over_below(
-        &mut self,
-        repo: &Repo,
-        (dirtree, dirmeta): (&Checksum, &Checksum),
-        descent: &mut Descent,
-    ) -> Result<()> {
-        descent.enter(dirtree)?;
-        let above = Tree::load(repo, dirtree, dirmeta)?;
-        self.dirmeta = above.dirmeta;
-        for (name, file) in above.files {
-            self.add_file(&name, file)?;
-        }
-        for (name, node) in above.dirs {
-            match node {
-                Node::Stored { dirtree, dirmeta } if self.dirs.contains_key(&name) => {
-                    self.directory(repo, &name)?.lay_over_below(repo, (&dirtree, &dirmeta), descent)?;
+    /// Lays a stored directory over this one. Where this one has nothing, nothing is loaded.
+    pub(super) fn lay_over(&mut self, repo: &Repo, dirtree: &Checksum, dirmeta: &Checksum) -> Result<()> {
+        let mut descent = Descent::default();
+        let root = std::mem::take(self);
+        let mut levels = vec![Level::open(repo, String::new(), root, (dirtree, dirmeta), &mut descent)?];
+        while let Some(level) = levels.last_mut() {
+            match level.shared.pop() {
+                Some((name, dirtree, dirmeta)) => {
+                    let below = level.tree.take_directory(repo, &name)?;
+                    levels.push(Level::open(repo, name, below, (&dirtree, &dirmeta), &mut descent)?);
                 }
-                node => {
-                    if self.files.contains_key(&name) {
-                        return Err(Error::failed(format!("Can't replace file with directory: {name}")));
+                None => {
+                    let Some(Level { name, tree, .. }) = levels.pop() else { break };
+                    descent.leave();
+                    match levels.last_mut() {
+                        Some(above) => above.tree.put_directory(name, tree),
+                        None => *self = tree,
                     }
-                    self.dirs.insert(name, node);
                 }
             }
         }
-        descent.leave();
         Ok(())
     }
 
     /// Writes all dirtrees, leaves first, and returns the root's dirtree and dirmeta.
     pub(super) fn write(self, transaction: &Transaction<'_>) -> Result<(Checksum, Checksum)> {
-        let dirmeta = self.dirmeta.ok_or_else(|| Error::failed("Can't commit an empty tree"))?;
-        let dirs: Vec<(String, Node)> = self.dirs.into_iter().collect();
-        let dirs: Vec<Result<DirEntry>> = dirs
-            .into_par_iter()
-            .map(|(name, node)| {
-                let (dirtree, dirmeta) = match node {
-                    Node::Stored { dirtree, dirmeta } => (dirtree, dirmeta),
-                    Node::Loaded(tree) => tree.write(transaction)?,
-                };
-                Ok(DirEntry { name, dirtree, dirmeta })
-            })
-            .collect();
-        let dirs = dirs.into_iter().collect::<Result<_>>()?;
-        let dirtree = DirTree { files: self.files.into_iter().collect(), dirs };
-        Ok((transaction.write_metadata(ObjectType::DirTree, &dirtree.encode())?, dirmeta))
+        let root = fold(&Dirtrees(transaction), (String::new(), Node::Loaded(self)))?;
+        Ok((root.dirtree, root.dirmeta))
+    }
+}
+
+/// What became of an entry of a source.
+pub(super) enum Done {
+    /// A file of that name.
+    File(String, Checksum),
+    /// A directory of that name.
+    Directory(String, Tree),
+    /// It is left out; what the tree had under that name stays.
+    Nothing,
+}
+
+impl Done {
+    /// What became of the root of a source.
+    pub(super) fn root(done: Vec<Self>) -> Result<Tree> {
+        let mut trees = done.into_iter().filter_map(|done| match done {
+            Self::Directory(_, tree) => Some(tree),
+            Self::File(..) | Self::Nothing => None,
+        });
+        trees.next().ok_or_else(|| Error::failed("the root of the tree was lost"))
+    }
+}
+
+/// A directory that another one is being laid over.
+struct Level {
+    name: String,
+    tree: Tree,
+    /// Name, dirtree and dirmeta of what both have, from the last to the first.
+    shared: Vec<(String, Checksum, Checksum)>,
+}
+
+impl Level {
+    fn open(
+        repo: &Repo,
+        name: String,
+        mut tree: Tree,
+        (dirtree, dirmeta): (&Checksum, &Checksum),
+        descent: &mut Descent,
+    ) -> Result<Self> {
+        descent.enter(dirtree)?;
+        let DirTree { files, dirs } = repo.load_dirtree(dirtree)?;
+        tree.dirmeta = Some(*dirmeta);
+        for (name, file) in files {
+            tree.add_file(&name, file)?;
+        }
+        let mut shared = Vec::new();
+        for DirEntry { name, dirtree, dirmeta } in dirs {
+            if tree.files.contains_key(&name) {
+                return Err(Error::failed(format!("Can't replace file with directory: {name}")));
+            }
+            if tree.dirs.contains_key(&name) {
+                shared.push((name, dirtree, dirmeta));
+            } else {
+                tree.dirs.insert(name, Node::Stored { dirtree, dirmeta });
+            }
+        }
+        shared.reverse();
+        Ok(Self { name, tree, shared })
+    }
+}
+
+/// Writes dirtrees.
+struct Dirtrees<'d, 'r>(&'d Transaction<'r>);
+
+impl Fold for Dirtrees<'_, '_> {
+    type Part = (String, Node);
+    type Open = (String, Tree);
+    type Folded = DirEntry;
+
+    fn open(&self, (name, node): (String, Node)) -> Result<Opened<(String, Tree), (String, Node), DirEntry>> {
+        Ok(match node {
+            Node::Stored { dirtree, dirmeta } => Opened::Whole(DirEntry { name, dirtree, dirmeta }),
+            Node::Loaded(mut tree) => {
+                let dirs = std::mem::take(&mut tree.dirs).into_iter().collect();
+                Opened::Parts((name, tree), dirs)
+            }
+        })
+    }
+
+    fn close(&self, (name, mut tree): (String, Tree), dirs: Vec<DirEntry>) -> Result<DirEntry> {
+        let dirmeta = tree.dirmeta.ok_or_else(|| Error::failed("Can't commit an empty tree"))?;
+        let files = std::mem::take(&mut tree.files).into_iter().collect();
+        let dirtree = self.0.write_metadata(ObjectType::DirTree, &DirTree { files, dirs }.encode())?;
+        Ok(DirEntry { name, dirtree, dirmeta })
     }
 }

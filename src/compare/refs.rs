@@ -62,7 +62,7 @@ impl Walk<'_, '_, '_> {
                 if self.explained.insert((one, other)) {
                     let dirtrees = (one_commit.root_dirtree, other_commit.root_dirtree);
                     let dirmetas = (one_commit.root_dirmeta, other_commit.root_dirmeta);
-                    self.directories("/", dirtrees, dirmetas, &mut Default::default())?;
+                    self.directories(dirtrees, dirmetas)?;
                 }
                 Ok(())
             }
@@ -73,57 +73,73 @@ impl Walk<'_, '_, '_> {
         }
     }
 
-    fn directories(
+    /// Goes through two directories with everything in them. A list instead of recursion: commits are deep.
+    fn directories(&mut self, dirtrees: Pair, dirmetas: Pair) -> Result<()> {
+        let mut path = "/".to_owned();
+        let mut descents = <(Descent, Descent)>::default();
+        let mut levels = Vec::new();
+        levels.extend(self.enter(&path, dirtrees, dirmetas, &mut descents)?);
+        while let Some(Level { path_len, places }) = levels.last_mut() {
+            path.truncate(*path_len);
+            let Some(place) = places.next() else {
+                levels.pop();
+                descents.0.leave();
+                descents.1.leave();
+                continue;
+            };
+            let (Place::One(_, (name, _)) | Place::Both((name, _), _)) = &place;
+            if path.len() > 1 {
+                path.push('/');
+            }
+            path.push_str(name);
+            match place {
+                Place::One(side, _) => self.comparison.found(self.subject(&path), Verdict::OnlyIn(side))?,
+                Place::Both((_, Entry::File(one)), (_, Entry::File(other))) if one == other => {}
+                Place::Both((_, Entry::File(one)), (_, Entry::File(other))) => self.files(&path, (one, other))?,
+                Place::Both((_, Entry::Directory(tree, meta)), (_, Entry::Directory(other_tree, other_meta))) => {
+                    let (dirtrees, dirmetas) = ((tree, other_tree), (meta, other_meta));
+                    levels.extend(self.enter(&path, dirtrees, dirmetas, &mut descents)?);
+                }
+                Place::Both((_, one), (_, other)) => {
+                    let field = FieldDifference::new("type", one.kind(), other.kind());
+                    self.comparison.found(self.subject(&path), Verdict::Different(vec![field]))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares two directories, and returns what is in them if that has to be looked at.
+    fn enter(
         &mut self,
         path: &str,
         dirtrees: Pair,
         dirmetas: Pair,
         descents: &mut (Descent, Descent),
-    ) -> Result<()> {
+    ) -> Result<Option<Level>> {
         let (first, second) = (self.comparison.first, self.comparison.second);
         if dirmetas.0 != dirmetas.1 {
             let loaded = both(first.load_dirmeta(&dirmetas.0), second.load_dirmeta(&dirmetas.1));
             self.tell(path, loaded.map(|(one, other)| fields::dirmeta(&one, &other)))?;
         }
         if dirtrees.0 == dirtrees.1 || !self.explained.insert(dirtrees) {
-            return Ok(());
+            return Ok(None);
         }
-        if let Err(verdict) = both(descents.0.enter(&dirtrees.0), descents.1.enter(&dirtrees.1)) {
-            return self.comparison.found(self.subject(path), verdict);
-        }
-        match both(first.load_dirtree(&dirtrees.0), second.load_dirtree(&dirtrees.1)) {
-            Ok((one, other)) => self.entries(path, one, other, descents)?,
-            Err(verdict) => self.comparison.found(self.subject(path), verdict)?,
-        }
-        descents.0.leave();
-        descents.1.leave();
-        Ok(())
-    }
-
-    fn entries(&mut self, path: &str, one: DirTree, other: DirTree, descents: &mut (Descent, Descent)) -> Result<()> {
-        for place in merged(entries(one), entries(other), |entry| entry.0.clone()) {
-            match place {
-                Place::One(side, (name, _)) => {
-                    let path = child(path, &name);
-                    self.comparison.found(self.subject(&path), Verdict::OnlyIn(side))?;
-                }
-                Place::Both((name, one), (_, other)) => {
-                    let path = child(path, &name);
-                    match (one, other) {
-                        (Entry::File(one), Entry::File(other)) if one == other => {}
-                        (Entry::File(one), Entry::File(other)) => self.files(&path, (one, other))?,
-                        (Entry::Directory(tree, meta), Entry::Directory(other_tree, other_meta)) => {
-                            self.directories(&path, (tree, other_tree), (meta, other_meta), descents)?;
-                        }
-                        (one, other) => {
-                            let field = FieldDifference::new("type", one.kind(), other.kind());
-                            self.comparison.found(self.subject(&path), Verdict::Different(vec![field]))?;
-                        }
-                    }
-                }
+        let entered = descents.0.enter(&dirtrees.0);
+        let entered = both(entered, descents.1.enter(&dirtrees.1));
+        let loaded = entered.and_then(|_| both(first.load_dirtree(&dirtrees.0), second.load_dirtree(&dirtrees.1)));
+        match loaded {
+            Ok((one, other)) => {
+                let places = merged(entries(one), entries(other), |entry| entry.0.clone()).into_iter();
+                Ok(Some(Level { path_len: path.len(), places }))
+            }
+            Err(verdict) => {
+                descents.0.leave();
+                descents.1.leave();
+                self.comparison.found(self.subject(path), verdict)?;
+                Ok(None)
             }
         }
-        Ok(())
     }
 
     fn files(&mut self, path: &str, (one, other): Pair) -> Result<()> {
@@ -150,6 +166,13 @@ impl Walk<'_, '_, '_> {
     }
 }
 
+/// What is left of two directories.
+struct Level {
+    /// Of their path, without a slash at the end but for the root.
+    path_len: usize,
+    places: std::vec::IntoIter<Place<(String, Entry)>>,
+}
+
 #[derive(Clone, Copy)]
 enum Entry {
     File(Checksum),
@@ -172,8 +195,4 @@ fn entries(tree: DirTree) -> Vec<(String, Entry)> {
     let mut entries: Vec<_> = files.chain(dirs).collect();
     entries.sort_by(|(one, _), (other, _)| one.cmp(other));
     entries
-}
-
-fn child(path: &str, name: &str) -> String {
-    if path == "/" { format!("/{name}") } else { format!("{path}/{name}") }
 }

@@ -4,8 +4,8 @@
 //! holds stands side by side. An image has some entries that the commit has not: the directories that a system is mounted
 //! over, and in the root a whiteout for each name that the store of file contents has, which overlayfs lays below.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Place;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use crate::checksum::Checksum;
@@ -13,7 +13,7 @@ use crate::error::{Error, OfObject, Result};
 use crate::gvariant::DecodeError;
 use crate::object::{DirTree, ObjectName, ObjectType};
 use crate::repo::Repo;
-use crate::repo::tree::{Node, check_descent};
+use crate::repo::tree::{Node, check_object_depth, contains_itself};
 
 /// What libostree adds to the root if it is not there.
 const ROOT_DIRECTORIES: [&str; 5] = ["usr", "etc", "boot", "var", "sysroot"];
@@ -51,9 +51,24 @@ pub(super) fn outline(repo: &Repo, root: &Node) -> Result<Vec<Entry>> {
     let what = What::Directory { dirtree, dirmeta, children: 0..0 };
     let mut entries = vec![Entry { name: "".into(), parent: 0, what }];
     let mut number = 0;
+    // How often each dirtree was found, and what depth the entries below which number have: depths follow each other.
+    let mut found_before: HashMap<Checksum, bool> = HashMap::new();
+    let (mut depth, mut end_of_depth) = (0, 1);
     while let Some(entry) = entries.get(number) {
+        if number == end_of_depth {
+            (depth, end_of_depth) = (depth + 1, entries.len());
+        }
         if let What::Directory { dirtree, .. } = entry.what {
-            check_descent(ancestors(&entries, number), &dirtree)?;
+            check_object_depth(depth, &dirtree)?;
+            // What is in itself is found again, and looked at the first time that happens. A later time ends at the depth.
+            if let Some(is_known) = found_before.get_mut(&dirtree) {
+                if !*is_known && ancestors(&entries, number).any(|above| *above == dirtree) {
+                    return Err(contains_itself(&dirtree));
+                }
+                *is_known = true;
+            } else {
+                found_before.insert(dirtree, false);
+            }
             let mut found = list(repo, &dirtree)?;
             if number == 0 {
                 add_to_root(&mut found);

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::object::{PERMISSION_BITS, S_IFMT, Xattrs, validate_file_name};
-
-/// Directories within each other that a tree may have: as many as are followed when it is read again.
-const MAX_DEPTH: usize = 2048;
+use crate::repo::tree::check_depth;
 
 /// Who owns an entry, and what may be done with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,9 +43,10 @@ impl Attributes {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct MemoryTree {
-    pub(crate) root: MemoryDirectory,
+    /// All directories in a list, so that nothing recurses into deep trees; the root comes first.
+    directories: Vec<MemoryDirectory>,
 }
 
 /// A directory of a [`MemoryTree`].
@@ -62,7 +61,8 @@ pub(crate) struct MemoryDirectory {
 pub(crate) enum MemoryEntry {
     File(Attributes, Vec<u8>),
     Symlink(Attributes, String),
-    Directory(MemoryDirectory),
+    /// The number of a directory.
+    Directory(usize),
 }
 
 impl MemoryDirectory {
@@ -80,7 +80,12 @@ impl Default for MemoryTree {
 impl MemoryTree {
     /// An empty root directory.
     pub fn new() -> Self {
-        Self { root: MemoryDirectory::new() }
+        Self { directories: vec![MemoryDirectory::new()] }
+    }
+
+    /// The directory of that number; 0 is the root.
+    pub(crate) fn numbered(&self, number: usize) -> &MemoryDirectory {
+        &self.directories[number]
     }
 
     /// Adds a directory with those above it, or gives one that is there these attributes; `/` is the root.
@@ -128,17 +133,46 @@ impl MemoryTree {
     }
 
     fn directory(&mut self, path: &str, names: &[&str]) -> Result<&mut MemoryDirectory> {
-        let mut directory = &mut self.root;
+        check_depth(names.len(), || path.chars().take(SHOWN_CHARS).collect::<String>() + "...")?;
+        let mut number = 0;
         for name in names {
-            let entry = directory.entries.entry((*name).to_owned());
-            directory = match entry.or_insert_with(|| MemoryEntry::Directory(MemoryDirectory::new())) {
-                MemoryEntry::Directory(below) => below,
+            let new = self.directories.len();
+            let entry = self.directories[number].entries.entry((*name).to_owned());
+            number = match entry.or_insert(MemoryEntry::Directory(new)) {
+                MemoryEntry::Directory(below) => *below,
                 _ => return Err(Error::failed(format!("{path}: can't replace file with directory: {name}"))),
             };
+            if number == new {
+                self.directories.push(MemoryDirectory::new());
+            }
         }
-        Ok(directory)
+        Ok(&mut self.directories[number])
     }
 }
+
+/// Trees are the same if their entries are, in whatever order they were added.
+impl PartialEq for MemoryTree {
+    fn eq(&self, other: &Self) -> bool {
+        let mut waiting = vec![(0, 0)];
+        while let Some((one, other_one)) = waiting.pop() {
+            let (one, other_one) = (self.numbered(one), other.numbered(other_one));
+            if one.attributes != other_one.attributes || one.entries.len() != other_one.entries.len() {
+                return false;
+            }
+            for ((name, entry), (other_name, other_entry)) in one.entries.iter().zip(&other_one.entries) {
+                match (entry, other_entry) {
+                    _ if name != other_name => return false,
+                    (MemoryEntry::Directory(one), MemoryEntry::Directory(other)) => waiting.push((*one, *other)),
+                    (entry, other_entry) if entry != other_entry => return false,
+                    _ => {}
+                }
+            }
+        }
+        true
+    }
+}
+
+impl Eq for MemoryTree {}
 
 /// The names of a path, of which there may be none.
 fn names(path: &str) -> Result<Vec<&str>> {
@@ -146,11 +180,11 @@ fn names(path: &str) -> Result<Vec<&str>> {
     for name in &names {
         validate_file_name(name).map_err(|error| Error::failed(format!("{path}: {}", error.what)))?;
     }
-    match names.len() {
-        0..MAX_DEPTH => Ok(names),
-        _ => Err(Error::failed(format!("more than {MAX_DEPTH} directories within each other"))),
-    }
+    Ok(names)
 }
+
+/// How much of a path an error shows that is too deep.
+const SHOWN_CHARS: usize = 100;
 
 fn check_mode(path: &str, Attributes { mode, .. }: &Attributes) -> Result<()> {
     if mode & S_IFMT != 0 || *mode > PERMISSION_BITS {
@@ -162,6 +196,7 @@ fn check_mode(path: &str, Attributes { mode, .. }: &Attributes) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::repo::tree::MAX_DEPTH;
 
     fn error(result: Result<()>) -> String {
         result.unwrap_err().chain()
@@ -179,7 +214,22 @@ mod tests {
         assert_eq!(error(tree.add_file("dir", "", plain())), "dir: can't replace directory with file");
         let below = tree.add_directory("dir/file/x", plain());
         assert_eq!(error(below), "dir/file/x: can't replace file with directory: file");
-        let deep = "d/".repeat(MAX_DEPTH);
-        assert_eq!(error(tree.add_directory(&deep, plain())), "more than 2048 directories within each other");
+        let deep = "d/".repeat(MAX_DEPTH + 1);
+        let expected = format!("too many directories within each other: {}...", &deep[..SHOWN_CHARS]);
+        assert_eq!(error(tree.add_directory(&deep, plain())), expected);
+    }
+
+    #[test]
+    fn trees_are_equal_in_whatever_order_they_were_made() {
+        let tree = |paths: &[&str]| {
+            let mut tree = MemoryTree::new();
+            for path in paths {
+                tree.add_file(path, *path, Attributes::new(0o644)).unwrap();
+            }
+            tree
+        };
+        assert_eq!(tree(&["a/b", "c/d/e", "f"]), tree(&["f", "c/d/e", "a/b"]));
+        assert_ne!(tree(&["a/b", "c/d/e"]), tree(&["a/b", "c/d/f"]));
+        assert_ne!(tree(&["a/b"]), tree(&["a/b", "a/c"]));
     }
 }

@@ -20,6 +20,6 @@ pub use checksum::{XattrPolicy, checksum};
 pub use compressed::Stream;
 pub use filter::{Filter, Modifier, Ownership};
 pub use memory::{Attributes, MemoryTree};
-pub(crate) use memory::{MemoryDirectory, MemoryEntry};
+pub(crate) use memory::MemoryEntry;
 pub use statoverride::{SkipList, StatOverride};
 pub use walk::{Directory, Entry, EntryKind, Metadata, OpenFile};

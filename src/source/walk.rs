@@ -11,7 +11,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom, Stat};
 use super::xattrs;
 use crate::error::{During, Error, Result};
 use crate::object::Xattrs;
-use crate::repo::tree::check_depth;
+use crate::repo::tree::TreePath;
 
 /// An open directory of the tree.
 ///
@@ -20,10 +20,8 @@ use crate::repo::tree::check_depth;
 #[derive(Debug)]
 pub struct Directory {
     fd: OwnedFd,
-    /// From the root of the tree, `/` for the root itself.
-    path: String,
-    /// How many directories it is in.
-    depth: usize,
+    /// From the root of the tree.
+    path: TreePath,
     /// Whether the descriptor has been read to its end.
     listed: AtomicBool,
 }
@@ -80,9 +78,6 @@ pub struct OpenFile {
 /// Listings are read in pieces of this many bytes, some 200 to 600 entries.
 const LISTING_BUFFER_LEN: usize = 16 * 1024;
 
-/// How much of the path of a directory an error shows that is too deep.
-const SHOWN_CHARS: usize = 100;
-
 /// `O_NONBLOCK`, so that a pipe that took a file's place does not hang the walk.
 const OPEN_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
 
@@ -90,17 +85,16 @@ impl Directory {
     /// Opens the root of a tree. The last component of the path must not be a symbolic link (`t/` follows one).
     pub fn open(path: &Path) -> Result<Self> {
         let fd = fs::open(path, OPEN_FLAGS.union(OFlags::DIRECTORY), Mode::empty()).calling("opendir", path)?;
-        Ok(Self { fd, path: "/".to_owned(), depth: 0, listed: AtomicBool::new(false) })
+        Ok(Self { fd, path: TreePath::default(), listed: AtomicBool::new(false) })
     }
 
     /// Opens a directory in this one, unless it is deeper than [`MAX_DEPTH`](crate::repo::tree::MAX_DEPTH).
     pub fn open_directory(&self, name: &str) -> Result<Self> {
-        let path = self.child_path(name);
-        let depth = self.depth + 1;
-        check_depth(depth, || self.path.chars().take(SHOWN_CHARS).collect::<String>() + "/...")?;
+        let path = self.path.child(name);
+        path.check_depth()?;
         let flags = OPEN_FLAGS.union(OFlags::DIRECTORY);
-        let fd = fs::openat(&self.fd, name, flags, Mode::empty()).calling("opendir", shown(&path))?;
-        Ok(Self { fd, path, depth, listed: AtomicBool::new(false) })
+        let fd = self.told("opendir", name, fs::openat(&self.fd, name, flags, Mode::empty()))?;
+        Ok(Self { fd, path, listed: AtomicBool::new(false) })
     }
 
     /// Opens a regular file in this directory and asks for its metadata.
@@ -114,14 +108,13 @@ impl Directory {
     }
 
     /// Where the directory is in the tree: `/usr/bin`, and `/` for the root.
-    pub fn path(&self) -> &str {
-        &self.path
+    pub fn path(&self) -> String {
+        self.path.text()
     }
 
     /// Where an entry is in the tree, as the filters want to know it.
     pub fn child_path(&self, name: &str) -> String {
-        let parent = if self.path == "/" { "" } else { &self.path };
-        format!("{parent}/{name}")
+        self.path.child_text(name)
     }
 
     /// The entries, sorted by the bytes of their names. Devices, pipes and sockets are an error, as are names that are
@@ -134,13 +127,13 @@ impl Directory {
     /// about nothing else.
     pub fn entries_without(&self, is_left_out: &dyn Fn(&str) -> bool) -> Result<Vec<Entry>> {
         if self.listed.swap(true, Ordering::Relaxed) {
-            fs::seek(&self.fd, SeekFrom::Start(0)).calling("lseek", shown(&self.path))?;
+            self.own("lseek", fs::seek(&self.fd, SeekFrom::Start(0)))?;
         }
         let mut buffer = [MaybeUninit::uninit(); LISTING_BUFFER_LEN];
         let mut listing = RawDir::new(&self.fd, &mut buffer);
         let mut entries = Vec::new();
         while let Some(found) = listing.next() {
-            let found = found.calling("readdir", shown(&self.path))?;
+            let found = self.own("readdir", found)?;
             let name = found.file_name().to_bytes();
             if matches!(name, b"." | b"..") {
                 continue;
@@ -167,7 +160,7 @@ impl Directory {
 
     /// The metadata of the directory itself.
     pub fn metadata(&self) -> Result<Metadata> {
-        Ok(Metadata::of(&fs::fstat(&self.fd).calling("fstat", shown(&self.path))?))
+        Ok(Metadata::of(&self.own("fstat", fs::fstat(&self.fd))?))
     }
 
     /// The metadata of an entry, of any kind, not following symbolic links.
@@ -178,7 +171,7 @@ impl Directory {
 
     /// The xattrs of the directory itself.
     pub fn xattrs(&self) -> Result<Xattrs> {
-        xattrs::of_fd(self.fd.as_fd(), || shown(&self.path).to_owned())
+        xattrs::of_fd(self.fd.as_fd(), || shown(&self.path()).to_owned())
     }
 
     /// The xattrs of a file that [`Directory::open_file`] opened under this name.
@@ -203,6 +196,11 @@ impl Directory {
     pub fn shown_path(&self, name: &str) -> String {
         let path = self.child_path(name);
         shown(&path).to_owned()
+    }
+
+    /// Names the directory in an error.
+    fn own<T>(&self, call: &'static str, result: rustix::io::Result<T>) -> Result<T> {
+        result.or_else(|error| Err(error).calling(call, shown(&self.path())))
     }
 
     /// Names the entry in an error; its path is only built when there is one.

@@ -4,6 +4,8 @@
 //! processes is reached. So every operation that works in parallel runs inside [`run`]. The pool is made once, with as
 //! many threads as can be had; without any, the calling thread does all work itself.
 
+mod fold;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -13,7 +15,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::{Error, Result};
 
-/// The stack of a thread, in bytes: trees are as deep as they are.
+pub(crate) use fold::{Fold, Opened, fold, pieces};
+
+/// The stack of a thread, in bytes. Nothing recurses into trees, but a thread that waits takes other work on its stack.
 const STACK_SIZE: usize = 64 << 20;
 
 /// Runs `work` where it may use rayon. A caller that is in a pool stays there. Locks are taken before: a thread that

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::tree::TreePath;
 use crate::checksum::Checksum;
 use crate::object::{DirTreeReader, ObjectName, ObjectType};
 use crate::repo::Repo;
@@ -15,27 +16,26 @@ const MOST_WAITING: usize = 1 << 20;
 ///
 /// `None` when a dirtree cannot be read, which the operation itself reports, and when it is `over`.
 pub(crate) fn count_files(repo: &Repo, root: &Checksum, skipped: &HashSet<&str>, over: &AtomicBool) -> Option<u64> {
-    let path = |parent: &str, name: &str, end: &str| {
-        if skipped.is_empty() { String::new() } else { format!("{parent}{name}{end}") }
-    };
-    let mut waiting = vec![(*root, path("", "", "/"))];
+    let mut waiting = vec![(*root, TreePath::default())];
     let mut files = 0;
     while let Some((dirtree, parent)) = waiting.pop() {
         if over.load(Ordering::Relaxed) || waiting.len() > MOST_WAITING {
             return None;
         }
-        if skipped.contains(parent.as_str()) {
+        // Without a list nothing asks for paths.
+        if !skipped.is_empty() && skipped.contains(parent.below("/").as_str()) {
             continue;
         }
+        parent.check_depth().ok()?;
         let bytes = repo.load_metadata(&ObjectName::new(dirtree, ObjectType::DirTree)).ok()?;
         let reader = DirTreeReader::new(&bytes).ok()?;
         for file in reader.files() {
             let file = file.ok()?;
-            files += u64::from(skipped.is_empty() || !skipped.contains(path(&parent, file.name, "").as_str()));
+            files += u64::from(skipped.is_empty() || !skipped.contains(parent.child_text(file.name).as_str()));
         }
         for dir in reader.dirs() {
             let dir = dir.ok()?;
-            waiting.push((Checksum::from_bytes(*dir.dirtree), path(&parent, dir.name, "/")));
+            waiting.push((Checksum::from_bytes(*dir.dirtree), parent.child(dir.name)));
         }
     }
     Some(files)

@@ -4,8 +4,11 @@
 //! the end names an entry without a name, and what stands before a doubled slash does not count. Symbolic links are
 //! not followed.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use crate::checksum::Checksum;
-use crate::error::{Error, OfObject, Result};
+use crate::error::{Error, Result};
 use crate::gvariant::DecodeError;
 use crate::object::{Commit, DirTree, ObjectName, ObjectType};
 use crate::repo::Repo;
@@ -46,13 +49,87 @@ impl Node {
     }
 }
 
+/// The path of a directory in a tree. It shares what it has in common with others, so that a walk holds each name once.
+#[derive(Clone, Debug, Default)]
+pub struct TreePath(Option<Arc<Component>>);
+
+#[derive(Debug)]
+struct Component {
+    above: TreePath,
+    name: Box<str>,
+    depth: usize,
+}
+
+impl Drop for Component {
+    fn drop(&mut self) {
+        // A loop instead of recursion.
+        let mut above = self.above.0.take();
+        while let Some(mut component) = above.and_then(Arc::into_inner) {
+            above = component.above.0.take();
+        }
+    }
+}
+
+impl TreePath {
+    /// The path of a directory in this one.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Self {
+        Self(Some(Arc::new(Component { above: self.clone(), name: name.into(), depth: self.depth() + 1 })))
+    }
+
+    /// How many directories it is in: 0 for the root.
+    pub fn depth(&self) -> usize {
+        self.0.as_ref().map_or(0, |component| component.depth)
+    }
+
+    /// The absolute path; `/` for the root.
+    pub fn text(&self) -> String {
+        if self.0.is_none() { "/".to_owned() } else { self.below("") }
+    }
+
+    /// The absolute path of an entry of this directory.
+    pub fn child_text(&self, name: &str) -> String {
+        self.below(&format!("/{name}"))
+    }
+
+    /// The absolute path without a slash at its end, and what follows.
+    pub fn below(&self, end: &str) -> String {
+        let mut names = Vec::with_capacity(self.depth());
+        let mut next = &self.0;
+        while let Some(component) = next {
+            names.push(&*component.name);
+            next = &component.above.0;
+        }
+        let mut text = String::with_capacity(names.iter().map(|name| name.len() + 1).sum::<usize>() + end.len());
+        for name in names.into_iter().rev() {
+            text.push('/');
+            text.push_str(name);
+        }
+        text.push_str(end);
+        text
+    }
+
+    /// [`check_depth`] of this directory; an error shows the beginning of the path.
+    ///
+    /// # Errors
+    /// When it is deeper than [`MAX_DEPTH`].
+    pub fn check_depth(&self) -> Result<()> {
+        check_depth(self.depth(), || self.text().chars().take(SHOWN_CHARS).collect::<String>() + "...")
+    }
+}
+
+/// How much of a path an error shows of a directory that is too deep.
+const SHOWN_CHARS: usize = 100;
+
 /// The dirtrees on the way down from a root.
 ///
 /// A dirtree that contains itself cannot be made, but a repository with damaged objects can have one, and nesting without
-/// end can be made: whoever recurses into directories enters them here.
+/// end can be made: whoever goes down into directories enters them here.
 #[derive(Clone, Debug, Default)]
 pub struct Descent {
     entered: Vec<Checksum>,
+    /// The same ones.
+    known: HashSet<Checksum>,
 }
 
 impl Descent {
@@ -61,32 +138,39 @@ impl Descent {
     /// # Errors
     /// [`Error::MalformedObject`] when the directory is within itself, or within too many others.
     pub fn enter(&mut self, dirtree: &Checksum) -> Result<()> {
-        check_descent(self.entered.iter(), dirtree)?;
+        if self.known.contains(dirtree) {
+            return Err(contains_itself(dirtree));
+        }
+        check_object_depth(self.entered.len(), dirtree)?;
         self.entered.push(*dirtree);
+        self.known.insert(*dirtree);
         Ok(())
     }
 
     /// Goes back up from the directory entered last.
     pub fn leave(&mut self) {
-        self.entered.pop();
+        if let Some(dirtree) = self.entered.pop() {
+            self.known.remove(&dirtree);
+        }
     }
 }
 
-/// Checks that a directory may be gone into: [`Descent`] for whoever does not recurse. `entered` are the dirtrees that it
-/// is in, in any order.
+/// Checks the depth of a directory of a commit, counted from 0 for the root.
 ///
 /// # Errors
-/// As [`Descent::enter`].
-pub fn check_descent<'c>(entered: impl Iterator<Item = &'c Checksum>, dirtree: &Checksum) -> Result<()> {
-    let refuse = |what: &str| Err(DecodeError::new(what)).of_object(ObjectName::new(*dirtree, ObjectType::DirTree));
-    let mut depth = 0;
-    for outer in entered {
-        if outer == dirtree {
-            return refuse("the directory contains itself");
-        }
-        depth += 1;
-    }
-    if depth > MAX_DEPTH { refuse(TOO_DEEP) } else { Ok(()) }
+/// [`Error::MalformedObject`] when it is deeper than [`MAX_DEPTH`].
+pub fn check_object_depth(depth: usize, dirtree: &Checksum) -> Result<()> {
+    if depth > MAX_DEPTH { Err(refused(dirtree, TOO_DEEP)) } else { Ok(()) }
+}
+
+/// What is wrong with a dirtree that is within itself.
+pub(crate) fn contains_itself(dirtree: &Checksum) -> Error {
+    refused(dirtree, "the directory contains itself")
+}
+
+fn refused(dirtree: &Checksum, what: &str) -> Error {
+    let object = ObjectName::new(*dirtree, ObjectType::DirTree);
+    Error::MalformedObject { object, source: DecodeError::new(what) }
 }
 
 /// A [`Node`] and where it was found.

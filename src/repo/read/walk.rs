@@ -21,8 +21,10 @@ pub struct Entries<'r> {
     repo: &'r Repo,
     /// Where the walk starts, until it has been yielded.
     root: Option<TreeEntry>,
-    /// The path and dirtree of what was yielded last, if it is a directory.
-    last_directory: Option<(String, Checksum)>,
+    /// The dirtree of what was yielded last, if it is a directory.
+    last_directory: Option<Checksum>,
+    /// The path of what was yielded last; of `/` the empty one.
+    path: String,
     /// The directories on the way down to where the walk is.
     open: Vec<OpenDirectory>,
     descent: Descent,
@@ -31,8 +33,8 @@ pub struct Entries<'r> {
 /// A directory of which some entries have been yielded.
 #[derive(Debug)]
 struct OpenDirectory {
-    /// With a slash at the end.
-    prefix: String,
+    /// The length of its path.
+    path_len: usize,
     dirtree: DirTree,
     next_file: usize,
     next_dir: usize,
@@ -74,16 +76,15 @@ struct OpenDirectory {
 /// ```
 pub fn entries<'r>(repo: &'r Repo, root: &Node) -> Entries<'r> {
     let root = Some(TreeEntry { path: "/".to_owned(), node: *root });
-    Entries { repo, root, last_directory: None, open: Vec::new(), descent: Descent::default() }
+    Entries { repo, root, last_directory: None, path: String::new(), open: Vec::new(), descent: Descent::default() }
 }
 
 impl Entries<'_> {
-    fn open(&mut self, path: &str, dirtree: &Checksum) -> Result<()> {
+    fn open(&mut self, dirtree: &Checksum) -> Result<()> {
         self.descent.enter(dirtree)?;
         match self.repo.load_dirtree(dirtree) {
             Ok(dirtree) => {
-                let prefix = if path == "/" { "/".to_owned() } else { format!("{path}/") };
-                self.open.push(OpenDirectory { prefix, dirtree, next_file: 0, next_dir: 0 });
+                self.open.push(OpenDirectory { path_len: self.path.len(), dirtree, next_file: 0, next_dir: 0 });
                 Ok(())
             }
             Err(error) => {
@@ -95,15 +96,20 @@ impl Entries<'_> {
 
     /// The next entry of the innermost open directory that has one.
     fn step(&mut self) -> Option<TreeEntry> {
-        while let Some(OpenDirectory { prefix, dirtree, next_file, next_dir }) = self.open.last_mut() {
+        while let Some(OpenDirectory { path_len, dirtree, next_file, next_dir }) = self.open.last_mut() {
+            self.path.truncate(*path_len);
             if let Some((name, checksum)) = dirtree.files.get(*next_file) {
                 *next_file += 1;
-                return Some(TreeEntry { path: format!("{prefix}{name}"), node: Node::File(*checksum) });
+                self.path.push('/');
+                self.path.push_str(name);
+                return Some(TreeEntry { path: self.path.clone(), node: Node::File(*checksum) });
             }
             if let Some(dir) = dirtree.dirs.get(*next_dir) {
                 *next_dir += 1;
                 let node = Node::Directory { dirtree: dir.dirtree, dirmeta: dir.dirmeta };
-                return Some(TreeEntry { path: format!("{prefix}{}", dir.name), node });
+                self.path.push('/');
+                self.path.push_str(&dir.name);
+                return Some(TreeEntry { path: self.path.clone(), node });
             }
             self.open.pop();
             self.descent.leave();
@@ -117,14 +123,14 @@ impl Iterator for Entries<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         // The directory that was yielded last is opened only now, so that its error comes after its entry.
-        if let Some((path, dirtree)) = self.last_directory.take()
-            && let Err(error) = self.open(&path, &dirtree)
+        if let Some(dirtree) = self.last_directory.take()
+            && let Err(error) = self.open(&dirtree)
         {
             return Some(Err(error));
         }
         let entry = self.root.take().or_else(|| self.step())?;
         if let Node::Directory { dirtree, .. } = entry.node {
-            self.last_directory = Some((entry.path.clone(), dirtree));
+            self.last_directory = Some(dirtree);
         }
         Some(Ok(entry))
     }
