@@ -12,6 +12,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 use rustix::fs::RawDir;
@@ -87,7 +88,7 @@ pub fn diff(repo: &Repo, first: &DiffTree, second: &DiffTree, options: &DiffOpti
     let mut options = *options;
     // The objects of such a repository have none, so nothing that is compared with them has.
     options.no_xattrs |= !keeps_xattrs && (is_commit(first) || is_commit(second));
-    let comparison = Comparison { repo, options };
+    let comparison = Comparison { repo, options, listed: AtomicU64::new(0) };
     threads::run(|| {
         let (first, second) = (comparison.open(first)?, comparison.open(second)?);
         fold(&comparison, Part::Roots(Arc::new(first), Arc::new(second)))
@@ -131,7 +132,12 @@ enum Side {
 struct Comparison<'r> {
     repo: &'r Repo,
     options: DiffOptions,
+    /// Bytes that the paths found so far take.
+    listed: AtomicU64,
 }
+
+/// The most that the paths of a result may take, in bytes. A small commit can contain a directory any number of times.
+const MAX_LISTED: u64 = 512 << 20;
 
 /// A directory of either tree.
 enum Tree {
@@ -218,7 +224,7 @@ impl Fold for Comparison<'_> {
                 for (Item { name, kind }, counterpart) in items {
                     let one = self.file(&first, (&name, kind), Side::First)?;
                     if one != self.file(&second, (&name, counterpart), Side::Second)? {
-                        diff.modified.push(first.child_path(&name));
+                        diff.modified.push(self.listed(first.child_path(&name))?);
                     }
                 }
                 Ok(Opened::Whole(diff))
@@ -227,14 +233,14 @@ impl Fold for Comparison<'_> {
                 let (one, other) = (self.child(&first, &name, kind)?, self.child(&second, &name, counterpart)?);
                 let mut diff = Diff::default();
                 if self.dirmeta(&one, kind, Side::First)? != self.dirmeta(&other, counterpart, Side::Second)? {
-                    diff.modified.push(first.child_path(&name));
+                    diff.modified.push(self.listed(first.child_path(&name))?);
                 }
                 self.directories(diff, Arc::new(one), Arc::new(other))
             }
             Part::Added(parent, item) => {
                 let directory = Arc::new(self.child(&parent, &item.name, item.kind)?);
                 let items = directory.entries()?;
-                Ok(Opened::Parts(Diff::default(), added(&directory, items)))
+                Ok(Opened::Parts(Diff::default(), self.added(&directory, items)?))
             }
         }
     }
@@ -258,22 +264,31 @@ fn files_and_found(
     parts
 }
 
-/// What of the second tree the first does not have: the paths of entries, and each directory behind its own.
-fn added(parent: &Arc<Tree>, items: Vec<Item>) -> Vec<Part> {
-    let mut parts = Vec::new();
-    let mut paths = Vec::new();
-    for item in items {
-        paths.push(parent.child_path(&item.name));
-        if item.kind.is_directory() {
-            parts.push(Part::Found(Diff { added: std::mem::take(&mut paths), ..Diff::default() }));
-            parts.push(Part::Added(parent.clone(), item));
-        }
-    }
-    parts.push(Part::Found(Diff { added: paths, ..Diff::default() }));
-    parts
-}
-
 impl Comparison<'_> {
+    /// Counts a path of the result.
+    fn listed(&self, path: String) -> Result<String> {
+        let bytes = (size_of::<String>() + path.len()) as u64;
+        if self.listed.fetch_add(bytes, Ordering::Relaxed) + bytes > MAX_LISTED {
+            return Err(Error::failed(format!("the paths that differ take more than {MAX_LISTED} bytes of memory")));
+        }
+        Ok(path)
+    }
+
+    /// What of the second tree the first does not have: the paths of entries, and each directory behind its own.
+    fn added(&self, parent: &Arc<Tree>, items: Vec<Item>) -> Result<Vec<Part>> {
+        let mut parts = Vec::new();
+        let mut paths = Vec::new();
+        for item in items {
+            paths.push(self.listed(parent.child_path(&item.name))?);
+            if item.kind.is_directory() {
+                parts.push(Part::Found(Diff { added: std::mem::take(&mut paths), ..Diff::default() }));
+                parts.push(Part::Added(parent.clone(), item));
+            }
+        }
+        parts.push(Part::Found(Diff { added: paths, ..Diff::default() }));
+        Ok(parts)
+    }
+
     fn open(&self, tree: &DiffTree) -> Result<Tree> {
         match tree {
             DiffTree::Commit(commit) => {
@@ -314,10 +329,10 @@ impl Comparison<'_> {
                 Tree::Local(local) => local.find(&item.name)?,
             };
             match counterpart {
-                None => found.removed.push(first.child_path(&item.name)),
+                None => found.removed.push(self.listed(first.child_path(&item.name))?),
                 Some(kind) if item.kind.is_directory() != kind.is_directory() => {
                     parts.extend(files_and_found(&both, &mut files, &mut found));
-                    found.modified.push(first.child_path(&item.name));
+                    found.modified.push(self.listed(first.child_path(&item.name))?);
                 }
                 Some(kind) if item.kind.is_directory() => {
                     parts.extend(files_and_found(&both, &mut files, &mut found));
@@ -333,7 +348,7 @@ impl Comparison<'_> {
         }
         parts.extend(files_and_found(&both, &mut files, &mut found));
         let items = second.entries()?.into_iter().filter(|item| !names.contains(&item.name)).collect();
-        parts.extend(added(&second, items));
+        parts.extend(self.added(&second, items)?);
         Ok(Opened::Parts(diff, parts))
     }
 

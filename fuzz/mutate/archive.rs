@@ -1,4 +1,6 @@
-//! Checksums of tar's and xz's headers.
+//! Checksums of tar's and xz's headers; what is put before the entries of a tar.
+
+use super::Random;
 
 const BLOCK: usize = 512;
 
@@ -9,6 +11,43 @@ pub fn put_right(archive: &mut [u8]) {
     } else if archive.get(257..262) == Some(b"ustar") {
         put_tar_right(archive);
     }
+}
+
+/// Puts before the first entry of a tar what its header has no room for: an xattr, a target or a deep path.
+pub fn extend(archive: &mut Vec<u8>, most: usize, random: &mut Random) {
+    if archive.get(257..262) != Some(b"ustar") {
+        return;
+    }
+    let (flag, content) = match random.below(4) {
+        0 => (b'x', record(random)),
+        1 => (b'K', vec![b't'; 1 + random.below(600)]),
+        2 => (b'L', b"d/".repeat(1 + random.below(600))),
+        _ => (b'x', (0..2 + random.below(9)).flat_map(|_| record(random)).collect()),
+    };
+    let mut entry = archive[..BLOCK].to_vec();
+    entry[124..136].copy_from_slice(format!("{:011o}\0", content.len()).as_bytes());
+    entry[156] = flag;
+    entry.extend_from_slice(&content);
+    entry.resize(entry.len().next_multiple_of(BLOCK), 0);
+    if entry.len() + archive.len() <= most {
+        archive.splice(..0, entry);
+    }
+}
+
+/// A record of PAX with an xattr in one of its spellings, or with a path.
+pub fn record(random: &mut Random) -> Vec<u8> {
+    let keywords =
+        ["SCHILY.xattr.user.", "LIBARCHIVE.xattr.user.%0", "LIBARCHIVE.xattr.%", "RHT.security.selinux", "path", "linkpath"];
+    let mut keyword = keywords[random.below(keywords.len())].as_bytes().to_vec();
+    keyword.extend((0..random.below(3)).map(|_| b"ab0%\0"[random.below(5)]));
+    let length = random.below(if random.one_in(4) { 400 } else { 8 });
+    let value: Vec<u8> = (0..length).map(|_| b"d/=\n\0MQ"[random.below(7)]).collect();
+    let body = [b" ", &keyword[..], b"=", &value, b"\n"].concat();
+    let mut size = body.len();
+    while size.to_string().len() + body.len() != size {
+        size = size.to_string().len() + body.len();
+    }
+    [size.to_string().as_bytes(), &body].concat()
 }
 
 /// Goes from header to header by the sizes that they state.

@@ -104,9 +104,27 @@ pub fn filez(bytes: &[u8], most: usize, random: &mut Random, plain: Plain<'_>) -
     [&length.to_be_bytes(), &[0; 4], &header[..], &content].concat()
 }
 
-/// An archive: changed blindly, then with the checksums of its headers put right.
+/// The records of an extended header: changed blindly, or with one more.
+pub fn pax(bytes: &[u8], most: usize, random: &mut Random, plain: Plain<'_>) -> Vec<u8> {
+    if random.one_in(2) {
+        return blindly(bytes, most, plain);
+    }
+    let record = archive::record(random);
+    let mut mutated = bytes.to_vec();
+    if mutated.len() + record.len() <= most {
+        mutated.splice(..0, record);
+    }
+    mutated
+}
+
+/// An archive: changed blindly or given more headers, then with the checksums of its headers put right.
 pub fn archive(bytes: &[u8], most: usize, random: &mut Random, plain: Plain<'_>) -> Vec<u8> {
-    let mut mutated = blindly(bytes, most, plain);
+    let mut mutated = bytes.to_vec();
+    if random.one_in(4) {
+        archive::extend(&mut mutated, most, random);
+    } else {
+        mutated = blindly(bytes, most, plain);
+    }
     if !random.one_in(8) {
         archive::put_right(&mut mutated);
     }

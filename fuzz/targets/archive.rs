@@ -1,7 +1,8 @@
-//! Tar and cpio, compressed or not.
+//! Tar and cpio, compressed or not, and the records of PAX by themselves.
 
 use std::io::Cursor;
 
+use osier::object::Xattrs;
 use osier::source::archive::{Archive, Entry, Kind};
 
 /// Contents may have holes as large as they like; this many bytes show that they can be read.
@@ -16,6 +17,29 @@ pub fn archive(data: &[u8]) {
     if is_read {
         assert!(is_whole);
         assert_eq!(skimmed, read);
+    }
+}
+
+/// The records of an extended header, with a file behind it. Its xattrs are those of an object, or are refused.
+pub fn pax(records: &[u8]) {
+    let header = |flag, size: usize| {
+        let mut block = [0; 512];
+        block[..4].copy_from_slice(b"file");
+        block[124..135].copy_from_slice(format!("{size:011o}").as_bytes());
+        block[156] = flag;
+        block[257..263].copy_from_slice(b"ustar\0");
+        block[148..156].fill(b' ');
+        let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+        block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        block
+    };
+    let mut bytes = [&header(b'x', records.len())[..], records].concat();
+    bytes.resize(bytes.len().next_multiple_of(512), 0);
+    bytes.extend_from_slice(&header(b'0', 0));
+    let (found, _) = entries(&bytes, |_, _| true);
+    for entry in found {
+        let Ok(xattrs) = Xattrs::from_pairs(entry.xattrs) else { continue };
+        assert_eq!(Xattrs::decode(&xattrs.encode()), Ok(xattrs));
     }
 }
 

@@ -12,7 +12,7 @@ mod oracle;
 mod stat_cache;
 mod text;
 
-pub use archive::archive;
+pub use archive::{archive, pax};
 pub use compose::kickstart;
 pub use deflate::deflate;
 pub use gvariant::{gvariant, typed, variant_text};
@@ -25,7 +25,7 @@ pub use text::{config, date, file_contexts, overrides, refspec};
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 18] = [
+pub const TARGETS: [(&str, Target); 19] = [
     ("archive", archive),
     ("commit", commit),
     ("config", config),
@@ -40,6 +40,7 @@ pub const TARGETS: [(&str, Target); 18] = [
     ("gvariant_oracle", gvariant_oracle),
     ("kickstart", kickstart),
     ("overrides", overrides),
+    ("pax", pax),
     ("refspec", refspec),
     ("stat_cache", stat_cache),
     ("summary", summary),

@@ -6,10 +6,13 @@ use super::fields::{self, FieldDifference};
 use super::objects::content;
 use super::{Comparison, Pair, Place, Subject, Verdict, both, merged};
 use crate::checksum::Checksum;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::object::DirTree;
 use crate::repo::RefFile;
 use crate::repo::tree::Descent;
+
+/// The most pairs of directories that are remembered; two repositories that were made for it could have any number.
+const MAX_PAIRS: usize = 1 << 22;
 
 pub(super) fn compare(comparison: &mut Comparison<'_, '_>) -> Result<()> {
     let (first, second) = (comparison.first.list_ref_files()?, comparison.second.list_ref_files()?);
@@ -124,6 +127,9 @@ impl Walk<'_, '_, '_> {
         }
         if dirtrees.0 == dirtrees.1 || !self.explained.insert(dirtrees) {
             return Ok(None);
+        }
+        if self.explained.len() > MAX_PAIRS {
+            return Err(Error::failed(format!("more than {MAX_PAIRS} pairs of directories to compare")));
         }
         let entered = descents.0.enter(&dirtrees.0);
         let entered = both(entered, descents.1.enter(&dirtrees.1));

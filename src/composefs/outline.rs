@@ -19,7 +19,7 @@ use crate::repo::tree::{Node, check_object_depth, contains_itself};
 const ROOT_DIRECTORIES: [&str; 5] = ["usr", "etc", "boot", "var", "sysroot"];
 
 /// More entries than any system has; directories that contain others many times over could have any number.
-const MAX_ENTRIES: usize = 1 << 23;
+const MAX_ENTRIES: usize = 1 << 21;
 /// The longest name in bytes.
 const MAX_NAME: usize = 255;
 

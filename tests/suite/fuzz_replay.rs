@@ -96,7 +96,7 @@ fn most_of_what_the_mutators_make_is_well_formed_and_new() {
         Variant::decode(Type::parse(ty).unwrap(), bytes).is_ok()
     }
     let typed: WellFormed = |bytes| targets::typed(bytes).is_some_and(|(ty, value)| Variant::decode(ty, value).is_ok());
-    let mutators: [(&str, Mutator, WellFormed); 10] = [
+    let mutators: [(&str, Mutator, WellFormed); 11] = [
         ("archive", mutate::archive, is_archive),
         ("commit", mutate::commit, |bytes| normal(osier::object::COMMIT_TYPE, bytes)),
         ("detached", mutate::detached, |bytes| normal("a{sv}", bytes)),
@@ -105,6 +105,7 @@ fn most_of_what_the_mutators_make_is_well_formed_and_new() {
         ("filez", mutate::filez, is_filez),
         ("gvariant", mutate::typed_value, typed),
         ("gvariant_oracle", mutate::typed_value, typed),
+        ("pax", mutate::pax, |bytes| bytes.first().is_some_and(u8::is_ascii_digit)),
         ("stat_cache", mutate::stat_cache, |bytes| StatCacheRecords::decode(bytes.to_vec()).is_ok()),
         ("summary", mutate::summary, |bytes| normal(osier::object::SUMMARY_TYPE, bytes)),
     ];

@@ -2,6 +2,7 @@
 #![cfg(all(feature = "cli", feature = "archives", feature = "bench", feature = "compose", feature = "http"))]
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
 
+mod archives;
 mod bench;
 mod checkout;
 mod checkout_layers;
@@ -15,6 +16,7 @@ mod contention;
 mod cpio_import;
 mod damage;
 mod deflate;
+mod depth;
 mod diff;
 mod differential;
 mod export;

@@ -1,9 +1,11 @@
 //! Archives, tar and cpio, as sources.
 //!
 //! The archive is read by one thread; small files are collected, and hashed and compressed by all when there are enough of
-//! them. Hard links wait for the end, as they may come before their target.
+//! them. Hard links wait for the end, as they may come before their target. What the names in an archive mean is in
+//! [`names`].
 
-use std::borrow::Cow;
+mod names;
+
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
@@ -26,6 +28,7 @@ use crate::progress::Event;
 use crate::repo::ContentWriter;
 use crate::source::archive::{Archive, Entry, Kind};
 use crate::source::{Ownership, Stream};
+use names::{absolute, relative, shown, split};
 
 /// Files up to this size, in bytes, are collected; larger ones are stored at once.
 const MAX_COLLECTED: u64 = 1 << 20;
@@ -33,12 +36,6 @@ const MAX_COLLECTED: u64 = 1 << 20;
 /// How much is collected: bytes of contents, names, link targets and xattrs, and the number of files.
 const BATCH_BYTES: usize = 32 << 20;
 const BATCH_FILES: usize = 4096;
-
-/// The longest path in bytes, as upstream has it: `PATH_MAX` of Linux.
-const MAX_PATH_BYTES: usize = 4096;
-
-/// How much of a path an error shows, in bytes.
-const SHOWN_BYTES: usize = 1024;
 
 /// The buffer for the content of large files.
 const BUFFER_BYTES: usize = 128 << 10;
@@ -413,92 +410,4 @@ fn error_in(error: Error, what: &str) -> Error {
 /// The directory at a place that is known to be there.
 fn descend<'t>(tree: &'t mut Tree, repo: &crate::repo::Repo, parents: &[&str]) -> Result<&'t mut Tree> {
     parents.iter().try_fold(tree, |tree, name| tree.directory(repo, name))
-}
-
-/// The path as the filter and the policy want it.
-fn absolute(place: &[&str]) -> String {
-    format!("/{}", place.join("/"))
-}
-
-/// Without what makes a name absolute, `./` in front, and `..` that would lead above the root of a file system.
-fn relative(raw: &[u8]) -> &[u8] {
-    let mut path = raw;
-    while let Some(rest) = path.strip_prefix(b"/") {
-        path = match rest.strip_prefix(b"..") {
-            Some(above) if above.is_empty() || above.starts_with(b"/") => above,
-            _ => rest,
-        };
-    }
-    while let Some(rest) = path.strip_prefix(b"./") {
-        path = rest;
-        while let Some(rest) = path.strip_prefix(b"/") {
-            path = rest;
-        }
-    }
-    if path == b"." { b"" } else { path }
-}
-
-/// The names in a path. A `.` is passed over, except at the end, where no name can be made of it.
-fn split(path: &str) -> Result<Vec<&str>> {
-    if path.len() > MAX_PATH_BYTES {
-        return Err(Error::failed(format!("Path '{}' is too long", shown(path))));
-    }
-    let mut names: Vec<&str> = Vec::new();
-    for name in path.split('/').filter(|name| !name.is_empty()) {
-        if name == ".." {
-            return Err(Error::failed(format!("Invalid uplink '..' in path {path}")));
-        }
-        if names.last().is_some_and(|last| *last == ".") {
-            names.pop();
-        }
-        names.push(name);
-    }
-    Ok(names)
-}
-
-/// A path as an error shows it: an archive may have any.
-fn shown(path: &str) -> Cow<'_, str> {
-    match path.get(..path.floor_char_boundary(SHOWN_BYTES)) {
-        Some(start) if start.len() < path.len() => Cow::Owned(format!("{start}...")),
-        _ => Cow::Borrowed(path),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{relative, split};
-
-    /// As `ostree commit` shows them.
-    #[test]
-    fn names_are_made_relative() {
-        for (raw, expected) in [
-            ("a", "a"),
-            ("./a", "a"),
-            ("/a", "a"),
-            ("//a", "a"),
-            ("././a", "a"),
-            (".//./a", "a"),
-            ("/../a", "a"),
-            ("/..", ""),
-            ("./../a", "../a"),
-            (".//../a", "../a"),
-            ("/.././../a", "../a"),
-            (".", ""),
-            ("./.", ""),
-            ("/.", ""),
-            ("..", ".."),
-            ("...", "..."),
-            ("a/", "a/"),
-        ] {
-            assert_eq!(relative(raw.as_bytes()), expected.as_bytes(), "{raw}");
-        }
-    }
-
-    #[test]
-    fn names_are_split_at_slashes_and_lead_nowhere_above() {
-        assert_eq!(split("a//b/./c/").unwrap(), ["a", "b", "c"]);
-        assert_eq!(split("a/.").unwrap(), ["a", "."]);
-        assert_eq!(split("").unwrap(), Vec::<&str>::new());
-        assert_eq!(split("d/../x").unwrap_err().to_string(), "Invalid uplink '..' in path d/../x");
-    }
 }
