@@ -295,9 +295,7 @@ impl Comparison<'_> {
                 let dirtree = self.repo.load_commit(commit)?.root_dirtree;
                 self.stored(dirtree, TreePath::default())
             }
-            DiffTree::Directory(path) => {
-                open_root(path).map(|directory| Tree::Local(Local { directory }))
-            }
+            DiffTree::Directory(path) => open_root(path).map(|directory| Tree::Local(Local { directory })),
         }
     }
 

@@ -36,11 +36,18 @@ pub fn extend(archive: &mut Vec<u8>, most: usize, random: &mut Random) {
 
 /// A record of PAX with an xattr in one of its spellings, or with a path.
 pub fn record(random: &mut Random) -> Vec<u8> {
-    let keywords =
-        ["SCHILY.xattr.user.", "LIBARCHIVE.xattr.user.%0", "LIBARCHIVE.xattr.%", "RHT.security.selinux", "path", "linkpath"];
+    let keywords = [
+        "SCHILY.xattr.user.",
+        "LIBARCHIVE.xattr.user.%0",
+        "LIBARCHIVE.xattr.%",
+        "RHT.security.selinux",
+        "path",
+        "linkpath",
+    ];
     let mut keyword = keywords[random.below(keywords.len())].as_bytes().to_vec();
     keyword.extend((0..random.below(3)).map(|_| b"ab0%\0"[random.below(5)]));
-    let length = random.below(if random.one_in(4) { 400 } else { 8 });
+    let most = if random.one_in(4) { 400 } else { 8 };
+    let length = random.below(most);
     let value: Vec<u8> = (0..length).map(|_| b"d/=\n\0MQ"[random.below(7)]).collect();
     let body = [b" ", &keyword[..], b"=", &value, b"\n"].concat();
     let mut size = body.len();

@@ -63,7 +63,8 @@ impl Checkout<'_> {
         };
         if let (Some(Relabel { policy, .. }), Some(prefix)) = (&self.options.relabel, &self.label_prefix) {
             let xattrs = std::mem::take(&mut object.header.xattrs);
-            object.header.xattrs = policy.labelled(&format!("{prefix}{}", target.path.child_text(name)), object.header.mode, xattrs)?;
+            object.header.xattrs =
+                policy.labelled(&format!("{prefix}{}", target.path.child_text(name)), object.header.mode, xattrs)?;
         }
         if self.uses_cache() && is_linked_in_user_mode(&object) {
             match self.link_cached(target, name, object)? {

@@ -17,7 +17,12 @@ struct Memory<'m, 'i, 'r> {
 
 enum Part<'m> {
     /// The number of a directory of the source, and what the tree has under its name.
-    Directory { name: &'m str, path: TreePath, number: usize, existing: Option<Tree> },
+    Directory {
+        name: &'m str,
+        path: TreePath,
+        number: usize,
+        existing: Option<Tree>,
+    },
     Files(TreePath, Vec<(&'m str, &'m MemoryEntry)>),
 }
 

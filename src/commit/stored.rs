@@ -54,8 +54,7 @@ impl Ingest<'_, '_> {
     /// Lays the tree of a stored directory over `tree`, running every file and directory through the filter.
     pub(super) fn stored(&self, dirtree: &Checksum, dirmeta: &Checksum, tree: Tree) -> Result<Tree> {
         let place = Place { above: None, dirtree: *dirtree, path: TreePath::default() };
-        let root =
-            Part::Directory { name: String::new(), place, dirmeta: *dirmeta, existing: tree, was_there: true };
+        let root = Part::Directory { name: String::new(), place, dirmeta: *dirmeta, existing: tree, was_there: true };
         Done::root(fold(&Stored(self), root)?)
     }
 
@@ -84,7 +83,9 @@ impl Fold for Stored<'_, '_, '_> {
                 };
                 return files.into_iter().map(stored).collect::<Result<_>>().map(Opened::Whole);
             }
-            Part::Directory { name, place, dirmeta, existing, was_there } => (name, place, dirmeta, existing, was_there),
+            Part::Directory { name, place, dirmeta, existing, was_there } => {
+                (name, place, dirmeta, existing, was_there)
+            }
         };
         let repo = ingest.transaction.repo();
         let meta = repo.load_dirmeta(&dirmeta)?;

@@ -1,6 +1,7 @@
 //! The tree that a commit is made from, in memory: names and checksums only.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
@@ -197,10 +198,11 @@ impl Level {
             if tree.files.contains_key(&name) {
                 return Err(Error::failed(format!("Can't replace file with directory: {name}")));
             }
-            if tree.dirs.contains_key(&name) {
-                shared.push((name, dirtree, dirmeta));
-            } else {
-                tree.dirs.insert(name, Node::Stored { dirtree, dirmeta });
+            match tree.dirs.entry(name) {
+                Entry::Occupied(own) => shared.push((own.key().clone(), dirtree, dirmeta)),
+                Entry::Vacant(place) => {
+                    place.insert(Node::Stored { dirtree, dirmeta });
+                }
             }
         }
         shared.reverse();

@@ -19,7 +19,7 @@ pub use checksum::{XattrPolicy, checksum};
 #[cfg(feature = "archives")]
 pub use compressed::Stream;
 pub use filter::{Filter, Modifier, Ownership};
-pub use memory::{Attributes, MemoryTree};
 pub(crate) use memory::MemoryEntry;
+pub use memory::{Attributes, MemoryTree};
 pub use statoverride::{SkipList, StatOverride};
 pub use walk::{Directory, Entry, EntryKind, Metadata, OpenFile};

@@ -161,9 +161,8 @@ mod tests {
 
     #[test]
     fn every_part_is_worked_on_once_and_the_first_error_counts() {
-        let folded = |depth, fails_from| {
-            run(|| fold(&Comb { depth, fails_from }, (0, 0))).map_err(|error| error.to_string())
-        };
+        let folded =
+            |depth, fails_from| run(|| fold(&Comb { depth, fails_from }, (0, 0))).map_err(|error| error.to_string());
         assert_eq!(folded(0, 9), Ok(1));
         assert_eq!(folded(1, 9), Ok(5));
         assert_eq!(folded(3, 9), Ok(29));
@@ -192,12 +191,7 @@ mod tests {
     fn the_stack_does_not_grow_with_the_depth() {
         let thread = std::thread::Builder::new().stack_size(128 << 10);
         let folded = thread.spawn(|| {
-            rayon::ThreadPoolBuilder::new()
-                .num_threads(1)
-                .use_current_thread()
-                .build()
-                .map(std::mem::forget)
-                .unwrap();
+            rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().map(std::mem::forget).unwrap();
             fold(&Chain, 1_000_000).unwrap()
         });
         assert_eq!(folded.unwrap().join().unwrap(), 1_000_001);

@@ -30,7 +30,8 @@ fn entry(name: &[u8], flag: u8, target: &[u8], content: &[u8]) -> Vec<u8> {
 
 /// An archive with a file of numbers that compress a little, with as many zeros at its end as `padded` says.
 fn sample(padded: usize) -> Vec<u8> {
-    let numbers: Vec<u8> = (0..20_000_u32).flat_map(|number| (number.wrapping_mul(number) >> 3).to_le_bytes()).collect();
+    let numbers: Vec<u8> =
+        (0..20_000_u32).flat_map(|number| (number.wrapping_mul(number) >> 3).to_le_bytes()).collect();
     let mut archive = [entry(b"./", b'5', b"", b""), entry(b"./file", b'0', b"", &numbers)].concat();
     archive.resize(archive.len() + 1024 + padded, 0);
     archive

@@ -142,9 +142,9 @@ fn all_commands(place: &Path, threads: Threads) {
     assert_eq!(succeeds("diff --owner-uid=0 --owner-gid=0 one ./copy"), "");
     succeeds(&format!("commit -b again {owner} --tree=dir=copy"));
     assert_eq!(succeeds("diff one again"), "");
-    // The list makes every path to be asked for.
-    std::fs::write(place.join("skip"), "/nothing\n").unwrap();
-    succeeds(&format!("commit -b again {owner} --skip-list=skip --tree=dir=copy"));
+    // Such a list asks for every path.
+    std::fs::write(place.join("modes"), "=420 /nothing\n").unwrap();
+    succeeds(&format!("commit -b again {owner} --statoverride=modes --tree=dir=copy"));
     assert_eq!(succeeds("diff one again"), "");
     succeeds("commit -b again --timestamp=@1 --tree=ref=one --tree=ref=other");
     assert_eq!(succeeds("diff other again"), "");
