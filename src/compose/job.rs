@@ -9,7 +9,8 @@ use crate::progress::Event;
 
 use super::Surroundings;
 use super::cleanup;
-use super::report::{Command, Run};
+use super::report::Command;
+use super::run::Run;
 
 /// A program that a stage runs.
 pub(super) struct Job<'j> {

@@ -12,7 +12,8 @@
 //! config     the configuration file
 //! arguments  the extra arguments of rpm-ostree that it may give
 //! regular    files that others wrote: regular and small, or refused
-//! report     report.json and the directory of a run
+//! report     report.json
+//! run        the directory of a run
 //! tree       packages to a published commit, step by step
 //! stages     what can be known of all of them before one is run
 //! recover    after runs that were killed
@@ -55,6 +56,7 @@ pub mod qemu;
 mod recover;
 pub mod regular;
 pub mod report;
+mod run;
 mod session;
 pub mod stages;
 pub mod tdl;

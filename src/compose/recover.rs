@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 
 use super::cleanup;
-use super::report::DeadRun;
+use super::run::DeadRun;
 
 /// Whether a killed run is a stage's to clean up after.
 pub(super) enum Claim {

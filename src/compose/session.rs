@@ -19,7 +19,8 @@ use super::pending;
 use super::plan::RECORDED_VARIABLES;
 use super::publish::{self, Move, SummaryState};
 use super::recover::{Claim, Recovery};
-use super::report::{Report, Run, Status, new_name};
+use super::report::{Report, Status};
+use super::run::{Run, new_name};
 
 /// A run that failed. Nothing public has changed, unless the error says so.
 #[derive(Debug)]
