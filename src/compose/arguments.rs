@@ -42,7 +42,7 @@ const ALONE: [&str; 3] = ["cache-only", "no-parent", "ex-lockfile-strict"];
 ///
 /// # Errors
 /// Why it is refused.
-pub fn check(argument: &str, resolve: impl Fn(&str) -> PathBuf) -> Result<String, String> {
+pub(crate) fn check(argument: &str, resolve: impl Fn(&str) -> PathBuf) -> Result<String, String> {
     let shown = argument.escape_debug();
     let Some(option) = argument.strip_prefix("--").filter(|option| !option.is_empty()) else {
         return Err(match argument.strip_prefix('-') {
@@ -85,7 +85,7 @@ pub fn check(argument: &str, resolve: impl Fn(&str) -> PathBuf) -> Result<String
 }
 
 /// The value of a `--add-metadata-string=KEY=VALUE`.
-pub fn metadata_string(argument: &str) -> Option<(&str, &str)> {
+pub(crate) fn metadata_string(argument: &str) -> Option<(&str, &str)> {
     argument.strip_prefix("--add-metadata-string=")?.split_once('=')
 }
 

@@ -112,7 +112,7 @@ fn unmount_at(base: &Dir, path: &Path, mount: &Path, environment: &[(OsString, O
 ///
 /// # Errors
 /// When the cache cannot be listed.
-pub fn scratch_directories(cache: &Path) -> Result<Vec<String>> {
+pub(crate) fn scratch_directories(cache: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(cache) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -213,7 +213,7 @@ fn unescaped(field: &[u8]) -> PathBuf {
 ///
 /// # Errors
 /// When the marks cannot be listed or removed.
-pub fn remove_orphaned_marks(repo: &Repo) -> Result<usize> {
+pub(crate) fn remove_orphaned_marks(repo: &Repo) -> Result<usize> {
     // Whoever writes holds the lock, shared; nobody does if we can have it alone.
     let Some(_lock) = repo.try_lock(LockKind::Exclusive)? else { return Ok(0) };
     let mut removed = 0;

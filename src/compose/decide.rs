@@ -19,20 +19,20 @@ use crate::process::{Ending, describe};
 use super::regular::{self, LONGEST_JSON, Links};
 
 /// 64 hexadecimal digits, without a line feed.
-pub const COMMIT_ID: &str = "commitid";
+pub(crate) const COMMIT_ID: &str = "commitid";
 /// Made when a commit was.
-pub const CHANGED: &str = "changed";
+pub(crate) const CHANGED: &str = "changed";
 /// What rpm-ostree says of the commit.
-pub const COMPOSE_JSON: &str = "compose.json";
+pub(crate) const COMPOSE_JSON: &str = "compose.json";
 /// The packages with their checksums.
-pub const LOCK_JSON: &str = "lock.json";
+pub(crate) const LOCK_JSON: &str = "lock.json";
 
 /// The longest `commitid` that is looked at, in bytes.
 const LONGEST_ID: u64 = 128;
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// There is a new commit.
     New {
         /// Which.
@@ -57,7 +57,7 @@ const INPUT_HASH: &str = "Input state hash: ";
 ///
 /// # Errors
 /// When the run failed, with its own words from its log, or when ending and files do not belong together.
-pub fn decide(run: &Path, ending: Ending, log: &Path) -> Result<Decision> {
+pub(crate) fn decide(run: &Path, ending: Ending, log: &Path) -> Result<Decision> {
     if ending != Ending::Exit(0) {
         return Err(Error::failed(failure(ending, log)?));
     }
@@ -106,7 +106,7 @@ fn read_commit_id(path: &Path) -> Result<Checksum> {
 ///
 /// # Errors
 /// When it cannot be read, is no regular file, is longer than 8 MiB or is no JSON.
-pub fn read_json(path: &Path, links: Links) -> Result<Value> {
+pub(crate) fn read_json(path: &Path, links: Links) -> Result<Value> {
     let text = regular::read(path, links, LONGEST_JSON)?;
     serde_json::from_slice(&text).map_err(|error| Error::failed(format!("{}: {error}", path.display())))
 }
@@ -177,7 +177,7 @@ fn failure(ending: Ending, log: &Path) -> Result<String> {
 }
 
 /// What to do where rpm-ostree finds no SELinux policy.
-pub const SELINUX_REMEDY: &str = "install an SELinux policy where rpm-ostree runs (Fedora: selinux-policy-targeted, Debian: \
+pub(crate) const SELINUX_REMEDY: &str = "install an SELinux policy where rpm-ostree runs (Fedora: selinux-policy-targeted, Debian: \
      selinux-policy-default), or set \"selinux\": false in the treefile for a system without SELinux";
 
 /// What a message of rpm-ostree means for the user, where it does not say so itself.
@@ -209,7 +209,7 @@ fn hint(said: &Said) -> Option<&'static str> {
 ///
 /// # Errors
 /// When the log cannot be read.
-pub fn is_worth_another_attempt(ending: Ending, log: &Path) -> Result<bool> {
+pub(crate) fn is_worth_another_attempt(ending: Ending, log: &Path) -> Result<bool> {
     let network = ["Cannot download repomd.xml", "Cannot download Packages/", "Curl error", "Could not resolve host"];
     Ok(matches!(ending, Ending::Exit(status) if status != 0) && Said::read(log)?.has(&network))
 }
@@ -218,7 +218,7 @@ pub fn is_worth_another_attempt(ending: Ending, log: &Path) -> Result<bool> {
 ///
 /// # Errors
 /// When the log cannot be read.
-pub fn is_out_of_space(log: &Path) -> Result<bool> {
+pub(crate) fn is_out_of_space(log: &Path) -> Result<bool> {
     let words = ["No space left on device", "min-free-space", "Disk quota exceeded"];
     Ok(last_lines(log, 200)?.iter().any(|line| words.iter().any(|words| line.contains(words))))
 }

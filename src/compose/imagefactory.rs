@@ -17,22 +17,22 @@ use super::regular::{self, LONGEST_JSON, Links};
 
 /// The files of a run, all absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Files {
+pub(crate) struct Files {
     /// The configuration that this run gives to ImageFactory.
-    pub configuration: PathBuf,
+    pub(crate) configuration: PathBuf,
     /// The kickstart file.
-    pub kickstart: PathBuf,
+    pub(crate) kickstart: PathBuf,
     /// The template.
-    pub template: PathBuf,
+    pub(crate) template: PathBuf,
     /// Where results appear. Of this run only, so that a result is certainly this run's.
-    pub storage: PathBuf,
+    pub(crate) storage: PathBuf,
     /// Where it works.
-    pub work: PathBuf,
+    pub(crate) work: PathBuf,
 }
 
 impl Files {
     /// In the directory of a run.
-    pub fn below(run: &Path) -> Self {
+    pub(crate) fn below(run: &Path) -> Self {
         Self {
             configuration: run.join("imagefactory.conf"),
             kickstart: run.join("image.ks"),
@@ -45,17 +45,17 @@ impl Files {
 
 /// What the guest gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Guest {
+pub(crate) struct Guest {
     /// MiB.
-    pub memory_mib: u64,
+    pub(crate) memory_mib: u64,
     /// Processors.
-    pub cpus: u64,
+    pub(crate) cpus: u64,
     /// Of the disk; without it, the result would be raw.
-    pub format: Format,
+    pub(crate) format: Format,
 }
 
 /// The text of the configuration file. Options of the command line win over it.
-pub fn configuration(files: &Files, timeout_seconds: u64) -> String {
+pub(crate) fn configuration(files: &Files, timeout_seconds: u64) -> String {
     let document = json!({
         "imgdir": files.work.to_string_lossy(),
         "tmpdir": files.work.to_string_lossy(),
@@ -74,7 +74,7 @@ pub fn configuration(files: &Files, timeout_seconds: u64) -> String {
 }
 
 /// The arguments of ImageFactory. The output is never `json`: that makes a failure exit with 0.
-pub fn arguments(files: &Files, guest: Guest, timeout_seconds: u64) -> Vec<OsString> {
+pub(crate) fn arguments(files: &Files, guest: Guest, timeout_seconds: u64) -> Vec<OsString> {
     let Guest { memory_mib, cpus, format } = guest;
     let overrides = json!({ "libvirt": { "memory": memory_mib, "cpus": cpus, "image_type": format.as_str() } });
     let mut arguments: Vec<OsString> = vec!["--config".into(), files.configuration.clone().into()];
@@ -90,7 +90,7 @@ pub fn arguments(files: &Files, guest: Guest, timeout_seconds: u64) -> Vec<OsStr
 
 /// What the lines of a run gave away.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Story {
+pub(crate) struct Story {
     /// Whether the details of the final image have begun.
     details: bool,
     /// The identifier of the image.
@@ -125,7 +125,7 @@ const STALLED: &str = "No disk activity in ";
 
 impl Story {
     /// Takes note of a line.
-    pub fn line(&mut self, line: &str) {
+    pub(crate) fn line(&mut self, line: &str) {
         let line = line.trim_end();
         if line.contains("= Final Image Details =") {
             self.details = true;
@@ -150,7 +150,7 @@ impl Story {
 
     /// Why it failed, as far as it said so. `url` is where the kickstart file installs from, the usual cause of a guest
     /// that does nothing.
-    pub fn failure(&self, url: &str) -> Option<String> {
+    pub(crate) fn failure(&self, url: &str) -> Option<String> {
         let words = self.error.clone();
         if let Some(stalled) = &self.stalled {
             return Some(format!("{stalled} ({})", stall_causes(url)));
@@ -164,7 +164,7 @@ impl Story {
 }
 
 /// What usually keeps a guest from doing anything; `url` is where its kickstart file installs from.
-pub fn stall_causes(url: &str) -> String {
+pub(crate) fn stall_causes(url: &str) -> String {
     format!(
         "usual causes: the guest cannot reach {url} or the package repository, less than 2048 MiB of memory, a kickstart \
          file that asks a question"
@@ -175,7 +175,7 @@ pub fn stall_causes(url: &str) -> String {
 ///
 /// # Errors
 /// Which of them is missing.
-pub fn body(story: &Story, storage: &Path) -> Result<PathBuf> {
+pub(crate) fn body(story: &Story, storage: &Path) -> Result<PathBuf> {
     let missing = |what: String| Error::failed(format!("ImageFactory gave no proof of an image: {what}"));
     if !story.success {
         return Err(missing("it did not say `Image build completed SUCCESSFULLY!`".to_owned()));

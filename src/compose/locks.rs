@@ -24,22 +24,22 @@ use crate::progress::{Event, Progress};
 use crate::repo::{LockKind, Repo, RepoLock, try_lock};
 
 /// The lock of rpm-ostree's cache.
-pub const CACHE_LOCK: &str = ".osier-compose.lock";
+pub(crate) const CACHE_LOCK: &str = ".osier-compose.lock";
 /// The lock of refs and summary.
-pub const PUBLISH_LOCK: &str = ".osier-publish.lock";
+pub(crate) const PUBLISH_LOCK: &str = ".osier-publish.lock";
 
 /// How often a busy lock is tried again.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How a lock is waited for.
 #[derive(Clone, Copy)]
-pub struct Wait<'w> {
+pub(crate) struct Wait<'w> {
     /// How long.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// Whether the user wants it to end.
-    pub interrupt: &'w Interrupt,
+    pub(crate) interrupt: &'w Interrupt,
     /// Who is told whom the wait is for.
-    pub progress: &'w dyn Progress,
+    pub(crate) progress: &'w dyn Progress,
 }
 
 impl Wait<'_> {
@@ -74,7 +74,7 @@ impl Wait<'_> {
 /// A lock file that is locked until this is dropped.
 #[derive(Debug)]
 #[must_use = "the lock is released when this is dropped"]
-pub struct FileLock {
+pub(crate) struct FileLock {
     _file: File,
 }
 
@@ -84,7 +84,7 @@ impl FileLock {
     /// # Errors
     /// When the path names something else than a regular file, somebody else keeps it for too long, or it cannot be
     /// written.
-    pub fn acquire(path: &Path, holder: &str, wait: &Wait<'_>) -> Result<Self> {
+    pub(crate) fn acquire(path: &Path, holder: &str, wait: &Wait<'_>) -> Result<Self> {
         let file = open(path)?;
         let try_once = || Ok(try_lock(&file, LockKind::Exclusive).during("locking", path)?.then_some(()));
         wait.until(path, || holder_of(&file), try_once)?;
@@ -132,13 +132,13 @@ fn holder_of(file: &File) -> String {
 ///
 /// # Errors
 /// When somebody else keeps it exclusively for too long.
-pub fn lock_repo<'r>(repo: &'r Repo, wait: &Wait<'_>) -> Result<RepoLock<'r>> {
+pub(crate) fn lock_repo<'r>(repo: &'r Repo, wait: &Wait<'_>) -> Result<RepoLock<'r>> {
     let path = repo.path().join(".lock");
     wait.until(&path, || processes_with(&path), || repo.try_lock(LockKind::Shared))
 }
 
 /// Says who has a lock file open, for locks whose files do not say it: the processes of this host that we can see.
-pub fn processes_with(path: &Path) -> String {
+pub(crate) fn processes_with(path: &Path) -> String {
     let Ok(wanted) = path.canonicalize() else { return "nobody".to_owned() };
     let mut names = Vec::new();
     for (process, directory) in processes() {
@@ -160,7 +160,7 @@ pub(super) fn processes() -> Vec<(i32, PathBuf)> {
 }
 
 /// Names this process and its run for a lock file.
-pub fn holder(run: &str) -> String {
+pub(crate) fn holder(run: &str) -> String {
     let system = rustix::system::uname();
     let host = system.nodename().to_string_lossy().into_owned();
     format!("{host}, process {}, run {run}", rustix::process::getpid().as_raw_nonzero())

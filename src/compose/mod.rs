@@ -38,33 +38,33 @@
 //! qemu       verdicts on disk images
 //! ```
 
-pub mod arguments;
+mod arguments;
 pub mod check;
-pub mod cleanup;
+mod cleanup;
 pub mod config;
-pub mod decide;
+mod decide;
 pub mod image;
-pub mod imagefactory;
+mod imagefactory;
 mod job;
 pub mod kickstart;
-pub mod locks;
-pub mod pending;
-pub mod plan;
-pub mod preflight;
-pub mod publish;
-pub mod qemu;
+mod locks;
+mod pending;
+mod plan;
+mod preflight;
+mod publish;
+mod qemu;
 mod recover;
-pub mod regular;
+mod regular;
 pub mod report;
 mod run;
 mod session;
 pub mod stages;
 pub mod tdl;
 pub mod tree;
-pub mod treefile;
+mod treefile;
 mod trust;
 pub mod unapplied;
-pub mod verify;
+mod verify;
 
 use std::ffi::{OsStr, OsString};
 
@@ -73,7 +73,7 @@ use crate::progress::Progress;
 use crate::repo::OpenOptions;
 
 pub use config::ComposeConfig;
-pub use plan::{Plan, TreeOptions};
+pub use plan::TreeOptions;
 pub use session::Failed;
 
 /// What a run gets from whoever asks for it: the library reads neither the environment nor the clock.

@@ -8,13 +8,13 @@ use crate::refspec::{RefName, RemoteName};
 use crate::repo::Repo;
 
 /// The name of the remote that pending refs belong to.
-pub const REMOTE: &str = "osier-pending";
+pub(crate) const REMOTE: &str = "osier-pending";
 
 /// The commit that waits to be published as that ref.
 ///
 /// # Errors
 /// When the pending ref cannot be read.
-pub fn read(repo: &Repo, name: &RefName) -> Result<Option<Checksum>> {
+pub(crate) fn read(repo: &Repo, name: &RefName) -> Result<Option<Checksum>> {
     repo.try_resolve_rev(&spelled(name))
 }
 
@@ -22,7 +22,7 @@ pub fn read(repo: &Repo, name: &RefName) -> Result<Option<Checksum>> {
 ///
 /// # Errors
 /// When the pending ref cannot be written.
-pub fn set(repo: &Repo, name: &RefName, commit: &Checksum) -> Result<()> {
+pub(crate) fn set(repo: &Repo, name: &RefName, commit: &Checksum) -> Result<()> {
     repo.set_ref_immediate(Some(&remote()), name, Some(commit))
 }
 
@@ -30,7 +30,7 @@ pub fn set(repo: &Repo, name: &RefName, commit: &Checksum) -> Result<()> {
 ///
 /// # Errors
 /// When the pending ref cannot be removed.
-pub fn remove(repo: &Repo, name: &RefName) -> Result<()> {
+pub(crate) fn remove(repo: &Repo, name: &RefName) -> Result<()> {
     repo.set_ref_immediate(Some(&remote()), name, None)
 }
 
@@ -39,6 +39,6 @@ fn remote() -> RemoteName {
 }
 
 /// The pending ref as a user spells it.
-pub fn spelled(name: &RefName) -> String {
+pub(crate) fn spelled(name: &RefName) -> String {
     format!("{REMOTE}:{name}")
 }

@@ -35,11 +35,11 @@ impl Default for TreeOptions {
 
 /// A run that can begin.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The ref that is published.
-    pub ref_name: RefName,
+    pub(crate) ref_name: RefName,
     /// What was found on the way.
-    pub findings: Findings,
+    pub(crate) findings: Findings,
     program: Call,
     /// What rpm-ostree compares the new tree with by itself.
     compares: Compares,
@@ -72,18 +72,19 @@ impl Compares {
 
 /// What the repository says before the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Before {
+pub(crate) struct Before {
     /// What the ref names.
-    pub old: Option<Checksum>,
+    pub(crate) old: Option<Checksum>,
     /// What waits under its pending ref.
-    pub pending: Option<Checksum>,
+    pub(crate) pending: Option<Checksum>,
     /// Whether a remote has a ref of that name, which rpm-ostree takes when the repository has none: the pending one is
     /// one of those.
-    pub has_remote_ref: bool,
+    pub(crate) has_remote_ref: bool,
 }
 
 /// Variables that change what rpm-ostree does; a report has them.
-pub const RECORDED_VARIABLES: [&str; 3] = ["SOURCE_DATE_EPOCH", "RPMOSTREE_PRESERVE_TMPDIR", "RPMOSTREE_COMMIT_NO_TXN"];
+pub(crate) const RECORDED_VARIABLES: [&str; 3] =
+    ["SOURCE_DATE_EPOCH", "RPMOSTREE_PRESERVE_TMPDIR", "RPMOSTREE_COMMIT_NO_TXN"];
 
 /// What was seen before a run.
 pub(super) struct Seen {
@@ -134,7 +135,7 @@ impl Plan {
     ///
     /// # Errors
     /// Everything that keeps it from beginning, in one.
-    pub fn make(config: &ComposeConfig, options: TreeOptions, surroundings: &Surroundings<'_>) -> Result<Self> {
+    pub(crate) fn make(config: &ComposeConfig, options: TreeOptions, surroundings: &Surroundings<'_>) -> Result<Self> {
         Self::make_with(&config.tree, options, surroundings, Severity::Error)
     }
 
@@ -142,7 +143,11 @@ impl Plan {
     ///
     /// # Errors
     /// As [`Plan::make`].
-    pub fn make_dry(config: &ComposeConfig, options: TreeOptions, surroundings: &Surroundings<'_>) -> Result<Self> {
+    pub(crate) fn make_dry(
+        config: &ComposeConfig,
+        options: TreeOptions,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<Self> {
         Self::make_with(&config.tree, options, surroundings, Severity::Warning)
     }
 
@@ -168,17 +173,17 @@ impl Plan {
     }
 
     /// Whether the commit is to be published.
-    pub fn publishes(&self) -> bool {
+    pub(crate) fn publishes(&self) -> bool {
         self.options.publish
     }
 
     /// The parent that the new commit must have.
-    pub fn parent(&self, config: &TreeConfig, before: Before) -> Option<Checksum> {
+    pub(crate) fn parent(&self, config: &TreeConfig, before: Before) -> Option<Checksum> {
         before.old.filter(|_| !wants_no_parent(config))
     }
 
     /// The command line, with `run` as the directory of the run.
-    pub fn call(&self, config: &TreeConfig, run: &Path, before: Before) -> Call {
+    pub(crate) fn call(&self, config: &TreeConfig, run: &Path, before: Before) -> Call {
         let option = |name: &str, path: &Path| {
             let mut argument = OsString::from(format!("{name}="));
             argument.push(path);
@@ -230,12 +235,12 @@ impl Plan {
     }
 
     /// The command line of a dry run, with what is set in its environment, for a shell.
-    pub fn shell_line(&self, config: &TreeConfig, before: Before) -> String {
+    pub(crate) fn shell_line(&self, config: &TreeConfig, before: Before) -> String {
         self.run_line(config, &config.work.join("RUN"), before)
     }
 
     /// The whole plan, for those who ask for it; `run` is the directory of the run.
-    pub fn in_words(&self, config: &TreeConfig, run: &Path, before: Before) -> String {
+    pub(crate) fn in_words(&self, config: &TreeConfig, run: &Path, before: Before) -> String {
         let name = self.ref_name.as_str();
         let or_none = |commit: Option<Checksum>| commit.map_or("none".to_owned(), |commit| commit.to_hex());
         let (old, parent) = (or_none(before.old), or_none(self.parent(config, before)));
@@ -245,13 +250,13 @@ impl Plan {
     }
 
     /// The same with `run` as the directory of the run.
-    pub fn run_line(&self, config: &TreeConfig, run: &Path, before: Before) -> String {
+    pub(crate) fn run_line(&self, config: &TreeConfig, run: &Path, before: Before) -> String {
         shell_line_with(&variables(config, run), &self.call(config, run, before).argv)
     }
 }
 
 /// Whether the configuration asks for commits without parent.
-pub fn wants_no_parent(config: &TreeConfig) -> bool {
+pub(crate) fn wants_no_parent(config: &TreeConfig) -> bool {
     config.extra_args.iter().any(|argument| argument == "--no-parent")
 }
 
@@ -268,7 +273,7 @@ fn variables(config: &TreeConfig, run: &Path) -> Vec<(&'static str, OsString)> {
 ///
 /// # Errors
 /// When its refs cannot be read.
-pub fn before(config: &TreeConfig, surroundings: &Surroundings<'_>, name: &RefName) -> Result<Before> {
+pub(crate) fn before(config: &TreeConfig, surroundings: &Surroundings<'_>, name: &RefName) -> Result<Before> {
     if !config.repo.join("config").exists() {
         return Ok(Before::default());
     }
@@ -281,7 +286,7 @@ pub fn before(config: &TreeConfig, surroundings: &Surroundings<'_>, name: &RefNa
 ///
 /// # Errors
 /// When the refs cannot be listed.
-pub fn has_remote_ref(repo: &Repo, name: &RefName) -> Result<bool> {
+pub(crate) fn has_remote_ref(repo: &Repo, name: &RefName) -> Result<bool> {
     let refs = repo.list_ref_names(None, ListRefs::Full)?;
     Ok(refs.iter().any(|refspec| refspec.remote.is_some() && refspec.name == *name))
 }

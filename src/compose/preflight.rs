@@ -25,7 +25,11 @@ const NEEDED_OPTIONS: [&str; 5] =
     ["--unified-core", "--cachedir", "--write-commitid-to", "--touch-if-changed", "--write-composejson-to"];
 
 /// The ref of the configuration, or else of the treefile: for a stage that needs rpm-ostree for nothing else.
-pub fn ref_name(config: &TreeConfig, surroundings: &Surroundings<'_>, findings: &mut Findings) -> Option<RefName> {
+pub(crate) fn ref_name(
+    config: &TreeConfig,
+    surroundings: &Surroundings<'_>,
+    findings: &mut Findings,
+) -> Option<RefName> {
     if let Some(name) = &config.ref_name {
         return Some(name.clone());
     }
@@ -37,7 +41,7 @@ pub fn ref_name(config: &TreeConfig, surroundings: &Surroundings<'_>, findings: 
 
 /// Looks for rpm-ostree and what it needs; `severity` is how bad it is when it is not there. If the configuration has no
 /// ref it must be there: nothing else reads the treefile.
-pub fn rpm_ostree(
+pub(crate) fn rpm_ostree(
     config: &TreeConfig,
     surroundings: &Surroundings<'_>,
     severity: Severity,
@@ -99,7 +103,7 @@ fn sandbox(surroundings: &Surroundings<'_>, findings: &mut Findings) {
 }
 
 /// Looks at the repository. `is_served` is whether it is to be published from.
-pub fn repository(
+pub(crate) fn repository(
     config: &TreeConfig,
     surroundings: &Surroundings<'_>,
     is_served: Served,
@@ -155,7 +159,7 @@ pub fn repository(
 
 /// Whether a repository is published from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Served {
+pub(crate) enum Served {
     /// Clients pull from it.
     Yes,
     /// Something else does.
@@ -218,7 +222,7 @@ fn free_space(path: &Path) -> Result<u64> {
 }
 
 /// Looks at the free space and at where the directories lie.
-pub fn space(config: &TreeConfig, findings: &mut Findings) {
+pub(crate) fn space(config: &TreeConfig, findings: &mut Findings) {
     for (name, path) in places(config) {
         enough_space(name, path, config.min_free_mib, findings);
     }
@@ -247,7 +251,7 @@ fn enough_space(name: &str, path: &Path, needed: u64, findings: &mut Findings) {
 
 /// Looks at a directory that an image run makes, or writes into: it would be a pity to fail there after an hour. Whether
 /// there can be anything in it.
-pub fn output(name: &str, path: &Path, needed_mib: u64, findings: &mut Findings) -> bool {
+pub(crate) fn output(name: &str, path: &Path, needed_mib: u64, findings: &mut Findings) -> bool {
     // Below a file there is nothing either, not even the lack of a file.
     let is_missing = path.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
     if !is_missing && !path.is_dir() {
@@ -262,7 +266,7 @@ pub fn output(name: &str, path: &Path, needed_mib: u64, findings: &mut Findings)
 
 /// What is free now, for a run that ran out of space: where it is less than needed, or, if that is nowhere any more,
 /// everywhere.
-pub fn describe_space(config: &TreeConfig) -> String {
+pub(crate) fn describe_space(config: &TreeConfig) -> String {
     let needed = config.min_free_mib << 20;
     let describe = |(name, path): (&str, &Path)| match free_space(path) {
         Ok(free) => (free < needed, format!("{name} {}: {} free", path.display(), format_size(free))),
@@ -276,7 +280,7 @@ pub fn describe_space(config: &TreeConfig) -> String {
 }
 
 /// Looks at the files that the configuration names.
-pub fn files(config: &TreeConfig, findings: &mut Findings) {
+pub(crate) fn files(config: &TreeConfig, findings: &mut Findings) {
     for path in &config.lockfiles {
         match read_json(path, Links::Follow) {
             Ok(document) if document["packages"].is_object() => {}
@@ -291,7 +295,7 @@ pub fn files(config: &TreeConfig, findings: &mut Findings) {
 }
 
 /// The ref to publish, and the treefile as rpm-ostree expands it. Without rpm-ostree only the configuration counts.
-pub fn refs(
+pub(crate) fn refs(
     config: &TreeConfig,
     (program, interrupt): (Option<&Call>, &Interrupt),
     findings: &mut Findings,

@@ -15,11 +15,31 @@ use crate::summary::{self, Summary};
 
 use super::report::SummaryFacts;
 
+<<<<<<< HEAD
 pub use crate::summary::store::{Move, is_signed};
+=======
+/// The longest summary that is read, in bytes: that of metadata in general.
+pub(crate) const LONGEST_SUMMARY: u64 = 128 << 20;
+/// A rename that fails is tried so often.
+const ATTEMPTS: u32 = 3;
+/// How long is waited before it is tried again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A ref that is to move.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Move<'m> {
+    /// The ref.
+    pub(crate) name: &'m RefName,
+    /// What it must name now; nothing, if it must not be there.
+    pub(crate) old: Option<Checksum>,
+    /// What it will name.
+    pub(crate) new: Checksum,
+}
+>>>>>>> a327af4 (compose: public is what the command line and the fuzzers use)
 
 /// How the summary stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SummaryState {
+pub(crate) enum SummaryState {
     /// It says what the refs say.
     Right,
     /// It says something else, or cannot be read.
@@ -33,7 +53,7 @@ pub enum SummaryState {
 /// # Errors
 /// When the ref is not what it was, or anything cannot be written. The error says what is public then, if that is not
 /// what was public before.
-pub fn publish(repo: &Repo, moved: &Move<'_>, now: u64) -> Result<SummaryFacts> {
+pub(crate) fn publish(repo: &Repo, moved: &Move<'_>, now: u64) -> Result<SummaryFacts> {
     let _lock = repo.lock(LockKind::Shared)?;
     let summary_lock = store::lock(repo)?;
     let Move { name, old, new } = *moved;
@@ -58,7 +78,7 @@ pub fn publish(repo: &Repo, moved: &Move<'_>, now: u64) -> Result<SummaryFacts> 
 ///
 /// # Errors
 /// When a ref names a commit that is missing, or the summary cannot be written.
-pub fn refresh(repo: &Repo, now: u64) -> Result<SummaryState> {
+pub(crate) fn refresh(repo: &Repo, now: u64) -> Result<SummaryState> {
     let _lock = repo.lock(LockKind::Shared)?;
     let summary_lock = store::lock(repo)?;
     let (state, wanted) = compare(repo, now)?;
@@ -73,7 +93,7 @@ pub fn refresh(repo: &Repo, now: u64) -> Result<SummaryState> {
 ///
 /// # Errors
 /// When a ref names a commit that is missing, or the summary cannot be read.
-pub fn state(repo: &Repo) -> Result<SummaryState> {
+pub(crate) fn state(repo: &Repo) -> Result<SummaryState> {
     compare(repo, 0).map(|(state, _)| state)
 }
 
@@ -94,17 +114,36 @@ fn compare(repo: &Repo, now: u64) -> Result<(SummaryState, Summary)> {
 ///
 /// # Errors
 /// When it is not there or cannot be read.
+<<<<<<< HEAD
 pub fn facts(repo: &Repo) -> Result<SummaryFacts> {
     let bytes = store::load_bytes(repo)?;
     let signed = store::is_signed(repo)?;
     Ok(SummaryFacts { sha256: Checksum::of(&bytes), size: bytes.len() as u64, signed })
 }
 
+=======
+pub(crate) fn facts(repo: &Repo) -> Result<SummaryFacts> {
+    let path = repo.path().join("summary");
+    let bytes = regular::read(&path, Links::Follow, LONGEST_SUMMARY)?;
+    let signed = is_signed(repo)?;
+    Ok(SummaryFacts { sha256: Checksum::of(&bytes), size: bytes.len() as u64, signed })
+}
+
+/// Whether the summary has a signature.
+///
+/// # Errors
+/// When the operating system cannot tell.
+pub(crate) fn is_signed(repo: &Repo) -> Result<bool> {
+    let path = repo.path().join("summary.sig");
+    path.try_exists().during("looking for", path)
+}
+
+>>>>>>> a327af4 (compose: public is what the command line and the fuzzers use)
 /// Reads back what a client sees: the ref and the summary name the commit.
 ///
 /// # Errors
 /// When they do not.
-pub fn read_back(repo: &Repo, name: &RefName, commit: &Checksum) -> Result<()> {
+pub(crate) fn read_back(repo: &Repo, name: &RefName, commit: &Checksum) -> Result<()> {
     let in_ref = repo.read_local_ref(name)?;
     let (_, summary) = read_summary(repo)?;
     let listed = summary.as_ref().and_then(|summary| summary.refs.iter().find(|entry| entry.name == name.as_str()));

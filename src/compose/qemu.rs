@@ -28,7 +28,7 @@ impl Format {
     ///
     /// # Errors
     /// For any other.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         match text {
             "qcow2" => Ok(Self::Qcow2),
             "raw" => Ok(Self::Raw),
@@ -37,7 +37,7 @@ impl Format {
     }
 
     /// QEMU's name, which is also the ending of file names.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Qcow2 => "qcow2",
             Self::Raw => "raw",
@@ -46,18 +46,18 @@ impl Format {
 }
 
 /// The arguments of `qemu-img info`. `file` must be absolute, or a colon in it would make it a protocol.
-pub fn info_arguments(file: &Path) -> [OsString; 3] {
+pub(crate) fn info_arguments(file: &Path) -> [OsString; 3] {
     ["info".into(), "--output=json".into(), file.into()]
 }
 
 /// The arguments of `qemu-img check`.
-pub fn check_arguments(file: &Path) -> [OsString; 3] {
+pub(crate) fn check_arguments(file: &Path) -> [OsString; 3] {
     ["check".into(), "--output=json".into(), file.into()]
 }
 
 /// The arguments of `qemu-img convert` to a qcow2, compressed or not. The format of the source is given, not guessed: the
 /// bytes of a raw disk are the guest's, which may have made them look like another format.
-pub fn convert_arguments(from: (&Path, Format), to: &Path, compress: bool) -> Vec<OsString> {
+pub(crate) fn convert_arguments(from: (&Path, Format), to: &Path, compress: bool) -> Vec<OsString> {
     let (file, format) = from;
     let mut arguments: Vec<OsString> = ["convert", "-f", format.as_str(), "-O", "qcow2"].map(OsString::from).into();
     if compress {
@@ -69,17 +69,17 @@ pub fn convert_arguments(from: (&Path, Format), to: &Path, compress: bool) -> Ve
 
 /// What `qemu-img info` says of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Info {
+pub(crate) struct Info {
     /// As QEMU calls it.
-    pub format: String,
+    pub(crate) format: String,
     /// Bytes of the disk in it.
-    pub virtual_size: u64,
+    pub(crate) virtual_size: u64,
     /// Bytes that the file takes.
-    pub actual_size: u64,
+    pub(crate) actual_size: u64,
     /// Whether the image is marked as corrupt.
-    pub corrupt: bool,
+    pub(crate) corrupt: bool,
     /// Another file that holds a part of the disk: the image alone would be worth nothing.
-    pub other_file: Option<String>,
+    pub(crate) other_file: Option<String>,
 }
 
 impl Info {
@@ -87,7 +87,7 @@ impl Info {
     ///
     /// # Errors
     /// What is missing in it.
-    pub fn parse(json: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, String> {
         let document: Value = serde_json::from_slice(json).map_err(|error| format!("is no JSON: {error}"))?;
         let number = |key: &str| document[key].as_u64().ok_or_else(|| format!("has no {key}"));
         let specific = &document["format-specific"]["data"];
@@ -104,7 +104,7 @@ impl Info {
 
 /// What `qemu-img check` says of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Soundness {
+pub(crate) enum Soundness {
     /// Nothing is wrong.
     Clean,
     /// Nothing is wrong but lost space.
@@ -117,7 +117,7 @@ pub enum Soundness {
 
 impl Soundness {
     /// Reads the end of `qemu-img check --output=json`; `status` is `None` when a signal ended it.
-    pub fn of(status: Option<i32>, stdout: &[u8], stderr: &str) -> Self {
+    pub(crate) fn of(status: Option<i32>, stdout: &[u8], stderr: &str) -> Self {
         let counts: Value = serde_json::from_slice(stdout).unwrap_or_default();
         let count = |key: &str| counts[key].as_u64().filter(|count| *count > 0);
         let words = stderr.lines().map(str::trim).find(|line| !line.is_empty());
@@ -140,20 +140,20 @@ impl Soundness {
 
 /// What an image must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     /// Any of these formats.
-    pub formats: &'a [Format],
+    pub(crate) formats: &'a [Format],
     /// At least so many bytes of disk.
-    pub virtual_size: u64,
+    pub(crate) virtual_size: u64,
     /// At least so many bytes taken: an empty disk takes 200 KiB.
-    pub actual_size: u64,
+    pub(crate) actual_size: u64,
 }
 
 /// Decides whether an image is one, and of which format; the second part are warnings.
 ///
 /// # Errors
 /// Everything that is wrong with it, in one line without its name.
-pub fn judge(info: &Info, soundness: &Soundness, wanted: &Wanted<'_>) -> Result<(Format, Vec<String>), String> {
+pub(crate) fn judge(info: &Info, soundness: &Soundness, wanted: &Wanted<'_>) -> Result<(Format, Vec<String>), String> {
     let mut wrong = Vec::new();
     let mut warnings = Vec::new();
     let format = wanted.formats.iter().copied().find(|format| format.as_str() == info.format);
@@ -195,7 +195,7 @@ const BOOT_SIGNATURE: (usize, [u8; 2]) = (510, [0x55, 0xaa]);
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn has_partition_table(disk: &Path) -> Result<bool> {
+pub(crate) fn has_partition_table(disk: &Path) -> Result<bool> {
     let (at, signature) = BOOT_SIGNATURE;
     let mut start = Vec::new();
     let file = regular::open(disk, Links::Refuse)?;
@@ -204,7 +204,7 @@ pub fn has_partition_table(disk: &Path) -> Result<bool> {
 }
 
 /// The checksum file of an image, in the style that release pages carry.
-pub fn checksum_file(name: &str, size: u64, sha256: &str) -> String {
+pub(crate) fn checksum_file(name: &str, size: u64, sha256: &str) -> String {
     format!("# {name}: {size} bytes\nSHA256 ({name}) = {sha256}\n")
 }
 

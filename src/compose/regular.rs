@@ -12,11 +12,11 @@ use rustix::fs::OFlags;
 use crate::error::{During, Error, Result};
 
 /// The largest JSON document that is read, in bytes: in memory it takes many times as much.
-pub const LONGEST_JSON: u64 = 8 << 20;
+pub(crate) const LONGEST_JSON: u64 = 8 << 20;
 
 /// What a symbolic link as the last part of a path means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Links {
+pub(crate) enum Links {
     /// The file that it names: the user gave the path.
     Follow,
     /// An error: a program left it.
@@ -27,7 +27,7 @@ pub enum Links {
 ///
 /// # Errors
 /// When it is no regular file, or cannot be opened.
-pub fn open(path: &Path, links: Links) -> Result<File> {
+pub(crate) fn open(path: &Path, links: Links) -> Result<File> {
     // Opening alone may do something to a device, so the first look comes before it; the second one is what counts.
     let metadata = match links {
         Links::Follow => fs::metadata(path),
@@ -55,7 +55,7 @@ fn odd(path: &Path) -> Error {
 ///
 /// # Errors
 /// When it is no regular file, has more bytes, or cannot be read.
-pub fn read(path: &Path, links: Links, limit: u64) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path, links: Links, limit: u64) -> Result<Vec<u8>> {
     read_open(open(path, links)?, path, limit)
 }
 
@@ -63,7 +63,7 @@ pub fn read(path: &Path, links: Links, limit: u64) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// When it has more bytes than `limit`, or cannot be read.
-pub fn read_open(file: File, path: &Path, limit: u64) -> Result<Vec<u8>> {
+pub(crate) fn read_open(file: File, path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // One byte more shows that there is more.
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).during("reading", path)?;
@@ -77,7 +77,7 @@ pub fn read_open(file: File, path: &Path, limit: u64) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// When it is no regular file or has more than `limit` bytes.
-pub fn check(path: &Path, limit: u64) -> Result<()> {
+pub(crate) fn check(path: &Path, limit: u64) -> Result<()> {
     match fs::metadata(path) {
         Ok(metadata) if !metadata.is_file() => Err(odd(path)),
         Ok(metadata) if metadata.len() > limit => {
@@ -91,7 +91,7 @@ pub fn check(path: &Path, limit: u64) -> Result<()> {
 ///
 /// # Errors
 /// When there is something else.
-pub fn is_there(path: &Path) -> Result<bool> {
+pub(crate) fn is_there(path: &Path) -> Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(true),
         Ok(_) => Err(odd(path)),

@@ -19,14 +19,14 @@ const LONGEST: u64 = 4 << 20;
 
 /// An expanded treefile.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Treefile(Value);
+pub(crate) struct Treefile(Value);
 
 impl Treefile {
     /// Lets rpm-ostree expand a treefile; `call` is rpm-ostree with its leading arguments.
     ///
     /// # Errors
     /// When it is no regular file or longer than 4 MiB; the program's own `error:` line; `interrupted`.
-    pub fn expand(call: Call, treefile: &Path, interrupt: &Interrupt) -> Result<Self> {
+    pub(crate) fn expand(call: Call, treefile: &Path, interrupt: &Interrupt) -> Result<Self> {
         regular::check(treefile, LONGEST)?;
         let call = call.args(["compose", "tree", "--print-only"]).arg(treefile);
         let answer = ask(&call, ANSWER_TIMEOUT, interrupt)?;
@@ -41,17 +41,17 @@ impl Treefile {
     }
 
     /// The ref that rpm-ostree composes.
-    pub fn ref_name(&self) -> Option<&str> {
+    pub(crate) fn ref_name(&self) -> Option<&str> {
         self.0["ref"].as_str()
     }
 
     /// Whether files are labelled with an SELinux policy, which is the default.
-    pub fn uses_selinux(&self) -> bool {
+    pub(crate) fn uses_selinux(&self) -> bool {
         self.0["selinux"].as_bool() != Some(false)
     }
 
     /// Notes what is odd in it. `sets_version` is whether the configuration gives a version.
-    pub fn check(&self, path: &Path, sets_version: bool, findings: &mut Findings) {
+    pub(crate) fn check(&self, path: &Path, sets_version: bool, findings: &mut Findings) {
         let name = path.display();
         let is_empty = |key: &str| self.0[key].as_array().is_none_or(Vec::is_empty);
         if is_empty("packages") && is_empty("repo-packages") {
@@ -78,7 +78,7 @@ impl Treefile {
 
 /// Whether the system at `root` has an SELinux policy that labels can be made with: it is not disabled, and its contexts
 /// are there.
-pub fn has_selinux_policy(root: &Path) -> bool {
+pub(crate) fn has_selinux_policy(root: &Path) -> bool {
     ["etc/selinux", "usr/etc/selinux"].iter().any(|directory| {
         let directory = root.join(directory);
         let config = fs::read_to_string(directory.join("config")).unwrap_or_default();

@@ -12,20 +12,20 @@ use crate::repo::{CommitState, Repo};
 
 /// What a commit must be.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Expected {
+pub(crate) struct Expected {
     /// Its parent.
-    pub parent: Option<Checksum>,
+    pub(crate) parent: Option<Checksum>,
     /// Its version; any, if absent.
-    pub version: Option<String>,
+    pub(crate) version: Option<String>,
     /// What rpm-ostree said of it, if it has just said something.
-    pub compose: Option<Value>,
+    pub(crate) compose: Option<Value>,
 }
 
 /// Whether the commit object itself is in the repository.
 ///
 /// # Errors
 /// When the operating system cannot tell.
-pub fn is_there(repo: &Repo, commit: &Checksum) -> Result<bool> {
+pub(crate) fn is_there(repo: &Repo, commit: &Checksum) -> Result<bool> {
     repo.has_object(&ObjectName::new(*commit, ObjectType::Commit))
 }
 
@@ -34,7 +34,7 @@ pub fn is_there(repo: &Repo, commit: &Checksum) -> Result<bool> {
 ///
 /// # Errors
 /// What is wrong first.
-pub fn verify(repo: &Repo, commit: &Checksum, expected: &Expected, progress: &dyn Progress) -> Result<Commit> {
+pub(crate) fn verify(repo: &Repo, commit: &Checksum, expected: &Expected, progress: &dyn Progress) -> Result<Commit> {
     if !is_there(repo, commit)? {
         let path = repo.path().display();
         return Err(Error::failed(format!("the commit {commit} is not in the repository {path}")));
@@ -83,7 +83,7 @@ fn agrees(commit: &Checksum, object: &Commit, expected: &Expected) -> Result<()>
 ///
 /// # Errors
 /// When the parent cannot be read.
-pub fn odd_time(repo: &Repo, commit: &Commit) -> Result<Option<String>> {
+pub(crate) fn odd_time(repo: &Repo, commit: &Commit) -> Result<Option<String>> {
     let Some(parent) = commit.parent else { return Ok(None) };
     let before = repo.load_commit(&parent)?.timestamp;
     if commit.timestamp >= before {
