@@ -15,27 +15,7 @@ use crate::summary::{self, Summary};
 
 use super::report::SummaryFacts;
 
-<<<<<<< HEAD
-pub use crate::summary::store::{Move, is_signed};
-=======
-/// The longest summary that is read, in bytes: that of metadata in general.
-pub(crate) const LONGEST_SUMMARY: u64 = 128 << 20;
-/// A rename that fails is tried so often.
-const ATTEMPTS: u32 = 3;
-/// How long is waited before it is tried again.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// A ref that is to move.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Move<'m> {
-    /// The ref.
-    pub(crate) name: &'m RefName,
-    /// What it must name now; nothing, if it must not be there.
-    pub(crate) old: Option<Checksum>,
-    /// What it will name.
-    pub(crate) new: Checksum,
-}
->>>>>>> a327af4 (compose: public is what the command line and the fuzzers use)
+pub(crate) use crate::summary::store::{Move, is_signed};
 
 /// How the summary stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,31 +94,12 @@ fn compare(repo: &Repo, now: u64) -> Result<(SummaryState, Summary)> {
 ///
 /// # Errors
 /// When it is not there or cannot be read.
-<<<<<<< HEAD
-pub fn facts(repo: &Repo) -> Result<SummaryFacts> {
+pub(crate) fn facts(repo: &Repo) -> Result<SummaryFacts> {
     let bytes = store::load_bytes(repo)?;
     let signed = store::is_signed(repo)?;
     Ok(SummaryFacts { sha256: Checksum::of(&bytes), size: bytes.len() as u64, signed })
 }
 
-=======
-pub(crate) fn facts(repo: &Repo) -> Result<SummaryFacts> {
-    let path = repo.path().join("summary");
-    let bytes = regular::read(&path, Links::Follow, LONGEST_SUMMARY)?;
-    let signed = is_signed(repo)?;
-    Ok(SummaryFacts { sha256: Checksum::of(&bytes), size: bytes.len() as u64, signed })
-}
-
-/// Whether the summary has a signature.
-///
-/// # Errors
-/// When the operating system cannot tell.
-pub(crate) fn is_signed(repo: &Repo) -> Result<bool> {
-    let path = repo.path().join("summary.sig");
-    path.try_exists().during("looking for", path)
-}
-
->>>>>>> a327af4 (compose: public is what the command line and the fuzzers use)
 /// Reads back what a client sees: the ref and the summary name the commit.
 ///
 /// # Errors
