@@ -3,26 +3,34 @@
 /// Of the known words, the one that `typed` most likely stands for: it begins with `typed` and no other word does, or it
 /// takes few edits to get there.
 pub(super) fn closest(typed: &str, known: &[String]) -> Option<String> {
+    closest_within(typed, known, LETTERS_PER_EDIT)
+}
+
+fn closest_within(typed: &str, known: &[String], letters_per_edit: usize) -> Option<String> {
     let mut begun = known.iter().filter(|word| typed.chars().count() >= MIN_PREFIX && word.starts_with(typed));
     if let (Some(word), None) = (begun.next(), begun.next()) {
         return Some(word.clone());
     }
-    let most_edits = (typed.trim_start_matches('-').chars().count() / LETTERS_PER_EDIT).max(1);
+    let most_edits = (typed.trim_start_matches('-').chars().count() / letters_per_edit).max(1);
     let rated = known.iter().map(|word| (edits(typed, word), word));
     let (edits, word) = rated.min_by_key(|(edits, _)| *edits)?;
     (edits <= most_edits).then(|| word.clone())
 }
 
-/// What stands behind an error about a word that is not known, or nothing: `; did you mean 'commit'?`.
+/// What stands behind an error about a word that is none of a few, or nothing: `; did you mean 'bare'?`.
 pub(super) fn hint(typed: &str, known: &[&str]) -> String {
     let known: Vec<String> = known.iter().map(|word| (*word).to_owned()).collect();
-    closest(typed, &known).map(|meant| format!("; did you mean '{meant}'?")).unwrap_or_default()
+    closest_within(typed, &known, LETTERS_PER_EDIT_OF_FEW)
+        .map(|meant| format!("; did you mean '{meant}'?"))
+        .unwrap_or_default()
 }
 
 /// The beginning of a word has at least this many letters.
 const MIN_PREFIX: usize = 3;
 /// One mistake is likely in this many letters.
 const LETTERS_PER_EDIT: usize = 3;
+/// Where only a few words are possible, more mistakes still leave no doubt.
+const LETTERS_PER_EDIT_OF_FEW: usize = 2;
 /// Words longer than this are no mistyped ones.
 const MAX_LEN: usize = 64;
 
@@ -68,6 +76,20 @@ mod tests {
             ("ab", "ba", 1),
         ] {
             assert_eq!(edits(from, to), expected, "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn of_a_few_words_one_is_suggested_in_spite_of_more_mistakes() {
+        let modes = ["archive", "bare", "bare-user", "bare-user-only"];
+        for (typed, expected) in [
+            ("bear", "; did you mean 'bare'?"),
+            ("bare-usr", "; did you mean 'bare-user'?"),
+            ("arch", "; did you mean 'archive'?"),
+            ("frobnicate", ""),
+            ("x", ""),
+        ] {
+            assert_eq!(hint(typed, &modes), expected, "{typed}");
         }
     }
 
