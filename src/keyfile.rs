@@ -403,7 +403,8 @@ mod tests {
             ("[a]b\n", line("[a]b")),
             ("[a]]\n", line("[a]]")),
             ("\u{feff}[a]\n", line("\u{feff}[a]")),
-            ("[a]\n\x0b\n", line("\x0b")),
+            // What would move a cursor is escaped, unlike GLib.
+            ("[a]\n\x0b\n", line("\\u{b}")),
             ("[a]\n;c\n", line(";c")),
             ("[]\n", "Invalid group name: ".to_owned()),
             ("[a[b]\n", "Invalid group name: a[b".to_owned()),
@@ -504,8 +505,8 @@ mod tests {
     fn names_that_could_not_be_read_back_are_not_written() {
         let mut file = KeyFile::new();
         for key in ["", " x", "x ", "a=b", "a[b", "a\nb"] {
-            let expected = format!("Invalid key name: {key}");
-            assert_eq!(file.set_string("core", key, "1").unwrap_err().what, expected);
+            let shown = if key == "a\nb" { "a..." } else { key };
+            assert_eq!(file.set_string("core", key, "1").unwrap_err().what, format!("Invalid key name: {shown}"));
         }
         assert_eq!(file.set_string("a]b", "x", "1").unwrap_err().what, "Invalid group name: a]b");
         assert_eq!(file, KeyFile::new());

@@ -139,6 +139,8 @@ fn completes_values(program: &'static str, shell: &str, set_up: &str) {
     let commit = place.commit.as_str();
     let (parent, whole_parent) =
         (format!("osier --repo=repo commit --parent={}", &commit[..9]), format!("--parent={commit}"));
+    // zsh quotes what it would expand.
+    let parent_rev = if program == "zsh" { "exampleos/22/x86_64/host\\^" } else { "exampleos/22/x86_64/host^" };
     for (typed, expected) in [
         ("osier rev-p", "osier rev-parse"),
         ("osier init --mo", "--mode="),
@@ -156,7 +158,7 @@ fn completes_values(program: &'static str, shell: &str, set_up: &str) {
         ("osier --repo=rep", "--repo=repo/"),
         ("osier commit --tree=dir=tre", "--tree=dir=tree/"),
         ("osier pull-local repo exam", REF),
-        ("osier --repo=repo show exampleos/22/x86_64/host^", "exampleos/22/x86_64/host^"),
+        ("osier --repo=repo show exampleos/22/x86_64/host^", parent_rev),
         ("osier --repo=repo show --print-metadata-key=ver", "--print-metadata-key=version"),
         ("osier compose publish --config=compose.conf ", &commit[..9]),
         (&parent, &whole_parent),
