@@ -1,4 +1,4 @@
-//! The metadata of a commit object, in the order in which it enters the commit (formats document, section 9).
+//! The metadata of a commit object, in the order in which it enters the commit (docs/format.md, section 9).
 
 use super::options::{Bindings, CommitOptions};
 use super::tree::Tree;

@@ -3,7 +3,7 @@
 //! The image is an EROFS file system with all directories, symlinks and metadata. Its regular files are holes, and tell by
 //! xattrs of overlayfs which object of a bare repository has their content and which fs-verity digest that must have. So
 //! the fs-verity digest of the image vouches for the whole tree; a commit can name it in its metadata, under
-//! [`DIGEST_KEY`]. Images are byte for byte those of libcomposefs 1.0 in the way that libostree uses it (formats document,
+//! [`DIGEST_KEY`]. Images are byte for byte those of libcomposefs 1.0 in the way that libostree uses it (docs/format.md,
 //! section 17).
 //!
 //! ```text

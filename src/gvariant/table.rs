@@ -1,7 +1,7 @@
 //! The order of GLib's hash tables, which is part of the bytes of everything that upstream assembles in one.
 //!
 //! Open addressing in a table of `2^s` slots: a key's home is its hash times 11, modulo the largest prime not above the
-//! table's size; each collision moves on by one slot more than the last. Definition: the formats document, section 2.
+//! table's size; each collision moves on by one slot more than the last. Definition: docs/format.md, section 2.
 
 use std::mem;
 

@@ -2,7 +2,7 @@
 //!
 //! A content object is a [`FileHeader`] and the file's bytes; metadata objects are GVariants: [`Commit`], [`DirTree`],
 //! [`DirMeta`], and the dictionaries of tombstones and detached metadata. Numbers in them are big-endian. `decode`
-//! accepts only normal form and checks what upstream checks, in upstream's words (formats document, sections 6 to 11
+//! accepts only normal form and checks what upstream checks, in upstream's words (docs/format.md, sections 6 to 11
 //! and 18).
 
 mod commit;

@@ -1,4 +1,4 @@
-//! Removing what no commit needs, and commits that nobody needs any more (formats document, section 20).
+//! Removing what no commit needs, and commits that nobody needs any more (docs/format.md, section 20).
 //!
 //! A commit is kept because of its [`Roots`]; what a kept commit reaches is kept, everything else goes. All names are
 //! known before the first file is removed, so an error on the way there removes nothing; and because a damaged dirtree no

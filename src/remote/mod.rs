@@ -1,4 +1,4 @@
-//! Remotes: where a repository may pull from (formats document, section 4).
+//! Remotes: where a repository may pull from (docs/format.md, section 4).
 //!
 //! A remote is a group `[remote "NAME"]` in the repository's `config`, or in a `*.conf` file of the remotes directory,
 //! which only a system's own repository has. Remotes of a parent repository count as well; they cannot be changed.

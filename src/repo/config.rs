@@ -1,6 +1,6 @@
 //! The `config` file of a repository: parsed once, validated when the repository is opened.
 //!
-//! Keys, defaults and messages: formats document, section 4.
+//! Keys, defaults and messages: docs/format.md, section 4.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Static deltas as files: their names, their digests, and the index that clients look them up in (formats document,
+//! Static deltas as files: their names, their digests, and the index that clients look them up in (docs/format.md,
 //! sections 14.1 and 14.5).
 //!
 //! ```text

@@ -1,7 +1,7 @@
 //! The repository on disk.
 //!
 //! [`Repo`] opens, reads, writes, lists and moves refs; everything else is a free function that takes one. The layout is
-//! in the formats document, section 3:
+//! in docs/format.md, section 3:
 //!
 //! ```text
 //! config                        see `config`, `edit_config`, `create`

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The mode of a repository. Metadata objects are the same bytes in all modes; file objects are not (formats document,
+/// The mode of a repository. Metadata objects are the same bytes in all modes; file objects are not (docs/format.md,
 /// section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RepoMode {

@@ -1,4 +1,4 @@
-//! Commits of which objects may be missing: `state/HEX.commitpartial` (formats document, section 11).
+//! Commits of which objects may be missing: `state/HEX.commitpartial` (docs/format.md, section 11).
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Tombstones: what is left of commits that were deleted on purpose (formats document, section 11).
+//! Tombstones: what is left of commits that were deleted on purpose (docs/format.md, section 11).
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The bytes of a summary (formats document, section 13).
+//! The bytes of a summary (docs/format.md, section 13).
 //!
 //! ```text
 //! (a(s(taya{sv}))a{sv})
@@ -195,7 +195,7 @@ fn encode_refs(refs: &[SummaryRef], encoder: &mut Encoder) {
 mod tests {
     use super::*;
 
-    /// The example of the formats document: one ref `r`, commit size 86, timestamp 1, and only the mode key.
+    /// The example of docs/format.md: one ref `r`, commit size 86, timestamp 1, and only the mode key.
     fn example() -> (Summary, Vec<u8>) {
         let mut of_ref = Dict::new();
         of_ref.push(ref_key::TIMESTAMP, Value::uint64(1u64.to_be()));
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_formats_document_is_written_and_read() {
+    fn the_example_of_the_format_page_is_written_and_read() {
         let (summary, bytes) = example();
         assert_eq!(summary.encode(), bytes);
         assert_eq!(Summary::decode(&bytes), Ok(summary));

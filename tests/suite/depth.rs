@@ -65,7 +65,9 @@ fn run(place: &Path, threads: Threads, arguments: &str) -> (bool, String, String
     let program = if place.join("osier").exists() { "./osier" } else { env!("CARGO_BIN_EXE_osier") };
     let mut command = Command::new("sh");
     let limits = format!("ulimit -s 1024; ulimit -n 20000; ulimit -t {MOST_SECONDS}; {limits}");
-    command.args(["-c", &format!("{limits}; exec {program} --repo=repo {arguments}")]).current_dir(place);
+    // `compare` takes both repositories as arguments.
+    let repo = if arguments.starts_with("compare ") { "" } else { "--repo=repo" };
+    command.args(["-c", &format!("{limits}; exec {program} {repo} {arguments}")]).current_dir(place);
     command.env("RAYON_NUM_THREADS", "8");
     if threads == Threads::None && is_root() {
         use std::os::unix::process::CommandExt;
@@ -163,7 +165,7 @@ fn trees_as_deep_as_the_limit_are_handled_by_every_command() {
     commit_as(&repo, "other", chain(MAX_DEPTH, "2"));
     all_commands(place, Threads::Many);
     commit_as(&create(place, "second"), "one", chain(MAX_DEPTH, "2"));
-    let (_, report, _) = run(place, Threads::Many, "compare second");
+    let (_, report, _) = run(place, Threads::Many, "compare repo second");
     assert!(report.contains(&("/d".repeat(MAX_DEPTH) + "/file")), "{}", tail(&report));
     succeeds(place, Threads::Many, "checkout --composefs one out.img");
 }

@@ -1,4 +1,4 @@
-//! File objects of the modes that keep files as files (formats document, section 5).
+//! File objects of the modes that keep files as files (docs/format.md, section 5).
 //!
 //! | mode | owner, mode and xattrs live in |
 //! |---|---|

@@ -1,7 +1,7 @@
 //! Reading file objects, in every mode.
 //!
 //! A `.filez` of an archive is `u32be(length of Z)`, four zero bytes, `Z` of type `(tuuuusa(ayay))`, then for regular
-//! files a raw deflate stream (formats document, section 7). Where owner, mode and xattrs are in the other modes:
+//! files a raw deflate stream (docs/format.md, section 7). Where owner, mode and xattrs are in the other modes:
 //! [`super::bare`].
 
 use std::cell::RefCell;

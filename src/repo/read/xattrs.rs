@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::object::Xattrs;
 
 /// Reads all xattrs of an open file or directory, sorted by name. Those with an empty value and those that vanish
-/// meanwhile are left out, and a file system without xattrs has none (formats document, section 7).
+/// meanwhile are left out, and a file system without xattrs has none (docs/format.md, section 7).
 ///
 /// # Errors
 /// The operating system's, for instance when a value may not be read.

@@ -1,4 +1,4 @@
-//! Reading refs: files below `refs/` that hold a commit's checksum (formats document, section 12).
+//! Reading refs: files below `refs/` that hold a commit's checksum (docs/format.md, section 12).
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What the user types for a commit, resolved to its checksum (formats document, section 12).
+//! What the user types for a commit, resolved to its checksum (docs/format.md, section 12).
 
 use std::collections::HashSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The free space that a transaction must leave (formats document, section 15).
+//! The free space that a transaction must leave (docs/format.md, section 15).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
