@@ -147,7 +147,9 @@ impl Running {
     }
 
     fn osier<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_osier"));
+        // The tests may have been started in the background of a shell, which ignores signals there.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_osier")]);
         command.args(arguments).stdin(Stdio::null());
         command
     }
