@@ -400,8 +400,16 @@ fn on_a_terminal_the_line_is_alive_and_gone_after_control_c() {
         place.display(),
         tree.display(),
     );
-    let mut command = Command::new("script");
-    command.args(["--quiet", "--return", "--command", &format!("trap : INT; {call}"), "/dev/null"]);
+    let mut command = Command::new("env");
+    command.args([
+        "--default-signal=INT",
+        "script",
+        "--quiet",
+        "--return",
+        "--command",
+        &format!("trap : INT; {call}"),
+        "/dev/null",
+    ]);
     // Whatever runs the tests may have taken the terminal's kind away.
     command.env("TERM", "xterm").stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut terminal = command.spawn().unwrap();
