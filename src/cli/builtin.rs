@@ -1,12 +1,12 @@
 //! What a command is, and how one is found among others.
 
 use std::ffi::OsStr;
-use std::path::Path;
 
 use clap::{ArgMatches, Args as _, FromArgMatches};
 
 use super::context::Context;
 use super::error::Failure;
+use super::name::stands_in_for_ostree;
 use super::options::{self, RepoArgument};
 
 /// A command of `ostree`.
@@ -72,11 +72,6 @@ impl Builtin {
         let has_action = matches!(self.action, Action::Run { .. } | Action::Group(_));
         has_action && !(stands_in_for_ostree(program) && OWN.contains(&self.name))
     }
-}
-
-/// Whether the program is called by the name of the real one; `program` is the name as typed.
-pub(super) fn stands_in_for_ostree(program: &str) -> bool {
-    Path::new(program).file_name() == Some(OsStr::new("ostree"))
 }
 
 /// A command whose file is `$module`, with `Args` and `run`; `$run` calls it otherwise than with these and the context.

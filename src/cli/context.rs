@@ -11,9 +11,9 @@ use osier::progress::Progress;
 use osier::remote::SYSTEM_REPO;
 use osier::repo::{OpenOptions, Repo};
 
-use super::builtin;
 use super::error::Failure;
 use super::interrupt;
+use super::name::stands_in_for_ostree;
 use super::options::Parsed;
 use super::output::Output;
 use super::progress::Display;
@@ -33,7 +33,7 @@ impl Context {
     /// For a command that is about to run.
     pub(super) fn new(program: &str, out: Output, parsed: &Parsed) -> Self {
         let repo = parsed.matches.try_get_one::<OsString>("repo").ok().flatten().cloned();
-        Self { out, repo, is_ostree: builtin::stands_in_for_ostree(program) }
+        Self { out, repo, is_ostree: stands_in_for_ostree(program) }
     }
 
     /// The failure with this message about a word that is not known. It says which of the known words was meant, unless the

@@ -4,8 +4,9 @@ use std::iter;
 
 use clap::Arg;
 
-use super::builtin::{self, Builtin};
+use super::builtin::Builtin;
 use super::builtins::BUILTINS;
+use super::name::stands_in_for_ostree;
 use super::options;
 
 /// The help text of the program itself.
@@ -52,7 +53,7 @@ pub(super) fn of_command(program: &str, builtin: &Builtin, table: &clap::Command
             row = row.short(None);
         }
         match row.get_help_heading() {
-            Some(options::OWN_OPTIONS) if builtin::stands_in_for_ostree(program) => {}
+            Some(options::OWN_OPTIONS) if stands_in_for_ostree(program) => {}
             Some(options::OWN_OPTIONS) => options.own.push(Row::of(&row)),
             _ => options.application.push(Row::of(&row)),
         }

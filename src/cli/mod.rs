@@ -38,6 +38,7 @@ mod json;
 mod log;
 mod ls;
 mod man;
+mod name;
 mod options;
 mod output;
 mod print_commit;
@@ -88,7 +89,7 @@ fn dispatch(program: &str, mut arguments: Vec<OsString>, out: &Output) -> Result
         extension::replace_process(name, &arguments)?;
     }
     let help = || help::of_program(program);
-    let is_ostree = builtin::stands_in_for_ostree(program);
+    let is_ostree = self::name::stands_in_for_ostree(program);
     // What `ostree` blames here is `--repo`, for only commands know it.
     let table = if is_ostree { options::blank_table() } else { builtin::table(RepoOption::Known, |table| table) };
     let parsed = match options::read(table, arguments.clone()) {
@@ -127,7 +128,7 @@ fn dispatch_in(
         return run(program, builtin, arguments, out);
     }
     let help = || help::of_group(program, group, commands);
-    let is_ostree = builtin::stands_in_for_ostree(program);
+    let is_ostree = self::name::stands_in_for_ostree(program);
     let table = if is_ostree { options::blank_table() } else { builtin::table(RepoOption::Known, |table| table) };
     let parsed = match options::read(table, arguments.clone()) {
         Ok(Request::Help) => return out.write_str(&help()),
@@ -169,7 +170,7 @@ fn unknown_command(program: &str, group: Option<&Builtin>, name: &OsStr, argumen
 /// stands in for `ostree`.
 fn misused(program: &str, builtin: Option<&Builtin>, misuse: Misuse) -> Failure {
     let Misuse { message, unknown } = misuse;
-    let guess = unknown.filter(|_| !builtin::stands_in_for_ostree(program));
+    let guess = unknown.filter(|_| !self::name::stands_in_for_ostree(program));
     let command = builtin.map(|builtin| format!(" {}", builtin.name)).unwrap_or_default();
     Failure::failed(match guess {
         Some(Some(meant)) => format!("{message}; did you mean '{meant}'?"),

@@ -1,7 +1,7 @@
 //! `--version`.
 
-use super::builtin::stands_in_for_ostree;
 use super::error::Failure;
+use super::name::stands_in_for_ostree;
 use super::output::Output;
 
 /// The release of ostree whose behaviour osier has.

@@ -205,7 +205,9 @@ fn all_files(folder: &Path) -> Vec<PathBuf> {
 
 /// The rows of the table in the documentation of `lib.rs`, with the modules in the second column of each.
 fn layers(text: &str) -> Vec<Vec<String>> {
-    let rows = text.lines().filter_map(|line| line.strip_prefix("//! | ")?.strip_suffix(" |")?.split_once(" | "));
+    // The table of features comes later.
+    let table = text.split("# Features").next().unwrap();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("//! | ")?.strip_suffix(" |")?.split_once(" | "));
     let modules = rows.map(|(_, modules)| modules.split('`').skip(1).step_by(2));
     let rows = modules.map(|names| names.map(|name| name.trim_start_matches("mod@").to_owned()).collect());
     rows.filter(|row: &Vec<String>| !row.is_empty()).collect()

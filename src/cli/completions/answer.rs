@@ -5,6 +5,7 @@ use clap::{Arg, Command};
 use super::line::{Kind, Line};
 use super::values::{self, Value};
 use crate::cli::builtin::{self, Action, Builtin, Commands, RepoOption};
+use crate::cli::name::stands_in_for_ostree;
 use crate::cli::options;
 
 /// What may stand at the cursor.
@@ -117,7 +118,7 @@ fn find<'t>(tables: &'t [Command; 2], long: &str) -> Option<&'t Arg> {
 fn option_names(program: &str, tables: &[Command; 2]) -> Vec<(String, String)> {
     let hidden = |arg: &Arg| {
         let is_own = arg.get_help_heading() == Some(options::OWN_OPTIONS);
-        arg.is_hide_set() || is_own && builtin::stands_in_for_ostree(program)
+        arg.is_hide_set() || is_own && stands_in_for_ostree(program)
     };
     let listed = tables.iter().flat_map(Command::get_arguments).filter(|arg| !hidden(arg));
     let mut names: Vec<(String, String)> = listed

@@ -10,7 +10,7 @@ use std::time::Duration;
 use osier::http::{Client, ClientOptions, Downgrade, HttpError, HttpErrorKind, Roots};
 
 use super::{get, options};
-use crate::support::{scratch, skip};
+use crate::support::{has_programs, program, scratch};
 
 struct Nginx {
     child: Child,
@@ -27,19 +27,19 @@ impl Drop for Nginx {
 }
 
 fn openssl(directory: &Path, arguments: &str) {
-    let output = Command::new("openssl").current_dir(directory).args(arguments.split(' ')).output().unwrap();
+    let output = Command::new(program("openssl").unwrap().path)
+        .current_dir(directory)
+        .args(arguments.split(' '))
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 impl Nginx {
-    /// `None`, with a word about it, where nginx or openssl is missing.
+    /// `None`, with a line that says so, where nginx or openssl is missing.
+    #[track_caller]
     fn start() -> Option<Self> {
-        let missing = ["nginx", "openssl"].into_iter().find(|program| {
-            let found = ["/usr/sbin", "/usr/bin"].iter().any(|folder| Path::new(folder).join(program).exists());
-            !found
-        });
-        if let Some(program) = missing {
-            skip(&format!("there is no {program} (Debian: nginx-light, openssl)"));
+        if !has_programs(&["nginx", "openssl"]) {
             return None;
         }
         let directory = scratch();
@@ -77,8 +77,8 @@ impl Nginx {
             root = root.display()
         );
         fs::write(root.join("nginx.conf"), text).unwrap();
-        let nginx = Path::new("/usr/sbin/nginx");
-        let child = Command::new(nginx)
+        let nginx = program("nginx")?;
+        let child = Command::new(nginx.path)
             .args(["-p".as_ref(), root.as_os_str(), "-c".as_ref(), root.join("nginx.conf").as_os_str()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -216,10 +216,11 @@ fn without_programs_each_test_says_once_what_is_missing_and_the_run_ends_with_a_
     let tests = [
         "compose_tree::a_version_is_one_line",
         "deflate::whatever_is_fed_comes_out_as_from_zlib",
-        "fetch::a_server_is_believed_by_its_authority_and_no_other",
+        "http::tls::a_server_is_trusted_by_its_root_and_no_other",
         "remote::calls_do_what_they_do_in_the_real_program",
         "support::optional::programs_are_found_on_the_search_path_only",
     ];
+    let verb = |names: &str| if names.contains(" and ") { "are missing" } else { "is missing" };
     let output = run_bare(&tests, "0");
     let said = String::from_utf8(output.stderr.clone()).unwrap();
     let stdout = output.success();
@@ -227,17 +228,18 @@ fn without_programs_each_test_says_once_what_is_missing_and_the_run_ends_with_a_
     let mut lines: Vec<&str> = said.lines().filter(|line| !line.is_empty()).collect();
     let total = lines.pop().unwrap();
     lines.sort_unstable();
-    let skipped = tests.into_iter().zip(["python3", "python3", "openssl", "ostree"]);
-    let skipped: Vec<String> = skipped.map(|(test, name)| format!("SKIPPED {test}: {name} is missing")).collect();
+    let skipped = tests.into_iter().zip(["python3", "python3", "nginx and openssl", "ostree"]);
+    let skipped: Vec<String> = skipped.map(|(test, name)| format!("SKIPPED {test}: {name} {}", verb(name))).collect();
     assert_eq!(lines, skipped);
-    let expected = "4 tests compared nothing: openssl, ostree and python3 are missing; `./setup-tests` installs them";
+    let expected =
+        "4 tests compared nothing: nginx, openssl, ostree and python3 are missing; `./setup-tests` installs them";
     assert_eq!(total, expected);
 
-    for (test, name) in tests.into_iter().zip(["python3", "python3", "openssl", "ostree"]) {
+    for (test, name) in tests.into_iter().zip(["python3", "python3", "nginx and openssl", "ostree"]) {
         let output = run_bare(&[test], "1");
         assert_eq!(output.status, 101, "{output:?}");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(said.contains(&format!("cannot run: {name} is missing")), "{said}");
+        assert!(said.contains(&format!("cannot run: {name} {}", verb(name))), "{said}");
     }
 }
 
