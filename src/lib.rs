@@ -10,8 +10,8 @@
 //! | bytes from outside | [`input`]: as much as is allowed, quoted in errors |
 //! | text and formats | [`keyfile`], [`refspec`], [`date`], [`deflate`], [`units`]; `map`: files in memory |
 //! | objects as values, no I/O | [`object`] |
-//! | what callers hear, what web servers have, other programs | [`error`], [`progress`], [`http`], [`process`] |
-//! | helpers | `threads`: the pool; `trial`: what the last two share |
+//! | what callers hear, what web servers have | [`error`], [`progress`], [`http`] |
+//! | helpers | `threads`: the pool; [`process`]: other programs, run and asked; `trial`: what comparing and measuring share |
 //! | the repository on disk: opens, reads, writes, lists and moves refs, and nothing else | [`repo`] |
 //! | trees as entries and images | [`source`], [`labels`], [`composefs`] |
 //! | what a repository says of itself and of others | [`summary`], [`remote`] |

@@ -307,7 +307,6 @@ fn refs_agree_with_the_real_program() {
         &["refs", "nosuch"],
         &["refs", "third:"],
         &["refs", "third:."],
-        &["refs", "--list", "third:"],
         &["refs", "third:third"],
         &["refs", "--list", "third:third"],
         &["refs", "third"],
