@@ -2,7 +2,7 @@
 //!
 //! What should be a file may be a pipe that nothing writes to, a device that never ends, or larger than any memory. A
 //! file of a repository must be a regular one. One that the user has named may also be a pipe that was handed over on
-//! purpose, as in `--skip-list=<(...)` or `/dev/stdin`; a named pipe must have a writer within [`WRITER_WAIT`].
+//! purpose, as in `--skip-list=<(...)` or `/dev/stdin`; a named pipe must have a writer within two seconds.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};

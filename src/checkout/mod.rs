@@ -36,9 +36,9 @@ pub use options::{CheckoutOptions, CheckoutStats, HardLinks, Overwrite, Relabel}
 /// Checks out `commit`, or the part of it that the options name, to `destination`. Its parent directory must exist.
 ///
 /// # Errors
-/// [`Error::NoSuchPath`] when the commit does not have the subpath, and nothing was made then; whatever else the
-/// repository, the options or the file system have wrong. What was written up to then stays; of several errors the one
-/// that comes first in the order of the tree is reported.
+/// [`NoSuchPath`](crate::Error::NoSuchPath) when the commit does not have the subpath, and nothing was made then; whatever
+/// else the repository, the options or the file system have wrong. What was written up to then stays; of several errors
+/// the one that comes first in the order of the tree is reported.
 pub fn checkout(
     repo: &Repo,
     commit: &Checksum,

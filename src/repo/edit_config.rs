@@ -29,7 +29,7 @@ impl Repo {
     /// The edit may make a config that no repository can be opened with; the open one goes on with what it knows then.
     ///
     /// # Errors
-    /// Those of `edit`; when the config cannot be read or replaced; [`Error::LockTimeout`].
+    /// Those of `edit`; when the config cannot be read or replaced; [`LockTimeout`](crate::Error::LockTimeout).
     pub fn edit_config(&self, edit: impl FnOnce(&mut KeyFile) -> Result<ConfigEdit>) -> Result<()> {
         let _lock = self.lock_update(LOCK)?;
         let mut keyfile = super::read_config(self.dir())?;
