@@ -24,6 +24,7 @@ mod count;
 mod description;
 mod devino;
 mod directory;
+#[cfg(feature = "archives")]
 mod held;
 mod ingest;
 mod large;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::ingest::Ingest;
+use super::context::Ingest;
 use super::options::TarOptions;
 use super::tree::Tree;
 use crate::error::{Error, Result};

@@ -56,6 +56,7 @@ use fan_out::FanOuts;
 
 pub use config::{Config, MinFreeSpace};
 pub use edit_config::ConfigEdit;
+#[cfg(feature = "compose")]
 pub(crate) use lock::try_lock;
 pub use lock::{LockKind, RepoLock, UpdateLock};
 pub use mode::RepoMode;
