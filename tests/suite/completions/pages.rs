@@ -64,7 +64,7 @@ fn every_man_page_has_all_sections() {
 
 #[test]
 fn the_examples_of_man_pages_work() {
-    if !has_programs(&["bash"]) {
+    if !has_programs(&["bash", "man"]) {
         return;
     }
     let directory = scratch();
