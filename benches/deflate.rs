@@ -12,10 +12,24 @@ const SIZE: usize = 1 << 20;
 
 /// Text with about as much repetition as source code, and noise.
 fn contents() -> [(&'static str, Vec<u8>); 2] {
-    let words = ["checksum", "repository", "commit", "dirtree", " = ", "(", ")", ";\n", "    ", "fn ", "let ", "&self"];
+    let words = [
+        "checksum",
+        "repository",
+        "commit",
+        "dirtree",
+        " = ",
+        "(",
+        ")",
+        ";\n",
+        "    ",
+        "fn ",
+        "let ",
+        "&self",
+    ];
     let mut state = 7_u64;
     let mut next = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize
     };
     let mut text = Vec::with_capacity(SIZE + 16);
@@ -37,8 +51,8 @@ fn deflated(deflater: &mut Deflater, content: &[u8], output: &mut Vec<u8>) {
 fn deflate(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("1 MiB");
     group.throughput(Throughput::Bytes(SIZE as u64)).sample_size(20);
-    let [mut deflater, mut zlib] =
-        [Encoding::Fast, Encoding::Zlib].map(|encoding| Deflater::new(Settings { encoding, level: LEVEL }));
+    let [mut deflater, mut zlib] = [Encoding::Fast, Encoding::Zlib]
+        .map(|encoding| Deflater::new(Settings { encoding, level: LEVEL }));
     let mut output = Vec::new();
     for (name, content) in contents() {
         group.bench_function(format!("deflate {name}"), |bencher| {

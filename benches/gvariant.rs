@@ -1,4 +1,5 @@
-//! Reading and writing the metadata that grows large: directories of 10,000 files, summaries of 5,000 refs.
+//! Reading and writing the metadata that grows large: directories of 10,000 files, summaries of
+//! 5,000 refs.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
@@ -10,7 +11,11 @@ use osier::object::{DIRTREE_TYPE, DirEntry, DirTree, DirTreeReader, SUMMARY_TYPE
 
 fn tree() -> DirTree {
     let sum = |number: u32| Checksum::of(&number.to_le_bytes());
-    let dir = |number| DirEntry { name: format!("dir-{number:02}"), dirtree: sum(number), dirmeta: sum(0) };
+    let dir = |number| DirEntry {
+        name: format!("dir-{number:02}"),
+        dirtree: sum(number),
+        dirmeta: sum(0),
+    };
     DirTree {
         files: (0..10_000).map(|number| (format!("file-{number:05}"), sum(number))).collect(),
         dirs: (0..10).map(dir).collect(),
@@ -22,7 +27,9 @@ fn dirtree(criterion: &mut Criterion) {
     let bytes = tree.encode();
     let mut group = criterion.benchmark_group("dirtree of 10,000 files");
     group.bench_function("encode", |bencher| bencher.iter(|| black_box(&tree).encode()));
-    group.bench_function("decode", |bencher| bencher.iter(|| DirTree::decode(black_box(&bytes)).unwrap()));
+    group.bench_function("decode", |bencher| {
+        bencher.iter(|| DirTree::decode(black_box(&bytes)).unwrap())
+    });
     group.bench_function("visit, checked", |bencher| {
         bencher.iter(|| {
             let reader = DirTreeReader::new(black_box(&bytes)).unwrap();
@@ -39,7 +46,8 @@ fn dirtree(criterion: &mut Criterion) {
             let files = view().child(0).unwrap();
             let visit = |file: Variant<'_>| {
                 let mut members = file.children();
-                members.next().unwrap().bytes().len() + usize::from(members.next().unwrap().bytes()[0])
+                members.next().unwrap().bytes().len()
+                    + usize::from(members.next().unwrap().bytes()[0])
             };
             files.children().map(visit).sum::<usize>()
         });
@@ -65,7 +73,8 @@ fn summary(criterion: &mut Criterion) {
         let mut metadata = Dict::new();
         metadata.push("ostree.commit.timestamp", Value::uint64(u64::from(number).to_be()));
         let sum = Checksum::of(&number.to_le_bytes());
-        let commit = vec![Value::uint64(200), Value::bytes_value(sum.as_bytes()), metadata.to_value()];
+        let commit =
+            vec![Value::uint64(200), Value::bytes_value(sum.as_bytes()), metadata.to_value()];
         Value::tuple(vec![
             Value::string(&format!("app/org.example.App{number:05}/x86_64/stable")),
             Value::tuple(commit),
@@ -84,7 +93,9 @@ fn summary(criterion: &mut Criterion) {
             let mut members = entry.children();
             let name = members.next().unwrap().as_str().unwrap();
             let mut commit = members.next().unwrap().children();
-            name.len() + commit.next().unwrap().as_u64().unwrap() as usize + commit.next().unwrap().bytes().len()
+            name.len()
+                + commit.next().unwrap().as_u64().unwrap() as usize
+                + commit.next().unwrap().bytes().len()
         };
         bencher.iter(|| view().child(0).unwrap().children().map(visit).sum::<usize>());
     });

@@ -34,18 +34,24 @@ fn pairs(criterion: &mut Criterion) {
             messages.end();
         }
         group.throughput(Throughput::Bytes(2 * size as u64));
-        group
-            .bench_function(format!("{} KiB", size >> 10), |bencher| bencher.iter(|| black_box(&messages).checksums()));
+        group.bench_function(format!("{} KiB", size >> 10), |bencher| {
+            bencher.iter(|| black_box(&messages).checksums())
+        });
     }
 }
 
 /// For small files the header is most of the work.
 fn header(criterion: &mut Criterion) {
-    let xattrs =
-        Xattrs::from_pairs(vec![(b"user.b".to_vec(), vec![1; 40]), (b"user.a".to_vec(), vec![2; 10])]).unwrap();
+    let xattrs = Xattrs::from_pairs(vec![
+        (b"user.b".to_vec(), vec![1; 40]),
+        (b"user.a".to_vec(), vec![2; 10]),
+    ])
+    .unwrap();
     for (name, xattrs) in [("a header", Xattrs::new()), ("a header with two xattrs", xattrs)] {
-        let header = FileHeader { uid: 0, gid: 0, mode: 0o100_644, symlink_target: String::new(), xattrs };
-        criterion.bench_function(name, |bencher| bencher.iter(|| black_box(&header).content_header()));
+        let header =
+            FileHeader { uid: 0, gid: 0, mode: 0o100_644, symlink_target: String::new(), xattrs };
+        criterion
+            .bench_function(name, |bencher| bencher.iter(|| black_box(&header).content_header()));
     }
 }
 

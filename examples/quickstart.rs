@@ -34,7 +34,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let tree = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("/usr/share"), PathBuf::from);
+    let tree =
+        std::env::args_os().nth(1).map_or_else(|| PathBuf::from("/usr/share"), PathBuf::from);
     let size = measure_tree(&tree)?;
     let (files, links, megabytes) = (size.files, size.symlinks, size.bytes as f64 / 1e6);
     println!("{}: {files} files, {links} symlinks, {megabytes:.1} MB\n", tree.display());
@@ -42,19 +43,27 @@ fn run() -> Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let path = std::env::temp_dir().join(format!("osier-quickstart-{now}-{}", std::process::id()));
     println!("init --mode=archive");
-    std::fs::create_dir(&path).map_err(|error| Error::failed(format!("creating {}: {error}", path.display())))?;
+    std::fs::create_dir(&path)
+        .map_err(|error| Error::failed(format!("creating {}: {error}", path.display())))?;
     let repo = Repo::create(&path, RepoMode::Archive, None)?;
 
     let first = commit_tree(&repo, &tree, "The first commit", now)?;
     let second = commit_tree(&repo, &tree, "The same tree again", now)?;
 
     let started = Instant::now();
-    summary::update(&repo, &UpdateOptions { now, commit_timestamp: now, ..UpdateOptions::default() })?;
+    summary::update(
+        &repo,
+        &UpdateOptions { now, commit_timestamp: now, ..UpdateOptions::default() },
+    )?;
     println!("summary -u: {:.3} s", started.elapsed().as_secs_f64());
 
     let started = Instant::now();
     let report = fsck(&repo, &FsckOptions::default(), &Silent)?;
-    println!("fsck: {} commits, no damage, {:.3} s", report.commits, started.elapsed().as_secs_f64());
+    println!(
+        "fsck: {} commits, no damage, {:.3} s",
+        report.commits,
+        started.elapsed().as_secs_f64()
+    );
 
     let stored = measure_tree(&path.join("objects"))?;
     let stored_megabytes = stored.bytes as f64 / 1e6;
@@ -63,7 +72,9 @@ fn run() -> Result<()> {
     for command in [format!("log {BRANCH}"), format!("ls -R {BRANCH}"), "summary -v".to_owned()] {
         println!("    cargo run --release -- --repo={} {command}", path.display());
     }
-    println!("`ostree` takes the same commands, where it is installed. Remove the directory when you are done.");
+    println!(
+        "`ostree` takes the same commands, where it is installed. Remove the directory when you are done."
+    );
     Ok(())
 }
 
@@ -73,12 +84,16 @@ fn commit_tree(repo: &Repo, tree: &Path, subject: &str, timestamp: u64) -> Resul
     let options = CommitOptions {
         branch: Some(branch),
         sources: vec![Source::Directory(tree.to_owned())],
-        ..CommitOptions::new(Description { subject: subject.to_owned(), ..Description::new(timestamp) })
+        ..CommitOptions::new(Description {
+            subject: subject.to_owned(),
+            ..Description::new(timestamp)
+        })
     };
     let started = Instant::now();
     let outcome = commit(repo, &options, &Silent)?;
     let seconds = started.elapsed().as_secs_f64();
-    let (total, written) = (outcome.stats.content_objects_total, outcome.stats.content_objects_written);
+    let (total, written) =
+        (outcome.stats.content_objects_total, outcome.stats.content_objects_written);
     println!("commit -s '{subject}': {total} files, {written} new objects, {seconds:.3} s");
     Ok(outcome.commit)
 }

@@ -1,9 +1,10 @@
 //! Dates: the language of `--timestamp` and `--keep-younger-than`, and how upstream prints them.
 //!
-//! The language is that of gnulib's parse-datetime (`3 days ago`, `2024-01-02 03:04 CET`, `@1700000000`; its manual calls
-//! it "date input formats"). The crate `parse_datetime` reads nearly all of it; what stands before it here is where the
-//! real program decides otherwise. Two known differences are left: a local time that a clock change skips or repeats is
-//! not refused, or is the earlier one, and `dst` behind the name of a zone is refused.
+//! The language is that of gnulib's parse-datetime (`3 days ago`, `2024-01-02 03:04 CET`,
+//! `@1700000000`; its manual calls it "date input formats"). The crate `parse_datetime` reads
+//! nearly all of it; what stands before it here is where the real program decides otherwise. Two
+//! known differences are left: a local time that a clock change skips or repeats is not refused, or
+//! is the earlier one, and `dst` behind the name of a zone is refused.
 
 use std::sync::LazyLock;
 
@@ -14,13 +15,14 @@ use regex::{Captures, Regex};
 
 use crate::gvariant::DecodeError;
 
-/// Parses a date and returns its seconds since 1970 (UTC), rounded down. `now`, with its time zone, is what relative
-/// dates and local times refer to. The error is `Could not parse 'TEXT'`.
+/// Parses a date and returns its seconds since 1970 (UTC), rounded down. `now`, with its time zone,
+/// is what relative dates and local times refer to. The error is `Could not parse 'TEXT'`.
 pub fn parse(text: &str, now: &Zoned) -> Result<i64, DecodeError> {
     seconds(text, now).ok_or_else(|| DecodeError::new(format!("Could not parse '{text}'")))
 }
 
-/// Prints a time as `log` and `show` do: `2024-01-02 03:04:05 +0000`. `None` outside the years 1 to 9999.
+/// Prints a time as `log` and `show` do: `2024-01-02 03:04:05 +0000`. `None` outside the years 1 to
+/// 9999.
 pub fn format_utc(seconds: i64) -> Option<String> {
     let time = utc(seconds)?;
     // Upstream does not pad the year.
@@ -32,8 +34,8 @@ pub fn format_iso(seconds: i64) -> Option<String> {
     Some(utc(seconds)?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
-/// Prints a time in the system's time zone as `summary --view` does: `2024-01-02T04:04:05+01`. `None` where the year, in
-/// UTC or there, is not one of 1 to 9999.
+/// Prints a time in the system's time zone as `summary --view` does: `2024-01-02T04:04:05+01`.
+/// `None` where the year, in UTC or there, is not one of 1 to 9999.
 pub fn format_local_summary(seconds: i64) -> Option<String> {
     format_in_zone(seconds, &TimeZone::system())
 }
@@ -43,8 +45,10 @@ fn format_in_zone(seconds: i64, zone: &TimeZone) -> Option<String> {
     // At the very end of the range jiff has no timestamps; no zone changes its clocks there.
     let instant = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
     let offset = zone.to_offset(instant);
-    let time = in_range(time.checked_add(SignedDuration::from_secs(offset.seconds().into())).ok()?)?;
-    let (sign, rest) = if offset.is_negative() { ('-', -offset.seconds()) } else { ('+', offset.seconds()) };
+    let time =
+        in_range(time.checked_add(SignedDuration::from_secs(offset.seconds().into())).ok()?)?;
+    let (sign, rest) =
+        if offset.is_negative() { ('-', -offset.seconds()) } else { ('+', offset.seconds()) };
     let (hours, minutes, seconds) = (rest / 3600, rest / 60 % 60, rest % 60);
     let mut text = format!("{}-{}{sign}{hours:02}", time.year(), time.strftime("%m-%dT%H:%M:%S"));
     if minutes != 0 || seconds != 0 {
@@ -57,7 +61,12 @@ fn format_in_zone(seconds: i64, zone: &TimeZone) -> Option<String> {
 }
 
 fn utc(seconds: i64) -> Option<DateTime> {
-    in_range(civil::date(1970, 1, 1).at(0, 0, 0, 0).checked_add(SignedDuration::from_secs(seconds)).ok()?)
+    in_range(
+        civil::date(1970, 1, 1)
+            .at(0, 0, 0, 0)
+            .checked_add(SignedDuration::from_secs(seconds))
+            .ok()?,
+    )
 }
 
 /// GLib's dates are those of the years 1 to 9999; jiff's end there, too, but begin earlier.
@@ -68,7 +77,8 @@ fn in_range(time: DateTime) -> Option<DateTime> {
 fn seconds(text: &str, now: &Zoned) -> Option<i64> {
     let (rule, items) = split_zone_rule(text.trim_start())?;
     let now = match rule {
-        // Upstream reads the clock where it is, and takes what it shows for a time in the zone of the rule.
+        // Upstream reads the clock where it is, and takes what it shows for a time in the zone of
+        // the rule.
         Some(rule) => now.datetime().to_zoned(zone_of_rule(&rule)).ok()?,
         None => now.clone(),
     };
@@ -76,7 +86,10 @@ fn seconds(text: &str, now: &Zoned) -> Option<i64> {
     if let Some(number) = items.strip_prefix('@') {
         return timestamp(number);
     }
-    if items.chars().all(|character| character.is_ascii_whitespace() || matches!(character, '+' | '-')) {
+    if items
+        .chars()
+        .all(|character| character.is_ascii_whitespace() || matches!(character, '+' | '-'))
+    {
         return Some(now.start_of_day().ok()?.timestamp().as_second());
     }
     if !items.contains(|character: char| character.is_alphanumeric()) {
@@ -84,7 +97,8 @@ fn seconds(text: &str, now: &Zoned) -> Option<i64> {
     }
     let items = in_upstreams_reading(items)?;
     // If nothing absolute is asked for, the clock stays as it is now: summer time, or not.
-    let now = if is_relative(&items) { now.with_time_zone(TimeZone::fixed(now.offset())) } else { now };
+    let now =
+        if is_relative(&items) { now.with_time_zone(TimeZone::fixed(now.offset())) } else { now };
     parse_datetime::parse_datetime_at_date(now, items).ok().map(|time| time.unix_epoch_second())
 }
 
@@ -96,7 +110,12 @@ fn split_zone_rule(text: &str) -> Option<(Option<String>, &str)> {
     while let Some((index, character)) = characters.next() {
         match character {
             '"' => return Some((Some(rule), &quoted[index + 1..])),
-            '\\' => rule.push(characters.next().map(|(_, escaped)| escaped).filter(|c| matches!(c, '"' | '\\'))?),
+            '\\' => rule.push(
+                characters
+                    .next()
+                    .map(|(_, escaped)| escaped)
+                    .filter(|c| matches!(c, '"' | '\\'))?,
+            ),
             plain => rule.push(plain),
         }
     }
@@ -108,7 +127,8 @@ fn zone_of_rule(rule: &str) -> TimeZone {
     let rule = rule.strip_prefix(':').unwrap_or(rule);
     TimeZone::get(rule)
         .or_else(|_| TimeZone::posix(rule))
-        // When a rule has summer time but does not say when, the C library takes the dates of the USA.
+        // When a rule has summer time but does not say when, the C library takes the dates of the
+        // USA.
         .or_else(|_| TimeZone::posix(&format!("{rule},M3.2.0,M11.1.0")))
         .unwrap_or(TimeZone::UTC)
 }
@@ -116,7 +136,8 @@ fn zone_of_rule(rule: &str) -> TimeZone {
 /// Seconds since 1970, what is behind the decimal point rounded down.
 fn timestamp(number: &str) -> Option<i64> {
     let number = number.trim_start();
-    let (whole, fraction) = number.split_once(['.', ',']).map_or((number, None), |(whole, rest)| (whole, Some(rest)));
+    let (whole, fraction) =
+        number.split_once(['.', ',']).map_or((number, None), |(whole, rest)| (whole, Some(rest)));
     let digits = whole.strip_prefix(['+', '-']).unwrap_or(whole);
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if !is_number(digits) || !fraction.is_none_or(is_number) {
@@ -130,12 +151,16 @@ fn timestamp(number: &str) -> Option<i64> {
 /// Rewrites what upstream reads otherwise than the crate does; `None` for what it refuses.
 fn in_upstreams_reading(items: &str) -> Option<String> {
     const MONTHS: &str = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)";
-    // An hour needs its minutes behind a `T`; a number of three or more digits is no day of a month.
-    static REFUSED: LazyLock<Regex> = LazyLock::new(|| regex(&format!(r"\dt\d{{1,2}}$|(?:^|\s)\d{{3,}}\s*{MONTHS}")));
+    // An hour needs its minutes behind a `T`; a number of three or more digits is no day of a
+    // month.
+    static REFUSED: LazyLock<Regex> =
+        LazyLock::new(|| regex(&format!(r"\dt\d{{1,2}}$|(?:^|\s)\d{{3,}}\s*{MONTHS}")));
     static ABBREVIATION: LazyLock<Regex> = LazyLock::new(|| regex(r"\b([a-z]{3})\."));
     // `12:00 +3 days` is noon in the zone +03, and a day later.
     static ZONE_AND_UNIT: LazyLock<Regex> = LazyLock::new(|| {
-        regex(r"(:\d{2}(?:[.,]\d+)?)\s*([+-])\s*(\d{1,4})\s*((?:year|month|fortnight|week|day|hour|min|sec)[a-z]*)")
+        regex(
+            r"(:\d{2}(?:[.,]\d+)?)\s*([+-])\s*(\d{1,4})\s*((?:year|month|fortnight|week|day|hour|min|sec)[a-z]*)",
+        )
     });
     if REFUSED.is_match(items) {
         return None;
@@ -153,8 +178,8 @@ fn regex(pattern: &str) -> Regex {
     Regex::new(&format!("(?i-u){pattern}")).expect("the patterns above are constant and legal")
 }
 
-/// Upstream's signs of the one-letter zones are those of RFC 822, where `A` is an hour behind UTC; they have been the
-/// other way round since. `J` is none.
+/// Upstream's signs of the one-letter zones are those of RFC 822, where `A` is an hour behind UTC;
+/// they have been the other way round since. `J` is none.
 fn with_military_zones_turned(items: &str) -> Option<String> {
     const EAST: &[u8] = b"ABCDEFGHIKLM";
     const WEST: &[u8] = b"NOPQRSTUVWXY";
@@ -162,15 +187,22 @@ fn with_military_zones_turned(items: &str) -> Option<String> {
     let mut turned = items.to_owned().into_bytes();
     for (index, letter) in bytes.iter().enumerate() {
         let letter = letter.to_ascii_uppercase();
-        let part_of_word =
-            |neighbour: Option<&u8>| neighbour.is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'.');
+        let part_of_word = |neighbour: Option<&u8>| {
+            neighbour.is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'.')
+        };
         let before = index.checked_sub(1).and_then(|index| bytes.get(index));
-        if !letter.is_ascii_alphabetic() || part_of_word(before) || part_of_word(bytes.get(index + 1)) {
+        if !letter.is_ascii_alphabetic()
+            || part_of_word(before)
+            || part_of_word(bytes.get(index + 1))
+        {
             continue;
         }
-        let separates_time =
-            letter == b'T' && items[index + 1..].trim_start().starts_with(|c: char| c.is_ascii_digit());
-        match (EAST.iter().position(|east| *east == letter), WEST.iter().position(|west| *west == letter)) {
+        let separates_time = letter == b'T'
+            && items[index + 1..].trim_start().starts_with(|c: char| c.is_ascii_digit());
+        match (
+            EAST.iter().position(|east| *east == letter),
+            WEST.iter().position(|west| *west == letter),
+        ) {
             _ if letter == b'J' => return None,
             (Some(position), _) => turned[index] = WEST[position],
             (_, Some(position)) if !separates_time => turned[index] = EAST[position],
@@ -185,7 +217,9 @@ fn is_relative(items: &str) -> bool {
     static RELATIVE: LazyLock<Regex> = LazyLock::new(|| {
         let unit = "(?:year|month|fortnight|week|day|hour|min|minute|sec|second)s?";
         let how_many = r"(?:[+-]?\s*\d+|next|last|this|first|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth)";
-        regex(&format!(r"^(?:\s*(?:now|today|tomorrow|yesterday|(?:{how_many}\s*)?{unit}(?:\s+ago)?)\b)+\s*$"))
+        regex(&format!(
+            r"^(?:\s*(?:now|today|tomorrow|yesterday|(?:{how_many}\s*)?{unit}(?:\s+ago)?)\b)+\s*$"
+        ))
     });
     RELATIVE.is_match(items)
 }
@@ -379,7 +413,11 @@ mod tests {
             (-62_135_596_801, "CET-1", None),
         ];
         for (seconds, rule, expected) in table {
-            assert_eq!(format_in_zone(seconds, &zone(rule)).as_deref(), expected, "{seconds} {rule}");
+            assert_eq!(
+                format_in_zone(seconds, &zone(rule)).as_deref(),
+                expected,
+                "{seconds} {rule}"
+            );
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What differs between two trees, each a commit or a directory.
 //!
-//! Entries are compared by the names that they have or would have as objects: content, owner, mode and xattrs of files,
-//! the dirmeta of directories. The root itself is not compared. The order of the result is upstream's: a directory of
-//! the first tree is gone through with its subdirectories before what the second has in addition is added, and local
-//! directories are listed in `Local::entries`.
+//! Entries are compared by the names that they have or would have as objects: content, owner, mode
+//! and xattrs of files, the dirmeta of directories. The root itself is not compared. The order of
+//! the result is upstream's: a directory of the first tree is gone through with its subdirectories
+//! before what the second has in addition is added, and local directories are listed in
+//! `Local::entries`.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -48,7 +49,8 @@ pub struct DiffOptions {
 /// The paths that differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diff {
-    /// In both trees, and not the same. Of a directory that became something else, or the reverse, only this is told.
+    /// In both trees, and not the same. Of a directory that became something else, or the reverse,
+    /// only this is told.
     pub modified: Vec<String>,
     /// In the first tree only; of a directory only its own path.
     pub removed: Vec<String>,
@@ -82,7 +84,12 @@ const BUFFER_LEN: usize = 128 << 10;
 ///
 /// # Errors
 /// When something of them cannot be read.
-pub fn diff(repo: &Repo, first: &DiffTree, second: &DiffTree, options: &DiffOptions) -> Result<Diff> {
+pub fn diff(
+    repo: &Repo,
+    first: &DiffTree,
+    second: &DiffTree,
+    options: &DiffOptions,
+) -> Result<Diff> {
     let keeps_xattrs = repo.mode() != RepoMode::BareUserOnly && !repo.config().disable_xattrs;
     let is_commit = |tree: &DiffTree| matches!(tree, DiffTree::Commit(_));
     let mut options = *options;
@@ -118,7 +125,8 @@ fn reached(repo: &Repo, commit: &Checksum) -> Result<ObjectSet> {
     log::debug!("Traversing commit {commit}");
     let reached = ObjectSet::new();
     let at_hole = |_: &ObjectName, _: &Error| AtHole::Fail;
-    Walk { repo, reached: &reached, reading: Reading::AsStored, at_hole: &at_hole }.commits(&[*commit])?;
+    Walk { repo, reached: &reached, reading: Reading::AsStored, at_hole: &at_hole }
+        .commits(&[*commit])?;
     Ok(reached)
 }
 
@@ -136,7 +144,8 @@ struct Comparison<'r> {
     listed: AtomicU64,
 }
 
-/// The most that the paths of a result may take, in bytes. A small commit can contain a directory any number of times.
+/// The most that the paths of a result may take, in bytes. A small commit can contain a directory
+/// any number of times.
 const MAX_LISTED: u64 = 512 << 20;
 
 /// A directory of either tree.
@@ -200,7 +209,8 @@ impl Diff {
 /// What is still to be compared.
 enum Part {
     Roots(Arc<Tree>, Arc<Tree>),
-    /// Entries of the first tree and those of the same names in the second, of which none are directories.
+    /// Entries of the first tree and those of the same names in the second, of which none are
+    /// directories.
     Files((Arc<Tree>, Arc<Tree>), Vec<(Item, Kind)>),
     /// A directory of both.
     Directory((Arc<Tree>, Arc<Tree>), Item, Kind),
@@ -230,9 +240,12 @@ impl Fold for Comparison<'_> {
                 Ok(Opened::Whole(diff))
             }
             Part::Directory((first, second), Item { name, kind }, counterpart) => {
-                let (one, other) = (self.child(&first, &name, kind)?, self.child(&second, &name, counterpart)?);
+                let (one, other) =
+                    (self.child(&first, &name, kind)?, self.child(&second, &name, counterpart)?);
                 let mut diff = Diff::default();
-                if self.dirmeta(&one, kind, Side::First)? != self.dirmeta(&other, counterpart, Side::Second)? {
+                if self.dirmeta(&one, kind, Side::First)?
+                    != self.dirmeta(&other, counterpart, Side::Second)?
+                {
                     diff.modified.push(self.listed(first.child_path(&name))?);
                 }
                 self.directories(diff, Arc::new(one), Arc::new(other))
@@ -269,19 +282,25 @@ impl Comparison<'_> {
     fn listed(&self, path: String) -> Result<String> {
         let bytes = (size_of::<String>() + path.len()) as u64;
         if self.listed.fetch_add(bytes, Ordering::Relaxed) + bytes > MAX_LISTED {
-            return Err(Error::failed(format!("the paths that differ take more than {MAX_LISTED} bytes of memory")));
+            return Err(Error::failed(format!(
+                "the paths that differ take more than {MAX_LISTED} bytes of memory"
+            )));
         }
         Ok(path)
     }
 
-    /// What of the second tree the first does not have: the paths of entries, and each directory behind its own.
+    /// What of the second tree the first does not have: the paths of entries, and each directory
+    /// behind its own.
     fn added(&self, parent: &Arc<Tree>, items: Vec<Item>) -> Result<Vec<Part>> {
         let mut parts = Vec::new();
         let mut paths = Vec::new();
         for item in items {
             paths.push(self.listed(parent.child_path(&item.name))?);
             if item.kind.is_directory() {
-                parts.push(Part::Found(Diff { added: std::mem::take(&mut paths), ..Diff::default() }));
+                parts.push(Part::Found(Diff {
+                    added: std::mem::take(&mut paths),
+                    ..Diff::default()
+                }));
                 parts.push(Part::Added(parent.clone(), item));
             }
         }
@@ -295,7 +314,9 @@ impl Comparison<'_> {
                 let dirtree = self.repo.load_commit(commit)?.root_dirtree;
                 self.stored(dirtree, TreePath::default())
             }
-            DiffTree::Directory(path) => open_root(path).map(|directory| Tree::Local(Local { directory })),
+            DiffTree::Directory(path) => {
+                open_root(path).map(|directory| Tree::Local(Local { directory }))
+            }
         }
     }
 
@@ -305,7 +326,12 @@ impl Comparison<'_> {
     }
 
     /// What two directories have to be compared; `diff` is what is known of them themselves.
-    fn directories(&self, diff: Diff, first: Arc<Tree>, second: Arc<Tree>) -> Result<Opened<Diff, Part, Diff>> {
+    fn directories(
+        &self,
+        diff: Diff,
+        first: Arc<Tree>,
+        second: Arc<Tree>,
+    ) -> Result<Opened<Diff, Part, Diff>> {
         if let (Tree::Stored(one), Tree::Stored(other)) = (&*first, &*second)
             && one.dirtree == other.dirtree
         {
@@ -345,7 +371,8 @@ impl Comparison<'_> {
             }
         }
         parts.extend(files_and_found(&both, &mut files, &mut found));
-        let items = second.entries()?.into_iter().filter(|item| !names.contains(&item.name)).collect();
+        let items =
+            second.entries()?.into_iter().filter(|item| !names.contains(&item.name)).collect();
         parts.extend(self.added(&second, items)?);
         Ok(Opened::Parts(diff, parts))
     }
@@ -355,7 +382,9 @@ impl Comparison<'_> {
             (Tree::Stored(parent), Kind::StoredDirectory { dirtree, .. }) => {
                 self.stored(dirtree, parent.path.child(name))
             }
-            (Tree::Local(local), _) => Ok(Tree::Local(Local { directory: local.directory.open_directory(name)? })),
+            (Tree::Local(local), _) => {
+                Ok(Tree::Local(Local { directory: local.directory.open_directory(name)? }))
+            }
             (Tree::Stored(_), Kind::StoredFile(_) | Kind::Local(_)) => {
                 Err(Error::failed(format!("Not a directory: {}", parent.child_path(name))))
             }
@@ -367,11 +396,14 @@ impl Comparison<'_> {
             (Tree::Local(local), _) => {
                 let metadata = self.owned(local.directory.metadata()?, side);
                 let xattrs = self.xattrs(|| local.directory.xattrs())?;
-                let dirmeta = DirMeta { uid: metadata.uid, gid: metadata.gid, mode: metadata.mode, xattrs };
+                let dirmeta =
+                    DirMeta { uid: metadata.uid, gid: metadata.gid, mode: metadata.mode, xattrs };
                 Ok(Checksum::of(&dirmeta.encode()))
             }
             (Tree::Stored(_), Kind::StoredDirectory { dirmeta, .. }) => Ok(dirmeta),
-            (Tree::Stored(stored), _) => Err(Error::failed(format!("Not a directory: {}", stored.path.text()))),
+            (Tree::Stored(stored), _) => {
+                Err(Error::failed(format!("Not a directory: {}", stored.path.text())))
+            }
         }
     }
 
@@ -380,7 +412,12 @@ impl Comparison<'_> {
         let (local, metadata) = match (parent, kind) {
             (_, Kind::StoredFile(checksum)) => return Ok(checksum),
             (Tree::Local(local), Kind::Local(metadata)) => (local, self.owned(metadata, side)),
-            _ => return Err(Error::failed(format!("Not a regular file or symlink: {}", parent.child_path(name)))),
+            _ => {
+                return Err(Error::failed(format!(
+                    "Not a regular file or symlink: {}",
+                    parent.child_path(name)
+                )));
+            }
         };
         let directory = &local.directory;
         let mut header = FileHeader {
@@ -429,9 +466,10 @@ impl Tree {
 
     fn entries(&self) -> Result<Vec<Item>> {
         match self {
-            Self::Stored(stored) => {
-                Ok(stored.items().map(|(name, kind)| Item { name: name.to_owned(), kind }).collect())
-            }
+            Self::Stored(stored) => Ok(stored
+                .items()
+                .map(|(name, kind)| Item { name: name.to_owned(), kind })
+                .collect()),
             Self::Local(local) => local.entries(),
         }
     }
@@ -440,12 +478,14 @@ impl Tree {
 impl Stored {
     /// Files first, then directories.
     fn items(&self) -> impl Iterator<Item = (&str, Kind)> {
-        let files = self.contents.files.iter().map(|(name, file)| (name.as_str(), Kind::StoredFile(*file)));
-        let dirs = self
-            .contents
-            .dirs
-            .iter()
-            .map(|dir| (dir.name.as_str(), Kind::StoredDirectory { dirtree: dir.dirtree, dirmeta: dir.dirmeta }));
+        let files =
+            self.contents.files.iter().map(|(name, file)| (name.as_str(), Kind::StoredFile(*file)));
+        let dirs = self.contents.dirs.iter().map(|dir| {
+            (
+                dir.name.as_str(),
+                Kind::StoredDirectory { dirtree: dir.dirtree, dirmeta: dir.dirmeta },
+            )
+        });
         files.chain(dirs)
     }
 }
@@ -459,7 +499,8 @@ impl Local {
         self.directory.child_path(name).split_off(1)
     }
 
-    /// The entries in upstream's order: as the file system lists them, each thousand sorted by inode.
+    /// The entries in upstream's order: as the file system lists them, each thousand sorted by
+    /// inode.
     fn entries(&self) -> Result<Vec<Item>> {
         let fd = self.directory.as_fd();
         rustix::fs::seek(fd, rustix::fs::SeekFrom::Start(0)).calling("lseek", self.path())?;
@@ -473,7 +514,10 @@ impl Local {
                 Ok(name) => names.push((entry.ino(), name.to_owned())),
                 Err(_) => {
                     let name = String::from_utf8_lossy(entry.file_name().to_bytes()).into_owned();
-                    return Err(Error::failed(format!("Invalid UTF-8 in filename {}", self.child_path(&name))));
+                    return Err(Error::failed(format!(
+                        "Invalid UTF-8 in filename {}",
+                        self.child_path(&name)
+                    )));
                 }
             }
         }
@@ -500,10 +544,17 @@ fn open_root(path: &Path) -> Result<Directory> {
     let absolute = std::path::absolute(path).during("looking for", path)?;
     let shown = absolute.components().collect::<PathBuf>();
     let metadata = std::fs::metadata(&absolute).map_err(|error| {
-        Error::failed(format!("Error when getting information for file “{}”: {}", shown.display(), OsError(error)))
+        Error::failed(format!(
+            "Error when getting information for file “{}”: {}",
+            shown.display(),
+            OsError(error)
+        ))
     })?;
     if !metadata.is_dir() {
-        return Err(Error::failed(format!("Error opening directory '{}': Not a directory", shown.display())));
+        return Err(Error::failed(format!(
+            "Error opening directory '{}': Not a directory",
+            shown.display()
+        )));
     }
     // With a slash at the end, because it may be a symlink to one.
     Directory::open(&absolute.join(""))

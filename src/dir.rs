@@ -1,11 +1,13 @@
 //! Files reached through directory descriptors, with no symbolic link followed on the way.
 //!
-//! A path names whatever stands there at the moment it is used: a user who may write to one of its directories can put
-//! a link in the place of a component between two uses. So osier opens a directory once and then removes and replaces
-//! only what lies beneath that descriptor. Paths given here are relative to a descriptor, have no `..`, and no
-//! component of them may be a link; only the last one can be, where it is the link itself that is removed or replaced.
+//! A path names whatever stands there at the moment it is used: a user who may write to one of its
+//! directories can put a link in the place of a component between two uses. So osier opens a
+//! directory once and then removes and replaces only what lies beneath that descriptor. Paths given
+//! here are relative to a descriptor, have no `..`, and no component of them may be a link; only
+//! the last one can be, where it is the link itself that is removed or replaced.
 //!
-//! Every function returns the kernel's answer; a link in the way is `ELOOP`, or `ENOTDIR` where a directory was wanted.
+//! Every function returns the kernel's answer; a link in the way is `ELOOP`, or `ENOTDIR` where a
+//! directory was wanted.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -17,9 +19,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
 use rustix::io::{Errno, Result};
 
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 /// A directory on the way needs no permission to be listed.
-const ON_THE_WAY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+const ON_THE_WAY: OFlags =
+    OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
 /// An open directory.
 #[derive(Debug)]
@@ -41,21 +45,25 @@ impl Dir {
     /// Opens the directory that the user has named: links in that path are the user's.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        rustix::fs::openat(CWD, path, DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty()).map(Self)
+        rustix::fs::openat(CWD, path, DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty())
+            .map(Self)
     }
 
-    /// Opens the directory that holds what the user has named, and returns it with the last component.
+    /// Opens the directory that holds what the user has named, and returns it with the last
+    /// component.
     pub(crate) fn open_parent(path: &Path) -> Result<(Self, OsString)> {
         let name = path.file_name().ok_or(Errno::INVAL)?;
         Ok((Self::open(path.parent().unwrap_or(Path::new(".")))?, name.to_owned()))
     }
 
-    /// Opens a directory beneath another one, only to reach what is in it: it need not be readable and cannot be listed.
+    /// Opens a directory beneath another one, only to reach what is in it: it need not be readable
+    /// and cannot be listed.
     pub(crate) fn on_the_way(parent: impl AsFd, path: impl AsRef<Path>) -> Result<Self> {
         open(parent, path, ON_THE_WAY, Mode::empty()).map(|file| Self(file.into()))
     }
 
-    /// Opens the directory that holds another one, which may have been moved: the caller compares it.
+    /// Opens the directory that holds another one, which may have been moved: the caller compares
+    /// it.
     pub(crate) fn above(dir: impl AsFd) -> Result<Self> {
         rustix::fs::openat(dir, "..", DIRECTORY, Mode::empty()).map(Self)
     }
@@ -66,8 +74,14 @@ impl Dir {
     }
 }
 
-/// Opens a file beneath a directory, which `flags` may create. A link in the place of the last component is `ELOOP`.
-pub(crate) fn open(dir: impl AsFd, path: impl AsRef<Path>, flags: OFlags, mode: Mode) -> Result<File> {
+/// Opens a file beneath a directory, which `flags` may create. A link in the place of the last
+/// component is `ELOOP`.
+pub(crate) fn open(
+    dir: impl AsFd,
+    path: impl AsRef<Path>,
+    flags: OFlags,
+    mode: Mode,
+) -> Result<File> {
     static HAS_OPENAT2: AtomicBool = AtomicBool::new(true);
     let (dir, path) = (dir.as_fd(), path.as_ref());
     let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -75,9 +89,11 @@ pub(crate) fn open(dir: impl AsFd, path: impl AsRef<Path>, flags: OFlags, mode: 
         return rustix::fs::openat(dir, path, flags, mode).map(File::from);
     }
     if HAS_OPENAT2.load(Ordering::Relaxed) {
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let resolve =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         match rustix::fs::openat2(dir, path, flags, mode, resolve) {
-            // Old kernels do not know the call, and filters of containers may forbid it with either of the others.
+            // Old kernels do not know the call, and filters of containers may forbid it with either
+            // of the others.
             Err(Errno::NOSYS) => HAS_OPENAT2.store(false, Ordering::Relaxed),
             Err(Errno::PERM | Errno::AGAIN) => {}
             opened => return opened.map(File::from),
@@ -88,7 +104,8 @@ pub(crate) fn open(dir: impl AsFd, path: impl AsRef<Path>, flags: OFlags, mode: 
 
 /// What [`open`] does, one component after the other.
 fn open_stepwise(dir: BorrowedFd<'_>, path: &Path, flags: OFlags, mode: Mode) -> Result<File> {
-    let mut components = path.components().filter(|component| *component != Component::CurDir).peekable();
+    let mut components =
+        path.components().filter(|component| *component != Component::CurDir).peekable();
     let mut reached: Option<OwnedFd> = None;
     while let Some(component) = components.next() {
         let Component::Normal(name) = component else { return Err(Errno::XDEV) };
@@ -107,7 +124,11 @@ fn is_one_component(path: &Path) -> bool {
 }
 
 /// Calls `act` with the directory that holds `path`, and the last component.
-fn in_parent<T>(dir: BorrowedFd<'_>, path: &Path, act: impl FnOnce(BorrowedFd<'_>, &OsStr) -> Result<T>) -> Result<T> {
+fn in_parent<T>(
+    dir: BorrowedFd<'_>,
+    path: &Path,
+    act: impl FnOnce(BorrowedFd<'_>, &OsStr) -> Result<T>,
+) -> Result<T> {
     if is_one_component(path) {
         return act(dir, path.as_os_str());
     }
@@ -118,17 +139,23 @@ fn in_parent<T>(dir: BorrowedFd<'_>, path: &Path, act: impl FnOnce(BorrowedFd<'_
 
 /// What stands at `path`; a link is not followed.
 pub(crate) fn stat(dir: impl AsFd, path: impl AsRef<Path>) -> Result<Stat> {
-    in_parent(dir.as_fd(), path.as_ref(), |dir, name| rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW))
+    in_parent(dir.as_fd(), path.as_ref(), |dir, name| {
+        rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+    })
 }
 
 /// Removes a file, a link or whatever is no directory.
 pub(crate) fn remove_file(dir: impl AsFd, path: impl AsRef<Path>) -> Result<()> {
-    in_parent(dir.as_fd(), path.as_ref(), |dir, name| rustix::fs::unlinkat(dir, name, AtFlags::empty()))
+    in_parent(dir.as_fd(), path.as_ref(), |dir, name| {
+        rustix::fs::unlinkat(dir, name, AtFlags::empty())
+    })
 }
 
 /// Removes an empty directory.
 pub(crate) fn remove_dir(dir: impl AsFd, path: impl AsRef<Path>) -> Result<()> {
-    in_parent(dir.as_fd(), path.as_ref(), |dir, name| rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR))
+    in_parent(dir.as_fd(), path.as_ref(), |dir, name| {
+        rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)
+    })
 }
 
 /// Renames, replacing what has the new name unless `flags` forbid it.
@@ -145,8 +172,9 @@ pub(crate) fn rename(
     })
 }
 
-/// Makes something under a name that is free: `make` gets one of `names` after the other until there is none of that name.
-/// Returns the name with what was made; `failed` says what becomes of any other error.
+/// Makes something under a name that is free: `make` gets one of `names` after the other until
+/// there is none of that name. Returns the name with what was made; `failed` says what becomes of
+/// any other error.
 pub(crate) fn at_free_name<N, T, E>(
     mut names: impl FnMut() -> std::result::Result<N, E>,
     mut make: impl FnMut(&N) -> Result<T>,
@@ -164,7 +192,9 @@ pub(crate) fn at_free_name<N, T, E>(
 
 /// Makes a directory; that it is there already is `EEXIST`.
 pub(crate) fn make_dir(dir: impl AsFd, path: impl AsRef<Path>, mode: u32) -> Result<()> {
-    in_parent(dir.as_fd(), path.as_ref(), |dir, name| rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(mode)))
+    in_parent(dir.as_fd(), path.as_ref(), |dir, name| {
+        rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(mode))
+    })
 }
 
 /// Makes a directory and those above it, as far as they are missing, and opens it.
@@ -206,8 +236,9 @@ struct Level {
 
 /// Removes a file, or a directory with everything in it. That there is nothing is success.
 ///
-/// One descriptor is open at a time, however deep the tree is, and nothing is called recursively: the way back is `..`,
-/// which must be the directory from which the way down led. One that was moved meanwhile is `ESTALE`.
+/// One descriptor is open at a time, however deep the tree is, and nothing is called recursively:
+/// the way back is `..`, which must be the directory from which the way down led. One that was
+/// moved meanwhile is `ESTALE`.
 pub(crate) fn remove_all(dir: impl AsFd, path: impl AsRef<Path>) -> Result<()> {
     match in_parent(dir.as_fd(), path.as_ref(), remove_tree) {
         Err(Errno::NOENT) => Ok(()),
@@ -250,7 +281,11 @@ fn remove_quickly(dir: BorrowedFd<'_>, name: &OsStr) -> Result<bool> {
         Ok(()) | Err(Errno::NOENT) => Ok(true),
         // What a directory is answered with: the first by Linux, the second by POSIX.
         Err(Errno::ISDIR) => Ok(false),
-        Err(Errno::PERM) if is_directory(&rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?) => Ok(false),
+        Err(Errno::PERM)
+            if is_directory(&rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?) =>
+        {
+            Ok(false)
+        }
         Err(error) => Err(error),
     }
 }
@@ -308,7 +343,12 @@ mod tests {
         assert!(refused(open(&dir, "link/file", OFlags::RDONLY, Mode::empty()).map(drop)));
         assert!(refused(Dir::beneath(&dir, "link").map(drop)));
         for path in ["link/file", "link", "real/../victim/file"] {
-            let opened = open_stepwise(dir.as_fd(), Path::new(path), OFlags::RDONLY | OFlags::NOFOLLOW, Mode::empty());
+            let opened = open_stepwise(
+                dir.as_fd(),
+                Path::new(path),
+                OFlags::RDONLY | OFlags::NOFOLLOW,
+                Mode::empty(),
+            );
             assert!(matches!(opened, Err(Errno::LOOP | Errno::NOTDIR | Errno::XDEV)), "{path}");
         }
         assert_eq!(fs::read(scratch.path().join("victim/file")).unwrap(), b"victim");

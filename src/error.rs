@@ -1,8 +1,9 @@
 //! The one error type of the library.
 //!
-//! Each variant says what was being done and to which path or object. `Display` never repeats its `source()`: whoever
-//! prints an error joins the chain with `: `, see [`Error::chain`]. There is deliberately no `From<io::Error>`: a bare
-//! `?` on a file operation does not compile, and [`During::during`] is the way through.
+//! Each variant says what was being done and to which path or object. `Display` never repeats its
+//! `source()`: whoever prints an error joins the chain with `: `, see [`Error::chain`]. There is
+//! deliberately no `From<io::Error>`: a bare `?` on a file operation does not compile, and
+//! [`During::during`] is the way through.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -31,7 +32,8 @@ pub enum Error {
         /// The operating system's answer.
         source: OsError,
     },
-    /// The operating system refused something, told in upstream's words: `openat(PATH): No such file or directory`.
+    /// The operating system refused something, told in upstream's words: `openat(PATH): No such
+    /// file or directory`.
     #[error("{call}({})", path.display())]
     SystemCall {
         /// The system call's name.
@@ -80,7 +82,8 @@ pub enum Error {
         /// What is wrong with it.
         source: DecodeError,
     },
-    /// Bytes from outside that are no object do not follow their format; `what` names the file or argument.
+    /// Bytes from outside that are no object do not follow their format; `what` names the file or
+    /// argument.
     #[error("{what}")]
     Malformed {
         /// What was being read.
@@ -181,9 +184,9 @@ impl Error {
     /// The kind of the operating system's error, if it was one.
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         match self {
-            Self::Io { source, .. } | Self::SystemCall { source, .. } | Self::Refused { source, .. } => {
-                Some(source.0.kind())
-            }
+            Self::Io { source, .. }
+            | Self::SystemCall { source, .. }
+            | Self::Refused { source, .. } => Some(source.0.kind()),
             Self::During { source, .. } => source.io_kind(),
             _ => None,
         }
@@ -211,17 +214,26 @@ pub trait During<T> {
     /// `action` is a word such as `reading`, `path` the file it was done to.
     fn during(self, action: &'static str, path: impl AsRef<Path>) -> Result<T>;
 
-    /// The same in upstream's form `CALL(PATH)`, for the places where upstream's tests or users look for it.
+    /// The same in upstream's form `CALL(PATH)`, for the places where upstream's tests or users
+    /// look for it.
     fn calling(self, call: &'static str, path: impl AsRef<Path>) -> Result<T>;
 }
 
 impl<T, E: Into<io::Error>> During<T> for std::result::Result<T, E> {
     fn during(self, action: &'static str, path: impl AsRef<Path>) -> Result<T> {
-        self.map_err(|error| Error::Io { action, path: path.as_ref().to_owned(), source: OsError(error.into()) })
+        self.map_err(|error| Error::Io {
+            action,
+            path: path.as_ref().to_owned(),
+            source: OsError(error.into()),
+        })
     }
 
     fn calling(self, call: &'static str, path: impl AsRef<Path>) -> Result<T> {
-        self.map_err(|error| Error::SystemCall { call, path: path.as_ref().to_owned(), source: OsError(error.into()) })
+        self.map_err(|error| Error::SystemCall {
+            call,
+            path: path.as_ref().to_owned(),
+            source: OsError(error.into()),
+        })
     }
 }
 

@@ -1,8 +1,8 @@
 //! A commit as a tar archive, in the bytes of upstream's.
 //!
-//! GNU tar as libarchive writes it, uncompressed: one record of 512 bytes for each entry, then its content, padded to
-//! whole records; two empty records end the archive. All times are the commit's, owners are numbers only, and xattrs
-//! are lost: the format has no place for them.
+//! GNU tar as libarchive writes it, uncompressed: one record of 512 bytes for each entry, then its
+//! content, padded to whole records; two empty records end the archive. All times are the commit's,
+//! owners are numbers only, and xattrs are lost: the format has no place for them.
 //!
 //! ```text
 //! at   length
@@ -84,8 +84,15 @@ pub fn export(
         None => root,
         Some(path) => lookup(repo, &root, path)?.node,
     };
-    let Node::Directory { dirtree, dirmeta } = node else { return Err(Error::failed("Not a directory")) };
-    let mut walk = Walk { repo, descent: Descent::default(), levels: Vec::new(), first_places: HashMap::new() };
+    let Node::Directory { dirtree, dirmeta } = node else {
+        return Err(Error::failed("Not a directory"));
+    };
+    let mut walk = Walk {
+        repo,
+        descent: Descent::default(),
+        levels: Vec::new(),
+        first_places: HashMap::new(),
+    };
     let root = walk.enter(Place { directory: None, name: "".into() }, &dirtree, &dirmeta)?;
     progress.event(Event::Started { task: "export", total: None });
     let prefix = &options.prefix;
@@ -96,7 +103,8 @@ pub fn export(
     result
 }
 
-/// Where an entry is: what is in one directory shares its place, and places that nothing names any more are gone.
+/// Where an entry is: what is in one directory shares its place, and places that nothing names any
+/// more are gone.
 struct Place {
     /// None for the root.
     directory: Option<Arc<Place>>,
@@ -107,7 +115,8 @@ impl Place {
     /// The names from the root on, with slashes between them; nothing for the root.
     fn path(&self) -> String {
         let places = std::iter::successors(Some(self), |place| place.directory.as_deref());
-        let mut names: Vec<&str> = places.filter(|place| place.directory.is_some()).map(|place| &*place.name).collect();
+        let mut names: Vec<&str> =
+            places.filter(|place| place.directory.is_some()).map(|place| &*place.name).collect();
         names.reverse();
         names.join("/")
     }
@@ -124,14 +133,16 @@ enum What {
         gid: u32,
         mode: u32,
     },
-    /// A file or symlink; `first` is the place of an earlier entry with the same object, if there is one.
+    /// A file or symlink; `first` is the place of an earlier entry with the same object, if there
+    /// is one.
     File {
         checksum: Checksum,
         first: Option<Arc<Place>>,
     },
 }
 
-/// Goes through the tree, directories after the files beside them, and holds no more than the directories that it is in.
+/// Goes through the tree, directories after the files beside them, and holds no more than the
+/// directories that it is in.
 struct Walk<'r> {
     repo: &'r Repo,
     descent: Descent,
@@ -153,13 +164,18 @@ impl Walk<'_> {
         self.descent.enter(dirtree)?;
         let DirTree { files, dirs } = self.repo.load_dirtree(dirtree)?;
         let place = Arc::new(place);
-        self.levels.push(Level { place: place.clone(), files: files.into_iter(), dirs: dirs.into_iter() });
+        self.levels.push(Level {
+            place: place.clone(),
+            files: files.into_iter(),
+            dirs: dirs.into_iter(),
+        });
         Ok(Entry { place, what: What::Directory { uid: meta.uid, gid: meta.gid, mode: meta.mode } })
     }
 
     fn next_entry(&mut self) -> Result<Option<Entry>> {
         while let Some(level) = self.levels.last_mut() {
-            let within = |name: String| Place { directory: Some(level.place.clone()), name: name.into() };
+            let within =
+                |name: String| Place { directory: Some(level.place.clone()), name: name.into() };
             if let Some((name, checksum)) = level.files.next() {
                 let place = Arc::new(within(name));
                 let first = match self.first_places.entry(checksum) {
@@ -192,7 +208,12 @@ enum Loaded {
     Streamed(Box<FileObject>),
 }
 
-fn write_all(mut ahead: Ahead<'_>, mut writer: Writer<'_>, padding: Padding, progress: &dyn Progress) -> Result<()> {
+fn write_all(
+    mut ahead: Ahead<'_>,
+    mut writer: Writer<'_>,
+    padding: Padding,
+    progress: &dyn Progress,
+) -> Result<()> {
     // While one batch is written the next is read and inflated, by all threads.
     let mut batch = ahead.load_batch()?;
     while !batch.is_empty() {
@@ -321,9 +342,14 @@ impl Writer<'_> {
             size,
         };
         match (what, loaded) {
-            (&What::Directory { uid, gid, mode }, _) => {
-                self.record(&Record { name, link: "", kind: b'5', owner: (uid, gid), mode, size: 0 })
-            }
+            (&What::Directory { uid, gid, mode }, _) => self.record(&Record {
+                name,
+                link: "",
+                kind: b'5',
+                owner: (uid, gid),
+                mode,
+                size: 0,
+            }),
             (_, Loaded::Directory) => Ok(()),
             (What::File { first, .. }, Loaded::Link(header)) => {
                 let (kind, link) = match first {
@@ -376,7 +402,9 @@ impl Writer<'_> {
             mode: 0,
             size: text.len() as u64 + 1,
         };
-        for (kind, name, text) in [(b'K', "././@LongLink", record.link), (b'L', "././@LongName", record.name)] {
+        for (kind, name, text) in
+            [(b'K', "././@LongLink", record.link), (b'L', "././@LongName", record.name)]
+        {
             if text.len() > NAME_LEN {
                 let mut bytes = bytes_of(&long(name, kind, text), 0);
                 // libarchive says so of these records, and of no others.

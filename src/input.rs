@@ -1,8 +1,10 @@
-//! Whole files that come from outside, read without waiting for ever and without filling the memory.
+//! Whole files that come from outside, read without waiting for ever and without filling the
+//! memory.
 //!
-//! What should be a file may be a pipe that nothing writes to, a device that never ends, or larger than any memory. A
-//! file of a repository must be a regular one. One that the user has named may also be a pipe that was handed over on
-//! purpose, as in `--skip-list=<(...)` or `/dev/stdin`; a named pipe must have a writer within two seconds.
+//! What should be a file may be a pipe that nothing writes to, a device that never ends, or larger
+//! than any memory. A file of a repository must be a regular one. One that the user has named may
+//! also be a pipe that was handed over on purpose, as in `--skip-list=<(...)` or `/dev/stdin`; a
+//! named pipe must have a writer within two seconds.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -24,10 +26,15 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 const PIPEFS_MAGIC: i64 = 0x5049_5045;
 /// The null device, an empty file to most users.
 const NULL_DEVICE: (u32, u32) = (1, 3);
-const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+const FLAGS: OFlags =
+    OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// Reads a file of at most `limit` bytes that must be a regular one, as those of a repository are.
-pub(crate) fn read_stored(dir: impl AsFd, path: impl AsRef<Path>, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_stored(
+    dir: impl AsFd,
+    path: impl AsRef<Path>,
+    limit: u64,
+) -> io::Result<Vec<u8>> {
     let file = File::from(rustix::fs::openat(dir, path.as_ref(), FLAGS, Mode::empty())?);
     read_up_to(require_regular(file)?, limit)
 }
@@ -45,8 +52,8 @@ pub(crate) fn require_regular(file: File) -> io::Result<File> {
 /// Reads a file that the user has named, up to [`MAX_INPUT_SIZE`].
 ///
 /// # Errors
-/// When it cannot be opened or read, when it is a device, a socket or a named pipe without a writer, and when it is
-/// larger.
+/// When it cannot be opened or read, when it is a device, a socket or a named pipe without a
+/// writer, and when it is larger.
 pub fn read_named(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::from(rustix::fs::open(path, FLAGS, Mode::empty())?);
     let stat = rustix::fs::fstat(&file)?;
@@ -70,8 +77,8 @@ pub fn read_named(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Creates the file that the user has named for output, or empties the one that is there.
 ///
-/// Nothing is written through a symbolic link to a file, which somebody else may have put there; one to a pipe, a
-/// terminal or a descriptor of this process, as `/dev/stdout` is, is followed.
+/// Nothing is written through a symbolic link to a file, which somebody else may have put there;
+/// one to a pipe, a terminal or a descriptor of this process, as `/dev/stdout` is, is followed.
 ///
 /// # Errors
 /// When it cannot be created or is such a link.
@@ -85,7 +92,9 @@ pub fn create_named(path: &Path) -> io::Result<File> {
             let is_descriptor = in_dev || path.starts_with("/dev/fd") || path.starts_with("/proc");
             let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
             match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
-                FileType::RegularFile if !is_descriptor => Err(io::Error::from(rustix::io::Errno::LOOP)),
+                FileType::RegularFile if !is_descriptor => {
+                    Err(io::Error::from(rustix::io::Errno::LOOP))
+                }
                 _ => Ok(file),
             }
         }
@@ -93,7 +102,8 @@ pub fn create_named(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Writes a file that the user has named, in the place of what is there: of a link, too, and never through it.
+/// Writes a file that the user has named, in the place of what is there: of a link, too, and never
+/// through it.
 ///
 /// # Errors
 /// When it cannot be written; what was there before stays then.
@@ -105,10 +115,9 @@ pub fn replace_named(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let _ = dir::remove_file(&directory, &temporary);
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
     let mut file = dir::open(&directory, &temporary, flags, Mode::from_raw_mode(0o666))?;
-    let placed = file
-        .write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| Ok(dir::rename((&directory, &temporary), (&directory, &name), RenameFlags::empty())?));
+    let placed = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| {
+        Ok(dir::rename((&directory, &temporary), (&directory, &name), RenameFlags::empty())?)
+    });
     if placed.is_err() {
         let _ = dir::remove_file(&directory, &temporary);
     }
@@ -157,7 +166,8 @@ fn not_a_file() -> io::Error {
     io::Error::other("not a regular file")
 }
 
-/// A text from outside as a message can quote it: its first line, shortened, with no control character in it but tabs.
+/// A text from outside as a message can quote it: its first line, shortened, with no control
+/// character in it but tabs.
 pub fn quotable(text: &str) -> String {
     const LONGEST: usize = 100;
     let line = text.lines().next().unwrap_or_default();
@@ -186,9 +196,13 @@ mod tests {
     fn what_is_no_file_is_refused_at_once() {
         let scratch = tempfile::tempdir().unwrap();
         let pipe = scratch.path().join("pipe");
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0)
+            .unwrap();
         let text = |error: io::Error| error.to_string();
-        assert_eq!(text(read_stored(rustix::fs::CWD, &pipe, 10).unwrap_err()), "not a regular file");
+        assert_eq!(
+            text(read_stored(rustix::fs::CWD, &pipe, 10).unwrap_err()),
+            "not a regular file"
+        );
         assert_eq!(text(read_named(&pipe).unwrap_err()), "a pipe that no program writes to");
         assert_eq!(text(read_named(Path::new("/dev/zero")).unwrap_err()), "not a regular file");
         assert_eq!(read_named(Path::new("/dev/null")).unwrap(), b"");
@@ -221,7 +235,11 @@ mod tests {
         assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
         std::fs::create_dir(scratch.path().join("directory")).unwrap();
         assert!(replace_named(&scratch.path().join("directory"), b"new").is_err());
-        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 3, "nothing unfinished is left");
+        assert_eq!(
+            std::fs::read_dir(scratch.path()).unwrap().count(),
+            3,
+            "nothing unfinished is left"
+        );
     }
 
     #[test]

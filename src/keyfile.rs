@@ -9,10 +9,11 @@
 //! url=https://example.org/repo
 //! ```
 //!
-//! The grammar, the escapes and the words of the errors are GLib's (GKeyFile), seen in what `ostree config` does. A key
-//! file written back has lost its comments and blank lines and kept everything else in its order; new keys are appended
-//! to their group, new groups at the end. Translated keys (`key[de]`) are dropped on reading, as GLib drops those of
-//! languages that are not the user's; the untranslated `key[C]` stays.
+//! The grammar, the escapes and the words of the errors are GLib's (GKeyFile), seen in what `ostree
+//! config` does. A key file written back has lost its comments and blank lines and kept everything
+//! else in its order; new keys are appended to their group, new groups at the end. Translated keys
+//! (`key[de]`) are dropped on reading, as GLib drops those of languages that are not the user's;
+//! the untranslated `key[C]` stays.
 
 use std::fmt;
 
@@ -28,7 +29,8 @@ pub struct KeyFile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Group {
     name: String,
-    /// Keys and raw (still escaped) values. A key that stands twice in a file stands twice here; the last one counts.
+    /// Keys and raw (still escaped) values. A key that stands twice in a file stands twice here;
+    /// the last one counts.
     entries: Vec<(String, String)>,
 }
 
@@ -46,7 +48,8 @@ impl KeyFile {
         Self::default()
     }
 
-    /// Parses the text of a key file. The errors are GLib's (`Key file does not start with a group`).
+    /// Parses the text of a key file. The errors are GLib's (`Key file does not start with a
+    /// group`).
     pub fn parse(text: &str) -> Result<Self, DecodeError> {
         let mut file = Self::default();
         let mut current = None;
@@ -82,18 +85,21 @@ impl KeyFile {
         Ok(file)
     }
 
-    /// The value of a key, unescaped. An unknown escape is an error, a missing key or group is `None`.
+    /// The value of a key, unescaped. An unknown escape is an error, a missing key or group is
+    /// `None`.
     pub fn get(&self, group: &str, key: &str) -> Result<Option<String>, DecodeError> {
-        self.get_raw(group, key).map(|raw| unescape(raw).ok_or_else(|| uninterpretable(key))).transpose()
+        self.get_raw(group, key)
+            .map(|raw| unescape(raw).ok_or_else(|| uninterpretable(key)))
+            .transpose()
     }
 
     /// The value of a key, unescaped; a missing key or group is an error in GLib's words.
     pub fn require(&self, group: &str, key: &str) -> Result<String, DecodeError> {
         match self.get(group, key)? {
             Some(value) => Ok(value),
-            None if self.has_group(group) => {
-                Err(DecodeError::new(format!("Key file does not have key “{key}” in group “{group}”")))
-            }
+            None if self.has_group(group) => Err(DecodeError::new(format!(
+                "Key file does not have key “{key}” in group “{group}”"
+            ))),
             None => Err(DecodeError::new(format!("Key file does not have group “{group}”"))),
         }
     }
@@ -104,7 +110,8 @@ impl KeyFile {
         group.entries.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
-    /// A boolean: `true`, `1`, `false` or `0`, white space behind it ignored; anything else is an error.
+    /// A boolean: `true`, `1`, `false` or `0`, white space behind it ignored; anything else is an
+    /// error.
     pub fn get_bool(&self, group: &str, key: &str) -> Result<Option<bool>, DecodeError> {
         let Some(raw) = self.get_raw(group, key) else { return Ok(None) };
         match raw.trim_end_matches(is_space) {
@@ -114,7 +121,8 @@ impl KeyFile {
         }
     }
 
-    /// A list, its members separated by `;` and each unescaped; `\;` is a semicolon within a member.
+    /// A list, its members separated by `;` and each unescaped; `\;` is a semicolon within a
+    /// member.
     pub fn get_list(&self, group: &str, key: &str) -> Result<Option<Vec<String>>, DecodeError> {
         let Some(raw) = self.get_raw(group, key) else { return Ok(None) };
         split_list(raw).map(Some).ok_or_else(|| uninterpretable(key))
@@ -133,7 +141,12 @@ impl KeyFile {
     }
 
     /// Sets a key to a list, each member followed by `;`. The names must be legal.
-    pub fn set_list(&mut self, group: &str, key: &str, members: &[impl AsRef<str>]) -> Result<(), DecodeError> {
+    pub fn set_list(
+        &mut self,
+        group: &str,
+        key: &str,
+        members: &[impl AsRef<str>],
+    ) -> Result<(), DecodeError> {
         let mut raw = String::new();
         for member in members {
             escape_into(&mut raw, member.as_ref(), Some(';'));
@@ -144,7 +157,9 @@ impl KeyFile {
 
     /// Removes a key and says whether it was there. The group stays, even when it is empty now.
     pub fn remove(&mut self, group: &str, key: &str) -> bool {
-        let Some(group) = self.groups.iter_mut().find(|candidate| candidate.name == group) else { return false };
+        let Some(group) = self.groups.iter_mut().find(|candidate| candidate.name == group) else {
+            return false;
+        };
         match group.entries.iter().rposition(|(name, _)| name == key) {
             Some(index) => {
                 group.entries.remove(index);
@@ -168,7 +183,9 @@ impl KeyFile {
 
     /// The keys of a group, in their order in the file; none when there is no such group.
     pub fn keys(&self, group: &str) -> impl Iterator<Item = &str> {
-        self.group(group).into_iter().flat_map(|group| group.entries.iter().map(|(key, _)| key.as_str()))
+        self.group(group)
+            .into_iter()
+            .flat_map(|group| group.entries.iter().map(|(key, _)| key.as_str()))
     }
 
     /// Whether there is such a group.
@@ -222,7 +239,8 @@ fn is_space(character: char) -> bool {
     matches!(character, ' ' | '\t' | '\n' | '\r' | '\x0c')
 }
 
-/// A line without its end. A carriage return goes with the line feed behind it, so an unended last line keeps its own.
+/// A line without its end. A carriage return goes with the line feed behind it, so an unended last
+/// line keeps its own.
 fn without_line_end(line: &str) -> &str {
     line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line))
 }
@@ -258,12 +276,16 @@ fn check_key_name(name: &str) -> Result<(), DecodeError> {
         None => legal(name),
         Some((key, locale)) => {
             legal(key)
-                && locale
-                    .strip_suffix(']')
-                    .is_some_and(|locale| locale.chars().all(|c| c.is_alphanumeric() || "-_.@".contains(c)))
+                && locale.strip_suffix(']').is_some_and(|locale| {
+                    locale.chars().all(|c| c.is_alphanumeric() || "-_.@".contains(c))
+                })
         }
     };
-    if is_legal { Ok(()) } else { Err(DecodeError::new(format!("Invalid key name: {}", quotable(name)))) }
+    if is_legal {
+        Ok(())
+    } else {
+        Err(DecodeError::new(format!("Invalid key name: {}", quotable(name))))
+    }
 }
 
 /// Whether a key is in no language at all. `C` and the empty name are nobody's language.
@@ -272,7 +294,10 @@ fn is_untranslated(key: &str) -> bool {
 }
 
 fn uninterpretable(key: &str) -> DecodeError {
-    DecodeError::new(format!("Key file contains key “{}” which has a value that cannot be interpreted.", quotable(key)))
+    DecodeError::new(format!(
+        "Key file contains key “{}” which has a value that cannot be interpreted.",
+        quotable(key)
+    ))
 }
 
 fn unescape(raw: &str) -> Option<String> {
@@ -318,8 +343,8 @@ fn split_list(raw: &str) -> Option<Vec<String>> {
     Some(members)
 }
 
-/// Escapes a text, and the separator of a list within it. Only leading blanks and tabs need it; line ends and separators
-/// among or before them do not end the lead: that is how GLib writes them.
+/// Escapes a text, and the separator of a list within it. Only leading blanks and tabs need it;
+/// line ends and separators among or before them do not end the lead: that is how GLib writes them.
 fn escape_into(raw: &mut String, text: &str, separator: Option<char>) {
     let mut leading = true;
     for character in text.chars() {
@@ -380,7 +405,10 @@ mod tests {
             ("[a]\nx\u{a0} = \u{a0}1\n", "[a]\nx\u{a0}=\u{a0}1\n"),
             ("[a]\nx  y\t=\t1\n", "[a]\nx  y=1\n"),
             ("[a]\nx[C]=1\nx[]=3\nx[en]=5\nx[de_AT@e.u-x]=6\nx[é]=7\n", "[a]\nx[C]=1\nx[]=3\n"),
-            ("[a]\nEncoding=utf-8\n[b]\nEncoding=latin1\n", "[a]\nEncoding=utf-8\n\n[b]\nEncoding=latin1\n"),
+            (
+                "[a]\nEncoding=utf-8\n[b]\nEncoding=latin1\n",
+                "[a]\nEncoding=utf-8\n\n[b]\nEncoding=latin1\n",
+            ),
             ("[a]\nx=1\n[b]\n[a]\nx=2\n", "[a]\nx=1\nx=2\n\n[b]\n"),
         ];
         for (text, expected) in table {
@@ -390,8 +418,11 @@ mod tests {
 
     #[test]
     fn what_glib_refuses_is_refused_in_its_words() {
-        let line =
-            |line: &str| format!("Key file contains line “{line}” which is not a key-value pair, group, or comment");
+        let line = |line: &str| {
+            format!(
+                "Key file contains line “{line}” which is not a key-value pair, group, or comment"
+            )
+        };
         let no_group = || "Key file does not start with a group".to_owned();
         let table = [
             ("x=1", no_group()),
@@ -413,7 +444,10 @@ mod tests {
             ("[a]\nx]=1", "Invalid key name: x]".to_owned()),
             ("[a]\nx[b]c=1\n", "Invalid key name: x[b]c".to_owned()),
             ("[a]\nx[b c]=1\n", "Invalid key name: x[b c]".to_owned()),
-            ("[a]\nEncoding=UTF-16\n", "Key file contains unsupported encoding “UTF-16”".to_owned()),
+            (
+                "[a]\nEncoding=UTF-16\n",
+                "Key file contains unsupported encoding “UTF-16”".to_owned(),
+            ),
         ];
         for (text, expected) in table {
             assert_eq!(rewritten(text), Err(expected), "{text:?}");
@@ -438,7 +472,10 @@ mod tests {
             let mut file = KeyFile::new();
             file.set_string("a", "x", text).unwrap();
             file.set_list("a", "y", &[text]).unwrap();
-            assert_eq!((file.get_raw("a", "x"), file.get_raw("a", "y")), (Some(raw), Some(raw_list)));
+            assert_eq!(
+                (file.get_raw("a", "x"), file.get_raw("a", "y")),
+                (Some(raw), Some(raw_list))
+            );
             let again = KeyFile::parse(&file.to_string()).unwrap();
             assert_eq!(again.get("a", "x").unwrap().as_deref(), Some(text));
             assert_eq!(again.get_list("a", "y").unwrap(), Some(vec![text.to_owned()]));
@@ -461,7 +498,8 @@ mod tests {
         ];
         for (raw, expected) in table {
             let list = KeyFile::parse(&format!("[a]\nx={raw}\n")).unwrap().get_list("a", "x");
-            let expected = expected.map(|members| members.iter().map(|member| (*member).to_owned()).collect());
+            let expected =
+                expected.map(|members| members.iter().map(|member| (*member).to_owned()).collect());
             assert_eq!(list.ok(), expected.map(Some), "{raw:?}");
         }
     }
@@ -469,7 +507,9 @@ mod tests {
     #[test]
     fn booleans_are_true_1_false_and_0_and_nothing_else() {
         let wrong = "Key file contains key “x” which has a value that cannot be interpreted.";
-        for (raw, expected) in [("true", true), ("true \t", true), ("1\x0c", true), ("false", false), ("0", false)] {
+        for (raw, expected) in
+            [("true", true), ("true \t", true), ("1\x0c", true), ("false", false), ("0", false)]
+        {
             let file = KeyFile::parse(&format!("[a]\nx={raw}\n")).unwrap();
             assert_eq!(file.get_bool("a", "x"), Ok(Some(expected)), "{raw:?}");
         }
@@ -483,7 +523,10 @@ mod tests {
     #[test]
     fn a_missing_key_and_a_missing_group_are_told_apart() {
         let file = KeyFile::parse("[a]\nx=\\q\n").unwrap();
-        assert_eq!(file.require("a", "k").unwrap_err().what, "Key file does not have key “k” in group “a”");
+        assert_eq!(
+            file.require("a", "k").unwrap_err().what,
+            "Key file does not have key “k” in group “a”"
+        );
         assert_eq!(file.require("g", "k").unwrap_err().what, "Key file does not have group “g”");
         let wrong = "Key file contains key “x” which has a value that cannot be interpreted.";
         assert_eq!(file.require("a", "x").unwrap_err().what, wrong);
@@ -506,7 +549,10 @@ mod tests {
         let mut file = KeyFile::new();
         for key in ["", " x", "x ", "a=b", "a[b", "a\nb"] {
             let shown = if key == "a\nb" { "a..." } else { key };
-            assert_eq!(file.set_string("core", key, "1").unwrap_err().what, format!("Invalid key name: {shown}"));
+            assert_eq!(
+                file.set_string("core", key, "1").unwrap_err().what,
+                format!("Invalid key name: {shown}")
+            );
         }
         assert_eq!(file.set_string("a]b", "x", "1").unwrap_err().what, "Invalid group name: a]b");
         assert_eq!(file, KeyFile::new());

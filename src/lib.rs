@@ -1,8 +1,10 @@
-//! OSTree repository tooling in pure Rust: what the `ostree` command does to a repository, byte for byte, in parallel.
+//! OSTree repository tooling in pure Rust: what the `ostree` command does to a repository, byte for
+//! byte, in parallel.
 //!
 //! # The layers
 //!
-//! Each uses only what stands in a row above its own (`tests/suite/tidy.rs` reads the table and checks it):
+//! Each uses only what stands in a row above its own (`tests/suite/tidy.rs` reads the table and
+//! checks it):
 //!
 //! | what | modules |
 //! | --- | --- |
@@ -12,6 +14,7 @@
 //! | objects as values, no I/O | [`object`] |
 //! | what callers hear, what web servers have | [`error`], [`progress`], [`http`] |
 //! | helpers | `threads`: the pool; [`process`]: other programs, run and asked; `trial`: what comparing and measuring share |
+//! | signatures, without a repository | [`sign`] |
 //! | the repository on disk: opens, reads, writes, lists and moves refs, and nothing else | [`repo`] |
 //! | trees as entries and images | [`source`], [`labels`], [`composefs`] |
 //! | what a repository says of itself and of others | [`summary`], [`remote`] |
@@ -20,12 +23,13 @@
 //! | comparing, measuring, packages to a published tree and a disk image | [`mod@compare`], [`mod@bench`], [`compose`] |
 //! | the command line, which belongs to the program | `cli` |
 //!
-//! A tree is walked with [`repo::walk::entries`] and a history with [`repo::walk::history`]; [`repo::read_file`] reads one
-//! file by its path. `docs/library.md` has an example for each.
+//! A tree is walked with [`repo::walk::entries`] and a history with [`repo::walk::history`];
+//! [`repo::read_file`] reads one file by its path. `docs/library.md` has an example for each.
 //!
 //! # Features
 //!
-//! All but the last are on unless `default-features = false` says otherwise; without any the library is small.
+//! All but the last are on unless `default-features = false` says otherwise; without any the
+//! library is small.
 //!
 //! | feature | what it adds |
 //! | --- | --- |
@@ -33,12 +37,14 @@
 //! | `bench` | [`mod@bench`] |
 //! | `compose` | [`compose`] |
 //! | `dates` | [`date`] |
+//! | `gpg` | OpenPGP signatures |
 //! | `http` | [`http`] |
+//! | `sign` | [`sign`]: ed25519 and spki signatures |
 //! | `cli` | the program |
 //! | `tls-ring` | TLS with ring, on processors that graviola does not know |
 //!
-//! The command line is not part of the library: the program has it for itself, behind the feature `cli`. The library
-//! never prints, never ends the process and never reads the environment.
+//! The command line is not part of the library: the program has it for itself, behind the feature
+//! `cli`. The library never prints, never ends the process and never reads the environment.
 //!
 //! # A worked example
 //!
@@ -111,6 +117,8 @@ pub mod refs;
 pub mod refspec;
 pub mod remote;
 pub mod repo;
+#[cfg(feature = "sign")]
+pub mod sign;
 pub mod source;
 pub mod summary;
 mod threads;

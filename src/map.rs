@@ -1,7 +1,7 @@
 //! Read-only mapping of a repository's own write-once files: the only unsafe code.
 //!
-//! Objects are never changed after they got their name, so a mapping of one stays what it was. Input trees are never
-//! mapped: a file truncated underneath a mapping kills the process.
+//! Objects are never changed after they got their name, so a mapping of one stays what it was.
+//! Input trees are never mapped: a file truncated underneath a mapping kills the process.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,7 +9,8 @@ use std::ops::Deref;
 
 use memmap2::Mmap;
 
-/// Files of at least this many bytes are mapped; below, reading is quicker (measured, see the crate's benches).
+/// Files of at least this many bytes are mapped; below, reading is quicker (measured, see the
+/// crate's benches).
 const MAP_THRESHOLD: u64 = 1 << 20;
 
 /// The bytes of a whole file, read or mapped.
@@ -28,8 +29,9 @@ impl FileBytes {
             return read(&mut file, size).map(Self::Read);
         }
         #[expect(unsafe_code, reason = "memmap2 cannot know that nobody changes the file")]
-        // SAFETY: the file is an object or summary of the repository: it was complete before it got its name and is
-        // only ever replaced by a rename, never written in place, so the mapped pages stay as they are.
+        // SAFETY: the file is an object or summary of the repository: it was complete before it got
+        // its name and is only ever replaced by a rename, never written in place, so the mapped
+        // pages stay as they are.
         let map = unsafe { Mmap::map(&file) }?;
         Ok(Self::Mapped(map))
     }

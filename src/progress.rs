@@ -10,15 +10,15 @@ pub trait Progress: Sync {
     /// Takes note of one event. It must be quick: it is called for every file.
     fn event(&self, event: Event<'_>);
 
-    /// Whether an operation that takes a while should count ahead, so that [`Event::Total`] comes early. Counting costs a
-    /// little, so the default is no.
+    /// Whether an operation that takes a while should count ahead, so that [`Event::Total`] comes
+    /// early. Counting costs a little, so the default is no.
     fn wants_totals(&self) -> bool {
         false
     }
 
-    /// Whether the operation should end early. Those that make directories of their own look at it now and then:
-    /// [`crate::bench`] and [`crate::compare::compare_with`], which remove them before they return an error. All other operations may be
-    /// killed at any moment.
+    /// Whether the operation should end early. Those that make directories of their own look at it
+    /// now and then: [`crate::bench`] and [`crate::compare::compare_with`], which remove them
+    /// before they return an error. All other operations may be killed at any moment.
     fn is_interrupted(&self) -> bool {
         false
     }
@@ -42,7 +42,8 @@ pub enum Event<'a> {
         /// Content bytes, when they are known.
         bytes: Option<u64>,
     },
-    /// The operation goes from one piece of work to the next. Phases with totals of their own may come within one.
+    /// The operation goes from one piece of work to the next. Phases with totals of their own may
+    /// come within one.
     Step {
         /// Counted from 1.
         number: u64,
@@ -92,8 +93,8 @@ pub(crate) struct Total {
 /// Work that ends sooner is not counted ahead.
 const TIME_BEFORE_COUNTING: Duration = Duration::from_millis(500);
 
-/// Runs `work`, and counts beside it how much it is if somebody wants to know. `count` gives up when its argument becomes
-/// true: the work is over.
+/// Runs `work`, and counts beside it how much it is if somebody wants to know. `count` gives up
+/// when its argument becomes true: the work is over.
 pub(crate) fn with_total<T>(
     progress: &dyn Progress,
     count: impl FnOnce(&AtomicBool) -> Option<Total> + Send,
@@ -109,7 +110,9 @@ pub(crate) fn with_total<T>(
             if end.recv_timeout(TIME_BEFORE_COUNTING) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
-            if let Some(Total { steps, bytes }) = count(over).filter(|_| !over.load(Ordering::Relaxed)) {
+            if let Some(Total { steps, bytes }) =
+                count(over).filter(|_| !over.load(Ordering::Relaxed))
+            {
                 progress.event(Event::Total { steps, bytes });
             }
         };

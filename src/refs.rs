@@ -1,5 +1,5 @@
-//! Changing refs by themselves, without a commit or a pull. The summary follows if the config asks for it
-//! (`core.auto-update-summary`).
+//! Changing refs by themselves, without a commit or a pull. The summary follows if the config asks
+//! for it (`core.auto-update-summary`).
 
 use crate::checksum::Checksum;
 use crate::error::Result;
@@ -30,16 +30,21 @@ pub enum Change {
 /// Changes refs one after the other, each at once.
 ///
 /// # Errors
-/// When one cannot be changed; those before it are changed then. When the summary cannot be updated.
+/// When one cannot be changed; those before it are changed then. When the summary cannot be
+/// updated.
 pub fn change(repo: &Repo, changes: &[Change]) -> Result<()> {
     for change in changes {
         match change {
             Change::Set(Refspec { remote, name }, commit) => {
                 repo.set_ref_immediate(remote.as_ref(), name, Some(commit))?;
             }
-            Change::Delete(Refspec { remote, name }) => repo.set_ref_immediate(remote.as_ref(), name, None)?,
+            Change::Delete(Refspec { remote, name }) => {
+                repo.set_ref_immediate(remote.as_ref(), name, None)?
+            }
             Change::Alias { name, target } => repo.set_alias(name, target)?,
-            Change::SetInCollection(name, commit) => repo.set_collection_ref_immediate(name, Some(commit))?,
+            Change::SetInCollection(name, commit) => {
+                repo.set_collection_ref_immediate(name, Some(commit))?
+            }
             Change::DeleteInCollection(name) => repo.set_collection_ref_immediate(name, None)?,
         }
     }

@@ -1,8 +1,8 @@
 //! Names of refs, remotes and collections, parsed and validated once, at the edge.
 //!
-//! A ref is fragments joined by `/`, each a word character followed by word characters, `-`, `.` and `_`; word characters
-//! are Unicode's letters and numbers, and `_`. A refspec is a ref with an optional `remote:` before it. A collection id
-//! follows the rules of D-Bus interface names.
+//! A ref is fragments joined by `/`, each a word character followed by word characters, `-`, `.`
+//! and `_`; word characters are Unicode's letters and numbers, and `_`. A refspec is a ref with an
+//! optional `remote:` before it. A collection id follows the rules of D-Bus interface names.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -55,7 +55,11 @@ pub struct RemoteName(String);
 impl RemoteName {
     /// Validates a name.
     pub fn parse(text: &str) -> Result<Self, InvalidRefspec> {
-        if is_fragment(text) { Ok(Self(text.to_owned())) } else { Err(InvalidRefspec::RemoteName(text.to_owned())) }
+        if is_fragment(text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidRefspec::RemoteName(text.to_owned()))
+        }
     }
 
     /// The name as text.
@@ -121,13 +125,17 @@ pub struct CollectionId(String);
 const MAX_COLLECTION_ID_LEN: usize = 255;
 
 impl CollectionId {
-    /// Validates an id: at least two elements joined by `.`, each ASCII letters, digits and `_`, no digit first.
+    /// Validates an id: at least two elements joined by `.`, each ASCII letters, digits and `_`, no
+    /// digit first.
     pub fn parse(text: &str) -> Result<Self, InvalidRefspec> {
         let is_element = |element: &str| {
             element.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
                 && element.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         };
-        if text.len() <= MAX_COLLECTION_ID_LEN && text.contains('.') && text.split('.').all(is_element) {
+        if text.len() <= MAX_COLLECTION_ID_LEN
+            && text.contains('.')
+            && text.split('.').all(is_element)
+        {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidRefspec::CollectionId(text.to_owned()))
@@ -149,17 +157,21 @@ pub struct CollectionRef {
     pub name: RefName,
 }
 
-/// Whether a text can stand between the slashes of a ref. A file in `refs/` with another name is no ref.
+/// Whether a text can stand between the slashes of a ref. A file in `refs/` with another name is no
+/// ref.
 ///
-/// Upstream's pattern also lets one line feed pass at the very end, which makes a ref that no listing can show; here it
-/// is refused.
+/// Upstream's pattern also lets one line feed pass at the very end, which makes a ref that no
+/// listing can show; here it is refused.
 pub fn is_fragment(text: &str) -> bool {
-    text.starts_with(is_word) && text.chars().all(|character| matches!(character, '-' | '.') || is_word(character))
+    text.starts_with(is_word)
+        && text.chars().all(|character| matches!(character, '-' | '.') || is_word(character))
 }
 
-/// A word character of upstream's pattern (PCRE in Unicode mode): letters, numbers of every kind, `_`.
+/// A word character of upstream's pattern (PCRE in Unicode mode): letters, numbers of every kind,
+/// `_`.
 fn is_word(character: char) -> bool {
-    // Names are nearly always ASCII, and compiling Unicode's tables takes longer than most commands run.
+    // Names are nearly always ASCII, and compiling Unicode's tables takes longer than most commands
+    // run.
     static LETTER_OR_NUMBER: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"^[\p{L}\p{N}]$").expect("the pattern is constant and legal"));
     if character.is_ascii() {
@@ -260,16 +272,24 @@ mod tests {
     /// The verdicts are those of `ostree refs --create`.
     #[test]
     fn refspecs_are_judged_as_upstream_judges_them() {
-        let good = ["a", "a/b", "o:a", "o:a/b/c", "a.", "a-", "é", "_x", "٣", "é:é", "x²", "½", "Ⅳ", "日本", "a..b"];
+        let good = [
+            "a", "a/b", "o:a", "o:a/b/c", "a.", "a-", "é", "_x", "٣", "é:é", "x²", "½", "Ⅳ",
+            "日本", "a..b",
+        ];
         for text in good {
             assert_eq!(Refspec::parse(text).unwrap().to_string(), text);
         }
         let bad = [
-            "", ":a", "a:", "a:b:c", "-x", ".x", "a//b", "/a", "a/", "a b", "a@b", "a~", "a/.b", "a/-b", "a/..b",
-            "a+b", "o/p:a", ".o:a", "a$", "a\nb", "a\n", "a‿b", "e\u{301}", "😀", "a\0",
+            "", ":a", "a:", "a:b:c", "-x", ".x", "a//b", "/a", "a/", "a b", "a@b", "a~", "a/.b",
+            "a/-b", "a/..b", "a+b", "o/p:a", ".o:a", "a$", "a\nb", "a\n", "a‿b", "e\u{301}", "😀",
+            "a\0",
         ];
         for text in bad {
-            assert_eq!(Refspec::parse(text), Err(InvalidRefspec::Refspec(text.to_owned())), "{text:?}");
+            assert_eq!(
+                Refspec::parse(text),
+                Err(InvalidRefspec::Refspec(text.to_owned())),
+                "{text:?}"
+            );
         }
     }
 
@@ -283,7 +303,8 @@ mod tests {
 
     #[test]
     fn refspecs_sort_as_they_are_spelled() {
-        let mut texts = ["os:a", "os-x:a", "zebra", "alpha", "os", "os:a/b", "os/x", "os.x", "o", "é:a", "é"];
+        let mut texts =
+            ["os:a", "os-x:a", "zebra", "alpha", "os", "os:a/b", "os/x", "os.x", "o", "é:a", "é"];
         let mut refspecs = texts.map(|text| Refspec::parse(text).unwrap());
         texts.sort_unstable();
         refspecs.sort_unstable();
@@ -296,8 +317,14 @@ mod tests {
             assert_eq!(CollectionId::parse(text).unwrap().as_str(), text);
         }
         let too_long = format!("{}.b", "a".repeat(254));
-        for text in ["", "a", "a.", ".a.b", "a..b", "a.b.", "a.1", "1a.b", "a-b.c", "é.b", "a.b\n", &too_long] {
-            assert_eq!(CollectionId::parse(text).unwrap_err().to_string(), format!("Invalid collection ID {text}"));
+        for text in [
+            "", "a", "a.", ".a.b", "a..b", "a.b.", "a.1", "1a.b", "a-b.c", "é.b", "a.b\n",
+            &too_long,
+        ] {
+            assert_eq!(
+                CollectionId::parse(text).unwrap_err().to_string(),
+                format!("Invalid collection ID {text}")
+            );
         }
     }
 
@@ -305,7 +332,10 @@ mod tests {
     fn a_remote_is_named_by_one_fragment() {
         assert_eq!(RemoteName::parse("a-b.c").unwrap().as_str(), "a-b.c");
         for name in ["", ".x", "a/b", "a b", "-b", "a:b"] {
-            assert_eq!(RemoteName::parse(name).unwrap_err().to_string(), format!("Invalid remote name {name}"));
+            assert_eq!(
+                RemoteName::parse(name).unwrap_err().to_string(),
+                format!("Invalid remote name {name}")
+            );
         }
         assert_eq!(RefName::parse("a:b").unwrap_err().to_string(), "Invalid ref name a:b");
     }

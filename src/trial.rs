@@ -1,6 +1,8 @@
-//! What trials of programs have in common: a scratch directory, steps that are announced, and programs that end with them.
+//! What trials of programs have in common: a scratch directory, steps that are announced, and
+//! programs that end with them.
 //!
-//! Whoever is interrupted ([`Progress::is_interrupted`]) kills the program that runs and removes the scratch directory.
+//! Whoever is interrupted ([`Progress::is_interrupted`]) kills the program that runs and removes
+//! the scratch directory.
 
 use std::ffi::OsString;
 use std::fs;
@@ -65,7 +67,10 @@ impl Drop for Scratch<'_> {
         if let Err(error) = removed {
             let error = OsError(error.into());
             // The result is what the user came for; it does not depend on this.
-            self.progress.event(Event::Warning(&format!("{} could not be removed: {error}", self.path.display())));
+            self.progress.event(Event::Warning(&format!(
+                "{} could not be removed: {error}",
+                self.path.display()
+            )));
         }
     }
 }
@@ -102,14 +107,17 @@ impl<'p> Steps<'p> {
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     /// From start to end.
-    #[cfg_attr(not(feature = "bench"), expect(dead_code, reason = "only the benchmark looks at it"))]
+    #[cfg_attr(
+        not(feature = "bench"),
+        expect(dead_code, reason = "only the benchmark looks at it")
+    )]
     pub(crate) time: Duration,
     /// What it printed to standard error.
     pub(crate) stderr: Vec<u8>,
 }
 
-/// Runs a program to its end, with its standard output in the file `stdout`. `watch` is called with its process id while it
-/// runs, and returns when it wants to be called again.
+/// Runs a program to its end, with its standard output in the file `stdout`. `watch` is called with
+/// its process id while it runs, and returns when it wants to be called again.
 ///
 /// # Errors
 /// When it cannot be run; `interrupted`, and it is killed then.
@@ -210,11 +218,16 @@ mod tests {
         let mut steps = Steps::new(&note, 2);
         steps.begin("one").unwrap();
         steps.begin("other").unwrap();
-        let expected =
-            [r#"Step { number: 1, total: 2, what: "one" }"#, r#"Step { number: 2, total: 2, what: "other" }"#];
+        let expected = [
+            r#"Step { number: 1, total: 2, what: "one" }"#,
+            r#"Step { number: 2, total: 2, what: "other" }"#,
+        ];
         assert_eq!(*told.lock().unwrap(), expected);
         let interrupted = Interrupted(AtomicBool::new(true));
-        assert_eq!(Steps::new(&interrupted, 1).begin("none").unwrap_err().to_string(), "interrupted");
+        assert_eq!(
+            Steps::new(&interrupted, 1).begin("none").unwrap_err().to_string(),
+            "interrupted"
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Sizes for people, as GLib writes them.
 
-/// Writes a number of bytes in decimal units: `1 byte`, `118 bytes` with a space; `1.0 kB` and larger units with one
-/// decimal and a no-break space (U+00A0), which is what `g_format_size` gives.
+/// Writes a number of bytes in decimal units: `1 byte`, `118 bytes` with a space; `1.0 kB` and
+/// larger units with one decimal and a no-break space (U+00A0), which is what `g_format_size`
+/// gives.
 pub fn format_size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     match bytes {

@@ -13,7 +13,8 @@ pub fn put_right(archive: &mut [u8]) {
     }
 }
 
-/// Puts before the first entry of a tar what its header has no room for: an xattr, a target or a deep path.
+/// Puts before the first entry of a tar what its header has no room for: an xattr, a target or a
+/// deep path.
 pub fn extend(archive: &mut Vec<u8>, most: usize, random: &mut Random) {
     if archive.get(257..262) != Some(b"ustar") {
         return;
@@ -81,7 +82,10 @@ fn size_in(field: &[u8]) -> usize {
     if field[0] & 0x80 != 0 {
         return number(256, &mut field[1..].iter().copied());
     }
-    let digits = field.iter().skip_while(|&&byte| byte == b' ').take_while(|byte| (b'0'..b'8').contains(byte));
+    let digits = field
+        .iter()
+        .skip_while(|&&byte| byte == b' ')
+        .take_while(|byte| (b'0'..b'8').contains(byte));
     number(8, &mut digits.map(|digit| digit - b'0'))
 }
 

@@ -1,7 +1,9 @@
-//! Mutators that know a format: most of their results are well-formed, so that the fuzzer gets past checksums, lengths
-//! and framing offsets; now and then they change bytes blindly, for what is not well-formed.
+//! Mutators that know a format: most of their results are well-formed, so that the fuzzer gets past
+//! checksums, lengths and framing offsets; now and then they change bytes blindly, for what is not
+//! well-formed.
 //!
-//! The inputs that the fuzzer keeps are the real format, so seeds are real files, and a finding can be looked at.
+//! The inputs that the fuzzer keeps are the real format, so seeds are real files, and a finding can
+//! be looked at.
 
 mod archive;
 mod stat_cache;
@@ -49,7 +51,13 @@ fn blindly(bytes: &[u8], most: usize, plain: Plain<'_>) -> Vec<u8> {
 }
 
 /// A value of the type.
-pub fn of_type(ty: &str, bytes: &[u8], most: usize, random: &mut Random, plain: Plain<'_>) -> Vec<u8> {
+pub fn of_type(
+    ty: &str,
+    bytes: &[u8],
+    most: usize,
+    random: &mut Random,
+    plain: Plain<'_>,
+) -> Vec<u8> {
     let parsed = Type::parse(ty).and_then(|ty| Variant::decode(ty, bytes));
     let Ok(view) = parsed else { return blindly(bytes, most, plain) };
     if random.one_in(6) {
@@ -84,14 +92,17 @@ pub fn typed_value(bytes: &[u8], most: usize, random: &mut Random, plain: Plain<
     }
 }
 
-/// A file of an archive repository: its header as a value, with the length before it, or its content.
+/// A file of an archive repository: its header as a value, with the length before it, or its
+/// content.
 pub fn filez(bytes: &[u8], most: usize, random: &mut Random, plain: Plain<'_>) -> Vec<u8> {
     const HEADER_TYPE: &str = "(tuuuusa(ayay))";
     let parts = bytes.split_first_chunk().and_then(|(prefix, rest)| {
         let length = FileHeader::decode_prefix(*prefix, bytes.len() as u64).ok()?;
         rest.split_at_checked(length)
     });
-    let Some((header, content)) = parts.filter(|_| !random.one_in(8)) else { return blindly(bytes, most, plain) };
+    let Some((header, content)) = parts.filter(|_| !random.one_in(8)) else {
+        return blindly(bytes, most, plain);
+    };
     let mut header = header.to_vec();
     let mut content = content.to_vec();
     if random.one_in(2) {
@@ -117,7 +128,8 @@ pub fn pax(bytes: &[u8], most: usize, random: &mut Random, plain: Plain<'_>) -> 
     mutated
 }
 
-/// An archive: changed blindly or given more headers, then with the checksums of its headers put right.
+/// An archive: changed blindly or given more headers, then with the checksums of its headers put
+/// right.
 pub fn archive(bytes: &[u8], most: usize, random: &mut Random, plain: Plain<'_>) -> Vec<u8> {
     let mut mutated = bytes.to_vec();
     if random.one_in(4) {
@@ -131,7 +143,8 @@ pub fn archive(bytes: &[u8], most: usize, random: &mut Random, plain: Plain<'_>)
     mutated
 }
 
-/// A stat cache: changed blindly below its checksum, then with number, order and checksum of its records put right.
+/// A stat cache: changed blindly below its checksum, then with number, order and checksum of its
+/// records put right.
 pub fn stat_cache(bytes: &[u8], most: usize, random: &mut Random, plain: Plain<'_>) -> Vec<u8> {
     if random.one_in(8) {
         return blindly(bytes, most, plain);

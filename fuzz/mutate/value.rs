@@ -33,7 +33,11 @@ fn nth<'a>(view: Variant<'a>, before: &mut usize) -> Option<Variant<'a>> {
         return Some(view);
     }
     *before -= 1;
-    if view.ty().as_str() == "ay" { None } else { view.children().find_map(|child| nth(child, before)) }
+    if view.ty().as_str() == "ay" {
+        None
+    } else {
+        view.children().find_map(|child| nth(child, before))
+    }
 }
 
 fn rebuilt(view: Variant<'_>, change: &mut Change<'_>) -> Value {
@@ -55,7 +59,9 @@ fn rebuilt(view: Variant<'_>, change: &mut Change<'_>) -> Value {
             Value::dict_entry(children.swap_remove(0), value)
         }
         (b'a', Some(element)) => Value::array(element.as_str(), children),
-        (b'm', Some(element)) => children.pop().map_or_else(|| Value::nothing(element.as_str()), Value::just),
+        (b'm', Some(element)) => {
+            children.pop().map_or_else(|| Value::nothing(element.as_str()), Value::just)
+        }
         (b'v', _) if children.len() == 1 => Value::variant(children.swap_remove(0)),
         _ => view.to_value(),
     }
@@ -87,7 +93,9 @@ fn change_elements(elements: &mut Vec<Value>, element: Type<'_>, random: &mut Ra
     let count = elements.len();
     match random.below(6) {
         0 if count > 0 => drop(elements.remove(random.below(count))),
-        1 if count > 0 => elements.insert(random.below(count), elements[random.below(count)].clone()),
+        1 if count > 0 => {
+            elements.insert(random.below(count), elements[random.below(count)].clone())
+        }
         2 if count > 1 => elements.swap(random.below(count), random.below(count)),
         3 if count > 0 => {
             // Enough of them for framing offsets to become wider.
@@ -117,7 +125,8 @@ fn content(view: Variant<'_>, change: &mut Change<'_>) -> Value {
 
 fn changed_leaf(view: Variant<'_>, change: &mut Change<'_>) -> Value {
     let ty = view.ty();
-    let mut bytes = view.as_str().map_or_else(|| view.bytes().to_vec(), |text| text.as_bytes().to_vec());
+    let mut bytes =
+        view.as_str().map_or_else(|| view.bytes().to_vec(), |text| text.as_bytes().to_vec());
     match ty.fixed_size() {
         Some(size) => {
             (change.plain)(&mut bytes, size);

@@ -20,7 +20,8 @@ pub fn archive(data: &[u8]) {
     }
 }
 
-/// The records of an extended header, with a file behind it. Its xattrs are those of an object, or are refused.
+/// The records of an extended header, with a file behind it. Its xattrs are those of an object, or
+/// are refused.
 pub fn pax(records: &[u8]) {
     let header = |flag, size: usize| {
         let mut block = [0; 512];
@@ -43,10 +44,13 @@ pub fn pax(records: &[u8]) {
     }
 }
 
-/// The entries up to the first for which `visit` returns false, and whether that was the end of a sound archive.
+/// The entries up to the first for which `visit` returns false, and whether that was the end of a
+/// sound archive.
 fn entries(data: &[u8], mut visit: impl FnMut(&mut Archive, &Entry) -> bool) -> (Vec<Entry>, bool) {
     let mut entries = Vec::new();
-    let Ok(mut archive) = Archive::open(Box::new(Cursor::new(data.to_vec()))) else { return (entries, false) };
+    let Ok(mut archive) = Archive::open(Box::new(Cursor::new(data.to_vec()))) else {
+        return (entries, false);
+    };
     loop {
         match archive.next_entry() {
             Ok(Some(entry)) => {
@@ -62,7 +66,8 @@ fn entries(data: &[u8], mut visit: impl FnMut(&mut Archive, &Entry) -> bool) -> 
     }
 }
 
-/// Reads all content of an entry, which is as long as it said; false if that was an error or enough.
+/// Reads all content of an entry, which is as long as it said; false if that was an error or
+/// enough.
 fn read_content(archive: &mut Archive, entry: &Entry, left: &mut usize) -> bool {
     let size = match entry.kind {
         Kind::Regular { size } | Kind::HardLink { size, .. } => size,

@@ -13,15 +13,22 @@ pub fn deflate(data: &[u8]) {
     for encoding in [Encoding::Fast, Encoding::Zlib] {
         let mut deflater = Deflater::new(Settings { encoding, level: u32::from(level % 9) + 1 });
         let whole = packed(&mut deflater, &content, LONGEST);
-        assert!(packed(&mut deflater, &content, step) == whole, "{encoding:?}: pieces of {step} bytes show");
+        assert!(
+            packed(&mut deflater, &content, step) == whole,
+            "{encoding:?}: pieces of {step} bytes show"
+        );
         assert!(unpacked(&whole) == content, "{encoding:?}: something else comes back");
         // A stored block for every 4000 bytes at most.
-        assert!(whole.len() <= content.len() + content.len() / 800 + 10, "{encoding:?}: {} bytes", whole.len());
+        assert!(
+            whole.len() <= content.len() + content.len() / 800 + 10,
+            "{encoding:?}: {} bytes",
+            whole.len()
+        );
     }
 }
 
-/// A byte below 128 is followed by as many literal bytes and one more. Another is followed by the length of a copy less
-/// one and the distance less one (16 bits).
+/// A byte below 128 is followed by as many literal bytes and one more. Another is followed by the
+/// length of a copy less one and the distance less one (16 bits).
 fn content(mut recipe: &[u8]) -> Vec<u8> {
     let mut content = Vec::new();
     while let Some((&step, rest)) = recipe.split_first() {
@@ -35,7 +42,8 @@ fn content(mut recipe: &[u8]) -> Vec<u8> {
             if let Some(start) = content.len().checked_sub(distance) {
                 // Many times over, so that far distances come up.
                 let times = usize::from(step - 127);
-                (start..start + times * (usize::from(length) + 1)).for_each(|at| content.push(content[at]));
+                (start..start + times * (usize::from(length) + 1))
+                    .for_each(|at| content.push(content[at]));
             }
             recipe = rest;
         }

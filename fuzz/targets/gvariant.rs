@@ -3,7 +3,8 @@
 use osier::gvariant::text::{self, Annotate};
 use osier::gvariant::{Type, Value, Variant};
 
-/// Broken values may be much larger than their bytes: an array of a hundred broken tuples of a thousand numbers.
+/// Broken values may be much larger than their bytes: an array of a hundred broken tuples of a
+/// thousand numbers.
 const MOST_WORK: usize = 1 << 18;
 
 /// A type string, a NUL, and the bytes of a value.
@@ -56,13 +57,17 @@ fn check_children(view: Variant<'_>) {
     assert_eq!((view.len(), view.child(count).is_none()), (count, true));
 }
 
-/// The printed form reads as the value that it was printed from. In deep values GLib counts the levels of an annotation's
-/// type on top of those around it, and refuses what it has printed itself; so do we.
+/// The printed form reads as the value that it was printed from. In deep values GLib counts the
+/// levels of an annotation's type on top of those around it, and refuses what it has printed
+/// itself; so do we.
 fn check_text(view: Variant<'_>) {
     let printed = text::print(view, Annotate::Yes);
     if printed.len() < MOST_WORK && is_printable(view) {
         let read = text::parse(None, &printed);
-        if read.as_ref().is_err_and(|error| error.to_string().ends_with("type declaration recurses too deeply")) {
+        if read
+            .as_ref()
+            .is_err_and(|error| error.to_string().ends_with("type declaration recurses too deeply"))
+        {
             return;
         }
         assert_eq!(read.as_ref(), Ok(&view.to_value()), "{printed}");
@@ -71,7 +76,8 @@ fn check_text(view: Variant<'_>) {
     }
 }
 
-/// What text cannot say: which of the many not-a-numbers it is, and doubles that `strtod` calls out of range.
+/// What text cannot say: which of the many not-a-numbers it is, and doubles that `strtod` calls out
+/// of range.
 fn is_printable(view: Variant<'_>) -> bool {
     match view.as_f64() {
         Some(number) => number == 0.0 || number.is_normal() || number.is_infinite(),

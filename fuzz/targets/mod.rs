@@ -1,7 +1,8 @@
-//! What each fuzz target does with its bytes. Errors are fine; a panic, a hang, memory out of proportion, or a value that
-//! does not come back is a bug.
+//! What each fuzz target does with its bytes. Errors are fine; a panic, a hang, memory out of
+//! proportion, or a value that does not come back is a bug.
 //!
-//! The programs in `fuzz_targets` call these, and so does the test that replays every file of `corpus`.
+//! The programs in `fuzz_targets` call these, and so does the test that replays every file of
+//! `corpus`.
 
 mod archive;
 mod compose;

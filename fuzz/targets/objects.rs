@@ -3,7 +3,8 @@
 use osier::deflate::Inflater;
 use osier::gvariant::{Dict, Type};
 use osier::object::{
-    COMMIT_TYPE, Commit, DIRMETA_TYPE, DIRTREE_TYPE, DirMeta, DirTree, FileHeader, SUMMARY_TYPE, SizeEntry, Xattrs,
+    COMMIT_TYPE, Commit, DIRMETA_TYPE, DIRTREE_TYPE, DirMeta, DirTree, FileHeader, SUMMARY_TYPE,
+    SizeEntry, Xattrs,
 };
 use osier::summary::Summary;
 
@@ -15,7 +16,9 @@ pub fn commit(data: &[u8]) {
     let Ok(commit) = Commit::decode(data) else { return };
     assert_eq!(commit.encode(), data);
     let _ = (commit.version(), commit.content_checksum());
-    for entry in commit.metadata.get("ostree.sizes").iter().flat_map(|sizes| sizes.view().children()) {
+    for entry in
+        commit.metadata.get("ostree.sizes").iter().flat_map(|sizes| sizes.view().children())
+    {
         if let Some(Ok(sizes)) = entry.as_bytes().map(SizeEntry::decode) {
             assert_eq!(SizeEntry::decode(&sizes.encode()), Ok(sizes));
         }
@@ -70,7 +73,10 @@ pub fn filez(data: &[u8]) {
     inflate(content);
     let Ok((header, size)) = FileHeader::decode_archive_header(header) else { return };
     let encoded = header.archive_header(size);
-    assert_eq!(FileHeader::decode_archive_header(&encoded[FileHeader::PREFIX_BYTES..]), Ok((header.clone(), size)));
+    assert_eq!(
+        FileHeader::decode_archive_header(&encoded[FileHeader::PREFIX_BYTES..]),
+        Ok((header.clone(), size))
+    );
     let hashed = header.content_header();
     let read = FileHeader::decode_content_header(&hashed[FileHeader::PREFIX_BYTES..]);
     assert_eq!(read.map(|read| read.content_header()), Ok(hashed));
@@ -85,7 +91,10 @@ fn inflate(mut input: &[u8]) {
     while let Ok(step) = inflater.push(input) {
         produced += step.output.len();
         let (finished, needs_input) = (step.finished, step.needs_input);
-        assert!(step.consumed > 0 || !step.output.is_empty() || finished || needs_input, "no progress");
+        assert!(
+            step.consumed > 0 || !step.output.is_empty() || finished || needs_input,
+            "no progress"
+        );
         input = &input[step.consumed..];
         if finished || needs_input || produced > ENOUGH {
             return;

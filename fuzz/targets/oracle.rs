@@ -6,8 +6,8 @@ use zvariant::{LE, Variant as Theirs, to_bytes};
 
 use super::gvariant::typed;
 
-/// A type string, a NUL, and the bytes of a value: what is in normal form shows both the same value, and what the other
-/// reads and writes again as it was is in normal form for us.
+/// A type string, a NUL, and the bytes of a value: what is in normal form shows both the same
+/// value, and what the other reads and writes again as it was is in normal form for us.
 ///
 /// Bugs of `zgvariant` 2.0 that are known are left out by name, see [`known_bug`].
 pub fn gvariant_oracle(data: &[u8]) {
@@ -23,14 +23,15 @@ pub fn gvariant_oracle(data: &[u8]) {
     match Variant::decode(ty, bytes) {
         Ok(ours) => {
             if known_bug(ours).is_none() {
-                let theirs = theirs.unwrap_or_else(|error| panic!("only we read {wrapped:02x?}: {error}"));
+                let theirs =
+                    theirs.unwrap_or_else(|error| panic!("only we read {wrapped:02x?}: {error}"));
                 assert!(agrees(ours, &theirs), "{wrapped:02x?} is {theirs:?} to them");
             }
         }
         Err(_) => {
             let Ok(theirs) = theirs else { return };
-            let is_known =
-                holds_unchecked_text(&theirs) || known_bug(Variant::new(ty, bytes).to_value().view()).is_some();
+            let is_known = holds_unchecked_text(&theirs)
+                || known_bug(Variant::new(ty, bytes).to_value().view()).is_some();
             if !is_known && let Ok(written) = to_bytes(context, &theirs) {
                 assert!(written.bytes() != wrapped, "only they read {wrapped:02x?} as {theirs:?}");
             }
@@ -46,7 +47,9 @@ fn holds_unchecked_text(theirs: &Theirs<'_>) -> bool {
         Theirs::Array(array) => array.inner().iter().any(holds_unchecked_text),
         Theirs::Structure(tuple) => tuple.fields().iter().any(holds_unchecked_text),
         Theirs::Maybe(maybe) => maybe.inner().as_ref().is_some_and(holds_unchecked_text),
-        Theirs::Dict(dict) => dict.iter().any(|(key, value)| holds_unchecked_text(key) || holds_unchecked_text(value)),
+        Theirs::Dict(dict) => {
+            dict.iter().any(|(key, value)| holds_unchecked_text(key) || holds_unchecked_text(value))
+        }
         _ => false,
     }
 }
@@ -80,9 +83,12 @@ fn known_bug(view: Variant<'_>) -> Option<&'static str> {
         b'(' | b'{' if view.len() > 1 && view.children().all(is_empty) => {
             return Some("B1, B10: a tuple of empty members");
         }
-        b'a' if !view.is_empty() && view.children().all(is_empty) => return Some("B2: an array of empty containers"),
+        b'a' if !view.is_empty() && view.children().all(is_empty) => {
+            return Some("B2: an array of empty containers");
+        }
         b'a' if view.ty().as_str().starts_with("a{") => {
-            let keys: Vec<_> = view.children().filter_map(|entry| Some(entry.child(0)?.bytes())).collect();
+            let keys: Vec<_> =
+                view.children().filter_map(|entry| Some(entry.child(0)?.bytes())).collect();
             let unique: std::collections::BTreeSet<_> = keys.iter().collect();
             if unique.len() < keys.len() {
                 return Some("B4: of equal keys the last one counts");
@@ -102,7 +108,8 @@ fn known_bug(view: Variant<'_>) -> Option<&'static str> {
 /// Whether both read the same. The order of dictionaries is not looked at: theirs have none (B4).
 fn agrees(ours: Variant<'_>, theirs: &Theirs<'_>) -> bool {
     let all = |theirs: &[Theirs<'_>]| {
-        ours.len() == theirs.len() && ours.children().zip(theirs).all(|(ours, theirs)| agrees(ours, theirs))
+        ours.len() == theirs.len()
+            && ours.children().zip(theirs).all(|(ours, theirs)| agrees(ours, theirs))
     };
     match theirs {
         Theirs::U8(number) => ours.as_byte() == Some(*number),
@@ -118,7 +125,8 @@ fn agrees(ours: Variant<'_>, theirs: &Theirs<'_>) -> bool {
         Theirs::ObjectPath(path) => ours.as_str() == Some(path),
         // A signature of several types is a tuple of them for the other.
         Theirs::Signature(signature) => {
-            ours.as_str() == Some(&signature.to_string()) || ours.as_str() == Some(&signature.to_string_no_parens())
+            ours.as_str() == Some(&signature.to_string())
+                || ours.as_str() == Some(&signature.to_string_no_parens())
         }
         Theirs::Variant(content) => ours.as_variant().is_some_and(|ours| agrees(ours, content)),
         Theirs::Array(array) => all(array.inner()),

@@ -53,7 +53,8 @@ pub fn config(data: &[u8]) {
 fn check_written(file: &KeyFile) -> String {
     let written = file.to_string();
     let read = KeyFile::parse(&written).expect("what was written is read");
-    // As in GLib a carriage return at the end of a file without a line feed is kept, and lost when there is one.
+    // As in GLib a carriage return at the end of a file without a line feed is kept, and lost when
+    // there is one.
     if written.contains("\r\n") {
         return read.to_string();
     }
@@ -85,14 +86,20 @@ pub fn refspec(data: &[u8]) {
     REPO.with(|repo| {
         if let Ok(commit) = repo.repo.resolve_rev(text) {
             // A whole checksum is taken as it is, whether there is such a commit or not.
-            assert!(repo.commits.contains(&commit) || text == commit.to_string(), "{text} is {commit}");
+            assert!(
+                repo.commits.contains(&commit) || text == commit.to_string(),
+                "{text} is {commit}"
+            );
         }
     });
 }
 
 /// A name becomes a path, which must not lead elsewhere.
 fn assert_stays_inside(name: &str) {
-    assert!(Path::new(name).components().all(|part| matches!(part, Component::Normal(_))), "{name}");
+    assert!(
+        Path::new(name).components().all(|part| matches!(part, Component::Normal(_))),
+        "{name}"
+    );
     assert!(!name.contains("//") && !name.ends_with('/') && !name.contains('\0'), "{name}");
 }
 
@@ -145,7 +152,8 @@ pub fn date(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     NOW.with(|now| {
         let Ok(seconds) = date::parse(text, now) else { return };
-        for printed in [date::format_utc(seconds), date::format_iso(seconds)].into_iter().flatten() {
+        for printed in [date::format_utc(seconds), date::format_iso(seconds)].into_iter().flatten()
+        {
             // Years of fewer than four digits are printed as they are, and read as something else.
             if printed.as_bytes().get(4) == Some(&b'-') {
                 assert_eq!(date::parse(&printed, now), Ok(seconds), "{text}: {printed}");
@@ -164,7 +172,9 @@ pub fn overrides(data: &[u8]) {
         assert!(text.split('\n').any(|line| line == path));
     }
     let paths: Vec<String> = match &statoverride {
-        Ok(_) => text.split('\n').filter_map(|line| Some(line.split_once(' ')?.1.to_owned())).collect(),
+        Ok(_) => {
+            text.split('\n').filter_map(|line| Some(line.split_once(' ')?.1.to_owned())).collect()
+        }
         Err(_) => skip_list.paths().to_vec(),
     };
     let is_skipping = statoverride.is_err();
@@ -174,7 +184,8 @@ pub fn overrides(data: &[u8]) {
         ..Modifier::default()
     };
     let filter = Filter::new(&modifier);
-    for (path, file_type) in paths.iter().zip([0o100_000, 0o040_000, 0o120_000].into_iter().cycle()) {
+    for (path, file_type) in paths.iter().zip([0o100_000, 0o040_000, 0o120_000].into_iter().cycle())
+    {
         let found = Ownership { uid: 0, gid: 0, mode: file_type | 0o644 };
         if let Ok(Some(recorded)) = filter.apply(path, found) {
             assert_eq!(recorded.mode & !0o7777, file_type);
@@ -185,17 +196,23 @@ pub fn overrides(data: &[u8]) {
     }
 }
 
-/// A `file_contexts`, and behind a NUL a `file_contexts.subs`: the labels of the paths that they name.
+/// A `file_contexts`, and behind a NUL a `file_contexts.subs`: the labels of the paths that they
+/// name.
 pub fn file_contexts(data: &[u8]) {
     let mut parts = data.splitn(2, |byte| *byte == 0);
-    let (contexts, substitutions) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let (contexts, substitutions) =
+        (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let folder = tempfile::tempdir().unwrap();
     let policy = folder.path().join("etc/selinux/fuzz");
     let files = policy.join("contexts/files");
     std::fs::create_dir_all(&files).unwrap();
     std::fs::create_dir_all(policy.join("policy")).unwrap();
     std::fs::write(policy.join("policy/policy.33"), b"").unwrap();
-    std::fs::write(folder.path().join("etc/selinux/config"), "SELINUX=enforcing\nSELINUXTYPE=fuzz\n").unwrap();
+    std::fs::write(
+        folder.path().join("etc/selinux/config"),
+        "SELINUX=enforcing\nSELINUXTYPE=fuzz\n",
+    )
+    .unwrap();
     // The policy must label `/`.
     std::fs::write(files.join("file_contexts"), [b"/.* any\n", contexts].concat()).unwrap();
     std::fs::write(files.join("file_contexts.subs"), substitutions).unwrap();

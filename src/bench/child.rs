@@ -12,12 +12,14 @@ use crate::error::{During, Error, Result};
 use crate::progress::Progress;
 use crate::trial;
 
-/// How often the memory of a program is looked at when it has just begun: the shortest runs take milliseconds.
+/// How often the memory of a program is looked at when it has just begun: the shortest runs take
+/// milliseconds.
 const FIRST_INTERVAL: Duration = Duration::from_micros(200);
 /// How often it is looked at at least.
 const SAMPLING_INTERVAL: Duration = Duration::from_millis(50);
-/// The interval is this part of the time that the program has been running, within the limits above, so that looking takes
-/// no processor time worth mentioning: a program that uses all processors would notice more of it than one that does not.
+/// The interval is this part of the time that the program has been running, within the limits
+/// above, so that looking takes no processor time worth mentioning: a program that uses all
+/// processors would notice more of it than one that does not.
 const SAMPLES_PER_TIME: u32 = 20;
 /// What `/proc/PID/status` calls the most memory that a process has had.
 const HIGH_WATER_MARK: &str = "VmHWM:";
@@ -31,15 +33,17 @@ pub struct Measurement {
     pub time: Duration,
     /// Processor time of all its threads, in the program and in the kernel.
     pub cpu: Duration,
-    /// The most memory in use, in bytes, as far as samples saw it; 0 if the program ended before the first.
+    /// The most memory in use, in bytes, as far as samples saw it; 0 if the program ended before
+    /// the first.
     pub peak_memory: u64,
     /// What the program printed.
     pub stdout: String,
 }
 
-/// Uses so many bytes of memory, at most half of what is available, and gives them back. A virtual machine takes memory
-/// away that has not been used for a while, and whoever needs it next waits for it, page by page; that is no program's
-/// doing, and would be most of what a step costs that writes much.
+/// Uses so many bytes of memory, at most half of what is available, and gives them back. A virtual
+/// machine takes memory away that has not been used for a while, and whoever needs it next waits
+/// for it, page by page; that is no program's doing, and would be most of what a step costs that
+/// writes much.
 pub(super) fn warm_memory(bytes: u64) {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let available = value_of(&meminfo, "MemAvailable:").unwrap_or(0);
@@ -49,12 +53,22 @@ pub(super) fn warm_memory(bytes: u64) {
     std::hint::black_box(&memory);
 }
 
-/// Runs `PROGRAM --repo=REPO ARGUMENTS` to its end; a failure of the program is an error with its words. Other children
-/// of this process must not end meanwhile: their processor time would be counted.
-pub(super) fn run(program: &Path, repo: &Path, arguments: &[String], progress: &dyn Progress) -> Result<Measurement> {
+/// Runs `PROGRAM --repo=REPO ARGUMENTS` to its end; a failure of the program is an error with its
+/// words. Other children of this process must not end meanwhile: their processor time would be
+/// counted.
+pub(super) fn run(
+    program: &Path,
+    repo: &Path,
+    arguments: &[String],
+    progress: &dyn Progress,
+) -> Result<Measurement> {
     let printed = repo.with_extension("stdout");
     let mut command = Command::new(program);
-    command.arg(format!("--repo={}", repo.display())).args(arguments).env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
+    command
+        .arg(format!("--repo={}", repo.display()))
+        .args(arguments)
+        .env("LC_ALL", "C.UTF-8")
+        .env("TZ", "UTC");
     // What earlier steps wrote must not be written out, or waited for, at this one's expense.
     rustix::fs::sync();
     let before = cpu_time(UsageWho::RUSAGE_CHILDREN)?;
@@ -63,25 +77,42 @@ pub(super) fn run(program: &Path, repo: &Path, arguments: &[String], progress: &
         peak_memory = peak_memory.max(memory_of(process));
         (started.elapsed() / SAMPLES_PER_TIME).clamp(FIRST_INTERVAL, SAMPLING_INTERVAL)
     };
-    let trial::Ended { status, time, stderr } = trial::run(&mut command, &printed, progress, watch)?;
+    let trial::Ended { status, time, stderr } =
+        trial::run(&mut command, &printed, progress, watch)?;
     if !status.success() {
         let words = String::from_utf8_lossy(&stderr);
-        return Err(Error::failed(format!("{} {} failed: {}", program.display(), arguments.join(" "), words.trim())));
+        return Err(Error::failed(format!(
+            "{} {} failed: {}",
+            program.display(),
+            arguments.join(" "),
+            words.trim()
+        )));
     }
     let cpu = cpu_time(UsageWho::RUSAGE_CHILDREN)?.saturating_sub(before);
     let stdout = fs::read(&printed).during("reading", &printed)?;
-    Ok(Measurement { time, cpu, peak_memory, stdout: String::from_utf8_lossy(&stdout).into_owned() })
+    Ok(Measurement {
+        time,
+        cpu,
+        peak_memory,
+        stdout: String::from_utf8_lossy(&stdout).into_owned(),
+    })
 }
 
-/// The version in what `PROGRAM --version` prints, which is YAML with a line `Version: '2022.7'`; `None` if there is none.
+/// The version in what `PROGRAM --version` prints, which is YAML with a line `Version: '2022.7'`;
+/// `None` if there is none.
 pub(super) fn version(program: &Path) -> Result<Option<String>> {
-    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().during("running", program)?;
+    let output = Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output()
+        .during("running", program)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let version = text.lines().find_map(|line| line.trim().strip_prefix("Version:"));
     Ok(version.map(|version| version.trim().trim_matches('\'').to_owned()))
 }
 
-/// Processor time so far, in the program and in the kernel together: of this process, or of its children that have ended.
+/// Processor time so far, in the program and in the kernel together: of this process, or of its
+/// children that have ended.
 pub(super) fn cpu_time(who: UsageWho) -> Result<Duration> {
     let usage = getrusage(who).map_err(|error| Error::failed(format!("getrusage: {error}")))?;
     let duration = |time: TimeVal| {
@@ -138,7 +169,10 @@ mod tests {
     fn the_processor_time_of_a_program_is_measured_and_so_are_its_time_and_memory() {
         let directory = tempfile::tempdir().unwrap();
         let repo = directory.path().join("repo");
-        let busy = script(directory.path(), "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo $1 $2");
+        let busy = script(
+            directory.path(),
+            "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo $1 $2",
+        );
         let measured = run(&busy, &repo, &["word".to_owned()], &Silent).unwrap();
         assert_eq!(measured.stdout, format!("--repo={} word\n", repo.display()));
         assert!(measured.cpu > Duration::from_millis(5), "{measured:?}");
@@ -151,7 +185,10 @@ mod tests {
     #[test]
     fn the_version_is_what_the_program_calls_its_own() {
         let directory = tempfile::tempdir().unwrap();
-        let yaml = script(directory.path(), "printf 'libostree:\\n Version: '\"'\"'2022.7'\"'\"'\\n Git: x\\n'");
+        let yaml = script(
+            directory.path(),
+            "printf 'libostree:\\n Version: '\"'\"'2022.7'\"'\"'\\n Git: x\\n'",
+        );
         assert_eq!(version(&yaml).unwrap().as_deref(), Some("2022.7"));
         let silent = script(directory.path(), "true");
         assert_eq!(version(&silent).unwrap(), None);

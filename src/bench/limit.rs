@@ -1,5 +1,5 @@
-//! What a first commit into an archive cannot do without: reading, hashing and deflating the files, on all processors,
-//! with nothing around it. No objects, no directories, nothing written.
+//! What a first commit into an archive cannot do without: reading, hashing and deflating the files,
+//! on all processors, with nothing around it. No objects, no directories, nothing written.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -23,7 +23,8 @@ use crate::trial::check_interrupt;
 /// Those of archives whose config does not say otherwise.
 const SETTINGS: Settings = Settings { encoding: Encoding::Fast, level: 6 };
 
-/// As much of a file is read at a time, in bytes; larger ones are read a second time to be deflated, as by a commit.
+/// As much of a file is read at a time, in bytes; larger ones are read a second time to be
+/// deflated, as by a commit.
 const READ_SIZE: usize = 1 << 20;
 
 /// What the bare work took.
@@ -63,7 +64,11 @@ fn largest_first(tree: &Path) -> Result<Vec<PathBuf>> {
     for entry in WalkDir::new(tree) {
         let entry = entry.map_err(std::io::Error::from).during("reading", tree)?;
         if entry.file_type().is_file() {
-            let size = entry.metadata().map_err(std::io::Error::from).during("reading", entry.path())?.len();
+            let size = entry
+                .metadata()
+                .map_err(std::io::Error::from)
+                .during("reading", entry.path())?
+                .len();
             files.push((size, entry.into_path()));
         }
     }
@@ -75,7 +80,8 @@ fn largest_first(tree: &Path) -> Result<Vec<PathBuf>> {
 fn hash(file: &mut File, buffer: &mut [u8]) -> std::io::Result<(Checksum, usize)> {
     let (mut hasher, mut total) = (Hasher::new(), 0);
     loop {
-        // A full buffer is emptied; a file that fits ends with a read of nothing behind its content.
+        // A full buffer is emptied; a file that fits ends with a read of nothing behind its
+        // content.
         let room = total % buffer.len();
         let length = file.read(&mut buffer[room..])?;
         if length == 0 {
@@ -124,8 +130,11 @@ mod tests {
     #[test]
     fn equal_files_are_deflated_once_and_large_ones_in_pieces() {
         let directory = tempfile::tempdir().unwrap();
-        let large: Vec<u8> = (0..3_000_000_u32).flat_map(|number| (number / 100).to_le_bytes()).collect();
-        for (name, content) in [("a", b"same".as_slice()), ("b", b"same"), ("c", b""), ("large", &large)] {
+        let large: Vec<u8> =
+            (0..3_000_000_u32).flat_map(|number| (number / 100).to_le_bytes()).collect();
+        for (name, content) in
+            [("a", b"same".as_slice()), ("b", b"same"), ("c", b""), ("large", &large)]
+        {
             fs::write(directory.path().join(name), content).unwrap();
         }
         let mut deflater = Deflater::new(SETTINGS);

@@ -1,4 +1,5 @@
-//! The comparing benchmark: the same work done by osier and by the `ostree` of the machine, in turns.
+//! The comparing benchmark: the same work done by osier and by the `ostree` of the machine, in
+//! turns.
 //!
 //! ```text
 //! step       what is measured: a table of commands
@@ -10,11 +11,12 @@
 //! scale      what operations cost on small and large ones
 //! ```
 //!
-//! Every round starts with fresh directories, because creating files right after deleting a tree is many times slower
-//! on some file systems, and nothing is deleted before the end. Before the clock starts, whatever the step before has
-//! left in memory is written out, and as much memory as a step may write is used once, so that no program waits for a
-//! virtual machine to hand it out. The programs themselves run with durability on, as users run them. After each step
-//! both must have come to the same result.
+//! Every round starts with fresh directories, because creating files right after deleting a tree is
+//! many times slower on some file systems, and nothing is deleted before the end. Before the clock
+//! starts, whatever the step before has left in memory is written out, and as much memory as a step
+//! may write is used once, so that no program waits for a virtual machine to hand it out. The
+//! programs themselves run with durability on, as users run them. After each step both must have
+//! come to the same result.
 
 mod child;
 mod limit;
@@ -50,7 +52,8 @@ pub struct BenchOptions {
     pub ostree: Option<PathBuf>,
     /// The tree to commit; without one it is built from what the machine has, see [`build_sample`].
     pub tree: Option<PathBuf>,
-    /// An existing directory for trees and repositories. A subdirectory is made in it and taken away at the end.
+    /// An existing directory for trees and repositories. A subdirectory is made in it and taken
+    /// away at the end.
     pub scratch: PathBuf,
     /// How often everything is done; the report holds medians.
     pub rounds: usize,
@@ -151,14 +154,16 @@ const FIRST_COMMIT: &str = "commit";
 /// Runs the benchmark.
 ///
 /// # Errors
-/// When the two programs do not come to the same result; when one of them fails; [`Error::SmallSample`] when a tree is
-/// needed and none can be made; `interrupted`, when the progress says so. The scratch directory is removed first.
+/// When the two programs do not come to the same result; when one of them fails;
+/// [`Error::SmallSample`] when a tree is needed and none can be made; `interrupted`, when the
+/// progress says so. The scratch directory is removed first.
 pub fn run(options: &BenchOptions, progress: &dyn Progress) -> Result<Report> {
     if options.rounds == 0 {
         return Err(Error::failed("at least one round is needed"));
     }
     let steps = step::selection(&options.only)?;
-    let is_wanted = |step: &Step| options.only.is_empty() || options.only.iter().any(|name| name == step.name);
+    let is_wanted =
+        |step: &Step| options.only.is_empty() || options.only.iter().any(|name| name == step.name);
     let mut sides = vec![Side::new("osier", &options.osier)];
     sides.extend(options.ostree.as_ref().map(|ostree| Side::new("ostree", ostree)));
     let ostree_version = options.ostree.as_deref().map(child::version).transpose()?.flatten();
@@ -188,8 +193,11 @@ pub fn run(options: &BenchOptions, progress: &dyn Progress) -> Result<Report> {
     let work = Work { scratch: scratch.path.clone(), tree, prunable, refs: options.refs, size };
     let mut limits = Vec::new();
     for round in 0..options.rounds {
-        let in_round =
-            if options.rounds > 1 { format!(", round {} of {}", round + 1, options.rounds) } else { String::new() };
+        let in_round = if options.rounds > 1 {
+            format!(", round {} of {}", round + 1, options.rounds)
+        } else {
+            String::new()
+        };
         for side in &mut sides {
             side.start_round(&work.scratch, round, progress)?;
         }

@@ -48,7 +48,8 @@ pub fn measure_tree(tree: &Path) -> Result<TreeSize> {
     let mut size = TreeSize::default();
     for entry in WalkDir::new(tree) {
         let entry = entry.map_err(std::io::Error::from).during("reading", tree)?;
-        let metadata = entry.metadata().map_err(std::io::Error::from).during("reading", entry.path())?;
+        let metadata =
+            entry.metadata().map_err(std::io::Error::from).during("reading", entry.path())?;
         if metadata.is_dir() {
             size.directories += 1;
         } else if metadata.is_symlink() {
@@ -61,11 +62,12 @@ pub fn measure_tree(tree: &Path) -> Result<TreeSize> {
     Ok(size)
 }
 
-/// Copies a sample of the files and links below `source` to the new directory `tree`: at least 20,000 files and 300 MB,
-/// the same ones each time. Files that cannot be read are left out.
+/// Copies a sample of the files and links below `source` to the new directory `tree`: at least
+/// 20,000 files and 300 MB, the same ones each time. Files that cannot be read are left out.
 pub fn build_sample(source: &Path, tree: &Path, progress: &dyn Progress) -> Result<PathBuf> {
     let mut chosen = choose(candidates(source, progress)?);
-    // Written in the order of packages and archives, so that neighbours in the tree are neighbours in memory and on disk.
+    // Written in the order of packages and archives, so that neighbours in the tree are neighbours
+    // in memory and on disk.
     chosen.sort_unstable_by(|one, other| one.path.cmp(&other.path));
     let files = chosen.iter().filter(|candidate| !candidate.is_link).count() as u64;
     let bytes: u64 = chosen.iter().map(|candidate| candidate.size).sum();
@@ -98,8 +100,8 @@ struct Candidate {
     is_link: bool,
 }
 
-/// All that could be taken, in an order that has nothing to do with folders, so that every kind of file is in the sample,
-/// and that is the same each time.
+/// All that could be taken, in an order that has nothing to do with folders, so that every kind of
+/// file is in the sample, and that is the same each time.
 fn candidates(source: &Path, progress: &dyn Progress) -> Result<Vec<Candidate>> {
     let mut all: Vec<(Checksum, Candidate)> = WalkDir::new(source)
         .into_iter()
@@ -147,7 +149,11 @@ pub(super) fn bytes_with_extension(directory: &Path, extension: &str) -> Result<
     for entry in WalkDir::new(directory) {
         let entry = entry.map_err(std::io::Error::from).during("reading", directory)?;
         if entry.path().extension().is_some_and(|found| found == extension) {
-            bytes += entry.metadata().map_err(std::io::Error::from).during("reading", entry.path())?.len();
+            bytes += entry
+                .metadata()
+                .map_err(std::io::Error::from)
+                .during("reading", entry.path())?
+                .len();
         }
     }
     Ok(bytes)
@@ -172,7 +178,8 @@ mod tests {
     #[test]
     fn large_files_are_left_out_once_there_are_bytes_enough() {
         let sizes = (0..100_000).map(|number| if number % 2 == 0 { 1_000_000 } else { 100 });
-        let chosen = choose((0..).zip(sizes).map(|(number, size)| candidate(number, size)).collect());
+        let chosen =
+            choose((0..).zip(sizes).map(|(number, size)| candidate(number, size)).collect());
         assert_eq!(chosen.len() as u64, MIN_FILES);
         assert_eq!(chosen.iter().filter(|taken| taken.size > SMALL_FILE).count(), 300);
     }
@@ -181,9 +188,16 @@ mod tests {
     fn a_source_that_is_too_small_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("file"), b"12345").unwrap();
-        let refused = build_sample(directory.path(), &directory.path().join("tree"), &crate::progress::Silent);
+        let refused = build_sample(
+            directory.path(),
+            &directory.path().join("tree"),
+            &crate::progress::Silent,
+        );
         let message = refused.unwrap_err().to_string();
         let needed = "20000 files with 300000000 bytes are needed";
-        assert_eq!(message, format!("{} has only 1 files with 5 bytes; {needed}", directory.path().display()));
+        assert_eq!(
+            message,
+            format!("{} has only 1 files with 5 bytes; {needed}", directory.path().display())
+        );
     }
 }

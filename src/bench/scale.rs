@@ -1,8 +1,8 @@
 //! How the cost of each operation grows with a repository, in time and in memory, for osier alone.
 //!
-//! A [`Shape`] is a kind of repository that is large in one way. It is made in several sizes, and operations run on each,
-//! one after the other. What an operation has written goes away before the next one, because the largest sizes do not
-//! fit several times.
+//! A [`Shape`] is a kind of repository that is large in one way. It is made in several sizes, and
+//! operations run on each, one after the other. What an operation has written goes away before the
+//! next one, because the largest sizes do not fit several times.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,8 @@ use crate::trial::{Scratch, Steps, check_interrupt};
 pub struct ScaleOptions {
     /// The program under test.
     pub osier: PathBuf,
-    /// An existing directory for repositories. A subdirectory is made in it and taken away at the end.
+    /// An existing directory for repositories. A subdirectory is made in it and taken away at the
+    /// end.
     pub scratch: PathBuf,
     /// Objects in the largest repository; everything else is in proportion to it.
     pub objects: u64,
@@ -56,8 +57,8 @@ pub struct ScaleRow {
 }
 
 impl ShapeReport {
-    /// How many times longer an operation takes for each time that the repository is larger, from the last size but one
-    /// to the last: 1 is linear growth. `None` for fewer than two sizes.
+    /// How many times longer an operation takes for each time that the repository is larger, from
+    /// the last size but one to the last: 1 is linear growth. `None` for fewer than two sizes.
     pub fn growth(&self, row: &ScaleRow) -> Option<f64> {
         let (larger, smaller) = (row.runs.last()?, row.runs.iter().rev().nth(1)?);
         let (more, fewer) = (self.sizes.last()?, self.sizes.iter().rev().nth(1)?);
@@ -65,10 +66,12 @@ impl ShapeReport {
         Some(times / (*more as f64 / *fewer as f64))
     }
 
-    /// Bytes of memory that each further unit takes, from the smallest size to the largest. `None` for fewer than two.
+    /// Bytes of memory that each further unit takes, from the smallest size to the largest. `None`
+    /// for fewer than two.
     pub fn bytes_each(&self, row: &ScaleRow) -> Option<f64> {
         let (more, fewer) = (*self.sizes.last()? as f64, *self.sizes.first()? as f64);
-        let (larger, smaller) = (row.runs.last()?.peak_memory as f64, row.runs.first()?.peak_memory as f64);
+        let (larger, smaller) =
+            (row.runs.last()?.peak_memory as f64, row.runs.first()?.peak_memory as f64);
         (more > fewer).then(|| (larger - smaller) / (more - fewer))
     }
 }
@@ -106,7 +109,8 @@ struct Operation {
     before: &'static [&'static [&'static str]],
     /// What goes away before that.
     make_room: &'static [&'static str],
-    /// The command; the first word names the repository. `@name` is a path in the directory of the size.
+    /// The command; the first word names the repository. `@name` is a path in the directory of the
+    /// size.
     command: &'static [&'static str],
     /// What goes away afterwards.
     remove: &'static [&'static str],
@@ -137,7 +141,8 @@ const EXPORT: Operation = Operation {
 };
 const DIFF: Operation = operation("diff", &["repo", "diff", HALF, BRANCH]);
 /// Leaves the tree for [`COMMIT`].
-const CHECKOUT: Operation = operation("checkout -U", &["repo", "checkout", "-U", "--disable-cache", BRANCH, "@tree"]);
+const CHECKOUT: Operation =
+    operation("checkout -U", &["repo", "checkout", "-U", "--disable-cache", BRANCH, "@tree"]);
 const PRUNE: Operation = operation("prune, nothing to remove", &["repo", "prune", "--refs-only"]);
 /// Leaves too little of the repository for others.
 const PRUNE_HALF: Operation = Operation {
@@ -237,7 +242,9 @@ fn parts(whole: u64, divisors: [u64; 3]) -> Vec<u64> {
 pub fn run_scale(options: &ScaleOptions, progress: &dyn Progress) -> Result<ScaleReport> {
     const SMALLEST: u64 = 1000;
     if options.objects < SMALLEST {
-        return Err(Error::failed(format!("fewer than {SMALLEST} objects say nothing about growth")));
+        return Err(Error::failed(format!(
+            "fewer than {SMALLEST} objects say nothing about growth"
+        )));
     }
     let scratch = Scratch::create(&options.scratch, "osier-bench", progress)?;
     // A repository is made, then come the operations.
@@ -246,8 +253,16 @@ pub fn run_scale(options: &ScaleOptions, progress: &dyn Progress) -> Result<Scal
     let mut shapes = Vec::new();
     for (number, shape) in SHAPES.iter().enumerate() {
         let sizes = (shape.sizes)(options.objects);
-        let rows = shape.operations.iter().map(|operation| ScaleRow { operation: operation.name, runs: Vec::new() });
-        let mut report = ShapeReport { unit: shape.unit, sizes: Vec::new(), rows: rows.collect(), skipped: None };
+        let rows = shape
+            .operations
+            .iter()
+            .map(|operation| ScaleRow { operation: operation.name, runs: Vec::new() });
+        let mut report = ShapeReport {
+            unit: shape.unit,
+            sizes: Vec::new(),
+            rows: rows.collect(),
+            skipped: None,
+        };
         for size in sizes {
             if let Some(reason) = lacks_room(&scratch.path, shape, size)? {
                 report.skipped = Some(reason);
@@ -272,7 +287,8 @@ pub fn run_scale(options: &ScaleOptions, progress: &dyn Progress) -> Result<Scal
 
 fn lacks_room(scratch: &Path, shape: &Shape, size: u64) -> Result<Option<String>> {
     let found = rustix::fs::statvfs(scratch).during("looking at", scratch)?;
-    let (bytes, files) = (size.saturating_mul(shape.bytes_each), size.saturating_mul(shape.files_each));
+    let (bytes, files) =
+        (size.saturating_mul(shape.bytes_each), size.saturating_mul(shape.files_each));
     // A tenth more, for what is around it.
     let (needed_bytes, needed_files) = (bytes + bytes / 10, files + files / 10);
     let free_bytes = found.f_bavail.saturating_mul(found.f_frsize);
@@ -298,7 +314,8 @@ struct Place<'p> {
 fn measure(place: &Place<'_>, operation: &Operation, memory: u64) -> Result<Measurement> {
     let Place { osier, directory, progress } = *place;
     let run = |command: &[&str]| {
-        let (repo, arguments) = command.split_first().ok_or_else(|| Error::failed("a command without repository"))?;
+        let (repo, arguments) =
+            command.split_first().ok_or_else(|| Error::failed("a command without repository"))?;
         let repo = directory.join(repo);
         if arguments.first() == Some(&"init") {
             fs::create_dir(&repo).during("creating", &repo)?;
@@ -322,7 +339,8 @@ fn measure(place: &Place<'_>, operation: &Operation, memory: u64) -> Result<Meas
 fn remove(directory: &Path, names: &[&str]) -> Result<()> {
     for name in names {
         let path = directory.join(name);
-        if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.during("removing", &path)?;
+        if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }
+            .during("removing", &path)?;
     }
     Ok(())
 }
@@ -345,8 +363,10 @@ fn make_refs(directory: &Path, refs: u64, progress: &dyn Progress) -> Result<()>
     let root = synthetic::write_files(&transaction, 0..10, progress)?;
     for number in 0..refs {
         check_interrupt(progress)?;
-        let commit = synthetic::write_commit(&transaction, root, None, &format!("commit of ref {number}"))?;
-        transaction.set_ref(local(&format!("group{:03}/ref{number:06}", number % 100))?, Some(commit));
+        let commit =
+            synthetic::write_commit(&transaction, root, None, &format!("commit of ref {number}"))?;
+        transaction
+            .set_ref(local(&format!("group{:03}/ref{number:06}", number % 100))?, Some(commit));
     }
     transaction.commit()?;
     Ok(())
@@ -359,7 +379,8 @@ fn make_chain(directory: &Path, commits: u64, progress: &dyn Progress) -> Result
     let mut last = None;
     for number in 0..commits {
         check_interrupt(progress)?;
-        last = Some(synthetic::write_commit(&transaction, root, last, &format!("commit {number}"))?);
+        last =
+            Some(synthetic::write_commit(&transaction, root, last, &format!("commit {number}"))?);
     }
     transaction.set_ref(local(BRANCH)?, last);
     transaction.commit()?;
@@ -417,7 +438,12 @@ mod tests {
             ..Measurement::default()
         };
         let row = |runs| ScaleRow { operation: "fsck", runs };
-        let shape = ShapeReport { unit: "objects", sizes: vec![10, 100, 1000], rows: Vec::new(), skipped: None };
+        let shape = ShapeReport {
+            unit: "objects",
+            sizes: vec![10, 100, 1000],
+            rows: Vec::new(),
+            skipped: None,
+        };
         let linear = row(vec![run(1, 1000), run(3, 2000), run(30, 100_000)]);
         assert_eq!(shape.growth(&linear), Some(1.0));
         assert_eq!(shape.bytes_each(&linear), Some(100.0));
@@ -425,7 +451,10 @@ mod tests {
         assert_eq!(shape.growth(&quadratic), Some(10.0));
         assert_eq!(shape.bytes_each(&quadratic), Some(0.0));
         let alone = ShapeReport { sizes: vec![10], ..shape };
-        assert_eq!((alone.growth(&row(vec![run(1, 1)])), alone.bytes_each(&row(vec![run(1, 1)]))), (None, None));
+        assert_eq!(
+            (alone.growth(&row(vec![run(1, 1)])), alone.bytes_each(&row(vec![run(1, 1)]))),
+            (None, None)
+        );
     }
 
     #[test]
@@ -434,7 +463,11 @@ mod tests {
         let file = SHAPES.iter().find(|shape| shape.unit == "bytes in one file").unwrap();
         assert_eq!(lacks_room(directory.path(), file, 1).unwrap(), None);
         let reason = lacks_room(directory.path(), file, 1 << 60).unwrap().unwrap();
-        let start = format!("{} bytes in one file have no room in {}: ", 1_u64 << 60, directory.path().display());
+        let start = format!(
+            "{} bytes in one file have no room in {}: ",
+            1_u64 << 60,
+            directory.path().display()
+        );
         assert!(reason.starts_with(&start), "{reason}");
     }
 }

@@ -21,7 +21,8 @@ pub struct Figures {
     pub fastest: Duration,
     /// Processor time of all threads, in the program and in the kernel; the median of all rounds.
     pub cpu: Duration,
-    /// The most memory the program had in use in any round, in bytes; sampled from `/proc`. 0 if no sample came in time.
+    /// The most memory the program had in use in any round, in bytes; sampled from `/proc`. 0 if no
+    /// sample came in time.
     pub peak_memory: u64,
 }
 
@@ -76,12 +77,22 @@ impl Side {
     }
 
     /// Makes the repositories of the round.
-    pub(super) fn start_round(&mut self, scratch: &Path, round: usize, progress: &dyn Progress) -> Result<()> {
+    pub(super) fn start_round(
+        &mut self,
+        scratch: &Path,
+        round: usize,
+        progress: &dyn Progress,
+    ) -> Result<()> {
         self.directory = scratch.join(format!("{}-{round}", self.name));
         for (name, mode) in REPOS {
             let repo = self.directory.join(name);
             fs::create_dir_all(&repo).during("creating", &repo)?;
-            child::run(&self.program, &repo, &["init".to_owned(), format!("--mode={mode}")], progress)?;
+            child::run(
+                &self.program,
+                &repo,
+                &["init".to_owned(), format!("--mode={mode}")],
+                progress,
+            )?;
         }
         Ok(())
     }
@@ -93,7 +104,8 @@ impl Side {
         let place = Place { program, directory, tree, prunable, refs: *refs, progress };
         (step.prepare)(&place)?;
         child::warm_memory(size.bytes_to_write());
-        let measured = child::run(&self.program, &place.path(step.repo), &(step.arguments)(&place), progress)?;
+        let measured =
+            child::run(&self.program, &place.path(step.repo), &(step.arguments)(&place), progress)?;
         let outcome = (step.outcome)(&place, &measured)?;
         self.note(step, measured, outcome)
     }
@@ -104,7 +116,10 @@ impl Side {
         self.measured.entry(step.name).or_default().push(measured);
         match self.outcomes.insert(step.name, outcome.clone()) {
             Some(before) if before != outcome => {
-                let message = format!("{} gave two results for '{}': {before} and {outcome}", self.name, step.title);
+                let message = format!(
+                    "{} gave two results for '{}': {before} and {outcome}",
+                    self.name, step.title
+                );
                 Err(Error::failed(message))
             }
             _ => Ok(()),
@@ -136,7 +151,9 @@ pub(super) fn check_agreement(sides: &[Side], step: &Step) -> Result<()> {
         None => Ok(()),
         Some((other, result)) => {
             let title = step.title;
-            Err(Error::failed(format!("the results of '{title}' differ: {first} has {expected}, {other} has {result}")))
+            Err(Error::failed(format!(
+                "the results of '{title}' differ: {first} has {expected}, {other} has {result}"
+            )))
         }
     }
 }
@@ -149,7 +166,8 @@ mod tests {
     fn side(name: &'static str, outcomes: &[&str]) -> Side {
         let mut side = Side::new(name, Path::new(name));
         for outcome in outcomes {
-            side.note(find("commit").unwrap(), Measurement::default(), (*outcome).to_owned()).unwrap();
+            side.note(find("commit").unwrap(), Measurement::default(), (*outcome).to_owned())
+                .unwrap();
         }
         side
     }
@@ -159,10 +177,18 @@ mod tests {
         let step = find("commit").unwrap();
         check_agreement(&[side("osier", &["a", "a"]), side("ostree", &["a"])], step).unwrap();
         check_agreement(&[side("osier", &["a"]), side("ostree", &[])], step).unwrap();
-        let error = check_agreement(&[side("osier", &["a"]), side("ostree", &["b"])], step).unwrap_err();
-        assert_eq!(error.to_string(), "the results of 'first commit, archive' differ: osier has a, ostree has b");
-        let error = side("osier", &["a"]).note(step, Measurement::default(), "b".to_owned()).unwrap_err();
-        assert_eq!(error.to_string(), "osier gave two results for 'first commit, archive': a and b");
+        let error =
+            check_agreement(&[side("osier", &["a"]), side("ostree", &["b"])], step).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the results of 'first commit, archive' differ: osier has a, ostree has b"
+        );
+        let error =
+            side("osier", &["a"]).note(step, Measurement::default(), "b".to_owned()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "osier gave two results for 'first commit, archive': a and b"
+        );
     }
 
     #[test]
@@ -174,7 +200,10 @@ mod tests {
             side.note(find("log").unwrap(), measured, String::new()).unwrap();
         }
         let figures = side.figures(find("log").unwrap());
-        assert_eq!((figures.median, figures.fastest), (Duration::from_millis(20), Duration::from_millis(10)));
+        assert_eq!(
+            (figures.median, figures.fastest),
+            (Duration::from_millis(20), Duration::from_millis(10))
+        );
         assert_eq!((figures.cpu, figures.peak_memory), (Duration::from_millis(40), 9));
     }
 

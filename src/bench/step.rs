@@ -1,7 +1,7 @@
 //! What is measured: a table of steps, in the order in which they are run.
 //!
-//! A step works on one of the [`REPOS`] that each program has in each round. What it needs from others stands in the
-//! table, too, so that any selection of steps can be run alone.
+//! A step works on one of the [`REPOS`] that each program has in each round. What it needs from
+//! others stands in the table, too, so that any selection of steps can be run alone.
 
 use std::collections::HashMap;
 use std::fs;
@@ -49,7 +49,8 @@ pub struct Step {
     pub goal: f64,
     /// Whether the content of the whole tree passes through the program.
     pub handles_content: bool,
-    /// Whether the cost depends on the tree. The others are measured with an empty one if no tree is needed otherwise.
+    /// Whether the cost depends on the tree. The others are measured with an empty one if no tree
+    /// is needed otherwise.
     pub is_of_tree: bool,
     /// For work that `ostree` cannot do: the step whose figures stand in for it.
     pub(super) ostree_has: Option<&'static str>,
@@ -181,7 +182,9 @@ pub static STEPS: [Step; 15] = [
         goal: 1.5,
         handles_content: true,
         needs: &["commit"],
-        arguments: |place| words(&["export", &format!("--output={}", place.path("export.tar").display()), BRANCH]),
+        arguments: |place| {
+            words(&["export", &format!("--output={}", place.path("export.tar").display()), BRANCH])
+        },
         outcome: |place, _| tar_content(&place.path("export.tar")),
         ..COMMON
     },
@@ -268,7 +271,11 @@ fn words(words: &[&str]) -> Vec<String> {
 
 fn commit(place: &Place<'_>, branch: &str, more: &[&str]) -> Vec<String> {
     let tree = format!("--tree=dir={}", place.tree.display());
-    [&words(&["commit", "-b", branch, "-s", "Benchmark", "--timestamp=@1", &tree])[..], &words(more)].concat()
+    [
+        &words(&["commit", "-b", branch, "-s", "Benchmark", "--timestamp=@1", &tree])[..],
+        &words(more),
+    ]
+    .concat()
 }
 
 fn checkout(place: &Place<'_>, options: &[&str], destination: &str) -> Vec<String> {
@@ -329,12 +336,13 @@ fn repo_content(path: &Path) -> Result<String> {
     let mut objects: Vec<String> = repo.list_objects()?.iter().map(ToString::to_string).collect();
     objects.sort_unstable();
     let refs = repo.list_refs(None, ListRefs::Full)?;
-    let refs: Vec<String> = refs.iter().map(|(name, commit)| format!("{name} -> {commit}")).collect();
+    let refs: Vec<String> =
+        refs.iter().map(|(name, commit)| format!("{name} -> {commit}")).collect();
     Ok(format!("{} objects, {}; {}", objects.len(), digest(&objects.concat()), refs.join(", ")))
 }
 
-/// What is in an archive, whichever of several equal files are stored as hard links: newer versions of `ostree` do that,
-/// older ones store each by itself.
+/// What is in an archive, whichever of several equal files are stored as hard links: newer versions
+/// of `ostree` do that, older ones store each by itself.
 fn tar_content(path: &Path) -> Result<String> {
     let file = fs::File::open(path).during("opening", path)?;
     let mut archive = tar::Archive::new(std::io::BufReader::new(file));
@@ -352,8 +360,10 @@ fn tar_content(path: &Path) -> Result<String> {
 
 fn summary_content(path: &Path) -> Result<String> {
     let bytes = fs::read(path).during("reading", path)?;
-    let summary = Summary::decode(&bytes).map_err(|error| Error::failed(format!("{}: {error}", path.display())))?;
-    let refs: Vec<String> = summary.refs.iter().map(|found| format!("{} {}\n", found.name, found.commit)).collect();
+    let summary = Summary::decode(&bytes)
+        .map_err(|error| Error::failed(format!("{}: {error}", path.display())))?;
+    let refs: Vec<String> =
+        summary.refs.iter().map(|found| format!("{} {}\n", found.name, found.commit)).collect();
     Ok(format!("{} refs, {}", refs.len(), digest(&refs.concat())))
 }
 
@@ -382,19 +392,34 @@ mod tests {
     #[test]
     fn an_unknown_step_is_refused_with_the_names_of_all() {
         let message = find("comit").unwrap_err().to_string();
-        assert!(message.starts_with("no step is called 'comit'; there are commit, again, stat-cache, "), "{message}");
+        assert!(
+            message.starts_with("no step is called 'comit'; there are commit, again, stat-cache, "),
+            "{message}"
+        );
     }
 
     #[test]
     fn the_table_names_only_what_there_is() {
         for (place, step) in STEPS.iter().enumerate() {
             let before = &STEPS[..place];
-            assert!(before.iter().all(|other| other.name != step.name), "{} stands there twice", step.name);
+            assert!(
+                before.iter().all(|other| other.name != step.name),
+                "{} stands there twice",
+                step.name
+            );
             for needed in step.needs.iter().chain(&step.ostree_has) {
-                assert!(before.iter().any(|other| other.name == *needed), "{} needs {needed}", step.name);
+                assert!(
+                    before.iter().any(|other| other.name == *needed),
+                    "{} needs {needed}",
+                    step.name
+                );
             }
             let repos = REPOS.iter().map(|(name, _)| *name).chain([PRUNABLE]);
-            assert!(repos.into_iter().any(|repo| repo == step.repo), "{} has no repository", step.name);
+            assert!(
+                repos.into_iter().any(|repo| repo == step.repo),
+                "{} has no repository",
+                step.name
+            );
         }
     }
 }

@@ -1,6 +1,8 @@
-//! Repositories of any size that no tree was read for: many small objects, many refs, long histories.
+//! Repositories of any size that no tree was read for: many small objects, many refs, long
+//! histories.
 //!
-//! They are written through the library, so they are what a user's repository would be, and the same each time.
+//! They are written through the library, so they are what a user's repository would be, and the
+//! same each time.
 
 use std::ops::Range;
 use std::path::Path;
@@ -26,9 +28,14 @@ const REF_FOLDERS: usize = 20;
 /// A root directory: its dirtree and its dirmeta.
 pub(super) type Root = (Checksum, Checksum);
 
-/// Makes an archive with that many objects, half of which (rounded down) only a commit without a ref needs. The branch is called
-/// as that of the comparing benchmark.
-pub(super) fn write_prunable(path: &Path, objects: u64, branch: &str, progress: &dyn Progress) -> Result<()> {
+/// Makes an archive with that many objects, half of which (rounded down) only a commit without a
+/// ref needs. The branch is called as that of the comparing benchmark.
+pub(super) fn write_prunable(
+    path: &Path,
+    objects: u64,
+    branch: &str,
+    progress: &dyn Progress,
+) -> Result<()> {
     let repo = create(path)?;
     let mut transaction = Transaction::begin(&repo)?;
     let kept = write_objects(&transaction, 0..objects.div_ceil(2), "kept", progress)?;
@@ -38,17 +45,22 @@ pub(super) fn write_prunable(path: &Path, objects: u64, branch: &str, progress: 
     Ok(())
 }
 
-/// Gives an archive so many refs, in a few folders, each to a commit of its own on top of the branch. To make them one
-/// command at a time would take minutes.
+/// Gives an archive so many refs, in a few folders, each to a commit of its own on top of the
+/// branch. To make them one command at a time would take minutes.
 pub(super) fn write_refs(path: &Path, branch: &str, refs: usize) -> Result<()> {
     let repo = Repo::open_with(path, &unsynced())?;
     let parent = repo.resolve_rev(branch)?;
     let commit = repo.load_commit(&parent)?;
     let mut transaction = Transaction::begin(&repo)?;
     for number in 0..refs {
-        let commit = Commit { parent: Some(parent), subject: format!("Commit of ref {number}"), ..commit.clone() };
+        let commit = Commit {
+            parent: Some(parent),
+            subject: format!("Commit of ref {number}"),
+            ..commit.clone()
+        };
         let checksum = transaction.write_metadata(ObjectType::Commit, &commit.encode())?;
-        transaction.set_ref(local(&format!("group{}/ref{number}", number % REF_FOLDERS))?, Some(checksum));
+        transaction
+            .set_ref(local(&format!("group{}/ref{number}", number % REF_FOLDERS))?, Some(checksum));
     }
     transaction.commit()?;
     Ok(())
@@ -64,8 +76,8 @@ fn unsynced() -> OpenOptions {
     OpenOptions { disable_fsync: true, ..OpenOptions::default() }
 }
 
-/// Writes a commit with so many objects: its own, those of its directories, and files for all the rest. The numbers of
-/// the range make the files different from those of other ranges.
+/// Writes a commit with so many objects: its own, those of its directories, and files for all the
+/// rest. The numbers of the range make the files different from those of other ranges.
 pub(super) fn write_objects(
     transaction: &Transaction<'_>,
     numbers: Range<u64>,
@@ -76,8 +88,8 @@ pub(super) fn write_objects(
     write_commit(transaction, root, None, subject)
 }
 
-/// The numbers of the range that are files, when its other objects are a commit, a dirmeta, the root's dirtree and a
-/// dirtree for each directory.
+/// The numbers of the range that are files, when its other objects are a commit, a dirmeta, the
+/// root's dirtree and a dirtree for each directory.
 fn files_among(numbers: Range<u64>) -> Range<u64> {
     let objects = numbers.end.saturating_sub(numbers.start);
     let files_and_dirtrees = objects.saturating_sub(3);
@@ -86,7 +98,11 @@ fn files_among(numbers: Range<u64>) -> Range<u64> {
 }
 
 /// Writes small files, in directories that are not too large.
-pub(super) fn write_files(transaction: &Transaction<'_>, numbers: Range<u64>, progress: &dyn Progress) -> Result<Root> {
+pub(super) fn write_files(
+    transaction: &Transaction<'_>,
+    numbers: Range<u64>,
+    progress: &dyn Progress,
+) -> Result<Root> {
     let dirmeta = write_dirmeta(transaction)?;
     let directories = numbers.end.saturating_sub(numbers.start).div_ceil(FILES_PER_DIRECTORY);
     let dirs = (0..directories).into_par_iter().map(|directory| {
@@ -105,7 +121,13 @@ pub(super) fn write_directory(
     numbers: Range<u64>,
     progress: &dyn Progress,
 ) -> Result<Checksum> {
-    let header = FileHeader { uid: 0, gid: 0, mode: 0o100_644, symlink_target: String::new(), xattrs: Xattrs::new() };
+    let header = FileHeader {
+        uid: 0,
+        gid: 0,
+        mode: 0o100_644,
+        symlink_target: String::new(),
+        xattrs: Xattrs::new(),
+    };
     let files = numbers.into_par_iter().map(|number| {
         check_interrupt(progress)?;
         let content = format!("This is file number {number} of a synthetic repository.\n");
@@ -162,9 +184,14 @@ mod tests {
             let repo = Repo::open(&path).unwrap();
             // Both commits have the same dirmeta.
             assert_eq!(repo.list_objects().unwrap().len() as u64, objects - 1, "{objects}");
-            let options = PruneOptions { roots: Roots::Refs(Depth::Unlimited), ..PruneOptions::default() };
+            let options =
+                PruneOptions { roots: Roots::Refs(Depth::Unlimited), ..PruneOptions::default() };
             let stats = prune(&repo, &options, &Silent).unwrap();
-            assert_eq!(stats.objects_total - stats.objects_deleted, objects.div_ceil(2), "{objects}");
+            assert_eq!(
+                stats.objects_total - stats.objects_deleted,
+                objects.div_ceil(2),
+                "{objects}"
+            );
         }
     }
 }

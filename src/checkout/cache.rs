@@ -1,4 +1,5 @@
-//! `uncompressed-objects-cache/XX/….file`: the files of an archive as they are in user mode, for checkouts to link to.
+//! `uncompressed-objects-cache/XX/….file`: the files of an archive as they are in user mode, for
+//! checkouts to link to.
 
 use std::os::fd::AsFd;
 
@@ -22,8 +23,14 @@ impl Checkout<'_> {
             && self.repo.is_writable()
     }
 
-    /// Links to the cached file, which is made if it is not there. Gives the object back if it has to be copied.
-    pub(super) fn link_cached(&self, target: &Target, name: &str, object: FileObject) -> Result<Option<FileObject>> {
+    /// Links to the cached file, which is made if it is not there. Gives the object back if it has
+    /// to be copied.
+    pub(super) fn link_cached(
+        &self,
+        target: &Target,
+        name: &str,
+        object: FileObject,
+    ) -> Result<Option<FileObject>> {
         let checksum = *object.checksum();
         let path = loose_path(&ObjectName::new(checksum, ObjectType::File), RepoMode::BareUser);
         let path = format!("{UNCOMPRESSED_CACHE}/{path}");
@@ -38,8 +45,11 @@ impl Checkout<'_> {
         };
         let mut outcome = link()?;
         if matches!(outcome, Link::Missing) {
-            self.fill_cache(&path, object).context(|| format!("Unpacking loose object {checksum}"))?;
-            outcome = link().context(|| format!("Using new cached uncompressed hardlink of {checksum} to {name}"))?;
+            self.fill_cache(&path, object)
+                .context(|| format!("Unpacking loose object {checksum}"))?;
+            outcome = link().context(|| {
+                format!("Using new cached uncompressed hardlink of {checksum} to {name}")
+            })?;
         } else if matches!(outcome, Link::Copy(_)) {
             return Ok(Some(object));
         }

@@ -17,10 +17,12 @@ pub(super) struct Checkout<'c> {
     pub(super) repo: &'c Repo,
     pub(super) options: &'c CheckoutOptions,
     pub(super) progress: &'c dyn Progress,
-    /// Nothing of the commit's owners and xattrs is set. Repositories that keep neither know no other way.
+    /// Nothing of the commit's owners and xattrs is set. Repositories that keep neither know no
+    /// other way.
     pub(super) user_mode: bool,
     pub(super) skipped: HashSet<&'c str>,
-    /// What SELinux labels go by before the path from the root of the checkout, if any are to be set.
+    /// What SELinux labels go by before the path from the root of the checkout, if any are to be
+    /// set.
     pub(super) label_prefix: Option<String>,
     /// Most directories of a tree share a few dirmeta objects.
     pub(super) dirmetas: Mutex<HashMap<Checksum, Arc<DirMeta>>>,
@@ -30,13 +32,22 @@ pub(super) struct Checkout<'c> {
 }
 
 impl<'c> Checkout<'c> {
-    pub(super) fn new(repo: &'c Repo, options: &'c CheckoutOptions, progress: &'c dyn Progress) -> Self {
+    pub(super) fn new(
+        repo: &'c Repo,
+        options: &'c CheckoutOptions,
+        progress: &'c dyn Progress,
+    ) -> Self {
         Self {
             repo,
             options,
             progress,
             user_mode: options.user_mode || repo.mode() == RepoMode::BareUserOnly,
-            skipped: options.skip_list.iter().flat_map(|list| list.paths()).map(String::as_str).collect(),
+            skipped: options
+                .skip_list
+                .iter()
+                .flat_map(|list| list.paths())
+                .map(String::as_str)
+                .collect(),
             label_prefix: None,
             dirmetas: Mutex::default(),
             may_reflink: AtomicBool::new(true),
@@ -56,7 +67,8 @@ pub(super) struct Counters {
 /// A directory that files are put into.
 pub(super) struct Target {
     pub(super) dir: File,
-    /// Whether this checkout has made it. Nobody else looks into it yet, and there is nothing in the way.
+    /// Whether this checkout has made it. Nobody else looks into it yet, and there is nothing in
+    /// the way.
     pub(super) is_new: bool,
     /// From the directory that is checked out.
     pub(super) path: TreePath,

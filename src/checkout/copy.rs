@@ -1,7 +1,7 @@
 //! Writing a file or symlink, and getting it into place.
 //!
-//! In a directory that this checkout has made a file is written under its name. Anywhere else somebody may be looking,
-//! so there it gets its name when it is complete.
+//! In a directory that this checkout has made a file is written under its name. Anywhere else
+//! somebody may be looking, so there it gets its name when it is complete.
 
 use std::fs::File;
 use std::io::Write;
@@ -17,7 +17,8 @@ use crate::error::{During, Error, Result};
 use crate::object::{FileHeader, PERMISSION_BITS};
 use crate::repo::FileObject;
 
-/// The bits that a file in user mode does not get: it belongs to somebody else than the commit says.
+/// The bits that a file in user mode does not get: it belongs to somebody else than the commit
+/// says.
 const SETUID_AND_SETGID: u32 = 0o6000;
 /// The bit that a file in user mode gets, for its owner to be able to read it.
 const OWNER_MAY_READ: u32 = 0o400;
@@ -32,10 +33,15 @@ impl Checkout<'_> {
     pub(super) fn copy(&self, target: &Target, name: &str, object: FileObject) -> Result<()> {
         let dir = target.dir.as_fd();
         let checksum = *object.checksum();
-        if !target.is_new && self.options.overwrite != Overwrite::Union && existing::exists(dir, name)? {
+        if !target.is_new
+            && self.options.overwrite != Overwrite::Union
+            && existing::exists(dir, name)?
+        {
             let may_stay = match self.options.overwrite {
                 Overwrite::UnionAdd => true,
-                Overwrite::UnionIdentical => existing::is_identical(self.repo, dir, name, &checksum)?,
+                Overwrite::UnionIdentical => {
+                    existing::is_identical(self.repo, dir, name, &checksum)?
+                }
                 Overwrite::Nothing | Overwrite::Union => false,
             };
             return if may_stay { Ok(()) } else { Err(is_there(&object.header)) };
@@ -91,8 +97,14 @@ impl Checkout<'_> {
         placed
     }
 
-    /// Writes a complete file or symlink; the inner error says that there is none because it could not be made.
-    fn write(&self, dir: BorrowedFd<'_>, name: &str, object: FileObject) -> Result<std::result::Result<(), Errno>> {
+    /// Writes a complete file or symlink; the inner error says that there is none because it could
+    /// not be made.
+    fn write(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &str,
+        object: FileObject,
+    ) -> Result<std::result::Result<(), Errno>> {
         if object.header.is_symlink() {
             if let Err(error) = rustix::fs::symlinkat(&object.header.symlink_target, dir, name) {
                 return Ok(Err(error));
@@ -102,7 +114,8 @@ impl Checkout<'_> {
             }
             return Ok(Ok(()));
         }
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = match rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600)) {
             Ok(file) => File::from(file),
             Err(error) => return Ok(Err(error)),
@@ -114,7 +127,12 @@ impl Checkout<'_> {
     }
 
     /// Copies the content, sharing the object's blocks if the file system can do that.
-    pub(super) fn write_content(&self, object: FileObject, mut file: &File, name: &str) -> Result<()> {
+    pub(super) fn write_content(
+        &self,
+        object: FileObject,
+        mut file: &File,
+        name: &str,
+    ) -> Result<()> {
         if let Some(source) = object.plain_file() {
             if self.may_reflink.load(Ordering::Relaxed) {
                 match rustix::fs::ioctl_ficlone(file, source) {
@@ -134,7 +152,10 @@ impl Checkout<'_> {
     pub(super) fn set_metadata(&self, file: &File, header: &FileHeader) -> Result<(), Errno> {
         let mode = header.mode & PERMISSION_BITS;
         if self.user_mode {
-            return rustix::fs::fchmod(file, Mode::from_raw_mode(mode & !SETUID_AND_SETGID | OWNER_MAY_READ));
+            return rustix::fs::fchmod(
+                file,
+                Mode::from_raw_mode(mode & !SETUID_AND_SETGID | OWNER_MAY_READ),
+            );
         }
         // Changing the owner clears the setuid bits and file capabilities, so it comes first.
         rustix::fs::fchown(file, Some(Uid::from_raw(header.uid)), Some(Gid::from_raw(header.gid)))?;
@@ -147,7 +168,11 @@ impl Checkout<'_> {
 }
 
 /// Owner and xattrs of a symlink, or of anything else that is not to be opened.
-pub(super) fn set_symlink_metadata(dir: BorrowedFd<'_>, name: &str, header: &FileHeader) -> Result<(), Errno> {
+pub(super) fn set_symlink_metadata(
+    dir: BorrowedFd<'_>,
+    name: &str,
+    header: &FileHeader,
+) -> Result<(), Errno> {
     let (uid, gid) = (Uid::from_raw(header.uid), Gid::from_raw(header.gid));
     rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
     for (key, value) in header.xattrs.iter() {
@@ -164,7 +189,8 @@ fn copy_in_kernel(source: &File, target: &File, size: u64) -> bool {
         let left = usize::try_from(size - from).unwrap_or(usize::MAX);
         match rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), left) {
             Ok(length) if length > 0 => {}
-            // The positions of both files are still at the start, so that a copy by hand writes over what is there.
+            // The positions of both files are still at the start, so that a copy by hand writes
+            // over what is there.
             _ => return false,
         }
     }
@@ -175,7 +201,8 @@ fn making(header: &FileHeader) -> &'static str {
     if header.is_symlink() { "symlinkat" } else { "openat" }
 }
 
-/// What is there may not stay. Upstream writes a file without a name and then links it, so that is what it says.
+/// What is there may not stay. Upstream writes a file without a name and then links it, so that is
+/// what it says.
 fn is_there(header: &FileHeader) -> Error {
     let call = if header.is_symlink() { "symlinkat" } else { "linkat" };
     Error::refused(call, Errno::EXIST)

@@ -29,21 +29,31 @@ pub(super) fn exists(dir: BorrowedFd<'_>, name: &str) -> Result<bool> {
 }
 
 /// Whether both names are links to one file.
-pub(super) fn is_same_inode(one: (BorrowedFd<'_>, &str), other: (BorrowedFd<'_>, &str)) -> Result<bool> {
+pub(super) fn is_same_inode(
+    one: (BorrowedFd<'_>, &str),
+    other: (BorrowedFd<'_>, &str),
+) -> Result<bool> {
     let inode = |(dir, name): (BorrowedFd<'_>, &str)| {
-        let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).calling("fstatat", name);
+        let stat =
+            rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).calling("fstatat", name);
         stat.map(|stat| (stat.st_dev, stat.st_ino))
     };
     Ok(inode(one)? == inode(other)?)
 }
 
 /// Whether the file would become the object `checksum` if it was committed to the repository.
-pub(super) fn is_identical(repo: &Repo, dir: BorrowedFd<'_>, name: &str, checksum: &Checksum) -> Result<bool> {
+pub(super) fn is_identical(
+    repo: &Repo,
+    dir: BorrowedFd<'_>,
+    name: &str,
+    checksum: &Checksum,
+) -> Result<bool> {
     let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).calling("fstatat", name)?;
     let records_xattrs = repo.mode() != RepoMode::BareUserOnly && !repo.config().disable_xattrs;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Symlink => {
-            let target = rustix::fs::readlinkat(dir, name, Vec::new()).calling("readlinkat", name)?;
+            let target =
+                rustix::fs::readlinkat(dir, name, Vec::new()).calling("readlinkat", name)?;
             let Ok(symlink_target) = target.into_string() else { return Ok(false) };
             let xattrs = match records_xattrs {
                 true => read_xattrs_at(dir, name.as_bytes()).calling("llistxattr", name)?,
@@ -54,7 +64,9 @@ pub(super) fn is_identical(repo: &Repo, dir: BorrowedFd<'_>, name: &str, checksu
         }
         FileType::RegularFile => {
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let mut file = File::from(rustix::fs::openat(dir, name, flags, Mode::empty()).calling("openat", name)?);
+            let mut file = File::from(
+                rustix::fs::openat(dir, name, flags, Mode::empty()).calling("openat", name)?,
+            );
             let xattrs = match records_xattrs {
                 true => read_xattrs(&file).calling("flistxattr", name)?,
                 false => Xattrs::default(),
@@ -110,7 +122,8 @@ fn kind(parent: BorrowedFd<'_>, name: &Path) -> Result<Option<FileType>> {
     }
 }
 
-/// Removes a file, or a directory with everything in it; that there is nothing is fine. No symlink is followed.
+/// Removes a file, or a directory with everything in it; that there is nothing is fine. No symlink
+/// is followed.
 pub(super) fn remove_all(parent: BorrowedFd<'_>, name: &Path) -> Result<()> {
     // The destination, which the user has named, is the only name with directories before it.
     if name.components().count() == 1 {

@@ -1,4 +1,5 @@
-//! One file or symlink: a hard link to the object where the repository keeps it as it is to be, else a copy.
+//! One file or symlink: a hard link to the object where the repository keeps it as it is to be,
+//! else a copy.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -42,7 +43,9 @@ impl Checkout<'_> {
         if self.options.replaces_other_kinds() && !target.is_new {
             existing::remove_directory(target.dir.as_fd(), name)?;
         }
-        if let (Some(name), true) = (whiteout::passthrough_name(name), self.options.passthrough_whiteouts) {
+        if let (Some(name), true) =
+            (whiteout::passthrough_name(name), self.options.passthrough_whiteouts)
+        {
             let object = self.load(checksum)?;
             if !object.header.is_symlink() {
                 return self.whiteout_device(target, name, &object.header);
@@ -61,10 +64,15 @@ impl Checkout<'_> {
             Some(object) => *object,
             None => self.load(checksum)?,
         };
-        if let (Some(Relabel { policy, .. }), Some(prefix)) = (&self.options.relabel, &self.label_prefix) {
+        if let (Some(Relabel { policy, .. }), Some(prefix)) =
+            (&self.options.relabel, &self.label_prefix)
+        {
             let xattrs = std::mem::take(&mut object.header.xattrs);
-            object.header.xattrs =
-                policy.labelled(&format!("{prefix}{}", target.path.child_text(name)), object.header.mode, xattrs)?;
+            object.header.xattrs = policy.labelled(
+                &format!("{prefix}{}", target.path.child_text(name)),
+                object.header.mode,
+                xattrs,
+            )?;
         }
         if self.uses_cache() && is_linked_in_user_mode(&object) {
             match self.link_cached(target, name, object)? {
@@ -99,7 +107,9 @@ impl Checkout<'_> {
                     return Ok(Link::Copy(Some(Box::new(object))));
                 }
                 return Err(Error::failed(match repo.mode() {
-                    RepoMode::BareUser => "User repository mode requires user checkout mode to hardlink",
+                    RepoMode::BareUser => {
+                        "User repository mode requires user checkout mode to hardlink"
+                    }
                     _ => "Bare repository mode cannot hardlink in user checkout mode",
                 }));
             }
@@ -116,8 +126,8 @@ impl Checkout<'_> {
         }
     }
 
-    /// Whether the object is copied even where links are required, as upstream does: what would be gained by a link is
-    /// little, or a link could not be what is asked for.
+    /// Whether the object is copied even where links are required, as upstream does: what would be
+    /// gained by a link is little, or a link could not be what is asked for.
     fn is_always_copied(&self, object: &FileObject, mode: RepoMode) -> bool {
         match object.header.is_symlink() {
             true => mode == RepoMode::BareUser,
@@ -125,7 +135,13 @@ impl Checkout<'_> {
         }
     }
 
-    fn link_object(&self, repo: &Repo, target: &Target, name: &str, checksum: &Checksum) -> Result<Link> {
+    fn link_object(
+        &self,
+        repo: &Repo,
+        target: &Target,
+        name: &str,
+        checksum: &Checksum,
+    ) -> Result<Link> {
         let object_name = ObjectName::new(*checksum, ObjectType::File);
         if repo.mode() == RepoMode::BareUser {
             if repo.parent().is_some() && !repo.has_own_object(&object_name)? {
@@ -142,10 +158,13 @@ impl Checkout<'_> {
             let stat = match repo.stat_object(&object_name) {
                 Ok(stat) => stat,
                 Err(Errno::NOENT) => return Ok(Link::Missing),
-                Err(error) => return Err(error).during("looking for", repo.object_path(&object_name)),
+                Err(error) => {
+                    return Err(error).during("looking for", repo.object_path(&object_name));
+                }
             };
             // Links to an empty file save nothing, and there can only be so many of them.
-            let is_empty = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size == 0;
+            let is_empty =
+                FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size == 0;
             let is_symlink = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
             let is_unreadable = stat.st_mode & OWNER_MAY_READ == 0;
             if is_empty || repo.mode() == RepoMode::BareUserOnly && (is_symlink || is_unreadable) {
@@ -195,11 +214,15 @@ impl Checkout<'_> {
                 self.count_linked();
                 Ok(Link::Done)
             }
-            Err(Errno::MLINK | Errno::XDEV | Errno::PERM) if self.options.hard_links != HardLinks::Required => {
+            Err(Errno::MLINK | Errno::XDEV | Errno::PERM)
+                if self.options.hard_links != HardLinks::Required =>
+            {
                 Ok(Link::Copy(None))
             }
             Err(Errno::NOENT) => Ok(Link::Missing),
-            Err(error) => Err(Error::refused(format!("Hardlinking {} to {name}", origin.shown), error)),
+            Err(error) => {
+                Err(Error::refused(format!("Hardlinking {} to {name}", origin.shown), error))
+            }
         }
     }
 
@@ -213,7 +236,9 @@ impl Checkout<'_> {
         let dir = target.dir.as_fd();
         let linked = dir::at_free_name(
             || Ok(super::copy::temporary_name()),
-            |temporary| rustix::fs::linkat(origin.dir, origin.name, dir, temporary, AtFlags::empty()),
+            |temporary| {
+                rustix::fs::linkat(origin.dir, origin.name, dir, temporary, AtFlags::empty())
+            },
             |error, _| Err(error),
         );
         let temporary = match linked {

@@ -11,8 +11,8 @@
 //! existing    what is there already: whether it is the same, and taking it away
 //! ```
 //!
-//! Names come from the repository, so nothing is trusted: everything happens relative to open directories, and no
-//! symbolic link below the destination is followed.
+//! Names come from the repository, so nothing is trusted: everything happens relative to open
+//! directories, and no symbolic link below the destination is followed.
 
 mod cache;
 mod context;
@@ -33,12 +33,14 @@ use crate::threads;
 
 pub use options::{CheckoutOptions, CheckoutStats, HardLinks, Overwrite, Relabel};
 
-/// Checks out `commit`, or the part of it that the options name, to `destination`. Its parent directory must exist.
+/// Checks out `commit`, or the part of it that the options name, to `destination`. Its parent
+/// directory must exist.
 ///
 /// # Errors
-/// [`NoSuchPath`](crate::Error::NoSuchPath) when the commit does not have the subpath, and nothing was made then; whatever
-/// else the repository, the options or the file system have wrong. What was written up to then stays; of several errors
-/// the one that comes first in the order of the tree is reported.
+/// [`NoSuchPath`](crate::Error::NoSuchPath) when the commit does not have the subpath, and nothing
+/// was made then; whatever else the repository, the options or the file system have wrong. What was
+/// written up to then stays; of several errors the one that comes first in the order of the tree is
+/// reported.
 pub fn checkout(
     repo: &Repo,
     commit: &Checksum,
@@ -47,7 +49,8 @@ pub fn checkout(
     progress: &dyn Progress,
 ) -> Result<CheckoutStats> {
     progress.event(Event::Started { task: "checkout", total: None });
-    let result = threads::run(|| context::Checkout::new(repo, options, progress).run(commit, destination));
+    let result =
+        threads::run(|| context::Checkout::new(repo, options, progress).run(commit, destination));
     progress.event(Event::Finished);
     result
 }

@@ -65,7 +65,9 @@ impl Checkout<'_> {
             }
         };
         self.label_prefix =
-            self.options.relabel.as_ref().filter(|_| !self.user_mode).map(|relabel| match &relabel.prefix {
+            self.options.relabel.as_ref().filter(|_| !self.user_mode).map(|relabel| match &relabel
+                .prefix
+            {
                 Some(prefix) => prefix.trim_end_matches('/').to_owned(),
                 None => subpath.iter().map(|name| format!("/{name}")).collect(),
             });
@@ -88,7 +90,8 @@ impl Checkout<'_> {
             }
         }
         if self.options.fsync {
-            // One call for the file system is quicker than one for each file, and also covers the directories.
+            // One call for the file system is quicker than one for each file, and also covers the
+            // directories.
             let dir = open_directory(CWD, destination, OFlags::empty())?;
             rustix::fs::syncfs(&dir).during("syncing", destination)?;
         }
@@ -111,7 +114,8 @@ impl Checkout<'_> {
         if self.options.whiteouts && files.iter().any(|(name, _)| whiteout::is_opaque(name)) {
             existing::remove_all(above, &name)?;
         }
-        let may_exist = if self.options.overwrite == Overwrite::Nothing { MayExist::No } else { MayExist::Yes };
+        let may_exist =
+            if self.options.overwrite == Overwrite::Nothing { MayExist::No } else { MayExist::Yes };
         let target = self.make((above, &name), path, may_exist)?;
         if target.is_new && !self.user_mode {
             let xattrs = match (&self.options.relabel, &self.label_prefix) {
@@ -123,7 +127,8 @@ impl Checkout<'_> {
                 _ => &dirmeta.xattrs,
             };
             for (key, value) in xattrs.iter() {
-                rustix::fs::fsetxattr(&target.dir, key, value, XattrFlags::empty()).calling("fsetxattr", &name)?;
+                rustix::fs::fsetxattr(&target.dir, key, value, XattrFlags::empty())
+                    .calling("fsetxattr", &name)?;
             }
         }
         let mut kept: Vec<_> = files.iter().collect();
@@ -135,16 +140,28 @@ impl Checkout<'_> {
         }
         let files: Vec<_> = kept.into_iter().cloned().collect();
         let target = Arc::new(target);
-        let mut parts: Vec<Part> = pieces(files).map(|files| Part::Files(target.clone(), files)).collect();
+        let mut parts: Vec<Part> =
+            pieces(files).map(|files| Part::Files(target.clone(), files)).collect();
         parts.extend(dirs.into_iter().map(|DirEntry { name, dirtree, dirmeta }| {
             let path = target.path.child(&name);
-            Part::Directory(Place { parent: Some(target.clone()), name: name.into(), path, dirtree, dirmeta })
+            Part::Directory(Place {
+                parent: Some(target.clone()),
+                name: name.into(),
+                path,
+                dirtree,
+                dirmeta,
+            })
         }));
         Ok(Opened::Parts(Filled { target, name, dirmeta }, parts))
     }
 
     /// Makes a directory, or opens the one that is there.
-    fn make(&self, (parent, name): (BorrowedFd<'_>, &Path), path: TreePath, may_exist: MayExist) -> Result<Target> {
+    fn make(
+        &self,
+        (parent, name): (BorrowedFd<'_>, &Path),
+        path: TreePath,
+        may_exist: MayExist,
+    ) -> Result<Target> {
         let is_root = path.depth() == 0;
         if self.options.replaces_other_kinds() && !is_root {
             existing::remove_other_than_directory(parent, name)?;
@@ -154,11 +171,13 @@ impl Checkout<'_> {
             Err(Errno::EXIST) if may_exist == MayExist::Yes => false,
             Err(error) => return Err(Error::refused("mkdirat", error)),
         };
-        // Whoever asks for a checkout may name the destination by a symbolic link; the commit may not.
+        // Whoever asks for a checkout may name the destination by a symbolic link; the commit may
+        // not.
         let follow = if is_root && !is_new { OFlags::empty() } else { OFlags::NOFOLLOW };
         let dir = open_directory(parent, name, follow)?;
         if self.options.hard_links == HardLinks::Required && (is_root || !is_new) {
-            let source = rustix::fs::fstat(self.repo.dir()).during("reading", self.repo.path())?.st_dev;
+            let source =
+                rustix::fs::fstat(self.repo.dir()).during("reading", self.repo.path())?.st_dev;
             let destination = rustix::fs::fstat(&dir).calling("fstat", name)?.st_dev;
             if source != destination {
                 return Err(Error::failed(format!(
@@ -176,10 +195,13 @@ impl Checkout<'_> {
             rustix::fs::fchown(dir, Some(uid), Some(gid)).calling("fchown", name)?;
         }
         // Directories of a bare-user-only repository never are what files there could not be.
-        let plain = self.options.plain_directory_modes || self.repo.mode() == RepoMode::BareUserOnly;
+        let plain =
+            self.options.plain_directory_modes || self.repo.mode() == RepoMode::BareUserOnly;
         let bits = if plain { PLAIN_DIRECTORY_BITS } else { PERMISSION_BITS };
-        rustix::fs::fchmod(dir, Mode::from_raw_mode(dirmeta.mode & bits)).calling("fchmod", name)?;
-        // What is linked to objects has their time; a tree of copies has that of its making throughout.
+        rustix::fs::fchmod(dir, Mode::from_raw_mode(dirmeta.mode & bits))
+            .calling("fchmod", name)?;
+        // What is linked to objects has their time; a tree of copies has that of its making
+        // throughout.
         if self.options.hard_links != HardLinks::Never {
             let epoch = Timespec { tv_sec: 0, tv_nsec: 0 };
             let times = Timestamps { last_access: epoch, last_modification: epoch };

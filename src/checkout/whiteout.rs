@@ -1,7 +1,8 @@
 //! Files that stand for the absence of others, as container layers have them.
 //!
-//! `.wh.NAME` says that a lower layer's NAME is gone, `.wh..wh..opq` that nothing of the directory is to be seen.
-//! Overlayfs says the same by a character device 0:0, which no commit can hold: it is stored as `.ostree-wh.NAME`.
+//! `.wh.NAME` says that a lower layer's NAME is gone, `.wh..wh..opq` that nothing of the directory
+//! is to be seen. Overlayfs says the same by a character device 0:0, which no commit can hold: it
+//! is stored as `.ostree-wh.NAME`.
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -31,7 +32,11 @@ pub(super) fn passthrough_name(name: &str) -> Option<&str> {
 }
 
 /// Removes what the whiteouts among the files of a directory name, and takes them from the list.
-pub(super) fn apply(repo: &Repo, dir: BorrowedFd<'_>, files: &mut Vec<&(String, Checksum)>) -> Result<()> {
+pub(super) fn apply(
+    repo: &Repo,
+    dir: BorrowedFd<'_>,
+    files: &mut Vec<&(String, Checksum)>,
+) -> Result<()> {
     let mut index = 0;
     while let Some((name, checksum)) = files.get(index).copied() {
         let Some(hidden) = name.strip_prefix(PREFIX) else {
@@ -52,7 +57,8 @@ pub(super) fn apply(repo: &Repo, dir: BorrowedFd<'_>, files: &mut Vec<&(String, 
             "." | ".." => return Err(Error::failed(format!("Invalid whiteout '{hidden}'"))),
             _ => existing::remove_all(dir, Path::new(hidden))?,
         }
-        // Upstream goes through the names in order: what stands before is checked out and removed again.
+        // Upstream goes through the names in order: what stands before is checked out and removed
+        // again.
         if let Some(before) = files[..index].iter().position(|(name, _)| name == hidden) {
             files.remove(before);
             index -= 1;
@@ -63,10 +69,17 @@ pub(super) fn apply(repo: &Repo, dir: BorrowedFd<'_>, files: &mut Vec<&(String, 
 
 impl Checkout<'_> {
     /// Makes the device that hides `name` from the layers below.
-    pub(super) fn whiteout_device(&self, target: &Target, name: &str, header: &FileHeader) -> Result<()> {
+    pub(super) fn whiteout_device(
+        &self,
+        target: &Target,
+        name: &str,
+        header: &FileHeader,
+    ) -> Result<()> {
         match name {
             "" => return Err(Error::failed("Invalid empty overlayfs whiteout ''")),
-            "." | ".." => return Err(Error::failed(format!("Invalid overlayfs whiteout '{name}'"))),
+            "." | ".." => {
+                return Err(Error::failed(format!("Invalid overlayfs whiteout '{name}'")));
+            }
             _ => {}
         }
         let dir = &target.dir;
@@ -80,11 +93,15 @@ impl Checkout<'_> {
                     rustix::fs::unlinkat(dir, name, AtFlags::empty()).calling("unlink", name)?;
                     made = make();
                 }
-                Overwrite::UnionIdentical if self.is_same_device(target, name, header)? => return Ok(()),
+                Overwrite::UnionIdentical if self.is_same_device(target, name, header)? => {
+                    return Ok(());
+                }
                 Overwrite::UnionIdentical | Overwrite::Nothing => {}
             }
         }
-        made.map_err(|error| Error::failed(format!("Creating whiteout char device: {}", std::io::Error::from(error))))?;
+        made.map_err(|error| {
+            Error::failed(format!("Creating whiteout char device: {}", std::io::Error::from(error)))
+        })?;
         if !self.user_mode {
             use std::os::fd::AsFd;
             copy::set_symlink_metadata(dir.as_fd(), name, header)
@@ -98,9 +115,13 @@ impl Checkout<'_> {
     }
 
     fn is_same_device(&self, target: &Target, name: &str, header: &FileHeader) -> Result<bool> {
-        let stat = rustix::fs::statat(&target.dir, name, AtFlags::SYMLINK_NOFOLLOW).calling("fstatat", name)?;
-        let is_whiteout = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0;
+        let stat = rustix::fs::statat(&target.dir, name, AtFlags::SYMLINK_NOFOLLOW)
+            .calling("fstatat", name)?;
+        let is_whiteout =
+            FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0;
         let has_owner = self.user_mode || (stat.st_uid, stat.st_gid) == (header.uid, header.gid);
-        Ok(is_whiteout && has_owner && stat.st_mode & PERMISSION_BITS == header.mode & PERMISSION_BITS)
+        Ok(is_whiteout
+            && has_owner
+            && stat.st_mode & PERMISSION_BITS == header.mode & PERMISSION_BITS)
     }
 }

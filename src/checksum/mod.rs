@@ -1,7 +1,8 @@
 //! SHA-256 checksums, the names of all objects.
 //!
-//! A checksum is written as 64 lower-case hexadecimal digits in refs, on the command line and in file names, as 32 raw
-//! bytes inside objects, and in a modified base64 in the names of static deltas.
+//! A checksum is written as 64 lower-case hexadecimal digits in refs, on the command line and in
+//! file names, as 32 raw bytes inside objects, and in a modified base64 in the names of static
+//! deltas.
 
 mod pair;
 
@@ -26,7 +27,8 @@ pub enum InvalidChecksum {
     /// The text has another length than 64.
     #[error("Invalid rev {0}")]
     Length(String),
-    /// The text holds a character that is no lower-case hexadecimal digit; the number is its code, as upstream prints it.
+    /// The text holds a character that is no lower-case hexadecimal digit; the number is its code,
+    /// as upstream prints it.
     #[error("Invalid character '{character}' in rev '{rev}'")]
     Character {
         /// The byte, as a number.
@@ -39,7 +41,8 @@ pub enum InvalidChecksum {
 const HEX: &[u8; 16] = b"0123456789abcdef";
 /// What stands in [`DIGIT_VALUES`] for a character that is no digit.
 const NO_DIGIT: u8 = 0xff;
-/// What each character is worth as a digit. A table, because to choose by the character is slow for digits at random.
+/// What each character is worth as a digit. A table, because to choose by the character is slow for
+/// digits at random.
 const DIGIT_VALUES: [u8; 256] = {
     let mut values = [NO_DIGIT; 256];
     let mut value = 0;
@@ -49,10 +52,11 @@ const DIGIT_VALUES: [u8; 256] = {
     }
     values
 };
-/// The base64 of static delta names: `_` stands for `/`, so that they are file names. Spare bits of the last character must
-/// be zero, else two names would mean the same checksum.
+/// The base64 of static delta names: `_` stands for `/`, so that they are file names. Spare bits of
+/// the last character must be zero, else two names would mean the same checksum.
 const BASE64: GeneralPurpose = {
-    let alphabet = Alphabet::new("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+_");
+    let alphabet =
+        Alphabet::new("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+_");
     match alphabet {
         Ok(alphabet) => GeneralPurpose::new(&alphabet, NO_PAD),
         Err(_) => panic!("the alphabet has 64 different characters"),
@@ -85,7 +89,10 @@ impl Checksum {
         }
         Self::from_hex_digits(digits).ok_or_else(|| {
             let wrong = digits.iter().find(|&&digit| digit_value(digit) == NO_DIGIT);
-            InvalidChecksum::Character { character: wrong.copied().unwrap_or_default(), rev: text.to_owned() }
+            InvalidChecksum::Character {
+                character: wrong.copied().unwrap_or_default(),
+                rev: text.to_owned(),
+            }
         })
     }
 
@@ -195,15 +202,23 @@ mod tests {
         assert_eq!(Checksum::from_hex(upper).unwrap_err().to_string(), message);
         for (wrong, digits) in [('/', "/0"), (':', "0:"), ('`', "`0"), ('g', "0g"), ('G', "G0")] {
             let message = Checksum::from_hex(&digits.repeat(32)).unwrap_err().to_string();
-            assert!(message.starts_with(&format!("Invalid character '{}' in rev '", u32::from(wrong))), "{message}");
+            assert!(
+                message.starts_with(&format!("Invalid character '{}' in rev '", u32::from(wrong))),
+                "{message}"
+            );
         }
     }
 
     #[test]
     fn base64_is_that_of_delta_names() {
-        let commit = Checksum::from_hex("6d7db1e20af1b7bd81fd73677c8179a909059164c9a98637517f636dafa44143").unwrap();
+        let commit =
+            Checksum::from_hex("6d7db1e20af1b7bd81fd73677c8179a909059164c9a98637517f636dafa44143")
+                .unwrap();
         assert_eq!(commit.to_base64(), "bX2x4grxt72B_XNnfIF5qQkFkWTJqYY3UX9jba+kQUM");
-        assert_eq!(Checksum::from_base64("bX2x4grxt72B_XNnfIF5qQkFkWTJqYY3UX9jba+kQUM"), Some(commit));
+        assert_eq!(
+            Checksum::from_base64("bX2x4grxt72B_XNnfIF5qQkFkWTJqYY3UX9jba+kQUM"),
+            Some(commit)
+        );
         assert_eq!(Checksum::from_base64("bX2x4grxt72B/XNnfIF5qQkFkWTJqYY3UX9jba+kQUM"), None);
         assert_eq!(Checksum::from_base64("bX2x4grxt72B_XNnfIF5qQkFkWTJqYY3UX9jba+kQUN"), None);
     }

@@ -1,7 +1,8 @@
 //! Several messages hashed two at a time on one processor.
 //!
-//! Each round of SHA-256 waits for the one before it, so a processor that hashes one message leaves a part of its hashing
-//! unit idle. Two messages that take turns, one block each, use it; `cargo bench --bench hashing` shows by how much.
+//! Each round of SHA-256 waits for the one before it, so a processor that hashes one message leaves
+//! a part of its hashing unit idle. Two messages that take turns, one block each, use it; `cargo
+//! bench --bench hashing` shows by how much.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -20,12 +21,21 @@ const END_MARK: u8 = 0x80;
 type Block = [u8; BLOCK_LEN];
 
 /// The state before the first block (FIPS 180-4, section 5.3.3).
-const INITIAL_STATE: [u32; 8] =
-    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+const INITIAL_STATE: [u32; 8] = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];
 
 /// Messages that are held in one buffer, to be hashed together.
 ///
-/// [`push`](Self::push) and [`grow`](Self::grow) add to the open message, [`end`](Self::end) closes it.
+/// [`push`](Self::push) and [`grow`](Self::grow) add to the open message, [`end`](Self::end) closes
+/// it.
 #[derive(Debug, Default)]
 pub struct Messages {
     /// The messages, each with its padding. The bytes from `filled` on mean nothing.
@@ -102,8 +112,10 @@ impl Messages {
     pub fn checksums(&self) -> Vec<Checksum> {
         let mut checksums = vec![Checksum([0; 32]); self.closed.len()];
         let ends = self.closed.iter().skip(1).map(|next| next.start).chain([self.open]);
-        let padded = self.closed.iter().zip(ends).map(|(range, end)| &self.buffer[range.start..end]);
-        let mut lanes: Vec<Lane<'_>> = padded.enumerate().map(|(index, bytes)| Lane::new(index, bytes)).collect();
+        let padded =
+            self.closed.iter().zip(ends).map(|(range, end)| &self.buffer[range.start..end]);
+        let mut lanes: Vec<Lane<'_>> =
+            padded.enumerate().map(|(index, bytes)| Lane::new(index, bytes)).collect();
         // The longest are first: then few blocks are left for the last one to hash alone.
         lanes.sort_unstable_by_key(|lane| Reverse(lane.blocks.len()));
         let mut waiting = lanes.into_iter();
@@ -165,7 +177,8 @@ mod tests {
     use super::*;
 
     /// Lengths around the borders of blocks and of the padding.
-    const LENGTHS: [usize; 16] = [0, 1, 54, 55, 56, 57, 63, 64, 65, 119, 120, 127, 128, 129, 1000, 70_000];
+    const LENGTHS: [usize; 16] =
+        [0, 1, 54, 55, 56, 57, 63, 64, 65, 119, 120, 127, 128, 129, 1000, 70_000];
 
     fn bytes(length: usize, seed: usize) -> Vec<u8> {
         (0..length).map(|at| ((at * at + seed * 97) >> 3) as u8).collect()
@@ -181,7 +194,10 @@ mod tests {
                     messages.push(content);
                     messages.end();
                 }
-                assert_eq!(messages.checksums(), contents.each_ref().map(|content| Checksum::of(content)));
+                assert_eq!(
+                    messages.checksums(),
+                    contents.each_ref().map(|content| Checksum::of(content))
+                );
             }
         }
     }
@@ -191,7 +207,8 @@ mod tests {
         let mut messages = Messages::new();
         for number in 0..LENGTHS.len() {
             messages.clear();
-            let contents: Vec<_> = LENGTHS[..number].iter().map(|&length| bytes(length, number)).collect();
+            let contents: Vec<_> =
+                LENGTHS[..number].iter().map(|&length| bytes(length, number)).collect();
             for content in &contents {
                 // In pieces, with what was begun before left out.
                 messages.push(b"begun and given up");

@@ -64,7 +64,11 @@ impl Builtin {
 
     /// Gives a failure the exit status that failures of the command have.
     pub(super) fn failed(&self, failure: Failure) -> Failure {
-        if WITH_VERDICT.contains(&self.name) { Failure::Trouble(Box::new(failure)) } else { failure }
+        if WITH_VERDICT.contains(&self.name) {
+            Failure::Trouble(Box::new(failure))
+        } else {
+            failure
+        }
     }
 
     /// Whether the help of the program lists it, when the program is called by that name.
@@ -74,15 +78,29 @@ impl Builtin {
     }
 }
 
-/// A command whose file is `$module`, with `Args` and `run`; `$run` calls it otherwise than with these and the context.
+/// A command whose file is `$module`, with `Args` and `run`; `$run` calls it otherwise than with
+/// these and the context.
 macro_rules! command {
     ($module:ident, $name:literal, $arguments:literal, $about:literal) => {
-        $crate::cli::builtin::command!($module, $name, $arguments, $about, $crate::cli::builtin::RepoOption::Known)
+        $crate::cli::builtin::command!(
+            $module,
+            $name,
+            $arguments,
+            $about,
+            $crate::cli::builtin::RepoOption::Known
+        )
     };
     ($module:ident, $name:literal, $arguments:literal, $about:literal, $repo:expr) => {
-        $crate::cli::builtin::command!($module, $name, $arguments, $about, $repo, |matches, context, _| {
-            $module::run($crate::cli::builtin::from_matches(matches)?, context)
-        })
+        $crate::cli::builtin::command!(
+            $module,
+            $name,
+            $arguments,
+            $about,
+            $repo,
+            |matches, context, _| {
+                $module::run($crate::cli::builtin::from_matches(matches)?, context)
+            }
+        )
     };
     ($module:ident, $name:literal, $arguments:literal, $about:literal, $repo:expr, $run:expr) => {
         Builtin {
@@ -111,15 +129,17 @@ pub(super) const fn later_in_group(name: &'static str, about: &'static str) -> B
 
 /// The one with this name, when the program is called by that of `program`.
 pub(super) fn find(all: Commands, program: &str, name: &OsStr) -> Option<&'static Builtin> {
-    let is_hidden = |builtin: &Builtin| stands_in_for_ostree(program) && OWN.contains(&builtin.name);
+    let is_hidden =
+        |builtin: &Builtin| stands_in_for_ostree(program) && OWN.contains(&builtin.name);
     all.iter().find(|builtin| builtin.name == name && !is_hidden(builtin))
 }
 
-/// What may be typed for a command of the group, or of the program, when the program is called by that name. Those of
-/// groups are there in full: `remote add`.
+/// What may be typed for a command of the group, or of the program, when the program is called by
+/// that name. Those of groups are there in full: `remote add`.
 pub(super) fn names(all: Commands, program: &str, group: Option<&Builtin>) -> Vec<String> {
     let working = |builtin: &&Builtin| builtin.is_listed(program);
-    let mut names: Vec<String> = commands(all, program, group).into_iter().map(|(name, _)| name.to_owned()).collect();
+    let mut names: Vec<String> =
+        commands(all, program, group).into_iter().map(|(name, _)| name.to_owned()).collect();
     if group.is_some() {
         return names;
     }
@@ -131,19 +151,30 @@ pub(super) fn names(all: Commands, program: &str, group: Option<&Builtin>) -> Ve
     names
 }
 
-/// The working commands of the group, or of the program when it is called by that name, with what they do.
-pub(super) fn commands(all: Commands, program: &str, group: Option<&Builtin>) -> Vec<(&'static str, &'static str)> {
+/// The working commands of the group, or of the program when it is called by that name, with what
+/// they do.
+pub(super) fn commands(
+    all: Commands,
+    program: &str,
+    group: Option<&Builtin>,
+) -> Vec<(&'static str, &'static str)> {
     let working = |builtin: &&Builtin| builtin.is_listed(program);
     match group {
-        Some(group @ Builtin { action: Action::Group(commands), .. }) => {
-            commands.iter().filter(working).map(|builtin| (builtin.short_name(group), builtin.about)).collect()
-        }
+        Some(group @ Builtin { action: Action::Group(commands), .. }) => commands
+            .iter()
+            .filter(working)
+            .map(|builtin| (builtin.short_name(group), builtin.about))
+            .collect(),
         _ => all.iter().filter(working).map(|builtin| (builtin.name, builtin.about)).collect(),
     }
 }
 
 /// The one of a group with this last word.
-pub(super) fn find_in(group: &Builtin, commands: &'static [Builtin], name: &OsStr) -> Option<&'static Builtin> {
+pub(super) fn find_in(
+    group: &Builtin,
+    commands: &'static [Builtin],
+    name: &OsStr,
+) -> Option<&'static Builtin> {
     let name = name.to_str()?;
     commands.iter().find(|builtin| builtin.short_name(group) == name)
 }

@@ -6,8 +6,8 @@ use super::builtin::{Action, Builtin, Commands, RepoOption, command, from_matche
 #[cfg(feature = "compose")]
 use super::compose;
 use super::{
-    cat, checkout, checksum, commit, compare, completions, config, diff, export, fsck, init, log, ls, man, prune,
-    pull_local, refs, remote, reset, rev_parse, show, summary,
+    cat, checkout, checksum, commit, compare, completions, config, diff, export, fsck, init, log,
+    ls, man, prune, pull_local, refs, remote, reset, rev_parse, show, summary,
 };
 
 /// A command whose feature is off.
@@ -18,13 +18,23 @@ const fn left_out(name: &'static str, reason: &'static str) -> Builtin {
 
 /// All of them.
 pub(super) static BUILTINS: Commands = &[
-    Builtin { name: "admin", arguments: "", about: "", action: Action::Refuse("not part of osier") },
+    Builtin {
+        name: "admin",
+        arguments: "",
+        about: "",
+        action: Action::Refuse("not part of osier"),
+    },
     #[cfg(feature = "bench")]
     command!(bench, "bench", "", "Compare with the ostree of this machine", RepoOption::Unknown),
     #[cfg(not(feature = "bench"))]
     left_out("bench", "this osier is built without the feature 'bench'"),
     command!(cat, "cat", "COMMIT PATH...", "Concatenate contents of files"),
-    command!(checkout, "checkout", "COMMIT [DESTINATION]", "Check out a commit into a filesystem tree"),
+    command!(
+        checkout,
+        "checkout",
+        "COMMIT [DESTINATION]",
+        "Check out a commit into a filesystem tree"
+    ),
     command!(checksum, "checksum", "PATH", "Checksum a file or directory", RepoOption::Unknown),
     command!(commit, "commit", "[PATH]", "Commit a new revision"),
     command!(
@@ -51,8 +61,18 @@ pub(super) static BUILTINS: Commands = &[
         about: "Packages to a published tree",
         action: Action::Group(compose::COMMANDS),
     },
-    command!(config, "config", "(get KEY|set KEY VALUE|unset KEY)", "Change repo configuration settings"),
-    command!(diff, "diff", "REV_OR_DIR REV_OR_DIR", "Compare directory TARGETDIR against revision REV"),
+    command!(
+        config,
+        "config",
+        "(get KEY|set KEY VALUE|unset KEY)",
+        "Change repo configuration settings"
+    ),
+    command!(
+        diff,
+        "diff",
+        "REV_OR_DIR REV_OR_DIR",
+        "Compare directory TARGETDIR against revision REV"
+    ),
     command!(export, "export", "COMMIT", "Stream COMMIT to stdout in tar format"),
     later("find-remotes"),
     later("create-usb"),
@@ -61,10 +81,14 @@ pub(super) static BUILTINS: Commands = &[
     command!(init, "init", "", "Initialize a new empty repository"),
     command!(log, "log", "REV", "Show log starting at commit or ref"),
     command!(ls, "ls", "COMMIT [PATH...]", "List file paths"),
-    command!(man, "man", "DIR", "Write man pages into a directory", RepoOption::Unknown, |matches, _, all| man::run(
-        from_matches(matches)?,
-        all
-    )),
+    command!(
+        man,
+        "man",
+        "DIR",
+        "Write man pages into a directory",
+        RepoOption::Unknown,
+        |matches, _, all| man::run(from_matches(matches)?, all)
+    ),
     command!(prune, "prune", "", "Search for unreachable objects"),
     command!(pull_local, "pull-local", "SRC_REPO [REFS...]", "Copy data from SRC_REPO"),
     later("pull"),

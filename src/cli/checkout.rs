@@ -37,7 +37,8 @@ pub(super) struct Args {
     /// Keep existing files/directories, only add new
     #[arg(long)]
     union_add: bool,
-    /// When layering checkouts, error out if a file would be replaced with a different version, but add new files and directories
+    /// When layering checkouts, error out if a file would be replaced with a different version, but
+    /// add new files and directories
     #[arg(long)]
     union_identical: bool,
     /// Process 'whiteout' (Docker style) entries
@@ -121,14 +122,17 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return print_document(json, "image", &destination, vec![tree], context);
     }
     let (path, existed) = (destination.clone(), destination.symlink_metadata().is_ok());
-    let progress = context.display_for(json).that_leaves(move || interrupt::about_checkout(&path, existed));
+    let progress =
+        context.display_for(json).that_leaves(move || interrupt::about_checkout(&path, existed));
     let mut trees_done = Vec::new();
     let mut checkout_one = |rev: &str, options: &CheckoutOptions| -> Result<(), Failure> {
         let commit = repo.resolve_rev(rev)?;
         let stats = match checkout(&repo, &commit, &destination, options, &progress) {
             Err(Error::NoSuchPath { .. }) if allow_missing => None,
             Err(error) if matches!(trees, Trees::Listed(_)) => {
-                return Err::<(), Error>(error).context(|| format!("Processing tree {commit}")).map_err(Failure::from);
+                return Err::<(), Error>(error)
+                    .context(|| format!("Processing tree {commit}"))
+                    .map_err(Failure::from);
             }
             result => Some(result?),
         };
@@ -139,7 +143,10 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         Trees::One(rev) => checkout_one(rev, &options)?,
         Trees::Listed(list) => {
             for (rev, subpath) in pairs(list)? {
-                checkout_one(rev, &CheckoutOptions { subpath: subpath.map(str::to_owned), ..options.clone() })?;
+                checkout_one(
+                    rev,
+                    &CheckoutOptions { subpath: subpath.map(str::to_owned), ..options.clone() },
+                )?;
             }
         }
     }
@@ -168,7 +175,8 @@ fn print_document(
     if !json {
         return Ok(());
     }
-    let document = json!({ "type": kind, "destination": destination.display().to_string(), "trees": trees });
+    let document =
+        json!({ "type": kind, "destination": destination.display().to_string(), "trees": trees });
     json::print(&document, &context.out)
 }
 
@@ -199,8 +207,11 @@ fn plan(args: Args) -> Result<Plan, Failure> {
         arguments,
     } = args;
     let mut arguments = arguments.into_iter();
-    let Some(commit) = arguments.next() else { return Err(Failure::usage("COMMIT must be specified")) };
-    // Upstream has an older and a newer way; these lead to the newer one, which knows neither of the two things below.
+    let Some(commit) = arguments.next() else {
+        return Err(Failure::usage("COMMIT must be specified"));
+    };
+    // Upstream has an older and a newer way; these lead to the newer one, which knows neither of
+    // the two things below.
     let is_new_style = disable_cache
         || whiteouts
         || process_passthrough_whiteouts
@@ -218,14 +229,23 @@ fn plan(args: Args) -> Result<Plan, Failure> {
         (false, false) => None,
     };
     let is_listed = from_stdin || from_file.is_some();
-    // Upstream lets the last three pass and takes no note of them, so that the image is not of what was asked for.
-    if image.is_some() && (is_new_style || selinux_prefix.is_some() || subpath.is_some() || is_listed) {
+    // Upstream lets the last three pass and takes no note of them, so that the image is not of what
+    // was asked for.
+    if image.is_some()
+        && (is_new_style || selinux_prefix.is_some() || subpath.is_some() || is_listed)
+    {
         return Err(Failure::failed("Specified options are incompatible with --composefs"));
     }
     let overwrite = match (union, union_add, union_identical) {
-        (true, true, _) => return Err(Failure::failed("Cannot specify both --union and --union-add")),
-        (true, _, true) => return Err(Failure::failed("Cannot specify both --union and --union-identical")),
-        (_, true, true) => return Err(Failure::failed("Cannot specify both --union-add and --union-identical")),
+        (true, true, _) => {
+            return Err(Failure::failed("Cannot specify both --union and --union-add"));
+        }
+        (true, _, true) => {
+            return Err(Failure::failed("Cannot specify both --union and --union-identical"));
+        }
+        (_, true, true) => {
+            return Err(Failure::failed("Cannot specify both --union-add and --union-identical"));
+        }
         (_, _, true) if !require_hardlinks => {
             return Err(Failure::failed("--union-identical requires --require-hardlinks"));
         }
@@ -235,7 +255,11 @@ fn plan(args: Args) -> Result<Plan, Failure> {
         _ => Overwrite::Nothing,
     };
     let hard_links = match (require_hardlinks, force_copy || selinux_policy.is_some()) {
-        (true, true) => return Err(Failure::failed("Cannot specify both --require-hardlinks and --force-copy")),
+        (true, true) => {
+            return Err(Failure::failed(
+                "Cannot specify both --require-hardlinks and --force-copy",
+            ));
+        }
         (true, false) => HardLinks::Required,
         (false, true) => HardLinks::Never,
         (false, false) => HardLinks::WherePossible,
@@ -243,12 +267,18 @@ fn plan(args: Args) -> Result<Plan, Failure> {
     let relabel = match (selinux_policy, selinux_prefix) {
         (Some(root), prefix) => {
             let policy = match Policy::open(&root) {
-                Err(error @ Error::SystemCall { .. }) => Err(error).context(|| "selinux-policy: ".to_owned())?,
+                Err(error @ Error::SystemCall { .. }) => {
+                    Err(error).context(|| "selinux-policy: ".to_owned())?
+                }
                 opened => opened?,
             };
             policy.map(|policy| Relabel { policy: Arc::new(policy), prefix })
         }
-        (None, Some(_)) => return Err(Failure::failed("Cannot specify --selinux-prefix without --selinux-policy")),
+        (None, Some(_)) => {
+            return Err(Failure::failed(
+                "Cannot specify --selinux-prefix without --selinux-policy",
+            ));
+        }
         (None, None) => None,
     };
     let (destination, trees) = if is_listed {
@@ -279,11 +309,15 @@ fn plan(args: Args) -> Result<Plan, Failure> {
 fn read_list(file: Option<&Path>) -> Result<Vec<u8>, Failure> {
     let mut list = Vec::new();
     let Some(path) = file else {
-        std::io::stdin().lock().read_to_end(&mut list).map_err(|error| in_words("Error reading from file", error))?;
+        std::io::stdin()
+            .lock()
+            .read_to_end(&mut list)
+            .map_err(|error| in_words("Error reading from file", error))?;
         return Ok(list);
     };
     let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    osier::input::read_named(path).map_err(|error| in_words(&format!("Error opening file {}", shown.display()), error))
+    osier::input::read_named(path)
+        .map_err(|error| in_words(&format!("Error opening file {}", shown.display()), error))
 }
 
 fn in_words(what: &str, error: std::io::Error) -> Failure {

@@ -1,4 +1,5 @@
-//! The time, which the library takes from its caller, except for that of a summary that follows an operation.
+//! The time, which the library takes from its caller, except for that of a summary that follows an
+//! operation.
 
 use std::env;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,8 +12,8 @@ pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// The time of a commit: `SOURCE_DATE_EPOCH` if the environment has it, else now; in seconds since 1970, and negative
-/// numbers as two's complement, which is how a commit holds them.
+/// The time of a commit: `SOURCE_DATE_EPOCH` if the environment has it, else now; in seconds since
+/// 1970, and negative numbers as two's complement, which is how a commit holds them.
 pub(super) fn commit_time() -> Result<u64, Failure> {
     match env::var("SOURCE_DATE_EPOCH") {
         Ok(text) => Ok(source_date_epoch(&text)?.cast_unsigned()),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use jiff::Zoned;
 use osier::commit::{
-    Bindings, CommitOptions, CommitOutcome, Description, HardLinks, Parent, Reading, Source, StatCacheOptions,
-    TarOptions, commit,
+    Bindings, CommitOptions, CommitOutcome, Description, HardLinks, Parent, Reading, Source,
+    StatCacheOptions, TarOptions, commit,
 };
 use osier::error::During;
 use osier::gvariant::{Dict, Value};
@@ -66,7 +66,8 @@ pub(super) struct Args {
     /// Add a key/value pair to metadata
     #[arg(long, value_name = "KEY=VALUE")]
     add_metadata_string: Vec<String>,
-    /// Add a key/value pair to metadata, where the KEY is a string, and VALUE is in GVariant Text Format
+    /// Add a key/value pair to metadata, where the KEY is a string, and VALUE is in GVariant Text
+    /// Format
     #[arg(long, value_name = "KEY=VALUE")]
     add_metadata: Vec<String>,
     /// Keep metadata KEY and its associated VALUE from parent
@@ -158,8 +159,8 @@ pub(super) struct Args {
     /// Override the timestamp of the commit
     #[arg(long, value_name = "TIMESTAMP")]
     timestamp: Option<String>,
-    /// Do not read files again that have not changed since a commit with this option; FILE remembers them (default:
-    /// tmp/cache/stat-cache in the repository)
+    /// Do not read files again that have not changed since a commit with this option; FILE
+    /// remembers them (default: tmp/cache/stat-cache in the repository)
     #[arg(long, value_name = "FILE", require_equals = true, value_parser = path(), help_heading = OWN_OPTIONS)]
     stat_cache: Option<Option<PathBuf>>,
     /// Print a JSON document
@@ -171,7 +172,8 @@ pub(super) struct Args {
 
 pub(super) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> {
     let disable_fsync = args.disable_fsync || args.fsync == Some(false);
-    let repo = context.open_repo_with(&OpenOptions { disable_fsync, ..context::open_options()? })?;
+    let repo =
+        context.open_repo_with(&OpenOptions { disable_fsync, ..context::open_options()? })?;
     repo.check_writable()?;
     refuse_unsupported(&args)?;
     let with_table = mem::take(&mut args.table_output);
@@ -280,27 +282,45 @@ fn into_options(args: Args, repo: &Repo) -> Result<CommitOptions, Failure> {
     }
     for (option, id) in [("--owner-uid", owner_uid), ("--owner-gid", owner_gid)] {
         if canonical_permissions && id.is_some_and(|id| id > 0) {
-            let message = format!("Cannot specify both --canonical-permissions and non-zero {option}");
+            let message =
+                format!("Cannot specify both --canonical-permissions and non-zero {option}");
             return Err(Failure::failed(message));
         }
     }
     if selinux_policy.is_some() && selinux_policy_from_base {
-        return Err(Failure::failed("Cannot specify both --selinux-policy and --selinux-policy-from-base"));
+        return Err(Failure::failed(
+            "Cannot specify both --selinux-policy and --selinux-policy-from-base",
+        ));
     }
     let epoch = labeling_epoch(selinux_labeling_epoch)?;
     let message = match (editor, body_file) {
         (true, _) => editor::edit_message(branch.as_deref(), subject.as_deref())?,
-        (false, Some(path)) => Message { subject: subject.unwrap_or_default(), body: read_text(&path)? },
-        (false, None) => Message { subject: subject.unwrap_or_default(), body: body.unwrap_or_default() },
+        (false, Some(path)) => {
+            Message { subject: subject.unwrap_or_default(), body: read_text(&path)? }
+        }
+        (false, None) => {
+            Message { subject: subject.unwrap_or_default(), body: body.unwrap_or_default() }
+        }
     };
     let policy = selinux_policy.map(|root| Policy::open(&root)).transpose()?.flatten();
     let base = base.map(|rev| repo.resolve_rev(&rev)).transpose()?;
-    let tar = TarOptions { autocreate_parents: tar_autocreate_parents, pathname_filter: tar_pathname_filter };
-    let sources = match tree.is_empty() {
-        true => vec![Source::Directory(paths.into_iter().next().unwrap_or_else(|| PathBuf::from(".")))],
-        false => tree.iter().map(|text| parse_source(text, &tar, repo)).collect::<Result<_, _>>()?,
+    let tar = TarOptions {
+        autocreate_parents: tar_autocreate_parents,
+        pathname_filter: tar_pathname_filter,
     };
-    let policy = if selinux_policy_from_base { policy_of_base(repo, base.as_ref(), &sources)? } else { policy };
+    let sources = match tree.is_empty() {
+        true => {
+            vec![Source::Directory(paths.into_iter().next().unwrap_or_else(|| PathBuf::from(".")))]
+        }
+        false => {
+            tree.iter().map(|text| parse_source(text, &tar, repo)).collect::<Result<_, _>>()?
+        }
+    };
+    let policy = if selinux_policy_from_base {
+        policy_of_base(repo, base.as_ref(), &sources)?
+    } else {
+        policy
+    };
     Ok(CommitOptions {
         branch: target,
         parent,
@@ -344,7 +364,9 @@ fn into_options(args: Args, repo: &Repo) -> Result<CommitOptions, Failure> {
 
 fn stat_cache_options(file: Option<PathBuf>) -> Result<StatCacheOptions, Failure> {
     match file {
-        Some(file) if file.file_name().is_none() => Err(Failure::failed("--stat-cache= must name a file")),
+        Some(file) if file.file_name().is_none() => {
+            Err(Failure::failed("--stat-cache= must name a file"))
+        }
         file => Ok(StatCacheOptions { file, ..StatCacheOptions::default() }),
     }
 }
@@ -358,9 +380,15 @@ fn labeling_epoch(number: Option<i32>) -> Result<Epoch, Failure> {
 }
 
 /// The policy that the base brings along, or else the first tree.
-fn policy_of_base(repo: &Repo, base: Option<&Checksum>, sources: &[Source]) -> Result<Option<Policy>, Failure> {
+fn policy_of_base(
+    repo: &Repo,
+    base: Option<&Checksum>,
+    sources: &[Source],
+) -> Result<Option<Policy>, Failure> {
     Ok(match (base, sources.first()) {
-        (Some(commit), _) | (None, Some(Source::Commit(commit))) => Policy::of_commit(repo, commit)?,
+        (Some(commit), _) | (None, Some(Source::Commit(commit))) => {
+            Policy::of_commit(repo, commit)?
+        }
         (None, Some(Source::Directory(path))) => Policy::open(path)?,
         (None, Some(Source::Tar(..))) => {
             return Err(Failure::failed("Cannot use --selinux-policy-from-base with tar"));
@@ -384,7 +412,9 @@ fn parse_source(text: &str, tar: &TarOptions, repo: &Repo) -> Result<Source, Fai
         Some(("tar", "-")) => Ok(Source::Tar(None, tar.clone())),
         Some(("tar", path)) => Ok(Source::Tar(Some(path.into()), tar.clone())),
         Some(("ref", rev)) => Ok(Source::Commit(repo.resolve_rev(rev)?)),
-        Some((kind, _)) => Err(Failure::failed(format!("Invalid tree type specification '{kind}'"))),
+        Some((kind, _)) => {
+            Err(Failure::failed(format!("Invalid tree type specification '{kind}'")))
+        }
         None => Err(Failure::failed(format!("Missing type in tree specification '{text}'"))),
     }
 }
@@ -395,8 +425,8 @@ fn read_text(path: &Path) -> Result<String, Failure> {
     Ok(keyfile::text_of(&bytes).map_err(in_words)?.to_owned())
 }
 
-/// Seconds since 1970: what the user says, else what the environment says, else now. Earlier times wrap around, as
-/// they do upstream.
+/// Seconds since 1970: what the user says, else what the environment says, else now. Earlier times
+/// wrap around, as they do upstream.
 fn commit_time(timestamp: Option<&str>) -> Result<u64, Failure> {
     match timestamp {
         Some(text) => Ok(date::parse(text, &Zoned::now()).map_err(in_words)?.cast_unsigned()),
@@ -409,7 +439,11 @@ fn in_words(error: impl ToString) -> Failure {
 }
 
 /// The outcome as JSON. What a skipped commit would have written is not known.
-fn document(repo: &Repo, branch: Option<&Refspec>, outcome: &CommitOutcome) -> Result<serde_json::Value, Failure> {
+fn document(
+    repo: &Repo,
+    branch: Option<&Refspec>,
+    outcome: &CommitOutcome,
+) -> Result<serde_json::Value, Failure> {
     let CommitOutcome { commit, skipped, stats, stat_cache } = outcome;
     let parent = repo.load_commit(commit)?.parent;
     let statistics = json!({

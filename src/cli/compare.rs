@@ -6,8 +6,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use osier::compare::{
-    CompareOptions, CompareReport, FieldDifference, Finding, ModeReport, Outcome, Side, Subject, Verdict, WithOptions,
-    compare, compare_with,
+    CompareOptions, CompareReport, FieldDifference, Finding, ModeReport, Outcome, Side, Subject,
+    Verdict, WithOptions, compare, compare_with,
 };
 use osier::error::During as _;
 use osier::repo::{OpenOptions, Repo, RepoMode};
@@ -31,7 +31,8 @@ pub(super) struct Args {
     /// Where --with makes its repositories (default: /var/tmp)
     #[arg(long, value_name = "DIR", value_parser = path())]
     scratch: Option<PathBuf>,
-    /// Print at most N differences and N notes of each comparison, 0 for all (default: 100; with --json all)
+    /// Print at most N differences and N notes of each comparison, 0 for all (default: 100; with
+    /// --json all)
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
     /// Print only the verdict
@@ -47,7 +48,9 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let Args { exact, with, scratch, limit, summary, json, arguments } = args;
     let limit = match (limit, summary) {
-        (Some(_), true) => return Err(Failure::usage("--limit and --summary cannot be used together")),
+        (Some(_), true) => {
+            return Err(Failure::usage("--limit and --summary cannot be used together"));
+        }
         (None, true) => 0,
         (None, false) if json => u64::MAX,
         (None, false) => DEFAULT_LIMIT,
@@ -57,14 +60,23 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let style = Style { json, limit, summary };
     let options = CompareOptions { exact };
     let outcome = match (with, &arguments[..]) {
-        (None, [first, second]) if scratch.is_none() => repositories((first, second), &options, style, context)?,
+        (None, [first, second]) if scratch.is_none() => {
+            repositories((first, second), &options, style, context)?
+        }
         (None, [_, _]) => return Err(Failure::usage("--scratch is for --with only")),
         (None, _) => return Err(Failure::usage("REPO_A and REPO_B must be specified")),
         (Some(program), [tree]) => {
             let defaults = WithOptions::default();
             let scratch = scratch.unwrap_or_else(|| defaults.scratch.clone());
             let osier = env::current_exe().during("finding", "the running program")?;
-            let options = WithOptions { program, osier, tree: tree.clone(), scratch, compare: options, ..defaults };
+            let options = WithOptions {
+                program,
+                osier,
+                tree: tree.clone(),
+                scratch,
+                compare: options,
+                ..defaults
+            };
             programs(&options, style, context)?
         }
         (Some(_), _) => return Err(Failure::usage("TREE must be specified")),
@@ -86,12 +98,20 @@ fn repositories(
 ) -> Result<Outcome, Failure> {
     // To be compared is no reason to be given a cache directory.
     let open_options = OpenOptions { skip_cache: true, ..context::open_options()? };
-    let open = |path: &Path| Ok::<_, Failure>(Repo::open_with(&context::absolute(path)?, &open_options)?);
+    let open =
+        |path: &Path| Ok::<_, Failure>(Repo::open_with(&context::absolute(path)?, &open_options)?);
     let (first, second) = (open(first)?, open(second)?);
     let out = &context.out;
-    let mut printer = Printer::begin(out, style, ["the first".to_owned(), "the second".to_owned()])?;
+    let mut printer =
+        Printer::begin(out, style, ["the first".to_owned(), "the second".to_owned()])?;
     let result = printer.run(|print| {
-        compare(&first, &second, options, &mut |finding| print(None, &finding), &context.quiet_progress())
+        compare(
+            &first,
+            &second,
+            options,
+            &mut |finding| print(None, &finding),
+            &context.quiet_progress(),
+        )
     });
     let report = result?;
     if style.json {
@@ -108,8 +128,13 @@ fn programs(options: &WithOptions, style: Style, context: &Context) -> Result<Ou
     let names = [options.program.display().to_string(), "osier".to_owned()];
     let mut printer = Printer::begin(out, style, names)?;
     let display = context.display().without_lines().that_cleans_up(&options.scratch);
-    let result = printer
-        .run(|print| compare_with(options, &mut |mode, finding| print(Some(shown_mode(mode)), &finding), &display));
+    let result = printer.run(|print| {
+        compare_with(
+            options,
+            &mut |mode, finding| print(Some(shown_mode(mode)), &finding),
+            &display,
+        )
+    });
     let reports = display.end(result)?;
     let outcome = overall(&reports);
     if style.json {
@@ -188,8 +213,8 @@ struct Counts {
     /// Lines about differences, and about what could not be compared.
     differences: u64,
     notes: u64,
-    /// Of the notes, those of files that are compressed differently. There may be as many as there are files, so in text
-    /// they are only counted.
+    /// Of the notes, those of files that are compressed differently. There may be as many as there
+    /// are files, so in text they are only counted.
     compressed: u64,
     omitted: u64,
 }
@@ -214,7 +239,9 @@ impl<'c> Printer<'c> {
     /// Runs something that prints findings. What keeps them from being printed is the failure then.
     fn run<T>(
         &mut self,
-        work: impl FnOnce(&mut (dyn FnMut(Option<&str>, &Finding) -> osier::Result<()> + Send)) -> osier::Result<T>,
+        work: impl FnOnce(
+            &mut (dyn FnMut(Option<&str>, &Finding) -> osier::Result<()> + Send),
+        ) -> osier::Result<T>,
     ) -> Result<T, Failure> {
         let mut failure = None;
         let result = work(&mut |mode, finding| {
@@ -235,7 +262,8 @@ impl<'c> Printer<'c> {
             Verdict::Different(fields) => fields.len().max(1),
             Verdict::OnlyIn(_) | Verdict::Unknown { .. } | Verdict::Note(_) => 1,
         };
-        let (is_note, is_json, limit) = (matches!(verdict, Verdict::Note(_)), self.list.is_some(), self.style.limit);
+        let (is_note, is_json, limit) =
+            (matches!(verdict, Verdict::Note(_)), self.list.is_some(), self.style.limit);
         let counts = self.counts_of(mode);
         if is_note && !is_json && matches!(subject, Subject::Object(_)) {
             counts.compressed += 1;
@@ -254,22 +282,41 @@ impl<'c> Printer<'c> {
             Side::Second => &self.names[1],
         };
         match verdict {
-            Verdict::OnlyIn(side) => writeln!(self.out, "{prefix}{subject}: only in {}", name(side)),
-            Verdict::Different(fields) if fields.is_empty() => writeln!(self.out, "{prefix}{subject}: differs"),
+            Verdict::OnlyIn(side) => {
+                writeln!(self.out, "{prefix}{subject}: only in {}", name(side))
+            }
+            Verdict::Different(fields) if fields.is_empty() => {
+                writeln!(self.out, "{prefix}{subject}: differs")
+            }
             Verdict::Different(fields) => {
                 let mut fields = fields.iter().take(shown);
-                fields.try_for_each(|field| writeln!(self.out, "{prefix}{subject}: {}", self.shown(field)))
+                fields.try_for_each(|field| {
+                    writeln!(self.out, "{prefix}{subject}: {}", self.shown(field))
+                })
             }
             Verdict::Unknown { side, reason, field } => {
-                let field = field.as_ref().map(|field| format!("; {}", self.shown(field))).unwrap_or_default();
-                writeln!(self.out, "{prefix}{subject}: could not tell: in {}: {reason}{field}", name(side))
+                let field = field
+                    .as_ref()
+                    .map(|field| format!("; {}", self.shown(field)))
+                    .unwrap_or_default();
+                writeln!(
+                    self.out,
+                    "{prefix}{subject}: could not tell: in {}: {reason}{field}",
+                    name(side)
+                )
             }
-            Verdict::Note(field) => writeln!(self.out, "{prefix}note: {subject}: {}", self.shown(field)),
+            Verdict::Note(field) => {
+                writeln!(self.out, "{prefix}note: {subject}: {}", self.shown(field))
+            }
         }
     }
 
     fn counts_of(&mut self, mode: Option<&str>) -> &mut Counts {
-        let place = self.counts.iter().position(|counts| counts.mode.as_deref() == mode).unwrap_or(self.counts.len());
+        let place = self
+            .counts
+            .iter()
+            .position(|counts| counts.mode.as_deref() == mode)
+            .unwrap_or(self.counts.len());
         if place == self.counts.len() {
             self.counts.push(Counts { mode: mode.map(str::to_owned), ..Counts::default() });
         }
@@ -288,7 +335,9 @@ impl<'c> Printer<'c> {
             return Ok(());
         }
         let prefix = mode.map(|mode| format!("{mode}: ")).unwrap_or_default();
-        for Counts { omitted, compressed, .. } in self.counts.iter().filter(|counts| counts.mode.as_deref() == mode) {
+        for Counts { omitted, compressed, .. } in
+            self.counts.iter().filter(|counts| counts.mode.as_deref() == mode)
+        {
             if *omitted > 0 {
                 writeln!(self.out, "{prefix}... and {omitted} more (--limit=0 prints all)")?;
             }
@@ -317,9 +366,14 @@ fn print_verdict(mode: Option<&str>, report: &CompareReport, out: &Output) -> Re
     let whole = format!("{objects} objects, {refs} refs");
     match report.outcome() {
         Outcome::Equal => writeln!(out, "{prefix}equal: {whole}"),
-        Outcome::Different => writeln!(out, "{prefix}different: {whole}, {differences} differences"),
+        Outcome::Different => {
+            writeln!(out, "{prefix}different: {whole}, {differences} differences")
+        }
         Outcome::Unknown => {
-            writeln!(out, "{prefix}could not tell: {whole}, {differences} differences, {unknown} not comparable")
+            writeln!(
+                out,
+                "{prefix}could not tell: {whole}, {differences} differences, {unknown} not comparable"
+            )
         }
     }
 }
@@ -359,7 +413,11 @@ fn mode_json(report: &ModeReport) -> Value {
 }
 
 /// With at most so many fields.
-fn finding_json(mode: Option<&str>, Finding { subject, verdict }: &Finding, most_fields: usize) -> Value {
+fn finding_json(
+    mode: Option<&str>,
+    Finding { subject, verdict }: &Finding,
+    most_fields: usize,
+) -> Value {
     let kind = match subject {
         Subject::Ref(_) => "ref",
         Subject::Path { .. } => "path",
@@ -386,8 +444,7 @@ fn finding_json(mode: Option<&str>, Finding { subject, verdict }: &Finding, most
         Side::Second => "second",
     };
     let fields = |fields: &[FieldDifference]| -> Value {
-        let field =
-            |field: &FieldDifference| json!({ "field": field.field, "first": field.first, "second": field.second });
+        let field = |field: &FieldDifference| json!({ "field": field.field, "first": field.first, "second": field.second });
         fields.iter().take(most_fields).map(field).collect()
     };
     match verdict {

@@ -32,13 +32,20 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     if arguments.len() > most_arguments {
         return Err(Failure::usage("Too many arguments given"));
     }
-    let needs_key = if group.is_some() { "Group name and key must be specified" } else { "KEY must be specified" };
+    let needs_key = if group.is_some() {
+        "Group name and key must be specified"
+    } else {
+        "KEY must be specified"
+    };
     match (operation.as_str(), arguments) {
         ("get", [name]) => {
             let (group, key) = split_name(group.as_deref(), name)?;
             let value = repo.config().keyfile.require(group, key).map_err(in_words)?;
             match json {
-                true => json::print(&json!({ "group": group, "key": key, "value": value }), &context.out),
+                true => json::print(
+                    &json!({ "group": group, "key": key, "value": value }),
+                    &context.out,
+                ),
                 false => writeln!(context.out, "{value}"),
             }
         }
@@ -58,7 +65,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
             told(json, context, (group, key), None, old_value)
         }
         ("get" | "unset", _) => Err(Failure::failed(needs_key)),
-        ("set", _) if group.is_some() => Err(Failure::failed("GROUP name, KEY and VALUE must be specified")),
+        ("set", _) if group.is_some() => {
+            Err(Failure::failed("GROUP name, KEY and VALUE must be specified"))
+        }
         ("set", _) => Err(Failure::failed("KEY and VALUE must be specified")),
         _ => {
             let message = format!("Unknown operation {operation}");
@@ -78,11 +87,14 @@ fn told(
     if !json {
         return Ok(());
     }
-    json::print(&json!({ "group": group, "key": key, "value": value, "old_value": old_value }), &context.out)
+    json::print(
+        &json!({ "group": group, "key": key, "value": value, "old_value": old_value }),
+        &context.out,
+    )
 }
 
-/// Sets a key, unless the repository could not be opened any more afterwards. Returns what it was before, as far as that
-/// can be read.
+/// Sets a key, unless the repository could not be opened any more afterwards. Returns what it was
+/// before, as far as that can be read.
 fn set(repo: &Repo, group: &str, key: &str, value: &str) -> Result<Option<String>, Failure> {
     let mut old_value = None;
     repo.edit_config(|keyfile| {
@@ -94,7 +106,8 @@ fn set(repo: &Repo, group: &str, key: &str, value: &str) -> Result<Option<String
     Ok(old_value)
 }
 
-/// Group and key: the whole name is the key if the group was given, else it is split at the first dot.
+/// Group and key: the whole name is the key if the group was given, else it is split at the first
+/// dot.
 fn split_name<'n>(group: Option<&'n str>, name: &'n str) -> Result<(&'n str, &'n str), Failure> {
     let parts = match group {
         Some(group) => Some((group, name)),

@@ -36,8 +36,8 @@ impl Context {
         Self { out, repo, is_ostree: stands_in_for_ostree(program) }
     }
 
-    /// The failure with this message about a word that is not known. It says which of the known words was meant, unless the
-    /// program stands in for `ostree`.
+    /// The failure with this message about a word that is not known. It says which of the known
+    /// words was meant, unless the program stands in for `ostree`.
     pub(super) fn unknown_word(&self, message: String, typed: &str, known: &[&str]) -> Failure {
         let hint = if self.is_ostree { String::new() } else { suggest::hint(typed, known) };
         Failure::failed(message + &hint)
@@ -90,7 +90,8 @@ impl Context {
         Ok(repo)
     }
 
-    /// The absolute path of the repository that the command is to work on, whether or not there is one.
+    /// The absolute path of the repository that the command is to work on, whether or not there is
+    /// one.
     pub(super) fn repo_path(&self) -> Result<PathBuf, Failure> {
         path_of(self.repo.as_deref())
     }
@@ -121,7 +122,8 @@ pub(super) fn open_options() -> Result<OpenOptions, Failure> {
         boot_id: env::var("OSTREE_BOOTID").ok(),
         skip_cache: env::var_os("OSTREE_SKIP_CACHE").is_some(),
         write_bare_split_xattrs: env::var_os("OSTREE_EXP_WRITE_BARE_SPLIT_XATTRS").is_some(),
-        fail_before_commit: env::var_os("OSTREE_REPO_TEST_ERROR").is_some_and(|value| value == "pre-commit"),
+        fail_before_commit: env::var_os("OSTREE_REPO_TEST_ERROR")
+            .is_some_and(|value| value == "pre-commit"),
         deflate: encoding()?,
         ..OpenOptions::default()
     })
@@ -131,7 +133,9 @@ pub(super) fn open_options() -> Result<OpenOptions, Failure> {
 fn encoding() -> Result<Option<Encoding>, Failure> {
     let Some(name) = env::var_os("OSIER_DEFLATE") else { return Ok(None) };
     let encoding = name.to_str().and_then(Encoding::parse);
-    let message = || format!("invalid OSIER_DEFLATE '{}', it can be 'fast' or 'zlib'", name.to_string_lossy());
+    let message = || {
+        format!("invalid OSIER_DEFLATE '{}', it can be 'fast' or 'zlib'", name.to_string_lossy())
+    };
     encoding.map(Some).ok_or_else(|| Failure::failed(message()))
 }
 
@@ -139,23 +143,25 @@ fn no_repo() -> Failure {
     Failure::Incomplete("Command requires a --repo argument".to_owned())
 }
 
-/// The repository of a command without `--repo`: the current directory if it is one, else the one that the environment
-/// names, else the system's.
+/// The repository of a command without `--repo`: the current directory if it is one, else the one
+/// that the environment names, else the system's.
 fn discover(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     if Path::new("objects").is_dir() && Path::new("config").is_file() {
         return Some(PathBuf::from("."));
     }
     let candidate = match variable("OSTREE_REPO") {
         Some(path) => PathBuf::from(path),
-        None => Path::new(variable("OSTREE_SYSROOT").as_deref().unwrap_or(OsStr::new("/"))).join(SYSTEM_REPO),
+        None => Path::new(variable("OSTREE_SYSROOT").as_deref().unwrap_or(OsStr::new("/")))
+            .join(SYSTEM_REPO),
     };
-    let is_missing = fs::metadata(candidate.join("objects")).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    let is_missing = fs::metadata(candidate.join("objects"))
+        .is_err_and(|error| error.kind() == ErrorKind::NotFound);
     // Anything else that is wrong with it is told when it is opened.
     (!is_missing).then_some(candidate)
 }
 
-/// An absolute path without `.`, `..` and doubled slashes, symbolic links not followed: how upstream names files in its
-/// messages.
+/// An absolute path without `.`, `..` and doubled slashes, symbolic links not followed: how
+/// upstream names files in its messages.
 fn normalized(path: &Path) -> PathBuf {
     let mut result = PathBuf::new();
     for component in path.components() {
@@ -176,7 +182,13 @@ mod tests {
 
     #[test]
     fn paths_are_normalized_without_looking_at_the_disk() {
-        let cases = [("/a/./b/../c", "/a/c"), ("/../a", "/a"), ("//a///b/", "/a/b"), ("/", "/"), ("/a/..", "/")];
+        let cases = [
+            ("/a/./b/../c", "/a/c"),
+            ("/../a", "/a"),
+            ("//a///b/", "/a/b"),
+            ("/", "/"),
+            ("/a/..", "/"),
+        ];
         for (path, expected) in cases {
             assert_eq!(normalized(Path::new(path)), Path::new(expected), "{path}");
         }

@@ -1,4 +1,5 @@
-//! The program with all of its commands as one clap definition, for what is made of it: completions and man pages.
+//! The program with all of its commands as one clap definition, for what is made of it: completions
+//! and man pages.
 
 use clap::{Arg, ArgAction, Command, ValueHint};
 
@@ -15,17 +16,21 @@ const PATHS: [&str; 4] = ["DIR", "FILE", "HOMEDIR", "PATH"];
 pub(super) fn program(all: Commands) -> Command {
     let table = complete(options::blank_table(), "OSTree repository tooling").name(PROGRAM);
     let commands = all.iter().filter_map(|builtin| command(builtin, builtin.name));
-    table.override_usage(format!("{PROGRAM} [OPTION…] COMMAND")).disable_help_subcommand(true).subcommands(commands)
+    table
+        .override_usage(format!("{PROGRAM} [OPTION…] COMMAND"))
+        .disable_help_subcommand(true)
+        .subcommands(commands)
 }
 
-/// A command with its own options and those of every command, or with its own commands; `None` if it is only there to be
-/// refused. `name` is what the user types for it.
+/// A command with its own options and those of every command, or with its own commands; `None` if
+/// it is only there to be refused. `name` is what the user types for it.
 fn command(builtin: &Builtin, name: &'static str) -> Option<Command> {
     let Builtin { name: full_name, arguments, about, action } = builtin;
     let table = match *action {
         Action::Run { repo, define, .. } => builtin::table(repo, define),
         Action::Group(commands) => {
-            let commands = commands.iter().filter_map(|each| command(each, each.short_name(builtin)));
+            let commands =
+                commands.iter().filter_map(|each| command(each, each.short_name(builtin)));
             options::blank_table().disable_help_subcommand(true).subcommands(commands)
         }
         Action::Refuse(_) => return None,
@@ -36,16 +41,21 @@ fn command(builtin: &Builtin, name: &'static str) -> Option<Command> {
 
 /// Adds what every table has, and what only completions and man pages need to know.
 fn complete(table: Command, about: &'static str) -> Command {
-    let mut table = table
-        .about(about)
-        .version(env!("CARGO_PKG_VERSION"))
-        .disable_version_flag(true)
-        .arg(Arg::new("help").short('h').long("help").help("Show help options").action(ArgAction::SetTrue));
+    let mut table =
+        table.about(about).version(env!("CARGO_PKG_VERSION")).disable_version_flag(true).arg(
+            Arg::new("help")
+                .short('h')
+                .long("help")
+                .help("Show help options")
+                .action(ArgAction::SetTrue),
+        );
     for arg in options::global_table().get_arguments() {
         if table.get_arguments().any(|own| own.get_long() == arg.get_long()) {
             continue;
         }
-        let taken = table.get_arguments().any(|own| own.get_short().is_some() && own.get_short() == arg.get_short());
+        let taken = table
+            .get_arguments()
+            .any(|own| own.get_short().is_some() && own.get_short() == arg.get_short());
         table = table.arg(if taken { arg.clone().short(None) } else { arg.clone() });
     }
     // The usage says in ostree's words what the arguments are.

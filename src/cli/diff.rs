@@ -38,7 +38,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    let Args { stats: wants_stats, fs_diff, no_xattrs, owner_uid, owner_gid, json, arguments } = args;
+    let Args { stats: wants_stats, fs_diff, no_xattrs, owner_uid, owner_gid, json, arguments } =
+        args;
     let repo = context.open_repo()?;
     let (first, second) = match &arguments[..] {
         [] => return Err(Failure::usage("REV must be specified")),
@@ -47,7 +48,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     };
     // A negative number is as good as none.
     let owner = |id: Option<i32>| id.and_then(|id| u32::try_from(id).ok());
-    let options = DiffOptions { owner_uid: owner(owner_uid), owner_gid: owner(owner_gid), no_xattrs };
+    let options =
+        DiffOptions { owner_uid: owner(owner_uid), owner_gid: owner(owner_gid), no_xattrs };
     let differences = match fs_diff || !wants_stats {
         true => Some(diff(&repo, &tree(&repo, &first)?, &tree(&repo, &second)?, &options)?),
         false => None,
@@ -89,8 +91,8 @@ fn print_stats(stats: &DiffStats, out: &Output) -> Result<(), Failure> {
     writeln!(out, "Common Object Size: {}", format_size(stats.common_bytes))
 }
 
-/// One object on one line. `modified`, `removed` and `added` are lists of paths and there unless only `--stats` was
-/// asked for; `stats` is there with `--stats`.
+/// One object on one line. `modified`, `removed` and `added` are lists of paths and there unless
+/// only `--stats` was asked for; `stats` is there with `--stats`.
 fn print_json(diff: Option<&Diff>, stats: Option<&DiffStats>, out: &Output) -> Result<(), Failure> {
     let mut object = serde_json::Map::new();
     if let Some(Diff { modified, removed, added }) = diff {

@@ -26,12 +26,16 @@ pub(super) struct Message {
 }
 
 /// Lets the user write the message of a commit to `branch`, starting from a subject.
-pub(super) fn edit_message(branch: Option<&str>, subject: Option<&str>) -> Result<Message, Failure> {
+pub(super) fn edit_message(
+    branch: Option<&str>,
+    subject: Option<&str>,
+) -> Result<Message, Failure> {
     let file = TemporaryFile::create(&template(branch, subject))?;
     run_editor(&file.path)?;
     let bytes = input::read_named(&file.path).during("reading", &file.path)?;
     let text = String::from_utf8(bytes).map_err(|_| Failure::failed("Invalid UTF-8"))?;
-    parse_message(&text).ok_or_else(|| Failure::failed("Aborting commit due to empty commit subject."))
+    parse_message(&text)
+        .ok_or_else(|| Failure::failed("Aborting commit due to empty commit subject."))
 }
 
 /// What the editor shows first.
@@ -61,7 +65,8 @@ fn parse_message(text: &str) -> Option<Message> {
 fn run_editor(file: &Path) -> Result<(), Failure> {
     let editor = ["OSTREE_EDITOR", "VISUAL", "EDITOR"].into_iter().find_map(env::var_os);
     let editor = editor.unwrap_or_else(|| OsString::from("vi"));
-    // The shell splits the variable, which may hold options; the file's name is an argument of its own.
+    // The shell splits the variable, which may hold options; the file's name is an argument of its
+    // own.
     let mut script = editor.clone();
     script.push(" \"$1\"");
     let mut command = Command::new("/bin/sh");
@@ -75,7 +80,10 @@ fn run_editor(file: &Path) -> Result<(), Failure> {
         None => "killed by a signal".to_owned(),
     };
     // Upstream leaves no space between the two sentences.
-    Err(Failure::failed(format!("There was a problem with the editor '{}'Child process {how}", editor.display())))
+    Err(Failure::failed(format!(
+        "There was a problem with the editor '{}'Child process {how}",
+        editor.display()
+    )))
 }
 
 /// A file that is removed when it goes out of scope.
@@ -92,7 +100,9 @@ impl TemporaryFile {
             let mut options = OpenOptions::new();
             match options.write(true).create_new(true).mode(0o600).open(&path) {
                 // Anybody can put something there.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists && number < MOST_NAMES => number += 1,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && number < MOST_NAMES => {
+                    number += 1
+                }
                 opened => break (path.clone(), opened.during("creating", &path)?),
             }
         };

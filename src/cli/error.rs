@@ -10,9 +10,11 @@ use super::interrupt;
 
 /// Why a command ended early.
 pub(super) enum Failure {
-    /// The command got the wrong arguments: its help and a blank line are printed before the message.
+    /// The command got the wrong arguments: its help and a blank line are printed before the
+    /// message.
     Usage(String),
-    /// There is no command or no repository to run it on: the help is printed right before the message.
+    /// There is no command or no repository to run it on: the help is printed right before the
+    /// message.
     Incomplete(String),
     /// The operation failed.
     Error(Error),
@@ -30,7 +32,8 @@ pub(super) enum Failure {
 const FAILURE_STATUS: u8 = 1;
 /// The status of [`Failure::Trouble`], as that of `cmp` and `diff`.
 const TROUBLE_STATUS: u8 = 2;
-/// The status that a shell shows for a program ended by SIGPIPE, which is how `ostree` ends when nobody reads on.
+/// The status that a shell shows for a program ended by SIGPIPE, which is how `ostree` ends when
+/// nobody reads on.
 const BROKEN_PIPE_STATUS: u8 = 128 + 13;
 
 impl Failure {
@@ -44,7 +47,8 @@ impl Failure {
         Self::Error(Error::failed(message))
     }
 
-    /// The one error for an option that needs what osier does not have yet; `option` is spelled with its dashes.
+    /// The one error for an option that needs what osier does not have yet; `option` is spelled
+    /// with its dashes.
     pub(super) fn not_supported(option: &str) -> Self {
         Self::failed(format!("{option}: not supported yet"))
     }
@@ -85,13 +89,20 @@ fn report(failure: Failure, status: u8) -> u8 {
             return u8::try_from(128 + signal).unwrap_or(status);
         }
         Failure::Trouble(failure) => return report(*failure, TROUBLE_STATUS),
-        Failure::Output(error) if error.kind() == ErrorKind::BrokenPipe => return BROKEN_PIPE_STATUS,
-        Failure::Error(error) if error.io_kind() == Some(ErrorKind::BrokenPipe) => return BROKEN_PIPE_STATUS,
-        Failure::Output(error) => format!("writing to standard output: {}", osier::error::OsError(error)),
+        Failure::Output(error) if error.kind() == ErrorKind::BrokenPipe => {
+            return BROKEN_PIPE_STATUS;
+        }
+        Failure::Error(error) if error.io_kind() == Some(ErrorKind::BrokenPipe) => {
+            return BROKEN_PIPE_STATUS;
+        }
+        Failure::Output(error) => {
+            format!("writing to standard output: {}", osier::error::OsError(error))
+        }
         Failure::Error(error) => error.chain(),
         Failure::Usage(message) | Failure::Incomplete(message) => message,
     };
-    let (bold_red, plain) = if io::stderr().is_terminal() { ("\x1b[31m\x1b[1m", "\x1b[22m\x1b[0m") } else { ("", "") };
+    let (bold_red, plain) =
+        if io::stderr().is_terminal() { ("\x1b[31m\x1b[1m", "\x1b[22m\x1b[0m") } else { ("", "") };
     to_stderr(&format!("{bold_red}error:{plain} {}\n", printable(&message)));
     status
 }
@@ -101,7 +112,8 @@ pub(super) fn warn(message: &str) {
     to_stderr(&format!("{}\n", printable(message)));
 }
 
-/// A message without what a terminal would take for a command: names and texts in it come from anywhere.
+/// A message without what a terminal would take for a command: names and texts in it come from
+/// anywhere.
 fn printable(message: &str) -> Cow<'_, str> {
     let is_command = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
     if !message.contains(is_command) {

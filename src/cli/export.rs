@@ -40,13 +40,16 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     // The archive's format has no place for xattrs, so they are never there.
     let Args { no_xattrs: _, subpath, prefix, output, json, arguments } = args;
     let repo = context.open_repo()?;
-    let Some(rev) = arguments.first() else { return Err(Failure::usage("A COMMIT argument is required")) };
+    let Some(rev) = arguments.first() else {
+        return Err(Failure::usage("A COMMIT argument is required"));
+    };
     if json && output.is_none() {
         return Err(Failure::failed("--json needs --output: standard output has the archive"));
     }
     let commit = repo.resolve_rev(rev)?;
     let shown_subpath = subpath.clone();
-    let mut options = ExportOptions { subpath, prefix: prefix.unwrap_or_default(), padding: Padding::Blocks };
+    let mut options =
+        ExportOptions { subpath, prefix: prefix.unwrap_or_default(), padding: Padding::Blocks };
     let Some(path) = output else {
         let progress = context.progress_for(json);
         return Ok(export(&repo, &commit, &mut context.out, &options, &progress)?);
@@ -62,7 +65,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let progress = context.display_for(json).that_leaves(about);
     let mut file = BufWriter::with_capacity(BUFFER_LEN, file);
     export(&repo, &commit, &mut file, &options, &progress)?;
-    let error = |error| Failure::failed(format!("writing {}: {}", path.display(), osier::error::OsError(error)));
+    let error = |error| {
+        Failure::failed(format!("writing {}: {}", path.display(), osier::error::OsError(error)))
+    };
     file.flush().map_err(error)?;
     if !json {
         return Ok(());

@@ -14,14 +14,17 @@ use super::error::Failure;
 /// Where the real program looks first.
 const EXTENSION_DIRECTORY: &str = "/usr/libexec/libostree/ext";
 
-/// Runs the external command `name` in place of this process; returns only when there is none, or when it cannot run.
+/// Runs the external command `name` in place of this process; returns only when there is none, or
+/// when it cannot run.
 ///
 /// It gets all arguments, the command's name and what stood before it included.
 pub(super) fn replace_process(name: &OsStr, arguments: &[OsString]) -> Result<(), Failure> {
     let Some(program) = find(name) else { return Ok(()) };
     let own_name = env::args_os().next().unwrap_or_default();
     let error = Command::new(&program).arg0(own_name).args(arguments).exec();
-    Err(Err::<(), _>(error).during("executing", &program).map_or_else(Failure::from, |()| Failure::failed("executing")))
+    Err(Err::<(), _>(error)
+        .during("executing", &program)
+        .map_or_else(Failure::from, |()| Failure::failed("executing")))
 }
 
 fn find(name: &OsStr) -> Option<PathBuf> {
@@ -31,8 +34,10 @@ fn find(name: &OsStr) -> Option<PathBuf> {
     let mut file_name = OsString::from("ostree-");
     file_name.push(name);
     let search_path = env::var_os("PATH").unwrap_or_default();
-    let directories = [PathBuf::from(EXTENSION_DIRECTORY)].into_iter().chain(env::split_paths(&search_path));
+    let directories =
+        [PathBuf::from(EXTENSION_DIRECTORY)].into_iter().chain(env::split_paths(&search_path));
     directories.map(|directory| directory.join(&file_name)).find(|candidate| {
-        fs::metadata(candidate).is_ok_and(|metadata| metadata.is_file()) && access(candidate, Access::EXEC_OK).is_ok()
+        fs::metadata(candidate).is_ok_and(|metadata| metadata.is_file())
+            && access(candidate, Access::EXEC_OK).is_ok()
     })
 }

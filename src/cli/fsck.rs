@@ -62,13 +62,17 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         writeln!(context.out, "{partial_commits} partial commits not verified")?;
     }
     verdict?;
-    writeln!(context.out, "object fsck of {commits} commits completed successfully - no errors found.")
+    writeln!(
+        context.out,
+        "object fsck of {commits} commits completed successfully - no errors found."
+    )
 }
 
 /// What makes the command fail although the check came to its end.
 fn verdict(report: &FsckReport, delete: bool) -> Result<(), Failure> {
     let FsckReport { corrupted, unreadable_objects, damaged_commits, .. } = *report;
-    // Upstream calls that corruption too. With `--delete` it would read as if something had been deleted.
+    // Upstream calls that corruption too. With `--delete` it would read as if something had been
+    // deleted.
     if corrupted || unreadable_objects > 0 && !delete {
         return Err(Failure::failed("Repository corruption encountered"));
     }
@@ -77,7 +81,9 @@ fn verdict(report: &FsckReport, delete: bool) -> Result<(), Failure> {
         return Err(Failure::failed(format!("{unreadable_objects} {objects} could not be read")));
     }
     if damaged_commits > 0 {
-        return Err(Failure::failed(format!("{damaged_commits} partial commits from fsck-detected corruption")));
+        return Err(Failure::failed(format!(
+            "{damaged_commits} partial commits from fsck-detected corruption"
+        )));
     }
     Ok(())
 }
@@ -94,10 +100,12 @@ fn run_json(repo: &Repo, options: &FsckOptions, context: &Context) -> Result<(),
     let result = fsck_into(repo, options, &mut findings, &progress);
     // Refs that cannot be listed are the error then.
     let listed = repo.list_refs(None, ListRefs::Full).unwrap_or_default().into_iter();
-    let mut refs: Vec<(String, Checksum)> = listed.map(|(refspec, commit)| (refspec.to_string(), commit)).collect();
+    let mut refs: Vec<(String, Checksum)> =
+        listed.map(|(refspec, commit)| (refspec.to_string(), commit)).collect();
     let of_collections = repo.list_collection_refs(None).unwrap_or_default().into_iter();
     // Those of the repository's own collection are there already.
-    let of_others = of_collections.filter(|(named, _)| repo.collection_id().as_ref() != Some(&named.collection));
+    let of_others = of_collections
+        .filter(|(named, _)| repo.collection_id().as_ref() != Some(&named.collection));
     refs.extend(of_others.map(|(CollectionRef { collection, name }, commit)| {
         (format!("({}, {})", collection.as_str(), name.as_str()), commit)
     }));
@@ -105,12 +113,22 @@ fn run_json(repo: &Repo, options: &FsckOptions, context: &Context) -> Result<(),
     let report = match result {
         Ok(report) => report,
         Err(error) => {
-            json::print(&json!({ "ok": false, "findings": findings, "error": error.chain() }), &context.out)?;
+            json::print(
+                &json!({ "ok": false, "findings": findings, "error": error.chain() }),
+                &context.out,
+            )?;
             return Err(error.into());
         }
     };
     let verdict = verdict(&report, options.delete);
-    let FsckReport { commits, partial_commits, damaged_commits, corrupted, unreadable_objects, tombstones } = report;
+    let FsckReport {
+        commits,
+        partial_commits,
+        damaged_commits,
+        corrupted,
+        unreadable_objects,
+        tombstones,
+    } = report;
     let document = json!({
         "ok": verdict.is_ok(),
         "findings": findings,

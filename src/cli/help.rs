@@ -15,7 +15,8 @@ pub(super) fn of_program(program: &str) -> String {
     let global = options::global_table();
     options.application.extend(global.get_arguments().map(Row::of));
     let commands = BUILTINS.iter().filter(|builtin| builtin.is_listed(program));
-    let commands: Vec<Row> = commands.map(|builtin| Row::new(builtin.name, builtin.about)).collect();
+    let commands: Vec<Row> =
+        commands.map(|builtin| Row::new(builtin.name, builtin.about)).collect();
     let width = options.rows().chain(&commands).map(Row::width).max().unwrap_or_default();
     let mut text = format!("Usage:\n  {program} [OPTION…] COMMAND\n\nBuiltin Commands:\n");
     push_rows(&mut text, &commands, width);
@@ -28,10 +29,13 @@ pub(super) fn of_group(program: &str, group: &Builtin, commands: &[Builtin]) -> 
     let mut options = help_option();
     let global = options::global_table();
     options.application.extend(global.get_arguments().map(Row::of));
-    let rows: Vec<Row> = commands.iter().map(|builtin| Row::new(builtin.short_name(group), builtin.about)).collect();
+    let rows: Vec<Row> =
+        commands.iter().map(|builtin| Row::new(builtin.short_name(group), builtin.about)).collect();
     let width = options.rows().chain(&rows).map(Row::width).max().unwrap_or_default();
     let Builtin { name, about, .. } = group;
-    let mut text = format!("Usage:\n  {program} {name} [OPTION…] COMMAND\n\n{about}\n\nBuiltin \"{name}\" Commands:\n");
+    let mut text = format!(
+        "Usage:\n  {program} {name} [OPTION…] COMMAND\n\n{about}\n\nBuiltin \"{name}\" Commands:\n"
+    );
     push_rows(&mut text, &rows, width);
     options.push_to(&mut text, width);
     text
@@ -47,7 +51,9 @@ pub(super) fn of_command(program: &str, builtin: &Builtin, table: &clap::Command
     for arg in own.iter().copied().chain(global.get_arguments().filter(|arg| !is_hidden(arg))) {
         let mut row = arg.clone();
         if !own.iter().any(|other| other.get_id() == arg.get_id())
-            && own.iter().any(|other| other.get_short().is_some() && other.get_short() == arg.get_short())
+            && own
+                .iter()
+                .any(|other| other.get_short().is_some() && other.get_short() == arg.get_short())
         {
             // The letter is the command's own in the help, although it acts in both tables.
             row = row.short(None);
@@ -74,7 +80,11 @@ struct Options {
 }
 
 fn help_option() -> Options {
-    Options { help: [Row::new("-h, --help", "Show help options")], application: Vec::new(), own: Vec::new() }
+    Options {
+        help: [Row::new("-h, --help", "Show help options")],
+        application: Vec::new(),
+        own: Vec::new(),
+    }
 }
 
 impl Options {
@@ -108,8 +118,12 @@ impl Row {
 
     fn of(option: &Arg) -> Self {
         let short = option.get_short().map(|letter| format!("-{letter}, ")).unwrap_or_default();
-        // An empty value name stands for an option whose argument has no name in the real program's help.
-        let named = option.get_value_names().and_then(|names| names.first()).filter(|name| !name.is_empty());
+        // An empty value name stands for an option whose argument has no name in the real program's
+        // help.
+        let named = option
+            .get_value_names()
+            .and_then(|names| names.first())
+            .filter(|name| !name.is_empty());
         let takes_value = option.get_action().takes_values();
         let value = match named.filter(|_| takes_value) {
             Some(name) if options::can_do_without_value(option) => format!("[={name}]"),

@@ -16,7 +16,8 @@ pub(super) struct Args {
     /// Initialize repository in given mode (bare, bare-user, bare-user-only, archive)
     #[arg(long, value_name = "")]
     mode: Option<String>,
-    /// Globally unique ID for this repository as an collection of refs for redistribution to other repositories
+    /// Globally unique ID for this repository as an collection of refs for redistribution to other
+    /// repositories
     #[arg(long, value_name = "COLLECTION-ID")]
     collection_id: Option<String>,
     /// Print a JSON document
@@ -34,7 +35,11 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         None => RepoMode::Bare,
         Some(text) => RepoMode::parse(&text).ok_or_else(|| {
             let message = format!("Invalid mode '{text}' in repository configuration");
-            context.unknown_word(message, &text, &["archive", "bare", "bare-user", "bare-user-only"])
+            context.unknown_word(
+                message,
+                &text,
+                &["archive", "bare", "bare-user", "bare-user-only"],
+            )
         })?,
     };
     let collection_id = collection_id.map(|text| CollectionId::parse(&text)).transpose();

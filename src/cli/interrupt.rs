@@ -1,7 +1,8 @@
 //! SIGHUP, SIGINT and SIGTERM: what is done before the program ends by them.
 //!
-//! Most commands may be killed at any moment, so they die of the signal as if it had not been caught, with the bar cleared
-//! and a line about what is left. Signals that were ignored when the program started, as under `nohup`, stay ignored.
+//! Most commands may be killed at any moment, so they die of the signal as if it had not been
+//! caught, with the bar cleared and a line about what is left. Signals that were ignored when the
+//! program started, as under `nohup`, stay ignored.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,17 +24,20 @@ pub(super) enum Second {
     IsHandled,
 }
 
-/// Has `handle` called on a thread of its own for each signal. Where there can be no thread, signals do what they always do.
+/// Has `handle` called on a thread of its own for each signal. Where there can be no thread,
+/// signals do what they always do.
 pub(super) fn listen(second: Second, mut handle: impl FnMut(i32) + Send + 'static) {
     let (ready, is_ready) = mpsc::channel();
     let listen = move || {
         let ignored = ignored_signals();
-        let wanted: Vec<i32> = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|signal| !ignored(*signal)).collect();
+        let wanted: Vec<i32> =
+            [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|signal| !ignored(*signal)).collect();
         let Ok(mut signals) = Signals::new(&wanted) else { return };
         if second == Second::Ends {
             let came = Arc::new(AtomicBool::new(false));
             for signal in wanted {
-                // In this order the first signal only sets the flag. Without them the second one would have no effect.
+                // In this order the first signal only sets the flag. Without them the second one
+                // would have no effect.
                 let _ = flag::register_conditional_default(signal, Arc::clone(&came));
                 let _ = flag::register(signal, Arc::clone(&came));
             }
@@ -59,15 +63,20 @@ fn ignored_signals() -> impl Fn(i32) -> bool {
     move |signal| mask >> (signal - 1) & 1 == 1
 }
 
-/// The line about the staging directory that a transaction of this process leaves in a repository, if there is one.
+/// The line about the staging directory that a transaction of this process leaves in a repository,
+/// if there is one.
 pub(super) fn about_staging(repo: &Path) -> Option<String> {
     let tmp = repo.canonicalize().ok()?.join("tmp");
     let staging = open_files().into_iter().find_map(|path| {
-        let name = path.strip_prefix(&tmp).ok()?.components().next()?.as_os_str().to_str()?.to_owned();
+        let name =
+            path.strip_prefix(&tmp).ok()?.components().next()?.as_os_str().to_str()?.to_owned();
         (name.starts_with("staging-") && !name.ends_with("-lock")).then_some(name)
     })?;
     let staging = repo.join("tmp").join(staging);
-    Some(format!("interrupted: what was written is in {}; the next commit or pull takes it over", staging.display()))
+    Some(format!(
+        "interrupted: what was written is in {}; the next commit or pull takes it over",
+        staging.display()
+    ))
 }
 
 /// What this process has open, as far as it has paths.
@@ -79,7 +88,11 @@ fn open_files() -> Vec<PathBuf> {
 /// The line about a directory that is being filled, which `existed` before or not.
 pub(super) fn about_checkout(destination: &Path, existed: bool) -> Option<String> {
     destination.symlink_metadata().ok()?;
-    let advice = if existed { "the same command again completes it" } else { "remove it and check out again" };
+    let advice = if existed {
+        "the same command again completes it"
+    } else {
+        "remove it and check out again"
+    };
     Some(format!("interrupted: {} is incomplete; {advice}", destination.display()))
 }
 

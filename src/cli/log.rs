@@ -63,7 +63,9 @@ fn print_json(repo: &Repo, mut checksum: Checksum, out: &Output) -> Result<(), F
         let Some(parent) = commit.parent else { break None };
         checksum = parent;
         commit = match repo.load_commit(&parent) {
-            Err(Error::MissingMetadata { object }) if object.checksum == parent => break Some(parent),
+            Err(Error::MissingMetadata { object }) if object.checksum == parent => {
+                break Some(parent);
+            }
             other => other?,
         };
     };

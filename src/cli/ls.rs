@@ -55,7 +55,11 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     };
     let out = &context.out;
     let style = match (json, nul_filenames_only) {
-        (true, _) => Style::Json(List::begin(out, &json!({ "commit": checksum_of_commit.to_hex() }), "entries")?),
+        (true, _) => Style::Json(List::begin(
+            out,
+            &json!({ "commit": checksum_of_commit.to_hex() }),
+            "entries",
+        )?),
         (false, true) => Style::Names(out),
         (false, false) => Style::Lines { out, checksum, xattrs },
     };
@@ -65,7 +69,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         let inspecting = || format!("Inspecting path '{path}'");
         let place = tree::lookup(&repo, &root, path).context(inspecting)?;
         listing.print(&place.node, &place.path(), depth).map_err(|failure| match failure {
-            Failure::Error(error) => Error::During { what: inspecting(), source: Box::new(error) }.into(),
+            Failure::Error(error) => {
+                Error::During { what: inspecting(), source: Box::new(error) }.into()
+            }
             other => other,
         })?;
     }
@@ -96,7 +102,8 @@ enum Style<'c> {
     Json(List<'c>),
 }
 
-/// The length of what stands before the names in a directory, and the subdirectories that have not been printed.
+/// The length of what stands before the names in a directory, and the subdirectories that have not
+/// been printed.
 type Level = (usize, std::vec::IntoIter<DirEntry>);
 
 impl Listing<'_> {
@@ -111,7 +118,8 @@ impl Listing<'_> {
             Depth::Children => false,
             Depth::All => true,
         };
-        // A list instead of recursion: commits may be deep. There is one path, of which each directory knows its part.
+        // A list instead of recursion: commits may be deep. There is one path, of which each
+        // directory knows its part.
         let mut descent = Descent::default();
         let mut path = if path == "/" { String::new() } else { path.to_owned() };
         let mut levels = vec![self.enter(dirtree, &path, &mut descent)?];
@@ -132,8 +140,14 @@ impl Listing<'_> {
         Ok(())
     }
 
-    /// Prints the files of a directory, and returns its subdirectories with the length of what stands before their names.
-    fn enter(&mut self, dirtree: &Checksum, prefix: &str, descent: &mut Descent) -> Result<Level, Failure> {
+    /// Prints the files of a directory, and returns its subdirectories with the length of what
+    /// stands before their names.
+    fn enter(
+        &mut self,
+        dirtree: &Checksum,
+        prefix: &str,
+        descent: &mut Descent,
+    ) -> Result<Level, Failure> {
         descent.enter(dirtree)?;
         let DirTree { files, dirs } = self.repo.load_dirtree(dirtree)?;
         for (name, checksum) in &files {
@@ -142,12 +156,18 @@ impl Listing<'_> {
         Ok((prefix.len(), dirs.into_iter()))
     }
 
-    fn print_directory(&mut self, dirtree: &Checksum, dirmeta: &Checksum, path: &str) -> Result<(), Failure> {
+    fn print_directory(
+        &mut self,
+        dirtree: &Checksum,
+        dirmeta: &Checksum,
+        path: &str,
+    ) -> Result<(), Failure> {
         match &mut self.style {
             Style::Names(out) => write!(out, "{path}\0"),
             Style::Lines { out, checksum, xattrs } => {
                 let meta = self.repo.load_dirmeta(dirmeta)?;
-                let checksums = if *checksum { format!("{dirtree} {dirmeta} ") } else { String::new() };
+                let checksums =
+                    if *checksum { format!("{dirtree} {dirmeta} ") } else { String::new() };
                 let xattrs = xattrs_column(&meta.xattrs, *xattrs)?;
                 let (mode, uid, gid) = (meta.mode & 0o7777, meta.uid, meta.gid);
                 writeln!(out, "d0{mode:04o} {uid} {gid} {:>6} {checksums}{xattrs}{path}", 0)
@@ -175,7 +195,8 @@ impl Listing<'_> {
         match &mut self.style {
             Style::Names(_) => Ok(()),
             Style::Lines { out, checksum: wants_checksum, xattrs } => {
-                // Without xattrs the inode says it all, and other people's files may be listed that cannot be read.
+                // Without xattrs the inode says it all, and other people's files may be listed that
+                // cannot be read.
                 let (header, size) = match *xattrs {
                     true => self.repo.load_file(checksum).map(|file| (file.header, file.size))?,
                     false => self.repo.stat_file(checksum)?,
@@ -184,10 +205,14 @@ impl Listing<'_> {
                     true => ('l', format!(" -> {}", header.symlink_target)),
                     false => ('-', String::new()),
                 };
-                let checksums = if *wants_checksum { format!("{checksum} ") } else { String::new() };
+                let checksums =
+                    if *wants_checksum { format!("{checksum} ") } else { String::new() };
                 let xattrs = xattrs_column(&header.xattrs, *xattrs)?;
                 let (mode, uid, gid) = (header.mode & 0o7777, header.uid, header.gid);
-                writeln!(out, "{kind}0{mode:04o} {uid} {gid} {size:>6} {checksums}{xattrs}{path}{target}")
+                writeln!(
+                    out,
+                    "{kind}0{mode:04o} {uid} {gid} {size:>6} {checksums}{xattrs}{path}{target}"
+                )
             }
             Style::Json(list) => {
                 let file = self.repo.load_file(checksum)?;

@@ -1,8 +1,9 @@
 //! The command line: `ostree`'s commands, options, output and exit status.
 //!
-//! Each subcommand has a file of its own with its `Args` (spelling), its `run` and its printing; [`builtins`] lists
-//! them. [`options`] reads the arguments by the rules of GLib's GOption, [`help`] renders their help texts, and
-//! [`Context`] is what a command gets to work with. Meaning and defaults live in the library's options structs.
+//! Each subcommand has a file of its own with its `Args` (spelling), its `run` and its printing;
+//! [`builtins`] lists them. [`options`] reads the arguments by the rules of GLib's GOption,
+//! [`help`] renders their help texts, and [`Context`] is what a command gets to work with. Meaning
+//! and defaults live in the library's options structs.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -73,10 +74,12 @@ pub(super) fn main() -> ExitCode {
 
 /// Finds the command among the arguments, and runs it.
 ///
-/// `program` is the name by which the program was called, as typed: the usage lines show it so. The command is the first argument that does not start with `-`, wherever it stands; whatever remains, also what
-/// stood before it, is for the command to parse.
+/// `program` is the name by which the program was called, as typed: the usage lines show it so. The
+/// command is the first argument that does not start with `-`, wherever it stands; whatever
+/// remains, also what stood before it, is for the command to parse.
 fn dispatch(program: &str, mut arguments: Vec<OsString>, out: &Output) -> Result<(), Failure> {
-    let position = arguments.iter().position(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
+    let position =
+        arguments.iter().position(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
     let named = position.map(|position| arguments[position].clone());
     if let Some(builtin) = named.as_ref().and_then(|name| builtin::find(BUILTINS, program, name)) {
         position.map(|position| arguments.remove(position));
@@ -91,12 +94,20 @@ fn dispatch(program: &str, mut arguments: Vec<OsString>, out: &Output) -> Result
     let help = || help::of_program(program);
     let is_ostree = self::name::stands_in_for_ostree(program);
     // What `ostree` blames here is `--repo`, for only commands know it.
-    let table = if is_ostree { options::blank_table() } else { builtin::table(RepoOption::Known, |table| table) };
+    let table = if is_ostree {
+        options::blank_table()
+    } else {
+        builtin::table(RepoOption::Known, |table| table)
+    };
     let parsed = match options::read(table, arguments.clone()) {
         Ok(Request::Help) => return out.write_str(&help()),
         Ok(Request::Run(parsed)) => parsed,
-        Err(misuse) if is_ostree => return Err(Failure::Incomplete(misuse.message).after_help(help)),
-        Err(_) if let Some(name) = &named => return Err(unknown_command(program, None, name, &arguments)),
+        Err(misuse) if is_ostree => {
+            return Err(Failure::Incomplete(misuse.message).after_help(help));
+        }
+        Err(_) if let Some(name) = &named => {
+            return Err(unknown_command(program, None, name, &arguments));
+        }
         Err(misuse) => return Err(misused(program, None, misuse)),
     };
     if parsed.global.version {
@@ -106,7 +117,9 @@ fn dispatch(program: &str, mut arguments: Vec<OsString>, out: &Output) -> Result
         Some(name) if is_ostree => format!("Unknown command '{}'", name.to_string_lossy()),
         Some(name) => return Err(unknown_command(program, None, &name, &arguments)),
         None if !is_ostree && !arguments.is_empty() => {
-            return Err(Failure::failed(format!("No command specified; '{program} --help' lists them")));
+            return Err(Failure::failed(format!(
+                "No command specified; '{program} --help' lists them"
+            )));
         }
         None => "No command specified".to_owned(),
     };
@@ -121,7 +134,8 @@ fn dispatch_in(
     mut arguments: Vec<OsString>,
     out: &Output,
 ) -> Result<(), Failure> {
-    let position = arguments.iter().position(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
+    let position =
+        arguments.iter().position(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
     let named = position.map(|position| arguments[position].clone());
     if let Some(builtin) = named.as_ref().and_then(|name| builtin::find_in(group, commands, name)) {
         position.map(|position| arguments.remove(position));
@@ -129,45 +143,64 @@ fn dispatch_in(
     }
     let help = || help::of_group(program, group, commands);
     let is_ostree = self::name::stands_in_for_ostree(program);
-    let table = if is_ostree { options::blank_table() } else { builtin::table(RepoOption::Known, |table| table) };
+    let table = if is_ostree {
+        options::blank_table()
+    } else {
+        builtin::table(RepoOption::Known, |table| table)
+    };
     let parsed = match options::read(table, arguments.clone()) {
         Ok(Request::Help) => return out.write_str(&help()),
         Ok(Request::Run(parsed)) => parsed,
-        Err(misuse) if is_ostree => return Err(Failure::Incomplete(misuse.message).after_help(help)),
-        Err(_) if let Some(name) = &named => return Err(unknown_command(program, Some(group), name, &arguments)),
+        Err(misuse) if is_ostree => {
+            return Err(Failure::Incomplete(misuse.message).after_help(help));
+        }
+        Err(_) if let Some(name) = &named => {
+            return Err(unknown_command(program, Some(group), name, &arguments));
+        }
         Err(misuse) => return Err(misused(program, Some(group), misuse)),
     };
     if parsed.global.version {
         return version::print(program, out);
     }
     let message = match named {
-        Some(name) if is_ostree => format!("Unknown \"{}\" subcommand '{}'", group.name, name.to_string_lossy()),
+        Some(name) if is_ostree => {
+            format!("Unknown \"{}\" subcommand '{}'", group.name, name.to_string_lossy())
+        }
         Some(name) => return Err(unknown_command(program, Some(group), &name, &arguments)),
         None => format!("No \"{}\" subcommand specified", group.name),
     };
     Err(Failure::Incomplete(message).after_help(help))
 }
 
-/// A command that is not there, in one line: which one was meant, or what lists them. `arguments` are all of them.
-fn unknown_command(program: &str, group: Option<&Builtin>, name: &OsStr, arguments: &[OsString]) -> Failure {
+/// A command that is not there, in one line: which one was meant, or what lists them. `arguments`
+/// are all of them.
+fn unknown_command(
+    program: &str,
+    group: Option<&Builtin>,
+    name: &OsStr,
+    arguments: &[OsString],
+) -> Failure {
     let typed = name.to_string_lossy();
     let (what, prefix) = match group {
-        Some(group) => {
-            (format!("Unknown \"{}\" subcommand '{typed}'", group.name), format!("{program} {}", group.name))
-        }
+        Some(group) => (
+            format!("Unknown \"{}\" subcommand '{typed}'", group.name),
+            format!("{program} {}", group.name),
+        ),
         None => (format!("Unknown command '{typed}'"), program.to_owned()),
     };
     let follows_repo = arguments.windows(2).any(|pair| pair[0] == "--repo" && pair[1] == name);
     let hint = match suggest::closest(&typed, &builtin::names(BUILTINS, program, group)) {
         Some(meant) => format!("did you mean '{meant}'?"),
-        None if follows_repo => format!("before the command, the repository is given as --repo={typed}"),
+        None if follows_repo => {
+            format!("before the command, the repository is given as --repo={typed}")
+        }
         None => format!("'{prefix} --help' lists what there is"),
     };
     Failure::failed(format!("{what}; {hint}"))
 }
 
-/// Arguments that cannot be read, in one line. Of an unknown option it says which one was meant, unless the program
-/// stands in for `ostree`.
+/// Arguments that cannot be read, in one line. Of an unknown option it says which one was meant,
+/// unless the program stands in for `ostree`.
 fn misused(program: &str, builtin: Option<&Builtin>, misuse: Misuse) -> Failure {
     let Misuse { message, unknown } = misuse;
     let guess = unknown.filter(|_| !self::name::stands_in_for_ostree(program));
@@ -180,15 +213,29 @@ fn misused(program: &str, builtin: Option<&Builtin>, misuse: Misuse) -> Failure 
 }
 
 /// Parses what is for the command, and runs it.
-fn run(program: &str, builtin: &Builtin, arguments: Vec<OsString>, out: &Output) -> Result<(), Failure> {
+fn run(
+    program: &str,
+    builtin: &Builtin,
+    arguments: Vec<OsString>,
+    out: &Output,
+) -> Result<(), Failure> {
     run_command(program, builtin, arguments, out).map_err(|failure| builtin.failed(failure))
 }
 
-fn run_command(program: &str, builtin: &Builtin, arguments: Vec<OsString>, out: &Output) -> Result<(), Failure> {
+fn run_command(
+    program: &str,
+    builtin: &Builtin,
+    arguments: Vec<OsString>,
+    out: &Output,
+) -> Result<(), Failure> {
     let (repo, define, run) = match builtin.action {
         Action::Run { repo, define, run } => (repo, define, run),
-        Action::Refuse(reason) => return Err(Failure::failed(format!("{}: {reason}", builtin.name))),
-        Action::Group(_) => return Err(Failure::failed(format!("{} has commands of its own", builtin.name))),
+        Action::Refuse(reason) => {
+            return Err(Failure::failed(format!("{}: {reason}", builtin.name)));
+        }
+        Action::Group(_) => {
+            return Err(Failure::failed(format!("{} has commands of its own", builtin.name)));
+        }
     };
     let table = builtin::table(repo, define);
     let parsed = match options::read(table.clone(), arguments) {

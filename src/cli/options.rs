@@ -1,15 +1,19 @@
 //! Arguments, read by the rules of GLib's GOption.
 //!
-//! clap holds the definitions and the typed values; this layer decides which argument is an option, which its value and
-//! which neither, and hands clap a form that leaves it no choice: `--option=value` for all options, then `--`, then the
-//! rest. The rules, as the real program shows them:
+//! clap holds the definitions and the typed values; this layer decides which argument is an option,
+//! which its value and which neither, and hands clap a form that leaves it no choice:
+//! `--option=value` for all options, then `--`, then the rest. The rules, as the real program shows
+//! them:
 //!
-//! - Options and arguments stand in any order; `--` ends the options, and only the first one is dropped.
-//! - `--option=value` or `--option value`, the value taken whatever it looks like. The last value counts.
+//! - Options and arguments stand in any order; `--` ends the options, and only the first one is
+//!   dropped.
+//! - `--option=value` or `--option value`, the value taken whatever it looks like. The last value
+//!   counts.
 //! - A flag ignores what stands after a `=`.
-//! - An option that can do without its value (there are such only among osier's own) has it after a `=` or not at all:
-//!   what follows it is never taken, so that a path behind it stays an argument.
-//! - Short options are bundled (`-RC`); one of them may take the next argument as its value. `-ovalue` is no value.
+//! - An option that can do without its value (there are such only among osier's own) has it after a
+//!   `=` or not at all: what follows it is never taken, so that a path behind it stays an argument.
+//! - Short options are bundled (`-RC`); one of them may take the next argument as its value.
+//!   `-ovalue` is no value.
 //! - `-h`, `-?`, `--help` and `--help-all` act at once, so does an error: the first of them counts.
 //! - If a command and the global table know the same short letter, both act.
 
@@ -24,8 +28,8 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use super::suggest;
 
-/// The heading of the options that `ostree` does not have; named as the `help_heading` of each of them. They are accepted
-/// under any name of the program, and listed unless that is `ostree`.
+/// The heading of the options that `ostree` does not have; named as the `help_heading` of each of
+/// them. They are accepted under any name of the program, and listed unless that is `ostree`.
 pub(super) const OWN_OPTIONS: &str = "osier Options";
 
 /// What the arguments ask for.
@@ -115,7 +119,8 @@ pub(super) fn blank_table() -> Command {
     Command::new("osier").disable_help_flag(true).args_override_self(true)
 }
 
-/// Parses a path; unlike clap's own, an empty one too: what is wrong with it is for the command to say.
+/// Parses a path; unlike clap's own, an empty one too: what is wrong with it is for the command to
+/// say.
 pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
 }
@@ -125,7 +130,13 @@ pub(super) fn message(error: &clap::Error) -> String {
     match (error.kind(), error.source()) {
         (ErrorKind::InvalidUtf8, _) => "Invalid byte sequence in conversion input".to_owned(),
         (_, Some(source)) => source.to_string(),
-        (_, None) => error.to_string().trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned(),
+        (_, None) => error
+            .to_string()
+            .trim_start_matches("error: ")
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
     }
 }
 
@@ -148,11 +159,17 @@ impl Table {
     }
 
     fn long(&self, name: &[u8]) -> Option<Arg> {
-        self.command.get_arguments().find(|arg| arg.get_long().is_some_and(|long| long.as_bytes() == name)).cloned()
+        self.command
+            .get_arguments()
+            .find(|arg| arg.get_long().is_some_and(|long| long.as_bytes() == name))
+            .cloned()
     }
 
     fn short(&self, letter: u8) -> Option<Arg> {
-        self.command.get_arguments().find(|arg| arg.get_short() == Some(char::from(letter))).cloned()
+        self.command
+            .get_arguments()
+            .find(|arg| arg.get_short() == Some(char::from(letter)))
+            .cloned()
     }
 
     /// Notes an option under its long name.
@@ -182,7 +199,11 @@ impl Reader {
     }
 
     /// `--name`, `--name=value` or `--name value`.
-    fn long(&mut self, argument: &OsStr, following: &mut impl Iterator<Item = OsString>) -> Result<(), Misuse> {
+    fn long(
+        &mut self,
+        argument: &OsStr,
+        following: &mut impl Iterator<Item = OsString>,
+    ) -> Result<(), Misuse> {
         let bytes = &argument.as_bytes()[2..];
         let (name, value) = match bytes.iter().position(|&byte| byte == b'=') {
             Some(end) => (&bytes[..end], Some(OsStr::from_bytes(&bytes[end + 1..]))),
@@ -201,7 +222,9 @@ impl Reader {
                     table.push(&option, None);
                     return Ok(());
                 }
-                None => following.next().ok_or_else(|| format!("Missing argument for {spelling}"))?,
+                None => {
+                    following.next().ok_or_else(|| format!("Missing argument for {spelling}"))?
+                }
             };
             check_value(&option, &spelling, &value)?;
             table.push(&option, Some(&value));
@@ -211,7 +234,11 @@ impl Reader {
     }
 
     /// `-abc` or `-abc value`.
-    fn short(&mut self, argument: &OsStr, following: &mut impl Iterator<Item = OsString>) -> Result<Bundle, Misuse> {
+    fn short(
+        &mut self,
+        argument: &OsStr,
+        following: &mut impl Iterator<Item = OsString>,
+    ) -> Result<Bundle, Misuse> {
         let mut value_taken = false;
         let mut all_known = true;
         for &letter in &argument.as_bytes()[1..] {
@@ -231,7 +258,8 @@ impl Reader {
                     return Err(format!("Error parsing option {spelling}").into());
                 }
                 value_taken = true;
-                let value = following.next().ok_or_else(|| format!("Missing argument for {spelling}"))?;
+                let value =
+                    following.next().ok_or_else(|| format!("Missing argument for {spelling}"))?;
                 check_value(&option, &spelling, &value)?;
                 table.push(&option, Some(&value));
             }
@@ -247,14 +275,18 @@ impl Reader {
     fn or_long(&self, argument: &OsStr, misuse: Misuse) -> Misuse {
         let typed = argument.to_string_lossy();
         let name = typed.split('=').next().unwrap_or_default().trim_start_matches('-');
-        let is_long = name.len() > 1 && self.tables.iter().any(|table| table.long(name.as_bytes()).is_some());
+        let is_long =
+            name.len() > 1 && self.tables.iter().any(|table| table.long(name.as_bytes()).is_some());
         if is_long { Misuse { unknown: Some(Some(format!("--{name}"))), ..misuse } } else { misuse }
     }
 
     /// No table has this option.
     fn unknown(&self, argument: &OsStr) -> Misuse {
         let options = self.tables.iter().flat_map(|table| table.command.get_arguments());
-        let names = options.filter(|option| !option.is_hide_set()).filter_map(Arg::get_long).chain(["help"]);
+        let names = options
+            .filter(|option| !option.is_hide_set())
+            .filter_map(Arg::get_long)
+            .chain(["help"]);
         let known: Vec<String> = names.map(|name| format!("--{name}")).collect();
         let typed = argument.to_string_lossy();
         let name = typed.split('=').next().unwrap_or_default().trim_start_matches('-');
@@ -293,8 +325,12 @@ fn check_value(option: &Arg, spelling: &str, value: &OsStr) -> Result<(), String
     let Err(error) = table.command.try_get_matches_from(table.arguments) else { return Ok(()) };
     let value = value.display();
     Err(match error.source().and_then(|source| source.downcast_ref()) {
-        Some(BadInteger::Malformed) => format!("Cannot parse integer value “{value}” for {spelling}"),
-        Some(BadInteger::OutOfRange) => format!("Integer value “{value}” for {spelling} out of range"),
+        Some(BadInteger::Malformed) => {
+            format!("Cannot parse integer value “{value}” for {spelling}")
+        }
+        Some(BadInteger::OutOfRange) => {
+            format!("Integer value “{value}” for {spelling} out of range")
+        }
         None => message(&error),
     })
 }
@@ -310,8 +346,8 @@ pub(super) enum BadInteger {
     OutOfRange,
 }
 
-/// Parses an `INT` argument as C's `strtol` does with base 0: blanks, a sign, then decimal, octal or hex digits. To be
-/// named as the `value_parser` of an `i32` field.
+/// Parses an `INT` argument as C's `strtol` does with base 0: blanks, a sign, then decimal, octal
+/// or hex digits. To be named as the `value_parser` of an `i32` field.
 pub(super) fn integer(text: &str) -> Result<i32, BadInteger> {
     let text = text.trim_start_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r']);
     let (sign, digits) = match text.as_bytes() {
@@ -359,10 +395,13 @@ mod tests {
 
     fn sample(arguments: &[&str]) -> Result<(Sample, bool), String> {
         let table = Sample::augment_args(blank_table());
-        match read(table, arguments.iter().map(OsString::from).collect()).map_err(|misuse| misuse.message)? {
+        match read(table, arguments.iter().map(OsString::from).collect())
+            .map_err(|misuse| misuse.message)?
+        {
             Request::Help => Err("help".to_owned()),
             Request::Run(parsed) => {
-                let sample = Sample::from_arg_matches(&parsed.matches).map_err(|error| message(&error))?;
+                let sample =
+                    Sample::from_arg_matches(&parsed.matches).map_err(|error| message(&error))?;
                 Ok((sample, parsed.global.verbose))
             }
         }
@@ -374,7 +413,11 @@ mod tests {
 
     #[test]
     fn options_and_arguments_stand_in_any_order() {
-        let expected = Sample { recursive: true, rest: vec!["a".into(), "-".into(), "b".into()], ..Sample::default() };
+        let expected = Sample {
+            recursive: true,
+            rest: vec!["a".into(), "-".into(), "b".into()],
+            ..Sample::default()
+        };
         assert_eq!(taken(&["a", "-R", "-", "b"]), expected);
         assert_eq!(taken(&["a", "-", "b", "--recursive", "--recursive"]), expected);
     }
@@ -382,7 +425,10 @@ mod tests {
     #[test]
     fn only_the_first_double_dash_is_dropped() {
         let rest = vec!["a".into(), "-R".into(), "--".into(), "--bogus".into()];
-        assert_eq!(taken(&["a", "--", "-R", "--", "--bogus"]), Sample { rest, ..Sample::default() });
+        assert_eq!(
+            taken(&["a", "--", "-R", "--", "--bogus"]),
+            Sample { rest, ..Sample::default() }
+        );
     }
 
     #[test]
@@ -402,7 +448,8 @@ mod tests {
 
     #[test]
     fn short_options_are_bundled_with_one_value_at_most() {
-        let expected = Sample { recursive: true, subject: Some("x".to_owned()), ..Sample::default() };
+        let expected =
+            Sample { recursive: true, subject: Some("x".to_owned()), ..Sample::default() };
         assert_eq!(taken(&["-Rs", "x"]), expected);
         assert_eq!(taken(&["-sR", "x"]), expected);
         for (arguments, expected) in [
@@ -422,7 +469,10 @@ mod tests {
     #[test]
     fn a_letter_that_two_tables_know_acts_in_both() {
         assert_eq!(sample(&["-v"]).unwrap(), (Sample { view: true, ..Sample::default() }, true));
-        assert_eq!(sample(&["--view"]).unwrap(), (Sample { view: true, ..Sample::default() }, false));
+        assert_eq!(
+            sample(&["--view"]).unwrap(),
+            (Sample { view: true, ..Sample::default() }, false)
+        );
         assert_eq!(sample(&["--verbose"]).unwrap(), (Sample::default(), true));
     }
 
@@ -443,7 +493,11 @@ mod tests {
         ] {
             let cache = cache.map(|cache| cache.map(PathBuf::from));
             let rest = rest.iter().map(PathBuf::from).collect();
-            assert_eq!(taken(arguments), Sample { cache, rest, ..Sample::default() }, "{arguments:?}");
+            assert_eq!(
+                taken(arguments),
+                Sample { cache, rest, ..Sample::default() },
+                "{arguments:?}"
+            );
         }
     }
 
@@ -476,7 +530,9 @@ mod tests {
             ("-Z", None),
             ("-RZ", None),
         ] {
-            let misuse = read(Sample::augment_args(blank_table()), vec![argument.into()]).map(|_| ()).unwrap_err();
+            let misuse = read(Sample::augment_args(blank_table()), vec![argument.into()])
+                .map(|_| ())
+                .unwrap_err();
             assert_eq!(misuse.unknown, Some(guess.map(str::to_owned)), "{argument}");
         }
     }

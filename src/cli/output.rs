@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::Failure;
 
-/// Where commands print. Clones write to the same place, so that progress and results keep their order.
+/// Where commands print. Clones write to the same place, so that progress and results keep their
+/// order.
 ///
-/// `writeln!(context.out, ...)?` fails with a [`Failure`]; where the library wants a [`Write`], it is one.
+/// `writeln!(context.out, ...)?` fails with a [`Failure`]; where the library wants a [`Write`], it
+/// is one.
 #[derive(Clone)]
 pub(super) struct Output {
     writer: Arc<Mutex<Box<dyn Write + Send>>>,

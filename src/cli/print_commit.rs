@@ -23,7 +23,12 @@ pub(super) enum Form {
 }
 
 /// Prints a commit and returns its parent. Nothing is printed of a commit that is missing.
-pub(super) fn print(repo: &Repo, commit: &Checksum, form: Form, out: &Output) -> Result<Option<Checksum>, Failure> {
+pub(super) fn print(
+    repo: &Repo,
+    commit: &Checksum,
+    form: Form,
+    out: &Output,
+) -> Result<Option<Checksum>, Failure> {
     let name = ObjectName::new(*commit, ObjectType::Commit);
     let bytes = repo.load_metadata(&name)?;
     let object = Commit::decode(&bytes).of_object(name)?;
@@ -36,7 +41,12 @@ pub(super) fn print(repo: &Repo, commit: &Checksum, form: Form, out: &Output) ->
 }
 
 /// Prints the bytes of an object of this type, if the form wants that.
-pub(super) fn print_variant_of(ty: &str, bytes: &[u8], form: Form, out: &Output) -> Result<(), Failure> {
+pub(super) fn print_variant_of(
+    ty: &str,
+    bytes: &[u8],
+    form: Form,
+    out: &Output,
+) -> Result<(), Failure> {
     let view = Variant::new(Type::parse(ty).map_err(|error| Failure::failed(error.what))?, bytes);
     match form {
         Form::Pretty => Ok(()),
@@ -48,7 +58,9 @@ pub(super) fn print_variant_of(ty: &str, bytes: &[u8], form: Form, out: &Output)
 fn print_pretty(commit: &Commit, out: &Output) -> Result<(), Failure> {
     let Some(date) = date::format_utc(commit.timestamp.cast_signed()) else {
         let timestamp = commit.timestamp;
-        return Err(Failure::failed(format!("Failed to read commit: Invalid timestamp: {timestamp}")));
+        return Err(Failure::failed(format!(
+            "Failed to read commit: Invalid timestamp: {timestamp}"
+        )));
     };
     if let Some(parent) = &commit.parent {
         writeln!(out, "Parent:  {parent}")?;

@@ -1,6 +1,6 @@
-//! Shows how an operation comes along: upstream's lines on standard output when that is no terminal, and a bar on
-//! standard error when that is one. Steps, which only osier's own commands have, are plain lines on standard error where
-//! there is no bar.
+//! Shows how an operation comes along: upstream's lines on standard output when that is no
+//! terminal, and a bar on standard error when that is one. Steps, which only osier's own commands
+//! have, are plain lines on standard error where there is no bar.
 //!
 //! A signal clears the bar before the program ends by it.
 
@@ -103,7 +103,8 @@ impl Display {
         Self { lines: false, ..self }
     }
 
-    /// For an operation that may be killed at any moment: a signal clears the bar and prints the line that `about` returns.
+    /// For an operation that may be killed at any moment: a signal clears the bar and prints the
+    /// line that `about` returns.
     pub(super) fn that_leaves(self, about: impl Fn() -> Option<String> + Send + 'static) -> Self {
         let shared = Arc::clone(&self.shared);
         interrupt::listen(Second::Ends, move |signal| {
@@ -122,8 +123,8 @@ impl Display {
         if self.bars { self.that_leaves(|| None) } else { self }
     }
 
-    /// For an operation that ends by itself when it is interrupted, because it has to clean up below `scratch`. See
-    /// [`Display::end`].
+    /// For an operation that ends by itself when it is interrupted, because it has to clean up
+    /// below `scratch`. See [`Display::end`].
     pub(super) fn that_cleans_up(self, scratch: &Path) -> Self {
         let (shared, scratch) = (Arc::clone(&self.shared), scratch.to_owned());
         let mut first = None;
@@ -139,7 +140,8 @@ impl Display {
         self
     }
 
-    /// How an operation that [cleans up](Display::that_cleans_up) came out: when a signal ended it, so does the program.
+    /// How an operation that [cleans up](Display::that_cleans_up) came out: when a signal ended it,
+    /// so does the program.
     pub(super) fn end<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
         drop(self.shared.clear());
         match self.shared.signal.load(Ordering::Relaxed) {
@@ -265,7 +267,9 @@ impl Shared {
             match self.current.try_lock() {
                 Ok(current) => break current,
                 Err(TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) if started.elapsed() < PATIENCE => thread::sleep(PATIENCE / 20),
+                Err(TryLockError::WouldBlock) if started.elapsed() < PATIENCE => {
+                    thread::sleep(PATIENCE / 20)
+                }
                 Err(TryLockError::WouldBlock) => return None,
             }
         };
@@ -294,7 +298,11 @@ fn writeln_task(out: &Output, task: &Task, total: u64, percent: u64) -> Result<(
 }
 
 fn percent(steps: u64, total: u64) -> u64 {
-    if total == 0 { 100 } else { u64::try_from(u128::from(steps) * 100 / u128::from(total)).unwrap_or(100) }
+    if total == 0 {
+        100
+    } else {
+        u64::try_from(u128::from(steps) * 100 / u128::from(total)).unwrap_or(100)
+    }
 }
 
 fn bar(name: String, total: Option<Total>) -> ProgressBar {
@@ -312,8 +320,8 @@ fn set_style(bar: &ProgressBar, template: &str) {
     }
 }
 
-/// Draws the bar now and then for as long as it is there, also when nothing happens. indicatif does that as well, but panics
-/// where there can be no thread.
+/// Draws the bar now and then for as long as it is there, also when nothing happens. indicatif does
+/// that as well, but panics where there can be no thread.
 fn keep_ticking(bar: &ProgressBar) {
     let bar = bar.downgrade();
     let tick = move || {
@@ -328,10 +336,13 @@ fn keep_ticking(bar: &ProgressBar) {
     let _ = thread::Builder::new().name("bar".to_owned()).spawn(tick);
 }
 
-/// How far a bar goes: in bytes if their total is known, for a few files may be most of the work, else in steps.
+/// How far a bar goes: in bytes if their total is known, for a few files may be most of the work,
+/// else in steps.
 fn weight(amount: Amount, total: Option<Total>) -> u64 {
     match total {
-        Some(Total { bytes: Some(_), .. }) => amount.steps.saturating_mul(BYTES_PER_STEP).saturating_add(amount.bytes),
+        Some(Total { bytes: Some(_), .. }) => {
+            amount.steps.saturating_mul(BYTES_PER_STEP).saturating_add(amount.bytes)
+        }
         _ => amount.steps,
     }
 }
@@ -341,7 +352,8 @@ fn full_weight(total: Option<Total>) -> u64 {
     weight(amount.unwrap_or_default(), total)
 }
 
-/// How far the task is and how fast it goes, from its beginning on, and how long the rest will take at that rate.
+/// How far the task is and how fast it goes, from its beginning on, and how long the rest will take
+/// at that rate.
 fn speed(elapsed: Duration, task: &Task) -> String {
     const MB: f64 = 1e6;
     let seconds = elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
@@ -381,14 +393,24 @@ mod tests {
 
     fn task(steps: u64, bytes: u64, total: Option<Total>) -> Task {
         let done = Amount { steps, bytes };
-        Task { name: "commit".to_owned(), started: Instant::now(), done, total, last_line: None, bar: None }
+        Task {
+            name: "commit".to_owned(),
+            started: Instant::now(),
+            done,
+            total,
+            last_line: None,
+            bar: None,
+        }
     }
 
     #[test]
     fn the_speed_is_that_of_the_whole_task() {
         let two_seconds = Duration::from_secs(2);
         let steps = |steps| Some(Total { steps, bytes: None });
-        assert_eq!(speed(two_seconds, &task(500, 30_000_000, steps(2000))), "500/2000, 250/s, 15 MB/s, 6 s left");
+        assert_eq!(
+            speed(two_seconds, &task(500, 30_000_000, steps(2000))),
+            "500/2000, 250/s, 15 MB/s, 6 s left"
+        );
         assert_eq!(speed(two_seconds, &task(500, 0, None)), "500, 250/s");
         assert_eq!(speed(two_seconds, &task(500, 0, steps(400))), "500/400, 250/s, 0 s left");
     }
@@ -398,16 +420,28 @@ mod tests {
         let total = Some(Total { steps: 1000, bytes: Some(4_000_000_000) });
         // Nearly all files, and a quarter of the content.
         let task = task(999, 1_000_000_000, total);
-        assert_eq!(speed(Duration::from_secs(100), &task), "999/1000, 1000/4000 MB, 10/s, 10 MB/s, 4 min 55 s left");
+        assert_eq!(
+            speed(Duration::from_secs(100), &task),
+            "999/1000, 1000/4000 MB, 10/s, 10 MB/s, 4 min 55 s left"
+        );
         assert_eq!(full_weight(total), 4_000_000_000 + 1000 * BYTES_PER_STEP);
     }
 
     #[test]
     fn times_are_told_in_the_unit_that_fits() {
-        let cases = [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (3599.0, "59 min 59 s"), (7384.0, "2 h 3 min")];
+        let cases = [
+            (0.4, "0 s"),
+            (59.4, "59 s"),
+            (59.6, "1 min 0 s"),
+            (3599.0, "59 min 59 s"),
+            (7384.0, "2 h 3 min"),
+        ];
         for (seconds, text) in cases {
             assert_eq!(in_words(seconds), text);
         }
-        assert_eq!(in_words(f64::INFINITY), format!("{} h {} min", u64::MAX / 3600, u64::MAX / 60 % 60));
+        assert_eq!(
+            in_words(f64::INFINITY),
+            format!("{} h {} min", u64::MAX / 3600, u64::MAX / 60 % 60)
+        );
     }
 }

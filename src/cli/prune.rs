@@ -57,8 +57,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return Err(Failure::usage("Cannot specify both --delete-commit and --no-prune"));
     }
     if static_deltas_only && args.delete_commit.is_none() {
-        let message =
-            "--static-deltas-only requires --delete-commit; see https://github.com/ostreedev/ostree/issues/1479";
+        let message = "--static-deltas-only requires --delete-commit; see https://github.com/ostreedev/ostree/issues/1479";
         return Err(Failure::failed(message));
     }
     let delete_commit = args.delete_commit.clone();
@@ -91,7 +90,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         });
         return json::print(&object, &context.out);
     }
-    let (out, scope) = (&context.out, if options.scope == Scope::CommitsOnly { " (commit only)" } else { "" });
+    let (out, scope) =
+        (&context.out, if options.scope == Scope::CommitsOnly { " (commit only)" } else { "" });
     writeln!(out, "Total{scope} objects: {}", stats.objects_total)?;
     let (count, size) = (stats.objects_deleted, format_size(stats.bytes_freed));
     match (count, options.dry_run) {
@@ -115,10 +115,12 @@ fn into_options(args: Args, repo: &Repo) -> Result<PruneOptions, Failure> {
         json: _,
     } = args;
     let depth = depth.map_or(Depth::Unlimited, to_depth);
-    let by_branch = keep_younger_than.is_some() || !retain_branch_depth.is_empty() || !only_branch.is_empty();
+    let by_branch =
+        keep_younger_than.is_some() || !retain_branch_depth.is_empty() || !only_branch.is_empty();
     let roots = match (by_branch, refs_only) {
         (true, _) => {
-            let younger_than = keep_younger_than.map(|text| date::parse(&text, &Zoned::now())).transpose();
+            let younger_than =
+                keep_younger_than.map(|text| date::parse(&text, &Zoned::now())).transpose();
             let younger_than = younger_than.map_err(|error| Failure::failed(error.what))?;
             let mut by_name = BTreeMap::new();
             for text in &retain_branch_depth {
@@ -127,11 +129,17 @@ fn into_options(args: Args, repo: &Repo) -> Result<PruneOptions, Failure> {
             }
             // Upstream takes a depth of 0 for nothing said about the branch.
             let said = by_name.into_iter().filter(|(_, number)| *number != 0);
-            let branch_depth = said.map(|(branch, number)| (branch.to_owned(), to_depth(number))).collect();
+            let branch_depth =
+                said.map(|(branch, number)| (branch.to_owned(), to_depth(number))).collect();
             for branch in &only_branch {
                 repo.resolve_rev(branch)?;
             }
-            Roots::Retained(Retention { depth, younger_than, only_branches: only_branch, branch_depth })
+            Roots::Retained(Retention {
+                depth,
+                younger_than,
+                only_branches: only_branch,
+                branch_depth,
+            })
         }
         (false, true) => Roots::Refs(depth),
         (false, false) => Roots::AllCommits,
@@ -153,7 +161,8 @@ fn branch_depth(text: &str) -> Result<(&str, i32), Failure> {
     let Some((branch, depth)) = text.split_once('=') else {
         return Err(Failure::failed(format!("Invalid value {text}, must specify BRANCH=DEPTH")));
     };
-    let number = leading_integer(depth).ok_or_else(|| Failure::failed(format!("Invalid depth {depth}")))?;
+    let number =
+        leading_integer(depth).ok_or_else(|| Failure::failed(format!("Invalid depth {depth}")))?;
     Ok((branch, number))
 }
 
@@ -170,13 +179,16 @@ fn leading_integer(text: &str) -> Option<i32> {
     Some(number as i32)
 }
 
-/// What upstream says of a text that is no checksum, after trying to remove the object of that name.
+/// What upstream says of a text that is no checksum, after trying to remove the object of that
+/// name.
 fn no_such_commit(text: &str) -> Failure {
     let path = match text.split_at_checked(2) {
         Some((prefix, rest)) => format!("{prefix}/{rest}.commit"),
         None => text.to_owned(),
     };
-    Failure::failed(format!("Deleting object {text}.commit: unlinkat({path}): No such file or directory"))
+    Failure::failed(format!(
+        "Deleting object {text}.commit: unlinkat({path}): No such file or directory"
+    ))
 }
 
 #[cfg(test)]
@@ -203,7 +215,10 @@ mod tests {
             ("main=", "Invalid depth "),
             ("main=x", "Invalid depth x"),
         ] {
-            assert!(matches!(branch_depth(text), Err(Failure::Error(error)) if error.chain() == message), "{text}");
+            assert!(
+                matches!(branch_depth(text), Err(Failure::Error(error)) if error.chain() == message),
+                "{text}"
+            );
         }
     }
 

@@ -84,7 +84,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let Some((source, wanted)) = rest.split_first() else {
         return Err(Failure::usage("DESTINATION must be specified"));
     };
-    let source = Repo::open_with(&context::absolute(Path::new(source))?, &context::open_options()?)?;
+    let source =
+        Repo::open_with(&context::absolute(Path::new(source))?, &context::open_options()?)?;
     if (gpg_verify || gpg_verify_summary) && remote.is_none() {
         return Err(Failure::failed("Must specify remote name to enable gpg verification"));
     }
@@ -97,7 +98,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return Err(Failure::not_supported(option));
     }
     let wanted = wanted.iter().map(|text| Want::parse(&text.to_string_lossy()));
-    let wanted = wanted.collect::<Result<Vec<_>, _>>().map_err(|error| Failure::failed(error.to_string()))?;
+    let wanted = wanted
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| Failure::failed(error.to_string()))?;
     let options = PullOptions {
         remote: remote.map(|remote| remote_name(&source, &remote, &wanted)).transpose()?.flatten(),
         wanted,
@@ -114,8 +117,13 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     writeln!(context.out, "{}", status_line(&stats))
 }
 
-/// The remote that refs become those of. Upstream looks at its name when it sets a ref, and does not when there is none.
-fn remote_name(source: &Repo, remote: &str, wanted: &[Want]) -> Result<Option<RemoteName>, Failure> {
+/// The remote that refs become those of. Upstream looks at its name when it sets a ref, and does
+/// not when there is none.
+fn remote_name(
+    source: &Repo,
+    remote: &str,
+    wanted: &[Want],
+) -> Result<Option<RemoteName>, Failure> {
     if let Ok(name) = RemoteName::parse(remote) {
         return Ok(Some(name));
     }
@@ -124,9 +132,11 @@ fn remote_name(source: &Repo, remote: &str, wanted: &[Want]) -> Result<Option<Re
         Want::Ref(name) | Want::CollectionRef(CollectionRef { name, .. }) => Some(name.clone()),
     });
     let first = match first {
-        None if wanted.is_empty() => {
-            source.list_ref_names(None, ListRefs::Full)?.into_iter().next().map(|refspec| refspec.name)
-        }
+        None if wanted.is_empty() => source
+            .list_ref_names(None, ListRefs::Full)?
+            .into_iter()
+            .next()
+            .map(|refspec| refspec.name),
         first => first,
     };
     match first {
@@ -135,20 +145,34 @@ fn remote_name(source: &Repo, remote: &str, wanted: &[Want]) -> Result<Option<Re
     }
 }
 
-/// What was pulled as JSON: where the refs are now, and the commits that were asked for by their checksums.
-fn document(repo: &Repo, source: &Repo, options: &PullOptions, stats: &PullStats) -> Result<Value, Failure> {
-    let PullStats { metadata_objects_imported, content_objects_imported, content_bytes_written, transferred_bytes } =
-        *stats;
+/// What was pulled as JSON: where the refs are now, and the commits that were asked for by their
+/// checksums.
+fn document(
+    repo: &Repo,
+    source: &Repo,
+    options: &PullOptions,
+    stats: &PullStats,
+) -> Result<Value, Failure> {
+    let PullStats {
+        metadata_objects_imported,
+        content_objects_imported,
+        content_bytes_written,
+        transferred_bytes,
+    } = *stats;
     let mut names = Vec::new();
     let mut commits = Vec::new();
     for want in &options.wanted {
         match want {
             Want::Commit(commit) => commits.push(commit.to_hex()),
-            Want::Ref(name) | Want::CollectionRef(CollectionRef { name, .. }) => names.push(name.clone()),
+            Want::Ref(name) | Want::CollectionRef(CollectionRef { name, .. }) => {
+                names.push(name.clone())
+            }
         }
     }
     if options.wanted.is_empty() {
-        names.extend(source.list_ref_names(None, ListRefs::Full)?.into_iter().map(|refspec| refspec.name));
+        names.extend(
+            source.list_ref_names(None, ListRefs::Full)?.into_iter().map(|refspec| refspec.name),
+        );
     }
     let mut refs = Vec::new();
     for name in names {
@@ -181,8 +205,12 @@ fn generations(depth: Option<i32>) -> Result<Option<u32>, Failure> {
 }
 
 fn status_line(stats: &PullStats) -> String {
-    let PullStats { metadata_objects_imported, content_objects_imported, content_bytes_written, transferred_bytes } =
-        *stats;
+    let PullStats {
+        metadata_objects_imported,
+        content_objects_imported,
+        content_bytes_written,
+        transferred_bytes,
+    } = *stats;
     let transferred = match transferred_bytes {
         0 => String::new(),
         // What upstream counts as fetched comes from the same machine, so the seconds are none.
@@ -202,15 +230,24 @@ mod tests {
 
     #[test]
     fn the_status_line_is_upstreams() {
-        let stats = PullStats { metadata_objects_imported: 5, content_objects_imported: 6, ..PullStats::default() };
-        assert_eq!(status_line(&stats), "5 metadata, 6 content objects imported; 0 bytes content written");
-        let stats = PullStats { transferred_bytes: 14, content_bytes_written: 1500, ..PullStats::default() };
-        let expected =
-            "0 metadata, 0 content objects imported; 14 B transferred in 0 seconds; 1.5\u{a0}kB content written";
+        let stats = PullStats {
+            metadata_objects_imported: 5,
+            content_objects_imported: 6,
+            ..PullStats::default()
+        };
+        assert_eq!(
+            status_line(&stats),
+            "5 metadata, 6 content objects imported; 0 bytes content written"
+        );
+        let stats = PullStats {
+            transferred_bytes: 14,
+            content_bytes_written: 1500,
+            ..PullStats::default()
+        };
+        let expected = "0 metadata, 0 content objects imported; 14 B transferred in 0 seconds; 1.5\u{a0}kB content written";
         assert_eq!(status_line(&stats), expected);
         let stats = PullStats { transferred_bytes: 3040, ..PullStats::default() };
-        let expected =
-            "0 metadata, 0 content objects imported; 2 KiB transferred in 0 seconds; 0 bytes content written";
+        let expected = "0 metadata, 0 content objects imported; 2 KiB transferred in 0 seconds; 0 bytes content written";
         assert_eq!(status_line(&stats), expected);
     }
 }

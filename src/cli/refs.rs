@@ -50,9 +50,15 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     if let Some(new) = create {
         let repo = context.open_writable_repo()?;
         let existing = match &arguments[..] {
-            [] => return Err(Failure::failed("You must specify a revision when creating a new ref")),
+            [] => {
+                return Err(Failure::failed("You must specify a revision when creating a new ref"));
+            }
             [existing] => existing,
-            _ => return Err(Failure::failed("You must specify only 1 existing ref when creating a new ref")),
+            _ => {
+                return Err(Failure::failed(
+                    "You must specify only 1 existing ref when creating a new ref",
+                ));
+            }
         };
         let overwrite = if force { Overwrite::Yes } else { Overwrite::No };
         match (collections, alias) {
@@ -100,19 +106,28 @@ enum Listing {
     Collections,
 }
 
-fn print_json(repo: &Repo, listing: Listing, prefixes: &[Option<&str>], out: &Output) -> Result<(), Failure> {
+fn print_json(
+    repo: &Repo,
+    listing: Listing,
+    prefixes: &[Option<&str>],
+    out: &Output,
+) -> Result<(), Failure> {
     let mut list = Vec::new();
     for prefix in prefixes {
         match listing {
             Listing::Refs(spelling) => {
                 let refs = repo.list_refs(*prefix, spelling)?;
-                list.extend(
-                    refs.iter().map(|(name, commit)| json!({ "ref": name.to_string(), "commit": commit.to_hex() })),
-                );
+                list.extend(refs.iter().map(
+                    |(name, commit)| json!({ "ref": name.to_string(), "commit": commit.to_hex() }),
+                ));
             }
             Listing::Aliases => {
                 let aliases = repo.list_aliases(*prefix)?;
-                list.extend(aliases.iter().map(|(name, target)| json!({ "ref": name.as_str(), "target": target })));
+                list.extend(
+                    aliases
+                        .iter()
+                        .map(|(name, target)| json!({ "ref": name.as_str(), "target": target })),
+                );
             }
             Listing::Collections => {
                 list.extend(list_collection(repo, *prefix)?.iter().map(|(CollectionRef { collection, name }, commit)| {
@@ -140,11 +155,14 @@ impl Printer<'_> {
                     return names.iter().try_for_each(|name| writeln!(self.out, "{name}"));
                 }
                 let refs = self.repo.list_refs(prefix, spelling)?;
-                refs.iter().try_for_each(|(refspec, commit)| self.line(&refspec.to_string(), commit))
+                refs.iter()
+                    .try_for_each(|(refspec, commit)| self.line(&refspec.to_string(), commit))
             }
             Listing::Aliases => {
                 let aliases = self.repo.list_aliases(prefix)?;
-                aliases.iter().try_for_each(|(name, target)| writeln!(self.out, "{name} -> {target}"))
+                aliases
+                    .iter()
+                    .try_for_each(|(name, target)| writeln!(self.out, "{name} -> {target}"))
             }
             Listing::Collections => {
                 let refs = list_collection(self.repo, prefix)?;
@@ -167,9 +185,13 @@ fn invalid(error: InvalidRefspec) -> Failure {
     Failure::failed(error.to_string())
 }
 
-fn list_collection(repo: &Repo, collection: Option<&str>) -> Result<Vec<(CollectionRef, osier::Checksum)>, Failure> {
+fn list_collection(
+    repo: &Repo,
+    collection: Option<&str>,
+) -> Result<Vec<(CollectionRef, osier::Checksum)>, Failure> {
     let collection = collection.map(CollectionId::parse).transpose();
-    let collection = collection.map_err(|error| Failure::failed(format!("Listing refs: {error}")))?;
+    let collection =
+        collection.map_err(|error| Failure::failed(format!("Listing refs: {error}")))?;
     Ok(repo.list_collection_refs(collection.as_ref()).context(|| "Listing refs".to_owned())?)
 }
 
@@ -190,7 +212,8 @@ fn create_ref(repo: &Repo, new: &str, rev: &str, overwrite: Overwrite) -> Result
 
 fn create_alias(repo: &Repo, new: &str, target: &str, overwrite: Overwrite) -> Result<(), Failure> {
     // An alias that is there already may be pointed elsewhere.
-    let is_alias = || Ok::<_, Failure>(repo.list_aliases(None)?.iter().any(|(name, _)| name.as_str() == new));
+    let is_alias =
+        || Ok::<_, Failure>(repo.list_aliases(None)?.iter().any(|(name, _)| name.as_str() == new));
     if overwrite == Overwrite::No && is_taken(repo, new)? && !is_alias()? {
         return Err(already_exists(new));
     }
@@ -218,8 +241,8 @@ fn already_exists(name: &str) -> Failure {
     Failure::failed(format!("--create specified but ref {name} already exists"))
 }
 
-/// Whether a new ref of that name would hide something that can be named so now: revs of commits count, refs of other
-/// remotes do not.
+/// Whether a new ref of that name would hide something that can be named so now: revs of commits
+/// count, refs of other remotes do not.
 fn is_taken(repo: &Repo, new: &str) -> Result<bool, Failure> {
     match Refspec::parse(new) {
         Ok(refspec) if !looks_like_commit(new) => exists(repo, &refspec),

@@ -31,7 +31,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return Err(invalid());
     }
     let commit = repo.resolve_rev(rev)?;
-    // Upstream moves the ref to a commit that is not there, too, and leaves a repository that does not pass its fsck.
+    // Upstream moves the ref to a commit that is not there, too, and leaves a repository that does
+    // not pass its fsck.
     repo.load_commit(&commit)?;
     let old_commit = repo.try_resolve_rev(name)?;
     osier::refs::reset(&repo, refspec, commit)?;

@@ -10,7 +10,8 @@ use super::options::OWN_OPTIONS;
 /// The options of `rev-parse`.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// If the repository has exactly one commit, then print it; any other case will result in an error
+    /// If the repository has exactly one commit, then print it; any other case will result in an
+    /// error
     #[arg(short = 'S', long)]
     single: bool,
     /// Print a JSON document
@@ -38,7 +39,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return Err(Failure::usage("REV must be specified"));
     }
     if !json {
-        return commits.into_iter().try_for_each(|(_, commit)| writeln!(context.out, "{}", commit?));
+        return commits
+            .into_iter()
+            .try_for_each(|(_, commit)| writeln!(context.out, "{}", commit?));
     }
     let mut list = Vec::new();
     for (rev, commit) in commits {

@@ -99,7 +99,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         objects,
     } = args;
     let repo = context.open_repo()?;
-    for (given, option) in [(&gpg_homedir, "--gpg-homedir"), (&gpg_verify_remote, "--gpg-verify-remote")] {
+    for (given, option) in
+        [(&gpg_homedir, "--gpg-homedir"), (&gpg_verify_remote, "--gpg-verify-remote")]
+    {
         if given.is_some() {
             return Err(Failure::not_supported(option));
         }
@@ -132,7 +134,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     };
     let out = &context.out;
     if json {
-        let numbers = if form == Form::Unswapped { Numbers::LittleEndian } else { Numbers::BigEndian };
+        let numbers =
+            if form == Form::Unswapped { Numbers::LittleEndian } else { Numbers::BigEndian };
         return json::print(&document(&repo, object, request, numbers)?, out);
     }
     match request {
@@ -159,15 +162,28 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
 }
 
 /// The same as JSON.
-fn document(repo: &Repo, object: &str, request: Request, numbers: Numbers) -> Result<Value, Failure> {
+fn document(
+    repo: &Repo,
+    object: &str,
+    request: Request,
+    numbers: Numbers,
+) -> Result<Value, Failure> {
     Ok(match request {
         Request::Key(dictionary, key) => {
             let metadata = load(repo, object, dictionary)?;
-            json::with_key(&key, metadata.get(&key).ok_or_else(|| no_such_key(&key))?.view(), numbers)
+            json::with_key(
+                &key,
+                metadata.get(&key).ok_or_else(|| no_such_key(&key))?.view(),
+                numbers,
+            )
         }
         Request::Keys(dictionary) => json::keys(&load(repo, object, dictionary)?),
-        Request::Related => json!({ "related": json::related(&repo.load_commit(&repo.resolve_rev(object)?)?.related) }),
-        Request::Variant(ty) => json::variant_of(file_as_variant(&ty, object.as_ref())?.view(), Numbers::BigEndian),
+        Request::Related => {
+            json!({ "related": json::related(&repo.load_commit(&repo.resolve_rev(object)?)?.related) })
+        }
+        Request::Variant(ty) => {
+            json::variant_of(file_as_variant(&ty, object.as_ref())?.view(), Numbers::BigEndian)
+        }
         Request::Sizes => {
             let [needed, total] = sizes_of(repo, &repo.resolve_rev(object)?)?
                 .map(|sizes| json!({ "compressed_bytes": sizes[0], "unpacked_bytes": sizes[1], "objects": sizes[2] }));
@@ -194,14 +210,21 @@ fn load(repo: &Repo, rev: &str, dictionary: Dictionary) -> Result<Dict, Failure>
     }
 }
 
-fn print_value(value: Variant<'_>, hex: Option<&[u8]>, form: Form, out: &Output) -> Result<(), Failure> {
+fn print_value(
+    value: Variant<'_>,
+    hex: Option<&[u8]>,
+    form: Form,
+    out: &Output,
+) -> Result<(), Failure> {
     if let Some(bytes) = hex {
         let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         return writeln!(out, "{digits}");
     }
     match form {
         Form::Unswapped => writeln!(out, "{}", print_variant(value, Annotate::Yes)),
-        Form::Pretty | Form::Raw => writeln!(out, "{}", print_variant(value.byteswapped().view(), Annotate::Yes)),
+        Form::Pretty | Form::Raw => {
+            writeln!(out, "{}", print_variant(value.byteswapped().view(), Annotate::Yes))
+        }
     }
 }
 
@@ -212,7 +235,8 @@ fn print_file(ty: &str, path: &Path, out: &Output) -> Result<(), Failure> {
 }
 
 fn file_as_variant(ty: &str, path: &Path) -> Result<osier::gvariant::Value, Failure> {
-    let ty = Type::parse(ty).map_err(|error| Failure::failed(format!("Invalid type '{ty}': {}", error.what)))?;
+    let ty = Type::parse(ty)
+        .map_err(|error| Failure::failed(format!("Invalid type '{ty}': {}", error.what)))?;
     let bytes = osier::input::read_named(path).calling("openat", path)?;
     Ok(Variant::new(ty, &bytes).to_value())
 }
@@ -230,14 +254,20 @@ fn print_sizes_of(repo: &Repo, commit: &Checksum, out: &Output) -> Result<(), Fa
 /// Compressed bytes, unpacked bytes and number of objects: first of what is not here, then of all.
 fn sizes_of(repo: &Repo, commit: &Checksum) -> Result<[[u64; 3]; 2], Failure> {
     let commit = repo.load_commit(commit)?;
-    let Some(entries) = commit.metadata.get(key::SIZES).filter(|value| value.type_string() == "aay") else {
+    let Some(entries) =
+        commit.metadata.get(key::SIZES).filter(|value| value.type_string() == "aay")
+    else {
         return Err(Failure::failed("No metadata key ostree.sizes in commit"));
     };
     let (mut needed, mut total) = ([0u64; 3], [0u64; 3]);
     for entry in entries.view().children() {
         let bytes = entry.as_bytes().unwrap_or_default();
         let entry = SizeEntry::decode(bytes).map_err(|error| Failure::failed(error.what))?;
-        let sums = if repo.has_object(&entry.name)? { &mut [&mut total][..] } else { &mut [&mut total, &mut needed] };
+        let sums = if repo.has_object(&entry.name)? {
+            &mut [&mut total][..]
+        } else {
+            &mut [&mut total, &mut needed]
+        };
         for sum in sums {
             for (sum, value) in sum.iter_mut().zip([entry.stored, entry.unpacked, 1]) {
                 *sum = sum.saturating_add(value);
@@ -256,10 +286,17 @@ fn print_object(repo: &Repo, object: &str, form: Form, out: &Output) -> Result<(
     if is_there(ObjectType::Commit)? {
         return print_commit(repo, &checksum, form, out);
     }
-    for (object_type, ty) in [(ObjectType::DirMeta, DIRMETA_TYPE), (ObjectType::DirTree, DIRTREE_TYPE)] {
+    for (object_type, ty) in
+        [(ObjectType::DirMeta, DIRMETA_TYPE), (ObjectType::DirTree, DIRTREE_TYPE)]
+    {
         if is_there(object_type)? {
             writeln!(out, "{object_type} {checksum}")?;
-            return print_variant_of(ty, &repo.load_metadata(&ObjectName::new(checksum, object_type))?, form, out);
+            return print_variant_of(
+                ty,
+                &repo.load_metadata(&ObjectName::new(checksum, object_type))?,
+                form,
+                out,
+            );
         }
     }
     print_file_object(repo, &checksum, out)
@@ -276,7 +313,8 @@ fn print_commit(repo: &Repo, commit: &Checksum, form: Form, out: &Output) -> Res
         Some(count) => {
             let plural = if count == 1 { "" } else { "s" };
             writeln!(out, "Found {count} signature{plural}:")?;
-            (0..count).try_for_each(|_| writeln!(out, "\n  Can't check signature: not supported yet"))
+            (0..count)
+                .try_for_each(|_| writeln!(out, "\n  Can't check signature: not supported yet"))
         }
     }
 }

@@ -1,13 +1,14 @@
 //! What the user most likely meant by a word that is not known.
 
-/// Of the known words, the one that `typed` most likely stands for: it begins with `typed` and no other word does, or it
-/// takes few edits to get there.
+/// Of the known words, the one that `typed` most likely stands for: it begins with `typed` and no
+/// other word does, or it takes few edits to get there.
 pub(super) fn closest(typed: &str, known: &[String]) -> Option<String> {
     closest_within(typed, known, LETTERS_PER_EDIT)
 }
 
 fn closest_within(typed: &str, known: &[String], letters_per_edit: usize) -> Option<String> {
-    let mut begun = known.iter().filter(|word| typed.chars().count() >= MIN_PREFIX && word.starts_with(typed));
+    let mut begun =
+        known.iter().filter(|word| typed.chars().count() >= MIN_PREFIX && word.starts_with(typed));
     if let (Some(word), None) = (begun.next(), begun.next()) {
         return Some(word.clone());
     }
@@ -17,7 +18,8 @@ fn closest_within(typed: &str, known: &[String], letters_per_edit: usize) -> Opt
     (edits <= most_edits).then(|| word.clone())
 }
 
-/// What stands behind an error about a word that is none of a few, or nothing: `; did you mean 'bare'?`.
+/// What stands behind an error about a word that is none of a few, or nothing: `; did you mean
+/// 'bare'?`.
 pub(super) fn hint(typed: &str, known: &[&str]) -> String {
     let known: Vec<String> = known.iter().map(|word| (*word).to_owned()).collect();
     closest_within(typed, &known, LETTERS_PER_EDIT_OF_FEW)
@@ -34,8 +36,8 @@ const LETTERS_PER_EDIT_OF_FEW: usize = 2;
 /// Words longer than this are no mistyped ones.
 const MAX_LEN: usize = 64;
 
-/// How many letters have to be inserted, removed, replaced or swapped with their neighbour to get from one word to the
-/// other (the "optimal string alignment" distance).
+/// How many letters have to be inserted, removed, replaced or swapped with their neighbour to get
+/// from one word to the other (the "optimal string alignment" distance).
 fn edits(from: &str, to: &str) -> usize {
     let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
     if from.len().max(to.len()) > MAX_LEN {
@@ -48,7 +50,8 @@ fn edits(from: &str, to: &str) -> usize {
         for (column, other) in to.iter().enumerate() {
             let replaced = last[column] + usize::from(letter != other);
             let mut fewest = replaced.min(last[column + 1] + 1).min(current[column] + 1);
-            let is_swapped = row > 0 && column > 0 && *letter == to[column - 1] && from[row - 1] == *other;
+            let is_swapped =
+                row > 0 && column > 0 && *letter == to[column - 1] && from[row - 1] == *other;
             if is_swapped {
                 fewest = fewest.min(before_last[column - 1] + 1);
             }
@@ -95,7 +98,8 @@ mod tests {
 
     #[test]
     fn only_a_word_that_is_near_or_begun_is_suggested() {
-        let known = ["checkout", "checksum", "commit", "ls", "--recursive", "--repo"].map(str::to_owned);
+        let known =
+            ["checkout", "checksum", "commit", "ls", "--recursive", "--repo"].map(str::to_owned);
         for (typed, expected) in [
             ("comit", Some("commit")),
             ("sl", Some("ls")),

@@ -105,7 +105,11 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         if json {
             return json::print(&json::with_key(&key, value.view(), Numbers::BigEndian), out);
         }
-        return writeln!(out, "{}", print_variant(value.view().byteswapped().view(), Annotate::Yes));
+        return writeln!(
+            out,
+            "{}",
+            print_variant(value.view().byteswapped().view(), Annotate::Yes)
+        );
     }
     if raw {
         let bytes = store::load_bytes(&repo)?;
@@ -130,8 +134,9 @@ fn parse_metadata(arguments: &[String]) -> Result<Dict, Failure> {
     let mut metadata = Dict::new();
     for argument in arguments {
         let (key, text) = key_value(argument)?;
-        let value = parse_variant(None, text)
-            .map_err(|error| Failure::failed(format!("Error parsing variant ‘{text}’: : {}", error.what)))?;
+        let value = parse_variant(None, text).map_err(|error| {
+            Failure::failed(format!("Error parsing variant ‘{text}’: : {}", error.what))
+        })?;
         metadata.push(key, value);
     }
     Ok(metadata)
@@ -192,7 +197,12 @@ fn print_ref(collection: Option<&str>, entry: &SummaryRef, out: &Output) -> Resu
         Some(collection) => writeln!(out, "* ({collection}, {})", entry.name)?,
         None => writeln!(out, "* {}", entry.name)?,
     }
-    writeln!(out, "    Latest Commit ({}):\n      {}", format_size(entry.commit_size), entry.commit)?;
+    writeln!(
+        out,
+        "    Latest Commit ({}):\n      {}",
+        format_size(entry.commit_size),
+        entry.commit
+    )?;
     for (key, value) in entry.metadata.iter() {
         let view = value.view();
         let (label, text) = match key {
@@ -233,7 +243,10 @@ fn print_metadata(key: &str, value: &Value, out: &Output) -> Result<(), Failure>
 
 /// A time in the local zone; `None` for a value of another type.
 fn timestamp(value: Variant<'_>) -> Option<String> {
-    Some(date::format_local_summary(seconds(value)?.cast_signed()).unwrap_or_else(|| "invalid".to_owned()))
+    Some(
+        date::format_local_summary(seconds(value)?.cast_signed())
+            .unwrap_or_else(|| "invalid".to_owned()),
+    )
 }
 
 /// Seconds since 1970, which are stored in big-endian order.

@@ -25,11 +25,13 @@ pub(super) fn key_value(text: &str) -> Result<(&str, &str), Failure> {
 /// Parses `KEY=VALUE` with a VALUE in GVariant's text format.
 pub(super) fn key_variant(argument: &str) -> Result<(&str, Value), Failure> {
     let (key, value) = key_value(argument)?;
-    let value = text::parse(None, value).map_err(|error| Failure::failed(format!("Parsing {argument}: {error}")))?;
+    let value = text::parse(None, value)
+        .map_err(|error| Failure::failed(format!("Parsing {argument}: {error}")))?;
     Ok((key, value))
 }
 
-/// Parses the variable `SOURCE_DATE_EPOCH` as C's `strtoll` does: blanks and a sign before the digits, anything behind.
+/// Parses the variable `SOURCE_DATE_EPOCH` as C's `strtoll` does: blanks and a sign before the
+/// digits, anything behind.
 pub(super) fn source_date_epoch(text: &str) -> Result<i64, Failure> {
     let text = text.trim_start_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r']);
     let digits_start = usize::from(text.starts_with(['-', '+']));
@@ -54,9 +56,14 @@ mod tests {
 
     #[test]
     fn the_fsync_policy_is_a_boolean_in_any_case() {
-        for (text, expected) in
-            [("YES", true), ("1", true), ("True", true), ("None", false), ("no", false), ("0", false)]
-        {
+        for (text, expected) in [
+            ("YES", true),
+            ("1", true),
+            ("True", true),
+            ("None", false),
+            ("no", false),
+            ("0", false),
+        ] {
             assert_eq!(fsync_policy(text), Ok(expected), "{text}");
         }
         assert_eq!(fsync_policy("on"), Err("Invalid boolean argument 'on'".to_owned()));
@@ -77,9 +84,16 @@ mod tests {
             assert_eq!(source_date_epoch(text).ok(), Some(expected), "{text}");
         }
         for text in ["", "x", "-", "- 1"] {
-            assert_eq!(message(source_date_epoch(text)), "Failed to convert SOURCE_DATE_EPOCH", "{text}");
+            assert_eq!(
+                message(source_date_epoch(text)),
+                "Failed to convert SOURCE_DATE_EPOCH",
+                "{text}"
+            );
         }
         let too_large = "99999999999999999999";
-        assert_eq!(message(source_date_epoch(too_large)), "Parsing SOURCE_DATE_EPOCH: Numerical result out of range");
+        assert_eq!(
+            message(source_date_epoch(too_large)),
+            "Parsing SOURCE_DATE_EPOCH: Numerical result out of range"
+        );
     }
 }

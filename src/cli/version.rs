@@ -10,7 +10,8 @@ const OSTREE_VERSION: &str = "2026.4";
 /// Those of the features that `ostree --version` may list that osier has.
 const FEATURES: &[&str] = &["composefs", "libarchive"];
 
-/// Prints the block that `ostree --version` prints, after osier's own version unless the program is called `ostree`.
+/// Prints the block that `ostree --version` prints, after osier's own version unless the program is
+/// called `ostree`.
 ///
 /// All in one piece: scripts pipe this into programs that stop reading at the first match.
 pub(super) fn print(program: &str, out: &Output) -> Result<(), Failure> {

@@ -1,9 +1,10 @@
 //! `--consume`: source files that are in the commit are removed once it is safe on disk.
 //!
-//! Exactly those go. Each was noted when it was read, and is removed by the descriptor of its directory, only while the
-//! name is still that of the inode that was read, unchanged since. Whatever appeared or was changed meanwhile stays, and
-//! so does what the commit left out; a warning says so. A directory goes when it is empty, but for a mount point.
-//! Upstream deletes while it reads.
+//! Exactly those go. Each was noted when it was read, and is removed by the descriptor of its
+//! directory, only while the name is still that of the inode that was read, unchanged since.
+//! Whatever appeared or was changed meanwhile stays, and so does what the commit left out; a
+//! warning says so. A directory goes when it is empty, but for a mount point. Upstream deletes
+//! while it reads.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -59,8 +60,9 @@ impl Seen {
         let Self(before) = self;
         let content = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
         let inode = |stat: &Stat| (stat.st_mode, stat.st_ctime, stat.st_ctime_nsec);
-        // A file that has become the object has another name since, and may have other permissions. Where it had
-        // several names all the time, the removal of one changes the time of the others.
+        // A file that has become the object has another name since, and may have other permissions.
+        // Where it had several names all the time, the removal of one changes the time of the
+        // others.
         let had_one_name = before.st_nlink == 1 && now.st_nlink == 1;
         dir::identity(before) == dir::identity(now)
             && content(before) == content(now)
@@ -91,14 +93,21 @@ impl Consumed {
     }
 
     fn noting(&self, directory: Identity, note: impl FnOnce(&mut Contents)) {
-        note(self.directories.lock().unwrap_or_else(PoisonError::into_inner).entry(directory).or_default());
+        note(
+            self.directories
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(directory)
+                .or_default(),
+        );
     }
 
     /// Removes what was noted. The commit is made, so whatever cannot be removed is a warning.
     pub(super) fn remove(self, progress: &dyn Progress) {
         let directories = self.directories.into_inner().unwrap_or_else(PoisonError::into_inner);
         for Root { path, directory, parent } in self.roots {
-            let mut removal = Removal { directories: &directories, path: path.clone(), progress, warnings: 0 };
+            let mut removal =
+                Removal { directories: &directories, path: path.clone(), progress, warnings: 0 };
             let Ok(stat) = rustix::fs::fstat(&directory) else { continue };
             let identity = dir::identity(&stat);
             match Dir::beneath(&directory, ".") {
@@ -139,15 +148,18 @@ struct Level<'r> {
 impl<'r> Removal<'r> {
     /// Removes what was noted in a directory and in those below it.
     ///
-    /// One descriptor is open at a time, however deep the tree is, and nothing is called recursively: the way back is `..`,
-    /// which must be the directory from which the way down led.
+    /// One descriptor is open at a time, however deep the tree is, and nothing is called
+    /// recursively: the way back is `..`, which must be the directory from which the way down led.
     fn empty(&mut self, root: Dir, identity: Identity) {
         let mut current = root;
         let mut levels = vec![self.enter(&current, "", identity)];
         while let Some(level) = levels.last_mut() {
             if let Some((name, identity)) = level.left.next() {
                 match Dir::beneath(&current, name) {
-                    Ok(below) if rustix::fs::fstat(&below).is_ok_and(|stat| dir::identity(&stat) == *identity) => {
+                    Ok(below)
+                        if rustix::fs::fstat(&below)
+                            .is_ok_and(|stat| dir::identity(&stat) == *identity) =>
+                    {
                         current = below;
                         self.path.push(name);
                         levels.push(self.enter(&current, name, *identity));
@@ -160,7 +172,9 @@ impl<'r> Removal<'r> {
             let Some(Level { name, identity, .. }) = levels.pop() else { break };
             let Some(above) = levels.last() else { break };
             let up = Dir::above(&current);
-            let is_above = |up: &Dir| rustix::fs::fstat(up).is_ok_and(|stat| dir::identity(&stat) == above.identity);
+            let is_above = |up: &Dir| {
+                rustix::fs::fstat(up).is_ok_and(|stat| dir::identity(&stat) == above.identity)
+            };
             match up {
                 Ok(up) if is_above(&up) => {
                     self.remove_directory(up.as_fd(), name.as_ref(), (current.as_fd(), identity));
@@ -192,7 +206,8 @@ impl<'r> Removal<'r> {
         Level { name, identity, left: contents.directories.iter() }
     }
 
-    /// Removes the directory that it has come to if that is empty; what is left in it is named otherwise.
+    /// Removes the directory that it has come to if that is empty; what is left in it is named
+    /// otherwise.
     fn remove_directory(
         &mut self,
         parent: BorrowedFd<'_>,
@@ -202,7 +217,9 @@ impl<'r> Removal<'r> {
         let is_same = dir::stat(parent, name).is_ok_and(|stat| dir::identity(&stat) == identity);
         let removed = if is_same { dir::remove_dir(parent, name) } else { Ok(()) };
         match removed {
-            Ok(()) if !is_same => self.warn(format!("{} is another file now and is kept", self.path.display())),
+            Ok(()) if !is_same => {
+                self.warn(format!("{} is another file now and is kept", self.path.display()))
+            }
             // A mount point stays, and so does a directory that is in use as one elsewhere.
             Ok(()) | Err(Errno::NOENT | Errno::BUSY) => {}
             Err(Errno::NOTEMPTY | Errno::EXIST) => self.name_what_is_left(directory, identity),
@@ -212,9 +229,13 @@ impl<'r> Removal<'r> {
 
     fn name_what_is_left(&mut self, directory: BorrowedFd<'_>, identity: Identity) {
         let contents = self.directories.get(&identity);
-        let files: HashSet<&str> = contents.iter().flat_map(|all| &all.files).map(|(name, _)| name.as_str()).collect();
-        let directories: HashSet<&str> =
-            contents.iter().flat_map(|all| &all.directories).map(|(name, _)| name.as_str()).collect();
+        let files: HashSet<&str> =
+            contents.iter().flat_map(|all| &all.files).map(|(name, _)| name.as_str()).collect();
+        let directories: HashSet<&str> = contents
+            .iter()
+            .flat_map(|all| &all.directories)
+            .map(|(name, _)| name.as_str())
+            .collect();
         let mut names = dir::names(directory).unwrap_or_default();
         names.sort_unstable();
         for name in names {
@@ -230,7 +251,8 @@ impl<'r> Removal<'r> {
 
     /// Something in the directory that it has come to; nothing for the directory itself.
     fn cannot_remove(&mut self, name: &Path, error: Errno) {
-        let path = if name.as_os_str().is_empty() { self.path.clone() } else { self.path.join(name) };
+        let path =
+            if name.as_os_str().is_empty() { self.path.clone() } else { self.path.join(name) };
         self.warn(format!("{} is kept: {}", path.display(), OsError(error.into())));
     }
 
@@ -243,7 +265,11 @@ impl<'r> Removal<'r> {
 
     fn finish(self, path: &Path) {
         if self.warnings > MOST_WARNINGS {
-            let what = format!("{} more files in {} are kept", self.warnings - MOST_WARNINGS, path.display());
+            let what = format!(
+                "{} more files in {} are kept",
+                self.warnings - MOST_WARNINGS,
+                path.display()
+            );
             self.progress.event(Event::Warning(&what));
         }
     }

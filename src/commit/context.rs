@@ -37,6 +37,10 @@ pub(super) fn ownership_of_header(header: &FileHeader) -> Ownership {
     Ownership { uid: header.uid, gid: header.gid, mode: header.mode }
 }
 
-pub(super) fn header(Ownership { uid, gid, mode }: Ownership, xattrs: Xattrs, symlink_target: String) -> FileHeader {
+pub(super) fn header(
+    Ownership { uid, gid, mode }: Ownership,
+    xattrs: Xattrs,
+    symlink_target: String,
+) -> FileHeader {
     FileHeader { uid, gid, mode, symlink_target, xattrs }
 }

@@ -1,4 +1,5 @@
-//! How much a commit has to read: a walk that runs ahead of the one that reads, and looks at names and sizes only.
+//! How much a commit has to read: a walk that runs ahead of the one that reads, and looks at names
+//! and sizes only.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,17 +9,29 @@ use crate::progress::Total;
 use crate::repo::{Repo, count_files};
 use crate::source::{Directory, EntryKind};
 
-/// Deeper trees are not counted: each level keeps a descriptor open, and the commit itself needs them.
+/// Deeper trees are not counted: each level keeps a descriptor open, and the commit itself needs
+/// them.
 const MOST_LEVELS: usize = 64;
 
-/// Counts the entries of all sources that the progress of the commit shows. `loads_commits` says whether sources that are
-/// commits are gone through.
+/// Counts the entries of all sources that the progress of the commit shows. `loads_commits` says
+/// whether sources that are commits are gone through.
 ///
-/// `None` when that cannot be known beforehand, as of archives; when something cannot be read, which the commit itself
-/// reports; and when it is `over`.
-pub(super) fn count(repo: &Repo, options: &CommitOptions, loads_commits: bool, over: &AtomicBool) -> Option<Total> {
+/// `None` when that cannot be known beforehand, as of archives; when something cannot be read,
+/// which the commit itself reports; and when it is `over`.
+pub(super) fn count(
+    repo: &Repo,
+    options: &CommitOptions,
+    loads_commits: bool,
+    over: &AtomicBool,
+) -> Option<Total> {
     let own_tmp = repo.tmp_identity().ok()?;
-    let skipped = options.modifier.skip_list.iter().flat_map(|list| list.paths()).map(String::as_str).collect();
+    let skipped = options
+        .modifier
+        .skip_list
+        .iter()
+        .flat_map(|list| list.paths())
+        .map(String::as_str)
+        .collect();
     let (mut steps, mut bytes) = (0, Some(0));
     for source in &options.sources {
         match source {
@@ -60,11 +73,15 @@ impl Counter<'_> {
             return Some(());
         }
         for entry in directory.entries().ok()? {
-            if !self.skipped.is_empty() && self.skipped.contains(directory.child_path(&entry.name).as_str()) {
+            if !self.skipped.is_empty()
+                && self.skipped.contains(directory.child_path(&entry.name).as_str())
+            {
                 continue;
             }
             match entry.kind {
-                EntryKind::Directory => self.directory(&directory.open_directory(&entry.name).ok()?, depth + 1)?,
+                EntryKind::Directory => {
+                    self.directory(&directory.open_directory(&entry.name).ok()?, depth + 1)?
+                }
                 EntryKind::Symlink => self.steps += 1,
                 EntryKind::File => {
                     self.steps += 1;

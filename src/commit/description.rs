@@ -1,4 +1,5 @@
-//! The metadata of a commit object, in the order in which it enters the commit (docs/format.md, section 9).
+//! The metadata of a commit object, in the order in which it enters the commit (docs/format.md,
+//! section 9).
 
 use super::options::{Bindings, CommitOptions};
 use super::tree::Tree;
@@ -11,7 +12,8 @@ use crate::progress::Progress;
 use crate::repo::tree::Node;
 use crate::repo::{Repo, Transaction};
 
-/// Assembles everything but the composefs digest and the sizes, which are known only when all dirtrees are written.
+/// Assembles everything but the composefs digest and the sizes, which are known only when all
+/// dirtrees are written.
 pub(super) fn metadata(
     repo: &Repo,
     options: &CommitOptions,
@@ -25,12 +27,15 @@ pub(super) fn metadata(
     }
     keep_metadata(repo, &description.keep_metadata, parent, &mut metadata)?;
     if let Bindings::Refs(refs) = &description.bindings {
-        // Upstream does not look whether the user has given one; the first of the two is the one that is read.
+        // Upstream does not look whether the user has given one; the first of the two is the one
+        // that is read.
         let branch = options.branch.iter().map(|branch| branch.to_string());
         let mut names: Vec<String> = branch.chain(refs.iter().cloned()).collect();
         names.sort_unstable();
         metadata.push(key::REF_BINDING, Value::strings(&names));
-        if let (Some(id), false) = (repo.collection_id(), metadata.contains_key(key::COLLECTION_BINDING)) {
+        if let (Some(id), false) =
+            (repo.collection_id(), metadata.contains_key(key::COLLECTION_BINDING))
+        {
             metadata.push(key::COLLECTION_BINDING, Value::string(id.as_str()));
         }
     }
@@ -65,19 +70,25 @@ pub(super) fn add_sizes(transaction: &Transaction<'_>, metadata: &mut Dict) {
     }
 }
 
-fn keep_metadata(repo: &Repo, keys: &[String], parent: Option<&Checksum>, metadata: &mut Dict) -> Result<()> {
+fn keep_metadata(
+    repo: &Repo,
+    keys: &[String],
+    parent: Option<&Checksum>,
+    metadata: &mut Dict,
+) -> Result<()> {
     let Some(parent) = parent.filter(|_| !keys.is_empty()) else {
         return match keys.first() {
-            Some(_) => Err(Error::failed("Either --branch or --parent must be specified when using --keep-metadata")),
+            Some(_) => Err(Error::failed(
+                "Either --branch or --parent must be specified when using --keep-metadata",
+            )),
             None => Ok(()),
         };
     };
     let commit = repo.load_commit(parent)?;
     for key in keys {
-        let value = commit
-            .metadata
-            .get(key)
-            .ok_or_else(|| Error::failed(format!("Missing metadata key '{key}' from commit '{parent}'")))?;
+        let value = commit.metadata.get(key).ok_or_else(|| {
+            Error::failed(format!("Missing metadata key '{key}' from commit '{parent}'"))
+        })?;
         metadata.push(key.clone(), value.clone());
     }
     Ok(())
@@ -109,7 +120,11 @@ fn kernel_version(repo: &Repo, tree: &mut Tree) -> Result<String> {
 }
 
 /// Whether the parent has exactly this tree.
-pub(super) fn is_unchanged(repo: &Repo, parent: &Checksum, root: &(Checksum, Checksum)) -> Result<bool> {
+pub(super) fn is_unchanged(
+    repo: &Repo,
+    parent: &Checksum,
+    root: &(Checksum, Checksum),
+) -> Result<bool> {
     let commit = repo.load_commit(parent)?;
     Ok((commit.root_dirtree, commit.root_dirmeta) == *root)
 }

@@ -17,8 +17,11 @@ impl DevInoCache {
     /// Looks at all file objects of the repository, and at its uncompressed cache.
     pub(super) fn scan(repo: &Repo) -> Result<Self> {
         let objects = repo.list_objects()?;
-        let files: Vec<Checksum> =
-            objects.into_iter().filter(|name| name.object_type == ObjectType::File).map(|name| name.checksum).collect();
+        let files: Vec<Checksum> = objects
+            .into_iter()
+            .filter(|name| name.object_type == ObjectType::File)
+            .map(|name| name.checksum)
+            .collect();
         let found: Vec<Option<((u64, u64), Checksum)>> = files
             .into_par_iter()
             .map(|checksum| Ok(repo.file_identity(&checksum)?.map(|identity| (identity, checksum))))

@@ -1,7 +1,8 @@
 //! Directories -> file and dirmeta objects, in parallel.
 //!
-//! Each directory is listed by one thread; its files are then read, hashed and, if they are new, compressed and staged by
-//! all, and its subdirectories gone into. Results are collected in name order, so timing has no say in them.
+//! Each directory is listed by one thread; its files are then read, hashed and, if they are new,
+//! compressed and staged by all, and its subdirectories gone into. Results are collected in name
+//! order, so timing has no say in them.
 
 use std::sync::Arc;
 
@@ -63,7 +64,11 @@ impl Fold for Directories<'_, '_, '_> {
             Part::Root(directory, tree) => {
                 let metadata = directory.metadata()?;
                 match ingest.recorded(&directory, &metadata)? {
-                    Some(ownership) => self.directory(Listed { directory, metadata }, ownership, (String::new(), tree)),
+                    Some(ownership) => self.directory(
+                        Listed { directory, metadata },
+                        ownership,
+                        (String::new(), tree),
+                    ),
                     None => Ok(Opened::Whole(vec![Done::Directory(String::new(), tree)])),
                 }
             }
@@ -107,12 +112,16 @@ impl Directories<'_, '_, '_> {
             None => xattrs,
             Some(policy) => policy.labelled(&directory.path(), ownership.mode, xattrs)?,
         };
-        let dirmeta = DirMeta { uid: ownership.uid, gid: ownership.gid, mode: ownership.mode, xattrs };
-        tree.dirmeta = Some(ingest.transaction.write_metadata(ObjectType::DirMeta, &dirmeta.encode())?);
-        // The repository may lie in the tree, and this very commit makes files come and go in its `tmp`.
+        let dirmeta =
+            DirMeta { uid: ownership.uid, gid: ownership.gid, mode: ownership.mode, xattrs };
+        tree.dirmeta =
+            Some(ingest.transaction.write_metadata(ObjectType::DirMeta, &dirmeta.encode())?);
+        // The repository may lie in the tree, and this very commit makes files come and go in its
+        // `tmp`.
         let is_own_tmp = ingest.own_tmp == (metadata.dev, metadata.ino);
         let is_left_out = |name: &str| ingest.filter.leaves_out(&directory.child_path(name));
-        let entries = if is_own_tmp { Vec::new() } else { directory.entries_without(&is_left_out)? };
+        let entries =
+            if is_own_tmp { Vec::new() } else { directory.entries_without(&is_left_out)? };
         let listed = Arc::new(listed);
         let mut parts = Vec::new();
         let mut files = Vec::new();

@@ -1,8 +1,9 @@
 //! How much memory the names of an archive may take.
 //!
-//! The tree that an archive becomes is held in memory until it is written, and so are hard links, whose targets may come after
-//! them. Both grow with the number of entries, and a compressed archive has any number of entries for a few bytes. So what
-//! is held is counted, and limited by the size of the archive as it was read.
+//! The tree that an archive becomes is held in memory until it is written, and so are hard links,
+//! whose targets may come after them. Both grow with the number of entries, and a compressed
+//! archive has any number of entries for a few bytes. So what is held is counted, and limited by
+//! the size of the archive as it was read.
 
 use crate::error::{Error, Result};
 use crate::source::archive::Archive;
@@ -10,14 +11,15 @@ use crate::source::archive::Archive;
 /// What any archive may take, in bytes: over a million files.
 const BASE_BYTES: u64 = 256 << 20;
 
-/// What an archive may take besides, for each of its bytes as they are stored. An entry of a compressed archive takes at least
-/// some ten bytes, and a file in the tree some two hundred.
+/// What an archive may take besides, for each of its bytes as they are stored. An entry of a
+/// compressed archive takes at least some ten bytes, and a file in the tree some two hundred.
 const BYTES_PER_BYTE: u64 = 64;
 
 /// What a file takes besides its name, in bytes.
 const FILE_BYTES: u64 = 128;
 
-/// What a directory takes besides its name, in bytes: one that holds a single entry has room for eleven.
+/// What a directory takes besides its name, in bytes: one that holds a single entry has room for
+/// eleven.
 const DIRECTORY_BYTES: u64 = 2048;
 
 /// What a hard link takes besides its names, in bytes.

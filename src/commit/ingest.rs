@@ -23,7 +23,12 @@ impl Ingest<'_, '_> {
         checksum
     }
 
-    pub(super) fn filtered(&self, directory: &Directory, name: &str, found: Ownership) -> Result<Option<Ownership>> {
+    pub(super) fn filtered(
+        &self,
+        directory: &Directory,
+        name: &str,
+        found: Ownership,
+    ) -> Result<Option<Ownership>> {
         if self.filter.needs_paths() {
             self.filter.apply(&directory.child_path(name), found)
         } else {

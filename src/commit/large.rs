@@ -1,7 +1,9 @@
-//! Large files are put off until the rest of the tree has been read, and then stored the largest first.
+//! Large files are put off until the rest of the tree has been read, and then stored the largest
+//! first.
 //!
-//! One file is worked on by one thread. A large one that is found last would keep a single processor busy while all others
-//! have nothing to do; sorted by size, the last ones are the least large.
+//! One file is worked on by one thread. A large one that is found last would keep a single
+//! processor busy while all others have nothing to do; sorted by size, the last ones are the least
+//! large.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -49,7 +51,11 @@ impl LargeFiles {
 
     fn within(limit: Option<u64>) -> Self {
         let part = limit.and_then(|limit| usize::try_from(limit / PART_OF_OPEN_FILES).ok());
-        Self { files: Mutex::default(), number: AtomicUsize::new(0), most: part.map_or(MOST, |part| part.min(MOST)) }
+        Self {
+            files: Mutex::default(),
+            number: AtomicUsize::new(0),
+            most: part.map_or(MOST, |part| part.min(MOST)),
+        }
     }
 
     /// Whether a file of `size` bytes shall be put off; it has to be, then.

@@ -1,8 +1,9 @@
 //! Files and symbolic links -> file objects, some entries of one directory at a time.
 //!
-//! Each entry is identified (does the stat cache or a checkout know its object?), described (what header its object has)
-//! and stored. What is small is held in a buffer of the thread until the last entry has been read, because two files are
-//! hashed in less time together than one after the other. Larger files stream, and the largest wait for the end.
+//! Each entry is identified (does the stat cache or a checkout know its object?), described (what
+//! header its object has) and stored. What is small is held in a buffer of the thread until the
+//! last entry has been read, because two files are hashed in less time together than one after the
+//! other. Larger files stream, and the largest wait for the end.
 
 use std::cell::RefCell;
 use std::io::{self, Read};
@@ -21,8 +22,8 @@ use crate::object::FileHeader;
 use crate::repo::{Adoptable, SourceFile};
 use crate::source::{Directory, Entry, EntryKind, Metadata, OpenFile};
 
-/// Files up to this size, in bytes, are read once and held in memory; above it they may be read twice, to be hashed and to be
-/// stored.
+/// Files up to this size, in bytes, are read once and held in memory; above it they may be read
+/// twice, to be hashed and to be stored.
 const MAX_HELD: u64 = 1 << 20;
 /// Files that are held together have at most this many bytes: two of the largest.
 const MAX_HELD_TOGETHER: u64 = 2 * MAX_HELD;
@@ -91,16 +92,22 @@ struct HeldEntry {
 type Stored = Result<Option<Checksum>>;
 
 impl Ingest<'_, '_> {
-    /// Stores files and symbolic links of one directory, which is `found`; `None` for what is left out. All of them are
-    /// worked on, whatever is wrong with one.
-    pub(super) fn leaves(&self, directory: &Directory, found: &Metadata, entries: &[Entry]) -> Vec<Stored> {
+    /// Stores files and symbolic links of one directory, which is `found`; `None` for what is left
+    /// out. All of them are worked on, whatever is wrong with one.
+    pub(super) fn leaves(
+        &self,
+        directory: &Directory,
+        found: &Metadata,
+        entries: &[Entry],
+    ) -> Vec<Stored> {
         let mut held = Held { messages: MESSAGES.take(), entries: Vec::new() };
         held.messages.clear();
         let mut stored: Vec<Stored> = Vec::with_capacity(entries.len());
         let mut seen = Vec::new();
         for (index, Entry { name, kind }) in entries.iter().enumerate() {
             let place = Place { directory, name };
-            // What goes away after the commit is looked at before it is read, so that it stays if it is exchanged in between.
+            // What goes away after the commit is looked at before it is read, so that it stays if
+            // it is exchanged in between.
             let looked = self.consumed.map(|_| Seen::of(directory, name)).transpose();
             let step = looked.and_then(|looked| {
                 seen.extend(looked.map(|looked| (index, looked)));
@@ -111,7 +118,9 @@ impl Ingest<'_, '_> {
             });
             let result = match step {
                 Ok(Step::Done(done)) => Ok(done),
-                Ok(Step::Next(Described { inode: Inode::File(file), header, question })) if self.streams(&file) => {
+                Ok(Step::Next(Described { inode: Inode::File(file), header, question }))
+                    if self.streams(&file) =>
+                {
                     self.stream(place, file, header, question).map(Some)
                 }
                 Ok(Step::Next(described)) => {
@@ -128,7 +137,9 @@ impl Ingest<'_, '_> {
         self.store_held(&mut held, &mut stored);
         MESSAGES.set(held.messages);
         if let Some(consumed) = self.consumed {
-            for (index, seen) in seen.into_iter().filter(|(index, _)| matches!(stored[*index], Ok(Some(_)))) {
+            for (index, seen) in
+                seen.into_iter().filter(|(index, _)| matches!(stored[*index], Ok(Some(_))))
+            {
                 consumed.note_file((found.dev, found.ino), &entries[index].name, seen);
             }
         }
@@ -136,7 +147,11 @@ impl Ingest<'_, '_> {
     }
 
     /// Looks at the entry, and opens it if it is a file.
-    fn identify(&self, Place { directory, name }: Place<'_>, kind: EntryKind) -> Result<Step<Identified>> {
+    fn identify(
+        &self,
+        Place { directory, name }: Place<'_>,
+        kind: EntryKind,
+    ) -> Result<Step<Identified>> {
         let looked = match self.look(directory, name, kind)? {
             Look::Skipped => return Ok(Step::Done(None)),
             Look::Unchanged(checksum, size) => {
@@ -168,8 +183,10 @@ impl Ingest<'_, '_> {
     fn describe(&self, place: Place<'_>, identified: Identified) -> Result<Step<Described>> {
         let Place { directory, name } = place;
         let Identified { inode, metadata, looked, known } = identified;
-        let load_header = |checksum| self.transaction.repo().load_file(checksum).map(|object| object.header);
-        // The checkout of a bare-user repository has lost owner, mode and xattrs of files; the object still has them.
+        let load_header =
+            |checksum| self.transaction.repo().load_file(checksum).map(|object| object.header);
+        // The checkout of a bare-user repository has lost owner, mode and xattrs of files; the
+        // object still has them.
         let original = match (&inode, &known) {
             (Inode::File(_), Some(checksum)) => Some(load_header(checksum)?),
             _ => None,
@@ -203,14 +220,18 @@ impl Ingest<'_, '_> {
             }
             return Ok(Step::Next(Described { inode, header, question: None }));
         }
-        let Some(cache) = self.stat_cache else { return Ok(Step::Next(Described { inode, header, question: None })) };
+        let Some(cache) = self.stat_cache else {
+            return Ok(Step::Next(Described { inode, header, question: None }));
+        };
         let is_certain = match &inode {
             Inode::File(_) => true,
             // Everything was asked for by name; it must have been one link all the time.
             Inode::Symlink => was_looked_at && directory.metadata_of(name)? == metadata,
         };
         let question = match is_certain {
-            true => self.question_of_opened(directory, name, &metadata, (recorded, &header.xattrs))?,
+            true => {
+                self.question_of_opened(directory, name, &metadata, (recorded, &header.xattrs))?
+            }
             false => None,
         };
         if let (Some(question), false) = (&question, was_looked_at)
@@ -227,7 +248,13 @@ impl Ingest<'_, '_> {
     }
 
     /// Reads an entry into the buffer.
-    fn hold(&self, place: Place<'_>, described: Described, index: usize, held: &mut Held) -> Result<()> {
+    fn hold(
+        &self,
+        place: Place<'_>,
+        described: Described,
+        index: usize,
+        held: &mut Held,
+    ) -> Result<()> {
         let Described { inode, header, question } = described;
         let size = inode.size();
         let content_header = header.content_header();
@@ -242,14 +269,22 @@ impl Ingest<'_, '_> {
             read.inspect_err(|_| held.messages.cancel())?;
         }
         held.messages.end();
-        held.entries.push(HeldEntry { index, header, header_len: content_header.len(), size, question });
+        held.entries.push(HeldEntry {
+            index,
+            header,
+            header_len: content_header.len(),
+            size,
+            question,
+        });
         Ok(())
     }
 
     /// Hashes and stores everything that is held.
     fn store_held(&self, held: &mut Held, stored: &mut [Stored]) {
         let checksums = held.messages.checksums();
-        for ((entry, message), checksum) in held.entries.drain(..).zip(held.messages.iter()).zip(checksums) {
+        for ((entry, message), checksum) in
+            held.entries.drain(..).zip(held.messages.iter()).zip(checksums)
+        {
             let HeldEntry { index, header, header_len, size, question } = entry;
             let written = self.transaction.write_hashed(&header, &message[header_len..], checksum);
             stored[index] = written.map(|()| {
@@ -275,7 +310,8 @@ impl Ingest<'_, '_> {
             self.large_files.put_off(LargeFile { path, shown_path, header, file, question });
             return Ok(PUT_OFF);
         }
-        let adopt = self.consumed.is_some().then(|| Adoptable { directory: directory.as_fd(), name });
+        let adopt =
+            self.consumed.is_some().then(|| Adoptable { directory: directory.as_fd(), name });
         let checksum = self.content(&header, file, &directory.shown_path(name), adopt)?;
         if let (Some(cache), Some(question)) = (self.stat_cache, question) {
             cache.remember(question, checksum);
@@ -309,7 +345,8 @@ impl Inode {
     }
 }
 
-/// Reads a file that had `size` bytes, with one system call if it still has. `false` when it grew beyond what may be held.
+/// Reads a file that had `size` bytes, with one system call if it still has. `false` when it grew
+/// beyond what may be held.
 fn read_whole(mut file: &std::fs::File, size: u64, messages: &mut Messages) -> io::Result<bool> {
     // One byte more shows whether it grew.
     let mut length = read_some(&mut file, size + 1, messages)?;

@@ -29,7 +29,12 @@ enum Part<'m> {
 impl Ingest<'_, '_> {
     /// Lays a tree in memory over `tree`. Filter, xattrs and labels are as for directories.
     pub(super) fn memory(&self, source: &MemoryTree, tree: Tree) -> Result<Tree> {
-        let root = Part::Directory { name: "", path: TreePath::default(), number: 0, existing: Some(tree) };
+        let root = Part::Directory {
+            name: "",
+            path: TreePath::default(),
+            number: 0,
+            existing: Some(tree),
+        };
         Done::root(fold(&Memory { ingest: self, source }, root)?)
     }
 }
@@ -45,7 +50,8 @@ impl<'m> Fold for Memory<'m, '_, '_> {
             Part::Files(path, files) => {
                 let stored = |(name, entry): (&str, &MemoryEntry)| {
                     let stored = self.file(&path.child_text(name), entry)?;
-                    Ok(stored.map_or(Done::Nothing, |checksum| Done::File(name.to_owned(), checksum)))
+                    Ok(stored
+                        .map_or(Done::Nothing, |checksum| Done::File(name.to_owned(), checksum)))
                 };
                 return files.into_iter().map(stored).collect::<Result<_>>().map(Opened::Whole);
             }
@@ -53,15 +59,18 @@ impl<'m> Fold for Memory<'m, '_, '_> {
         };
         let source = self.source.numbered(number);
         let text = path.text();
-        let Some(recorded) = ingest.filter.apply(&text, ownership(&source.attributes, S_IFDIR))? else {
-            let stays = existing.map_or(Done::Nothing, |tree| Done::Directory(name.to_owned(), tree));
+        let Some(recorded) = ingest.filter.apply(&text, ownership(&source.attributes, S_IFDIR))?
+        else {
+            let stays =
+                existing.map_or(Done::Nothing, |tree| Done::Directory(name.to_owned(), tree));
             return Ok(Opened::Whole(vec![stays]));
         };
         let mut tree = existing.unwrap_or_default();
         let xattrs = ingest.xattrs(|| Ok(source.attributes.xattrs.sorted()))?;
         let xattrs = ingest.labelled(&text, recorded.mode, xattrs)?;
         let dirmeta = DirMeta { uid: recorded.uid, gid: recorded.gid, mode: recorded.mode, xattrs };
-        tree.dirmeta = Some(ingest.transaction.write_metadata(ObjectType::DirMeta, &dirmeta.encode())?);
+        tree.dirmeta =
+            Some(ingest.transaction.write_metadata(ObjectType::DirMeta, &dirmeta.encode())?);
         let (mut files, mut dirs) = (Vec::new(), Vec::new());
         for (name, entry) in &source.entries {
             match entry {
@@ -69,7 +78,8 @@ impl<'m> Fold for Memory<'m, '_, '_> {
                 entry => files.push((name.as_str(), entry)),
             }
         }
-        let mut parts: Vec<Part<'m>> = pieces(files).map(|files| Part::Files(path.clone(), files)).collect();
+        let mut parts: Vec<Part<'m>> =
+            pieces(files).map(|files| Part::Files(path.clone(), files)).collect();
         for (name, number) in dirs {
             let existing = match tree.has_directory(name) {
                 true => Some(tree.take_directory(ingest.transaction.repo(), name)?),
@@ -92,14 +102,21 @@ impl Memory<'_, '_, '_> {
         let ingest = self.ingest;
         let (attributes, kind, content, target) = match entry {
             MemoryEntry::File(attributes, content) => (attributes, S_IFREG, &content[..], ""),
-            MemoryEntry::Symlink(attributes, target) => (attributes, S_IFLNK, &b""[..], &target[..]),
+            MemoryEntry::Symlink(attributes, target) => {
+                (attributes, S_IFLNK, &b""[..], &target[..])
+            }
             MemoryEntry::Directory(_) => return Ok(None),
         };
-        let Some(recorded) = ingest.filter.apply(path, ownership(attributes, kind))? else { return Ok(None) };
+        let Some(recorded) = ingest.filter.apply(path, ownership(attributes, kind))? else {
+            return Ok(None);
+        };
         let xattrs = ingest.xattrs(|| Ok(attributes.xattrs.sorted()))?;
         let xattrs = ingest.labelled(path, recorded.mode, xattrs)?;
         ingest.progress.event(Event::Advanced { steps: 1, bytes: content.len() as u64 });
-        ingest.transaction.write_bytes(&header(recorded, xattrs, target.to_owned()), content).map(Some)
+        ingest
+            .transaction
+            .write_bytes(&header(recorded, xattrs, target.to_owned()), content)
+            .map(Some)
     }
 }
 

@@ -63,7 +63,9 @@ use large::LargeFiles;
 use stat_cache::StatCache;
 use tree::Tree;
 
-pub use options::{Bindings, CommitOptions, Description, HardLinks, Parent, Reading, Source, TarOptions};
+pub use options::{
+    Bindings, CommitOptions, Description, HardLinks, Parent, Reading, Source, TarOptions,
+};
 // For the fuzzer; there is nothing else to do with them.
 #[doc(hidden)]
 pub use stat_cache::{RecordQuestion as StatCacheQuestion, Records as StatCacheRecords};
@@ -86,7 +88,11 @@ pub struct CommitOutcome {
 ///
 /// # Errors
 /// Whatever a source, the repository or the options have wrong. The ref has not moved then.
-pub fn commit(repo: &Repo, options: &CommitOptions, progress: &dyn Progress) -> Result<CommitOutcome> {
+pub fn commit(
+    repo: &Repo,
+    options: &CommitOptions,
+    progress: &dyn Progress,
+) -> Result<CommitOutcome> {
     let parent = find_parent(repo, options)?;
     let cache_options = options.reading.stat_cache.as_ref();
     let cache = cache_options.and_then(|options| StatCache::open(repo, options, progress));
@@ -109,7 +115,8 @@ pub fn commit(repo: &Repo, options: &CommitOptions, progress: &dyn Progress) -> 
     let stats = transaction.stats();
     let remember = |cache: Option<StatCache>| Some(cache?.finish(repo, cache_options?, progress));
     let Some(commit) = written else {
-        let commit = parent.ok_or_else(|| Error::failed("a commit without parent cannot be unchanged"))?;
+        let commit =
+            parent.ok_or_else(|| Error::failed("a commit without parent cannot be unchanged"))?;
         transaction.abort(None);
         return Ok(CommitOutcome { commit, skipped: true, stats, stat_cache: remember(cache) });
     };
@@ -155,7 +162,9 @@ fn write_objects(
     let mut metadata = description::metadata(repo, options, parent.as_ref(), &mut tree)?;
     let root = tree.write(transaction)?;
     match &parent {
-        Some(parent) if options.skip_if_unchanged && description::is_unchanged(repo, parent, &root)? => {
+        Some(parent)
+            if options.skip_if_unchanged && description::is_unchanged(repo, parent, &root)? =>
+        {
             return Ok(None);
         }
         _ => {}
@@ -192,12 +201,17 @@ fn read_sources(
 ) -> Result<Tree> {
     let repo = transaction.repo();
     let mut modifier = options.modifier.clone();
-    let policy = options.selinux_policy.as_deref().filter(|_| repo.mode() != RepoMode::BareUserOnly);
+    let policy =
+        options.selinux_policy.as_deref().filter(|_| repo.mode() != RepoMode::BareUserOnly);
     let is_visited = visits_commits(transaction, options);
     modifier.canonical_permissions |= repo.mode() == RepoMode::BareUserOnly;
     let filter = Filter::new(&modifier);
     let hard_links = options.reading.hard_links;
-    let devino = if hard_links == HardLinks::Read { DevInoCache::default() } else { DevInoCache::scan(repo)? };
+    let devino = if hard_links == HardLinks::Read {
+        DevInoCache::default()
+    } else {
+        DevInoCache::scan(repo)?
+    };
     let own_tmp = repo.tmp_identity()?;
     // They are opened before anything is read: what gets their names later is not what was named.
     let mut directories = Vec::new();
@@ -228,7 +242,8 @@ fn read_sources(
         }
     };
     for source in &options.sources {
-        // Upstream's way: the sizes of files are those of the last source, and directories follow when they are written.
+        // Upstream's way: the sizes of files are those of the last source, and directories follow
+        // when they are written.
         transaction.restart_sizes();
         match source {
             Source::Directory(path) => {
@@ -237,7 +252,9 @@ fn read_sources(
                     None => ingest.root(Arc::new(Directory::open(path)?), tree)?,
                 }
             }
-            Source::Tar(path, tar_options) => tree = tar::read(&ingest, path.as_deref(), tar_options, tree)?,
+            Source::Tar(path, tar_options) => {
+                tree = tar::read(&ingest, path.as_deref(), tar_options, tree)?
+            }
             Source::Memory(memory) => tree = ingest.memory(memory, tree)?,
             Source::Commit(commit) => {
                 let commit = repo.load_commit(commit)?;
@@ -253,8 +270,10 @@ fn read_sources(
     Ok(tree)
 }
 
-/// Whether sources that are commits are gone through: their files may be recorded otherwise, or their sizes be recorded.
+/// Whether sources that are commits are gone through: their files may be recorded otherwise, or
+/// their sizes be recorded.
 fn visits_commits(transaction: &Transaction<'_>, options: &CommitOptions) -> bool {
-    let has_policy = options.selinux_policy.is_some() && transaction.repo().mode() != RepoMode::BareUserOnly;
+    let has_policy =
+        options.selinux_policy.is_some() && transaction.repo().mode() != RepoMode::BareUserOnly;
     options.modifier.is_active() || has_policy || transaction.records_sizes()
 }

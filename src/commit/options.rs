@@ -24,8 +24,8 @@ pub struct CommitOptions {
     pub sources: Vec<Source>,
     /// What is recorded otherwise than the sources say.
     pub modifier: Modifier,
-    /// Gives each file and directory of the sources its SELinux label, whatever the modifier says about xattrs. Without
-    /// effect in a bare-user-only repository, which cannot keep any.
+    /// Gives each file and directory of the sources its SELinux label, whatever the modifier says
+    /// about xattrs. Without effect in a bare-user-only repository, which cannot keep any.
     pub selinux_policy: Option<Arc<Policy>>,
     /// How directories are read.
     pub reading: Reading,
@@ -36,7 +36,8 @@ pub struct CommitOptions {
 }
 
 impl CommitOptions {
-    /// An orphan commit of nothing with this description, to be completed by `..CommitOptions::new(description)`.
+    /// An orphan commit of nothing with this description, to be completed by
+    /// `..CommitOptions::new(description)`.
     pub fn new(description: Description) -> Self {
         Self {
             branch: None,
@@ -93,7 +94,8 @@ pub struct Reading {
     pub hard_links: HardLinks,
     /// Delete the source directories once the commit is safe.
     pub consume: bool,
-    /// Record the size of each object in the commit (`ostree.sizes`); nothing in repositories other than archives.
+    /// Record the size of each object in the commit (`ostree.sizes`); nothing in repositories other
+    /// than archives.
     pub generate_sizes: bool,
     /// Do not read files of directories again that the stat cache knows to be unchanged.
     pub stat_cache: Option<StatCacheOptions>,
@@ -111,7 +113,8 @@ pub enum HardLinks {
     Trust,
 }
 
-/// What a commit object says besides its tree. There is no default, because a commit has a time: [`Description::new`].
+/// What a commit object says besides its tree. There is no default, because a commit has a time:
+/// [`Description::new`].
 #[derive(Clone, Debug)]
 pub struct Description {
     /// One line; may be empty.

@@ -1,8 +1,9 @@
 //! `REGEX,REPLACEMENT`: other names for the entries of an archive.
 //!
-//! The replacement is in GRegex's language: `\1` `\12` `\g<1>` `\g<name>` and `\0` are groups (empty if there is no such
-//! one), `\n` `\t` and the like characters, `\x41` `\x{e9}` codes, `\u` `\l` change the case of one character and `\U` `\L`
-//! of all up to `\E`. The pattern may look around and refer back, as PCRE's; a match that takes too long is an error.
+//! The replacement is in GRegex's language: `\1` `\12` `\g<1>` `\g<name>` and `\0` are groups
+//! (empty if there is no such one), `\n` `\t` and the like characters, `\x41` `\x{e9}` codes, `\u`
+//! `\l` change the case of one character and `\U` `\L` of all up to `\E`. The pattern may look
+//! around and refer back, as PCRE's; a match that takes too long is an error.
 
 use fancy_regex::{Captures, Regex};
 
@@ -37,8 +38,9 @@ enum Case {
 impl PathnameFilter {
     /// Compiles the argument of `--tar-pathname-filter`.
     pub(super) fn parse(argument: &str) -> Result<Self> {
-        let (pattern, replacement) =
-            argument.split_once(',').ok_or_else(|| Error::failed("Missing ',' in --tar-pathname-filter"))?;
+        let (pattern, replacement) = argument
+            .split_once(',')
+            .ok_or_else(|| Error::failed("Missing ',' in --tar-pathname-filter"))?;
         let compiled = Regex::new(pattern).map_err(|error| {
             let reason = error.to_string();
             let reason = reason.lines().last().unwrap_or_default().replace("error: ", "");
@@ -59,8 +61,11 @@ impl PathnameFilter {
     /// # Errors
     /// When the pattern goes back and forth in the name for too long.
     pub(super) fn apply(&self, name: &str) -> Result<String> {
-        let replaced = self.pattern.try_replacen(name, 0, |captures: &Captures<'_, str>| self.expand(captures));
-        let told = |error| Error::failed(format!("--tar-pathname-filter: matching {name}: {error}"));
+        let replaced = self
+            .pattern
+            .try_replacen(name, 0, |captures: &Captures<'_, str>| self.expand(captures));
+        let told =
+            |error| Error::failed(format!("--tar-pathname-filter: matching {name}: {error}"));
         Ok(replaced.map_err(told)?.into_owned())
     }
 
@@ -108,7 +113,9 @@ fn pieces(replacement: &str) -> Result<Vec<Piece>, Bad> {
             continue;
         }
         let at = characters.len() - rest.len();
-        let Some((&escape, after)) = rest.split_first() else { return Err((at, "stray final “\\”")) };
+        let Some((&escape, after)) = rest.split_first() else {
+            return Err((at, "stray final “\\”"));
+        };
         rest = after;
         let piece = match escape {
             '\\' => Piece::Text(String::from('\\')),
@@ -202,7 +209,9 @@ fn code(all: &[char], rest: &mut &[char]) -> Result<char, Bad> {
 /// What follows `\g`: a group's number or name in angle brackets.
 fn reference(all: &[char], rest: &mut &[char]) -> Result<Piece, Bad> {
     let at = all.len() - rest.len();
-    let Some(('<', after)) = rest.split_first() else { return Err((at, "missing “<” in symbolic reference")) };
+    let Some(('<', after)) = rest.split_first() else {
+        return Err((at, "missing “<” in symbolic reference"));
+    };
     let Some(length) = after.iter().position(|&character| character == '>') else {
         return Err((all.len(), "unfinished symbolic reference"));
     };
@@ -212,7 +221,9 @@ fn reference(all: &[char], rest: &mut &[char]) -> Result<Piece, Bad> {
     match name.parse() {
         _ if name.is_empty() => Err((at + 1, "zero-length symbolic reference")),
         Ok(number) => Ok(Piece::Numbered(number)),
-        Err(_) if name.starts_with(|first: char| first.is_ascii_digit()) => Err((at + 1, "digit expected")),
+        Err(_) if name.starts_with(|first: char| first.is_ascii_digit()) => {
+            Err((at + 1, "digit expected"))
+        }
         Err(_) => Ok(Piece::Named(name)),
     }
 }
@@ -222,7 +233,9 @@ mod tests {
     use super::PathnameFilter;
 
     fn filtered(argument: &str, name: &str) -> Result<String, String> {
-        PathnameFilter::parse(argument).and_then(|filter| filter.apply(name)).map_err(|error| error.to_string())
+        PathnameFilter::parse(argument)
+            .and_then(|filter| filter.apply(name))
+            .map_err(|error| error.to_string())
     }
 
     /// The results are those of `ostree commit`.
@@ -266,6 +279,10 @@ mod tests {
         let error = filtered("(x+x+)+(?=y)z,b", &"x".repeat(64)).unwrap_err();
         assert!(error.starts_with("--tar-pathname-filter: matching xxx"), "{error}");
         let error = filtered("(,b", "").unwrap_err();
-        assert!(error.starts_with("--tar-pathname-filter: Error while compiling regular expression ‘(’"), "{error}");
+        assert!(
+            error
+                .starts_with("--tar-pathname-filter: Error while compiling regular expression ‘(’"),
+            "{error}"
+        );
     }
 }

@@ -23,8 +23,8 @@ impl Ingest<'_, '_> {
         for (path, checksum) in stored {
             let (parents, name) = path.rsplit_once('/').unwrap_or_default();
             let mut directories = parents.split('/').skip(1);
-            let directory =
-                directories.try_fold(&mut *tree, |tree, name| tree.directory(self.transaction.repo(), name))?;
+            let directory = directories
+                .try_fold(&mut *tree, |tree, name| tree.directory(self.transaction.repo(), name))?;
             directory.add_file(name, checksum?)?;
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! Trees of commits -> file and dirmeta objects, where the files and directories may be recorded otherwise.
+//! Trees of commits -> file and dirmeta objects, where the files and directories may be recorded
+//! otherwise.
 
 use std::sync::Arc;
 
@@ -33,7 +34,11 @@ impl Place {
     fn check(&self) -> Result<()> {
         check_object_depth(self.path.depth(), &self.dirtree)?;
         let mut above = std::iter::successors(self.above.as_ref(), |place| place.above.as_ref());
-        if above.any(|place| place.dirtree == self.dirtree) { Err(contains_itself(&self.dirtree)) } else { Ok(()) }
+        if above.any(|place| place.dirtree == self.dirtree) {
+            Err(contains_itself(&self.dirtree))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -51,17 +56,32 @@ struct Open {
 struct Stored<'s, 'i, 'r>(&'s Ingest<'i, 'r>);
 
 impl Ingest<'_, '_> {
-    /// Lays the tree of a stored directory over `tree`, running every file and directory through the filter.
-    pub(super) fn stored(&self, dirtree: &Checksum, dirmeta: &Checksum, tree: Tree) -> Result<Tree> {
+    /// Lays the tree of a stored directory over `tree`, running every file and directory through
+    /// the filter.
+    pub(super) fn stored(
+        &self,
+        dirtree: &Checksum,
+        dirmeta: &Checksum,
+        tree: Tree,
+    ) -> Result<Tree> {
         let place = Place { above: None, dirtree: *dirtree, path: TreePath::default() };
-        let root = Part::Directory { name: String::new(), place, dirmeta: *dirmeta, existing: tree, was_there: true };
+        let root = Part::Directory {
+            name: String::new(),
+            place,
+            dirmeta: *dirmeta,
+            existing: tree,
+            was_there: true,
+        };
         Done::root(fold(&Stored(self), root)?)
     }
 
     fn stored_file(&self, path: &str, checksum: &Checksum) -> Result<Option<Checksum>> {
         let object = self.transaction.repo().load_file(checksum)?;
-        let Some(recorded) = self.filter.apply(path, ownership_of_header(&object.header))? else { return Ok(None) };
-        let xattrs = self.labelled(path, recorded.mode, self.xattrs(|| Ok(object.header.xattrs.clone()))?)?;
+        let Some(recorded) = self.filter.apply(path, ownership_of_header(&object.header))? else {
+            return Ok(None);
+        };
+        let xattrs =
+            self.labelled(path, recorded.mode, self.xattrs(|| Ok(object.header.xattrs.clone()))?)?;
         let header = header(recorded, xattrs, object.header.symlink_target.clone());
         self.progress.event(Event::Advanced { steps: 1, bytes: object.size });
         self.transaction.write_object(&header, object).map(Some)
@@ -92,21 +112,33 @@ impl Fold for Stored<'_, '_, '_> {
         let found = Ownership { uid: meta.uid, gid: meta.gid, mode: meta.mode };
         let path = place.path.text();
         let Some(recorded) = ingest.filter.apply(&path, found)? else {
-            return Ok(Opened::Whole(vec![if was_there { Done::Directory(name, tree) } else { Done::Nothing }]));
+            return Ok(Opened::Whole(vec![if was_there {
+                Done::Directory(name, tree)
+            } else {
+                Done::Nothing
+            }]));
         };
         place.check()?;
         let xattrs = ingest.labelled(&path, recorded.mode, ingest.xattrs(|| Ok(meta.xattrs))?)?;
         let meta = DirMeta { uid: recorded.uid, gid: recorded.gid, mode: recorded.mode, xattrs };
-        tree.dirmeta = Some(ingest.transaction.write_metadata(ObjectType::DirMeta, &meta.encode())?);
+        tree.dirmeta =
+            Some(ingest.transaction.write_metadata(ObjectType::DirMeta, &meta.encode())?);
         let contents = repo.load_dirtree(&place.dirtree)?;
         let place = Arc::new(place);
-        let mut parts: Vec<Part> = pieces(contents.files).map(|files| Part::Files(place.clone(), files)).collect();
+        let mut parts: Vec<Part> =
+            pieces(contents.files).map(|files| Part::Files(place.clone(), files)).collect();
         for dir in contents.dirs {
             let was_there = tree.has_directory(&dir.name);
             let existing = tree.take_directory(repo, &dir.name)?;
             let path = place.path.child(&dir.name);
             let place = Place { above: Some(place.clone()), dirtree: dir.dirtree, path };
-            parts.push(Part::Directory { name: dir.name, place, dirmeta: dir.dirmeta, existing, was_there });
+            parts.push(Part::Directory {
+                name: dir.name,
+                place,
+                dirmeta: dir.dirmeta,
+                existing,
+                was_there,
+            });
         }
         Ok(Opened::Parts(Open { name, tree }, parts))
     }

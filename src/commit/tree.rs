@@ -46,7 +46,8 @@ impl Tree {
     /// The tree of a stored directory.
     pub(super) fn load(repo: &Repo, dirtree: &Checksum, dirmeta: &Checksum) -> Result<Self> {
         let DirTree { files, dirs } = repo.load_dirtree(dirtree)?;
-        let stored = |DirEntry { name, dirtree, dirmeta }| (name, Node::Stored { dirtree, dirmeta });
+        let stored =
+            |DirEntry { name, dirtree, dirmeta }| (name, Node::Stored { dirtree, dirmeta });
         Ok(Self {
             dirmeta: Some(*dirmeta),
             files: files.into_iter().collect(),
@@ -87,7 +88,8 @@ impl Tree {
         }
     }
 
-    /// Takes the directory of that name out, to be worked on elsewhere; an empty one if there is none.
+    /// Takes the directory of that name out, to be worked on elsewhere; an empty one if there is
+    /// none.
     pub(super) fn take_directory(&mut self, repo: &Repo, name: &str) -> Result<Tree> {
         if self.files.contains_key(name) {
             return Err(Error::failed(format!("Can't replace file with directory: {name}")));
@@ -104,13 +106,16 @@ impl Tree {
         self.dirs.insert(name, Node::Loaded(tree));
     }
 
-    /// Puts in what became of the entries of a directory; those that were there before have been taken out.
+    /// Puts in what became of the entries of a directory; those that were there before have been
+    /// taken out.
     pub(super) fn put_all(&mut self, entries: impl IntoIterator<Item = Done>) -> Result<()> {
         for done in entries {
             match done {
                 Done::File(name, checksum) => self.add_file(&name, checksum)?,
                 Done::Directory(name, _) if self.files.contains_key(&name) => {
-                    return Err(Error::failed(format!("Can't replace file with directory: {name}")));
+                    return Err(Error::failed(format!(
+                        "Can't replace file with directory: {name}"
+                    )));
                 }
                 Done::Directory(name, tree) => self.put_directory(name, tree),
                 Done::Nothing => {}
@@ -120,15 +125,27 @@ impl Tree {
     }
 
     /// Lays a stored directory over this one. Where this one has nothing, nothing is loaded.
-    pub(super) fn lay_over(&mut self, repo: &Repo, dirtree: &Checksum, dirmeta: &Checksum) -> Result<()> {
+    pub(super) fn lay_over(
+        &mut self,
+        repo: &Repo,
+        dirtree: &Checksum,
+        dirmeta: &Checksum,
+    ) -> Result<()> {
         let mut descent = Descent::default();
         let root = std::mem::take(self);
-        let mut levels = vec![Level::open(repo, String::new(), root, (dirtree, dirmeta), &mut descent)?];
+        let mut levels =
+            vec![Level::open(repo, String::new(), root, (dirtree, dirmeta), &mut descent)?];
         while let Some(level) = levels.last_mut() {
             match level.shared.pop() {
                 Some((name, dirtree, dirmeta)) => {
                     let below = level.tree.take_directory(repo, &name)?;
-                    levels.push(Level::open(repo, name, below, (&dirtree, &dirmeta), &mut descent)?);
+                    levels.push(Level::open(
+                        repo,
+                        name,
+                        below,
+                        (&dirtree, &dirmeta),
+                        &mut descent,
+                    )?);
                 }
                 None => {
                     let Some(Level { name, tree, .. }) = levels.pop() else { break };
@@ -218,7 +235,10 @@ impl Fold for Dirtrees<'_, '_> {
     type Open = (String, Tree);
     type Folded = DirEntry;
 
-    fn open(&self, (name, node): (String, Node)) -> Result<Opened<(String, Tree), (String, Node), DirEntry>> {
+    fn open(
+        &self,
+        (name, node): (String, Node),
+    ) -> Result<Opened<(String, Tree), (String, Node), DirEntry>> {
         Ok(match node {
             Node::Stored { dirtree, dirmeta } => Opened::Whole(DirEntry { name, dirtree, dirmeta }),
             Node::Loaded(mut tree) => {
@@ -231,7 +251,8 @@ impl Fold for Dirtrees<'_, '_> {
     fn close(&self, (name, mut tree): (String, Tree), dirs: Vec<DirEntry>) -> Result<DirEntry> {
         let dirmeta = tree.dirmeta.ok_or_else(|| Error::failed("Can't commit an empty tree"))?;
         let files = std::mem::take(&mut tree.files).into_iter().collect();
-        let dirtree = self.0.write_metadata(ObjectType::DirTree, &DirTree { files, dirs }.encode())?;
+        let dirtree =
+            self.0.write_metadata(ObjectType::DirTree, &DirTree { files, dirs }.encode())?;
         Ok(DirEntry { name, dirtree, dirmeta })
     }
 }

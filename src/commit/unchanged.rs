@@ -27,7 +27,11 @@ pub(super) struct Recorded {
 
 impl Recorded {
     /// What is recorded for the entry, which has been opened meanwhile.
-    pub(super) fn of(self, opened: &Metadata, shown_path: impl FnOnce() -> String) -> Result<Ownership> {
+    pub(super) fn of(
+        self,
+        opened: &Metadata,
+        shown_path: impl FnOnce() -> String,
+    ) -> Result<Ownership> {
         if ownership(&self.seen) == ownership(opened) {
             return Ok(self.recorded);
         }
@@ -46,7 +50,9 @@ impl Ingest<'_, '_> {
         {
             return Ok(Look::Nothing);
         }
-        let Some(recorded) = self.filtered(directory, name, ownership(&metadata))? else { return Ok(Look::Skipped) };
+        let Some(recorded) = self.filtered(directory, name, ownership(&metadata))? else {
+            return Ok(Look::Skipped);
+        };
         let label = self.label(directory, name, recorded.mode)?;
         let question = cache.question(&metadata, recorded, self.xattr_source(None), label);
         let known = match &question {
@@ -59,7 +65,8 @@ impl Ingest<'_, '_> {
         })
     }
 
-    /// The question for a file that is open and whose xattrs were read; `None` if nothing can answer it.
+    /// The question for a file that is open and whose xattrs were read; `None` if nothing can
+    /// answer it.
     pub(super) fn question_of_opened(
         &self,
         directory: &Directory,
@@ -77,7 +84,12 @@ impl Ingest<'_, '_> {
     }
 
     /// The object that answers a question, if it is in the repository.
-    pub(super) fn answer(&self, cache: &StatCache, question: &Question, size: u64) -> Result<Option<Checksum>> {
+    pub(super) fn answer(
+        &self,
+        cache: &StatCache,
+        question: &Question,
+        size: u64,
+    ) -> Result<Option<Checksum>> {
         let Some(checksum) = cache.find(question) else { return Ok(None) };
         if !self.transaction.reuse_file(&checksum, size)? {
             return Ok(None);

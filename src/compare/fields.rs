@@ -23,8 +23,16 @@ const MAX_SHOWN: usize = 200;
 
 impl FieldDifference {
     /// Of values that are shown as they are.
-    pub(super) fn new(field: impl Into<String>, first: impl ToString, second: impl ToString) -> Self {
-        Self { field: field.into(), first: Some(first.to_string()), second: Some(second.to_string()) }
+    pub(super) fn new(
+        field: impl Into<String>,
+        first: impl ToString,
+        second: impl ToString,
+    ) -> Self {
+        Self {
+            field: field.into(),
+            first: Some(first.to_string()),
+            second: Some(second.to_string()),
+        }
     }
 
     /// The same in a larger whole.
@@ -84,9 +92,11 @@ pub(super) fn optional(
 /// The first difference between two dictionaries.
 pub(super) fn dict(name: &str, first: &Dict, second: &Dict) -> Option<FieldDifference> {
     dict_keys(first, second).find_map(|key| dict_value(name, key, first, second)).or_else(|| {
-        let keys = |dict: &Dict| cut(dict.iter().map(|(key, _)| key).collect::<Vec<_>>().join(", "));
+        let keys =
+            |dict: &Dict| cut(dict.iter().map(|(key, _)| key).collect::<Vec<_>>().join(", "));
         // Equal values by key, but in another order or with repeated keys.
-        (first != second).then(|| FieldDifference::new(format!("the keys of {name}"), keys(first), keys(second)))
+        (first != second)
+            .then(|| FieldDifference::new(format!("the keys of {name}"), keys(first), keys(second)))
     })
 }
 
@@ -97,14 +107,25 @@ pub(super) fn dict_keys<'d>(first: &'d Dict, second: &'d Dict) -> impl Iterator<
 }
 
 /// The difference between the values of a key.
-pub(super) fn dict_value(name: &str, key: &str, first: &Dict, second: &Dict) -> Option<FieldDifference> {
+pub(super) fn dict_value(
+    name: &str,
+    key: &str,
+    first: &Dict,
+    second: &Dict,
+) -> Option<FieldDifference> {
     let (one, other) = (first.get(key), second.get(key));
     if one == other {
         return None;
     }
     // Numbers in metadata are stored in big-endian order, see docs/json.md.
-    let shown = |dict: &Dict| dict.get(key).map(|value| cut(print(value.view().byteswapped().view(), Annotate::Yes)));
-    Some(FieldDifference { field: format!("{name}[{key:?}]"), first: shown(first), second: shown(second) })
+    let shown = |dict: &Dict| {
+        dict.get(key).map(|value| cut(print(value.view().byteswapped().view(), Annotate::Yes)))
+    };
+    Some(FieldDifference {
+        field: format!("{name}[{key:?}]"),
+        first: shown(first),
+        second: shown(second),
+    })
 }
 
 /// The first difference between two dirmetas.
@@ -133,7 +154,11 @@ fn xattrs(first: &Xattrs, second: &Xattrs) -> Option<FieldDifference> {
     for (index, (one, other)) in first.iter().zip(second.iter()).enumerate() {
         for (part, one, other) in [("name", one.0, other.0), ("value", one.1, other.1)] {
             if one != other {
-                return Some(FieldDifference::new(format!("xattrs[{index}].{part}"), bytes(one), bytes(other)));
+                return Some(FieldDifference::new(
+                    format!("xattrs[{index}].{part}"),
+                    bytes(one),
+                    bytes(other),
+                ));
             }
         }
     }
@@ -144,21 +169,27 @@ fn xattrs(first: &Xattrs, second: &Xattrs) -> Option<FieldDifference> {
 
 /// The first difference between two dirtrees.
 pub(super) fn dirtree(first: &DirTree, second: &DirTree) -> Option<FieldDifference> {
-    let files = |tree: &DirTree| tree.files.iter().map(|(name, file)| (name.clone(), vec![("", *file)])).collect();
+    let files = |tree: &DirTree| {
+        tree.files.iter().map(|(name, file)| (name.clone(), vec![("", *file)])).collect()
+    };
     let dirs = |tree: &DirTree| {
         tree.dirs
             .iter()
-            .map(|dir| (dir.name.clone(), vec![(".dirtree", dir.dirtree), (".dirmeta", dir.dirmeta)]))
+            .map(|dir| {
+                (dir.name.clone(), vec![(".dirtree", dir.dirtree), (".dirmeta", dir.dirmeta)])
+            })
             .collect()
     };
-    entries("files", files(first), files(second)).or_else(|| entries("dirs", dirs(first), dirs(second)))
+    entries("files", files(first), files(second))
+        .or_else(|| entries("dirs", dirs(first), dirs(second)))
 }
 
 type Entry = (String, Vec<(&'static str, Checksum)>);
 
 fn entries(list: &str, first: Vec<Entry>, second: Vec<Entry>) -> Option<FieldDifference> {
     let mut pairs = first.iter().zip(&second);
-    let Some(((one_name, one), (other_name, other))) = pairs.find(|(one, other)| one != other) else {
+    let Some(((one_name, one), (other_name, other))) = pairs.find(|(one, other)| one != other)
+    else {
         let index = first.len().min(second.len());
         let name = |entries: &[Entry]| entries.get(index).map(|(name, _)| format!("{name:?}"));
         return optional(format!("{list}[{index}].name"), name(&first), name(&second));
@@ -166,12 +197,16 @@ fn entries(list: &str, first: Vec<Entry>, second: Vec<Entry>) -> Option<FieldDif
     if one_name != other_name {
         let index = first.iter().position(|(name, _)| name == one_name).unwrap_or_default();
         let field = format!("{list}[{index}].name");
-        return Some(FieldDifference::new(field, format!("{one_name:?}"), format!("{other_name:?}")));
+        return Some(FieldDifference::new(
+            field,
+            format!("{one_name:?}"),
+            format!("{other_name:?}"),
+        ));
     }
     let mut parts = one.iter().zip(other);
-    parts
-        .find(|(one, other)| one != other)
-        .map(|((part, one), (_, other))| FieldDifference::new(format!("{list}[{one_name:?}]{part}"), one, other))
+    parts.find(|(one, other)| one != other).map(|((part, one), (_, other))| {
+        FieldDifference::new(format!("{list}[{one_name:?}]{part}"), one, other)
+    })
 }
 
 #[cfg(test)]
@@ -191,13 +226,17 @@ mod tests {
     }
 
     fn attributes(pairs: &[(&str, &str)]) -> Xattrs {
-        let pairs = pairs.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+        let pairs =
+            pairs.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
         Xattrs::from_pairs(pairs.collect()).unwrap()
     }
 
     fn a_commit() -> Commit {
         Commit {
-            metadata: Dict::from_iter([("version", Value::string("1")), ("n", Value::uint32(7_u32.to_be()))]),
+            metadata: Dict::from_iter([
+                ("version", Value::string("1")),
+                ("n", Value::uint32(7_u32.to_be())),
+            ]),
             parent: None,
             related: Vec::new(),
             subject: "s".into(),
@@ -212,14 +251,18 @@ mod tests {
     fn every_field_of_a_commit_is_told() {
         let parent = Checksum::of(b"p");
         let one = a_commit();
-        let reversed = Dict::from_iter([("n", Value::uint32(7_u32.to_be())), ("version", Value::string("1"))]);
+        let reversed =
+            Dict::from_iter([("n", Value::uint32(7_u32.to_be())), ("version", Value::string("1"))]);
         let with = |edit: &dyn Fn(&mut Commit)| {
             let mut other = a_commit();
             edit(&mut other);
             shown(commit(&one, &other))
         };
         assert_eq!(with(&|_| {}), "equal");
-        assert_eq!(with(&|commit| commit.metadata = reversed.clone()), "the keys of metadata: version, n | n, version");
+        assert_eq!(
+            with(&|commit| commit.metadata = reversed.clone()),
+            "the keys of metadata: version, n | n, version"
+        );
         assert_eq!(
             with(&|commit| commit.metadata = Dict::from_iter([("version", Value::string("2"))])),
             "metadata[\"version\"]: '1' | '2'"
@@ -228,14 +271,20 @@ mod tests {
             with(&|commit| commit.metadata = Dict::from_iter([("version", Value::string("1"))])),
             "metadata[\"n\"]: uint32 7 | -"
         );
-        assert_eq!(with(&|commit| commit.metadata.push("x", Value::boolean(true))), "metadata[\"x\"]: - | true");
+        assert_eq!(
+            with(&|commit| commit.metadata.push("x", Value::boolean(true))),
+            "metadata[\"x\"]: - | true"
+        );
         assert_eq!(with(&|commit| commit.parent = Some(parent)), format!("parent: - | {parent}"));
         assert_eq!(with(&|commit| commit.subject = "t".into()), "subject: \"s\" | \"t\"");
         assert_eq!(with(&|commit| commit.body = "b".into()), "body: \"\" | \"b\"");
         assert_eq!(with(&|commit| commit.timestamp = 6), "timestamp: 5 | 6");
         assert!(with(&|commit| commit.root_dirtree = parent).starts_with("root_dirtree: "));
         assert!(with(&|commit| commit.root_dirmeta = parent).starts_with("root_dirmeta: "));
-        assert!(with(&|commit| commit.related = vec![("r".into(), parent)]).starts_with("related: [] | [\"r\" "));
+        assert!(
+            with(&|commit| commit.related = vec![("r".into(), parent)])
+                .starts_with("related: [] | [\"r\" ")
+        );
     }
 
     #[test]
@@ -254,7 +303,10 @@ mod tests {
             (header_of(9, 2, 0o100_644, "", &[]), "uid: 1 | 9"),
             (header_of(1, 9, 0o100_644, "", &[]), "gid: 2 | 9"),
             (header_of(1, 2, 0o100_644, "x", &[]), "symlink_target: \"\" | \"x\""),
-            (header_of(1, 2, 0o100_644, "", &[("user.a", "1"), ("user.b", "3")]), "xattrs[1].value: \"2\" | \"3\""),
+            (
+                header_of(1, 2, 0o100_644, "", &[("user.a", "1"), ("user.b", "3")]),
+                "xattrs[1].value: \"2\" | \"3\"",
+            ),
             (
                 header_of(1, 2, 0o100_644, "", &[("user.a", "1"), ("user.c", "2")]),
                 "xattrs[1].name: \"user.b\" | \"user.c\"",
@@ -263,9 +315,20 @@ mod tests {
         ] {
             assert_eq!(shown(header(&one, &other)), expected);
         }
-        let meta = |mode, xattrs: &[(&str, &str)]| DirMeta { uid: 0, gid: 0, mode, xattrs: attributes(xattrs) };
-        assert_eq!(shown(dirmeta(&meta(0o40755, &[]), &meta(0o40700, &[]))), "mode: 040755 | 040700");
-        assert_eq!(shown(dirmeta(&meta(0o40755, &[]), &meta(0o40755, &[("a", "")]))), "xattrs[0].name: - | \"a\"");
+        let meta = |mode, xattrs: &[(&str, &str)]| DirMeta {
+            uid: 0,
+            gid: 0,
+            mode,
+            xattrs: attributes(xattrs),
+        };
+        assert_eq!(
+            shown(dirmeta(&meta(0o40755, &[]), &meta(0o40700, &[]))),
+            "mode: 040755 | 040700"
+        );
+        assert_eq!(
+            shown(dirmeta(&meta(0o40755, &[]), &meta(0o40755, &[("a", "")]))),
+            "xattrs[0].name: - | \"a\""
+        );
     }
 
     #[test]
@@ -275,7 +338,11 @@ mod tests {
             files: files.iter().map(|(name, file)| ((*name).to_owned(), *file)).collect(),
             dirs: dirs
                 .iter()
-                .map(|(name, tree, meta)| DirEntry { name: (*name).into(), dirtree: *tree, dirmeta: *meta })
+                .map(|(name, tree, meta)| DirEntry {
+                    name: (*name).into(),
+                    dirtree: *tree,
+                    dirmeta: *meta,
+                })
                 .collect(),
         };
         let one = tree(&[("f", a), ("g", a)], &[("d", a, a)]);
@@ -283,8 +350,14 @@ mod tests {
             (tree(&[("f", a), ("g", b)], &[]), format!("files[\"g\"]: {a} | {b}")),
             (tree(&[("f", a)], &[]), "files[1].name: \"g\" | -".to_owned()),
             (tree(&[("e", a), ("g", a)], &[]), "files[0].name: \"f\" | \"e\"".to_owned()),
-            (tree(&[("f", a), ("g", a)], &[("d", a, b)]), format!("dirs[\"d\"].dirmeta: {a} | {b}")),
-            (tree(&[("f", a), ("g", a)], &[("d", b, b)]), format!("dirs[\"d\"].dirtree: {a} | {b}")),
+            (
+                tree(&[("f", a), ("g", a)], &[("d", a, b)]),
+                format!("dirs[\"d\"].dirmeta: {a} | {b}"),
+            ),
+            (
+                tree(&[("f", a), ("g", a)], &[("d", b, b)]),
+                format!("dirs[\"d\"].dirtree: {a} | {b}"),
+            ),
         ] {
             assert_eq!(shown(dirtree(&one, &other)), expected);
         }

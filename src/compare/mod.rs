@@ -11,13 +11,15 @@
 //! | file objects | by header and content. Between two archives, other compressed bytes are a note |
 //! | static deltas | whether they are there |
 //!
-//! The config, remotes, caches and whatever lies in a parent repository are not looked at. Repositories of different
-//! modes are compared by what both keep: bare-user-only keeps no owners and xattrs, and where `core.disable-xattrs` is
-//! set a bare repository shows none, so there the other's are taken for true.
+//! The config, remotes, caches and whatever lies in a parent repository are not looked at.
+//! Repositories of different modes are compared by what both keep: bare-user-only keeps no owners
+//! and xattrs, and where `core.disable-xattrs` is set a bare repository shows none, so there the
+//! other's are taken for true.
 //!
-//! Objects are named by what is in them, so two of one name that are not equal cannot both be whole. The damaged one is
-//! named and told by the first field in which it differs; whether the repositories are equal cannot be told then.
-//! Everything else is still compared. Equal bytes are taken for equal without asking whether they are whole: `fsck` does.
+//! Objects are named by what is in them, so two of one name that are not equal cannot both be
+//! whole. The damaged one is named and told by the first field in which it differs; whether the
+//! repositories are equal cannot be told then. Everything else is still compared. Equal bytes are
+//! taken for equal without asking whether they are whole: `fsck` does.
 
 mod fields;
 mod objects;
@@ -161,11 +163,12 @@ impl CompareReport {
 /// Takes findings one by one, in an order that is always the same.
 pub type Sink<'s> = dyn FnMut(Finding) -> Result<()> + Send + 's;
 
-/// Compares two repositories. Findings go to `sink` as they are made, so that memory does not grow with their number.
+/// Compares two repositories. Findings go to `sink` as they are made, so that memory does not grow
+/// with their number.
 ///
 /// # Errors
-/// Those of `sink`, and when a repository cannot be locked or its refs or deltas not be listed. Whatever is wrong with
-/// single objects and refs is a finding.
+/// Those of `sink`, and when a repository cannot be locked or its refs or deltas not be listed.
+/// Whatever is wrong with single objects and refs is a finding.
 pub fn compare(
     first: &Repo,
     second: &Repo,
@@ -175,7 +178,8 @@ pub fn compare(
 ) -> Result<CompareReport> {
     // Keeps away whoever deletes objects meanwhile.
     let _locks = (first.lock(LockKind::Shared)?, second.lock(LockKind::Shared)?);
-    let mut comparison = Comparison { first, second, options, sink, report: CompareReport::default() };
+    let mut comparison =
+        Comparison { first, second, options, sink, report: CompareReport::default() };
     progress.event(Event::Started { task: "compare", total: None });
     let result = threads::run(|| {
         refs::compare(&mut comparison)?;
@@ -294,7 +298,12 @@ mod tests {
 
     #[test]
     fn what_could_not_be_compared_outweighs_what_differs() {
-        let report = |differences, unknown, notes| CompareReport { differences, unknown, notes, ..Default::default() };
+        let report = |differences, unknown, notes| CompareReport {
+            differences,
+            unknown,
+            notes,
+            ..Default::default()
+        };
         assert_eq!(report(0, 0, 9).outcome(), Outcome::Equal);
         assert_eq!(report(1, 0, 0).outcome(), Outcome::Different);
         assert_eq!(report(1, 1, 0).outcome(), Outcome::Unknown);

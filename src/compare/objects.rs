@@ -15,8 +15,8 @@ use crate::progress::{Event, Progress};
 use crate::repo::{CommitState, FileObject, Repo, RepoMode};
 use crate::trial::check_interrupt;
 
-/// So many of the 256 directories of `objects` are compared at a time: enough for all processors, and few enough that the
-/// names of their objects are little to hold.
+/// So many of the 256 directories of `objects` are compared at a time: enough for all processors,
+/// and few enough that the names of their objects are little to hold.
 const DIRECTORIES_AT_A_TIME: u16 = 16;
 /// Stored files are read in pieces of this many bytes.
 const BUFFER_LEN: usize = 128 << 10;
@@ -25,14 +25,19 @@ pub(super) fn compare(comparison: &mut Comparison<'_, '_>, progress: &dyn Progre
     let (first, second) = (comparison.first, comparison.second);
     for start in (0..=255u8).step_by(usize::from(DIRECTORIES_AT_A_TIME)) {
         let directories = u16::from(start)..u16::from(start) + DIRECTORIES_AT_A_TIME;
-        let directories: Vec<u8> = directories.filter_map(|directory| u8::try_from(directory).ok()).collect();
-        let listed: Vec<(u8, Listing)> =
-            directories.into_par_iter().map(|directory| (directory, list(first, second, directory))).collect();
+        let directories: Vec<u8> =
+            directories.filter_map(|directory| u8::try_from(directory).ok()).collect();
+        let listed: Vec<(u8, Listing)> = directories
+            .into_par_iter()
+            .map(|directory| (directory, list(first, second, directory)))
+            .collect();
         let mut names = Vec::new();
         for (directory, listed) in listed {
             match listed {
                 Ok(places) => names.extend(places),
-                Err(verdict) => comparison.found(Subject::Objects(format!("{directory:02x}")), verdict)?,
+                Err(verdict) => {
+                    comparison.found(Subject::Objects(format!("{directory:02x}")), verdict)?
+                }
             }
         }
         let found: Vec<(ObjectName, Option<Verdict>)> = names
@@ -90,8 +95,12 @@ fn metadata(first: &Repo, second: &Repo, name: &ObjectName) -> Result<Option<Ver
     }
     let field = match name.object_type {
         ObjectType::Commit => decoded(Commit::decode(&one), Commit::decode(&other), fields::commit),
-        ObjectType::DirTree => decoded(DirTree::decode(&one), DirTree::decode(&other), fields::dirtree),
-        ObjectType::DirMeta => decoded(DirMeta::decode(&one), DirMeta::decode(&other), fields::dirmeta),
+        ObjectType::DirTree => {
+            decoded(DirTree::decode(&one), DirTree::decode(&other), fields::dirtree)
+        }
+        ObjectType::DirMeta => {
+            decoded(DirMeta::decode(&one), DirMeta::decode(&other), fields::dirmeta)
+        }
         _ => None,
     };
     let check = |bytes: &[u8]| check(name, Checksum::of(bytes));
@@ -107,7 +116,11 @@ fn decoded<T, E>(
 }
 
 fn check(name: &ObjectName, actual: Checksum) -> Result<()> {
-    if actual == name.checksum { Ok(()) } else { Err(Error::CorruptedObject { object: *name, actual }) }
+    if actual == name.checksum {
+        Ok(())
+    } else {
+        Err(Error::CorruptedObject { object: *name, actual })
+    }
 }
 
 /// The verdict on two objects that are not both whole.
@@ -117,8 +130,12 @@ fn damaged(first: Result<()>, second: Result<()>, field: Option<FieldDifference>
             let reason = format!("{}; so is the other's: {}", one.chain(), other.chain());
             Verdict::Unknown { side: Side::First, reason, field }
         }
-        (Err(error), Ok(())) => Verdict::Unknown { side: Side::First, reason: error.chain(), field },
-        (Ok(()), Err(error)) => Verdict::Unknown { side: Side::Second, reason: error.chain(), field },
+        (Err(error), Ok(())) => {
+            Verdict::Unknown { side: Side::First, reason: error.chain(), field }
+        }
+        (Ok(()), Err(error)) => {
+            Verdict::Unknown { side: Side::Second, reason: error.chain(), field }
+        }
         (Ok(()), Ok(())) => Verdict::Different(field.into_iter().collect()),
     }
 }
@@ -235,11 +252,16 @@ pub(super) fn content(first: FileObject, second: FileObject) -> Option<FieldDiff
     let mut readers = [first.into_reader(), second.into_reader()];
     let mut buffers = [vec![0; BUFFER_LEN], vec![0; BUFFER_LEN]];
     let mut offset = 0;
-    let shown =
-        |bytes: &[u8], at: usize| bytes.get(at).map_or_else(|| "the end".to_owned(), |byte| format!("0x{byte:02x}"));
+    let shown = |bytes: &[u8], at: usize| {
+        bytes.get(at).map_or_else(|| "the end".to_owned(), |byte| format!("0x{byte:02x}"))
+    };
     loop {
-        // What cannot be inflated any further has its end there; what the system cannot read shows no difference.
-        let lengths = [fill(&mut readers[0], &mut buffers[0]).ok()?, fill(&mut readers[1], &mut buffers[1]).ok()?];
+        // What cannot be inflated any further has its end there; what the system cannot read shows
+        // no difference.
+        let lengths = [
+            fill(&mut readers[0], &mut buffers[0]).ok()?,
+            fill(&mut readers[1], &mut buffers[1]).ok()?,
+        ];
         let (one, other) = (&buffers[0][..lengths[0]], &buffers[1][..lengths[1]]);
         let common = one.iter().zip(other).take_while(|(one, other)| one == other).count();
         if common < one.len().max(other.len()) {
@@ -254,7 +276,8 @@ pub(super) fn content(first: FileObject, second: FileObject) -> Option<FieldDiff
     (sizes.0 != sizes.1).then(|| FieldDifference::new("size", sizes.0, sizes.1))
 }
 
-/// Reads until the buffer is full or nothing more can be had from the bytes; returns the number of bytes.
+/// Reads until the buffer is full or nothing more can be had from the bytes; returns the number of
+/// bytes.
 fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -278,7 +301,11 @@ fn stored_otherwise(
 ) -> Result<Option<Verdict>, Verdict> {
     let (one, other) = both(first.stored_size(name), second.stored_size(name))?;
     let shown = |size: u64| format!("{size} bytes");
-    let field = if one_header == other_header { "compressed" } else { "compressed, the xattrs in another order" };
+    let field = if one_header == other_header {
+        "compressed"
+    } else {
+        "compressed, the xattrs in another order"
+    };
     Ok(Some(Verdict::Note(FieldDifference::new(field, shown(one), shown(other)))))
 }
 
@@ -298,7 +325,9 @@ fn same_bytes(first: &Repo, second: &Repo, name: &ObjectName) -> Result<bool, Ve
     let mut buffers = [vec![0; BUFFER_LEN], vec![0; BUFFER_LEN]];
     loop {
         let [left, right] = &mut buffers;
-        let read = |file: &mut File, buffer: &mut [u8]| fill(file, buffer).during("reading", name.to_string());
+        let read = |file: &mut File, buffer: &mut [u8]| {
+            fill(file, buffer).during("reading", name.to_string())
+        };
         let (left, right) = both(read(&mut one, left), read(&mut other, right))?;
         let lengths = [left, right];
         if buffers[0][..lengths[0]] != buffers[1][..lengths[1]] {

@@ -11,7 +11,8 @@ use crate::object::DirTree;
 use crate::repo::RefFile;
 use crate::repo::tree::Descent;
 
-/// The most pairs of directories that are remembered; two repositories that were made for it could have any number.
+/// The most pairs of directories that are remembered; two repositories that were made for it could
+/// have any number.
 const MAX_PAIRS: usize = 1 << 22;
 
 pub(super) fn compare(comparison: &mut Comparison<'_, '_>) -> Result<()> {
@@ -60,7 +61,9 @@ impl Walk<'_, '_, '_> {
         let mut differences = vec![FieldDifference::new("commit", one, other)];
         match both(first.load_commit(&one), second.load_commit(&other)) {
             Ok((one_commit, other_commit)) => {
-                differences.extend(fields::commit(&one_commit, &other_commit).map(|field| field.within("commit.")));
+                differences.extend(
+                    fields::commit(&one_commit, &other_commit).map(|field| field.within("commit.")),
+                );
                 self.comparison.found(subject, Verdict::Different(differences))?;
                 if self.explained.insert((one, other)) {
                     let dirtrees = (one_commit.root_dirtree, other_commit.root_dirtree);
@@ -76,7 +79,8 @@ impl Walk<'_, '_, '_> {
         }
     }
 
-    /// Goes through two directories with everything in them. A list instead of recursion: commits are deep.
+    /// Goes through two directories with everything in them. A list instead of recursion: commits
+    /// are deep.
     fn directories(&mut self, dirtrees: Pair, dirmetas: Pair) -> Result<()> {
         let mut path = "/".to_owned();
         let mut descents = <(Descent, Descent)>::default();
@@ -96,10 +100,17 @@ impl Walk<'_, '_, '_> {
             }
             path.push_str(name);
             match place {
-                Place::One(side, _) => self.comparison.found(self.subject(&path), Verdict::OnlyIn(side))?,
+                Place::One(side, _) => {
+                    self.comparison.found(self.subject(&path), Verdict::OnlyIn(side))?
+                }
                 Place::Both((_, Entry::File(one)), (_, Entry::File(other))) if one == other => {}
-                Place::Both((_, Entry::File(one)), (_, Entry::File(other))) => self.files(&path, (one, other))?,
-                Place::Both((_, Entry::Directory(tree, meta)), (_, Entry::Directory(other_tree, other_meta))) => {
+                Place::Both((_, Entry::File(one)), (_, Entry::File(other))) => {
+                    self.files(&path, (one, other))?
+                }
+                Place::Both(
+                    (_, Entry::Directory(tree, meta)),
+                    (_, Entry::Directory(other_tree, other_meta)),
+                ) => {
                     let (dirtrees, dirmetas) = ((tree, other_tree), (meta, other_meta));
                     levels.extend(self.enter(&path, dirtrees, dirmetas, &mut descents)?);
                 }
@@ -129,14 +140,18 @@ impl Walk<'_, '_, '_> {
             return Ok(None);
         }
         if self.explained.len() > MAX_PAIRS {
-            return Err(Error::failed(format!("more than {MAX_PAIRS} pairs of directories to compare")));
+            return Err(Error::failed(format!(
+                "more than {MAX_PAIRS} pairs of directories to compare"
+            )));
         }
         let entered = descents.0.enter(&dirtrees.0);
         let entered = both(entered, descents.1.enter(&dirtrees.1));
-        let loaded = entered.and_then(|_| both(first.load_dirtree(&dirtrees.0), second.load_dirtree(&dirtrees.1)));
+        let loaded = entered
+            .and_then(|_| both(first.load_dirtree(&dirtrees.0), second.load_dirtree(&dirtrees.1)));
         match loaded {
             Ok((one, other)) => {
-                let places = merged(entries(one), entries(other), |entry| entry.0.clone()).into_iter();
+                let places =
+                    merged(entries(one), entries(other), |entry| entry.0.clone()).into_iter();
                 Ok(Some(Level { path_len: path.len(), places }))
             }
             Err(verdict) => {
@@ -153,12 +168,14 @@ impl Walk<'_, '_, '_> {
         let loaded = both(first.load_file(&one), second.load_file(&other));
         self.tell(
             path,
-            loaded.map(|(one, other)| fields::header(&one.header, &other.header).or_else(|| content(one, other))),
+            loaded.map(|(one, other)| {
+                fields::header(&one.header, &other.header).or_else(|| content(one, other))
+            }),
         )
     }
 
-    /// Tells of two objects of other names at a path. Where no field differs, one of them is not what its name says, which
-    /// the comparison of objects finds.
+    /// Tells of two objects of other names at a path. Where no field differs, one of them is not
+    /// what its name says, which the comparison of objects finds.
     fn tell(&mut self, path: &str, found: Result<Option<FieldDifference>, Verdict>) -> Result<()> {
         let verdict = match found {
             Ok(field) => Verdict::Different(field.into_iter().collect()),
@@ -197,7 +214,8 @@ impl Entry {
 /// Files and directories by name.
 fn entries(tree: DirTree) -> Vec<(String, Entry)> {
     let files = tree.files.into_iter().map(|(name, file)| (name, Entry::File(file)));
-    let dirs = tree.dirs.into_iter().map(|dir| (dir.name, Entry::Directory(dir.dirtree, dir.dirmeta)));
+    let dirs =
+        tree.dirs.into_iter().map(|dir| (dir.name, Entry::Directory(dir.dirtree, dir.dirmeta)));
     let mut entries: Vec<_> = files.chain(dirs).collect();
     entries.sort_by(|(one, _), (other, _)| one.cmp(other));
     entries

@@ -10,13 +10,16 @@ use crate::repo::Repo;
 use crate::summary::{Summary, SummaryRef, key, store};
 
 pub(super) fn compare(comparison: &mut Comparison<'_, '_>) -> Result<()> {
-    let Some((one, other)) = present(comparison, store::load_bytes_if_present, Subject::Summary)? else {
-        return present(comparison, store::load_signature, Subject::SummarySignature)
-            .and_then(|files| files.map_or(Ok(()), |files| signatures(comparison, files, Signed::Same)));
+    let Some((one, other)) = present(comparison, store::load_bytes_if_present, Subject::Summary)?
+    else {
+        return present(comparison, store::load_signature, Subject::SummarySignature).and_then(
+            |files| files.map_or(Ok(()), |files| signatures(comparison, files, Signed::Same)),
+        );
     };
     let signed = if one == other { Signed::Same } else { Signed::Otherwise };
     if one != other {
-        let decode = |bytes: &[u8]| Summary::decode(bytes).map_err(|source| malformed("summary", source));
+        let decode =
+            |bytes: &[u8]| Summary::decode(bytes).map_err(|source| malformed("summary", source));
         match both(decode(&one), decode(&other)) {
             Ok((one, other)) => summaries(comparison, &one, &other)?,
             Err(verdict) => comparison.found(Subject::Summary, verdict)?,
@@ -57,7 +60,8 @@ fn malformed(what: &str, source: DecodeError) -> Error {
 
 fn summaries(comparison: &mut Comparison<'_, '_>, one: &Summary, other: &Summary) -> Result<()> {
     let mut found = refs("refs", &one.refs, &other.refs);
-    let collection_map = |summary: &Summary| summary.collection_map().map_err(|source| malformed("summary", source));
+    let collection_map =
+        |summary: &Summary| summary.collection_map().map_err(|source| malformed("summary", source));
     match both(collection_map(one), collection_map(other)) {
         Ok((one, other)) => found.extend(collections(&one, &other)),
         Err(verdict) => comparison.found(Subject::Summary, verdict)?,
@@ -74,8 +78,9 @@ fn summaries(comparison: &mut Comparison<'_, '_>, one: &Summary, other: &Summary
     }
     if found.is_empty() && notes.is_empty() {
         // The same values in another order.
-        let names =
-            |summary: &Summary| summary.refs.iter().map(|each| each.name.as_str()).collect::<Vec<_>>().join(", ");
+        let names = |summary: &Summary| {
+            summary.refs.iter().map(|each| each.name.as_str()).collect::<Vec<_>>().join(", ")
+        };
         let order = || optional("the order of refs", Some(names(one)), Some(names(other)));
         found.extend(fields::dict("metadata", &one.metadata, &other.metadata).or_else(order));
     }
@@ -85,13 +90,21 @@ fn summaries(comparison: &mut Comparison<'_, '_>, one: &Summary, other: &Summary
     notes.into_iter().try_for_each(|note| comparison.found(Subject::Summary, Verdict::Note(note)))
 }
 
-fn collections(one: &[(String, Vec<SummaryRef>)], other: &[(String, Vec<SummaryRef>)]) -> Vec<FieldDifference> {
-    let by_id =
-        |map: &'_ [(String, Vec<SummaryRef>)]| -> BTreeMap<String, Vec<SummaryRef>> { map.iter().cloned().collect() };
+fn collections(
+    one: &[(String, Vec<SummaryRef>)],
+    other: &[(String, Vec<SummaryRef>)],
+) -> Vec<FieldDifference> {
+    let by_id = |map: &'_ [(String, Vec<SummaryRef>)]| -> BTreeMap<String, Vec<SummaryRef>> {
+        map.iter().cloned().collect()
+    };
     let (one, other) = (by_id(one), by_id(other));
     let ids: std::collections::BTreeSet<&String> = one.keys().chain(other.keys()).collect();
-    let of = |map: &BTreeMap<String, Vec<SummaryRef>>, id: &String| map.get(id).cloned().unwrap_or_default();
-    ids.into_iter().flat_map(|id| refs(&format!("collections[{id:?}]"), &of(&one, id), &of(&other, id))).collect()
+    let of = |map: &BTreeMap<String, Vec<SummaryRef>>, id: &String| {
+        map.get(id).cloned().unwrap_or_default()
+    };
+    ids.into_iter()
+        .flat_map(|id| refs(&format!("collections[{id:?}]"), &of(&one, id), &of(&other, id)))
+        .collect()
 }
 
 /// The first difference of each ref.
@@ -108,18 +121,24 @@ fn refs(list: &str, one: &[SummaryRef], other: &[SummaryRef]) -> Vec<FieldDiffer
         optional(format!("{whole}.commit"), commit(one), commit(other)).or_else(|| {
             let (one, other) = (one?, other?);
             let size = |each: &SummaryRef| Some(each.commit_size.to_string());
-            optional(format!("{whole}.commit_size"), size(one), size(other))
-                .or_else(|| fields::dict(&format!("{whole}.metadata"), &one.metadata, &other.metadata))
+            optional(format!("{whole}.commit_size"), size(one), size(other)).or_else(|| {
+                fields::dict(&format!("{whole}.metadata"), &one.metadata, &other.metadata)
+            })
         })
     };
     names.into_iter().filter_map(difference).collect()
 }
 
-fn signatures(comparison: &mut Comparison<'_, '_>, (one, other): (Vec<u8>, Vec<u8>), signed: Signed) -> Result<()> {
+fn signatures(
+    comparison: &mut Comparison<'_, '_>,
+    (one, other): (Vec<u8>, Vec<u8>),
+    signed: Signed,
+) -> Result<()> {
     if one == other {
         return Ok(());
     }
-    let decode = |bytes: &[u8]| Dict::decode(bytes).map_err(|source| malformed("summary.sig", source));
+    let decode =
+        |bytes: &[u8]| Dict::decode(bytes).map_err(|source| malformed("summary.sig", source));
     let verdict = match (both(decode(&one), decode(&other)), signed) {
         (Err(verdict), _) => verdict,
         (Ok((one, other)), signed) => match (fields::dict("metadata", &one, &other), signed) {

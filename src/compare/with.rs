@@ -21,7 +21,8 @@ pub struct WithOptions {
     pub osier: PathBuf,
     /// The directory to commit.
     pub tree: PathBuf,
-    /// An existing directory for the repositories. A subdirectory is made in it and taken away at the end.
+    /// An existing directory for the repositories. A subdirectory is made in it and taken away at
+    /// the end.
     pub scratch: PathBuf,
     /// The modes of the repositories.
     pub modes: Vec<RepoMode>,
@@ -36,7 +37,12 @@ impl Default for WithOptions {
             osier: PathBuf::from("osier"),
             tree: PathBuf::from("."),
             scratch: PathBuf::from("/var/tmp"),
-            modes: vec![RepoMode::Archive, RepoMode::Bare, RepoMode::BareUser, RepoMode::BareUserOnly],
+            modes: vec![
+                RepoMode::Archive,
+                RepoMode::Bare,
+                RepoMode::BareUser,
+                RepoMode::BareUserOnly,
+            ],
             compare: CompareOptions::default(),
         }
     }
@@ -56,11 +62,14 @@ pub struct ModeReport {
 }
 
 impl ModeReport {
-    /// The verdict: also different if only one of the two could do it. If neither could, nothing can be told.
+    /// The verdict: also different if only one of the two could do it. If neither could, nothing
+    /// can be told.
     pub fn outcome(&self) -> Outcome {
         match (&self.program, &self.osier, &self.report) {
             (Ok(one), Ok(other), Some(report)) if one == other => report.outcome(),
-            (Ok(_), Ok(_), Some(report)) if report.outcome() == Outcome::Unknown => Outcome::Unknown,
+            (Ok(_), Ok(_), Some(report)) if report.outcome() == Outcome::Unknown => {
+                Outcome::Unknown
+            }
             (Ok(_), Ok(_), Some(_)) | (Ok(_), Err(_), _) | (Err(_), Ok(_), _) => Outcome::Different,
             _ => Outcome::Unknown,
         }
@@ -80,11 +89,12 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Takes the findings of all modes.
 pub type ModeSink<'s> = dyn FnMut(RepoMode, Finding) -> Result<()> + Send + 's;
 
-/// In every mode, has both programs make a repository, commit the tree and write a summary, and compares.
+/// In every mode, has both programs make a repository, commit the tree and write a summary, and
+/// compares.
 ///
 /// # Errors
-/// As [`compare`], and when no scratch directory can be made or a program not be started; `interrupted`, when the progress
-/// says so. The scratch directory is removed first.
+/// As [`compare`], and when no scratch directory can be made or a program not be started;
+/// `interrupted`, when the progress says so. The scratch directory is removed first.
 pub fn compare_with(
     options: &WithOptions,
     sink: &mut ModeSink<'_>,
@@ -105,7 +115,13 @@ pub fn compare_with(
         let report = match (&program, &osier) {
             (Ok(_), Ok(_)) => {
                 let (first, second) = (Repo::open(&first)?, Repo::open(&second)?);
-                Some(compare(&first, &second, &options.compare, &mut |finding| sink(mode, finding), progress)?)
+                Some(compare(
+                    &first,
+                    &second,
+                    &options.compare,
+                    &mut |finding| sink(mode, finding),
+                    progress,
+                )?)
             }
             _ => None,
         };
@@ -129,14 +145,19 @@ fn make(
     source.push(tree);
     let mode = OsString::from(format!("--mode={mode}"));
     let mut id = String::new();
-    for (arguments, last) in [(&["init"][..], Some(mode)), (&commit, Some(source)), (&["summary", "-u"], None)] {
+    for (arguments, last) in
+        [(&["init"][..], Some(mode)), (&commit, Some(source)), (&["summary", "-u"], None)]
+    {
         let mut command = Command::new(program);
         let mut repo_option = OsString::from("--repo=");
         repo_option.push(repo);
         command.arg(repo_option).args(arguments).args(last);
         command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
-        let trial::Ended { status, stderr, .. } = trial::run(&mut command, &stdout, progress, |_| POLL_INTERVAL)?;
-        let words = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_WORDS)]).trim().to_owned();
+        let trial::Ended { status, stderr, .. } =
+            trial::run(&mut command, &stdout, progress, |_| POLL_INTERVAL)?;
+        let words = |bytes: &[u8]| {
+            String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_WORDS)]).trim().to_owned()
+        };
         if !status.success() {
             return Ok(Err(format!("{} failed: {}", arguments[0], words(&stderr))));
         }

@@ -1,9 +1,10 @@
 //! The extra arguments of `rpm-ostree compose tree` that a configuration may give.
 //!
-//! An option in the wrong place makes the evidence of a run worthless: `--help` and `--dry-run` end with status 0 and
-//! compose nothing, a second `--repo` composes into another repository. Parsers accept more than one spelling of an
-//! option (`--repo PATH`, `-r PATH`, `-rPATH`, in some an abbreviation such as `--rep`), so only `--NAME` and
-//! `--NAME=VALUE` with the whole name are accepted, and the name decides.
+//! An option in the wrong place makes the evidence of a run worthless: `--help` and `--dry-run` end
+//! with status 0 and compose nothing, a second `--repo` composes into another repository. Parsers
+//! accept more than one spelling of an option (`--repo PATH`, `-r PATH`, `-rPATH`, in some an
+//! abbreviation such as `--rep`), so only `--NAME` and `--NAME=VALUE` with the whole name are
+//! accepted, and the name decides.
 
 use std::path::PathBuf;
 
@@ -46,7 +47,9 @@ pub(crate) fn check(argument: &str, resolve: impl Fn(&str) -> PathBuf) -> Result
     let shown = argument.escape_debug();
     let Some(option) = argument.strip_prefix("--").filter(|option| !option.is_empty()) else {
         return Err(match argument.strip_prefix('-') {
-            Some(_) => format!("`{shown}`: write the long form of an option, --NAME or --NAME=VALUE"),
+            Some(_) => {
+                format!("`{shown}`: write the long form of an option, --NAME or --NAME=VALUE")
+            }
             None => format!("`{shown}` is no option; write OPTION=VALUE"),
         });
     };
@@ -67,7 +70,8 @@ pub(crate) fn check(argument: &str, resolve: impl Fn(&str) -> PathBuf) -> Result
             return Ok(argument.to_owned());
         }
         let path = resolve(value);
-        let path = path.to_str().ok_or_else(|| format!("--{name}: {} is not UTF-8", path.display()))?;
+        let path =
+            path.to_str().ok_or_else(|| format!("--{name}: {} is not UTF-8", path.display()))?;
         return Ok(format!("--{name}={path}"));
     }
     if ALONE.contains(&name) {
@@ -78,7 +82,10 @@ pub(crate) fn check(argument: &str, resolve: impl Fn(&str) -> PathBuf) -> Result
     }
     let known = OWN.iter().chain(&WITH_PATH).chain(&WITH_VALUE).chain(&ALONE);
     match known.into_iter().find(|known| known.starts_with(name)) {
-        Some(whole) => Err(format!("--{} is an abbreviation of --{whole}; write the whole name", name.escape_debug())),
+        Some(whole) => Err(format!(
+            "--{} is an abbreviation of --{whole}; write the whole name",
+            name.escape_debug()
+        )),
         // A newer rpm-ostree may know it; an older one refuses it.
         None => Ok(argument.to_owned()),
     }
@@ -108,7 +115,8 @@ mod tests {
         }
         assert_eq!(checked("--help-all").unwrap_err(), "--help-all is osier's to give");
         for argument in ["-r", "-r/x", "-r=/x", "-h", "-?", "-qr/x", "-", "--"] {
-            let expected = format!("`{argument}`: write the long form of an option, --NAME or --NAME=VALUE");
+            let expected =
+                format!("`{argument}`: write the long form of an option, --NAME or --NAME=VALUE");
             assert_eq!(checked(argument).unwrap_err(), expected);
         }
         for (short, whole) in [
@@ -125,7 +133,10 @@ mod tests {
             assert_eq!(checked(short).unwrap_err(), expected);
         }
         assert_eq!(checked("word").unwrap_err(), "`word` is no option; write OPTION=VALUE");
-        assert_eq!(checked(" --repo=x").unwrap_err(), "` --repo=x` is no option; write OPTION=VALUE");
+        assert_eq!(
+            checked(" --repo=x").unwrap_err(),
+            "` --repo=x` is no option; write OPTION=VALUE"
+        );
     }
 
     #[test]

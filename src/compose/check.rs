@@ -63,7 +63,10 @@ impl Findings {
 
     /// The messages of that severity.
     pub fn messages(&self, severity: Severity) -> impl Iterator<Item = &str> {
-        self.list.iter().filter(move |finding| finding.severity == severity).map(|finding| finding.message.as_str())
+        self.list
+            .iter()
+            .filter(move |finding| finding.severity == severity)
+            .map(|finding| finding.message.as_str())
     }
 
     /// Names and versions, as a report has them.
@@ -84,22 +87,27 @@ impl Findings {
         let programs: BTreeMap<_, _> = self
             .programs
             .iter()
-            .map(|(name, found)| (name, json!({ "path": found.path.to_string_lossy(), "version": found.version })))
+            .map(|(name, found)| {
+                (name, json!({ "path": found.path.to_string_lossy(), "version": found.version }))
+            })
             .collect();
         json!({
             "errors": messages(Severity::Error), "warnings": messages(Severity::Warning), "programs": programs,
         })
     }
 
-    /// Looks for a program and asks for its version (`call` with `--version`, whose first line with a digit counts).
-    /// `needed_for` says what it is for; the call is noted as missing with `severity`.
+    /// Looks for a program and asks for its version (`call` with `--version`, whose first line with
+    /// a digit counts). `needed_for` says what it is for; the call is noted as missing with
+    /// `severity`.
     pub fn program(
         &mut self,
         call: Result<Call>,
         (needed_for, severity): (&str, Severity),
         interrupt: &Interrupt,
     ) -> Option<Call> {
-        let found = call.and_then(|call| Ok((ask(&call.clone().arg("--version"), ANSWER_TIMEOUT, interrupt)?, call)));
+        let found = call.and_then(|call| {
+            Ok((ask(&call.clone().arg("--version"), ANSWER_TIMEOUT, interrupt)?, call))
+        });
         let (answer, call) = match found {
             Ok(found) => found,
             Err(error) => {
@@ -108,9 +116,11 @@ impl Findings {
                 return None;
             }
         };
-        let name = call.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name =
+            call.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if answer.ending != Ending::Exit(0) {
-            let message = format!("{name} --version: {}, needed for {needed_for}", answer.complaint());
+            let message =
+                format!("{name} --version: {}, needed for {needed_for}", answer.complaint());
             self.list.push(Finding { severity, message });
             return None;
         }
@@ -122,7 +132,8 @@ impl Findings {
     }
 }
 
-/// The first word that begins with a digit, as in `qemu-img version 10.0.2 (Debian)` or ` Version: '2025.1'`.
+/// The first word that begins with a digit, as in `qemu-img version 10.0.2 (Debian)` or ` Version:
+/// '2025.1'`.
 fn version_in(text: &str) -> Option<String> {
     let is_separator = |c: char| c.is_whitespace() || "'\"(),;".contains(c);
     let word = text.split(is_separator).map(|word| word.strip_prefix('v').unwrap_or(word));
@@ -139,7 +150,10 @@ mod tests {
     fn versions_are_found_in_what_programs_say() {
         for (text, version) in [
             ("rpm-ostree:\n Version: '2025.1'\n Git: abcdef\n", Some("2025.1")),
-            ("qemu-img version 10.0.2 (Debian 1:10.0.2)\nCopyright (c) 2003-2025\n", Some("10.0.2")),
+            (
+                "qemu-img version 10.0.2 (Debian 1:10.0.2)\nCopyright (c) 2003-2025\n",
+                Some("10.0.2"),
+            ),
             ("bubblewrap 0.8.0\n", Some("0.8.0")),
             ("tool v1.2\n", Some("1.2")),
             ("no number\n", None),
@@ -154,7 +168,8 @@ mod tests {
         let program = directory.path().join("tool");
         std::fs::write(&program, "#!/bin/sh\necho tool 3.1\n").unwrap();
         std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
-        let environment = [("PATH".into(), format!("{}:/usr/bin:/bin", directory.path().display()).into())];
+        let environment =
+            [("PATH".into(), format!("{}:/usr/bin:/bin", directory.path().display()).into())];
         let look_for = |findings: &mut Findings, name: &str, needed_for: &str, severity| {
             let call = Call::new(&[name.to_owned()], &environment);
             findings.program(call, (needed_for, severity), &Interrupt::default())

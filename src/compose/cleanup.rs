@@ -1,11 +1,13 @@
-//! What a program leaves when it is killed, and how it goes: processes, mounts, scratch directories, marks of commits
-//! that never came.
+//! What a program leaves when it is killed, and how it goes: processes, mounts, scratch
+//! directories, marks of commits that never came.
 //!
-//! rpm-ostree gets `TMPDIR=RUN/tmp`. Its `rofiles-fuse` daemons have sessions of their own, so a signal to its process
-//! group misses them, and mounts below `RUN/tmp`. Whatever has that variable in its environment belongs to the run.
+//! rpm-ostree gets `TMPDIR=RUN/tmp`. Its `rofiles-fuse` daemons have sessions of their own, so a
+//! signal to its process group misses them, and mounts below `RUN/tmp`. Whatever has that variable
+//! in its environment belongs to the run.
 //!
-//! A program can put a link, a mount or another directory in the place of its `RUN/tmp`. So the directory is known by
-//! device and inode, and everything is reached from the descriptor of the run without following a link.
+//! A program can put a link, a mount or another directory in the place of its `RUN/tmp`. So the
+//! directory is known by device and inode, and everything is reached from the descriptor of the run
+//! without following a link.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -44,12 +46,14 @@ pub(super) struct Temporary<'r> {
     pub(super) path: PathBuf,
     /// Its name in the run.
     pub(super) name: &'static str,
-    /// Device and inode of what was made, if that is known: a program may have put something else in its place.
+    /// Device and inode of what was made, if that is known: a program may have put something else
+    /// in its place.
     pub(super) known: Option<(u64, u64)>,
 }
 
-/// Ends what a run has left running, unmounts what it has left mounted, and removes its temporary directory and its
-/// work directories in the cache (a path and what lay in it before). Returns what the user has to do himself.
+/// Ends what a run has left running, unmounts what it has left mounted, and removes its temporary
+/// directory and its work directories in the cache (a path and what lay in it before). Returns what
+/// the user has to do himself.
 pub(super) fn clean(
     temporary: &Temporary<'_>,
     cache: Option<(&Path, &[String])>,
@@ -72,9 +76,14 @@ pub(super) fn clean(
     left
 }
 
-/// Unmounts what is at and below a directory and removes it. What is mounted must go first: files seen through it may be
-/// those of the cache.
-fn clean_directory(parent: &Dir, path: &Path, name: &str, environment: &[(OsString, OsString)]) -> Option<String> {
+/// Unmounts what is at and below a directory and removes it. What is mounted must go first: files
+/// seen through it may be those of the cache.
+fn clean_directory(
+    parent: &Dir,
+    path: &Path,
+    name: &str,
+    environment: &[(OsString, OsString)],
+) -> Option<String> {
     for mount in mounts_below(parent, name) {
         unmount_at(parent, path, &mount, environment);
     }
@@ -82,7 +91,10 @@ fn clean_directory(parent: &Dir, path: &Path, name: &str, environment: &[(OsStri
     let name_shown = shown.display();
     if let Some(mount) = mounts_below(parent, name).first() {
         let mount = path.join(mount);
-        return Some(format!("{} is still mounted; as root: umount -l {0} && rm -rf {name_shown}", mount.display()));
+        return Some(format!(
+            "{} is still mounted; as root: umount -l {0} && rm -rf {name_shown}",
+            mount.display()
+        ));
     }
     match dir::remove_all(parent, name) {
         Ok(()) => None,
@@ -90,11 +102,15 @@ fn clean_directory(parent: &Dir, path: &Path, name: &str, environment: &[(OsStri
     }
 }
 
-/// Unmounts what is mounted at a place beneath a directory, which is reached without following a link.
+/// Unmounts what is mounted at a place beneath a directory, which is reached without following a
+/// link.
 fn unmount_at(base: &Dir, path: &Path, mount: &Path, environment: &[(OsString, OsString)]) {
     let Some(name) = mount.file_name() else { return };
-    let above = mount.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Ok(above) = dir::open(base, above, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()) else { return };
+    let above =
+        mount.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(above) = dir::open(base, above, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()) else {
+        return;
+    };
     // The kernel takes no descriptor for it, but a path that begins at one.
     let mut place = OsString::from(format!("/proc/self/fd/{}/", above.as_raw_fd()));
     place.push(name);
@@ -127,11 +143,14 @@ pub(crate) fn scratch_directories(cache: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Kills the processes that have `TMPDIR` set to the directory, by the name that they got or by another one of the same
-/// directory, and waits until they are gone. What lies there now counts only if it is the directory that was made.
+/// Kills the processes that have `TMPDIR` set to the directory, by the name that they got or by
+/// another one of the same directory, and waits until they are gone. What lies there now counts
+/// only if it is the directory that was made.
 fn kill_leftovers(temporary: &Temporary<'_>) {
-    let there =
-        dir::stat(temporary.run, temporary.name).ok().filter(dir::is_directory).map(|stat| dir::identity(&stat));
+    let there = dir::stat(temporary.run, temporary.name)
+        .ok()
+        .filter(dir::is_directory)
+        .map(|stat| dir::identity(&stat));
     let identity = there.filter(|there| temporary.known.is_none_or(|known| known == *there));
     let run = temporary.path.parent().and_then(Path::file_name).unwrap_or_default();
     let ending = Path::new(run).join(temporary.name);
@@ -141,10 +160,14 @@ fn kill_leftovers(temporary: &Temporary<'_>) {
         let environment = fs::read(directory.join("environ")).unwrap_or_default();
         let mut variables = environment.split(|&byte| byte == 0);
         let value = variables.find_map(|variable| variable.strip_prefix(b"TMPDIR="));
-        let Some(value) = value.map(|value| Path::new(OsStr::from_bytes(value))) else { return false };
-        // Another name of the directory ends alike; paths of others are not looked at, they may lead anywhere.
+        let Some(value) = value.map(|value| Path::new(OsStr::from_bytes(value))) else {
+            return false;
+        };
+        // Another name of the directory ends alike; paths of others are not looked at, they may
+        // lead anywhere.
         let is_other_name = || value.is_absolute() && value.ends_with(&ending);
-        let is_same = || value.metadata().is_ok_and(|found| Some((found.dev(), found.ino())) == identity);
+        let is_same =
+            || value.metadata().is_ok_and(|found| Some((found.dev(), found.ino())) == identity);
         value == temporary.path || is_other_name() && is_same()
     };
     let started = Instant::now();
@@ -182,7 +205,8 @@ fn mounts_below(parent: &Dir, name: &str) -> Vec<PathBuf> {
     below.filter(|mount| mount.starts_with(name) && !mount.as_os_str().is_empty()).collect()
 }
 
-/// The mount points in a table of the kernel's (proc(5), the fifth field of each line), in its order.
+/// The mount points in a table of the kernel's (proc(5), the fifth field of each line), in its
+/// order.
 fn mount_points(table: &[u8]) -> Vec<PathBuf> {
     let lines = table.split(|&byte| byte == b'\n');
     lines.filter_map(|line| line.split(|&byte| byte == b' ').nth(4)).map(unescaped).collect()
@@ -193,7 +217,10 @@ fn unescaped(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.get(..3).filter(|_| byte == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
+        let digits = after
+            .get(..3)
+            .filter(|_| byte == b'\\')
+            .and_then(|digits| std::str::from_utf8(digits).ok());
         match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
             Some(escaped) => {
                 bytes.push(escaped);
@@ -208,8 +235,8 @@ fn unescaped(field: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(bytes))
 }
 
-/// Removes the marks of partial commits whose commit object never came, unless somebody else may be about to write it.
-/// Returns how many there were.
+/// Removes the marks of partial commits whose commit object never came, unless somebody else may be
+/// about to write it. Returns how many there were.
 ///
 /// # Errors
 /// When the marks cannot be listed or removed.
@@ -251,12 +278,20 @@ mod tests {
         }
         fs::create_dir_all(temporary.join("deep")).unwrap();
         // A session of its own, as a daemon has.
-        let mut daemon = Command::new("setsid").args(["sleep", "1000"]).env("TMPDIR", &temporary).spawn().unwrap();
-        let mut other = Command::new("sleep").arg("1000").env("TMPDIR", temporary.join("deep")).spawn().unwrap();
+        let mut daemon = Command::new("setsid")
+            .args(["sleep", "1000"])
+            .env("TMPDIR", &temporary)
+            .spawn()
+            .unwrap();
+        let mut other = Command::new("sleep")
+            .arg("1000")
+            .env("TMPDIR", temporary.join("deep"))
+            .spawn()
+            .unwrap();
         let started = Instant::now();
-        while !fs::read(format!("/proc/{}/environ", daemon.id()))
-            .is_ok_and(|bytes| bytes.starts_with(b"TMPDIR") || bytes.windows(8).any(|window| window == b"\0TMPDIR="))
-            && started.elapsed() < KILL_TIMEOUT
+        while !fs::read(format!("/proc/{}/environ", daemon.id())).is_ok_and(|bytes| {
+            bytes.starts_with(b"TMPDIR") || bytes.windows(8).any(|window| window == b"\0TMPDIR=")
+        }) && started.elapsed() < KILL_TIMEOUT
         {
             thread::sleep(Duration::from_millis(5));
         }
@@ -269,7 +304,8 @@ mod tests {
         other.kill().unwrap();
         other.wait().unwrap();
         assert!(!temporary.exists());
-        let mut left: Vec<_> = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut left: Vec<_> =
+            fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, ["pkgcache-repo", "rpm-ostree-compose.old"]);
         assert_eq!(scratch_directories(&cache).unwrap(), ["rpm-ostree-compose.old"]);

@@ -1,4 +1,5 @@
-//! What came of a run of rpm-ostree: exit status and files together, because each alone has a case where it lies.
+//! What came of a run of rpm-ostree: exit status and files together, because each alone has a case
+//! where it lies.
 //!
 //! | exit | `changed` | `commitid` | meaning |
 //! | --- | --- | --- | --- |
@@ -47,8 +48,9 @@ pub(crate) enum Decision {
     },
 }
 
-/// What rpm-ostree prints when it makes no commit because it would be equal. Without files it is the only sign: a run that
-/// printed its help, or was made to print the transaction only, ends with status 0 and without files as well.
+/// What rpm-ostree prints when it makes no commit because it would be equal. Without files it is
+/// the only sign: a run that printed its help, or was made to print the transaction only, ends with
+/// status 0 and without files as well.
 const NO_CHANGES: &str = "No apparent changes since previous commit";
 /// What it prints before.
 const INPUT_HASH: &str = "Input state hash: ";
@@ -56,7 +58,8 @@ const INPUT_HASH: &str = "Input state hash: ";
 /// Decides by the ending and by the files in the directory of the run.
 ///
 /// # Errors
-/// When the run failed, with its own words from its log, or when ending and files do not belong together.
+/// When the run failed, with its own words from its log, or when ending and files do not belong
+/// together.
 pub(crate) fn decide(run: &Path, ending: Ending, log: &Path) -> Result<Decision> {
     if ending != Ending::Exit(0) {
         return Err(Error::failed(failure(ending, log)?));
@@ -64,20 +67,26 @@ pub(crate) fn decide(run: &Path, ending: Ending, log: &Path) -> Result<Decision>
     let is_there = |name: &str| regular::is_there(&run.join(name));
     let broken = |what: &str| {
         let run = run.display();
-        Err(Error::failed(format!("rpm-ostree ended with exit status 0, but {what} in {run}: a broken run")))
+        Err(Error::failed(format!(
+            "rpm-ostree ended with exit status 0, but {what} in {run}: a broken run"
+        )))
     };
     match (is_there(CHANGED)?, is_there(COMMIT_ID)?, is_there(COMPOSE_JSON)?) {
         (false, false, false) => unchanged(log),
         (true, false, _) => broken("there is `changed` and no `commitid`"),
         (false, true, _) => broken("there is `commitid` and no `changed`"),
-        (false, false, true) => broken("there is `compose.json` and neither `changed` nor `commitid`"),
+        (false, false, true) => {
+            broken("there is `compose.json` and neither `changed` nor `commitid`")
+        }
         (true, true, false) => broken("there is `commitid` and no `compose.json`"),
         (true, true, true) => {
             let commit = read_commit_id(&run.join(COMMIT_ID))?;
             let compose = read_json(&run.join(COMPOSE_JSON), Links::Refuse)?;
             let named = compose["ostree-commit"].as_str().unwrap_or("nothing");
             if named != commit.to_hex() {
-                return broken(&format!("`commitid` says {commit} and `compose.json` says {named}"));
+                return broken(&format!(
+                    "`commitid` says {commit} and `compose.json` says {named}"
+                ));
             }
             Ok(Decision::New { commit, compose })
         }
@@ -99,7 +108,9 @@ fn unchanged(log: &Path) -> Result<Decision> {
 fn read_commit_id(path: &Path) -> Result<Checksum> {
     let text = regular::read(path, Links::Refuse, LONGEST_ID)?;
     let commit = std::str::from_utf8(&text).ok().and_then(|text| Checksum::from_hex(text).ok());
-    commit.ok_or_else(|| Error::failed(format!("{} does not hold 64 hexadecimal digits", path.display())))
+    commit.ok_or_else(|| {
+        Error::failed(format!("{} does not hold 64 hexadecimal digits", path.display()))
+    })
 }
 
 /// Reads a JSON document that a program wrote.
@@ -108,7 +119,8 @@ fn read_commit_id(path: &Path) -> Result<Checksum> {
 /// When it cannot be read, is no regular file, is longer than 8 MiB or is no JSON.
 pub(crate) fn read_json(path: &Path, links: Links) -> Result<Value> {
     let text = regular::read(path, links, LONGEST_JSON)?;
-    serde_json::from_slice(&text).map_err(|error| Error::failed(format!("{}: {error}", path.display())))
+    serde_json::from_slice(&text)
+        .map_err(|error| Error::failed(format!("{}: {error}", path.display())))
 }
 
 /// What a log says of a failure.
@@ -125,11 +137,15 @@ const NEAR: usize = 10;
 const MOST_QUOTED: usize = 3;
 
 impl Said {
-    /// What rpm-ostree printed before may stand behind its `error:`: standard output is only flushed at the end.
+    /// What rpm-ostree printed before may stand behind its `error:`: standard output is only
+    /// flushed at the end.
     fn read(log: &Path) -> Result<Self> {
         let lines = last_lines(log, 200)?;
         let Some(start) = lines.iter().rposition(|line| line.starts_with("error:")) else {
-            return Ok(Self { error: None, near: complaints(&lines[lines.len().saturating_sub(NEAR)..]) });
+            return Ok(Self {
+                error: None,
+                near: complaints(&lines[lines.len().saturating_sub(NEAR)..]),
+            });
         };
         let more = lines[start + 1..].iter().take_while(|line| line.starts_with(' '));
         let end = start + 1 + more.clone().count();
@@ -149,9 +165,19 @@ impl Said {
     }
 }
 
-/// The last of the lines in which a program complains; those of rpm-ostree itself are quoted anyway.
+/// The last of the lines in which a program complains; those of rpm-ostree itself are quoted
+/// anyway.
 fn complaints(lines: &[String]) -> Vec<String> {
-    let words = ["bwrap: ", "no such file", "not found", "permission denied", "can't ", "cannot ", "failed", "error"];
+    let words = [
+        "bwrap: ",
+        "no such file",
+        "not found",
+        "permission denied",
+        "can't ",
+        "cannot ",
+        "failed",
+        "error",
+    ];
     let complains = |line: &&String| {
         let lower = line.to_lowercase();
         !line.starts_with("error:") && words.iter().any(|words| lower.contains(words))
@@ -163,9 +189,12 @@ fn complaints(lines: &[String]) -> Vec<String> {
 
 /// Why rpm-ostree failed: its own `error:`, or how it ended, and what stands near that in the log.
 fn failure(ending: Ending, log: &Path) -> Result<String> {
-    let Ending::Exit(_) = ending else { return Ok(format!("rpm-ostree failed: {}", describe(ending))) };
+    let Ending::Exit(_) = ending else {
+        return Ok(format!("rpm-ostree failed: {}", describe(ending)));
+    };
     let said = Said::read(log)?;
-    let mut text = format!("rpm-ostree failed: {}", said.error.clone().unwrap_or_else(|| describe(ending)));
+    let mut text =
+        format!("rpm-ostree failed: {}", said.error.clone().unwrap_or_else(|| describe(ending)));
     if let Some(hint) = hint(&said) {
         text.push_str(&format!(" ({hint})"));
     }
@@ -188,21 +217,40 @@ const HINTS: [(&str, &str); 11] = [
     ),
     ("Unable to load SELinux policy from", SELINUX_REMEDY),
     ("SELinux enabled, but no policy found", SELINUX_REMEDY),
-    ("rofiles-fuse", "it needs /dev/fuse and the right to mount with it; a container must be given both"),
-    ("/dev/fuse", "it needs /dev/fuse and the right to mount with it; a container must be given both"),
-    ("failed to parse pid:", "its cache was damaged by a crash of the machine; delete the cachedir"),
+    (
+        "rofiles-fuse",
+        "it needs /dev/fuse and the right to mount with it; a container must be given both",
+    ),
+    (
+        "/dev/fuse",
+        "it needs /dev/fuse and the right to mount with it; a container must be given both",
+    ),
+    (
+        "failed to parse pid:",
+        "its cache was damaged by a crash of the machine; delete the cachedir",
+    ),
     ("Locking repo shared failed", "somebody holds the repository exclusively, a prune perhaps"),
-    ("No gpg key found with ID", "leave gpg-key out of the treefile: a commit is signed after it is verified"),
+    (
+        "No gpg key found with ID",
+        "leave gpg-key out of the treefile: a commit is signed after it is verified",
+    ),
     ("fchown: Operation not permitted", "it must run as root"),
-    ("Child process killed by signal 1", "so it calls a program of its sandbox that ended with exit status 1"),
+    (
+        "Child process killed by signal 1",
+        "so it calls a program of its sandbox that ended with exit status 1",
+    ),
     ("Cannot download repomd.xml", "a package repository cannot be reached"),
 ];
 
 fn hint(said: &Said) -> Option<&'static str> {
     // Signal 1 is not signal 11.
     let goes_on = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
-    let holds = |line: &str, words: &str| line.split_once(words).is_some_and(|(_, rest)| !goes_on(rest));
-    HINTS.iter().find(|(words, _)| said.lines().any(|line| holds(line, words))).map(|(_, hint)| *hint)
+    let holds =
+        |line: &str, words: &str| line.split_once(words).is_some_and(|(_, rest)| !goes_on(rest));
+    HINTS
+        .iter()
+        .find(|(words, _)| said.lines().any(|line| holds(line, words)))
+        .map(|(_, hint)| *hint)
 }
 
 /// Whether another attempt may go better: the network failed.
@@ -210,7 +258,12 @@ fn hint(said: &Said) -> Option<&'static str> {
 /// # Errors
 /// When the log cannot be read.
 pub(crate) fn is_worth_another_attempt(ending: Ending, log: &Path) -> Result<bool> {
-    let network = ["Cannot download repomd.xml", "Cannot download Packages/", "Curl error", "Could not resolve host"];
+    let network = [
+        "Cannot download repomd.xml",
+        "Cannot download Packages/",
+        "Curl error",
+        "Could not resolve host",
+    ];
     Ok(matches!(ending, Ending::Exit(status) if status != 0) && Said::read(log)?.has(&network))
 }
 
@@ -244,25 +297,39 @@ mod tests {
     #[test]
     fn a_new_commit_needs_all_three_files_to_agree() {
         let json = format!("{{\"ostree-commit\":\"{ID}\",\"ostree-version\":\"22\"}}");
-        let decision = decided(&[("commitid", ID), ("changed", ""), ("compose.json", &json)], Ending::Exit(0)).unwrap();
+        let decision =
+            decided(&[("commitid", ID), ("changed", ""), ("compose.json", &json)], Ending::Exit(0))
+                .unwrap();
         let Decision::New { commit, compose } = decision else { panic!("{decision:?}") };
-        assert_eq!((commit.to_hex().as_str(), compose["ostree-version"].as_str()), (ID, Some("22")));
+        assert_eq!(
+            (commit.to_hex().as_str(), compose["ostree-version"].as_str()),
+            (ID, Some("22"))
+        );
     }
 
     #[test]
     fn nothing_counts_as_unchanged_unless_rpm_ostree_says_so() {
-        let log =
-            "Input state hash: 77aa\nNo apparent changes since previous commit; use --force-nocache to override\n";
-        let unchanged = |hash: Option<&str>| Ok(Decision::Unchanged { input_hash: hash.map(str::to_owned) });
-        assert_eq!(decided(&[("lock.json", "{}"), ("log", log)], Ending::Exit(0)), unchanged(Some("77aa")));
+        let log = "Input state hash: 77aa\nNo apparent changes since previous commit; use --force-nocache to override\n";
+        let unchanged =
+            |hash: Option<&str>| Ok(Decision::Unchanged { input_hash: hash.map(str::to_owned) });
+        assert_eq!(
+            decided(&[("lock.json", "{}"), ("log", log)], Ending::Exit(0)),
+            unchanged(Some("77aa"))
+        );
         let log = format!("{}\n", log.lines().nth(1).unwrap());
         assert_eq!(decided(&[("log", &log)], Ending::Exit(0)), unchanged(None));
-        let expected =
-            "rpm-ostree ended with exit status 0, but it made no commit and did not say that nothing has changed";
-        for log in
-            ["", "Usage:\n  rpm-ostree compose tree\n", "Input state hash: 77aa\n", "no. No apparent changes since\n"]
-        {
-            assert_eq!(decided(&[("lock.json", "{}"), ("log", log)], Ending::Exit(0)).unwrap_err(), expected, "{log}");
+        let expected = "rpm-ostree ended with exit status 0, but it made no commit and did not say that nothing has changed";
+        for log in [
+            "",
+            "Usage:\n  rpm-ostree compose tree\n",
+            "Input state hash: 77aa\n",
+            "no. No apparent changes since\n",
+        ] {
+            assert_eq!(
+                decided(&[("lock.json", "{}"), ("log", log)], Ending::Exit(0)).unwrap_err(),
+                expected,
+                "{log}"
+            );
         }
         assert_eq!(decided(&[], Ending::Exit(0)).unwrap_err(), expected);
     }
@@ -274,15 +341,27 @@ mod tests {
         let rows: &[(&[(&str, &str)], &str)] = &[
             (&[("changed", "")], "but there is `changed` and no `commitid` in RUN"),
             (&[("commitid", ID)], "but there is `commitid` and no `changed` in RUN"),
-            (&[("compose.json", "{}")], "but there is `compose.json` and neither `changed` nor `commitid` in RUN"),
-            (&[("commitid", ID), ("changed", "")], "but there is `commitid` and no `compose.json` in RUN"),
+            (
+                &[("compose.json", "{}")],
+                "but there is `compose.json` and neither `changed` nor `commitid` in RUN",
+            ),
+            (
+                &[("commitid", ID), ("changed", "")],
+                "but there is `commitid` and no `compose.json` in RUN",
+            ),
             (
                 &[("commitid", ID), ("changed", ""), ("compose.json", &other)],
                 "but `commitid` says 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef and `compose.json` \
                  says f123456789abcdeff123456789abcdeff123456789abcdeff123456789abcdef in RUN",
             ),
-            (&[("commitid", ID), ("changed", ""), ("compose.json", "[]")], "`compose.json` says nothing in RUN"),
-            (&[("commitid", ID), ("changed", ""), ("compose.json", "{")], "RUN/compose.json: EOF while parsing"),
+            (
+                &[("commitid", ID), ("changed", ""), ("compose.json", "[]")],
+                "`compose.json` says nothing in RUN",
+            ),
+            (
+                &[("commitid", ID), ("changed", ""), ("compose.json", "{")],
+                "RUN/compose.json: EOF while parsing",
+            ),
             (
                 &[("commitid", &line_feed), ("changed", ""), ("compose.json", "{}")],
                 "RUN/commitid does not hold 64 hexadecimal digits",
@@ -301,7 +380,8 @@ mod tests {
     #[test]
     fn a_failed_run_is_told_in_its_own_words_whatever_files_it_left() {
         let log = "Resolving...\nerror: one\nerror: Could not depsolve transaction; 1 problem detected:\n Problem: x\nInput state hash: y\n";
-        let message = decided(&[("commitid", ID), ("changed", ""), ("log", log)], Ending::Exit(1)).unwrap_err();
+        let message = decided(&[("commitid", ID), ("changed", ""), ("log", log)], Ending::Exit(1))
+            .unwrap_err();
         let expected = "rpm-ostree failed: error: Could not depsolve transaction; 1 problem detected: Problem: x";
         assert_eq!(message, expected);
         let log = "openssh-server.post: bwrap: Can't find source path /x: No such file or directory\nDone\n\
@@ -311,21 +391,24 @@ mod tests {
                         signal 1 (so it calls a program of its sandbox that ended with exit status 1); near it in the log: \
                         `openssh-server.post: bwrap: Can't find source path /x: No such file or directory`";
         assert_eq!(message, expected);
-        let log =
-            "error: bwrap(rpmdb): Child process killed by signal 11\nbwrap: execvp rpmdb: No such file or directory\n";
+        let log = "error: bwrap(rpmdb): Child process killed by signal 11\nbwrap: execvp rpmdb: No such file or directory\n";
         let message = decided(&[("log", log)], Ending::Exit(1)).unwrap_err();
         let expected = "rpm-ostree failed: error: bwrap(rpmdb): Child process killed by signal 11; near it in the log: \
                         `bwrap: execvp rpmdb: No such file or directory`";
         assert_eq!(message, expected);
         // A mirror that failed long before is no reason.
-        let log = format!("warning: Cannot download repomd.xml\n{}error: Packages not found: x\n", "line\n".repeat(20));
+        let log = format!(
+            "warning: Cannot download repomd.xml\n{}error: Packages not found: x\n",
+            "line\n".repeat(20)
+        );
         assert_eq!(
             decided(&[("log", &log)], Ending::Exit(1)).unwrap_err(),
             "rpm-ostree failed: error: Packages not found: x"
         );
         let message = decided(&[("log", "error: old\n")], Ending::Signal(9)).unwrap_err();
         assert_eq!(message, "rpm-ostree failed: killed by signal 9");
-        let message = decided(&[("log", "error: bwrap test failed, see x\n")], Ending::Exit(1)).unwrap_err();
+        let message =
+            decided(&[("log", "error: bwrap test failed, see x\n")], Ending::Exit(1)).unwrap_err();
         assert!(message.ends_with("needs the privileges for namespaces and mounts)"), "{message}");
         assert_eq!(decided(&[], Ending::Exit(1)).unwrap_err(), "rpm-ostree failed: exit status 1");
     }
@@ -343,7 +426,8 @@ mod tests {
         assert!(!is_worth_another_attempt(Ending::Exit(0), &log).unwrap());
         assert!(!is_worth_another_attempt(Ending::Signal(15), &log).unwrap());
         assert!(!is_out_of_space(&log).unwrap());
-        fs::write(&log, "error: Packages not found: x\nerror: write: No space left on device\n").unwrap();
+        fs::write(&log, "error: Packages not found: x\nerror: write: No space left on device\n")
+            .unwrap();
         assert!(!is_worth_another_attempt(Ending::Exit(1), &log).unwrap());
         assert!(is_out_of_space(&log).unwrap());
     }

@@ -1,8 +1,8 @@
 //! ImageFactory: its command line, its configuration, and whether it built what it says.
 //!
-//! Its exit status lies: after SIGINT, and after a failure with `--output json`, it is 0. A build counts only with all four
-//! pieces of evidence: the last line says SUCCESSFULLY, the image's `.meta` file says COMPLETE, its `.body` file exists,
-//! and `qemu-img` finds a sound image in it.
+//! Its exit status lies: after SIGINT, and after a failure with `--output json`, it is 0. A build
+//! counts only with all four pieces of evidence: the last line says SUCCESSFULLY, the image's
+//! `.meta` file says COMPLETE, its `.body` file exists, and `qemu-img` finds a sound image in it.
 
 use std::ffi::OsString;
 use std::fs;
@@ -76,14 +76,19 @@ pub(crate) fn configuration(files: &Files, timeout_seconds: u64) -> String {
 /// The arguments of ImageFactory. The output is never `json`: that makes a failure exit with 0.
 pub(crate) fn arguments(files: &Files, guest: Guest, timeout_seconds: u64) -> Vec<OsString> {
     let Guest { memory_mib, cpus, format } = guest;
-    let overrides = json!({ "libvirt": { "memory": memory_mib, "cpus": cpus, "image_type": format.as_str() } });
+    let overrides =
+        json!({ "libvirt": { "memory": memory_mib, "cpus": cpus, "image_type": format.as_str() } });
     let mut arguments: Vec<OsString> = vec!["--config".into(), files.configuration.clone().into()];
     arguments.extend(["--timeout".into(), timeout_seconds.to_string().into()]);
-    arguments
-        .extend(["--output", "log", "--debug", "base_image", "--file-parameter", "install_script"].map(Into::into));
+    arguments.extend(
+        ["--output", "log", "--debug", "base_image", "--file-parameter", "install_script"]
+            .map(Into::into),
+    );
     arguments.push(files.kickstart.clone().into());
     // The finished guest is not booted.
-    arguments.extend(["--parameter", "generate_icicle", "false", "--parameter", "oz_overrides"].map(Into::into));
+    arguments.extend(
+        ["--parameter", "generate_icicle", "false", "--parameter", "oz_overrides"].map(Into::into),
+    );
     arguments.extend([overrides.to_string().into(), files.template.clone().into()]);
     arguments
 }
@@ -117,7 +122,10 @@ const CAUSES: [(&str, &str); 3] = [
         "got an unexpected keyword argument 'encoding'",
         "this ImageFactory does not work with its Python (1.1.16 needs a patch on 3.9 or newer)",
     ),
-    ("KeyError: 'jeos_config'", "this ImageFactory does not work with its Python: it could not read its configuration"),
+    (
+        "KeyError: 'jeos_config'",
+        "this ImageFactory does not work with its Python: it could not read its configuration",
+    ),
 ];
 
 /// How it says that the guest's disk did not change for some time.
@@ -148,8 +156,8 @@ impl Story {
         }
     }
 
-    /// Why it failed, as far as it said so. `url` is where the kickstart file installs from, the usual cause of a guest
-    /// that does nothing.
+    /// Why it failed, as far as it said so. `url` is where the kickstart file installs from, the
+    /// usual cause of a guest that does nothing.
     pub(crate) fn failure(&self, url: &str) -> Option<String> {
         let words = self.error.clone();
         if let Some(stalled) = &self.stalled {
@@ -176,7 +184,8 @@ pub(crate) fn stall_causes(url: &str) -> String {
 /// # Errors
 /// Which of them is missing.
 pub(crate) fn body(story: &Story, storage: &Path) -> Result<PathBuf> {
-    let missing = |what: String| Error::failed(format!("ImageFactory gave no proof of an image: {what}"));
+    let missing =
+        |what: String| Error::failed(format!("ImageFactory gave no proof of an image: {what}"));
     if !story.success {
         return Err(missing("it did not say `Image build completed SUCCESSFULLY!`".to_owned()));
     }
@@ -185,13 +194,21 @@ pub(crate) fn body(story: &Story, storage: &Path) -> Result<PathBuf> {
     };
     let body = storage.join(format!("{id}.body"));
     if let Some(file) = story.file.as_deref().filter(|file| *file != body) {
-        return Err(missing(format!("the image should be {}, it says {}", body.display(), file.display())));
+        return Err(missing(format!(
+            "the image should be {}, it says {}",
+            body.display(),
+            file.display()
+        )));
     }
     let meta = storage.join(format!("{id}.meta"));
     match status(&meta)?.as_deref() {
         Some("COMPLETE") => {}
         Some(status) => {
-            return Err(missing(format!("{} says {}, not COMPLETE", meta.display(), status.escape_debug())));
+            return Err(missing(format!(
+                "{} says {}, not COMPLETE",
+                meta.display(),
+                status.escape_debug()
+            )));
         }
         None => return Err(missing(format!("{} does not exist", meta.display()))),
     }
@@ -209,7 +226,8 @@ pub(crate) fn body(story: &Story, storage: &Path) -> Result<PathBuf> {
 fn is_uuid(text: &str) -> bool {
     let shape = [8, 4, 4, 4, 12];
     let parts: Vec<&str> = text.split('-').collect();
-    parts.iter().map(|part| part.len()).eq(shape) && parts.concat().bytes().all(|byte| byte.is_ascii_hexdigit())
+    parts.iter().map(|part| part.len()).eq(shape)
+        && parts.concat().bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// What a `.meta` file says of its image; `None` when there is no such file.
@@ -219,7 +237,10 @@ fn status(meta: &Path) -> Result<Option<String>> {
     }
     let text = regular::read(meta, Links::Refuse, LONGEST_JSON)?;
     let document: Value = serde_json::from_slice(&text).map_err(|error| {
-        Error::failed(format!("ImageFactory gave no proof of an image: {}: {error}", meta.display()))
+        Error::failed(format!(
+            "ImageFactory gave no proof of an image: {}: {error}",
+            meta.display()
+        ))
     })?;
     Ok(Some(document["status"].as_str().unwrap_or("nothing").to_owned()))
 }
@@ -242,8 +263,10 @@ mod tests {
     fn the_command_line_is_the_one_of_the_manual() {
         let files = Files::below(Path::new("/w/RUN"));
         let guest = Guest { memory_mib: 4096, cpus: 2, format: Format::Qcow2 };
-        let words: Vec<String> =
-            arguments(&files, guest, 7200).into_iter().map(|word| word.into_string().unwrap()).collect();
+        let words: Vec<String> = arguments(&files, guest, 7200)
+            .into_iter()
+            .map(|word| word.into_string().unwrap())
+            .collect();
         let overrides = r#"{"libvirt":{"memory":4096,"cpus":2,"image_type":"qcow2"}}"#;
         assert_eq!(
             words,
@@ -272,7 +295,10 @@ mod tests {
         let document: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(document["image_manager_args"], json!({ "storage_path": "/w/RUN/storage" }));
         assert_eq!((&document["jeos_config"], &document["timeout"]), (&json!([]), &json!(7200)));
-        assert_eq!((&document["imgdir"], &document["image_manager"]), (&json!("/w/RUN/images"), &json!("file")));
+        assert_eq!(
+            (&document["imgdir"], &document["image_manager"]),
+            (&json!("/w/RUN/images"), &json!("file"))
+        );
     }
 
     #[test]
@@ -283,7 +309,8 @@ mod tests {
             "no plugin of this ImageFactory knows the distribution of the template: 'NoneType' object has no attribute \
              'create_base_image'"
         );
-        let line = "TypeError: JSONDecoder.__init__() got an unexpected keyword argument 'encoding'";
+        let line =
+            "TypeError: JSONDecoder.__init__() got an unexpected keyword argument 'encoding'";
         let expected = "this ImageFactory does not work with its Python (1.1.16 needs a patch on 3.9 or newer)";
         assert_eq!(failure(line).unwrap(), expected);
         assert_eq!(
@@ -300,7 +327,8 @@ mod tests {
     fn every_piece_of_evidence_is_needed() {
         let directory = tempfile::tempdir().unwrap();
         let storage = directory.path();
-        let (body_path, meta) = (storage.join(format!("{ID}.body")), storage.join(format!("{ID}.meta")));
+        let (body_path, meta) =
+            (storage.join(format!("{ID}.body")), storage.join(format!("{ID}.meta")));
         let file_line = format!("Image filename: {}", body_path.display());
         let lines = [
             "============ Final Image Details ============",
@@ -320,7 +348,10 @@ mod tests {
         fs::write(&meta, "{}").unwrap();
         refused(&lines, &format!("STORAGE/{ID}.meta says nothing, not COMPLETE"));
         fs::write(&meta, "").unwrap();
-        refused(&lines, &format!("STORAGE/{ID}.meta: EOF while parsing a value at line 1 column 0"));
+        refused(
+            &lines,
+            &format!("STORAGE/{ID}.meta: EOF while parsing a value at line 1 column 0"),
+        );
         fs::write(&meta, "{\"status\": \"COMPLETE\"}").unwrap();
         refused(&lines, &format!("STORAGE/{ID}.body does not exist"));
         fs::create_dir(&body_path).unwrap();

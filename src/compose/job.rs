@@ -29,8 +29,9 @@ pub(super) struct Job<'j> {
 }
 
 impl Job<'_> {
-    /// Runs it to its end, whatever that is, and clears away what it leaves. It has a temporary directory by which its
-    /// processes are known, should they outlive the run. `on_line` gets each line that it prints.
+    /// Runs it to its end, whatever that is, and clears away what it leaves. It has a temporary
+    /// directory by which its processes are known, should they outlive the run. `on_line` gets each
+    /// line that it prints.
     ///
     /// # Errors
     /// When it cannot be started, or the report or its log cannot be written.
@@ -44,7 +45,12 @@ impl Job<'_> {
         let temporary = run.make_temporary()?;
         let log = run.path(&self.log);
         let argv = self.call.argv.clone();
-        run.report.commands.push(Command { argv, finished: None, log: self.log, attempt: self.attempt });
+        run.report.commands.push(Command {
+            argv,
+            finished: None,
+            log: self.log,
+            attempt: self.attempt,
+        });
         run.save()?;
         progress.event(Event::Started { task: self.task, total: None });
         let watch = Watch {
@@ -77,7 +83,9 @@ pub(super) fn not_stopped(name: &str, timeout: Duration, finished: &Finished) ->
     let message = match finished.stopped {
         None => return Ok(()),
         Some(Stopped::Interrupt) => "interrupted".to_owned(),
-        Some(Stopped::Timeout) => format!("{name} did not end within {} s (timeout)", timeout.as_secs()),
+        Some(Stopped::Timeout) => {
+            format!("{name} did not end within {} s (timeout)", timeout.as_secs())
+        }
         Some(Stopped::Flood) => {
             format!("{name} wrote more than {} MiB into its log and was ended", LONGEST_LOG >> 20)
         }

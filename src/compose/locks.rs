@@ -6,8 +6,9 @@
 //! REPO/.osier-publish.lock    exclusive, while refs and summary move; in the repository, where several hosts meet
 //! ```
 //!
-//! All are open-file-description locks: whoever dies has released them. The files stay; ours say who has them. A lock file
-//! is a regular one: nothing is opened, or written to, through a link that somebody put in its place.
+//! All are open-file-description locks: whoever dies has released them. The files stay; ours say
+//! who has them. A lock file is a regular one: nothing is opened, or written to, through a link
+//! that somebody put in its place.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -59,7 +60,10 @@ impl Wait<'_> {
             self.interrupt.check()?;
             if started.elapsed() >= self.timeout {
                 let (path, seconds) = (what.display(), self.timeout.as_secs());
-                return Err(Error::failed(format!("{path} is locked by {} for more than {seconds} s", holder())));
+                return Err(Error::failed(format!(
+                    "{path} is locked by {} for more than {seconds} s",
+                    holder()
+                )));
             }
             if !told {
                 told = true;
@@ -82,22 +86,26 @@ impl FileLock {
     /// Locks a file, which is made if needed, and writes `holder` (host, process and run) into it.
     ///
     /// # Errors
-    /// When the path names something else than a regular file, somebody else keeps it for too long, or it cannot be
-    /// written.
+    /// When the path names something else than a regular file, somebody else keeps it for too long,
+    /// or it cannot be written.
     pub(crate) fn acquire(path: &Path, holder: &str, wait: &Wait<'_>) -> Result<Self> {
         let file = open(path)?;
-        let try_once = || Ok(try_lock(&file, LockKind::Exclusive).during("locking", path)?.then_some(()));
+        let try_once =
+            || Ok(try_lock(&file, LockKind::Exclusive).during("locking", path)?.then_some(()));
         wait.until(path, || holder_of(&file), try_once)?;
         // A file with another name may be anybody's: it is locked and not written to.
         if file.metadata().during("looking at", path)?.nlink() == 1 {
             let text = format!("{holder}\n");
-            file.set_len(0).and_then(|()| file.write_all_at(text.as_bytes(), 0)).during("writing", path)?;
+            file.set_len(0)
+                .and_then(|()| file.write_all_at(text.as_bytes(), 0))
+                .during("writing", path)?;
         }
         Ok(Self { _file: file })
     }
 }
 
-/// Opens a lock file, which is made if needed, without following a link and without waiting for the other end of a FIFO.
+/// Opens a lock file, which is made if needed, without following a link and without waiting for the
+/// other end of a FIFO.
 fn open(path: &Path) -> Result<File> {
     let odd = || {
         let path = path.display();
@@ -137,26 +145,36 @@ pub(crate) fn lock_repo<'r>(repo: &'r Repo, wait: &Wait<'_>) -> Result<RepoLock<
     wait.until(&path, || processes_with(&path), || repo.try_lock(LockKind::Shared))
 }
 
-/// Says who has a lock file open, for locks whose files do not say it: the processes of this host that we can see.
+/// Says who has a lock file open, for locks whose files do not say it: the processes of this host
+/// that we can see.
 pub(crate) fn processes_with(path: &Path) -> String {
     let Ok(wanted) = path.canonicalize() else { return "nobody".to_owned() };
     let mut names = Vec::new();
     for (process, directory) in processes() {
         let is_own = process == rustix::process::getpid().as_raw_nonzero().get();
         let files = fs::read_dir(directory.join("fd")).into_iter().flatten().flatten();
-        let has_it = !is_own && files.into_iter().any(|file| fs::read_link(file.path()).is_ok_and(|to| to == wanted));
+        let has_it = !is_own
+            && files
+                .into_iter()
+                .any(|file| fs::read_link(file.path()).is_ok_and(|to| to == wanted));
         if has_it {
             let name = fs::read_to_string(directory.join("comm")).unwrap_or_default();
             names.push(format!("{} (process {process})", name.trim()));
         }
     }
-    if names.is_empty() { "a process that cannot be seen from here".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "a process that cannot be seen from here".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 /// The processes of this host with their directories in `/proc`.
 pub(super) fn processes() -> Vec<(i32, PathBuf)> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path()))).collect()
+    entries
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
+        .collect()
 }
 
 /// Names this process and its run for a lock file.
@@ -185,17 +203,24 @@ mod tests {
                 told.lock().unwrap().push(text.to_owned());
             }
         };
-        let wait = Wait { timeout: Duration::from_millis(250), interrupt: &interrupt, progress: &note };
+        let wait =
+            Wait { timeout: Duration::from_millis(250), interrupt: &interrupt, progress: &note };
         let first = FileLock::acquire(&path, "alpha, process 1, run r", &wait).unwrap();
         let message = FileLock::acquire(&path, "beta", &wait).unwrap_err().to_string();
-        assert_eq!(message, format!("{} is locked by alpha, process 1, run r for more than 0 s", path.display()));
+        assert_eq!(
+            message,
+            format!("{} is locked by alpha, process 1, run r for more than 0 s", path.display())
+        );
         let expected = format!("waiting for {}, locked by alpha, process 1, run r", path.display());
         assert_eq!(*told.lock().unwrap(), [expected]);
         drop(first);
         let _second = FileLock::acquire(&path, "beta", &wait).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "beta\n");
         interrupt.raise();
-        assert_eq!(FileLock::acquire(&path, "gamma", &wait).unwrap_err().to_string(), "interrupted");
+        assert_eq!(
+            FileLock::acquire(&path, "gamma", &wait).unwrap_err().to_string(),
+            "interrupted"
+        );
     }
 
     #[test]
@@ -208,7 +233,8 @@ mod tests {
         let (lock, victim) = (directory.path().join("lock"), directory.path().join("victim"));
         fs::write(&victim, "precious").unwrap();
         let interrupt = Interrupt::default();
-        let wait = Wait { timeout: Duration::from_millis(10), interrupt: &interrupt, progress: &Silent };
+        let wait =
+            Wait { timeout: Duration::from_millis(10), interrupt: &interrupt, progress: &Silent };
         let places: [&dyn Fn(); 4] = [
             &|| symlink(&victim, &lock).unwrap(),
             &|| symlink(directory.path().join("none"), &lock).unwrap(),
@@ -218,7 +244,8 @@ mod tests {
         for place in places {
             place();
             let message = FileLock::acquire(&lock, "holder", &wait).unwrap_err().chain();
-            let expected = "should be a lock file and is no regular file; see who put it there and remove it";
+            let expected =
+                "should be a lock file and is no regular file; see who put it there and remove it";
             assert_eq!(message, format!("{} {expected}", lock.display()));
             let _ = fs::remove_file(&lock).or_else(|_| fs::remove_dir(&lock));
         }
@@ -238,10 +265,14 @@ mod tests {
         let repo = Repo::create(&path, RepoMode::Archive, None).unwrap();
         let other = Repo::open(&path).unwrap();
         let interrupt = Interrupt::default();
-        let wait = Wait { timeout: Duration::from_millis(10), interrupt: &interrupt, progress: &Silent };
+        let wait =
+            Wait { timeout: Duration::from_millis(10), interrupt: &interrupt, progress: &Silent };
         let lock = other.lock(LockKind::Exclusive).unwrap();
         let message = lock_repo(&repo, &wait).unwrap_err().to_string();
-        assert!(message.starts_with(&format!("{}/.lock is locked by ", path.display())), "{message}");
+        assert!(
+            message.starts_with(&format!("{}/.lock is locked by ", path.display())),
+            "{message}"
+        );
         drop(lock);
         let _shared = lock_repo(&repo, &wait).unwrap();
         assert!(other.try_lock(LockKind::Exclusive).unwrap().is_none());

@@ -1,11 +1,12 @@
 //! From packages to a published tree, and from the tree to a disk image.
 //!
-//! rpm-ostree and ImageFactory are run as programs, for the package and the disk stage only; repository, verification,
-//! summary and publishing are ours. Four rules decide the details:
+//! rpm-ostree and ImageFactory are run as programs, for the package and the disk stage only;
+//! repository, verification, summary and publishing are ours. Four rules decide the details:
 //!
 //! 1. A public ref never names a commit that is not complete and verified.
 //! 2. The summary is part of publishing: all its bytes exist before the ref moves.
-//! 3. A new commit is never lost: from the moment it exists until it is published, a pending ref holds it.
+//! 3. A new commit is never lost: from the moment it exists until it is published, a pending ref
+//!    holds it.
 //! 4. No exit status or file of an external program is believed alone.
 //!
 //! ```text
@@ -76,7 +77,8 @@ pub use config::ComposeConfig;
 pub use plan::TreeOptions;
 pub use session::Failed;
 
-/// What a run gets from whoever asks for it: the library reads neither the environment nor the clock.
+/// What a run gets from whoever asks for it: the library reads neither the environment nor the
+/// clock.
 pub struct Surroundings<'a> {
     /// The environment that programs get, `PATH` and all.
     pub environment: Vec<(OsString, OsString)>,

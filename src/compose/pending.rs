@@ -1,6 +1,8 @@
-//! Pending refs: `refs/remotes/osier-pending/REF` holds a commit that is composed and not published.
+//! Pending refs: `refs/remotes/osier-pending/REF` holds a commit that is composed and not
+//! published.
 //!
-//! A ref of a remote keeps its commit from every prune, ostree's too, is covered by fsck and is not in the summary.
+//! A ref of a remote keeps its commit from every prune, ostree's too, is covered by fsck and is not
+//! in the summary.
 
 use crate::checksum::Checksum;
 use crate::error::Result;

@@ -46,7 +46,8 @@ pub(crate) struct Plan {
     options: TreeOptions,
 }
 
-/// What rpm-ostree, left to itself, takes for the commit that came before: what the treefile's ref names.
+/// What rpm-ostree, left to itself, takes for the commit that came before: what the treefile's ref
+/// names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Compares {
     /// The treefile has the ref that is published.
@@ -77,8 +78,8 @@ pub(crate) struct Before {
     pub(crate) old: Option<Checksum>,
     /// What waits under its pending ref.
     pub(crate) pending: Option<Checksum>,
-    /// Whether a remote has a ref of that name, which rpm-ostree takes when the repository has none: the pending one is
-    /// one of those.
+    /// Whether a remote has a ref of that name, which rpm-ostree takes when the repository has
+    /// none: the pending one is one of those.
     pub(crate) has_remote_ref: bool,
 }
 
@@ -95,7 +96,8 @@ pub(super) struct Seen {
     compares: Compares,
 }
 
-/// Everything that is looked at before a run. `severity` is how bad it is when rpm-ostree is not there.
+/// Everything that is looked at before a run. `severity` is how bad it is when rpm-ostree is not
+/// there.
 pub(super) fn look(
     config: &TreeConfig,
     surroundings: &Surroundings<'_>,
@@ -111,15 +113,24 @@ pub(super) fn look(
     if program.is_none() && config.ref_name.is_none() {
         return None;
     }
-    let (name, treefile) = preflight::refs(config, (program.as_ref(), &surroundings.interrupt), findings)?;
+    let (name, treefile) =
+        preflight::refs(config, (program.as_ref(), &surroundings.interrupt), findings)?;
     if let Some(repo) = &repo
-        && repo.list_aliases(None).is_ok_and(|aliases| aliases.iter().any(|(alias, _)| *alias == name))
+        && repo
+            .list_aliases(None)
+            .is_ok_and(|aliases| aliases.iter().any(|(alias, _)| *alias == name))
     {
-        findings
-            .error(format!("{name} is an alias in {}; publish to the ref that it stands for", repo.path().display()));
+        findings.error(format!(
+            "{name} is an alias in {}; publish to the ref that it stands for",
+            repo.path().display()
+        ));
     }
-    let is_first = repo.is_none_or(|repo| repo.read_local_ref(&name).is_ok_and(|commit| commit.is_none()));
-    if is_first && treefile.as_ref().is_some_and(Treefile::uses_selinux) && !has_selinux_policy(Path::new("/")) {
+    let is_first =
+        repo.is_none_or(|repo| repo.read_local_ref(&name).is_ok_and(|commit| commit.is_none()));
+    if is_first
+        && treefile.as_ref().is_some_and(Treefile::uses_selinux)
+        && !has_selinux_policy(Path::new("/"))
+    {
         findings.warning(format!(
             "{}: there is no SELinux policy on this host, and rpm-ostree needs one to label the first commit of a ref: \
              {SELINUX_REMEDY}",
@@ -135,7 +146,11 @@ impl Plan {
     ///
     /// # Errors
     /// Everything that keeps it from beginning, in one.
-    pub(crate) fn make(config: &ComposeConfig, options: TreeOptions, surroundings: &Surroundings<'_>) -> Result<Self> {
+    pub(crate) fn make(
+        config: &ComposeConfig,
+        options: TreeOptions,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<Self> {
         Self::make_with(&config.tree, options, surroundings, Severity::Error)
     }
 
@@ -162,9 +177,11 @@ impl Plan {
         let seen = look(config, surroundings, (served, severity), &mut findings);
         surroundings.interrupt.check()?;
         let findings = findings.into_result()?;
-        let Seen { program, name, compares } = seen.ok_or_else(|| Error::failed("the run cannot be planned"))?;
+        let Seen { program, name, compares } =
+            seen.ok_or_else(|| Error::failed("the run cannot be planned"))?;
         Ok(Self {
-            program: program.unwrap_or_else(|| Call::unsought(&config.program, &surroundings.environment)),
+            program: program
+                .unwrap_or_else(|| Call::unsought(&config.program, &surroundings.environment)),
             ref_name: name,
             compares,
             findings,
@@ -199,14 +216,19 @@ impl Plan {
         if let Some(version) = &config.version {
             call = call.arg(format!("--add-metadata-string=version={version}"));
         }
-        call = call.args(config.metadata.iter().map(|(key, value)| format!("--add-metadata-string={key}={value}")));
+        call = call.args(
+            config
+                .metadata
+                .iter()
+                .map(|(key, value)| format!("--add-metadata-string={key}={value}")),
+        );
         call = call.arg(option("--ex-write-lockfile-to", &run.join(LOCK_JSON)));
         call = call.args(config.lockfiles.iter().map(|path| option("--ex-lockfile", path)));
         if config.lockfile_strict {
             call = call.arg("--ex-lockfile-strict");
         }
-        // Left to itself rpm-ostree takes the treefile's ref for what came before, and without such a ref any remote's
-        // of that name.
+        // Left to itself rpm-ostree takes the treefile's ref for what came before, and without such
+        // a ref any remote's of that name.
         let (mut force, mut parent) = (self.options.force, Vec::new());
         match (before.old, self.compares) {
             (Some(_), Compares::ThisRef) | (None, Compares::Nothing) => {}
@@ -242,7 +264,8 @@ impl Plan {
     /// The whole plan, for those who ask for it; `run` is the directory of the run.
     pub(crate) fn in_words(&self, config: &TreeConfig, run: &Path, before: Before) -> String {
         let name = self.ref_name.as_str();
-        let or_none = |commit: Option<Checksum>| commit.map_or("none".to_owned(), |commit| commit.to_hex());
+        let or_none =
+            |commit: Option<Checksum>| commit.map_or("none".to_owned(), |commit| commit.to_hex());
         let (old, parent) = (or_none(before.old), or_none(self.parent(config, before)));
         let then = if self.options.publish { "published" } else { "not published" };
         let (repo, line) = (config.repo.display(), self.run_line(config, run, before));
@@ -273,13 +296,21 @@ fn variables(config: &TreeConfig, run: &Path) -> Vec<(&'static str, OsString)> {
 ///
 /// # Errors
 /// When its refs cannot be read.
-pub(crate) fn before(config: &TreeConfig, surroundings: &Surroundings<'_>, name: &RefName) -> Result<Before> {
+pub(crate) fn before(
+    config: &TreeConfig,
+    surroundings: &Surroundings<'_>,
+    name: &RefName,
+) -> Result<Before> {
     if !config.repo.join("config").exists() {
         return Ok(Before::default());
     }
     let repo = Repo::open_with(&config.repo, &surroundings.open)?;
     let has_remote_ref = has_remote_ref(&repo, name)?;
-    Ok(Before { old: repo.read_local_ref(name)?, pending: pending::read(&repo, name)?, has_remote_ref })
+    Ok(Before {
+        old: repo.read_local_ref(name)?,
+        pending: pending::read(&repo, name)?,
+        has_remote_ref,
+    })
 }
 
 /// Whether any remote has a ref of that name.
@@ -296,7 +327,8 @@ mod tests {
     use super::*;
 
     fn planned(text: &str, options: TreeOptions, compares: Compares, before: Before) -> String {
-        let text = format!("[compose]\nrepo=repo\ntreefile=t.json\ncachedir=cache\nwork=work\n{text}");
+        let text =
+            format!("[compose]\nrepo=repo\ntreefile=t.json\ncachedir=cache\nwork=work\n{text}");
         let config = ComposeConfig::parse(&text, Path::new("/os")).unwrap().tree;
         let plan = Plan {
             ref_name: RefName::parse("os/host").unwrap(),
@@ -319,9 +351,14 @@ mod tests {
         assert_eq!(line, format!("{START} {LOCK} /os/t.json"));
         let text = "version=22 beta\nmetadata=a=1;b=$x\nlockfiles=l.json;/m.json\nlockfile-strict=true\n\
                     source-date-epoch=7\nextra-args=--cache-only\nprogram=podman run rpm-ostree\n";
-        let line =
-            planned(text, TreeOptions { force: true, ..TreeOptions::default() }, Compares::ThisRef, Before::default());
-        let start = START.replace("/tmp rpm-ostree", "/tmp SOURCE_DATE_EPOCH=7 podman run rpm-ostree");
+        let line = planned(
+            text,
+            TreeOptions { force: true, ..TreeOptions::default() },
+            Compares::ThisRef,
+            Before::default(),
+        );
+        let start =
+            START.replace("/tmp rpm-ostree", "/tmp SOURCE_DATE_EPOCH=7 podman run rpm-ostree");
         let expected = format!(
             "{start} '--add-metadata-string=version=22 beta' --add-metadata-string=a=1 '--add-metadata-string=b=$x' {LOCK} \
              --ex-lockfile=/os/l.json --ex-lockfile=/m.json --ex-lockfile-strict --force-nocache --cache-only /os/t.json"
@@ -355,7 +392,8 @@ mod tests {
             (Unknown, pulled, "", afresh),
             (ThisRef, Before { old: Some(old), ..waiting }, "", String::new()),
         ] {
-            let text = if extra.is_empty() { String::new() } else { format!("extra-args={extra}\n") };
+            let text =
+                if extra.is_empty() { String::new() } else { format!("extra-args={extra}\n") };
             let line = planned(&text, TreeOptions::default(), compares, before);
             assert_eq!(line, format!("{START} {LOCK}{expected} /os/t.json"));
         }

@@ -1,4 +1,5 @@
-//! What can be known before the tree stage: programs, repository, space, the files that the configuration names.
+//! What can be known before the tree stage: programs, repository, space, the files that the
+//! configuration names.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,10 +22,16 @@ use super::regular::Links;
 use super::treefile::Treefile;
 
 /// Options without which the evidence that is asked for would not come.
-const NEEDED_OPTIONS: [&str; 5] =
-    ["--unified-core", "--cachedir", "--write-commitid-to", "--touch-if-changed", "--write-composejson-to"];
+const NEEDED_OPTIONS: [&str; 5] = [
+    "--unified-core",
+    "--cachedir",
+    "--write-commitid-to",
+    "--touch-if-changed",
+    "--write-composejson-to",
+];
 
-/// The ref of the configuration, or else of the treefile: for a stage that needs rpm-ostree for nothing else.
+/// The ref of the configuration, or else of the treefile: for a stage that needs rpm-ostree for
+/// nothing else.
 pub(crate) fn ref_name(
     config: &TreeConfig,
     surroundings: &Surroundings<'_>,
@@ -39,8 +46,8 @@ pub(crate) fn ref_name(
     refs(config, (Some(&call), &surroundings.interrupt), findings).map(|(name, _)| name)
 }
 
-/// Looks for rpm-ostree and what it needs; `severity` is how bad it is when it is not there. If the configuration has no
-/// ref it must be there: nothing else reads the treefile.
+/// Looks for rpm-ostree and what it needs; `severity` is how bad it is when it is not there. If the
+/// configuration has no ref it must be there: nothing else reads the treefile.
 pub(crate) fn rpm_ostree(
     config: &TreeConfig,
     surroundings: &Surroundings<'_>,
@@ -52,8 +59,9 @@ pub(crate) fn rpm_ostree(
     let call = match (severity, &config.ref_name) {
         (Severity::Warning, None) => {
             let treefile = config.treefile.display();
-            let what_for =
-                format!("reading the ref from {treefile} (or give --ref=REF, or `ref` in the configuration)");
+            let what_for = format!(
+                "reading the ref from {treefile} (or give --ref=REF, or `ref` in the configuration)"
+            );
             findings.program(call, (&what_for, Severity::Error), interrupt)?
         }
         _ => findings.program(call, ("composing a tree", severity), interrupt)?,
@@ -61,24 +69,30 @@ pub(crate) fn rpm_ostree(
     let help = call.clone().args(["compose", "tree", "--help"]);
     if let Some(answer) = findings.take(ask(&help, ANSWER_TIMEOUT, interrupt)) {
         let help = String::from_utf8_lossy(&answer.stdout).into_owned() + &answer.stderr;
-        let missing: Vec<&str> = NEEDED_OPTIONS.into_iter().filter(|option| !help.contains(option)).collect();
+        let missing: Vec<&str> =
+            NEEDED_OPTIONS.into_iter().filter(|option| !help.contains(option)).collect();
         if !missing.is_empty() {
             let found = findings.programs.values().find(|found| found.path == call.executable);
             let version = found.map_or("unknown", |found| found.version.as_str());
             let program = call.executable.display();
-            findings.error(format!("{program} {version} is too old: it does not know {}", missing.join(", ")));
+            findings.error(format!(
+                "{program} {version} is too old: it does not know {}",
+                missing.join(", ")
+            ));
         }
     }
     sandbox(surroundings, findings);
     Some(call)
 }
 
-/// Looks at what rpm-ostree's sandbox and cachedir need. Only what is there and refused is an error: the program may bring
-/// its own, or run in a container that has it.
+/// Looks at what rpm-ostree's sandbox and cachedir need. Only what is there and refused is an
+/// error: the program may bring its own, or run in a container that has it.
 fn sandbox(surroundings: &Surroundings<'_>, findings: &mut Findings) {
     let bwrap = Call::new(&["bwrap".to_owned()], &surroundings.environment);
     let interrupt = &surroundings.interrupt;
-    if let Some(call) = findings.program(bwrap, ("the sandbox of rpm-ostree", Severity::Warning), interrupt) {
+    if let Some(call) =
+        findings.program(bwrap, ("the sandbox of rpm-ostree", Severity::Warning), interrupt)
+    {
         let trial = call.args(["--ro-bind", "/", "/", "--unshare-pid", "true"]);
         match ask(&trial, ANSWER_TIMEOUT, interrupt) {
             Ok(answer) if answer.ending == Ending::Exit(0) => {}
@@ -90,15 +104,21 @@ fn sandbox(surroundings: &Surroundings<'_>, findings: &mut Findings) {
         }
     }
     let fuse = Path::new("/dev/fuse");
-    if let Err(error) = fs::OpenOptions::new().read(true).write(true).open(fuse).during("opening", fuse) {
+    if let Err(error) =
+        fs::OpenOptions::new().read(true).write(true).open(fuse).during("opening", fuse)
+    {
         let is_missing = error.io_kind() == Some(std::io::ErrorKind::NotFound);
-        let severity =
-            if is_missing || !rustix::process::geteuid().is_root() { Severity::Warning } else { Severity::Error };
+        let severity = if is_missing || !rustix::process::geteuid().is_root() {
+            Severity::Warning
+        } else {
+            Severity::Error
+        };
         let message = format!("{}; rpm-ostree needs it for its cachedir", error.chain());
         findings.list.push(Finding { severity, message });
     }
     if !rustix::process::geteuid().is_root() {
-        findings.warning("not running as root: rpm-ostree will fail when it sets the owners of files");
+        findings
+            .warning("not running as root: rpm-ostree will fail when it sets the owners of files");
     }
 }
 
@@ -112,7 +132,10 @@ pub(crate) fn repository(
     let path = &config.repo;
     if fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
         if !config.create_repo {
-            findings.error(format!("there is no repository {} (and create-repo is not set)", path.display()));
+            findings.error(format!(
+                "there is no repository {} (and create-repo is not set)",
+                path.display()
+            ));
         } else if let Some(existing) = existing_ancestor(path) {
             writable(&existing, findings);
         }
@@ -132,10 +155,11 @@ pub(crate) fn repository(
     let (name, mode) = (path.display(), repo.mode());
     match (mode, is_served) {
         (RepoMode::Archive, _) => {}
-        (_, Served::Yes) => {
-            findings.error(format!("the repository {name} has mode {mode}, only archive can be served"))
+        (_, Served::Yes) => findings
+            .error(format!("the repository {name} has mode {mode}, only archive can be served")),
+        (_, Served::No) => {
+            findings.warning(format!("the repository {name} has mode {mode} and cannot be served"))
         }
-        (_, Served::No) => findings.warning(format!("the repository {name} has mode {mode} and cannot be served")),
     }
     findings.take(repo.check_writable());
     writable(&path.join("objects"), findings);
@@ -166,12 +190,13 @@ pub(crate) enum Served {
     No,
 }
 
-/// Whether a directory is empty, or holds no more than a repository that somebody was making when he was killed:
-/// `objects` comes last.
+/// Whether a directory is empty, or holds no more than a repository that somebody was making when
+/// he was killed: `objects` comes last.
 fn may_become_a_repository(path: &Path) -> bool {
     let parts = ["config", ".config-new", "tmp", "extensions", "state", "refs"];
     let is_part = |entry: std::io::Result<fs::DirEntry>| {
-        entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(|name| parts.contains(&name)))
+        entry
+            .is_ok_and(|entry| entry.file_name().to_str().is_some_and(|name| parts.contains(&name)))
     };
     fs::read_dir(path).is_ok_and(|mut entries| entries.all(is_part))
 }
@@ -181,7 +206,11 @@ fn locked(repo: &Repo, findings: &mut Findings) {
     let path = repo.path().join(".lock");
     // Looking must not make the file.
     if path.exists() && repo.try_lock(LockKind::Shared).is_ok_and(|lock| lock.is_none()) {
-        let message = format!("{} is locked by {}; the run will wait for it", path.display(), processes_with(&path));
+        let message = format!(
+            "{} is locked by {}; the run will wait for it",
+            path.display(),
+            processes_with(&path)
+        );
         findings.warning(message);
     }
 }
@@ -190,7 +219,10 @@ fn locked(repo: &Repo, findings: &mut Findings) {
 fn writable(directory: &Path, findings: &mut Findings) {
     match rustix::fs::statvfs(directory) {
         Ok(stat) if stat.f_flag.contains(StatVfsMountFlags::RDONLY) => {
-            findings.error(format!("{} is on a file system that is mounted read-only", directory.display()));
+            findings.error(format!(
+                "{} is on a file system that is mounted read-only",
+                directory.display()
+            ));
         }
         Ok(_) => {
             if rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_err() {
@@ -216,7 +248,8 @@ fn places(config: &TreeConfig) -> [(&'static str, &Path); 3] {
 /// Bytes that are free where a path is, or will be.
 fn free_space(path: &Path) -> Result<u64> {
     let there = if path.is_dir() { Some(path.to_owned()) } else { existing_ancestor(path) };
-    let there = there.ok_or_else(|| Error::failed(format!("there is no directory above {}", path.display())))?;
+    let there = there
+        .ok_or_else(|| Error::failed(format!("there is no directory above {}", path.display())))?;
     let stat = rustix::fs::statvfs(&there).during("reading the free space of", &there)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
@@ -249,11 +282,12 @@ fn enough_space(name: &str, path: &Path, needed: u64, findings: &mut Findings) {
     }
 }
 
-/// Looks at a directory that an image run makes, or writes into: it would be a pity to fail there after an hour. Whether
-/// there can be anything in it.
+/// Looks at a directory that an image run makes, or writes into: it would be a pity to fail there
+/// after an hour. Whether there can be anything in it.
 pub(crate) fn output(name: &str, path: &Path, needed_mib: u64, findings: &mut Findings) -> bool {
     // Below a file there is nothing either, not even the lack of a file.
-    let is_missing = path.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    let is_missing =
+        path.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
     if !is_missing && !path.is_dir() {
         findings.error(format!("the {name} {} is no directory", path.display()));
         return false;
@@ -264,18 +298,23 @@ pub(crate) fn output(name: &str, path: &Path, needed_mib: u64, findings: &mut Fi
     true
 }
 
-/// What is free now, for a run that ran out of space: where it is less than needed, or, if that is nowhere any more,
-/// everywhere.
+/// What is free now, for a run that ran out of space: where it is less than needed, or, if that is
+/// nowhere any more, everywhere.
 pub(crate) fn describe_space(config: &TreeConfig) -> String {
     let needed = config.min_free_mib << 20;
     let describe = |(name, path): (&str, &Path)| match free_space(path) {
-        Ok(free) => (free < needed, format!("{name} {}: {} free", path.display(), format_size(free))),
+        Ok(free) => {
+            (free < needed, format!("{name} {}: {} free", path.display(), format_size(free)))
+        }
         Err(error) => (true, error.chain()),
     };
     let described = places(config).map(describe);
     let is_known = described.iter().any(|(is_short, _)| *is_short);
-    let shown: Vec<String> =
-        described.into_iter().filter(|(is_short, _)| *is_short || !is_known).map(|(_, text)| text).collect();
+    let shown: Vec<String> = described
+        .into_iter()
+        .filter(|(is_short, _)| *is_short || !is_known)
+        .map(|(_, text)| text)
+        .collect();
     format!("{}; needed are {} (min-free-mib)", shown.join(", "), format_size(needed))
 }
 
@@ -284,17 +323,22 @@ pub(crate) fn files(config: &TreeConfig, findings: &mut Findings) {
     for path in &config.lockfiles {
         match read_json(path, Links::Follow) {
             Ok(document) if document["packages"].is_object() => {}
-            Ok(_) => findings.error(format!("{} is no package lock file: it has no packages", path.display())),
+            Ok(_) => findings
+                .error(format!("{} is no package lock file: it has no packages", path.display())),
             Err(error) => findings.error(error.chain()),
         }
     }
     // The crawlers of mirrors must be able to read all that is published.
     if config.umask & 0o055 != 0 {
-        findings.warning(format!("with umask {:04o} others cannot read what is published", config.umask));
+        findings.warning(format!(
+            "with umask {:04o} others cannot read what is published",
+            config.umask
+        ));
     }
 }
 
-/// The ref to publish, and the treefile as rpm-ostree expands it. Without rpm-ostree only the configuration counts.
+/// The ref to publish, and the treefile as rpm-ostree expands it. Without rpm-ostree only the
+/// configuration counts.
 pub(crate) fn refs(
     config: &TreeConfig,
     (program, interrupt): (Option<&Call>, &Interrupt),
@@ -315,7 +359,10 @@ pub(crate) fn refs(
         (Some(name), _) => Some(name.clone()),
         (None, Some(name)) => findings.take(RefName::parse(name).map_err(Error::from)),
         (None, None) => {
-            findings.error(format!("there is no ref: neither `ref` in the configuration nor in {}", path.display()));
+            findings.error(format!(
+                "there is no ref: neither `ref` in the configuration nor in {}",
+                path.display()
+            ));
             None
         }
     }?;

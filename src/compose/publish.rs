@@ -1,9 +1,10 @@
-//! Publishing: a ref and the summary move together, or neither does. The caller holds the publish lock.
+//! Publishing: a ref and the summary move together, or neither does. The caller holds the publish
+//! lock.
 //!
 //! `crate::summary::store` has the order in which that is done, and what a kill leaves.
 //!
-//! What a user has added to the summary's metadata stays in it. A repository with a collection keeps its
-//! `ostree-metadata` commit as it is: that is for `osier summary -u` to renew.
+//! What a user has added to the summary's metadata stays in it. A repository with a collection
+//! keeps its `ostree-metadata` commit as it is: that is for `osier summary -u` to renew.
 
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
@@ -31,17 +32,20 @@ pub(crate) enum SummaryState {
 /// Moves a ref and the summary. `now` is in seconds since 1970.
 ///
 /// # Errors
-/// When the ref is not what it was, or anything cannot be written. The error says what is public then, if that is not
-/// what was public before.
+/// When the ref is not what it was, or anything cannot be written. The error says what is public
+/// then, if that is not what was public before.
 pub(crate) fn publish(repo: &Repo, moved: &Move<'_>, now: u64) -> Result<SummaryFacts> {
     let _lock = repo.lock(LockKind::Shared)?;
     let summary_lock = store::lock(repo)?;
     let Move { name, old, new } = *moved;
     let found = repo.read_local_ref(name)?;
     if found != old {
-        let named = |commit: Option<Checksum>| commit.map_or_else(|| "nothing".to_owned(), |commit| commit.to_hex());
+        let named = |commit: Option<Checksum>| {
+            commit.map_or_else(|| "nothing".to_owned(), |commit| commit.to_hex())
+        };
         let (old, found) = (named(old), named(found));
-        let message = format!("{name} moved from {old} to {found} while {new} was composed; it stays there");
+        let message =
+            format!("{name} moved from {old} to {found} while {new} was composed; it stays there");
         return Err(Error::failed(message));
     }
     let (_, existing) = read_summary(repo)?;
@@ -54,7 +58,8 @@ pub(crate) fn publish(repo: &Repo, moved: &Move<'_>, now: u64) -> Result<Summary
     facts(repo)
 }
 
-/// Brings the summary up to date with the refs; one that says the right thing is not touched. Returns how it stood.
+/// Brings the summary up to date with the refs; one that says the right thing is not touched.
+/// Returns how it stood.
 ///
 /// # Errors
 /// When a ref names a commit that is missing, or the summary cannot be written.
@@ -107,11 +112,15 @@ pub(crate) fn facts(repo: &Repo) -> Result<SummaryFacts> {
 pub(crate) fn read_back(repo: &Repo, name: &RefName, commit: &Checksum) -> Result<()> {
     let in_ref = repo.read_local_ref(name)?;
     let (_, summary) = read_summary(repo)?;
-    let listed = summary.as_ref().and_then(|summary| summary.refs.iter().find(|entry| entry.name == name.as_str()));
+    let listed = summary
+        .as_ref()
+        .and_then(|summary| summary.refs.iter().find(|entry| entry.name == name.as_str()));
     if in_ref == Some(*commit) && listed.is_some_and(|entry| entry.commit == *commit) {
         return Ok(());
     }
-    Err(Error::failed(format!("{name} was published as {commit}, but reading it back shows something else")))
+    Err(Error::failed(format!(
+        "{name} was published as {commit}, but reading it back shows something else"
+    )))
 }
 
 /// The summary on disk: whether there is a file, and what it says if that can be read.
@@ -127,7 +136,8 @@ fn moves(repo: &Repo, name: &RefName, new: Checksum) -> Result<Vec<(RefName, Che
     // An alias may stand for an alias.
     let mut index = 0;
     while let Some(target) = moving.get(index).cloned() {
-        let more = aliases.iter().filter(|(alias, of)| of == target.as_str() && !moving.contains(alias));
+        let more =
+            aliases.iter().filter(|(alias, of)| of == target.as_str() && !moving.contains(alias));
         let more: Vec<RefName> = more.map(|(alias, _)| alias.clone()).collect();
         moving.extend(more);
         index += 1;
@@ -139,8 +149,13 @@ fn moves(repo: &Repo, name: &RefName, new: Checksum) -> Result<Vec<(RefName, Che
 fn check_refs(repo: &Repo, moves: &[(RefName, Checksum)]) -> Result<()> {
     for (name, commit) in repo.list_refs(None, ListRefs::Full)? {
         let is_moving = moves.iter().any(|(moving, _)| *moving == name.name);
-        if name.remote.is_none() && !is_moving && !repo.has_object(&ObjectName::new(commit, ObjectType::Commit))? {
-            let message = format!("the ref {name} names the commit {commit}, which is missing: repair it first");
+        if name.remote.is_none()
+            && !is_moving
+            && !repo.has_object(&ObjectName::new(commit, ObjectType::Commit))?
+        {
+            let message = format!(
+                "the ref {name} names the commit {commit}, which is missing: repair it first"
+            );
             return Err(Error::failed(message));
         }
     }
@@ -188,17 +203,22 @@ mod tests {
         let Fixture { repo, name, commits: [first, second], .. } = &fixture();
         publish(repo, &Move { name, old: None, new: *first }, 10).unwrap();
         repo.set_alias(&RefName::parse("latest").unwrap(), name).unwrap();
-        repo.set_alias(&RefName::parse("os/newest").unwrap(), &RefName::parse("latest").unwrap()).unwrap();
+        repo.set_alias(&RefName::parse("os/newest").unwrap(), &RefName::parse("latest").unwrap())
+            .unwrap();
         assert_eq!(refresh(repo, 11).unwrap(), SummaryState::Stale);
         let facts = publish(repo, &Move { name, old: Some(*first), new: *second }, 12).unwrap();
         let summary = summary_of(repo);
-        let refs: Vec<_> = summary.refs.iter().map(|entry| (entry.name.as_str(), entry.commit)).collect();
+        let refs: Vec<_> =
+            summary.refs.iter().map(|entry| (entry.name.as_str(), entry.commit)).collect();
         assert_eq!(refs, [("latest", *second), ("os/host", *second), ("os/newest", *second)]);
         assert_eq!(state(repo).unwrap(), SummaryState::Right);
         read_back(repo, name, second).unwrap();
         assert!(read_back(repo, name, first).is_err());
         let bytes = fs::read(repo.path().join("summary")).unwrap();
-        assert_eq!(facts, SummaryFacts { sha256: Checksum::of(&bytes), size: bytes.len() as u64, signed: false });
+        assert_eq!(
+            facts,
+            SummaryFacts { sha256: Checksum::of(&bytes), size: bytes.len() as u64, signed: false }
+        );
     }
 
     #[test]
@@ -212,7 +232,10 @@ mod tests {
         assert_eq!(refresh(repo, 99).unwrap(), SummaryState::Right);
         assert_eq!(fs::read(repo.path().join("summary")).unwrap(), before);
         publish(repo, &Move { name, old: Some(*first), new: *second }, 12).unwrap();
-        assert_eq!(summary_of(repo).metadata.get("org.example.title"), Some(&Value::string("Example")));
+        assert_eq!(
+            summary_of(repo).metadata.get("org.example.title"),
+            Some(&Value::string("Example"))
+        );
         fs::write(repo.path().join("summary"), "garbage").unwrap();
         assert_eq!(refresh(repo, 99).unwrap(), SummaryState::Stale);
         fs::remove_file(repo.path().join("summary")).unwrap();
@@ -224,8 +247,11 @@ mod tests {
     fn a_ref_that_has_moved_stays_where_it_is() {
         let Fixture { repo, name, commits: [first, second], .. } = &fixture();
         publish(repo, &Move { name, old: None, new: *first }, 10).unwrap();
-        let message = publish(repo, &Move { name, old: None, new: *second }, 11).unwrap_err().to_string();
-        let expected = format!("os/host moved from nothing to {first} while {second} was composed; it stays there");
+        let message =
+            publish(repo, &Move { name, old: None, new: *second }, 11).unwrap_err().to_string();
+        let expected = format!(
+            "os/host moved from nothing to {first} while {second} was composed; it stays there"
+        );
         assert_eq!(message, expected);
         read_back(repo, name, first).unwrap();
     }
@@ -236,8 +262,13 @@ mod tests {
         publish(repo, &Move { name, old: None, new: *first }, 10).unwrap();
         let lost = Checksum::of(b"lost");
         repo.set_ref_immediate(None, &RefName::parse("lost").unwrap(), Some(&lost)).unwrap();
-        let message = publish(repo, &Move { name, old: Some(*first), new: *second }, 11).unwrap_err().to_string();
-        assert_eq!(message, format!("the ref lost names the commit {lost}, which is missing: repair it first"));
+        let message = publish(repo, &Move { name, old: Some(*first), new: *second }, 11)
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            message,
+            format!("the ref lost names the commit {lost}, which is missing: repair it first")
+        );
         read_back(repo, name, first).unwrap();
         assert_eq!(fs::read_dir(repo.path().join("tmp")).unwrap().count(), 1, "only the cache");
     }

@@ -1,8 +1,9 @@
 //! Judging a disk image by what `qemu-img` says of it.
 //!
-//! `qemu-img info` succeeds for any file: junk is `raw` to it, and a truncated qcow2 still `qcow2`. Only `qemu-img check`
-//! finds truncation; its exit status is 0 for a clean image, 2 for a corrupt one, 3 when nothing but space is lost, 63 for
-//! a format that has no check, 1 when it could not look.
+//! `qemu-img info` succeeds for any file: junk is `raw` to it, and a truncated qcow2 still `qcow2`.
+//! Only `qemu-img check` finds truncation; its exit status is 0 for a clean image, 2 for a corrupt
+//! one, 3 when nothing but space is lost, 63 for a format that has no check, 1 when it could not
+//! look.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -45,7 +46,8 @@ impl Format {
     }
 }
 
-/// The arguments of `qemu-img info`. `file` must be absolute, or a colon in it would make it a protocol.
+/// The arguments of `qemu-img info`. `file` must be absolute, or a colon in it would make it a
+/// protocol.
 pub(crate) fn info_arguments(file: &Path) -> [OsString; 3] {
     ["info".into(), "--output=json".into(), file.into()]
 }
@@ -55,11 +57,13 @@ pub(crate) fn check_arguments(file: &Path) -> [OsString; 3] {
     ["check".into(), "--output=json".into(), file.into()]
 }
 
-/// The arguments of `qemu-img convert` to a qcow2, compressed or not. The format of the source is given, not guessed: the
-/// bytes of a raw disk are the guest's, which may have made them look like another format.
+/// The arguments of `qemu-img convert` to a qcow2, compressed or not. The format of the source is
+/// given, not guessed: the bytes of a raw disk are the guest's, which may have made them look like
+/// another format.
 pub(crate) fn convert_arguments(from: (&Path, Format), to: &Path, compress: bool) -> Vec<OsString> {
     let (file, format) = from;
-    let mut arguments: Vec<OsString> = ["convert", "-f", format.as_str(), "-O", "qcow2"].map(OsString::from).into();
+    let mut arguments: Vec<OsString> =
+        ["convert", "-f", format.as_str(), "-O", "qcow2"].map(OsString::from).into();
     if compress {
         arguments.push("-c".into());
     }
@@ -88,10 +92,12 @@ impl Info {
     /// # Errors
     /// What is missing in it.
     pub(crate) fn parse(json: &[u8]) -> Result<Self, String> {
-        let document: Value = serde_json::from_slice(json).map_err(|error| format!("is no JSON: {error}"))?;
+        let document: Value =
+            serde_json::from_slice(json).map_err(|error| format!("is no JSON: {error}"))?;
         let number = |key: &str| document[key].as_u64().ok_or_else(|| format!("has no {key}"));
         let specific = &document["format-specific"]["data"];
-        let other = document["backing-filename"].as_str().or_else(|| specific["data-file"].as_str());
+        let other =
+            document["backing-filename"].as_str().or_else(|| specific["data-file"].as_str());
         Ok(Self {
             format: document["format"].as_str().ok_or("has no format")?.to_owned(),
             virtual_size: number("virtual-size")?,
@@ -123,14 +129,27 @@ impl Soundness {
         let words = stderr.lines().map(str::trim).find(|line| !line.is_empty());
         match status {
             // An error that it met on its way does not show in the status of every version.
-            Some(0) if count("check-errors").is_none() && count("corruptions").is_none() => Self::Clean,
-            Some(3) => Self::Leaks(format!("{} leaked clusters", count("leaks").unwrap_or_default())),
+            Some(0) if count("check-errors").is_none() && count("corruptions").is_none() => {
+                Self::Clean
+            }
+            Some(3) => {
+                Self::Leaks(format!("{} leaked clusters", count("leaks").unwrap_or_default()))
+            }
             Some(63) => Self::Unknown,
             _ => {
-                let found = ["corruptions", "check-errors"].into_iter().filter_map(|key| Some((count(key)?, key)));
-                let found: Vec<_> = found.map(|(count, key)| format!("{count} {}", key.replace('-', " "))).collect();
-                let status = status.map_or("killed by a signal".to_owned(), |status| format!("exit status {status}"));
-                let parts = (!found.is_empty()).then(|| found.join(", ")).into_iter().chain(words.map(str::to_owned));
+                let found = ["corruptions", "check-errors"]
+                    .into_iter()
+                    .filter_map(|key| Some((count(key)?, key)));
+                let found: Vec<_> = found
+                    .map(|(count, key)| format!("{count} {}", key.replace('-', " ")))
+                    .collect();
+                let status = status.map_or("killed by a signal".to_owned(), |status| {
+                    format!("exit status {status}")
+                });
+                let parts = (!found.is_empty())
+                    .then(|| found.join(", "))
+                    .into_iter()
+                    .chain(words.map(str::to_owned));
                 let parts: Vec<_> = parts.collect();
                 Self::Broken(if parts.is_empty() { status } else { parts.join(": ") })
             }
@@ -153,7 +172,11 @@ pub(crate) struct Wanted<'a> {
 ///
 /// # Errors
 /// Everything that is wrong with it, in one line without its name.
-pub(crate) fn judge(info: &Info, soundness: &Soundness, wanted: &Wanted<'_>) -> Result<(Format, Vec<String>), String> {
+pub(crate) fn judge(
+    info: &Info,
+    soundness: &Soundness,
+    wanted: &Wanted<'_>,
+) -> Result<(Format, Vec<String>), String> {
     let mut wrong = Vec::new();
     let mut warnings = Vec::new();
     let format = wanted.formats.iter().copied().find(|format| format.as_str() == info.format);
@@ -176,11 +199,14 @@ pub(crate) fn judge(info: &Info, soundness: &Soundness, wanted: &Wanted<'_>) -> 
     }
     if info.virtual_size < wanted.virtual_size {
         let (found, least) = (info.virtual_size, wanted.virtual_size);
-        wrong.push(format!("the disk in it has {found} bytes, not the {least} that were asked for"));
+        wrong
+            .push(format!("the disk in it has {found} bytes, not the {least} that were asked for"));
     }
     if info.actual_size < wanted.actual_size {
         let (found, least) = (info.actual_size, wanted.actual_size);
-        wrong.push(format!("it takes {found} bytes, and no installed system takes less than {least}"));
+        wrong.push(format!(
+            "it takes {found} bytes, and no installed system takes less than {least}"
+        ));
     }
     match format {
         Some(format) if wrong.is_empty() => Ok((format, warnings)),
@@ -217,11 +243,21 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     fn info() -> Info {
-        Info { format: "qcow2".into(), virtual_size: 10 * GIB, actual_size: GIB, corrupt: false, other_file: None }
+        Info {
+            format: "qcow2".into(),
+            virtual_size: 10 * GIB,
+            actual_size: GIB,
+            corrupt: false,
+            other_file: None,
+        }
     }
 
     fn verdict(info: &Info, soundness: Soundness) -> Result<(Format, Vec<String>), String> {
-        let wanted = Wanted { formats: &[Format::Qcow2, Format::Raw], virtual_size: 10 * GIB, actual_size: 64 << 20 };
+        let wanted = Wanted {
+            formats: &[Format::Qcow2, Format::Raw],
+            virtual_size: 10 * GIB,
+            actual_size: 64 << 20,
+        };
         judge(info, &soundness, &wanted)
     }
 
@@ -238,7 +274,10 @@ mod tests {
         let expected = Info { corrupt: true, other_file: Some("d.raw".into()), ..info() };
         assert_eq!(Info::parse(changed.to_string().as_bytes()), Ok(expected));
         changed["backing-filename"] = json!("b.qcow2");
-        assert_eq!(Info::parse(changed.to_string().as_bytes()).unwrap().other_file.as_deref(), Some("b.qcow2"));
+        assert_eq!(
+            Info::parse(changed.to_string().as_bytes()).unwrap().other_file.as_deref(),
+            Some("b.qcow2")
+        );
         for (text, message) in [
             ("", "is no JSON: EOF while parsing a value at line 1 column 0"),
             ("[]", "has no format"),
@@ -257,9 +296,24 @@ mod tests {
             (Some(0), r#"{"check-errors":0}"#, "", Soundness::Clean),
             (Some(0), r#"{"check-errors":2}"#, "", broken("2 check errors")),
             (Some(1), "", "qemu-img: Could not open 'x'\n", broken("qemu-img: Could not open 'x'")),
-            (Some(2), r#"{"corruptions":645}"#, "ERROR: a\nERROR: b\n", broken("645 corruptions: ERROR: a")),
-            (Some(3), r#"{"leaks":4}"#, "Leaked cluster 5\n", Soundness::Leaks("4 leaked clusters".into())),
-            (Some(63), "", "qemu-img: This image format does not support checks\n", Soundness::Unknown),
+            (
+                Some(2),
+                r#"{"corruptions":645}"#,
+                "ERROR: a\nERROR: b\n",
+                broken("645 corruptions: ERROR: a"),
+            ),
+            (
+                Some(3),
+                r#"{"leaks":4}"#,
+                "Leaked cluster 5\n",
+                Soundness::Leaks("4 leaked clusters".into()),
+            ),
+            (
+                Some(63),
+                "",
+                "qemu-img: This image format does not support checks\n",
+                Soundness::Unknown,
+            ),
             (Some(9), "", "", broken("exit status 9")),
             (None, "", "", broken("killed by a signal")),
         ] {
@@ -273,7 +327,10 @@ mod tests {
         let raw = Info { format: "raw".into(), ..info() };
         assert_eq!(verdict(&raw, Soundness::Unknown), Ok((Format::Raw, vec![])));
         let leaks = Soundness::Leaks("1 leaked clusters".into());
-        assert_eq!(verdict(&info(), leaks), Ok((Format::Qcow2, vec!["qemu-img check: 1 leaked clusters".into()])));
+        assert_eq!(
+            verdict(&info(), leaks),
+            Ok((Format::Qcow2, vec!["qemu-img check: 1 leaked clusters".into()]))
+        );
     }
 
     #[test]
@@ -289,8 +346,14 @@ mod tests {
                         qemu-img has no check for it; the disk in it has 9 bytes, not the 10737418240 that were asked for; \
                         it takes 8 bytes, and no installed system takes less than 67108864";
         assert_eq!(verdict(&odd, Soundness::Unknown).unwrap_err(), expected);
-        assert_eq!(verdict(&info(), Soundness::Unknown).unwrap_err(), "qemu-img has no check for it");
-        assert_eq!(verdict(&info(), Soundness::Broken("x".into())).unwrap_err(), "qemu-img check: x");
+        assert_eq!(
+            verdict(&info(), Soundness::Unknown).unwrap_err(),
+            "qemu-img has no check for it"
+        );
+        assert_eq!(
+            verdict(&info(), Soundness::Broken("x".into())).unwrap_err(),
+            "qemu-img check: x"
+        );
     }
 
     #[test]
@@ -311,7 +374,8 @@ mod tests {
     fn a_raw_disk_has_a_partition_table() {
         let directory = tempfile::tempdir().unwrap();
         let disk = directory.path().join("disk");
-        for (bytes, expected) in [(vec![0; 600], false), (vec![0; 10], false), (Vec::new(), false)] {
+        for (bytes, expected) in [(vec![0; 600], false), (vec![0; 10], false), (Vec::new(), false)]
+        {
             std::fs::write(&disk, bytes).unwrap();
             assert_eq!(has_partition_table(&disk).unwrap(), expected);
         }

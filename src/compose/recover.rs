@@ -1,4 +1,5 @@
-//! Cleaning up after runs that were killed: the same for each stage. What differs the stage says with functions.
+//! Cleaning up after runs that were killed: the same for each stage. What differs the stage says
+//! with functions.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,8 @@ pub(super) enum Claim {
     No,
     /// It is.
     Yes,
-    /// It is, with the cache of rpm-ostree at that path, and the work directories that lay there before it.
+    /// It is, with the cache of rpm-ostree at that path, and the work directories that lay there
+    /// before it.
     WithCache(PathBuf, Vec<String>),
 }
 
@@ -29,8 +31,8 @@ pub(super) struct Recovery<'r> {
 }
 
 impl Recovery<'_> {
-    /// Cleans up after the killed runs in a work directory that are the stage's. Returns whether there are any, those of
-    /// others included.
+    /// Cleans up after the killed runs in a work directory that are the stage's. Returns whether
+    /// there are any, those of others included.
     ///
     /// # Errors
     /// When the directory is not ours alone or cannot be read, or something cannot be cleaned up.
@@ -45,7 +47,11 @@ impl Recovery<'_> {
                 Claim::Yes => None,
                 Claim::WithCache(path, before) => Some((path.as_path(), before.as_slice())),
             };
-            warn(format!("the run {} was killed at the step `{}`", dead.path.display(), dead.report.stage));
+            warn(format!(
+                "the run {} was killed at the step `{}`",
+                dead.path.display(),
+                dead.report.stage
+            ));
             cleanup::clean(&dead.temporary(), cache, environment).into_iter().for_each(&mut *warn);
             finish(&dead)?.into_iter().for_each(&mut *warn);
             dead.bury()?;

@@ -1,6 +1,7 @@
 //! Files that somebody else wrote: opened only if they are regular, read only up to a limit.
 //!
-//! A FIFO under such a name would keep the run waiting for ever, a device has no end, and a link leads elsewhere.
+//! A FIFO under such a name would keep the run waiting for ever, a device has no end, and a link
+//! leads elsewhere.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -28,7 +29,8 @@ pub(crate) enum Links {
 /// # Errors
 /// When it is no regular file, or cannot be opened.
 pub(crate) fn open(path: &Path, links: Links) -> Result<File> {
-    // Opening alone may do something to a device, so the first look comes before it; the second one is what counts.
+    // Opening alone may do something to a device, so the first look comes before it; the second one
+    // is what counts.
     let metadata = match links {
         Links::Follow => fs::metadata(path),
         Links::Refuse => fs::symlink_metadata(path),
@@ -40,7 +42,11 @@ pub(crate) fn open(path: &Path, links: Links) -> Result<File> {
     if links == Links::Refuse {
         flags |= OFlags::NOFOLLOW;
     }
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path).during("opening", path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits() as i32)
+        .open(path)
+        .during("opening", path)?;
     match file.metadata().during("opening", path)?.is_file() {
         true => Ok(file),
         false => Err(odd(path)),
@@ -73,7 +79,8 @@ pub(crate) fn read_open(file: File, path: &Path, limit: u64) -> Result<Vec<u8>> 
     }
 }
 
-/// Refuses a file that a program is to read if it is none that [`read`] would; one that is missing is left to the program.
+/// Refuses a file that a program is to read if it is none that [`read`] would; one that is missing
+/// is left to the program.
 ///
 /// # Errors
 /// When it is no regular file or has more than `limit` bytes.

@@ -54,8 +54,15 @@ pub enum Status {
 }
 
 impl Status {
-    const ALL: [Self; 7] =
-        [Self::Running, Self::DryRun, Self::Unchanged, Self::Composed, Self::Published, Self::Built, Self::Failed];
+    const ALL: [Self; 7] = [
+        Self::Running,
+        Self::DryRun,
+        Self::Unchanged,
+        Self::Composed,
+        Self::Published,
+        Self::Built,
+        Self::Failed,
+    ];
 
     /// As the report spells it.
     pub fn as_str(self) -> &'static str {
@@ -165,8 +172,10 @@ impl Report {
         let summary = self.summary.as_ref().map(
             |summary| json!({ "sha256": summary.sha256.to_hex(), "size": summary.size, "signed": summary.signed }),
         );
-        let cache =
-            self.cache.as_ref().map(|cache| json!({ "path": cache.path.to_string_lossy(), "before": cache.before }));
+        let cache = self
+            .cache
+            .as_ref()
+            .map(|cache| json!({ "path": cache.path.to_string_lossy(), "before": cache.before }));
         let mut document = json!({
             "schema": SCHEMA,
             "status": self.status.as_str(),
@@ -203,24 +212,34 @@ impl Report {
 }
 
 impl Report {
-    /// Reads a document that [`Report::to_json`] has made, in this version or an earlier one. What is missing or odd is as
-    /// in a report that says nothing of it: others may have written it.
+    /// Reads a document that [`Report::to_json`] has made, in this version or an earlier one. What
+    /// is missing or odd is as in a report that says nothing of it: others may have written it.
     pub fn from_json(document: &Value) -> Self {
         let of = |name: &str| field(document, name);
         let text = |name: &str| of(name).as_str().map(str::to_owned);
         let commit = |name: &str| of(name).as_str().and_then(|hex| Checksum::from_hex(hex).ok());
         let strings = |value: &Value| -> Vec<String> {
-            value.as_array().into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect()
+            value
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|text| text.as_str().map(str::to_owned))
+                .collect()
         };
         let pairs = |name: &str| -> BTreeMap<String, String> {
             let pairs = of(name).as_object().into_iter().flatten();
-            pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+            pairs
+                .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+                .collect()
         };
         let list = |name: &str| of(name).as_array().into_iter().flatten();
         let known = |value: &Value| (!value.is_null()).then(|| value.clone());
         let inode = |key: &str| of("tmp")[key].as_u64();
         Self {
-            status: Status::ALL.into_iter().find(|status| of("status") == status.as_str()).unwrap_or_default(),
+            status: Status::ALL
+                .into_iter()
+                .find(|status| of("status") == status.as_str())
+                .unwrap_or_default(),
             stage: STAGES.into_iter().find(|stage| of("stage") == stage).unwrap_or(STAGES[0]),
             run: text("run").unwrap_or_default(),
             started: seconds(of("started")).unwrap_or_default(),
@@ -238,9 +257,10 @@ impl Report {
             programs: pairs("programs"),
             lockfile: text("lockfile"),
             compose: known(of("compose")),
-            cache: of("cache")["path"]
-                .as_str()
-                .map(|path| CacheFacts { path: path.into(), before: strings(&of("cache")["before"]) }),
+            cache: of("cache")["path"].as_str().map(|path| CacheFacts {
+                path: path.into(),
+                before: strings(&of("cache")["before"]),
+            }),
             temporary: inode("device").zip(inode("inode")),
             environment: pairs("environment"),
             image: Some(of("image")).filter(|image| image.is_object()).cloned(),
@@ -258,22 +278,36 @@ impl Report {
 impl SummaryFacts {
     fn from_json(document: &Value) -> Option<Self> {
         let sha256 = Checksum::from_hex(document["sha256"].as_str()?).ok()?;
-        Some(Self { sha256, size: document["size"].as_u64()?, signed: document["signed"].as_bool()? })
+        Some(Self {
+            sha256,
+            size: document["size"].as_u64()?,
+            signed: document["signed"].as_bool()?,
+        })
     }
 }
 
 impl Command {
     fn from_json(document: &Value) -> Self {
-        let number = |key: &str| document[key].as_i64().and_then(|number| i32::try_from(number).ok());
+        let number =
+            |key: &str| document[key].as_i64().and_then(|number| i32::try_from(number).ok());
         let ending = number("exit").map(Ending::Exit).or(number("signal").map(Ending::Signal));
-        let time = document["seconds"].as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let time = document["seconds"]
+            .as_f64()
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let argv = document["argv"].as_array().into_iter().flatten();
         Self {
             argv: argv.filter_map(|word| word.as_str().map(OsString::from)).collect(),
             // A report does not say whether we ended it.
-            finished: ending.zip(time).map(|(ending, time)| Finished { ending, stopped: None, time }),
+            finished: ending.zip(time).map(|(ending, time)| Finished {
+                ending,
+                stopped: None,
+                time,
+            }),
             log: document["log"].as_str().unwrap_or_default().to_owned(),
-            attempt: document["attempt"].as_u64().and_then(|attempt| attempt.try_into().ok()).unwrap_or_default(),
+            attempt: document["attempt"]
+                .as_u64()
+                .and_then(|attempt| attempt.try_into().ok())
+                .unwrap_or_default(),
         }
     }
 
@@ -285,14 +319,16 @@ impl Command {
             Some(Ending::Signal(signal)) => (None, Some(signal)),
         };
         // A tenth of a second says all that is true of it.
-        let seconds = self.finished.map(|finished| (finished.time.as_secs_f64() * 10.0).round() / 10.0);
+        let seconds =
+            self.finished.map(|finished| (finished.time.as_secs_f64() * 10.0).round() / 10.0);
         json!({
             "argv": argv, "exit": exit, "signal": signal, "seconds": seconds, "log": self.log, "attempt": self.attempt,
         })
     }
 }
 
-/// A field of a report on disk. Reports of earlier versions have hyphens in their keys where there are underscores now.
+/// A field of a report on disk. Reports of earlier versions have hyphens in their keys where there
+/// are underscores now.
 pub fn field<'r>(report: &'r Value, name: &str) -> &'r Value {
     report.get(name).unwrap_or_else(|| &report[name.replace('_', "-").as_str()])
 }
@@ -321,16 +357,28 @@ mod tests {
             assert_eq!(with_hyphen, [""; 0]);
         }
         assert!(report.get("old_commit").is_some());
-        let (new, old) = (json!({ "old_commit": "new", "old-commit": "old" }), json!({ "old-commit": "old" }));
-        assert_eq!((field(&new, "old_commit"), field(&old, "old_commit")), (&json!("new"), &json!("old")));
-        assert_eq!((field(&old, "image"), field(&Value::Null, "image")), (&Value::Null, &Value::Null));
+        let (new, old) =
+            (json!({ "old_commit": "new", "old-commit": "old" }), json!({ "old-commit": "old" }));
+        assert_eq!(
+            (field(&new, "old_commit"), field(&old, "old_commit")),
+            (&json!("new"), &json!("old"))
+        );
+        assert_eq!(
+            (field(&old, "image"), field(&Value::Null, "image")),
+            (&Value::Null, &Value::Null)
+        );
     }
 
     #[test]
     fn a_report_is_read_back_as_it_was() {
         let time = Duration::from_millis(1500);
         let finished = |ending| Some(Finished { ending, stopped: None, time });
-        let command = |finished| Command { argv: vec!["a".into()], finished, log: "a.log".into(), attempt: 2 };
+        let command = |finished| Command {
+            argv: vec!["a".into()],
+            finished,
+            log: "a.log".into(),
+            attempt: 2,
+        };
         let commands = [None, finished(Ending::Exit(3)), finished(Ending::Signal(9))].map(command);
         let (sha256, pair) = (Checksum::of(b"summary"), ("a".to_owned(), "b".to_owned()));
         let unapplied = |found: Option<&str>| Unapplied {
@@ -357,7 +405,10 @@ mod tests {
             programs: [pair.clone()].into(),
             lockfile: Some("lock.json".to_owned()),
             compose: Some(json!({ "ostree-commit": "x" })),
-            cache: Some(CacheFacts { path: "/cache".into(), before: vec!["rpm-ostree-compose.x".to_owned()] }),
+            cache: Some(CacheFacts {
+                path: "/cache".into(),
+                before: vec!["rpm-ostree-compose.x".to_owned()],
+            }),
             temporary: Some((1, 2)),
             environment: [pair].into(),
             image: Some(json!({ "file": "/images/a.qcow2" })),
@@ -369,10 +420,16 @@ mod tests {
         for report in [full, nothing.clone()] {
             assert_eq!(Report::from_json(&report.to_json()), report);
         }
-        for odd in [Value::Null, json!([]), json!({ "commands": 1, "tmp": [], "started": -1, "stage": "unheard-of" })] {
+        for odd in [
+            Value::Null,
+            json!([]),
+            json!({ "commands": 1, "tmp": [], "started": -1, "stage": "unheard-of" }),
+        ] {
             assert_eq!(Report::from_json(&odd), nothing);
         }
-        let odd = Report::from_json(&json!({ "commands": [{ "exit": 0, "seconds": -1e300 }], "old-commit": "x" }));
+        let odd = Report::from_json(
+            &json!({ "commands": [{ "exit": 0, "seconds": -1e300 }], "old-commit": "x" }),
+        );
         assert_eq!((odd.commands[0].finished, odd.old_commit), (None, None));
     }
 }

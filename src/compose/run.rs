@@ -1,10 +1,11 @@
 //! The directory of a run, `work/RUN`, with its report, which is rewritten at each step.
 //!
-//! RUN is the time at which the run began, UTC, and four random digits: `20260131T102030Z-1f3c`. While the run goes on it
-//! holds the lock of `RUN/running`, which is gone when it ends: a run that left that file unlocked was killed.
+//! RUN is the time at which the run began, UTC, and four random digits: `20260131T102030Z-1f3c`.
+//! While the run goes on it holds the lock of `RUN/running`, which is gone when it ends: a run that
+//! left that file unlocked was killed.
 //!
-//! The directory is opened once. A program may put something else in its place, or a link in the place of a file: nothing
-//! is written through it.
+//! The directory is opened once. A program may put something else in its place, or a link in the
+//! place of a file: nothing is written through it.
 
 use std::fs::{DirBuilder, File};
 use std::io::Write;
@@ -42,7 +43,8 @@ const RUNNING: &str = "running";
 /// The temporary directory of the programs of a run.
 const TEMPORARY: &str = "tmp";
 
-/// Makes the directory where runs are, whatever the umask not to be written to by others, and opens it.
+/// Makes the directory where runs are, whatever the umask not to be written to by others, and opens
+/// it.
 fn open_work(work: &Path) -> Result<Dir> {
     trust::check(work)?;
     DirBuilder::new().recursive(true).mode(0o755).create(work).during("creating", work)?;
@@ -60,15 +62,19 @@ fn write_report(directory: &Dir, path: &Path, document: &Value) -> Result<()> {
         removed => removed.during("removing", &temporary)?,
     }
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
-    let mut file = dir::open(directory, name, flags, Mode::from_raw_mode(0o666)).during("creating", &temporary)?;
+    let mut file = dir::open(directory, name, flags, Mode::from_raw_mode(0o666))
+        .during("creating", &temporary)?;
     let text = format!("{document:#}\n");
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).during("writing", &temporary)?;
-    dir::rename((directory, name), (directory, REPORT), RenameFlags::empty()).during("renaming", &temporary)
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_data())
+        .during("writing", &temporary)?;
+    dir::rename((directory, name), (directory, REPORT), RenameFlags::empty())
+        .during("renaming", &temporary)
 }
 
 impl Run {
-    /// Makes a directory for a run in `work`, which is made, too, and writes the report, whose name, beginning and
-    /// status are set. `now` is in seconds since 1970.
+    /// Makes a directory for a run in `work`, which is made, too, and writes the report, whose
+    /// name, beginning and status are set. `now` is in seconds since 1970.
     ///
     /// # Errors
     /// When the directory or a file in it cannot be written.
@@ -87,11 +93,16 @@ impl Run {
         let directory = Dir::beneath(&parent, name).during("opening", &path)?;
         let running = path.join(RUNNING);
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
-        let file = dir::open(&directory, RUNNING, flags, Mode::from_raw_mode(0o666)).during("creating", &running)?;
+        let file = dir::open(&directory, RUNNING, flags, Mode::from_raw_mode(0o666))
+            .during("creating", &running)?;
         if !try_lock(&file, LockKind::Exclusive).during("locking", &running)? {
-            return Err(Error::failed(format!("somebody else holds the lock of {}", running.display())));
+            return Err(Error::failed(format!(
+                "somebody else holds the lock of {}",
+                running.display()
+            )));
         }
-        let report = Report { status: Status::Running, run: name.to_owned(), started: now, ..report };
+        let report =
+            Report { status: Status::Running, run: name.to_owned(), started: now, ..report };
         let run = Self { report, path, directory, clock: Instant::now(), running: Some(file) };
         run.save()?;
         Ok(run)
@@ -132,7 +143,8 @@ impl Run {
     pub fn make_temporary(&mut self) -> Result<PathBuf> {
         let path = self.path.join(TEMPORARY);
         dir::make_dir(&self.directory, TEMPORARY, 0o755).during("creating", &path)?;
-        let made = Dir::beneath(&self.directory, TEMPORARY).and_then(fstat).during("opening", &path)?;
+        let made =
+            Dir::beneath(&self.directory, TEMPORARY).and_then(fstat).during("opening", &path)?;
         self.report.temporary = Some(dir::identity(&made));
         Ok(path)
     }
@@ -147,7 +159,8 @@ impl Run {
         }
     }
 
-    /// Removes a file of the run, or a directory with everything in it; that there is none is success.
+    /// Removes a file of the run, or a directory with everything in it; that there is none is
+    /// success.
     ///
     /// # Errors
     /// When it cannot be removed.
@@ -196,7 +209,8 @@ pub struct DeadRun {
     pub path: PathBuf,
     /// The report, as far as it can be read.
     pub report: Report,
-    /// The same as it lies there, with what a later version may have added; `null` if there is none.
+    /// The same as it lies there, with what a later version may have added; `null` if there is
+    /// none.
     document: Value,
     directory: Dir,
     /// Holds the lock, so that nobody else buries the same run.
@@ -204,8 +218,8 @@ pub struct DeadRun {
 }
 
 impl DeadRun {
-    /// Finds the runs in `work` that were killed, oldest first. `refused` is told of those that are left alone because
-    /// somebody else controls them.
+    /// Finds the runs in `work` that were killed, oldest first. `refused` is told of those that are
+    /// left alone because somebody else controls them.
     ///
     /// # Errors
     /// When somebody else controls `work`, or it cannot be listed.
@@ -234,7 +248,8 @@ impl DeadRun {
             }
             let text = open_regular(&directory, REPORT, OFlags::RDONLY)
                 .and_then(|file| regular::read_open(file, &path.join(REPORT), LONGEST_JSON).ok());
-            let document: Value = serde_json::from_slice(&text.unwrap_or_default()).unwrap_or_default();
+            let document: Value =
+                serde_json::from_slice(&text.unwrap_or_default()).unwrap_or_default();
             let report = Report::from_json(&document);
             dead.push(Self { path, report, document, directory, file });
         }
@@ -251,7 +266,8 @@ impl DeadRun {
         }
     }
 
-    /// Removes a file of the run, or a directory with everything in it; that there is none is success.
+    /// Removes a file of the run, or a directory with everything in it; that there is none is
+    /// success.
     ///
     /// # Errors
     /// When it cannot be removed.
@@ -275,13 +291,17 @@ impl DeadRun {
     }
 }
 
-/// Opens a file of a run without following a link and without waiting; nothing if it is no regular one.
+/// Opens a file of a run without following a link and without waiting; nothing if it is no regular
+/// one.
 fn open_regular(directory: &Dir, name: &str, access: OFlags) -> Option<File> {
-    let is_regular = |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    let is_regular =
+        |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
     if !dir::stat(directory, name).is_ok_and(is_regular) {
         return None;
     }
-    let file = dir::open(directory, name, access | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty()).ok()?;
+    let file =
+        dir::open(directory, name, access | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty())
+            .ok()?;
     fstat(&file).is_ok_and(is_regular).then_some(file)
 }
 
@@ -304,11 +324,22 @@ mod tests {
         let mut run = Run::begin(&work, 1_700_000_000, given).unwrap();
         let name = run.report.run.clone();
         assert!(name.starts_with("20231114T221320Z-") && name.len() == 21, "{name}");
-        let read = || -> Value { serde_json::from_slice(&fs::read(work.join(&name).join(REPORT)).unwrap()).unwrap() };
+        let read = || -> Value {
+            serde_json::from_slice(&fs::read(work.join(&name).join(REPORT)).unwrap()).unwrap()
+        };
         assert_eq!((&read()["status"], &read()["stage"]), (&json!("running"), &json!("lock")));
-        let finished = Finished { ending: Ending::Exit(0), stopped: None, time: Duration::from_millis(812_437) };
+        let finished = Finished {
+            ending: Ending::Exit(0),
+            stopped: None,
+            time: Duration::from_millis(812_437),
+        };
         let argv = vec!["rpm-ostree".into(), "compose".into()];
-        run.report.commands.push(Command { argv, finished: Some(finished), log: "x.log".into(), attempt: 1 });
+        run.report.commands.push(Command {
+            argv,
+            finished: Some(finished),
+            log: "x.log".into(),
+            attempt: 1,
+        });
         run.step("verify").unwrap();
         assert_eq!(read()["stage"], "verify");
         let command = json!({
@@ -319,7 +350,10 @@ mod tests {
         let (report, saved) = run.finish(Status::Published);
         saved.unwrap();
         assert_eq!((report.status, report.finished), (Status::Published, Some(1_700_000_000)));
-        assert_eq!((&read()["status"], &read()["finished"]), (&json!("published"), &json!("2023-11-14T22:13:20Z")));
+        assert_eq!(
+            (&read()["status"], &read()["finished"]),
+            (&json!("published"), &json!("2023-11-14T22:13:20Z"))
+        );
         assert!(read().get("image").is_none());
         assert!(!work.join(&name).join(RUNNING).exists());
     }
@@ -327,7 +361,10 @@ mod tests {
     #[test]
     fn only_a_killed_run_is_found_dead_and_only_once() {
         let directory = tempfile::tempdir().unwrap();
-        let begin = || Run::begin(directory.path(), 0, Report { stage: "compose", ..Report::default() }).unwrap();
+        let begin = || {
+            Run::begin(directory.path(), 0, Report { stage: "compose", ..Report::default() })
+                .unwrap()
+        };
         let (alive, killed, ended) = (begin(), begin(), begin());
         ended.finish(Status::Failed).1.unwrap();
         let path = killed.path("");

@@ -52,10 +52,12 @@ pub(super) fn not_begun(report: Report, error: Error) -> Failed {
 
 /// The report of a run that is about to begin.
 pub(super) fn new_report(config: &TreeConfig, surroundings: &Surroundings<'_>) -> Report {
-    let recorded = RECORDED_VARIABLES
-        .iter()
-        .filter_map(|name| Some(((*name).to_owned(), surroundings.variable(name)?.to_string_lossy().into_owned())));
-    let set = config.source_date_epoch.map(|seconds| ("SOURCE_DATE_EPOCH".to_owned(), seconds.to_string()));
+    let recorded = RECORDED_VARIABLES.iter().filter_map(|name| {
+        Some(((*name).to_owned(), surroundings.variable(name)?.to_string_lossy().into_owned()))
+    });
+    let set = config
+        .source_date_epoch
+        .map(|seconds| ("SOURCE_DATE_EPOCH".to_owned(), seconds.to_string()));
     Report {
         stage: "check",
         started: surroundings.now,
@@ -74,7 +76,8 @@ pub(super) enum Uses {
     Repository,
 }
 
-/// Takes the locks, makes the directory of the run and lets `work` do its part; the report says how it ended.
+/// Takes the locks, makes the directory of the run and lets `work` do its part; the report says how
+/// it ended.
 pub(super) fn hold(
     config: &TreeConfig,
     surroundings: &Surroundings<'_>,
@@ -82,8 +85,11 @@ pub(super) fn hold(
     work: impl FnOnce(&mut Session<'_>) -> Result<Status>,
 ) -> Result<Report, Failed> {
     let mut report = Report { stage: "lock", ..report };
-    let wait =
-        Wait { timeout: config.lock_timeout, interrupt: &surroundings.interrupt, progress: surroundings.progress };
+    let wait = Wait {
+        timeout: config.lock_timeout,
+        interrupt: &surroundings.interrupt,
+        progress: surroundings.progress,
+    };
     let result = (|| {
         surroundings.interrupt.check()?;
         let name = new_name(surroundings.now)?;
@@ -111,7 +117,8 @@ pub(super) fn hold(
             return Err(not_begun(report, error));
         }
     };
-    let mut session = Session { config, surroundings, repo: &repo, run, log: None, holder: holder(&name) };
+    let mut session =
+        Session { config, surroundings, repo: &repo, run, log: None, holder: holder(&name) };
     let result = work(&mut session);
     let Session { run, log, .. } = session;
     end(run, log, result, surroundings)
@@ -144,7 +151,11 @@ pub(super) fn end(
 }
 
 /// Tells the user, and the report, what was found before a run.
-pub(super) fn take_findings(findings: &Findings, report: &mut Report, surroundings: &Surroundings<'_>) {
+pub(super) fn take_findings(
+    findings: &Findings,
+    report: &mut Report,
+    surroundings: &Surroundings<'_>,
+) {
     report.programs = findings.versions();
     for message in findings.messages(Severity::Warning) {
         surroundings.progress.event(Event::Warning(message));
@@ -182,12 +193,14 @@ impl Session<'_> {
         let recovery = Recovery {
             claim: &|dead| {
                 let cache = dead.report.cache.as_ref();
-                // The cache of another configuration is not locked by us; the next run of that one cleans it.
+                // The cache of another configuration is not locked by us; the next run of that one
+                // cleans it.
                 if let Some(cache) = cache.filter(|cache| cache.path == config.cachedir) {
                     return Claim::WithCache(cache.path.clone(), cache.before.clone());
                 }
                 // So is an image run: the next of its kind knows the output directory.
-                let is_anothers = cache.is_some_and(|cache| cache.path.is_dir()) || dead.report.image.is_some();
+                let is_anothers =
+                    cache.is_some_and(|cache| cache.path.is_dir()) || dead.report.image.is_some();
                 if is_anothers { Claim::No } else { Claim::Yes }
             },
             finish: &|dead| {
@@ -226,8 +239,14 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Moves the ref and the summary, lets go of the pending ref, and reads back what a client sees.
-    pub(super) fn publish(&mut self, name: &RefName, old: Option<Checksum>, new: Checksum) -> Result<()> {
+    /// Moves the ref and the summary, lets go of the pending ref, and reads back what a client
+    /// sees.
+    pub(super) fn publish(
+        &mut self,
+        name: &RefName,
+        old: Option<Checksum>,
+        new: Checksum,
+    ) -> Result<()> {
         self.run.step("publish")?;
         let _lock = self.publish_lock()?;
         let facts = publish::publish(self.repo, &Move { name, old, new }, self.run.now())?;
@@ -242,8 +261,12 @@ impl Session<'_> {
         let _lock = self.publish_lock()?;
         match publish::refresh(self.repo, self.run.now())? {
             SummaryState::Right => {}
-            SummaryState::Stale => self.warn("the summary was stale and has been refreshed".to_owned()),
-            SummaryState::Missing => self.warn("the summary was missing and has been written".to_owned()),
+            SummaryState::Stale => {
+                self.warn("the summary was stale and has been refreshed".to_owned())
+            }
+            SummaryState::Missing => {
+                self.warn("the summary was missing and has been written".to_owned())
+            }
         }
         self.run.report.summary = Some(publish::facts(self.repo)?);
         self.forget_pending(name, commit);
@@ -266,7 +289,10 @@ impl Session<'_> {
         };
         if let Err(error) = forgotten {
             let pending = pending::spelled(name);
-            self.warn(format!("the commit is public, but its pending ref stays ({pending}): {}", error.chain()));
+            self.warn(format!(
+                "the commit is public, but its pending ref stays ({pending}): {}",
+                error.chain()
+            ));
         }
     }
 

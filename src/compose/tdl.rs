@@ -1,4 +1,5 @@
-//! The template that tells ImageFactory, and Oz below it, what to install: Oz's TDL, an XML document.
+//! The template that tells ImageFactory, and Oz below it, what to install: Oz's TDL, an XML
+//! document.
 //!
 //! ```xml
 //! <template>
@@ -14,9 +15,10 @@
 //! </template>
 //! ```
 //!
-//! There is no XML declaration: ImageFactory hands the text on as a Python string, and a declared encoding is refused
-//! there. The size is a bare number of GiB, which every version of Oz reads in the same way. `packages`, `repositories`,
-//! `files` and `commands` are left out: any of them makes ImageFactory boot the image and log in.
+//! There is no XML declaration: ImageFactory hands the text on as a Python string, and a declared
+//! encoding is refused there. The size is a bare number of GiB, which every version of Oz reads in
+//! the same way. `packages`, `repositories`, `files` and `commands` are left out: any of them makes
+//! ImageFactory boot the image and log in.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -53,7 +55,8 @@ impl Template<'_> {
         }
         let Distribution { name: os, version } = distribution;
         let (os, version) = (escaped("distribution", os)?, escaped("distribution", version)?);
-        let (url, description) = (escaped("install-url", install_url)?, escaped("description", description)?);
+        let (url, description) =
+            (escaped("install-url", install_url)?, escaped("description", description)?);
         let arch = arch.as_str();
         Ok(format!(
             "\
@@ -80,7 +83,10 @@ fn escaped(key: &str, text: &str) -> Result<String> {
     }
     // XML 1.0 has no way at all to write the others.
     if text.contains(|c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')) {
-        return Err(Error::failed(format!("{key}: `{}` holds control characters", text.escape_debug())));
+        return Err(Error::failed(format!(
+            "{key}: `{}` holds control characters",
+            text.escape_debug()
+        )));
     }
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -104,8 +110,8 @@ pub struct Distribution {
     version: String,
 }
 
-/// Families whose name has the major version in it. Oz knows others, such as `SL` and `OL`, only in versions that are too
-/// old for a tree.
+/// Families whose name has the major version in it. Oz knows others, such as `SL` and `OL`, only in
+/// versions that are too old for a tree.
 const NUMBERED: [&str; 2] = ["RHEL", "CentOS"];
 /// The oldest Fedora that Oz calls so.
 const OLDEST_FEDORA: u32 = 7;
@@ -124,25 +130,32 @@ impl Distribution {
         let refuse = || format!("`{}` is unknown to Oz; {known}", text.escape_debug());
         let separator = |c: char| c == ' ' || c == '-' || c == '.';
         let mut parts = text.split(separator).filter(|part| !part.is_empty());
-        let (Some(family), Some(major), minor, None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        let (Some(family), Some(major), minor, None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
             return Err(refuse());
         };
-        let number = |text: &str| text.parse::<u32>().ok().filter(|number| number.to_string() == text);
+        let number =
+            |text: &str| text.parse::<u32>().ok().filter(|number| number.to_string() == text);
         if family == "Fedora" {
-            let is_known = major == RAWHIDE || number(major).is_some_and(|number| number >= OLDEST_FEDORA);
+            let is_known =
+                major == RAWHIDE || number(major).is_some_and(|number| number >= OLDEST_FEDORA);
             return match (is_known, minor) {
                 (true, None) => Ok(Self { name: family.to_owned(), version: major.to_owned() }),
                 _ => Err(refuse()),
             };
         }
         let minor = minor.and_then(number).ok_or_else(refuse)?;
-        if !NUMBERED.contains(&family) || number(major).is_none_or(|number| number < OLDEST_NUMBERED) {
+        if !NUMBERED.contains(&family)
+            || number(major).is_none_or(|number| number < OLDEST_NUMBERED)
+        {
             return Err(refuse());
         }
         Ok(Self { name: format!("{family}-{major}"), version: minor.to_string() })
     }
 
-    /// What pykickstart calls the syntax of its kickstart files: `F22`, `RHEL7`. Rawhide has none of its own.
+    /// What pykickstart calls the syntax of its kickstart files: `F22`, `RHEL7`. Rawhide has none
+    /// of its own.
     pub fn kickstart_version(&self) -> Option<String> {
         match self.name.split_once('-') {
             Some((_, major)) => Some(format!("RHEL{major}")),
@@ -157,8 +170,13 @@ pub struct Arch(&'static str);
 
 const ARCHES: [&str; 7] = ["i386", "x86_64", "ppc64", "ppc64le", "aarch64", "armv7l", "s390x"];
 /// What package repositories call some of them.
-const ALIASES: [(&str, &str); 5] =
-    [("armhfp", "armv7l"), ("armv7hl", "armv7l"), ("i486", "i386"), ("i586", "i386"), ("i686", "i386")];
+const ALIASES: [(&str, &str); 5] = [
+    ("armhfp", "armv7l"),
+    ("armv7hl", "armv7l"),
+    ("i486", "i386"),
+    ("i586", "i386"),
+    ("i686", "i386"),
+];
 
 impl Arch {
     /// Reads Oz's own name, or that of a package repository.
@@ -190,7 +208,10 @@ impl Arch {
 pub fn check_install_url(url: &str) -> Result<(), String> {
     let is_known = ["http://", "https://", "ftp://"].iter().any(|scheme| url.starts_with(scheme));
     if !is_known || url.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err(format!("`{}` must begin with http://, https:// or ftp:// and hold no blanks", url.escape_debug()));
+        return Err(format!(
+            "`{}` must begin with http://, https:// or ftp:// and hold no blanks",
+            url.escape_debug()
+        ));
     }
     refuse_localhost(check_host(url)?)
 }
@@ -201,8 +222,13 @@ pub fn check_install_url(url: &str) -> Result<(), String> {
 /// When it is on this machine, no URL, or neither http, https nor file.
 pub fn check_ostree_url(url: &str) -> Result<(), String> {
     let is_known = ["http://", "https://", "file:"].iter().any(|scheme| url.starts_with(scheme));
-    if !is_known || url.contains(|c: char| c.is_whitespace() || c.is_control() || "\"<>\\^`{|}".contains(c)) {
-        return Err(format!("`{}` must begin with http://, https:// or file:/// and be a URL", url.escape_debug()));
+    if !is_known
+        || url.contains(|c: char| c.is_whitespace() || c.is_control() || "\"<>\\^`{|}".contains(c))
+    {
+        return Err(format!(
+            "`{}` must begin with http://, https:// or file:/// and be a URL",
+            url.escape_debug()
+        ));
     }
     match url.strip_prefix("file:").map(|path| path.strip_prefix("//").unwrap_or(path)) {
         Some(path) if path.starts_with('/') => Ok(()),
@@ -220,10 +246,13 @@ fn check_host(url: &str) -> Result<&str, String> {
     if port.is_some_and(|port| !port.is_empty() && port.parse::<u16>().is_err()) {
         return Err(format!("`{url}` has no good port"));
     }
-    // Clients read `%31` and full-width digits as digits, so what is no plain name may be any address.
+    // Clients read `%31` and full-width digits as digits, so what is no plain name may be any
+    // address.
     let is_good = |host: &str| match host.contains(':') {
         true => host.parse::<Ipv6Addr>().is_ok(),
-        false => host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')),
+        false => host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')),
     };
     match host_of(url) {
         Some(host) if !is_good(host) => Err(format!("`{url}` has no good host")),
@@ -241,22 +270,32 @@ pub fn refuse_localhost(url: &str) -> Result<(), String> {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     let is_here = matches!(
         name.as_str(),
-        "localhost" | "localhost.localdomain" | "localhost4" | "localhost6" | "ip6-localhost" | "ip6-loopback"
+        "localhost"
+            | "localhost.localdomain"
+            | "localhost4"
+            | "localhost6"
+            | "ip6-localhost"
+            | "ip6-loopback"
     ) || name.ends_with(".localhost")
         || ipv4(&name).is_some_and(|address| address.is_loopback() || address.is_unspecified())
         || name.parse().is_ok_and(|address: Ipv6Addr| {
             // `::127.0.0.1` and `::ffff:127.0.0.1` mean the same.
-            let inner = address.to_ipv4().is_some_and(|address| address.is_loopback() || address.is_unspecified());
+            let inner = address
+                .to_ipv4()
+                .is_some_and(|address| address.is_loopback() || address.is_unspecified());
             address.is_loopback() || address.is_unspecified() || inner
         });
     match is_here {
-        true => Err(format!("{url} is this machine, which the installer in its guest cannot reach")),
+        true => {
+            Err(format!("{url} is this machine, which the installer in its guest cannot reach"))
+        }
         false => Ok(()),
     }
 }
 
-/// An IPv4 address in any of the forms that `inet_aton` reads, as clients do: one to four numbers, each decimal, octal
-/// (`0177`) or hexadecimal (`0x7f`), the last of which fills all bytes that are left (`127.1`, `2130706433`, `0`).
+/// An IPv4 address in any of the forms that `inet_aton` reads, as clients do: one to four numbers,
+/// each decimal, octal (`0177`) or hexadecimal (`0x7f`), the last of which fills all bytes that are
+/// left (`127.1`, `2130706433`, `0`).
 fn ipv4(text: &str) -> Option<Ipv4Addr> {
     let number = |part: &str| match part.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16).ok(),
@@ -327,7 +366,10 @@ mod tests {
                 Template { description: "a\u{1}b", ..template.clone() },
                 "description: `a\\u{1}b` holds control characters".to_owned(),
             ),
-            (Template { description: " ", ..template.clone() }, "description: the value is empty".to_owned()),
+            (
+                Template { description: " ", ..template.clone() },
+                "description: the value is empty".to_owned(),
+            ),
         ] {
             assert_eq!(changed.to_xml().unwrap_err().to_string(), expected);
         }
@@ -346,7 +388,11 @@ mod tests {
         ] {
             let expected = Distribution { name: name.into(), version: version.into() };
             let found = Distribution::parse(text).unwrap();
-            assert_eq!((&found, found.kickstart_version().as_deref()), (&expected, kickstart), "{text}");
+            assert_eq!(
+                (&found, found.kickstart_version().as_deref()),
+                (&expected, kickstart),
+                "{text}"
+            );
         }
         for text in [
             "",
@@ -365,14 +411,17 @@ mod tests {
             "ScientificLinux 7.2",
         ] {
             let message = Distribution::parse(text).unwrap_err();
-            let expected = "is unknown to Oz; write it like `Fedora 22`, `RHEL 7.4` or `CentOS 7.9`";
+            let expected =
+                "is unknown to Oz; write it like `Fedora 22`, `RHEL 7.4` or `CentOS 7.9`";
             assert_eq!(message, format!("`{text}` {expected}"));
         }
     }
 
     #[test]
     fn processors_get_the_names_that_oz_has_for_them() {
-        for (text, name) in [("x86_64", "x86_64"), ("armhfp", "armv7l"), ("i686", "i386"), ("ppc64le", "ppc64le")] {
+        for (text, name) in
+            [("x86_64", "x86_64"), ("armhfp", "armv7l"), ("i686", "i386"), ("ppc64le", "ppc64le")]
+        {
             assert_eq!(Arch::parse(text).unwrap().as_str(), name);
         }
         let expected = "`riscv64` is none of i386, x86_64, ppc64, ppc64le, aarch64, armv7l, s390x";
@@ -408,7 +457,8 @@ mod tests {
             "0177.0.0.01",
         ] {
             let url = format!("http://{host}/os/");
-            let expected = format!("{url} is this machine, which the installer in its guest cannot reach");
+            let expected =
+                format!("{url} is this machine, which the installer in its guest cannot reach");
             assert_eq!(refuse_localhost(&url).unwrap_err(), expected);
             assert_eq!(check_install_url(&url).unwrap_err(), expected);
         }
@@ -439,7 +489,9 @@ mod tests {
         ] {
             assert_eq!(check_ostree_url(url), Ok(()), "{url}");
         }
-        let no_url = |url: &str| format!("`{url}` must begin with http://, https:// or file:/// and be a URL");
+        let no_url = |url: &str| {
+            format!("`{url}` must begin with http://, https:// or file:/// and be a URL")
+        };
         for (url, expected) in [
             ("ftp://h/repo", no_url("ftp://h/repo")),
             ("HTTP://h/", no_url("HTTP://h/")),
@@ -457,13 +509,15 @@ mod tests {
             ("http://[::g]/", "`http://[::g]/` has no good host".to_owned()),
             (
                 "http://127.1/repo",
-                "http://127.1/repo is this machine, which the installer in its guest cannot reach".to_owned(),
+                "http://127.1/repo is this machine, which the installer in its guest cannot reach"
+                    .to_owned(),
             ),
         ] {
             assert_eq!(check_ostree_url(url).unwrap_err(), expected);
         }
         for url in ["file:///os", "http://a b/", "HTTP://a/", "x"] {
-            let expected = format!("`{url}` must begin with http://, https:// or ftp:// and hold no blanks");
+            let expected =
+                format!("`{url}` must begin with http://, https:// or ftp:// and hold no blanks");
             assert_eq!(check_install_url(url).unwrap_err(), expected);
         }
     }

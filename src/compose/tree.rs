@@ -30,7 +30,9 @@ use super::pending;
 use super::plan::{self, Before, Plan, TreeOptions};
 use super::preflight;
 use super::report::{CacheFacts, Report, Status};
-use super::session::{Failed, Session, Uses, during, hold, new_report, not_begun, take_findings, waiting};
+use super::session::{
+    Failed, Session, Uses, during, hold, new_report, not_begun, take_findings, waiting,
+};
 use super::unapplied;
 use super::verify::{self, Expected};
 
@@ -40,7 +42,8 @@ const INPUT_HASH_KEY: &str = "rpmostree.inputhash";
 /// Composes a tree and publishes it, unless that is not asked for.
 ///
 /// # Errors
-/// What went wrong first, with the report so far. Nothing public has changed then, unless the error says so.
+/// What went wrong first, with the report so far. Nothing public has changed then, unless the error
+/// says so.
 pub fn compose(
     config: &ComposeConfig,
     options: TreeOptions,
@@ -57,8 +60,8 @@ pub fn compose(
     hold(&config.tree, surroundings, (report, Uses::Cache), |session| session.compose(&plan))
 }
 
-/// Says what [`compose`] would do: the report of a dry run, and the command line that would be run, for a shell. Writes
-/// nothing, and the programs need not be there.
+/// Says what [`compose`] would do: the report of a dry run, and the command line that would be run,
+/// for a shell. Writes nothing, and the programs need not be there.
 ///
 /// # Errors
 /// Everything that would keep the run from beginning.
@@ -80,7 +83,11 @@ pub fn preview(
 ///
 /// # Errors
 /// As [`compose`].
-pub fn publish(config: &ComposeConfig, rev: &str, surroundings: &Surroundings<'_>) -> Result<Report, Failed> {
+pub fn publish(
+    config: &ComposeConfig,
+    rev: &str,
+    surroundings: &Surroundings<'_>,
+) -> Result<Report, Failed> {
     let mut report = new_report(&config.tree, surroundings);
     let mut findings = Findings::default();
     // The repository must be there: there is nothing to publish in a new one.
@@ -91,11 +98,15 @@ pub fn publish(config: &ComposeConfig, rev: &str, surroundings: &Surroundings<'_
     let findings = surroundings.interrupt.check().and_then(|()| findings.into_result());
     let name = match (findings, name) {
         (Err(error), _) => return Err(not_begun(report, error)),
-        (Ok(_), None) => return Err(not_begun(report, Error::failed("there is no ref to publish"))),
+        (Ok(_), None) => {
+            return Err(not_begun(report, Error::failed("there is no ref to publish")));
+        }
         (Ok(_), Some(name)) => name,
     };
     report.ref_name = Some(name.as_str().to_owned());
-    hold(&tree, surroundings, (report, Uses::Repository), |session| session.publish_composed(&name, rev))
+    hold(&tree, surroundings, (report, Uses::Repository), |session| {
+        session.publish_composed(&name, rev)
+    })
 }
 
 impl Session<'_> {
@@ -107,10 +118,12 @@ impl Session<'_> {
         }
         let old = self.repo.read_local_ref(name)?;
         let pending = self.earlier_pending(name, old)?;
-        let before = Before { old, pending, has_remote_ref: plan::has_remote_ref(self.repo, name)? };
+        let before =
+            Before { old, pending, has_remote_ref: plan::has_remote_ref(self.repo, name)? };
         self.run.report.old_commit = before.old;
         debug!("plan: {}", plan.in_words(self.config, &self.run.path(""), before));
-        let known: BTreeSet<Checksum> = self.repo.list_commits_starting_with("")?.into_iter().collect();
+        let known: BTreeSet<Checksum> =
+            self.repo.list_commits_starting_with("")?.into_iter().collect();
         let decision = match self.run_rpm_ostree(plan, before) {
             Ok(decision) => decision,
             Err(error) => {
@@ -141,7 +154,8 @@ impl Session<'_> {
             self.run.report.stage = "done";
             return Ok(Status::Composed);
         }
-        self.publish(name, before.old, commit).map_err(|error| waiting_if(self, error, name, &commit))?;
+        self.publish(name, before.old, commit)
+            .map_err(|error| waiting_if(self, error, name, &commit))?;
         Ok(Status::Published)
     }
 
@@ -159,16 +173,25 @@ impl Session<'_> {
         let parent = old.filter(|_| !plan::wants_no_parent(self.config));
         self.verify(name, &commit, &Expected { parent, ..Expected::default() })?;
         let version = self.run.report.version.as_deref();
-        if let Some(wanted) = self.config.version.as_deref().filter(|wanted| version != Some(*wanted)) {
+        if let Some(wanted) =
+            self.config.version.as_deref().filter(|wanted| version != Some(*wanted))
+        {
             let found = version.unwrap_or("none");
-            self.warn(format!("the version of the commit is {found}, the configuration says {wanted}"));
+            self.warn(format!(
+                "the version of the commit is {found}, the configuration says {wanted}"
+            ));
         }
         self.publish(name, old, commit)?;
         Ok(Status::Published)
     }
 
-    /// What waits under the pending ref of an earlier run; what has been published in the meantime waits no longer.
-    fn earlier_pending(&mut self, name: &RefName, old: Option<Checksum>) -> Result<Option<Checksum>> {
+    /// What waits under the pending ref of an earlier run; what has been published in the meantime
+    /// waits no longer.
+    fn earlier_pending(
+        &mut self,
+        name: &RefName,
+        old: Option<Checksum>,
+    ) -> Result<Option<Checksum>> {
         let Some(waiting) = pending::read(self.repo, name)? else { return Ok(None) };
         if Some(waiting) == old {
             pending::remove(self.repo, name)?;
@@ -189,7 +212,11 @@ impl Session<'_> {
         loop {
             self.run.step("compose")?;
             self.surroundings.interrupt.check()?;
-            let log = if attempt == 1 { "rpm-ostree.log".to_owned() } else { format!("rpm-ostree-{attempt}.log") };
+            let log = if attempt == 1 {
+                "rpm-ostree.log".to_owned()
+            } else {
+                format!("rpm-ostree-{attempt}.log")
+            };
             let finished = self.run_once(plan, before, (&log, attempt))?;
             let log = self.run.path(&log);
             let decision = decide::decide(&self.run.path(""), finished.ending, &log);
@@ -202,9 +229,13 @@ impl Session<'_> {
                 Err(error) => error,
             };
             if decide::is_out_of_space(&log)? {
-                error = during(format!("out of space ({})", preflight::describe_space(self.config)), error);
+                error = during(
+                    format!("out of space ({})", preflight::describe_space(self.config)),
+                    error,
+                );
             }
-            let again = attempt < attempts && decide::is_worth_another_attempt(finished.ending, &log)?;
+            let again =
+                attempt < attempts && decide::is_worth_another_attempt(finished.ending, &log)?;
             if again || attempt > 1 {
                 error = during(format!("attempt {attempt} of {attempts}"), error);
             }
@@ -219,7 +250,12 @@ impl Session<'_> {
     }
 
     /// Runs rpm-ostree once, into fresh files, and clears away what it leaves.
-    fn run_once(&mut self, plan: &Plan, before: Before, (log, attempt): (&str, u32)) -> Result<Finished> {
+    fn run_once(
+        &mut self,
+        plan: &Plan,
+        before: Before,
+        (log, attempt): (&str, u32),
+    ) -> Result<Finished> {
         for name in [COMMIT_ID, CHANGED, COMPOSE_JSON, LOCK_JSON] {
             self.run.remove(name)?;
         }
@@ -250,10 +286,19 @@ impl Session<'_> {
     }
 
     /// Fails if we have ended rpm-ostree. A commit that it finished all the same is kept.
-    fn not_stopped(&mut self, plan: &Plan, finished: &Finished, decision: &Result<Decision>) -> Result<()> {
-        let Err(error) = job::not_stopped("rpm-ostree", self.config.timeout, finished) else { return Ok(()) };
+    fn not_stopped(
+        &mut self,
+        plan: &Plan,
+        finished: &Finished,
+        decision: &Result<Decision>,
+    ) -> Result<()> {
+        let Err(error) = job::not_stopped("rpm-ostree", self.config.timeout, finished) else {
+            return Ok(());
+        };
         match (decision, finished.ending) {
-            (Ok(Decision::New { commit, .. }), Ending::Exit(0)) if verify::is_there(self.repo, commit)? => {
+            (Ok(Decision::New { commit, .. }), Ending::Exit(0))
+                if verify::is_there(self.repo, commit)? =>
+            {
                 self.keep(&plan.ref_name, *commit, None)?;
                 Err(waiting(error, &plan.ref_name, commit))
             }
@@ -268,7 +313,9 @@ impl Session<'_> {
         self.run.step("pending")?;
         if !verify::is_there(self.repo, &commit)? {
             let repo = self.repo.path().display();
-            return Err(Error::failed(format!("rpm-ostree says that it made {commit}, which is not in {repo}")));
+            return Err(Error::failed(format!(
+                "rpm-ostree says that it made {commit}, which is not in {repo}"
+            )));
         }
         pending::set(self.repo, name, &commit)?;
         if let Some(replaced) = replaced.filter(|replaced| *replaced != commit) {
@@ -289,7 +336,12 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn unchanged(&mut self, plan: &Plan, old: Checksum, input_hash: Option<&str>) -> Result<Status> {
+    fn unchanged(
+        &mut self,
+        plan: &Plan,
+        old: Checksum,
+        input_hash: Option<&str>,
+    ) -> Result<Status> {
         let commit = self.repo.load_commit(&old)?;
         if let (Some(known), Some(found)) = (unapplied::string(&commit, INPUT_HASH_KEY), input_hash)
             && known != found
@@ -322,7 +374,8 @@ impl Session<'_> {
     }
 }
 
-/// How long a failed network is given before the next attempt: 5 s, then twice as long each time, at most a minute.
+/// How long a failed network is given before the next attempt: 5 s, then twice as long each time,
+/// at most a minute.
 fn pause_after(attempt: u32) -> Duration {
     Duration::from_secs((5 << attempt.saturating_sub(1).min(4)).min(60))
 }

@@ -1,5 +1,5 @@
-//! The treefile, as rpm-ostree expands it: `compose tree --print-only` prints JSON with includes and variables resolved.
-//! Nothing here reads YAML.
+//! The treefile, as rpm-ostree expands it: `compose tree --print-only` prints JSON with includes
+//! and variables resolved. Nothing here reads YAML.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,7 +25,8 @@ impl Treefile {
     /// Lets rpm-ostree expand a treefile; `call` is rpm-ostree with its leading arguments.
     ///
     /// # Errors
-    /// When it is no regular file or longer than 4 MiB; the program's own `error:` line; `interrupted`.
+    /// When it is no regular file or longer than 4 MiB; the program's own `error:` line;
+    /// `interrupted`.
     pub(crate) fn expand(call: Call, treefile: &Path, interrupt: &Interrupt) -> Result<Self> {
         regular::check(treefile, LONGEST)?;
         let call = call.args(["compose", "tree", "--print-only"]).arg(treefile);
@@ -35,8 +36,13 @@ impl Treefile {
         }
         match serde_json::from_slice(&answer.stdout) {
             Ok(value @ Value::Object(_)) => Ok(Self(value)),
-            Ok(_) => Err(Error::failed(format!("{}: rpm-ostree printed no object", treefile.display()))),
-            Err(error) => Err(Error::failed(format!("{}: rpm-ostree printed no JSON: {error}", treefile.display()))),
+            Ok(_) => {
+                Err(Error::failed(format!("{}: rpm-ostree printed no object", treefile.display())))
+            }
+            Err(error) => Err(Error::failed(format!(
+                "{}: rpm-ostree printed no JSON: {error}",
+                treefile.display()
+            ))),
         }
     }
 
@@ -58,17 +64,23 @@ impl Treefile {
             findings.warning(format!("{name}: there are no packages"));
         }
         if self.0.get("gpg-key").is_some() {
-            findings.warning(format!("{name}: gpg-key signs before the commit is verified; leave it out"));
+            findings.warning(format!(
+                "{name}: gpg-key signs before the commit is verified; leave it out"
+            ));
         }
         if sets_version && self.0.get("automatic-version-prefix").is_some() {
-            findings.warning(format!("{name}: the version of the configuration wins over automatic-version-prefix"));
+            findings.warning(format!(
+                "{name}: the version of the configuration wins over automatic-version-prefix"
+            ));
         }
         let Some(wanted) = self.0["repos"].as_array() else { return };
         let wanted = wanted.iter().filter_map(Value::as_str).map(str::to_owned);
         match package_repositories(path.parent().unwrap_or(Path::new("."))) {
             Ok(known) => {
                 for id in wanted.filter(|id| !known.contains(id)) {
-                    findings.warning(format!("{name}: no .repo file beside it has the package repository [{id}]"));
+                    findings.warning(format!(
+                        "{name}: no .repo file beside it has the package repository [{id}]"
+                    ));
                 }
             }
             Err(error) => findings.warning(error.chain()),
@@ -76,16 +88,20 @@ impl Treefile {
     }
 }
 
-/// Whether the system at `root` has an SELinux policy that labels can be made with: it is not disabled, and its contexts
-/// are there.
+/// Whether the system at `root` has an SELinux policy that labels can be made with: it is not
+/// disabled, and its contexts are there.
 pub(crate) fn has_selinux_policy(root: &Path) -> bool {
     ["etc/selinux", "usr/etc/selinux"].iter().any(|directory| {
         let directory = root.join(directory);
         let config = fs::read_to_string(directory.join("config")).unwrap_or_default();
-        let value = |key: &str| config.lines().rev().find_map(|line| line.trim().strip_prefix(key)).map(str::trim);
+        let value = |key: &str| {
+            config.lines().rev().find_map(|line| line.trim().strip_prefix(key)).map(str::trim)
+        };
         let is_disabled = value("SELINUX=").is_none_or(|mode| mode == "disabled");
         let policy = value("SELINUXTYPE=").filter(|policy| !policy.is_empty() && !is_disabled);
-        policy.is_some_and(|policy| directory.join(policy).join("contexts/files/file_contexts").is_file())
+        policy.is_some_and(|policy| {
+            directory.join(policy).join("contexts/files/file_contexts").is_file()
+        })
     })
 }
 
@@ -118,16 +134,27 @@ mod tests {
         let etc = root.path().join("etc/selinux");
         assert!(!has_selinux_policy(root.path()));
         fs::create_dir_all(etc.join("targeted/contexts/files")).unwrap();
-        fs::write(etc.join("config"), "# SELINUX=enforcing\nSELINUX=permissive\nSELINUXTYPE=targeted\n").unwrap();
+        fs::write(
+            etc.join("config"),
+            "# SELINUX=enforcing\nSELINUX=permissive\nSELINUXTYPE=targeted\n",
+        )
+        .unwrap();
         assert!(!has_selinux_policy(root.path()));
         fs::write(etc.join("targeted/contexts/files/file_contexts"), "").unwrap();
         assert!(has_selinux_policy(root.path()));
-        for config in ["SELINUX=disabled\nSELINUXTYPE=targeted\n", "SELINUX=enforcing\n", "SELINUXTYPE=targeted\n", ""]
-        {
+        for config in [
+            "SELINUX=disabled\nSELINUXTYPE=targeted\n",
+            "SELINUX=enforcing\n",
+            "SELINUXTYPE=targeted\n",
+            "",
+        ] {
             fs::write(etc.join("config"), config).unwrap();
             assert!(!has_selinux_policy(root.path()), "{config}");
         }
-        assert!(Treefile(json!({})).uses_selinux() && Treefile(json!({ "selinux": true })).uses_selinux());
+        assert!(
+            Treefile(json!({})).uses_selinux()
+                && Treefile(json!({ "selinux": true })).uses_selinux()
+        );
         assert!(!Treefile(json!({ "selinux": false })).uses_selinux());
     }
 
@@ -135,14 +162,21 @@ mod tests {
     fn what_is_odd_in_a_treefile_is_said() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tree.json");
-        fs::write(directory.path().join("a.repo"), "[base]\nbaseurl=http://p/\n[updates]\nenabled=0\n").unwrap();
+        fs::write(
+            directory.path().join("a.repo"),
+            "[base]\nbaseurl=http://p/\n[updates]\nenabled=0\n",
+        )
+        .unwrap();
         fs::write(directory.path().join("b.repos"), "[extra]\n").unwrap();
         let messages = |value: Value, sets_version| {
             let mut findings = Findings::default();
             Treefile(value).check(&path, sets_version, &mut findings);
             assert_eq!(findings.messages(Severity::Error).count(), 0);
             let prefix = format!("{}: ", path.display());
-            findings.messages(Severity::Warning).map(|text| text.replace(&prefix, "")).collect::<Vec<_>>()
+            findings
+                .messages(Severity::Warning)
+                .map(|text| text.replace(&prefix, ""))
+                .collect::<Vec<_>>()
         };
         let good = json!({ "ref": "os/host", "packages": ["bash"], "repos": ["base", "updates"] });
         assert_eq!(messages(good, true), [""; 0]);

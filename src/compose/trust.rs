@@ -1,8 +1,9 @@
-//! Whether a directory is ours alone: what lies in it decides what is killed, unmounted, removed and renamed.
+//! Whether a directory is ours alone: what lies in it decides what is killed, unmounted, removed
+//! and renamed.
 //!
-//! Root and the user of this process are trusted. Neither the directory nor a link on the way to it may be another user's,
-//! nobody else may write to it, and nobody else may rename what is on the way: a directory there that others can write to
-//! must be sticky, as `/tmp` is.
+//! Root and the user of this process are trusted. Neither the directory nor a link on the way to it
+//! may be another user's, nobody else may write to it, and nobody else may rename what is on the
+//! way: a directory there that others can write to must be sticky, as `/tmp` is.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -26,10 +27,13 @@ pub(super) fn check(directory: &Path) -> Result<()> {
     let refused = |at: &Path, why: String, remedy: Option<String>| {
         let whose = if at == path { String::new() } else { format!("{} ", at.display()) };
         let or_elsewhere = "set `work` to a directory that only you can write to";
-        let remedy = remedy.map_or(or_elsewhere.to_owned(), |remedy| format!("run `{remedy}`, or {or_elsewhere}"));
+        let remedy = remedy
+            .map_or(or_elsewhere.to_owned(), |remedy| format!("run `{remedy}`, or {or_elsewhere}"));
         Err(Error::failed(format!("{} is not trusted: {whose}{why}: {remedy}", path.display())))
     };
-    let names = |path: &Path| path.iter().filter(|name| *name != "/").map(OsStr::to_owned).collect::<Vec<_>>();
+    let names = |path: &Path| {
+        path.iter().filter(|name| *name != "/").map(OsStr::to_owned).collect::<Vec<_>>()
+    };
     let mut left: VecDeque<OsString> = names(&path).into();
     let mut reached = PathBuf::from("/");
     let mut links = 0;
@@ -58,7 +62,8 @@ pub(super) fn check(directory: &Path) -> Result<()> {
         } else if let Some(why) = open_to_others(metadata.mode()) {
             let is_sticky = metadata.mode() & 0o1000 != 0;
             if left.is_empty() || !is_sticky {
-                let remedy = shell_line(&[OsStr::new("chmod"), OsStr::new("go-w"), reached.as_os_str()]);
+                let remedy =
+                    shell_line(&[OsStr::new("chmod"), OsStr::new("go-w"), reached.as_os_str()]);
                 return refused(&reached, why, Some(remedy));
             }
         }
@@ -100,20 +105,31 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let (above, work) = (scratch.path().join("above"), scratch.path().join("above/work"));
         fs::create_dir_all(&work).unwrap();
-        let mode = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let mode = |path: &Path, mode: u32| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap()
+        };
         let message = |path: &Path| check(path).map_err(|error| error.chain()).unwrap_err();
         let (shown, shown_above) = (work.display(), above.display());
         let elsewhere = "set `work` to a directory that only you can write to";
         check(&work).unwrap();
         check(&work.join("not/yet")).unwrap();
-        for (bits, who) in [(0o775, "its group"), (0o757, "everybody"), (0o1777, "everybody"), (0o2775, "its group")] {
+        for (bits, who) in [
+            (0o775, "its group"),
+            (0o757, "everybody"),
+            (0o1777, "everybody"),
+            (0o2775, "its group"),
+        ] {
             mode(&work, bits);
-            let why = format!("can be written to by {who} (mode {bits:04o}): run `chmod go-w {shown}`, or {elsewhere}");
+            let why = format!(
+                "can be written to by {who} (mode {bits:04o}): run `chmod go-w {shown}`, or {elsewhere}"
+            );
             assert_eq!(message(&work), format!("{shown} is not trusted: {why}"));
         }
         mode(&work, 0o755);
         mode(&above, 0o777);
-        let why = format!("can be written to by everybody (mode 0777): run `chmod go-w {shown_above}`, or {elsewhere}");
+        let why = format!(
+            "can be written to by everybody (mode 0777): run `chmod go-w {shown_above}`, or {elsewhere}"
+        );
         assert_eq!(message(&work), format!("{shown} is not trusted: {shown_above} {why}"));
         // As in /tmp, others cannot rename what is not theirs.
         mode(&above, 0o1777);
@@ -126,13 +142,22 @@ mod tests {
         assert!(message(&link.join("work")).ends_with(&why));
         mode(&above, 0o755);
         symlink("circle", scratch.path().join("circle")).unwrap();
-        assert!(message(&scratch.path().join("circle/work")).ends_with(&format!("is a circle of links: {elsewhere}")));
+        assert!(
+            message(&scratch.path().join("circle/work"))
+                .ends_with(&format!("is a circle of links: {elsewhere}"))
+        );
         if rustix::process::geteuid().is_root() {
             chown(&work, Some(65534), None).unwrap();
-            assert_eq!(message(&work), format!("{shown} is not trusted: belongs to the user 65534: {elsewhere}"));
+            assert_eq!(
+                message(&work),
+                format!("{shown} is not trusted: belongs to the user 65534: {elsewhere}")
+            );
             chown(&work, Some(0), None).unwrap();
             std::os::unix::fs::lchown(&link, Some(65534), None).unwrap();
-            assert!(message(&link.join("work")).ends_with(&format!("/link belongs to the user 65534: {elsewhere}")));
+            assert!(
+                message(&link.join("work"))
+                    .ends_with(&format!("/link belongs to the user 65534: {elsewhere}"))
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What the configuration asks for and an unchanged compose does not do: rpm-ostree looks at packages and treefile only, so
-//! another version or other metadata alone makes no new commit.
+//! What the configuration asks for and an unchanged compose does not do: rpm-ostree looks at
+//! packages and treefile only, so another version or other metadata alone makes no new commit.
 
 use std::collections::BTreeMap;
 
@@ -39,13 +39,17 @@ impl Unapplied {
 /// Compares what is asked for with what a commit has, in the order of the keys.
 pub fn unapplied(config: &TreeConfig, commit: &Commit) -> Vec<Unapplied> {
     // Of several values rpm-ostree takes the last.
-    let mut wanted: BTreeMap<&str, &str> = config.metadata.iter().map(|(key, value)| (&**key, &**value)).collect();
+    let mut wanted: BTreeMap<&str, &str> =
+        config.metadata.iter().map(|(key, value)| (&**key, &**value)).collect();
     wanted.extend(config.extra_args.iter().filter_map(|argument| metadata_string(argument)));
     wanted.extend(config.version.as_deref().map(|version| ("version", version)));
     let compared = wanted.into_iter().filter_map(|(key, wanted)| {
         let found = string(commit, key);
-        let unapplied =
-            || Unapplied { key: key.to_owned(), wanted: wanted.to_owned(), found: found.map(str::to_owned) };
+        let unapplied = || Unapplied {
+            key: key.to_owned(),
+            wanted: wanted.to_owned(),
+            found: found.map(str::to_owned),
+        };
         (found != Some(wanted)).then(unapplied)
     });
     compared.collect()
@@ -53,7 +57,11 @@ pub fn unapplied(config: &TreeConfig, commit: &Commit) -> Vec<Unapplied> {
 
 /// A metadata string of a commit.
 pub fn string<'c>(commit: &'c Commit, key: &str) -> Option<&'c str> {
-    commit.metadata.get(key).filter(|value| value.type_string() == "s").and_then(|value| value.view().as_str())
+    commit
+        .metadata
+        .get(key)
+        .filter(|value| value.type_string() == "s")
+        .and_then(|value| value.view().as_str())
 }
 
 /// Says it in a sentence.
@@ -63,5 +71,8 @@ pub fn describe(unapplied: &[Unapplied]) -> String {
         None => format!("{key} {wanted} (the commit has none)"),
     };
     let list: Vec<String> = unapplied.iter().map(describe).collect();
-    format!("not applied, because packages and treefile are unchanged: {}; --force composes anew", list.join(", "))
+    format!(
+        "not applied, because packages and treefile are unchanged: {}; --force composes anew",
+        list.join(", ")
+    )
 }

@@ -1,4 +1,5 @@
-//! Whether a commit may be published: it is whole, it is what was asked for, and it follows what is public.
+//! Whether a commit may be published: it is whole, it is what was asked for, and it follows what is
+//! public.
 
 use serde_json::Value;
 
@@ -29,30 +30,43 @@ pub(crate) fn is_there(repo: &Repo, commit: &Checksum) -> Result<bool> {
     repo.has_object(&ObjectName::new(*commit, ObjectType::Commit))
 }
 
-/// Verifies a commit: it is not partial, every object that it reaches is there and is what its name says, and it is what
-/// is expected. Returns the commit.
+/// Verifies a commit: it is not partial, every object that it reaches is there and is what its name
+/// says, and it is what is expected. Returns the commit.
 ///
 /// # Errors
 /// What is wrong first.
-pub(crate) fn verify(repo: &Repo, commit: &Checksum, expected: &Expected, progress: &dyn Progress) -> Result<Commit> {
+pub(crate) fn verify(
+    repo: &Repo,
+    commit: &Checksum,
+    expected: &Expected,
+    progress: &dyn Progress,
+) -> Result<Commit> {
     if !is_there(repo, commit)? {
         let path = repo.path().display();
         return Err(Error::failed(format!("the commit {commit} is not in the repository {path}")));
     }
     if repo.commit_state(commit)? != CommitState::Complete {
         let mark = repo.path().join(format!("state/{commit}.commitpartial"));
-        return Err(Error::failed(format!("the commit {commit} is partial: there is {}", mark.display())));
+        return Err(Error::failed(format!(
+            "the commit {commit} is partial: there is {}",
+            mark.display()
+        )));
     }
-    verify_commit(repo, commit, progress).context(|| format!("the commit {commit} is not whole"))?;
+    verify_commit(repo, commit, progress)
+        .context(|| format!("the commit {commit} is not whole"))?;
     let object = repo.load_commit(commit)?;
     agrees(commit, &object, expected)?;
     Ok(object)
 }
 
 fn agrees(commit: &Checksum, object: &Commit, expected: &Expected) -> Result<()> {
-    let named = |commit: &Option<Checksum>| commit.map_or_else(|| "none".to_owned(), |commit| commit.to_hex());
+    let named = |commit: &Option<Checksum>| {
+        commit.map_or_else(|| "none".to_owned(), |commit| commit.to_hex())
+    };
     let differs = |what: &str, found: &str, expected: &str| {
-        Err(Error::failed(format!("the {what} of the commit {commit} is {found}, expected is {expected}")))
+        Err(Error::failed(format!(
+            "the {what} of the commit {commit} is {found}, expected is {expected}"
+        )))
     };
     if object.parent != expected.parent {
         return differs("parent", &named(&object.parent), &named(&expected.parent));
@@ -79,7 +93,8 @@ fn agrees(commit: &Checksum, object: &Commit, expected: &Expected) -> Result<()>
     Ok(())
 }
 
-/// What is odd about the time of a commit, if anything: clients that look at times refuse to go back.
+/// What is odd about the time of a commit, if anything: clients that look at times refuse to go
+/// back.
 ///
 /// # Errors
 /// When the parent cannot be read.
@@ -89,7 +104,8 @@ pub(crate) fn odd_time(repo: &Repo, commit: &Commit) -> Result<Option<String>> {
     if commit.timestamp >= before {
         return Ok(None);
     }
-    let time = |seconds: u64| i64::try_from(seconds).ok().and_then(date::format_iso).unwrap_or_default();
+    let time =
+        |seconds: u64| i64::try_from(seconds).ok().and_then(date::format_iso).unwrap_or_default();
     let (new, old) = (time(commit.timestamp), time(before));
     Ok(Some(format!(
         "the new commit is of {new}, its parent of {old}: the clock went back; clients that look at times refuse the update"
@@ -122,10 +138,18 @@ mod tests {
         let compose = json!({
             "ostree-content-checksum": content, "ostree-timestamp": "2026-01-31T10:20:30Z", "ostree-version": "22.3",
         });
-        let good = Expected { parent: Some(parent), version: Some("22.3".to_owned()), compose: Some(compose.clone()) };
+        let good = Expected {
+            parent: Some(parent),
+            version: Some("22.3".to_owned()),
+            compose: Some(compose.clone()),
+        };
         agrees(&id, &object, &good).unwrap();
-        agrees(&id, &object, &Expected { parent: Some(parent), compose: Some(json!({})), ..Expected::default() })
-            .unwrap();
+        agrees(
+            &id,
+            &object,
+            &Expected { parent: Some(parent), compose: Some(json!({})), ..Expected::default() },
+        )
+        .unwrap();
         let said = |key: &str| {
             let mut compose = compose.clone();
             compose[key] = "else".into();
@@ -142,15 +166,21 @@ mod tests {
             ),
             (
                 said("ostree-content-checksum"),
-                format!("content checksum of the commit {id} is {content}, expected is else, as compose.json says"),
+                format!(
+                    "content checksum of the commit {id} is {content}, expected is else, as compose.json says"
+                ),
             ),
             (
                 said("ostree-timestamp"),
-                format!("timestamp of the commit {id} is 2026-01-31T10:20:30Z, expected is else, as compose.json says"),
+                format!(
+                    "timestamp of the commit {id} is 2026-01-31T10:20:30Z, expected is else, as compose.json says"
+                ),
             ),
             (
                 said("ostree-version"),
-                format!("version of the commit {id} is 22.3, expected is else, as compose.json says"),
+                format!(
+                    "version of the commit {id} is 22.3, expected is else, as compose.json says"
+                ),
             ),
         ] {
             let message = agrees(&id, &object, &expected).unwrap_err().to_string();

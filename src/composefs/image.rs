@@ -8,11 +8,13 @@
 //! ...    blocks of directories and of long symlinks
 //! ```
 //!
-//! All numbers are little-endian. The structures are those of Linux' `fs/erofs/erofs_fs.h`; its documentation describes
-//! them on the pages about EROFS. Regular files have no data here: their chunks are holes, and xattrs tell overlayfs where
-//! the content is.
+//! All numbers are little-endian. The structures are those of Linux' `fs/erofs/erofs_fs.h`; its
+//! documentation describes them on the pages about EROFS. Regular files have no data here: their
+//! chunks are holes, and xattrs tell overlayfs where the content is.
 
-use super::layout::{BLOCK_SIZE, DIRENT_SIZE, Dirent, Layout, SUPERBLOCK, chunk_bits, directory, links, split};
+use super::layout::{
+    BLOCK_SIZE, DIRENT_SIZE, Dirent, Layout, SUPERBLOCK, chunk_bits, directory, links, split,
+};
 use super::tree::{Kind, Tree};
 use super::xattrs::inode_count;
 use crate::error::Result;
@@ -155,7 +157,9 @@ fn inode(tree: &Tree, layout: &Layout, number: usize, bytes: &mut Vec<u8>) {
     tree.xattrs.encode_inode(&inode.xattrs, start, bytes);
     match &inode.kind {
         Kind::Regular(_) => bytes.resize(bytes.len() + place.tail_size as usize, HOLE),
-        _ if place.tail_size > 0 => bytes.extend(data(tree, layout, number).pop().unwrap_or_default()),
+        _ if place.tail_size > 0 => {
+            bytes.extend(data(tree, layout, number).pop().unwrap_or_default())
+        }
         _ => {}
     }
 }
@@ -172,7 +176,8 @@ fn data(tree: &Tree, layout: &Layout, number: usize) -> Vec<Vec<u8>> {
     }
 }
 
-/// A block of a directory: for each entry the number and type of its inode and where its name is, then the names.
+/// A block of a directory: for each entry the number and type of its inode and where its name is,
+/// then the names.
 fn dirents(tree: &Tree, layout: &Layout, entries: &[Dirent<'_>]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(BLOCK_SIZE as usize);
     let mut name_offset = (entries.len() * DIRENT_SIZE) as u16;

@@ -1,9 +1,9 @@
 //! Where everything stands in an image.
 //!
-//! Inodes stand one behind the other, each at a multiple of 32 bytes, with its xattrs and its *tail* right behind it: what of
-//! its data does not fill a block. As a tail must not lie across the border of two blocks, some inodes have a gap in front.
-//! Shared xattrs follow, then whole blocks of data. The rules are libcomposefs', which are not the only ones that EROFS
-//! would allow.
+//! Inodes stand one behind the other, each at a multiple of 32 bytes, with its xattrs and its
+//! *tail* right behind it: what of its data does not fill a block. As a tail must not lie across
+//! the border of two blocks, some inodes have a gap in front. Shared xattrs follow, then whole
+//! blocks of data. The rules are libcomposefs', which are not the only ones that EROFS would allow.
 
 use super::tree::{Inode, Kind, Tree};
 use crate::error::{Error, Result};
@@ -101,8 +101,15 @@ impl Place {
     fn of(tree: &Tree, number: usize, offset: u64) -> Result<Self> {
         let inode = &tree.inodes[number];
         let xattrs_size = tree.xattrs.inode_size(&inode.xattrs);
-        let mut place =
-            Self { offset, xattrs_size, tail_size: 0, blocks: 0, first_block: 0, size: 0, is_extended: false };
+        let mut place = Self {
+            offset,
+            xattrs_size,
+            tail_size: 0,
+            blocks: 0,
+            first_block: 0,
+            size: 0,
+            is_extended: false,
+        };
         match &inode.kind {
             Kind::Directory(_) => {
                 let entries = directory(tree, number);
@@ -123,10 +130,13 @@ impl Place {
             }
             Kind::Whiteout => {}
         }
-        let large = [inode.uid, inode.gid, links(tree, inode)].into_iter().any(|number| number > u32::from(u16::MAX));
+        let large = [inode.uid, inode.gid, links(tree, inode)]
+            .into_iter()
+            .any(|number| number > u32::from(u16::MAX));
         place.is_extended = large || place.size > u64::from(u32::MAX);
         match &inode.kind {
-            // Everything goes into one block; if there is no room then the target is stored as a block.
+            // Everything goes into one block; if there is no room then the target is stored as a
+            // block.
             Kind::Symlink(_) => {
                 if crosses(offset, place.end() - offset) {
                     place.offset = offset.next_multiple_of(BLOCK_SIZE);
@@ -142,7 +152,10 @@ impl Place {
                 place.offset += gap.next_multiple_of(SLOT_SIZE);
                 if crosses(place.tail_offset(), place.tail_size) {
                     // Upstream writes an image that cannot be read.
-                    return Err(Error::failed(format!("{} of {} bytes: File too large", inode.name, place.size)));
+                    return Err(Error::failed(format!(
+                        "{} of {} bytes: File too large",
+                        inode.name, place.size
+                    )));
                 }
             }
             _ => {}
@@ -180,7 +193,8 @@ pub(super) fn links(tree: &Tree, inode: &Inode) -> u32 {
     }
 }
 
-/// The chunk size of a file of `size` bytes, as a power of two above a block: one chunk holds it if it can.
+/// The chunk size of a file of `size` bytes, as a power of two above a block: one chunk holds it if
+/// it can.
 pub(super) fn chunk_bits(size: u64) -> u32 {
     let blocks = size.div_ceil(BLOCK_SIZE).max(1);
     (blocks - 1).checked_ilog2().map_or(0, |bits| bits + 1).min(MAX_CHUNK_BITS)
@@ -230,8 +244,8 @@ mod tests {
         Inode { name: name.into(), parent: 0, kind, mode: 0, uid: 0, gid: 0, xattrs: Vec::new() }
     }
 
-    /// Where the first inode of a tree goes if all up to `offset` is taken and it has an xattr `user.a` of so many bytes:
-    /// its place, the bytes of its tail and the number of its blocks.
+    /// Where the first inode of a tree goes if all up to `offset` is taken and it has an xattr
+    /// `user.a` of so many bytes: its place, the bytes of its tail and the number of its blocks.
     fn place(mut inodes: Vec<Inode>, xattr_size: usize, offset: u64) -> (u64, u64, u64) {
         let mut pool = Pool::default();
         if xattr_size > 0 {
@@ -277,7 +291,11 @@ mod tests {
         ];
         for ((length, xattr_size, offset), expected) in table {
             let symlink = vec![inode("", Kind::Symlink("t".repeat(length)))];
-            assert_eq!(place(symlink, xattr_size, offset), expected, "{length} {xattr_size} {offset:x}");
+            assert_eq!(
+                place(symlink, xattr_size, offset),
+                expected,
+                "{length} {xattr_size} {offset:x}"
+            );
         }
     }
 
@@ -297,7 +315,11 @@ mod tests {
             ((27, 5500, 0x1ec0), (0x1ec0, 27, 0)),
         ];
         for ((size, xattr_size, offset), expected) in table {
-            assert_eq!(place(directory_of(size), xattr_size, offset), expected, "{size} {xattr_size} {offset:x}");
+            assert_eq!(
+                place(directory_of(size), xattr_size, offset),
+                expected,
+                "{size} {xattr_size} {offset:x}"
+            );
         }
     }
 
@@ -338,7 +360,9 @@ mod tests {
         let extended = |change: &dyn Fn(&mut Inode)| {
             let mut inodes = vec![inode("", Kind::Regular(0))];
             change(&mut inodes[0]);
-            Place::of(&Tree { inodes, xattrs: Pool::default().finish() }, 0, 0x2000).unwrap().is_extended
+            Place::of(&Tree { inodes, xattrs: Pool::default().finish() }, 0, 0x2000)
+                .unwrap()
+                .is_extended
         };
         assert!(!extended(&|inode| (inode.uid, inode.gid) = (65_535, 65_535)));
         assert!(extended(&|inode| inode.uid = 65_536));

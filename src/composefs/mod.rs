@@ -1,10 +1,11 @@
-//! composefs images: a commit as one file that the kernel can mount, with the content of its files elsewhere.
+//! composefs images: a commit as one file that the kernel can mount, with the content of its files
+//! elsewhere.
 //!
-//! The image is an EROFS file system with all directories, symlinks and metadata. Its regular files are holes, and tell by
-//! xattrs of overlayfs which object of a bare repository has their content and which fs-verity digest that must have. So
-//! the fs-verity digest of the image vouches for the whole tree; a commit can name it in its metadata, under
-//! [`DIGEST_KEY`]. Images are byte for byte those of libcomposefs 1.0 in the way that libostree uses it (docs/format.md,
-//! section 17).
+//! The image is an EROFS file system with all directories, symlinks and metadata. Its regular files
+//! are holes, and tell by xattrs of overlayfs which object of a bare repository has their content
+//! and which fs-verity digest that must have. So the fs-verity digest of the image vouches for the
+//! whole tree; a commit can name it in its metadata, under [`DIGEST_KEY`]. Images are byte for byte
+//! those of libcomposefs 1.0 in the way that libostree uses it (docs/format.md, section 17).
 //!
 //! ```text
 //! outline  a commit's tree -> what is in the image, in its order
@@ -69,21 +70,23 @@ pub struct ImageOptions {
     pub fsync: bool,
 }
 
-/// Computes the digest of the image of a tree, with the digests of files in it; this is what [`DIGEST_KEY`] names.
+/// Computes the digest of the image of a tree, with the digests of files in it; this is what
+/// [`DIGEST_KEY`] names.
 ///
 /// # Errors
-/// What keeps the objects from being read; when the tree has something that an image cannot have, such as names of more
-/// than 255 bytes.
+/// What keeps the objects from being read; when the tree has something that an image cannot have,
+/// such as names of more than 255 bytes.
 pub fn image_digest(repo: &Repo, root: &Node, progress: &dyn Progress) -> Result<Checksum> {
     write_image(repo, root, FileDigests::Recorded, &mut |_| Ok(()), progress)
 }
 
-/// Writes the image of a commit to a file, replacing what has its name, and returns the image's digest. An image with the
-/// digests of files must have the digest that the commit names, if it names one.
+/// Writes the image of a commit to a file, replacing what has its name, and returns the image's
+/// digest. An image with the digests of files must have the digest that the commit names, if it
+/// names one.
 ///
 /// # Errors
-/// As [`image_digest`]; when the file cannot be written or the digest is another. There is no file then, or still the one
-/// that was there.
+/// As [`image_digest`]; when the file cannot be written or the digest is another. There is no file
+/// then, or still the one that was there.
 pub fn checkout_image(
     repo: &Repo,
     commit: &Checksum,
@@ -100,7 +103,9 @@ pub fn checkout_image(
     let mut write = |bytes: &[u8]| unfinished.file.write_all(bytes).during("writing", destination);
     let digest = write_image(repo, &Node::root_of(&commit), options.digests, &mut write, progress)?;
     if let Some(expected) = expected.filter(|expected| *expected != digest) {
-        let message = format!("Generated composefs image digest ({digest}) doesn't match expected digest ({expected})");
+        let message = format!(
+            "Generated composefs image digest ({digest}) doesn't match expected digest ({expected})"
+        );
         return Err(Error::failed(message));
     }
     if options.fsync {
@@ -117,7 +122,8 @@ fn write_image(
     sink: &mut image::Sink<'_>,
     progress: &dyn Progress,
 ) -> Result<Checksum> {
-    let tree = Tree::load(repo, root, digests, progress).context(|| "Checking out composefs".to_owned())?;
+    let tree = Tree::load(repo, root, digests, progress)
+        .context(|| "Checking out composefs".to_owned())?;
     let mut hasher = VerityHasher::new();
     image::write(&tree, &mut |bytes| {
         hasher.update(bytes);
@@ -128,7 +134,8 @@ fn write_image(
 
 /// The digest that a commit names; upstream takes no note of one that is no byte string.
 fn expected_digest(commit: &Commit) -> Result<Option<Checksum>> {
-    let Some(value) = commit.metadata.get(DIGEST_KEY).filter(|value| value.type_string() == "ay") else {
+    let Some(value) = commit.metadata.get(DIGEST_KEY).filter(|value| value.type_string() == "ay")
+    else {
         return Ok(None);
     };
     match Checksum::from_slice(value.view().as_bytes().unwrap_or_default()) {
@@ -148,7 +155,10 @@ struct Unfinished {
 impl Unfinished {
     fn create(destination: &Path) -> Result<Self> {
         let Some(name) = destination.file_name() else {
-            return Err(Error::failed(format!("{} is not the name of a file", destination.display())));
+            return Err(Error::failed(format!(
+                "{} is not the name of a file",
+                destination.display()
+            )));
         };
         let (directory, _) = Dir::open_parent(destination).during("creating", destination)?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;

@@ -1,8 +1,9 @@
 //! What an image contains, before anything but directories has been looked into.
 //!
-//! Entries are numbered from the root on, one depth after the other, in name order within a directory; so what a directory
-//! holds stands side by side. An image has some entries that the commit has not: the directories that a system is mounted
-//! over, and in the root a whiteout for each name that the store of file contents has, which overlayfs lays below.
+//! Entries are numbered from the root on, one depth after the other, in name order within a
+//! directory; so what a directory holds stands side by side. An image has some entries that the
+//! commit has not: the directories that a system is mounted over, and in the root a whiteout for
+//! each name that the store of file contents has, which overlayfs lays below.
 
 use std::collections::btree_map::Entry as Place;
 use std::collections::{BTreeMap, HashMap};
@@ -18,7 +19,8 @@ use crate::repo::tree::{Node, check_object_depth, contains_itself};
 /// What libostree adds to the root if it is not there.
 const ROOT_DIRECTORIES: [&str; 5] = ["usr", "etc", "boot", "var", "sysroot"];
 
-/// More entries than any system has; directories that contain others many times over could have any number.
+/// More entries than any system has; directories that contain others many times over could have any
+/// number.
 const MAX_ENTRIES: usize = 1 << 21;
 /// The longest name in bytes.
 const MAX_NAME: usize = 255;
@@ -51,7 +53,8 @@ pub(super) fn outline(repo: &Repo, root: &Node) -> Result<Vec<Entry>> {
     let what = What::Directory { dirtree, dirmeta, children: 0..0 };
     let mut entries = vec![Entry { name: "".into(), parent: 0, what }];
     let mut number = 0;
-    // How often each dirtree was found, and what depth the entries below which number have: depths follow each other.
+    // How often each dirtree was found, and what depth the entries below which number have: depths
+    // follow each other.
     let mut found_before: HashMap<Checksum, bool> = HashMap::new();
     let (mut depth, mut end_of_depth) = (0, 1);
     while let Some(entry) = entries.get(number) {
@@ -60,7 +63,8 @@ pub(super) fn outline(repo: &Repo, root: &Node) -> Result<Vec<Entry>> {
         }
         if let What::Directory { dirtree, .. } = entry.what {
             check_object_depth(depth, &dirtree)?;
-            // What is in itself is found again, and looked at the first time that happens. A later time ends at the depth.
+            // What is in itself is found again, and looked at the first time that happens. A later
+            // time ends at the depth.
             if let Some(is_known) = found_before.get_mut(&dirtree) {
                 if !*is_known && ancestors(&entries, number).any(|above| *above == dirtree) {
                     return Err(contains_itself(&dirtree));
@@ -75,9 +79,15 @@ pub(super) fn outline(repo: &Repo, root: &Node) -> Result<Vec<Entry>> {
             }
             let first = entries.len();
             if first + found.len() > MAX_ENTRIES {
-                return Err(Error::failed(format!("more than {MAX_ENTRIES} files and directories in one image")));
+                return Err(Error::failed(format!(
+                    "more than {MAX_ENTRIES} files and directories in one image"
+                )));
             }
-            entries.extend(found.into_iter().map(|(name, what)| Entry { name: name.into(), parent: number, what }));
+            entries.extend(found.into_iter().map(|(name, what)| Entry {
+                name: name.into(),
+                parent: number,
+                what,
+            }));
             let end = entries.len();
             if let What::Directory { children, .. } = &mut entries[number].what {
                 *children = first..end;

@@ -23,7 +23,8 @@ use crate::threads;
 const MAX_TARGET: usize = 4095;
 /// The longest name of an xattr in bytes.
 const MAX_XATTR_NAME: usize = 255;
-/// Bytes that the xattrs of a file may take in a commit, where each counts [`XATTR_OVERHEAD`] besides name and value.
+/// Bytes that the xattrs of a file may take in a commit, where each counts [`XATTR_OVERHEAD`]
+/// besides name and value.
 const MAX_XATTRS_SIZE: usize = 32_755;
 const XATTR_OVERHEAD: usize = 7;
 
@@ -33,7 +34,8 @@ const REDIRECT: &[u8] = b"trusted.overlay.redirect";
 const METACOPY: &[u8] = b"trusted.overlay.metacopy";
 /// That nothing shines through from below a directory.
 const OPAQUE: &[u8] = b"trusted.overlay.opaque";
-/// overlayfs keeps these names for itself. What the commit has of them gets longer names, which overlayfs turns back.
+/// overlayfs keeps these names for itself. What the commit has of them gets longer names, which
+/// overlayfs turns back.
 const RESERVED: &[u8] = b"trusted.overlay.";
 const ESCAPED: &[u8] = b"trusted.overlay.overlay.";
 const LABEL: &[u8] = b"security.selinux";
@@ -78,13 +80,23 @@ pub(super) enum Kind {
 }
 
 impl Tree {
-    /// Reads everything below a root. The content of files is read only if their digests are wanted.
-    pub(super) fn load(repo: &Repo, root: &Node, digests: FileDigests, progress: &dyn Progress) -> Result<Self> {
+    /// Reads everything below a root. The content of files is read only if their digests are
+    /// wanted.
+    pub(super) fn load(
+        repo: &Repo,
+        root: &Node,
+        digests: FileDigests,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         let entries = outline(repo, root)?;
         let files = load_files(repo, &entries, digests, progress)?;
-        let mut builder = Builder { files, dirmetas: load_dirmetas(repo, &entries)?, pool: Pool::default() };
+        let mut builder =
+            Builder { files, dirmetas: load_dirmetas(repo, &entries)?, pool: Pool::default() };
         let root = builder.root_facts(&entries);
-        let mut inodes = entries.into_iter().map(|entry| builder.inode(entry, &root)).collect::<Result<Vec<_>>>()?;
+        let mut inodes = entries
+            .into_iter()
+            .map(|entry| builder.inode(entry, &root))
+            .collect::<Result<Vec<_>>>()?;
         let xattrs = builder.pool.finish();
         for inode in &mut inodes {
             xattrs.sort(&mut inode.xattrs);
@@ -137,7 +149,8 @@ fn load_files(
         }
         Some(loaded.map(|facts| (*file, facts)))
     };
-    let loaded: Vec<_> = threads::run(|| Ok(files.par_iter().enumerate().filter_map(load).collect()))?;
+    let loaded: Vec<_> =
+        threads::run(|| Ok(files.par_iter().enumerate().filter_map(load).collect()))?;
     progress.event(Event::Finished);
     loaded.into_iter().collect()
 }
@@ -213,13 +226,17 @@ impl Builder {
             What::Added => (Kind::Directory(0..0), S_IFDIR | 0o755, 0, 0, XattrMap::new()),
             What::File(file) => {
                 let FileFacts { header, size, digest } = &self.files[&file];
-                let mut xattrs = escaped(&header.xattrs).context(|| format!("Processing {file}"))?;
+                let mut xattrs =
+                    escaped(&header.xattrs).context(|| format!("Processing {file}"))?;
                 let kind = if header.is_symlink() {
                     Kind::Symlink(header.symlink_target.clone())
                 } else {
                     if *size > 0 {
                         xattrs.insert(REDIRECT.to_vec(), redirect(file));
-                        xattrs.insert(METACOPY.to_vec(), digest.as_ref().map(metacopy).unwrap_or_default());
+                        xattrs.insert(
+                            METACOPY.to_vec(),
+                            digest.as_ref().map(metacopy).unwrap_or_default(),
+                        );
                     }
                     Kind::Regular(*size)
                 };
@@ -243,7 +260,8 @@ fn escaped(xattrs: &Xattrs) -> Result<XattrMap> {
         size += name.len() + value.len() + XATTR_OVERHEAD;
         if name.len() > MAX_XATTR_NAME || size > MAX_XATTRS_SIZE {
             let name = String::from_utf8_lossy(name);
-            let message = format!("Setting composefs xattrs for {name}: Numerical result out of range");
+            let message =
+                format!("Setting composefs xattrs for {name}: Numerical result out of range");
             return Err(Error::failed(message));
         }
         let name = match name.strip_prefix(RESERVED) {
@@ -255,12 +273,15 @@ fn escaped(xattrs: &Xattrs) -> Result<XattrMap> {
     Ok(escaped)
 }
 
-/// The path of a file's content in the repository of a booted system, which is a bare one whatever this one is.
+/// The path of a file's content in the repository of a booted system, which is a bare one whatever
+/// this one is.
 fn redirect(file: Checksum) -> Vec<u8> {
-    format!("/{}", loose_path(&ObjectName::new(file, ObjectType::File), RepoMode::Bare)).into_bytes()
+    format!("/{}", loose_path(&ObjectName::new(file, ObjectType::File), RepoMode::Bare))
+        .into_bytes()
 }
 
-/// The digest as overlayfs wants it: version 0, the length of everything, no flags, SHA-256, the digest itself.
+/// The digest as overlayfs wants it: version 0, the length of everything, no flags, SHA-256, the
+/// digest itself.
 fn metacopy(digest: &Checksum) -> Vec<u8> {
     [&[0, 36, 0, 1], &digest.as_bytes()[..]].concat()
 }

@@ -1,8 +1,10 @@
-//! The fs-verity digest of a file, as the kernel computes it with SHA-256, blocks of 4096 bytes and no salt.
+//! The fs-verity digest of a file, as the kernel computes it with SHA-256, blocks of 4096 bytes and
+//! no salt.
 //!
-//! The file is cut into blocks, the last one filled up with zeros, and each block is hashed. These hashes, one after the
-//! other, are cut into blocks and hashed in the same way, until one hash is left: the root hash (32 zero bytes for an empty
-//! file). The digest is the SHA-256 of a descriptor that holds it (`Documentation/filesystems/fsverity.rst` of Linux):
+//! The file is cut into blocks, the last one filled up with zeros, and each block is hashed. These
+//! hashes, one after the other, are cut into blocks and hashed in the same way, until one hash is
+//! left: the root hash (32 zero bytes for an empty file). The digest is the SHA-256 of a descriptor
+//! that holds it (`Documentation/filesystems/fsverity.rst` of Linux):
 //!
 //! ```text
 //! u8 1 (version)  u8 1 (SHA-256)  u8 12 (log2 of the block size)  u8 0 (length of the salt)  4 zero bytes

@@ -1,8 +1,9 @@
 //! The extended attributes of an image.
 //!
-//! Each is `u8 length of the rest of the name, u8 number of the name's prefix, u16le length of the value, rest of the name,
-//! value`, filled up to a multiple of four bytes. Those that more than one inode has are *shared*: they stand once, after
-//! the inodes, and inodes name them by their place there. The others stand behind the inode that has them, after
+//! Each is `u8 length of the rest of the name, u8 number of the name's prefix, u16le length of the
+//! value, rest of the name, value`, filled up to a multiple of four bytes. Those that more than one
+//! inode has are *shared*: they stand once, after the inodes, and inodes name them by their place
+//! there. The others stand behind the inode that has them, after
 //!
 //! ```text
 //! u32le filter   u8 number of shared attributes   7 zero bytes   u32le place of each shared attribute
@@ -14,9 +15,15 @@ use std::collections::HashMap;
 
 use twox_hash::XxHash32;
 
-/// Beginnings of names that are stored as a number. The kernel knows more of them than the images use.
-const PREFIXES: [(&[u8], u8); 5] =
-    [(b"user.", 1), (ACCESS_LIST, 2), (DEFAULT_ACCESS_LIST, 3), (b"trusted.", 4), (b"security.", 6)];
+/// Beginnings of names that are stored as a number. The kernel knows more of them than the images
+/// use.
+const PREFIXES: [(&[u8], u8); 5] = [
+    (b"user.", 1),
+    (ACCESS_LIST, 2),
+    (DEFAULT_ACCESS_LIST, 3),
+    (b"trusted.", 4),
+    (b"security.", 6),
+];
 const ACCESS_LIST: &[u8] = b"system.posix_acl_access";
 const DEFAULT_ACCESS_LIST: &[u8] = b"system.posix_acl_default";
 
@@ -55,12 +62,14 @@ struct Xattr {
     /// The whole name.
     name: Vec<u8>,
     value: Vec<u8>,
-    /// Where it stands among the shared attributes, in bytes from the first; `None` if it is not shared.
+    /// Where it stands among the shared attributes, in bytes from the first; `None` if it is not
+    /// shared.
     shared_at: Option<u64>,
 }
 
 impl Pool {
-    /// Takes an attribute of one more inode. Names have up to 255 bytes after their prefix, values up to 65535.
+    /// Takes an attribute of one more inode. Names have up to 255 bytes after their prefix, values
+    /// up to 65535.
     pub(super) fn add(&mut self, name: Vec<u8>, value: Vec<u8>) -> XattrId {
         let next = XattrId(self.uses.len() as u32);
         let id = *self.known.entry((name, value)).or_insert(next);
@@ -76,15 +85,21 @@ impl Pool {
         let Self { known, uses } = self;
         let mut pairs: Vec<_> = known.into_iter().collect();
         pairs.sort_unstable_by_key(|(_, id)| id.0);
-        let mut xattrs: Vec<Xattr> =
-            pairs.into_iter().map(|((name, value), _)| Xattr { name, value, shared_at: None }).collect();
+        let mut xattrs: Vec<Xattr> = pairs
+            .into_iter()
+            .map(|((name, value), _)| Xattr { name, value, shared_at: None })
+            .collect();
         let mut shared: Vec<XattrId> =
             (0..uses.len() as u32).map(XattrId).filter(|id| uses[id.0 as usize] > 1).collect();
         // The last name comes first, and of equal names the longest value.
         shared.sort_unstable_by(|left, right| {
             let [left, right] = [left, right].map(|id| &xattrs[id.0 as usize]);
             let key = |xattr: &Xattr| xattr.value.len();
-            right.name.cmp(&left.name).then(key(right).cmp(&key(left))).then_with(|| right.value.cmp(&left.value))
+            right
+                .name
+                .cmp(&left.name)
+                .then(key(right).cmp(&key(left)))
+                .then_with(|| right.value.cmp(&left.value))
         });
         let mut end = 0;
         for id in &shared {
@@ -99,13 +114,16 @@ impl Pool {
 impl Xattr {
     /// The number of the prefix, and what of the name comes after it.
     fn split_name(&self) -> (u8, &[u8]) {
-        let found = PREFIXES.iter().find_map(|(prefix, number)| Some((*number, self.name.strip_prefix(*prefix)?)));
+        let found = PREFIXES
+            .iter()
+            .find_map(|(prefix, number)| Some((*number, self.name.strip_prefix(*prefix)?)));
         found.unwrap_or((0, &self.name))
     }
 
     /// Bytes that it takes.
     fn size(&self) -> usize {
-        (ENTRY_HEADER_SIZE + self.split_name().1.len() + self.value.len()).next_multiple_of(ALIGNMENT)
+        (ENTRY_HEADER_SIZE + self.split_name().1.len() + self.value.len())
+            .next_multiple_of(ALIGNMENT)
     }
 
     fn encode_into(&self, bytes: &mut Vec<u8>) {
@@ -125,8 +143,8 @@ impl Xattr {
     }
 }
 
-/// How an inode tells the size of its attributes, given in bytes: 0 for none, else 1 for the header and 1 for each four
-/// bytes behind it.
+/// How an inode tells the size of its attributes, given in bytes: 0 for none, else 1 for the header
+/// and 1 for each four bytes behind it.
 pub(super) fn inode_count(size: u64) -> u16 {
     match size {
         0 => 0,
@@ -149,7 +167,8 @@ impl Table {
         self.xattrs.iter().any(|xattr| [ACCESS_LIST, DEFAULT_ACCESS_LIST].contains(&&*xattr.name))
     }
 
-    /// Of an inode's attributes those that it names in the shared ones, and those that it has for itself.
+    /// Of an inode's attributes those that it names in the shared ones, and those that it has for
+    /// itself.
     fn split<'i>(&self, ids: &'i [XattrId]) -> (Vec<&'i XattrId>, Vec<&'i XattrId>) {
         let mut shared = 0;
         ids.iter().partition(|id| {
@@ -169,8 +188,8 @@ impl Table {
         (HEADER_SIZE + ALIGNMENT * shared.len() + own) as u64
     }
 
-    /// Writes the attributes of an inode. `start` is where the shared ones begin, in bytes from where their places are
-    /// counted.
+    /// Writes the attributes of an inode. `start` is where the shared ones begin, in bytes from
+    /// where their places are counted.
     pub(super) fn encode_inode(&self, ids: &[XattrId], start: u64, bytes: &mut Vec<u8>) {
         if ids.is_empty() {
             return;
@@ -209,7 +228,8 @@ impl Table {
 mod tests {
     use super::*;
 
-    /// The table of attributes with these names and values, each added as often as told, and their ids.
+    /// The table of attributes with these names and values, each added as often as told, and their
+    /// ids.
     fn table(xattrs: &[(&str, &[u8], usize)]) -> (Table, Vec<XattrId>) {
         let mut pool = Pool::default();
         let mut ids = Vec::new();
@@ -242,8 +262,11 @@ mod tests {
 
     #[test]
     fn an_inode_has_a_filter_places_of_shared_attributes_and_its_own_ones() {
-        let (table, ids) =
-            table(&[("security.selinux", b"l", 2), ("trusted.overlay.opaque", b"y", 1), ("weird", b"12345", 1)]);
+        let (table, ids) = table(&[
+            ("security.selinux", b"l", 2),
+            ("trusted.overlay.opaque", b"y", 1),
+            ("weird", b"12345", 1),
+        ]);
         let mut bytes = Vec::new();
         table.encode_inode(&ids[1..2], 0x100, &mut bytes);
         // As the roots of golden images have it.
@@ -254,7 +277,10 @@ mod tests {
         assert_eq!(bytes[12..16], *b"\x40\0\0\0");
         assert_eq!(bytes[16..36], *b"\x0e\x04\x01\0overlay.opaquey\0");
         assert_eq!(bytes[36..], *b"\x05\0\x05\0weird12345\0\0");
-        assert_eq!((table.inode_size(&ids), inode_count(table.inode_size(&ids))), (bytes.len() as u64, 11));
+        assert_eq!(
+            (table.inode_size(&ids), inode_count(table.inode_size(&ids))),
+            (bytes.len() as u64, 11)
+        );
         assert_eq!((table.inode_size(&[]), inode_count(0)), (0, 0));
     }
 

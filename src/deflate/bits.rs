@@ -8,11 +8,13 @@ pub(super) struct Bits {
 }
 
 impl Bits {
-    /// Adds the lowest `count` bits of `bits`; the others must be zero. Between two calls of [`Bits::flush`] there is
-    /// room for 56.
+    /// Adds the lowest `count` bits of `bits`; the others must be zero. Between two calls of
+    /// [`Bits::flush`] there is room for 56.
     #[inline]
     pub(super) fn put(&mut self, bits: u64, count: u32) {
-        debug_assert!(self.count + count <= u64::BITS && (count == u64::BITS || bits >> count == 0));
+        debug_assert!(
+            self.count + count <= u64::BITS && (count == u64::BITS || bits >> count == 0)
+        );
         self.pending |= bits << self.count;
         self.count += count;
     }

@@ -1,5 +1,5 @@
-//! Blocks: what a match finder has found, counted and written in the cheapest of the three forms (RFC 1951, section
-//! 3.2.3): stored, with the fixed codes, or with codes of its own.
+//! Blocks: what a match finder has found, counted and written in the cheapest of the three forms
+//! (RFC 1951, section 3.2.3): stored, with the fixed codes, or with codes of its own.
 
 use std::sync::LazyLock;
 
@@ -32,7 +32,8 @@ const FIXED: u64 = 1;
 const DYNAMIC: u64 = 2;
 
 /// In which order the lengths of the length code are written (RFC 1951, section 3.2.7).
-const LENGTH_ORDER: [usize; LENGTHS] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
+const LENGTH_ORDER: [usize; LENGTHS] =
+    [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 /// Repeat the length before 3 to 6 times, repeat zero 3 to 10 times, repeat zero 11 to 138 times.
 const REPEAT: u8 = 16;
 const ZEROS: u8 = 17;
@@ -89,7 +90,8 @@ static FIXED_CODES: LazyLock<(Code<FIXED_LITERALS>, Code<DISTANCES>)> = LazyLock
 /// Literals and matches on their way into a block.
 #[derive(Debug)]
 pub(super) struct Block {
-    /// A literal is its byte; a match has its distance in the upper 16 bits, its length less three in the lower.
+    /// A literal is its byte; a match has its distance in the upper 16 bits, its length less three
+    /// in the lower.
     symbols: Box<[u32; MAX_SYMBOLS]>,
     count: usize,
     /// With so many symbols it is full.
@@ -102,7 +104,14 @@ pub(super) struct Block {
 impl Block {
     /// An empty block for so many symbols, 65,535 at most.
     pub(super) fn new(limit: usize, ties: Ties) -> Self {
-        Self { symbols: boxed(), count: 0, limit, ties, literals: [0; LITERALS], distances: [0; DISTANCES] }
+        Self {
+            symbols: boxed(),
+            count: 0,
+            limit,
+            ties,
+            literals: [0; LITERALS],
+            distances: [0; DISTANCES],
+        }
     }
 
     /// How many symbols there are.
@@ -135,7 +144,8 @@ impl Block {
         self.add(byte.into())
     }
 
-    /// Adds a match of `length` bytes, 3 to 258, `distance` bytes back, 1 to 32,768. Returns whether the block is full.
+    /// Adds a match of `length` bytes, 3 to 258, `distance` bytes back, 1 to 32,768. Returns
+    /// whether the block is full.
     #[inline]
     pub(super) fn reference(&mut self, distance: usize, length: usize) -> bool {
         let length = length - MIN_MATCH;
@@ -151,16 +161,24 @@ impl Block {
         self.count == self.limit
     }
 
-    /// Writes the block in its cheapest form, and clears it. `raw` is the content if it is still there: without it the
-    /// block cannot be stored.
-    pub(super) fn write(&mut self, raw: Option<&[u8]>, last: Last, bits: &mut Bits, output: &mut Vec<u8>) {
+    /// Writes the block in its cheapest form, and clears it. `raw` is the content if it is still
+    /// there: without it the block cannot be stored.
+    pub(super) fn write(
+        &mut self,
+        raw: Option<&[u8]>,
+        last: Last,
+        bits: &mut Bits,
+        output: &mut Vec<u8>,
+    ) {
         let last = u64::from(last == Last::Yes);
         self.literals[END_OF_BLOCK] = 1;
         let own = OwnCodes::of(&self.literals, &self.distances, self.ties);
         let (fixed_literals, fixed_distances) = &*FIXED_CODES;
         let extra = self.extra_bits();
         let fixed_bits = extra
-            + (0..LITERALS).map(|s| u64::from(self.literals[s]) * u64::from(fixed_literals.lengths[s])).sum::<u64>()
+            + (0..LITERALS)
+                .map(|s| u64::from(self.literals[s]) * u64::from(fixed_literals.lengths[s]))
+                .sum::<u64>()
             + fixed_distances.cost(&self.distances, |_| 0);
         // Rounded up to bytes with the three bits that open a block, which is how zlib compares.
         let bytes = |bits: u64| (bits + 3).div_ceil(8);
@@ -200,9 +218,11 @@ impl Block {
 
     /// The bits behind length and distance codes.
     fn extra_bits(&self) -> u64 {
-        let lengths = (0..LITERALS - FIRST_LENGTH)
-            .map(|code| u64::from(self.literals[FIRST_LENGTH + code]) * u64::from(length_extra(code)));
-        let distances = (0..DISTANCES).map(|code| u64::from(self.distances[code]) * u64::from(distance_extra(code)));
+        let lengths = (0..LITERALS - FIRST_LENGTH).map(|code| {
+            u64::from(self.literals[FIRST_LENGTH + code]) * u64::from(length_extra(code))
+        });
+        let distances = (0..DISTANCES)
+            .map(|code| u64::from(self.distances[code]) * u64::from(distance_extra(code)));
         lengths.chain(distances).sum()
     }
 
@@ -248,7 +268,8 @@ impl Block {
 /// So many pending bits leave room for one more literal.
 const LITERALS_BEFORE_FLUSH: u32 = 48 - MAX_BITS as u32;
 
-/// The code of each match length less three together with its extra bits, and how many bits that is.
+/// The code of each match length less three together with its extra bits, and how many bits that
+/// is.
 struct MatchLengths([(u32, u8); 256]);
 
 impl MatchLengths {
@@ -257,12 +278,17 @@ impl MatchLengths {
             let code = usize::from(LENGTH_CODES[length]);
             let extra = length_extra(code);
             let bits = literals.lengths[FIRST_LENGTH + code];
-            (u32::from(literals.codes[FIRST_LENGTH + code]) | (low_bits(length, extra) as u32) << bits, bits + extra)
+            (
+                u32::from(literals.codes[FIRST_LENGTH + code])
+                    | (low_bits(length, extra) as u32) << bits,
+                bits + extra,
+            )
         }))
     }
 }
 
-/// Codes with extra bits begin at multiples of what these can count, so the extra bits are the number's own lowest.
+/// Codes with extra bits begin at multiples of what these can count, so the extra bits are the
+/// number's own lowest.
 #[inline]
 fn low_bits(number: usize, count: u8) -> u64 {
     number as u64 & ((1 << count) - 1)
@@ -288,7 +314,8 @@ struct OwnCodes {
     literals: Code<LITERALS>,
     distances: Code<DISTANCES>,
     lengths: Code<LENGTHS>,
-    /// The lengths of both codes, repetitions taken together: a symbol of the length code and what follows it.
+    /// The lengths of both codes, repetitions taken together: a symbol of the length code and what
+    /// follows it.
     description: Vec<(u8, u8)>,
     length_frequencies: [u16; LENGTHS],
     /// How many lengths of the length code are written, 4 to 19.
@@ -296,7 +323,11 @@ struct OwnCodes {
 }
 
 impl OwnCodes {
-    fn of(literal_frequencies: &[u16; LITERALS], distance_frequencies: &[u16; DISTANCES], ties: Ties) -> Self {
+    fn of(
+        literal_frequencies: &[u16; LITERALS],
+        distance_frequencies: &[u16; DISTANCES],
+        ties: Ties,
+    ) -> Self {
         let literals = Code::of(literal_frequencies, MAX_BITS, ties);
         let distances = Code::of(distance_frequencies, MAX_BITS, ties);
         let mut description = Vec::with_capacity(LITERALS + DISTANCES);
@@ -307,13 +338,19 @@ impl OwnCodes {
             length_frequencies[usize::from(*symbol)] += 1;
         }
         let lengths = Code::of(&length_frequencies, MAX_LENGTH_BITS, ties);
-        let lengths_written =
-            LENGTH_ORDER.iter().rposition(|symbol| lengths.lengths[*symbol] > 0).map_or(4, |last| (last + 1).max(4));
+        let lengths_written = LENGTH_ORDER
+            .iter()
+            .rposition(|symbol| lengths.lengths[*symbol] > 0)
+            .map_or(4, |last| (last + 1).max(4));
         Self { literals, distances, lengths, description, length_frequencies, lengths_written }
     }
 
     /// How many bits the description and the symbols take, without extra bits of the latter.
-    fn bits(&self, literal_frequencies: &[u16; LITERALS], distance_frequencies: &[u16; DISTANCES]) -> u64 {
+    fn bits(
+        &self,
+        literal_frequencies: &[u16; LITERALS],
+        distance_frequencies: &[u16; DISTANCES],
+    ) -> u64 {
         let counts = 5 + 5 + 4;
         counts
             + 3 * self.lengths_written as u64
@@ -349,7 +386,8 @@ fn repetition_bits(symbol: u8) -> u8 {
     }
 }
 
-/// Takes repetitions in a list of code lengths together, as zlib does: greedily, and never across two codes.
+/// Takes repetitions in a list of code lengths together, as zlib does: greedily, and never across
+/// two codes.
 fn describe(lengths: &[u8], description: &mut Vec<(u8, u8)>) {
     for run in lengths.chunk_by(|one, next| one == next) {
         let length = run[0];
@@ -357,7 +395,8 @@ fn describe(lengths: &[u8], description: &mut Vec<(u8, u8)>) {
         if length == 0 {
             while left >= 3 {
                 let taken = left.min(138);
-                let symbol = if taken <= 10 { (ZEROS, taken - 3) } else { (MANY_ZEROS, taken - 11) };
+                let symbol =
+                    if taken <= 10 { (ZEROS, taken - 3) } else { (MANY_ZEROS, taken - 11) };
                 description.push((symbol.0, symbol.1 as u8));
                 left -= taken;
             }

@@ -1,14 +1,15 @@
 //! Prefix codes: from frequencies to code lengths, from lengths to codes.
 //!
-//! Many codes are optimal for the same frequencies. Which one comes out is part of an encoder's bytes, so for zlib's
-//! every choice is made as there: how ties between nodes are decided ([`Ties`]), how codes that got too long are
-//! shortened, and that there are at least two.
+//! Many codes are optimal for the same frequencies. Which one comes out is part of an encoder's
+//! bytes, so for zlib's every choice is made as there: how ties between nodes are decided
+//! ([`Ties`]), how codes that got too long are shortened, and that there are at least two.
 
 /// The longest code of literals, lengths and distances, in bits.
 pub(super) const MAX_BITS: usize = 15;
 /// The most symbols that an alphabet has.
 const MAX_SYMBOLS: usize = 286;
-/// The most nodes that a tree of them has; there is always a pair to join, so never fewer than two leaves.
+/// The most nodes that a tree of them has; there is always a pair to join, so never fewer than two
+/// leaves.
 const MAX_NODES: usize = 2 * MAX_SYMBOLS;
 
 /// Which of the equally rare nodes of a tree are joined first.
@@ -16,7 +17,8 @@ const MAX_NODES: usize = 2 * MAX_SYMBOLS;
 pub(super) enum Ties {
     /// Those that zlib's heap brings to the top.
     AsZlib,
-    /// Symbols in their order, then trees in the order of their making, which takes a third of the time.
+    /// Symbols in their order, then trees in the order of their making, which takes a third of the
+    /// time.
     InOrder,
 }
 
@@ -44,7 +46,8 @@ impl<const N: usize> Code<N> {
         Self { lengths, codes: assign(&lengths), used: N }
     }
 
-    /// How many bits it takes to write every symbol as often as `frequencies` says, each with `extra` bits after it.
+    /// How many bits it takes to write every symbol as often as `frequencies` says, each with
+    /// `extra` bits after it.
     pub(super) fn cost(&self, frequencies: &[u16; N], extra: impl Fn(usize) -> u8) -> u64 {
         let bits = |symbol: usize| u64::from(self.lengths[symbol]) + u64::from(extra(symbol));
         (0..N).map(|symbol| u64::from(frequencies[symbol]) * bits(symbol)).sum()
@@ -71,7 +74,8 @@ fn assign<const N: usize>(lengths: &[u8; N]) -> [u16; N] {
 
 /// The nodes of a growing tree that have no parent yet, the rarest on top.
 struct Heap {
-    /// A binary heap from index 1 on. An entry is weight, depth and node packed into one number, see [`entry`].
+    /// A binary heap from index 1 on. An entry is weight, depth and node packed into one number,
+    /// see [`entry`].
     entries: [u64; MAX_SYMBOLS + 2],
     length: usize,
 }
@@ -132,18 +136,27 @@ impl Heap {
     }
 }
 
-/// Finds the length of each symbol's code. Returns how many symbols there are, up to the last that got one.
-fn code_lengths<const N: usize>(frequencies: &[u16; N], max_bits: usize, ties: Ties, lengths: &mut [u8; N]) -> usize {
+/// Finds the length of each symbol's code. Returns how many symbols there are, up to the last that
+/// got one.
+fn code_lengths<const N: usize>(
+    frequencies: &[u16; N],
+    max_bits: usize,
+    ties: Ties,
+    lengths: &mut [u8; N],
+) -> usize {
     // The frequency in the upper half, the symbol in the lower.
     let mut leaves = [0u32; MAX_SYMBOLS];
     let mut count = 0;
     let mut used = 0;
-    for (symbol, &frequency) in frequencies.iter().enumerate().filter(|(_, frequency)| **frequency > 0) {
+    for (symbol, &frequency) in
+        frequencies.iter().enumerate().filter(|(_, frequency)| **frequency > 0)
+    {
         leaves[count] = u32::from(frequency) << 16 | symbol as u32;
         count += 1;
         used = symbol + 1;
     }
-    // A code of fewer than two symbols gets some that do not occur: the next of the first three, else the very first.
+    // A code of fewer than two symbols gets some that do not occur: the next of the first three,
+    // else the very first.
     while count < 2 {
         let symbol = if used < 3 { used } else { 0 };
         leaves[count] = 1 << 16 | symbol as u32;
@@ -160,7 +173,8 @@ fn code_lengths<const N: usize>(frequencies: &[u16; N], max_bits: usize, ties: T
     used
 }
 
-/// A tree in the making. Leaves have the numbers of their symbols, what is joined from them those that follow.
+/// A tree in the making. Leaves have the numbers of their symbols, what is joined from them those
+/// that follow.
 struct Tree {
     /// The nodes that have a parent, the rarest first.
     joined: [u16; MAX_NODES],
@@ -226,8 +240,14 @@ impl Tree {
     }
 }
 
-/// Walks the tree from the root, which is the parent of the last in `joined`, to the leaves, and shortens what is too long.
-fn limit_lengths<const N: usize>(joined: &[u16], parents: &[u16; MAX_NODES], max_bits: usize, lengths: &mut [u8; N]) {
+/// Walks the tree from the root, which is the parent of the last in `joined`, to the leaves, and
+/// shortens what is too long.
+fn limit_lengths<const N: usize>(
+    joined: &[u16],
+    parents: &[u16; MAX_NODES],
+    max_bits: usize,
+    lengths: &mut [u8; N],
+) {
     let mut depths = [0u8; MAX_NODES];
     let mut counts = [0usize; MAX_BITS + 1];
     let mut too_long = 0usize;
@@ -247,9 +267,13 @@ fn limit_lengths<const N: usize>(joined: &[u16], parents: &[u16; MAX_NODES], max
     if too_long == 0 {
         return;
     }
-    // Each step makes room for two of the codes that are too long, by moving a shorter leaf one level down.
+    // Each step makes room for two of the codes that are too long, by moving a shorter leaf one
+    // level down.
     loop {
-        let bits = (1..max_bits).rev().find(|bits| counts[*bits] > 0).expect("a tree of 2^max_bits leaves at most");
+        let bits = (1..max_bits)
+            .rev()
+            .find(|bits| counts[*bits] > 0)
+            .expect("a tree of 2^max_bits leaves at most");
         counts[bits] -= 1;
         counts[bits + 1] += 2;
         counts[max_bits] -= 1;
@@ -293,7 +317,10 @@ mod tests {
             assert_eq!(code.lengths, [1, 3, 0, 3, 2]);
             assert_eq!(code.codes, [0b0, 0b011, 0, 0b111, 0b01], "the first bit is the lowest");
             assert_eq!(code.used, 5);
-            assert_eq!(code.cost(&[10, 1, 0, 2, 5], |symbol| symbol as u8), 10 + (3 + 1) + 2 * (3 + 3) + 5 * (2 + 4));
+            assert_eq!(
+                code.cost(&[10, 1, 0, 2, 5], |symbol| symbol as u8),
+                10 + (3 + 1) + 2 * (3 + 3) + 5 * (2 + 4)
+            );
         }
     }
 
@@ -306,7 +333,9 @@ mod tests {
             ([0, 0, 7, 0, 0], [1, 0, 1, 0, 0], 3),
             ([0, 0, 0, 0, 7], [1, 0, 0, 0, 1], 5),
         ];
-        for ((frequencies, lengths, used), ties) in cases.iter().flat_map(|case| EITHER.map(|ties| (*case, ties))) {
+        for ((frequencies, lengths, used), ties) in
+            cases.iter().flat_map(|case| EITHER.map(|ties| (*case, ties)))
+        {
             let code = Code::of(&frequencies, MAX_BITS, ties);
             assert_eq!((code.lengths, code.used), (lengths, used), "{frequencies:?}");
         }
@@ -319,13 +348,18 @@ mod tests {
         for symbol in 2..19 {
             frequencies[symbol] = frequencies[symbol - 1] + frequencies[symbol - 2];
         }
-        for (max_bits, ties) in [5, 7, 15].iter().flat_map(|bits| EITHER.map(|ties| (*bits, ties))) {
+        for (max_bits, ties) in [5, 7, 15].iter().flat_map(|bits| EITHER.map(|ties| (*bits, ties)))
+        {
             let code = Code::of(&frequencies, max_bits, ties);
             let longest = code.lengths.iter().max().map(|length| usize::from(*length));
             assert_eq!(longest, Some(max_bits));
-            let room: u32 = code.lengths.iter().map(|length| 1 << (max_bits - usize::from(*length))).sum();
+            let room: u32 =
+                code.lengths.iter().map(|length| 1 << (max_bits - usize::from(*length))).sum();
             assert_eq!(room, 1 << max_bits, "every sequence of bits means something");
-            assert!(code.lengths.is_sorted_by(|one, next| one >= next), "no rarer symbol has a shorter code");
+            assert!(
+                code.lengths.is_sorted_by(|one, next| one >= next),
+                "no rarer symbol has a shorter code"
+            );
         }
     }
 }

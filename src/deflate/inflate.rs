@@ -37,8 +37,8 @@ impl Inflater {
         self.decompress.reset(false);
     }
 
-    /// Takes as much of `input` as fits the output buffer. Neither output nor consumed input says that the stream goes
-    /// on behind the end of `input`.
+    /// Takes as much of `input` as fits the output buffer. Neither output nor consumed input says
+    /// that the stream goes on behind the end of `input`.
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] when the bytes are no deflate stream.
@@ -48,7 +48,8 @@ impl Inflater {
             .decompress
             .decompress(input, &mut self.output, FlushDecompress::None)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        let consumed = usize::try_from(self.decompress.total_in() - before_in).unwrap_or(input.len());
+        let consumed =
+            usize::try_from(self.decompress.total_in() - before_in).unwrap_or(input.len());
         let produced = usize::try_from(self.decompress.total_out() - before_out).unwrap_or(0);
         let finished = status == Status::StreamEnd;
         let needs_input = !finished && produced < self.output.len();

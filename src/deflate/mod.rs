@@ -1,8 +1,8 @@
 //! Raw deflate (RFC 1951, no zlib or gzip wrapper), as in `.filez` objects.
 //!
-//! [`Deflater`] and [`Inflater`] keep their state and buffers from one file to the next: a worker has one of each.
-//! There are two encodings of the same content, see [`Encoding`]: the fast one (`quick`), and the bytes that zlib gives
-//! (`zlib`).
+//! [`Deflater`] and [`Inflater`] keep their state and buffers from one file to the next: a worker
+//! has one of each. There are two encodings of the same content, see [`Encoding`]: the fast one
+//! (`quick`), and the bytes that zlib gives (`zlib`).
 
 mod bits;
 mod block;
@@ -82,7 +82,8 @@ impl Deflater {
         }
     }
 
-    /// Appends the compressed form of `input` to `output`, as far as the encoder gives it out already.
+    /// Appends the compressed form of `input` to `output`, as far as the encoder gives it out
+    /// already.
     pub fn push(&mut self, input: &[u8], output: &mut Vec<u8>) {
         match &mut self.encoder {
             Encoder::Fast(encoder) => encoder.push(input, output),
@@ -101,7 +102,9 @@ impl Deflater {
 
 /// A large array that never lies on the stack.
 fn boxed<T: Clone + Default, const N: usize>() -> Box<[T; N]> {
-    let Ok(array) = vec![T::default(); N].into_boxed_slice().try_into() else { unreachable!("it has N elements") };
+    let Ok(array) = vec![T::default(); N].into_boxed_slice().try_into() else {
+        unreachable!("it has N elements")
+    };
     array
 }
 

@@ -1,5 +1,5 @@
-//! Reading and comparing several bytes at a time. Of an array, and at a position that is masked to lie in it, the compiler
-//! sees that nothing is out of bounds.
+//! Reading and comparing several bytes at a time. Of an array, and at a position that is masked to
+//! lie in it, the compiler sees that nothing is out of bounds.
 
 /// Four bytes as a number, the first lowest.
 #[inline]
@@ -12,8 +12,8 @@ fn eight<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("the range holds eight"))
 }
 
-/// How many bytes from `one` and from `other` on are equal, `longest` at most; `known` of them are known to be. Up to
-/// seven bytes more are read.
+/// How many bytes from `one` and from `other` on are equal, `longest` at most; `known` of them are
+/// known to be. Up to seven bytes more are read.
 #[inline]
 pub(super) fn common<const N: usize>(
     bytes: &[u8; N],

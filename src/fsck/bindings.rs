@@ -18,7 +18,9 @@ pub(crate) struct Wanted<'n> {
 pub(crate) fn verify(commit: &Commit, wanted: Wanted<'_>) -> Result<()> {
     match commit.ref_binding() {
         None if wanted.collection.is_some() => {
-            return Err(Error::failed("Expected commit metadata to have ref binding information, found none"));
+            return Err(Error::failed(
+                "Expected commit metadata to have ref binding information, found none",
+            ));
         }
         Some(refs) if !refs.iter().any(|name| name == wanted.name) => {
             let refs = match refs.is_empty() {
@@ -33,9 +35,9 @@ pub(crate) fn verify(commit: &Commit, wanted: Wanted<'_>) -> Result<()> {
         _ => {}
     }
     match (wanted.collection, commit.collection_binding()) {
-        (Some(_), None) => {
-            Err(Error::failed("Expected commit metadata to have collection ID binding information, found none"))
-        }
+        (Some(_), None) => Err(Error::failed(
+            "Expected commit metadata to have collection ID binding information, found none",
+        )),
         (Some(wanted), Some(found)) if wanted != found => Err(Error::failed(format!(
             "Commit has collection ID ‘{found}’ in collection binding metadata, while the remote it came from has \
              collection ID ‘{wanted}’"
@@ -72,7 +74,8 @@ fn resolve_collection_ref(repo: &Repo, collection: &str, name: &str) -> Result<O
     Ok(refs.into_iter().find(|(found, _)| found.name.as_str() == name).map(|(_, commit)| commit))
 }
 
-/// The refs of collections in `refs/heads` and `refs/mirrors`. Those of remotes are left out, as upstream does.
+/// The refs of collections in `refs/heads` and `refs/mirrors`. Those of remotes are left out, as
+/// upstream does.
 pub(super) fn own_collection_refs(repo: &Repo) -> Result<Vec<(CollectionRef, Checksum)>> {
     let mut refs = Vec::new();
     for (collection_ref, commit) in repo.list_collection_refs(None)? {

@@ -1,10 +1,11 @@
 //! Checking a repository: does every commit have all that it reaches, and is it what its name says?
 //!
-//! In upstream's order: the commits that refs point to, those of collection refs, then all objects that any commit reaches
-//! unless it is known to be partial. Objects are verified in parallel, each read once; what is found is told in the order
-//! of the objects' names, whatever the threads do. A missing object is reported and its commits are marked as partial;
-//! anything else wrong ends the check, unless [`FsckOptions::all`] or [`FsckOptions::delete`]. An object whose bytes
-//! cannot be had is neither missing nor corrupted: it is counted, and left alone.
+//! In upstream's order: the commits that refs point to, those of collection refs, then all objects
+//! that any commit reaches unless it is known to be partial. Objects are verified in parallel, each
+//! read once; what is found is told in the order of the objects' names, whatever the threads do. A
+//! missing object is reported and its commits are marked as partial; anything else wrong ends the
+//! check, unless [`FsckOptions::all`] or [`FsckOptions::delete`]. An object whose bytes cannot be
+//! had is neither missing nor corrupted: it is counted, and left alone.
 
 pub(crate) mod bindings;
 mod finding;
@@ -30,8 +31,8 @@ use verify::{Problem, unreadable, verify};
 pub struct FsckOptions {
     /// Go on after corruption, and tell everything.
     pub all: bool,
-    /// Delete corrupted objects and mark their commits as partial; go on as with `all`. What cannot be read is reported
-    /// and stays: that proves nothing about it.
+    /// Delete corrupted objects and mark their commits as partial; go on as with `all`. What cannot
+    /// be read is reported and stays: that proves nothing about it.
     pub delete: bool,
     /// Delete commits whose parent is missing, and leave tombstones for them.
     pub add_tombstones: bool,
@@ -52,8 +53,8 @@ pub struct FsckReport {
     pub damaged_commits: u64,
     /// Whether objects are missing or corrupted.
     pub corrupted: bool,
-    /// Objects that could not be read, as without permission or from a failing disk. What a commit or dirtree among them
-    /// refers to was not verified unless something else refers to it.
+    /// Objects that could not be read, as without permission or from a failing disk. What a commit
+    /// or dirtree among them refers to was not verified unless something else refers to it.
     pub unreadable_objects: u64,
     /// Commits that were replaced by tombstones.
     pub tombstones: Vec<Checksum>,
@@ -64,15 +65,16 @@ pub struct FsckReport {
 /// The phases are told as [`Event::Message`], what is wrong as [`Event::Warning`].
 ///
 /// # Errors
-/// When a ref points to a commit that is missing, a dirtree is missing, a binding does not fit, or (unless
-/// [`FsckOptions::all`]) an object is corrupted or cannot be read; nothing after it is checked then. When something has to
-/// be deleted or marked in a repository that cannot be written to. [`Error::LockTimeout`].
+/// When a ref points to a commit that is missing, a dirtree is missing, a binding does not fit, or
+/// (unless [`FsckOptions::all`]) an object is corrupted or cannot be read; nothing after it is
+/// checked then. When something has to be deleted or marked in a repository that cannot be written
+/// to. [`Error::LockTimeout`].
 pub fn fsck(repo: &Repo, options: &FsckOptions, progress: &dyn Progress) -> Result<FsckReport> {
     fsck_into(repo, options, &mut Vec::new(), progress)
 }
 
-/// Checks the repository as [`fsck`] does, and has a record of each thing that is wrong with an object: also of what ends
-/// the check.
+/// Checks the repository as [`fsck`] does, and has a record of each thing that is wrong with an
+/// object: also of what ends the check.
 ///
 /// # Errors
 /// As [`fsck`].
@@ -85,8 +87,8 @@ pub fn fsck_into(
     if options.delete {
         repo.refuse_links()?;
     }
-    // A prune at the same time would make us miss what it removes. Where the lock file cannot be made, as on a full disk,
-    // a check is still wanted.
+    // A prune at the same time would make us miss what it removes. Where the lock file cannot be
+    // made, as on a full disk, a check is still wanted.
     let _lock = match repo.lock(LockKind::Shared) {
         Err(error @ Error::LockTimeout { .. }) => return Err(error),
         lock => lock.ok(),
@@ -97,7 +99,8 @@ pub fn fsck_into(
     result
 }
 
-/// Verifies one commit with everything that it reaches, its parents left out; returns the number of objects.
+/// Verifies one commit with everything that it reaches, its parents left out; returns the number of
+/// objects.
 ///
 /// # Errors
 /// What is wrong with the first object, in the order of their names, that is missing or corrupted.
@@ -122,7 +125,8 @@ fn verify_in_pool(repo: &Repo, commit: &Checksum, progress: &dyn Progress) -> Re
     progress.event(Event::Finished);
     match (problems.into_iter().next(), not_followed.into_iter().next()) {
         (Some((name, Problem::Missing)), _) => Err(Error::missing(name)),
-        (Some((_, Problem::Corrupted(error) | Problem::Unreadable(error))), _) | (None, Some((_, error))) => Err(error),
+        (Some((_, Problem::Corrupted(error) | Problem::Unreadable(error))), _)
+        | (None, Some((_, error))) => Err(error),
         (None, None) => Ok(objects.len() as u64),
     }
 }
@@ -141,7 +145,15 @@ struct Check<'r> {
 impl<'r> Check<'r> {
     fn new(repo: &'r Repo, options: &'r FsckOptions, progress: &'r dyn Progress) -> Self {
         let unreadable = BTreeSet::new();
-        Self { repo, options, progress, corrupted: false, unreadable, findings: Vec::new(), noted: HashSet::new() }
+        Self {
+            repo,
+            options,
+            progress,
+            corrupted: false,
+            unreadable,
+            findings: Vec::new(),
+            noted: HashSet::new(),
+        }
     }
 
     fn run(&mut self) -> Result<FsckReport> {
@@ -153,14 +165,21 @@ impl<'r> Check<'r> {
         }
         progress.event(Event::Message("Validating refs in collections..."));
         for (collection_ref, commit) in bindings::own_collection_refs(repo)? {
-            let (collection, name) = (collection_ref.collection.as_str(), collection_ref.name.as_str());
+            let (collection, name) =
+                (collection_ref.collection.as_str(), collection_ref.name.as_str());
             let label = format!("({collection}, {name})");
-            self.commit_of_ref(commit, &label, bindings::Wanted { name, collection: Some(collection) })?;
+            self.commit_of_ref(
+                commit,
+                &label,
+                bindings::Wanted { name, collection: Some(collection) },
+            )?;
         }
         progress.event(Event::Message("Enumerating commits..."));
         let (complete, mut report) = self.enumerate()?;
         let count = complete.len();
-        progress.event(Event::Message(&format!("Verifying content integrity of {count} commit objects...")));
+        progress.event(Event::Message(&format!(
+            "Verifying content integrity of {count} commit objects..."
+        )));
         self.contents(&complete)?;
         report.corrupted = self.corrupted;
         report.unreadable_objects = self.unreadable.len() as u64;
@@ -173,7 +192,8 @@ impl<'r> Check<'r> {
         Ok(report)
     }
 
-    /// Records what is wrong with an object. One that is looked at twice, as the commit behind a ref is, has one record.
+    /// Records what is wrong with an object. One that is looked at twice, as the commit behind a
+    /// ref is, has one record.
     fn note(&mut self, object: ObjectName, fault: Fault, commits: &[Checksum], message: String) {
         if self.noted.insert((object, fault)) {
             self.findings.push(Finding { object, fault, commits: commits.to_vec(), message });
@@ -181,7 +201,12 @@ impl<'r> Check<'r> {
     }
 
     /// Checks the commit that a ref points to; `label` is how messages call the ref.
-    fn commit_of_ref(&mut self, commit: Checksum, label: &str, wanted: bindings::Wanted<'_>) -> Result<()> {
+    fn commit_of_ref(
+        &mut self,
+        commit: Checksum,
+        label: &str,
+        wanted: bindings::Wanted<'_>,
+    ) -> Result<()> {
         let name = ObjectName::new(commit, ObjectType::Commit);
         let verified = verify(self.repo, &name);
         if let Err(problem) = &verified {
@@ -191,12 +216,14 @@ impl<'r> Check<'r> {
             Ok(()) => {}
             Err(Problem::Missing) => {
                 self.progress.event(Event::Warning(&format!("Object missing: {name}")));
-                return Err(Error::missing(name)).context(|| format!("Loading commit for ref {label}"));
+                return Err(Error::missing(name))
+                    .context(|| format!("Loading commit for ref {label}"));
             }
             Err(Problem::Corrupted(error)) if self.options.delete => {
                 self.progress.event(Event::Warning(&error.chain()));
                 self.repo.delete_object(&name)?;
-                return Err(Error::missing(name)).context(|| format!("Loading commit for ref {label}"));
+                return Err(Error::missing(name))
+                    .context(|| format!("Loading commit for ref {label}"));
             }
             Err(Problem::Corrupted(error)) => return self.found_corruption(error),
             Err(Problem::Unreadable(error)) => return self.found_unreadable(name, error),
@@ -227,8 +254,15 @@ impl<'r> Check<'r> {
                     report.partial_commits += 1;
                     if state == CommitState::PartialFsck {
                         report.damaged_commits += 1;
-                        let message = "an earlier check found that objects are missing or corrupted".to_owned();
-                        self.note(ObjectName::new(commit, ObjectType::Commit), Fault::Damaged, &[commit], message);
+                        let message =
+                            "an earlier check found that objects are missing or corrupted"
+                                .to_owned();
+                        self.note(
+                            ObjectName::new(commit, ObjectType::Commit),
+                            Fault::Damaged,
+                            &[commit],
+                            message,
+                        );
                     }
                 }
             }
@@ -260,7 +294,9 @@ impl<'r> Check<'r> {
 
     fn lacks_parent(&self, commit: &Checksum) -> Result<bool> {
         match decoded(self.repo.load_commit(commit))?.and_then(|object| object.parent) {
-            Some(parent) => Ok(!self.repo.has_object(&ObjectName::new(parent, ObjectType::Commit))?),
+            Some(parent) => {
+                Ok(!self.repo.has_object(&ObjectName::new(parent, ObjectType::Commit))?)
+            }
             None => Ok(false),
         }
     }
@@ -268,12 +304,14 @@ impl<'r> Check<'r> {
     /// Verifies everything that the commits reach.
     fn contents(&mut self, commits: &[Checksum]) -> Result<()> {
         let reached = ObjectSet::new();
-        // A read may fail now and succeed later. What was not walked then has not been verified, whatever comes after.
+        // A read may fail now and succeed later. What was not walked then has not been verified,
+        // whatever comes after.
         let at_unreadable = if self.goes_on() { AtHole::Report } else { AtHole::Fail };
         let not_followed = walk(self.repo, commits, &reached, &|_| at_unreadable)?;
         let objects = reached.into_sorted();
 
-        self.progress.event(Event::Started { task: "fsck objects", total: Some(objects.len() as u64) });
+        self.progress
+            .event(Event::Started { task: "fsck objects", total: Some(objects.len() as u64) });
         let mut problems = self.verify_all(&objects);
         for (name, error) in not_followed {
             if let Err(place) = problems.binary_search_by_key(&name, |(name, _)| *name) {
@@ -290,9 +328,10 @@ impl<'r> Check<'r> {
         self.options.all || self.options.delete
     }
 
-    /// Verifies objects in parallel and returns what is wrong, in order. Unless the check [goes on](Self::goes_on) that
-    /// ends with the first corrupted or unreadable object: the same one on every run, because nothing before it is skipped. It is no
-    /// progress, so that a check that ends so never claims to have come through.
+    /// Verifies objects in parallel and returns what is wrong, in order. Unless the check [goes
+    /// on](Self::goes_on) that ends with the first corrupted or unreadable object: the same one on
+    /// every run, because nothing before it is skipped. It is no progress, so that a check that
+    /// ends so never claims to have come through.
     fn verify_all(&self, objects: &[ObjectName]) -> Vec<(ObjectName, Problem)> {
         let first_corrupted = AtomicUsize::new(usize::MAX);
         let mut problems: Vec<_> = objects
@@ -303,7 +342,9 @@ impl<'r> Check<'r> {
                     return None;
                 }
                 let problem = verify(self.repo, name).err();
-                if !self.goes_on() && matches!(problem, Some(Problem::Corrupted(_) | Problem::Unreadable(_))) {
+                if !self.goes_on()
+                    && matches!(problem, Some(Problem::Corrupted(_) | Problem::Unreadable(_)))
+                {
                     first_corrupted.fetch_min(index, Ordering::Relaxed);
                 } else {
                     self.progress.event(Event::Advanced { steps: 1, bytes: 0 });
@@ -320,9 +361,11 @@ impl<'r> Check<'r> {
         if problems.is_empty() {
             return Ok(());
         }
-        let unreadable = problems.iter().filter(|(_, problem)| matches!(problem, Problem::Unreadable(_)));
+        let unreadable =
+            problems.iter().filter(|(_, problem)| matches!(problem, Problem::Unreadable(_)));
         let skipped = unreadable.map(|(name, _)| *name).collect();
-        let owners = owners(self.repo, commits, &skipped, problems.iter().map(|(name, _)| *name).collect())?;
+        let owners =
+            owners(self.repo, commits, &skipped, problems.iter().map(|(name, _)| *name).collect())?;
         let mut marked = HashSet::new();
         for (name, problem) in problems {
             let owners = owners.get(&name).map(Vec::as_slice).unwrap_or_default();
@@ -344,11 +387,14 @@ impl<'r> Check<'r> {
                 }
                 Problem::Missing => {
                     self.corrupted = true;
-                    self.progress.event(Event::Warning(&format!("Object missing in commits {list}: {name}")));
+                    self.progress.event(Event::Warning(&format!(
+                        "Object missing in commits {list}: {name}"
+                    )));
                 }
             }
             for commit in owners.iter().filter(|commit| marked.insert(**commit)) {
-                self.progress.event(Event::Warning(&format!("Marking commit as partial: {commit}")));
+                self.progress
+                    .event(Event::Warning(&format!("Marking commit as partial: {commit}")));
                 self.repo.mark_commit(commit, CommitState::PartialFsck)?;
             }
         }
@@ -376,8 +422,8 @@ impl<'r> Check<'r> {
     }
 }
 
-/// Walks what commits reach. Objects that cannot be decoded are reached like any others, so that verifying them shows what
-/// is wrong; for those that cannot be read `at_unreadable` decides.
+/// Walks what commits reach. Objects that cannot be decoded are reached like any others, so that
+/// verifying them shows what is wrong; for those that cannot be read `at_unreadable` decides.
 fn walk(
     repo: &Repo,
     commits: &[Checksum],
@@ -399,8 +445,9 @@ fn decoded<T>(object: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Which of the commits reach each of some objects, as far as can be seen without those that are `skipped`. Asked only
-/// when something is wrong: keeping it for all objects would take more memory than everything else.
+/// Which of the commits reach each of some objects, as far as can be seen without those that are
+/// `skipped`. Asked only when something is wrong: keeping it for all objects would take more memory
+/// than everything else.
 fn owners(
     repo: &Repo,
     commits: &[Checksum],
@@ -410,8 +457,10 @@ fn owners(
     let mut owners = BTreeMap::<ObjectName, Vec<Checksum>>::new();
     for commit in commits {
         let reached = ObjectSet::new();
-        // Nothing may be deleted whose commits are not known, so another object that cannot be read now is an error.
-        let at_unreadable = |name: &ObjectName| if skipped.contains(name) { AtHole::Skip } else { AtHole::Fail };
+        // Nothing may be deleted whose commits are not known, so another object that cannot be read
+        // now is an error.
+        let at_unreadable =
+            |name: &ObjectName| if skipped.contains(name) { AtHole::Skip } else { AtHole::Fail };
         walk(repo, &[*commit], &reached, &at_unreadable)?;
         for name in objects.iter().filter(|name| reached.contains(name)) {
             owners.entry(*name).or_default().push(*commit);

@@ -15,7 +15,8 @@ pub(super) enum Problem {
     Missing,
     /// Its bytes are there, and they are not what the name says.
     Corrupted(Error),
-    /// Its bytes could not be had (no permission, a failing disk, no more file descriptors), which proves nothing.
+    /// Its bytes could not be had (no permission, a failing disk, no more file descriptors), which
+    /// proves nothing.
     Unreadable(Error),
 }
 
@@ -37,7 +38,8 @@ impl Problem {
     }
 }
 
-/// Reads an object and compares it with its name, and its structure with what objects of its type may be.
+/// Reads an object and compares it with its name, and its structure with what objects of its type
+/// may be.
 pub(super) fn verify(repo: &Repo, name: &ObjectName) -> Result<(), Problem> {
     let result = match name.object_type {
         ObjectType::File => verify_file(repo, name),
@@ -69,9 +71,15 @@ fn verify_file(repo: &Repo, name: &ObjectName) -> Result<()> {
     let object = repo.load_file(&name.checksum)?;
     let owner = object.header.uid;
     match object.verify() {
-        Err(error @ Error::CorruptedObject { .. }) if repo.mode() == RepoMode::Bare && !sees_all_of(owner) => {
-            // Owner, mode and xattrs are the inode's here, and the kernel does not show all of them to everyone.
-            Err(Error::During { what: "parts of it may be hidden from this user".to_owned(), source: Box::new(error) })
+        Err(error @ Error::CorruptedObject { .. })
+            if repo.mode() == RepoMode::Bare && !sees_all_of(owner) =>
+        {
+            // Owner, mode and xattrs are the inode's here, and the kernel does not show all of them
+            // to everyone.
+            Err(Error::During {
+                what: "parts of it may be hidden from this user".to_owned(),
+                source: Box::new(error),
+            })
         }
         verified => verified.map(drop),
     }
@@ -104,15 +112,16 @@ fn is_something_else(repo: &Repo, name: &ObjectName) -> bool {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile | FileType::Directory => false,
         FileType::Symlink => {
-            name.object_type != ObjectType::File || matches!(repo.mode(), RepoMode::Archive | RepoMode::BareUser)
+            name.object_type != ObjectType::File
+                || matches!(repo.mode(), RepoMode::Archive | RepoMode::BareUser)
         }
         _ => true,
     }
 }
 
-/// Whether this process is shown the true owner and every xattr of a file that has this owner as far as it can see.
-/// `trusted.*` xattrs are shown to nobody without the capability for it, and a user namespace shows all owners that it
-/// does not map as one.
+/// Whether this process is shown the true owner and every xattr of a file that has this owner as
+/// far as it can see. `trusted.*` xattrs are shown to nobody without the capability for it, and a
+/// user namespace shows all owners that it does not map as one.
 fn sees_all_of(owner: u32) -> bool {
     /// `CAP_SYS_ADMIN`, as a bit of the line `CapEff`.
     const SYS_ADMIN: u64 = 1 << 21;
@@ -121,7 +130,8 @@ fn sees_all_of(owner: u32) -> bool {
     }
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let capabilities = capabilities.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let capabilities =
+        capabilities.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
     let owners = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let shows_all_owners = owners.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
     capabilities & SYS_ADMIN != 0 && shows_all_owners

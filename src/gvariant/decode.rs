@@ -1,6 +1,7 @@
 //! Reading without copying.
 //!
-//! Every position is checked, so no bytes lead to a panic; what is broken reads as the default value of its type.
+//! Every position is checked, so no bytes lead to a panic; what is broken reads as the default
+//! value of its type.
 
 use super::framing::{MAX_DEPTH, align, offset_at, split_variant, width_in};
 use super::types::Members;
@@ -16,12 +17,14 @@ pub struct Variant<'a> {
 }
 
 impl<'a> Variant<'a> {
-    /// Looks at `bytes` as a value of type `ty`. What is not in normal form reads as GLib's default values.
+    /// Looks at `bytes` as a value of type `ty`. What is not in normal form reads as GLib's default
+    /// values.
     pub fn new(ty: Type<'a>, bytes: &'a [u8]) -> Self {
         Self::at_depth(ty, bytes, 0)
     }
 
-    /// Looks at `bytes` as a value of type `ty`, which must be in normal form throughout (`Not normal form`).
+    /// Looks at `bytes` as a value of type `ty`, which must be in normal form throughout (`Not
+    /// normal form`).
     pub fn decode(ty: Type<'a>, bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let value = Self { ty, bytes, depth: 0 };
         if value.is_normal() { Ok(value) } else { Err(DecodeError::not_normal()) }
@@ -49,7 +52,8 @@ impl<'a> Variant<'a> {
         normal::is_normal(self.ty, self.bytes, self.depth)
     }
 
-    /// The number of children: elements, members, 1 for a variant, 0 or 1 for a maybe, 0 for basic types.
+    /// The number of children: elements, members, 1 for a variant, 0 or 1 for a maybe, 0 for basic
+    /// types.
     pub fn len(&self) -> usize {
         match self.ty.class() {
             b'a' => Elements::new(*self).map_or(0, |elements| elements.count),
@@ -177,7 +181,9 @@ impl<'a> Variant<'a> {
         if self.ty.as_str() != "a{sv}" {
             return None;
         }
-        let entry = self.children().find(|entry| entry.child(0).and_then(|name| name.as_str()) == Some(key))?;
+        let entry = self
+            .children()
+            .find(|entry| entry.child(0).and_then(|name| name.as_str()) == Some(key))?;
         entry.child(1)?.as_variant()
     }
 
@@ -250,8 +256,16 @@ impl<'a> Elements<'a> {
             None => {
                 let alignment = element.alignment();
                 let width = width_in(bytes.len());
-                let body = bytes.len().checked_sub(width).and_then(|last| offset_at(bytes, last, width)).unwrap_or(0);
-                let frame = bytes.len().checked_sub(body).filter(|frame| frame.is_multiple_of(width)).unwrap_or(0);
+                let body = bytes
+                    .len()
+                    .checked_sub(width)
+                    .and_then(|last| offset_at(bytes, last, width))
+                    .unwrap_or(0);
+                let frame = bytes
+                    .len()
+                    .checked_sub(body)
+                    .filter(|frame| frame.is_multiple_of(width))
+                    .unwrap_or(0);
                 (ElementLayout::Framed { alignment, width, body }, frame / width)
             }
         };
@@ -263,8 +277,8 @@ impl<'a> Elements<'a> {
         (index < self.count).then(|| self.element_after(previous_end, index))
     }
 
-    /// The next element in order. Nothing is read twice: where offsets are out of order, all that follows is broken.
-    /// Else few bytes could be made to hold a value without end.
+    /// The next element in order. Nothing is read twice: where offsets are out of order, all that
+    /// follows is broken. Else few bytes could be made to hold a value without end.
     fn next(&mut self) -> Option<Variant<'a>> {
         let index = self.next;
         if index >= self.count {
@@ -316,7 +330,14 @@ impl<'a> TupleMembers<'a> {
     fn new(tuple: Variant<'a>) -> Self {
         let Variant { ty, bytes, depth } = tuple;
         let width = width_in(bytes.len());
-        Self { members: ty.members(), bytes, depth: depth + 1, width, frame: bytes.len(), at: Some(0) }
+        Self {
+            members: ty.members(),
+            bytes,
+            depth: depth + 1,
+            width,
+            frame: bytes.len(),
+            at: Some(0),
+        }
     }
 }
 
@@ -412,9 +433,11 @@ mod tests {
         assert_eq!(view("v", b"\x01\0u").as_variant().unwrap().ty().as_str(), "()");
         assert_eq!(view("au", &[0; 7]).len(), 0);
         // An end past the body, and one before its start.
-        let ends: Vec<_> = view("as", b"a\0b\0\x09\x04\x04").children().map(|text| text.as_str()).collect();
+        let ends: Vec<_> =
+            view("as", b"a\0b\0\x09\x04\x04").children().map(|text| text.as_str()).collect();
         assert_eq!(ends, [Some(""), Some(""), Some("")]);
-        let members: Vec<_> = view("(sus)", b"a\0").children().map(|member| member.bytes()).collect();
+        let members: Vec<_> =
+            view("(sus)", b"a\0").children().map(|member| member.bytes()).collect();
         assert_eq!(members, [b"".as_slice(), b"", b""]);
         assert_eq!(
             view("(sus)", b"a\0").to_value(),
@@ -448,7 +471,9 @@ mod tests {
         assert_eq!(leaves(view(&ty, &bytes)), 5);
         let tuple = |inner: &str| format!("({inner}{inner}{inner})");
         let ty = (0..5).fold("v".to_owned(), |inner, _| tuple(&inner));
-        assert!(Variant::new(Type::parse(&ty).unwrap(), &[0xff; 200]).to_value().view().is_normal());
+        assert!(
+            Variant::new(Type::parse(&ty).unwrap(), &[0xff; 200]).to_value().view().is_normal()
+        );
     }
 
     #[test]

@@ -93,8 +93,8 @@ impl Dict {
         Value::copied(Variant::new(Type::trusted(Self::TYPE), &self.encode()))
     }
 
-    /// The dictionary after it went through one of GLib's hash tables: in the table's order, with the last value of each
-    /// key.
+    /// The dictionary after it went through one of GLib's hash tables: in the table's order, with
+    /// the last value of each key.
     pub fn in_table_order(&self) -> Self {
         let mut table = HashTable::new();
         for (key, value) in self.iter() {

@@ -1,7 +1,7 @@
 //! Writing in one pass.
 //!
-//! A container starts at a multiple of its alignment, which is at least that of anything inside, so children can be
-//! written where they belong and are never copied again.
+//! A container starts at a multiple of its alignment, which is at least that of anything inside, so
+//! children can be written where they belong and are never copied again.
 
 /// Writes serialised values, one after the other, into one buffer.
 ///
@@ -31,8 +31,8 @@ pub struct Framing {
 }
 
 impl Framing {
-    /// Notes that a child ends here: each element of an array, each member of a tuple unless its size is fixed or it is
-    /// the last.
+    /// Notes that a child ends here: each element of an array, each member of a tuple unless its
+    /// size is fixed or it is the last.
     pub fn end_child(&mut self, encoder: &Encoder) {
         self.ends.push(encoder.bytes.len() - self.start);
     }
@@ -59,7 +59,8 @@ impl Encoder {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Writes a string with its NUL. GVariant ends strings at the first NUL, so what follows one is dropped.
+    /// Writes a string with its NUL. GVariant ends strings at the first NUL, so what follows one is
+    /// dropped.
     pub fn put_text(&mut self, text: &str) {
         let text = text.split_once('\0').map_or(text, |(head, _)| head);
         self.put(text.as_bytes());
@@ -129,10 +130,12 @@ impl Encoder {
     }
 }
 
-/// The width of `count` framing offsets behind a body: the smallest in which the length of the whole can be written.
+/// The width of `count` framing offsets behind a body: the smallest in which the length of the
+/// whole can be written.
 pub(crate) fn offset_width(body: usize, count: usize) -> usize {
-    let fits =
-        |width: usize, limit: u64| (body as u64).saturating_add((count as u64).saturating_mul(width as u64)) <= limit;
+    let fits = |width: usize, limit: u64| {
+        (body as u64).saturating_add((count as u64).saturating_mul(width as u64)) <= limit
+    };
     if fits(1, 0xff) {
         1
     } else if fits(2, 0xffff) {

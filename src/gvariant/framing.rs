@@ -27,7 +27,8 @@ pub(crate) fn width_in(length: usize) -> usize {
 /// The framing offset at `at`; `None` if it is not inside the container.
 #[inline]
 pub(crate) fn offset_at(bytes: &[u8], at: usize, width: usize) -> Option<usize> {
-    // One arm for each width is much quicker than copying a number of bytes that is not known beforehand.
+    // One arm for each width is much quicker than copying a number of bytes that is not known
+    // beforehand.
     match width {
         1 => bytes.get(at).map(|&byte| usize::from(byte)),
         2 => field_at(bytes, at).map(|field| usize::from(u16::from_le_bytes(field))),
@@ -36,7 +37,8 @@ pub(crate) fn offset_at(bytes: &[u8], at: usize, width: usize) -> Option<usize> 
     }
 }
 
-/// The next multiple of a power of two. The library's function for any number divides, which is slow.
+/// The next multiple of a power of two. The library's function for any number divides, which is
+/// slow.
 #[inline]
 pub(super) fn align(at: usize, alignment: usize) -> Option<usize> {
     at.checked_add(alignment - 1).map(|end| end & !(alignment - 1))

@@ -1,8 +1,10 @@
-//! GVariant, the serialisation of all metadata: reading, writing, normal form and GLib's dictionary order.
+//! GVariant, the serialisation of all metadata: reading, writing, normal form and GLib's dictionary
+//! order.
 //!
-//! [`Type`] is a parsed type string, [`Variant`] a view of serialised bytes that copies nothing, [`Value`] an owned
-//! value, [`Dict`] an `a{sv}` whose order is kept, [`Encoder`] writes containers in one pass, [`table::HashTable`]
-//! iterates in the order of GLib's hash tables. The format is the little-endian one of the GVariant specification.
+//! [`Type`] is a parsed type string, [`Variant`] a view of serialised bytes that copies nothing,
+//! [`Value`] an owned value, [`Dict`] an `a{sv}` whose order is kept, [`Encoder`] writes containers
+//! in one pass, [`table::HashTable`] iterates in the order of GLib's hash tables. The format is the
+//! little-endian one of the GVariant specification.
 //!
 //! | type | bytes |
 //! | --- | --- |
@@ -13,10 +15,11 @@
 //! | tuple, dict entry | members, aligned; then the ends of the variable ones but the last, in reverse |
 //! | `aT` | elements, aligned; then the end of each, unless their size is fixed |
 //!
-//! The ends ("framing offsets") are as wide as the length of the whole container demands: 1, 2, 4 or 8 bytes.
+//! The ends ("framing offsets") are as wide as the length of the whole container demands: 1, 2, 4
+//! or 8 bytes.
 //!
-//! [`Variant::new`] reads any bytes by GLib's rule that what is broken has its type's default value; [`Variant::decode`]
-//! accepts only normal form, and is what bytes from outside go through.
+//! [`Variant::new`] reads any bytes by GLib's rule that what is broken has its type's default
+//! value; [`Variant::decode`] accepts only normal form, and is what bytes from outside go through.
 
 mod decode;
 mod dict;

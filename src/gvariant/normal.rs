@@ -1,8 +1,10 @@
-//! The check for normal form: whether bytes are exactly what serialising a value of their type gives.
+//! The check for normal form: whether bytes are exactly what serialising a value of their type
+//! gives.
 //!
-//! Padding is zero, framing offsets are in order, in bounds and no wider than they must be, there are no gaps, booleans
-//! are 0 or 1, strings end in their only NUL and are valid UTF-8, object paths and signatures follow D-Bus' grammar.
-//! The time it takes is proportional to the length of the bytes, whatever they are.
+//! Padding is zero, framing offsets are in order, in bounds and no wider than they must be, there
+//! are no gaps, booleans are 0 or 1, strings end in their only NUL and are valid UTF-8, object
+//! paths and signatures follow D-Bus' grammar. The time it takes is proportional to the length of
+//! the bytes, whatever they are.
 
 use super::encode::offset_width;
 use super::framing::{MAX_DEPTH, align, offset_at, split_variant, width_in};
@@ -26,7 +28,8 @@ struct Layout {
 }
 
 enum Shape {
-    /// Any bytes of the right number are normal: numbers, and arrays and tuples of numbers without padding.
+    /// Any bytes of the right number are normal: numbers, and arrays and tuples of numbers without
+    /// padding.
     AnyBytes,
     Boolean,
     Text(u8),
@@ -50,7 +53,8 @@ impl Layout {
             b'(' | b'{' => {
                 let members: Vec<Layout> = ty.members().map(Layout::of).collect();
                 let bare = |member: &Layout| matches!(member.shape, Shape::AnyBytes);
-                let sizes = members.iter().try_fold(0, |sum, member| Some(sum + member.fixed_size?));
+                let sizes =
+                    members.iter().try_fold(0, |sum, member| Some(sum + member.fixed_size?));
                 // Without padding, and every member takes any bytes: nothing is left to look at.
                 let any = fixed_size.is_some() && sizes == fixed_size && members.iter().all(bare);
                 if any { Shape::AnyBytes } else { Shape::Tuple(members) }
@@ -71,14 +75,18 @@ impl Layout {
             Shape::Variant => variant_is_normal(bytes, depth),
             Shape::Maybe(element) => match bytes {
                 [] => true,
-                [content @ .., 0] if element.fixed_size.is_none() => element.is_normal(content, depth + 1),
+                [content @ .., 0] if element.fixed_size.is_none() => {
+                    element.is_normal(content, depth + 1)
+                }
                 _ => element.fixed_size.is_some() && element.is_normal(bytes, depth + 1),
             },
             Shape::Array(element) => match element.fixed_size {
                 Some(size) => {
                     bytes.len().is_multiple_of(size)
                         && (matches!(element.shape, Shape::AnyBytes)
-                            || bytes.chunks_exact(size).all(|content| element.is_normal(content, depth + 1)))
+                            || bytes
+                                .chunks_exact(size)
+                                .all(|content| element.is_normal(content, depth + 1)))
                 }
                 None => bytes.is_empty() || array_is_normal(element, bytes, depth).is_some(),
             },
@@ -122,7 +130,8 @@ fn array_is_normal(element: &Layout, bytes: &[u8], depth: usize) -> Option<()> {
 
 fn tuple_is_normal(tuple: &Layout, members: &[Layout], bytes: &[u8], depth: usize) -> Option<()> {
     let width = width_in(bytes.len());
-    let variable = members.iter().rev().skip(1).filter(|member| member.fixed_size.is_none()).count();
+    let variable =
+        members.iter().rev().skip(1).filter(|member| member.fixed_size.is_none()).count();
     let body = bytes.len().checked_sub(variable.checked_mul(width)?)?;
     if variable > 0 && offset_width(body, variable) != width {
         return None;
@@ -168,8 +177,10 @@ pub(super) fn text(class: u8, bytes: &[u8]) -> Option<&str> {
 
 /// Whether a text is `/`, or elements of letters, digits and underscores with a `/` before each.
 pub(super) fn is_object_path(text: &str) -> bool {
-    let is_element =
-        |element: &str| !element.is_empty() && element.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let is_element = |element: &str| {
+        !element.is_empty()
+            && element.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
     text == "/" || text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_element))
 }
 

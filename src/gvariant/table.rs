@@ -1,7 +1,9 @@
-//! The order of GLib's hash tables, which is part of the bytes of everything that upstream assembles in one.
+//! The order of GLib's hash tables, which is part of the bytes of everything that upstream
+//! assembles in one.
 //!
-//! Open addressing in a table of `2^s` slots: a key's home is its hash times 11, modulo the largest prime not above the
-//! table's size; each collision moves on by one slot more than the last. Definition: docs/format.md, section 2.
+//! Open addressing in a table of `2^s` slots: a key's home is its hash times 11, modulo the largest
+//! prime not above the table's size; each collision moves on by one slot more than the last.
+//! Definition: docs/format.md, section 2.
 
 use std::mem;
 
@@ -81,7 +83,8 @@ impl<V> HashTable<V> {
         Self { bits: MIN_BITS, slots: unused(1 << MIN_BITS), count: 0, occupied: 0 }
     }
 
-    /// Puts a value under a key. A key that is there already keeps its place; its old value is returned.
+    /// Puts a value under a key. A key that is there already keeps its place; its old value is
+    /// returned.
     pub fn insert(&mut self, key: impl Into<String>, value: V) -> Option<V> {
         let key = key.into();
         let hash = string_hash(key.as_bytes());
@@ -150,8 +153,8 @@ impl<V> HashTable<V> {
         })
     }
 
-    /// The slot of a key that is there; else the slot where it would go: the first that a removal left on the way, or
-    /// the unused one at its end.
+    /// The slot of a key that is there; else the slot where it would go: the first that a removal
+    /// left on the way, or the unused one at its end.
     fn find(&self, hash: u32, key: &str) -> usize {
         let mut index = home(hash, self.bits);
         let mut step = 0;
@@ -177,7 +180,8 @@ impl<V> HashTable<V> {
         }
     }
 
-    /// Moves every entry to its place in a table of the right size. Where it lands depends on where it was.
+    /// Moves every entry to its place in a table of the right size. Where it lands depends on where
+    /// it was.
     fn resize(&mut self) {
         let old_size = self.slots.len();
         // GLib multiplies by the floating-point number 1.333.
@@ -246,7 +250,9 @@ fn home(hash: u32, bits: u32) -> usize {
 /// GLib's hash of strings; its tables keep 0 and 1 for themselves.
 fn string_hash(bytes: &[u8]) -> u32 {
     // Bytes are signed there: those above 127 subtract.
-    let add = |hash: u32, &byte: &u8| hash.wrapping_mul(33).wrapping_add_signed(i32::from(byte.cast_signed()));
+    let add = |hash: u32, &byte: &u8| {
+        hash.wrapping_mul(33).wrapping_add_signed(i32::from(byte.cast_signed()))
+    };
     bytes.iter().fold(5381, add).max(2)
 }
 
@@ -298,7 +304,10 @@ mod tests {
         assert_eq!(table.insert("a", 1), None);
         assert_eq!(table.insert("b", 2), None);
         assert_eq!(table.insert("a", 3), Some(1));
-        assert_eq!((table.len(), table.get("a"), table.get("b"), table.get("c")), (2, Some(&3), Some(&2), None));
+        assert_eq!(
+            (table.len(), table.get("a"), table.get("b"), table.get("c")),
+            (2, Some(&3), Some(&2), None)
+        );
     }
 
     #[test]
@@ -315,6 +324,8 @@ mod tests {
         let mut left: Vec<usize> = table.iter().map(|(_, &number)| number).collect();
         left.sort_unstable();
         assert_eq!(left, (0..1000).step_by(3).collect::<Vec<_>>());
-        assert!((0..1000).all(|number| table.contains_key(&number.to_string()) == (number % 3 == 0)));
+        assert!(
+            (0..1000).all(|number| table.contains_key(&number.to_string()) == (number % 3 == 0))
+        );
     }
 }

@@ -5,7 +5,8 @@ use super::DecodeError;
 /// How deep GLib lets type strings nest.
 const MAX_TYPE_DEPTH: usize = 128;
 
-/// The longest type string that is read. GLib knows no limit; ours keeps the cost of hostile types in proportion.
+/// The longest type string that is read. GLib knows no limit; ours keeps the cost of hostile types
+/// in proportion.
 const MAX_TYPE_LENGTH: usize = 0xffff;
 
 /// The type of a value: one complete, definite type string that was checked.
@@ -38,7 +39,8 @@ impl<'t> Type<'t> {
     /// Parses the type at the start of `text`, and returns what follows it.
     pub fn parse_prefix(text: &'t str) -> Result<(Self, &'t str), DecodeError> {
         let end = valid_end(text.as_bytes(), 0, 0).filter(|&end| end <= MAX_TYPE_LENGTH);
-        let (head, rest) = end.and_then(|end| text.split_at_checked(end)).ok_or_else(|| invalid(text))?;
+        let (head, rest) =
+            end.and_then(|end| text.split_at_checked(end)).ok_or_else(|| invalid(text))?;
         Ok((Self(head), rest))
     }
 
@@ -52,7 +54,8 @@ impl<'t> Type<'t> {
         self.0
     }
 
-    /// The first character of the type string: `(` for tuples, `{` for dictionary entries, `a`, `m`, `v`, or a basic type.
+    /// The first character of the type string: `(` for tuples, `{` for dictionary entries, `a`,
+    /// `m`, `v`, or a basic type.
     pub fn class(self) -> u8 {
         self.0.as_bytes().first().copied().unwrap_or(b'(')
     }
@@ -88,7 +91,9 @@ impl<'t> Type<'t> {
     /// The types of the members of a tuple or dictionary entry; none for other types.
     pub fn members(self) -> Members<'t> {
         match self.class() {
-            b'(' | b'{' => Members { rest: self.0.get(1..self.0.len().saturating_sub(1)).unwrap_or("") },
+            b'(' | b'{' => {
+                Members { rest: self.0.get(1..self.0.len().saturating_sub(1)).unwrap_or("") }
+            }
             _ => Members { rest: "" },
         }
     }
@@ -210,7 +215,14 @@ fn measure(text: &[u8]) -> (Measure, usize) {
     match class {
         b'a' | b'm' => {
             let (element, length) = measure(text.get(1..).unwrap_or_default());
-            (Measure { fixed_size: None, alignment: element.alignment, depth: element.depth + 1 }, length + 1)
+            (
+                Measure {
+                    fixed_size: None,
+                    alignment: element.alignment,
+                    depth: element.depth + 1,
+                },
+                length + 1,
+            )
         }
         b'(' | b'{' => {
             let mut at = 1;
@@ -279,7 +291,10 @@ mod tests {
 
     #[test]
     fn only_complete_definite_types_are_accepted() {
-        for text in ["", "a", "m", "(", "(s", ")", "ss", "*", "a?", "r", "{vs}", "{s}", "{sss}", "é", "aé", "(ß)"] {
+        for text in [
+            "", "a", "m", "(", "(s", ")", "ss", "*", "a?", "r", "{vs}", "{s}", "{sss}", "é", "aé",
+            "(ß)",
+        ] {
             let message = format!("'{text}' is not a valid GVariant type string");
             assert_eq!(Type::parse(text).unwrap_err().what, message);
         }

@@ -154,16 +154,23 @@ impl Value {
 
     fn of_members(ty: String, members: &[Value]) -> Self {
         let mut encoder = Encoder::new();
-        encoder.container(Type::trusted(&ty), members.iter(), |encoder, member| encoder.put(&member.bytes));
+        encoder.container(Type::trusted(&ty), members.iter(), |encoder, member| {
+            encoder.put(&member.bytes)
+        });
         Self { ty, bytes: encoder.finish() }
     }
 
     /// An array. All elements must be of the element type, which must be a valid type.
     pub fn array(element_type: &str, elements: Vec<Value>) -> Self {
-        debug_assert!(elements.iter().all(|element| element.ty == element_type), "the elements are of another type");
+        debug_assert!(
+            elements.iter().all(|element| element.ty == element_type),
+            "the elements are of another type"
+        );
         let ty = format!("a{element_type}");
         let mut encoder = Encoder::new();
-        encoder.container(Type::trusted(&ty), elements.iter(), |encoder, element| encoder.put(&element.bytes));
+        encoder.container(Type::trusted(&ty), elements.iter(), |encoder, element| {
+            encoder.put(&element.bytes)
+        });
         Self { ty, bytes: encoder.finish() }
     }
 
@@ -207,8 +214,14 @@ impl Variant<'_> {
 }
 
 impl Encoder {
-    /// Writes a tuple, dictionary entry or array with `put` called for each child at the right place.
-    fn container<T>(&mut self, ty: Type<'_>, children: impl Iterator<Item = T>, mut put: impl FnMut(&mut Self, T)) {
+    /// Writes a tuple, dictionary entry or array with `put` called for each child at the right
+    /// place.
+    fn container<T>(
+        &mut self,
+        ty: Type<'_>,
+        children: impl Iterator<Item = T>,
+        mut put: impl FnMut(&mut Self, T),
+    ) {
         let alignment = ty.alignment();
         let mut framing = self.begin(alignment);
         if let Some(element) = ty.element() {
@@ -242,9 +255,13 @@ impl Encoder {
         let ty = view.ty();
         let start = self.len();
         match ty.class() {
-            b'(' | b'{' => self.container(ty, view.children(), |this, child| this.put_rebuilt(child, change)),
+            b'(' | b'{' => {
+                self.container(ty, view.children(), |this, child| this.put_rebuilt(child, change))
+            }
             b'a' if ty.as_str() == "ay" => self.put(view.bytes()),
-            b'a' => self.container(ty, view.children(), |this, child| this.put_rebuilt(child, change)),
+            b'a' => {
+                self.container(ty, view.children(), |this, child| this.put_rebuilt(child, change))
+            }
             b'v' => {
                 if let Some(content) = view.as_variant() {
                     self.put_rebuilt(content, change);
@@ -264,7 +281,11 @@ impl Encoder {
             _ => {
                 let size = ty.fixed_size().unwrap_or(0);
                 let zeros = [0; 8];
-                let number = if view.bytes().is_empty() { zeros.get(..size).unwrap_or_default() } else { view.bytes() };
+                let number = if view.bytes().is_empty() {
+                    zeros.get(..size).unwrap_or_default()
+                } else {
+                    view.bytes()
+                };
                 self.put(number);
                 change(self.written_mut(start));
             }
@@ -308,29 +329,50 @@ mod tests {
                 "6b0000000000000076000073020000006c6f6e6765720000050000000075070d1f",
             ),
             (Value::strings(["a", "bc"]), "as", "61006263000205"),
-            (Value::array("ay", [&[1, 2][..], &[3]].map(Value::bytes_value).to_vec()), "aay", "0102030203"),
-            (Value::tuple(vec![Value::string("f"), Value::bytes_value(&[0xaa; 4])]), "(say)", "6600aaaaaaaa02"),
-            (Value::tuple(vec![Value::byte(1), Value::uint64(2)]), "(yt)", "01000000000000000200000000000000"),
+            (
+                Value::array("ay", [&[1, 2][..], &[3]].map(Value::bytes_value).to_vec()),
+                "aay",
+                "0102030203",
+            ),
+            (
+                Value::tuple(vec![Value::string("f"), Value::bytes_value(&[0xaa; 4])]),
+                "(say)",
+                "6600aaaaaaaa02",
+            ),
+            (
+                Value::tuple(vec![Value::byte(1), Value::uint64(2)]),
+                "(yt)",
+                "01000000000000000200000000000000",
+            ),
             (Value::just(Value::string("x")), "ms", "780000"),
             (Value::variant(Value::variant(Value::byte(1))), "v", "0100790076"),
             (Value::nothing("s"), "ms", ""),
             (Value::just(Value::byte(7)), "my", "07"),
             (Value::tuple(vec![]), "()", "00"),
             (Value::array("as", vec![Value::strings([""; 0])]), "aas", "00"),
-            (Value::tuple(vec![Value::uint64(1), Value::byte(2)]), "(ty)", "01000000000000000200000000000000"),
+            (
+                Value::tuple(vec![Value::uint64(1), Value::byte(2)]),
+                "(ty)",
+                "01000000000000000200000000000000",
+            ),
             (Value::dict_entry(Value::string("k"), Value::byte(1)), "{sy}", "6b000102"),
             (Value::bytestring(b"ab"), "ay", "616200"),
         ];
         for (value, ty, bytes) in table {
             assert_eq!((value.type_string(), hex(value.bytes())), (ty, bytes.to_owned()));
-            assert_eq!(Value::from_bytes(ty, value.bytes().to_vec()), Ok(value.clone()), "{value:?} in normal form");
+            assert_eq!(
+                Value::from_bytes(ty, value.bytes().to_vec()),
+                Ok(value.clone()),
+                "{value:?} in normal form"
+            );
             assert_eq!(Value::rebuilt(value.view(), |_| ()), value);
         }
     }
 
     #[test]
     fn offsets_widen_when_the_container_passes_255_bytes() {
-        let long = |first, second| Value::strings(["x".repeat(first), "y".repeat(second)]).into_bytes();
+        let long =
+            |first, second| Value::strings(["x".repeat(first), "y".repeat(second)]).into_bytes();
         let narrow = long(126, 125);
         assert_eq!((narrow.len(), hex(&narrow[narrow.len() - 3..])), (255, "007ffd".to_owned()));
         let wide = long(126, 126);
@@ -339,8 +381,10 @@ mod tests {
 
     #[test]
     fn swapping_bytes_reaches_every_number_and_nothing_else() {
-        let metadata = |number| dict(&[("k", Value::tuple(vec![Value::uint32(number), Value::string("ab")]))]);
-        let swapped = Value::tuple(vec![Value::uint16(0x0102), metadata(0x0102_0304)]).view().byteswapped();
+        let metadata =
+            |number| dict(&[("k", Value::tuple(vec![Value::uint32(number), Value::string("ab")]))]);
+        let swapped =
+            Value::tuple(vec![Value::uint16(0x0102), metadata(0x0102_0304)]).view().byteswapped();
         assert_eq!(swapped, Value::tuple(vec![Value::uint16(0x0201), metadata(0x0403_0201)]));
     }
 

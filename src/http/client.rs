@@ -34,8 +34,8 @@ struct Job {
 
 /// No header, and of HTTP/1.1 no chunk of a body, is larger.
 const BUFFER_SIZE: usize = 64 << 10;
-/// What a server may send on one HTTP/2 connection, and on one stream, before it is acknowledged: enough for 100 Mbit/s over
-/// 300 ms, and for a stream over 100 ms.
+/// What a server may send on one HTTP/2 connection, and on one stream, before it is acknowledged:
+/// enough for 100 Mbit/s over 300 ms, and for a stream over 100 ms.
 const CONNECTION_WINDOW: u32 = 4 << 20;
 const STREAM_WINDOW: u32 = 1 << 20;
 
@@ -64,9 +64,14 @@ impl Client {
         Ok(Self { jobs })
     }
 
-    /// Starts a request and returns at once. `deliver` is called on the client's own thread, so it must not block: it may send
-    /// the response to another thread, but not read its body. It is dropped uncalled when the client is.
-    pub fn submit(&self, request: Request, deliver: impl FnOnce(Result<Response, HttpError>) + Send + 'static) {
+    /// Starts a request and returns at once. `deliver` is called on the client's own thread, so it
+    /// must not block: it may send the response to another thread, but not read its body. It is
+    /// dropped uncalled when the client is.
+    pub fn submit(
+        &self,
+        request: Request,
+        deliver: impl FnOnce(Result<Response, HttpError>) + Send + 'static,
+    ) {
         // The thread ends only after this sender is gone.
         let _ = self.jobs.send(Job { request, deliver: Box::new(deliver) });
     }

@@ -64,7 +64,9 @@ impl Service<Uri> for Connector {
         let mut tcp = self.tcp.clone();
         let proxy = self.proxies.intercept(&target);
         Box::pin(async move {
-            let Some(proxy) = proxy else { return Ok(Stream { io: tcp.call(target).await?, to_proxy: false }) };
+            let Some(proxy) = proxy else {
+                return Ok(Stream { io: tcp.call(target).await?, to_proxy: false });
+            };
             if proxy.uri().scheme_str() != Some("http") {
                 let scheme = proxy.uri().scheme_str().unwrap_or_default();
                 return Err(format!("proxies of the kind {scheme}:// are not supported").into());
@@ -98,15 +100,25 @@ impl Read for Stream {
 }
 
 impl Write for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(context, bytes)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.io).poll_flush(context)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(context)
     }
 }

@@ -21,7 +21,8 @@ pub enum HttpErrorKind {
     Missing,
     /// The server, or a proxy, wants other credentials: 401, 403 or 407, as given.
     Denied(u16),
-    /// The server cannot answer now: 408, 425, 429 or 5xx, as given, with the wait that it asked for.
+    /// The server cannot answer now: 408, 425, 429 or 5xx, as given, with the wait that it asked
+    /// for.
     Busy(u16, Option<Duration>),
     /// Any other status that is no success.
     Status(u16),

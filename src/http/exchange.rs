@@ -17,11 +17,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::connect::Connector;
 use super::options::{Downgrade, LowSpeed};
 use super::request::Body;
-use super::{ClientOptions, HttpError, HttpErrorKind, Request, Response, Scheme, Status, Url, Validators};
+use super::{
+    ClientOptions, HttpError, HttpErrorKind, Request, Response, Scheme, Status, Url, Validators,
+};
 
 /// Chunks of a body that wait for their reader at most.
 pub const BODY_CHUNKS: usize = 4;
-/// The most that is read of the body of an answer that is no success, so that its connection can be used again.
+/// The most that is read of the body of an answer that is no success, so that its connection can be
+/// used again.
 const DRAINED: usize = 64 << 10;
 /// How long that may take.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
@@ -45,22 +48,32 @@ impl Exchange {
         Self { pools, options }
     }
 
-    /// Sends the request, follows redirects, and returns the head of the last answer; the body follows from a task of its own.
+    /// Sends the request, follows redirects, and returns the head of the last answer; the body
+    /// follows from a task of its own.
     pub(super) async fn run(&self, request: Request) -> Result<Response, HttpError> {
         let deadline = self.options.timeouts.total.map(|total| Instant::now() + total);
         let start = self.start(&request, deadline);
         let (url, head) = match deadline {
             None => start.await?,
             Some(deadline) => {
-                let late =
-                    |_| HttpError::new(&request.url, HttpErrorKind::Stalled, "the server does not answer in time");
+                let late = |_| {
+                    HttpError::new(
+                        &request.url,
+                        HttpErrorKind::Stalled,
+                        "the server does not answer in time",
+                    )
+                };
                 timeout_at(deadline, start).await.map_err(late)??
             }
         };
         self.respond(request, url, head, deadline).await
     }
 
-    async fn start(&self, request: &Request, deadline: Option<Instant>) -> Result<(Url, Head), HttpError> {
+    async fn start(
+        &self,
+        request: &Request,
+        deadline: Option<Instant>,
+    ) -> Result<(Url, Head), HttpError> {
         let mut url = request.url.clone();
         let mut redirects = 0;
         loop {
@@ -73,7 +86,11 @@ impl Exchange {
                 let retry_after = retry_after(head.headers());
                 drain(head).await;
                 let kind = HttpErrorKind::of_status(status.as_u16(), retry_after);
-                return Err(HttpError::new(&url, kind, format!("Server returned HTTP {}", status.as_u16())));
+                return Err(HttpError::new(
+                    &url,
+                    kind,
+                    format!("Server returned HTTP {}", status.as_u16()),
+                ));
             };
             drain(head).await;
             redirects += 1;
@@ -91,7 +108,12 @@ impl Exchange {
     }
 
     /// One request and the head of its answer.
-    async fn send(&self, request: &Request, url: &Url, deadline: Option<Instant>) -> Result<Head, HttpError> {
+    async fn send(
+        &self,
+        request: &Request,
+        url: &Url,
+        deadline: Option<Instant>,
+    ) -> Result<Head, HttpError> {
         let mut again = true;
         loop {
             let prepared = self.prepare(request, url)?;
@@ -99,26 +121,35 @@ impl Exchange {
                 match (url.scheme(), &self.pools.secure) {
                     (Scheme::Http, _) => Ok(self.pools.plain.request(prepared).await),
                     (Scheme::Https, Ok(secure)) => Ok(secure.request(prepared).await),
-                    (Scheme::Https, Err(why)) => Err(HttpError::new(url, HttpErrorKind::Invalid, why.clone())),
+                    (Scheme::Https, Err(why)) => {
+                        Err(HttpError::new(url, HttpErrorKind::Invalid, why.clone()))
+                    }
                 }
             };
             let limit = self.options.timeouts.response.unwrap_or(Duration::MAX);
             let until = [deadline, Instant::now().checked_add(limit)].into_iter().flatten().min();
-            let late = |_| HttpError::new(url, HttpErrorKind::Stalled, "the server does not answer in time");
+            let late = |_| {
+                HttpError::new(url, HttpErrorKind::Stalled, "the server does not answer in time")
+            };
             let answer = match until {
                 Some(until) => timeout_at(until, answer).await.map_err(late)??,
                 None => answer.await?,
             };
             match answer {
                 Ok(head) => return Ok(head),
-                // The server closed a connection that was kept, just when the request went out on it.
+                // The server closed a connection that was kept, just when the request went out on
+                // it.
                 Err(error) if again && is_early_end(&error) => again = false,
                 Err(error) => return Err(classified(url, &error)),
             }
         }
     }
 
-    fn prepare(&self, request: &Request, url: &Url) -> Result<hyper::Request<Empty<Bytes>>, HttpError> {
+    fn prepare(
+        &self,
+        request: &Request,
+        url: &Url,
+    ) -> Result<hyper::Request<Empty<Bytes>>, HttpError> {
         let invalid = |what: String| HttpError::new(url, HttpErrorKind::Invalid, what);
         let mut prepared = hyper::Request::get(url.request_target())
             .body(Empty::new())
@@ -129,7 +160,8 @@ impl Exchange {
         let is_home = url.is_same_server(&request.url);
         if let Some((user, password)) = url.credentials() {
             let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
-            let mut value = HeaderValue::try_from(value).map_err(|error| invalid(error.to_string()))?;
+            let mut value =
+                HeaderValue::try_from(value).map_err(|error| invalid(error.to_string()))?;
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
         }
@@ -137,10 +169,14 @@ impl Exchange {
             headers.insert(header::PROXY_AUTHORIZATION, credentials.clone());
         }
         for (name, value) in validator_headers(request) {
-            headers.insert(name, HeaderValue::try_from(value).map_err(|error| invalid(error.to_string()))?);
+            headers.insert(
+                name,
+                HeaderValue::try_from(value).map_err(|error| invalid(error.to_string()))?,
+            );
         }
         for (name, value) in self.options.headers.iter().chain(&request.headers) {
-            let parsed = HeaderName::try_from(name).map_err(|_| invalid(format!("'{name}' is no name of a header")))?;
+            let parsed = HeaderName::try_from(name)
+                .map_err(|_| invalid(format!("'{name}' is no name of a header")))?;
             if !is_home && [header::AUTHORIZATION, header::COOKIE].contains(&parsed) {
                 continue;
             }
@@ -148,8 +184,9 @@ impl Exchange {
                 true => drop(headers.remove(parsed)),
                 false => {
                     let value = HeaderValue::try_from(value);
-                    let value =
-                        value.map_err(|_| invalid(format!("the header '{name}' has a value that cannot be sent")));
+                    let value = value.map_err(|_| {
+                        invalid(format!("the header '{name}' has a value that cannot be sent"))
+                    });
                     headers.insert(parsed, value?);
                 }
             }
@@ -178,8 +215,11 @@ impl Exchange {
             },
             _ => Status::Whole,
         };
-        let text = |name| head.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let validators = Validators { etag: text(header::ETAG), last_modified: text(header::LAST_MODIFIED) };
+        let text = |name| {
+            head.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        let validators =
+            Validators { etag: text(header::ETAG), last_modified: text(header::LAST_MODIFIED) };
         let length = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
         if length.is_some_and(|length| length > request.limit) {
             return Err(HttpError::too_large(&url, request.limit));
@@ -229,7 +269,11 @@ impl Reading {
                         if self.pace.is_too_slow(asked.elapsed())
                             || self.deadline.is_some_and(|end| end <= Instant::now()) =>
                     {
-                        return Err(HttpError::new(&self.url, HttpErrorKind::Stalled, "the server sends too slowly"));
+                        return Err(HttpError::new(
+                            &self.url,
+                            HttpErrorKind::Stalled,
+                            "the server sends too slowly",
+                        ));
                     }
                     Err(_) => continue,
                 },
@@ -295,7 +339,9 @@ impl Pace {
 
     /// Starts a new window when one is over; false when it had too few bytes.
     fn next_window(&mut self) -> bool {
-        let Some(limit) = self.limit.filter(|limit| self.waited >= limit.window) else { return true };
+        let Some(limit) = self.limit.filter(|limit| self.waited >= limit.window) else {
+            return true;
+        };
         let enough = self.bytes as f64 >= limit.bytes_per_second as f64 * self.waited.as_secs_f64();
         // What came in time decides only at the end of a wait: a chunk that just came is progress.
         self.waited = Duration::ZERO;
@@ -311,7 +357,9 @@ fn validator_headers(request: &Request) -> Vec<(HeaderName, String)> {
     if request.from > 0 {
         headers.push((header::RANGE, format!("bytes={}-", request.from)));
         let strong = etag.as_ref().filter(|etag| !etag.starts_with("W/"));
-        headers.extend(strong.or(last_modified.as_ref()).map(|value| (header::IF_RANGE, value.clone())));
+        headers.extend(
+            strong.or(last_modified.as_ref()).map(|value| (header::IF_RANGE, value.clone())),
+        );
         return headers;
     }
     headers.extend(etag.iter().map(|value| (header::IF_NONE_MATCH, value.clone())));
@@ -327,7 +375,9 @@ fn redirect(head: &Head, url: &Url) -> Result<Option<Url>, HttpError> {
     let Some(location) = head.headers().get(header::LOCATION) else { return Ok(None) };
     let location = String::from_utf8_lossy(location.as_bytes());
     let next = url.resolve(&location);
-    next.map(Some).map_err(|error| HttpError::new(url, HttpErrorKind::Invalid, format!("bad redirect: {error}")))
+    next.map(Some).map_err(|error| {
+        HttpError::new(url, HttpErrorKind::Invalid, format!("bad redirect: {error}"))
+    })
 }
 
 /// Reads what little an answer without use holds, so that its connection serves the next request.
@@ -363,7 +413,8 @@ fn range_start(headers: &HeaderMap) -> Option<u64> {
 
 fn is_early_end(error: &hyper_util::client::legacy::Error) -> bool {
     let cause = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
-    !error.is_connect() && cause.is_some_and(|cause| cause.is_incomplete_message() || cause.is_canceled())
+    !error.is_connect()
+        && cause.is_some_and(|cause| cause.is_incomplete_message() || cause.is_canceled())
 }
 
 /// The kind and the words of what went wrong below HTTP.
@@ -379,7 +430,9 @@ fn classified(url: &Url, error: &(dyn Error + 'static)) -> HttpError {
     let connecting = chain.iter().any(|error| error.downcast_ref().is_some_and(is_connect));
     let is_tls = |error: &&(dyn Error + 'static)| is_tls(*error);
     let is_timeout = |error: &&(dyn Error + 'static)| {
-        error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
+        error
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
     };
     let is_unknown_host = |error: &&(dyn Error + 'static)| error.to_string().contains("dns error");
     if chain.iter().any(is_tls) {
@@ -389,10 +442,13 @@ fn classified(url: &Url, error: &(dyn Error + 'static)) -> HttpError {
         return HttpError::new(url, HttpErrorKind::Unreachable, format!("no such host: {last}"));
     }
     if connecting {
-        let what = if chain.iter().any(is_timeout) { "no connection in time".to_owned() } else { last };
+        let what =
+            if chain.iter().any(is_timeout) { "no connection in time".to_owned() } else { last };
         return HttpError::new(url, HttpErrorKind::Unreachable, what);
     }
-    let any = |is: fn(&hyper::Error) -> bool| chain.iter().any(|error| error.downcast_ref().is_some_and(is));
+    let any = |is: fn(&hyper::Error) -> bool| {
+        chain.iter().any(|error| error.downcast_ref().is_some_and(is))
+    };
     let what = match last {
         _ if any(hyper::Error::is_incomplete_message) => "the connection ended early".to_owned(),
         last if any(hyper::Error::is_parse) => format!("the answer is not HTTP: {last}"),

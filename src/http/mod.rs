@@ -1,8 +1,9 @@
 //! HTTP and HTTPS for callers that block.
 //!
-//! Nothing here is about ostree. A [`Client`] has one thread with a small async runtime, one pool of connections and one TLS
-//! configuration, and serves any number of requests at a time: HTTP/2 where a server offers it over TLS, HTTP/1.1 with
-//! keep-alive otherwise. Nothing async appears outside `connect.rs`, `exchange.rs` and `client.rs`.
+//! Nothing here is about ostree. A [`Client`] has one thread with a small async runtime, one pool
+//! of connections and one TLS configuration, and serves any number of requests at a time: HTTP/2
+//! where a server offers it over TLS, HTTP/1.1 with keep-alive otherwise. Nothing async appears
+//! outside `connect.rs`, `exchange.rs` and `client.rs`.
 //!
 //! ```text
 //! url       what a URL consists of, references resolved, no I/O
@@ -16,8 +17,9 @@
 //! client    the thread, and the door to it
 //! ```
 //!
-//! Bodies stream: of each request at most [`BODY_CHUNKS`] chunks of at most 64 KiB wait in memory for their reader, then the
-//! connection is not read any more. A body that [`Request::collect`] allows is handed over whole.
+//! Bodies stream: of each request at most [`BODY_CHUNKS`] chunks of at most 64 KiB wait in memory
+//! for their reader, then the connection is not read any more. A body that [`Request::collect`]
+//! allows is handed over whole.
 
 mod client;
 mod connect;

@@ -37,8 +37,8 @@ pub struct Timeouts {
     pub total: Option<Duration>,
 }
 
-/// A body is given up when it brings less than `bytes_per_second` on average for the time `window`, not counting the time in
-/// which its reader was slow.
+/// A body is given up when it brings less than `bytes_per_second` on average for the time `window`,
+/// not counting the time in which its reader was slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LowSpeed {
     /// Bytes a second.
@@ -65,7 +65,8 @@ pub struct Proxies {
     pub https: Option<String>,
     /// For both where nothing else is given.
     pub all: Option<String>,
-    /// Hosts, domains, addresses and networks that are reached directly, separated by commas; `*` for all.
+    /// Hosts, domains, addresses and networks that are reached directly, separated by commas; `*`
+    /// for all.
     pub none_for: Option<String>,
 }
 
@@ -84,7 +85,10 @@ pub enum Roots {
 impl Default for ClientOptions {
     fn default() -> Self {
         Self {
-            headers: vec![("User-Agent".to_owned(), concat!("osier/", env!("CARGO_PKG_VERSION")).to_owned())],
+            headers: vec![(
+                "User-Agent".to_owned(),
+                concat!("osier/", env!("CARGO_PKG_VERSION")).to_owned(),
+            )],
             timeouts: Timeouts::default(),
             max_redirects: 30,
             downgrade: Downgrade::Allowed,
@@ -108,8 +112,8 @@ impl Default for Timeouts {
 }
 
 impl Proxies {
-    /// What the environment says, as libcurl reads it: `http_proxy` only in lower case, since a CGI program gets `HTTP_PROXY`
-    /// from its client; the others in both.
+    /// What the environment says, as libcurl reads it: `http_proxy` only in lower case, since a CGI
+    /// program gets `HTTP_PROXY` from its client; the others in both.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
         let get = |name: &str| variable(name).filter(|value| !value.is_empty());
         let either = |name: &str| get(name).or_else(|| get(&name.to_ascii_uppercase()));
@@ -147,13 +151,20 @@ mod tests {
     #[test]
     fn the_environment_is_read_as_libcurl_reads_it() {
         let proxies = |variables: &[(&str, &str)]| {
-            let find =
-                |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+            let find = |name: &str| {
+                variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+            };
             let Proxies { http, https, all, none_for } = Proxies::from_environment(find);
             [http, https, all, none_for].map(Option::unwrap_or_default)
         };
-        assert_eq!(proxies(&[("HTTP_PROXY", "a"), ("HTTPS_PROXY", "b"), ("NO_PROXY", "c")]), ["", "b", "", "c"]);
-        assert_eq!(proxies(&[("http_proxy", "a"), ("https_proxy", ""), ("ALL_PROXY", "d")]), ["a", "", "d", ""]);
+        assert_eq!(
+            proxies(&[("HTTP_PROXY", "a"), ("HTTPS_PROXY", "b"), ("NO_PROXY", "c")]),
+            ["", "b", "", "c"]
+        );
+        assert_eq!(
+            proxies(&[("http_proxy", "a"), ("https_proxy", ""), ("ALL_PROXY", "d")]),
+            ["a", "", "d", ""]
+        );
         assert!(!format!("{:?}", Proxies::only("http://u:secret@h")).contains("secret"));
     }
 }

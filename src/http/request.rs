@@ -12,9 +12,11 @@ use super::{HttpError, HttpErrorKind, Url};
 pub struct Request {
     /// What to get.
     pub url: Url,
-    /// Headers besides those of the client; one of the same name takes the client's place, an empty value removes it.
+    /// Headers besides those of the client; one of the same name takes the client's place, an empty
+    /// value removes it.
     pub headers: Vec<(String, String)>,
-    /// Ask for the bytes from this one on, if what is there is still what `unless` names; else all is sent.
+    /// Ask for the bytes from this one on, if what is there is still what `unless` names; else all
+    /// is sent.
     pub from: u64,
     /// What the caller has already: with `from` 0 the answer may be [`Status::NotModified`].
     pub unless: Validators,
@@ -73,7 +75,8 @@ impl Request {
         Self { url, headers: Vec::new(), from: 0, unless, limit: u64::MAX, collect: 0 }
     }
 
-    /// Asks for a file of at most `limit` bytes, of which at most 64 KiB are read before the response is handed over.
+    /// Asks for a file of at most `limit` bytes, of which at most 64 KiB are read before the
+    /// response is handed over.
     pub fn small(url: Url, limit: u64) -> Self {
         Self { limit, collect: 64 << 10, ..Self::get(url) }
     }

@@ -25,9 +25,11 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// How long to wait after an error before retry number `retry` (the first is 0); `None` when the error is final.
+    /// How long to wait after an error before retry number `retry` (the first is 0); `None` when
+    /// the error is final.
     ///
-    /// `dice` is any random number: waits vary by half, so that clients do not come back all at once.
+    /// `dice` is any random number: waits vary by half, so that clients do not come back all at
+    /// once.
     pub fn wait(&self, error: &HttpError, retry: u32, dice: u32) -> Option<Duration> {
         if !error.kind.is_transient() || retry >= self.retries {
             return None;
@@ -53,7 +55,8 @@ mod tests {
 
     #[test]
     fn waits_double_from_the_second_retry_and_vary_by_half() {
-        let waits = |dice| (0..6).map(|retry| wait(HttpErrorKind::Broken, retry, dice)).collect::<Vec<_>>();
+        let waits =
+            |dice| (0..6).map(|retry| wait(HttpErrorKind::Broken, retry, dice)).collect::<Vec<_>>();
         assert_eq!(waits(0), [Some(0), Some(50), Some(100), Some(200), Some(400), None]);
         assert_eq!(waits(u32::MAX), [Some(0), Some(150), Some(300), Some(600), Some(1200), None]);
         let patient = RetryPolicy { retries: 100, ..RetryPolicy::default() };
@@ -64,9 +67,16 @@ mod tests {
     #[test]
     fn the_server_may_ask_for_a_wait_and_some_errors_are_final() {
         assert_eq!(wait(HttpErrorKind::Busy(503, Some(Duration::from_secs(2))), 0, 7), Some(2000));
-        assert_eq!(wait(HttpErrorKind::Busy(429, Some(Duration::from_secs(9999))), 0, 7), Some(300_000));
-        for kind in [HttpErrorKind::Missing, HttpErrorKind::Denied(401), HttpErrorKind::Status(400), HttpErrorKind::Tls]
-        {
+        assert_eq!(
+            wait(HttpErrorKind::Busy(429, Some(Duration::from_secs(9999))), 0, 7),
+            Some(300_000)
+        );
+        for kind in [
+            HttpErrorKind::Missing,
+            HttpErrorKind::Denied(401),
+            HttpErrorKind::Status(400),
+            HttpErrorKind::Tls,
+        ] {
             assert_eq!(wait(kind, 0, 0), None, "{kind:?}");
         }
         for kind in [HttpErrorKind::TooLarge, HttpErrorKind::Invalid] {

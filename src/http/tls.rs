@@ -20,15 +20,20 @@ pub(super) fn configuration(options: &ClientOptions) -> Result<ClientConfig, Str
     let builder = match &options.roots {
         Roots::System => builder.with_root_certificates(system_roots()?),
         Roots::File(path) => builder.with_root_certificates(roots_of_file(path)?),
-        Roots::Unchecked => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate { provider })),
+        Roots::Unchecked => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate { provider })),
     };
     match &options.client_certificate {
         None => Ok(builder.with_no_client_auth()),
         Some((certificate, key)) => {
             let chain = certificates(certificate)?;
-            let parsed = PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{}: {error}", key.display()))?;
+            let parsed = PrivateKeyDer::from_pem_file(key)
+                .map_err(|error| format!("{}: {error}", key.display()))?;
             let config = builder.with_client_auth_cert(chain, parsed);
-            config.map_err(|error| format!("{} and {}: {error}", certificate.display(), key.display()))
+            config.map_err(|error| {
+                format!("{} and {}: {error}", certificate.display(), key.display())
+            })
         }
     }
 }
@@ -42,7 +47,10 @@ fn system_roots() -> Result<Arc<RootCertStore>, String> {
         Arc::new(roots)
     });
     match roots.is_empty() {
-        true => Err("this machine has no certificate authorities (Debian: the package ca-certificates)".to_owned()),
+        true => {
+            Err("this machine has no certificate authorities (Debian: the package ca-certificates)"
+                .to_owned())
+        }
         false => Ok(Arc::clone(roots)),
     }
 }
@@ -57,7 +65,10 @@ fn roots_of_file(path: &Path) -> Result<Arc<RootCertStore>, String> {
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let failed = |error: rustls::pki_types::pem::Error| format!("{}: {error}", path.display());
-    let all = CertificateDer::pem_file_iter(path).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let all = CertificateDer::pem_file_iter(path)
+        .map_err(failed)?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
     match all.is_empty() {
         true => Err(format!("{} has no certificate", path.display())),
         false => Ok(all),
@@ -123,7 +134,12 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -132,7 +148,12 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

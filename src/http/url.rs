@@ -1,15 +1,24 @@
 //! URLs of web servers (RFC 3986), kept as they were written.
 //!
-//! Servers tell `%7e` from `~` and `//` from `/`, so nothing is normalised. Bytes that cannot stand in a request, such as
-//! spaces or letters beyond ASCII, are percent-encoded.
+//! Servers tell `%7e` from `~` and `//` from `/`, so nothing is normalised. Bytes that cannot stand
+//! in a request, such as spaces or letters beyond ASCII, are percent-encoded.
 
 use std::fmt;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 /// What cannot stand in the path or query of a request as it is.
-const UNSAFE: &AsciiSet =
-    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+const UNSAFE: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// How a server is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,15 +83,16 @@ impl Url {
         Ok(Self { scheme, credentials, authority: host.to_ascii_lowercase(), path_and_query })
     }
 
-    /// The URL of a path below this one, which is taken for a directory. Slashes at the joint are one; a query stays where it
-    /// is, as `ostree` leaves it.
+    /// The URL of a path below this one, which is taken for a directory. Slashes at the joint are
+    /// one; a query stays where it is, as `ostree` leaves it.
     pub fn below(&self, path: &str) -> Self {
         let base = self.path_and_query.trim_end_matches('/');
         let path = utf8_percent_encode(path.trim_start_matches('/'), UNSAFE);
         Self { path_and_query: format!("{base}/{path}"), ..self.clone() }
     }
 
-    /// What a reference, as in a `Location` header, means from here. Credentials stay only on the same server.
+    /// What a reference, as in a `Location` header, means from here. Credentials stay only on the
+    /// same server.
     ///
     /// # Errors
     /// As [`Url::parse`].
@@ -159,7 +169,8 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = text.split_once(':')?;
     let mut bytes = scheme.bytes();
     let starts_well = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic());
-    let goes_on = bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+    let goes_on =
+        bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
     (starts_well && goes_on).then_some((scheme, rest))
 }
 
@@ -169,9 +180,11 @@ fn is_host(host: &str) -> bool {
         Some((name, port)) if !port.contains(']') => (name, port),
         _ => (host, ""),
     };
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    let is_address =
-        |inner: &str| !inner.is_empty() && inner.bytes().all(|b| b.is_ascii_hexdigit() || b":.".contains(&b));
+    let is_name =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    let is_address = |inner: &str| {
+        !inner.is_empty() && inner.bytes().all(|b| b.is_ascii_hexdigit() || b":.".contains(&b))
+    };
     let good_name = match name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(inner) => is_address(inner),
         None => !name.is_empty() && name.bytes().all(is_name),

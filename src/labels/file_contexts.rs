@@ -6,9 +6,10 @@
 //! /tmp/.*              <<none>>
 //! ```
 //!
-//! A pattern is a regular expression for the whole path. Those without any operator count more than the others; among
-//! equals the last that matches does. Most patterns begin with a literal piece of path, so a path is only held against
-//! the patterns whose literal piece it begins with: a few dozen of thousands.
+//! A pattern is a regular expression for the whole path. Those without any operator count more than
+//! the others; among equals the last that matches does. Most patterns begin with a literal piece of
+//! path, so a path is only held against the patterns whose literal piece it begins with: a few
+//! dozen of thousands.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -79,7 +80,12 @@ impl FileContexts {
             let compiled = OnceLock::new();
             specs.push(Spec {
                 file_type,
-                pattern: (!is_whole).then(|| Pattern { text: pattern.to_owned(), file, line, compiled }),
+                pattern: (!is_whole).then(|| Pattern {
+                    text: pattern.to_owned(),
+                    file,
+                    line,
+                    compiled,
+                }),
                 label: (label != NONE).then(|| label.to_owned()),
             });
         }
@@ -98,7 +104,9 @@ impl FileContexts {
         let mut next = last_prefix_of(&self.buckets, after.checked_sub(1), path);
         while let Some(bucket) = next.and_then(|index| self.buckets.get(index)) {
             let is_whole = bucket.prefix.len() == path.len();
-            let may_match = |index: &&usize| is_whole || self.specs.get(**index).is_some_and(|s| s.pattern.is_some());
+            let may_match = |index: &&usize| {
+                is_whole || self.specs.get(**index).is_some_and(|s| s.pattern.is_some())
+            };
             candidates.extend(bucket.specs.iter().filter(may_match));
             next = bucket.parent;
         }
@@ -115,8 +123,9 @@ impl FileContexts {
     }
 }
 
-/// The bucket with the longest prefix of `text`, at `from` or before; what stands between it and `text` in the order
-/// begins with it too, so it is among those that the bucket at `from` begins with.
+/// The bucket with the longest prefix of `text`, at `from` or before; what stands between it and
+/// `text` in the order begins with it too, so it is among those that the bucket at `from` begins
+/// with.
 fn last_prefix_of(buckets: &[Bucket], from: Option<usize>, text: &str) -> Option<usize> {
     let mut next = from;
     while let Some(bucket) = next.and_then(|index| buckets.get(index)) {
@@ -131,7 +140,8 @@ fn last_prefix_of(buckets: &[Bucket], from: Option<usize>, text: &str) -> Option
 impl Pattern {
     fn is_match(&self, path: &str) -> Result<bool, DecodeError> {
         let compiled = self.compiled.get_or_init(|| {
-            // Not grouped: an alternative at the top goes with only one of the two ends, as in libselinux.
+            // Not grouped: an alternative at the top goes with only one of the two ends, as in
+            // libselinux.
             RegexBuilder::new(&format!("^{}$", self.text))
                 .unicode(false)
                 .dot_matches_new_line(true)
@@ -197,7 +207,8 @@ fn is_operator(character: char) -> bool {
     ".^$?*+|[({".contains(character)
 }
 
-/// Whether the pattern is more than a path. That a backslash can make an operator of a letter does not count.
+/// Whether the pattern is more than a path. That a backslash can make an operator of a letter does
+/// not count.
 fn has_operator(pattern: &str) -> bool {
     let mut characters = pattern.chars();
     while let Some(character) = characters.next() {
@@ -213,8 +224,12 @@ fn has_operator(pattern: &str) -> bool {
 /// What each path that the pattern matches begins with, and whether that is the only path.
 fn literal_prefix(pattern: &str) -> (String, bool) {
     if has_alternatives(pattern) {
-        // Of such a pattern libselinux only takes the first directory for literal, and so its meaning depends on that.
-        let first = pattern.char_indices().skip(1).find(|(_, character)| *character == '/' || is_operator(*character));
+        // Of such a pattern libselinux only takes the first directory for literal, and so its
+        // meaning depends on that.
+        let first = pattern
+            .char_indices()
+            .skip(1)
+            .find(|(_, character)| *character == '/' || is_operator(*character));
         return match first {
             Some((end, '/')) => (pattern[..=end].to_owned(), false),
             _ => (String::new(), false),
@@ -258,7 +273,8 @@ fn has_alternatives(pattern: &str) -> bool {
     false
 }
 
-/// `file_contexts.subs`: lines of two paths; what is below the first is labelled as if it were below the second.
+/// `file_contexts.subs`: lines of two paths; what is below the first is labelled as if it were
+/// below the second.
 #[derive(Debug)]
 pub(super) struct Substitutions(Vec<(String, String)>);
 
@@ -365,8 +381,10 @@ mod tests {
     #[test]
     fn files_read_later_count_more_but_not_more_than_a_path_without_operators() {
         let text = |text: &str| text.as_bytes().to_vec();
-        let files =
-            [("file_contexts", text("/a.* one\n/b one")), ("file_contexts.local", text("/[ab].* two\n/c.* two"))];
+        let files = [
+            ("file_contexts", text("/a.* one\n/b one")),
+            ("file_contexts.local", text("/[ab].* two\n/c.* two")),
+        ];
         let contexts = FileContexts::parse(&files).unwrap();
         let label = |path: &str| contexts.lookup(path, FILE).unwrap();
         assert_eq!(
@@ -382,10 +400,12 @@ mod tests {
             ("/a -x b", "file_contexts: line 2 has invalid file type -x"),
             ("/ä b", "file_contexts: line 2 error due to: Non-ASCII characters found"),
         ] {
-            let error = FileContexts::parse(&[("file_contexts", format!("\n{line}").into())]).unwrap_err();
+            let error =
+                FileContexts::parse(&[("file_contexts", format!("\n{line}").into())]).unwrap_err();
             assert_eq!(error.what, message);
         }
-        let contexts = FileContexts::parse(&[("file_contexts", b"/.* b\n/a/( c\n".to_vec())]).unwrap();
+        let contexts =
+            FileContexts::parse(&[("file_contexts", b"/.* b\n/a/( c\n".to_vec())]).unwrap();
         assert_eq!(contexts.lookup("/b", FILE), Ok(Some("b")));
         let message = "file_contexts: line 2: pattern /a/( cannot be used: error: unclosed group";
         assert_eq!(contexts.lookup("/a/b", FILE).unwrap_err().what, message);

@@ -5,8 +5,9 @@
 //! file_contexts  which label a path has: patterns, and the order in which they count
 //! ```
 //!
-//! The policy is `etc/selinux` of the tree, or `usr/etc/selinux`; its `config` says which of the policies there is meant.
-//! The labels stand in `TYPE/contexts/files`, as text, and are read without libselinux: selabel_file(5) tells the format.
+//! The policy is `etc/selinux` of the tree, or `usr/etc/selinux`; its `config` says which of the
+//! policies there is meant. The labels stand in `TYPE/contexts/files`, as text, and are read
+//! without libselinux: selabel_file(5) tells the format.
 
 mod file_contexts;
 mod root;
@@ -48,7 +49,8 @@ impl Policy {
     /// The policy of the tree in a directory; `None` if there is none, or it is disabled.
     ///
     /// # Errors
-    /// When the policy is incomplete, or a line of it is malformed. A pattern is not looked into before it is needed.
+    /// When the policy is incomplete, or a line of it is malformed. A pattern is not looked into
+    /// before it is needed.
     pub fn open(root: &Path) -> Result<Option<Self>> {
         std::fs::read_dir(root).calling("opendir", root)?;
         Self::load(&Root::Directory(root), &["etc/selinux", "usr/etc/selinux"])
@@ -60,7 +62,8 @@ impl Policy {
     /// As [`Policy::open`], and what reading the commit says.
     pub fn of_commit(repo: &Repo, commit: &Checksum) -> Result<Option<Self>> {
         let commit = repo.load_commit(commit)?;
-        Self::load(&Root::Commit(repo, &commit), &["usr/etc/selinux"]).context(|| "setting sepolicy from commit".into())
+        Self::load(&Root::Commit(repo, &commit), &["usr/etc/selinux"])
+            .context(|| "setting sepolicy from commit".into())
     }
 
     /// Takes paths in the way of an epoch.
@@ -69,15 +72,18 @@ impl Policy {
         Self { epoch, ..self }
     }
 
-    /// The label of a file: its absolute path in the tree without a slash at the end, its mode with type bits. `None` if
-    /// the policy wants it without.
+    /// The label of a file: its absolute path in the tree without a slash at the end, its mode with
+    /// type bits. `None` if the policy wants it without.
     ///
     /// # Errors
     /// When a pattern that might match the path is not one.
     pub fn label(&self, path: &str, mode: u32) -> Result<Option<&str>> {
-        let malformed = |source: DecodeError| Error::Malformed { what: format!("labelling {path}"), source };
+        let malformed =
+            |source: DecodeError| Error::Malformed { what: format!("labelling {path}"), source };
         let path = match (self.epoch, path.strip_prefix("/usr/etc")) {
-            (Epoch::One, Some(rest)) if rest.is_empty() || rest.starts_with('/') => &path["/usr".len()..],
+            (Epoch::One, Some(rest)) if rest.is_empty() || rest.starts_with('/') => {
+                &path["/usr".len()..]
+            }
             _ => path,
         };
         // As upstream: policies say nothing about /proc, because it is always mounted over.
@@ -90,8 +96,9 @@ impl Policy {
         self.contexts.lookup(&path, mode).map_err(malformed)
     }
 
-    /// The xattrs of a file with its label in place of one that it may have had, in name order: old versions of upstream
-    /// take the order in which an archive has them for that of the file's name. Without a label they stay as they are.
+    /// The xattrs of a file with its label in place of one that it may have had, in name order: old
+    /// versions of upstream take the order in which an archive has them for that of the file's
+    /// name. Without a label they stay as they are.
     ///
     /// # Errors
     /// As [`Policy::label`].
@@ -115,7 +122,8 @@ impl Policy {
     fn load_from(root: &Root<'_>, directory: &str) -> Result<Option<Self>> {
         let config = format!("{directory}/config");
         let Some(text) = root.read(&config)? else { return Ok(None) };
-        let Some(kind) = chosen(&text).map_err(|what| Error::failed(format!("{}: {what}", root.shown(&config))))?
+        let Some(kind) = chosen(&text)
+            .map_err(|what| Error::failed(format!("{}: {what}", root.shown(&config))))?
         else {
             return Ok(None);
         };
@@ -129,8 +137,13 @@ impl Policy {
             match read(name)? {
                 Some(text) => texts.push((name, text)),
                 None if texts.is_empty() => {
-                    let missing = OsError(std::io::Error::from_raw_os_error(rustix::io::Errno::NOENT.raw_os_error()));
-                    return Err(Error::failed(format!("{}: selabel_open(SELABEL_CTX_FILE): {missing}", in_policy())));
+                    let missing = OsError(std::io::Error::from_raw_os_error(
+                        rustix::io::Errno::NOENT.raw_os_error(),
+                    ));
+                    return Err(Error::failed(format!(
+                        "{}: selabel_open(SELABEL_CTX_FILE): {missing}",
+                        in_policy()
+                    )));
                 }
                 None => {}
             }
@@ -144,13 +157,18 @@ impl Policy {
             epoch: Epoch::default(),
         };
         if policy.label("/", S_IFDIR)?.is_none() {
-            let what = format!("{}: Failed to look up context of /: No such file or directory", in_policy());
+            let what = format!(
+                "{}: Failed to look up context of /: No such file or directory",
+                in_policy()
+            );
             return Err(Error::failed(what));
         }
         // Nothing of it is needed, but upstream takes a policy without it for a broken one.
         let binaries = format!("{directory}/policy");
         let what = match root.list(&binaries)? {
-            Some(names) if names.iter().any(|name| name.starts_with("policy.")) => return Ok(Some(policy)),
+            Some(names) if names.iter().any(|name| name.starts_with("policy.")) => {
+                return Ok(Some(policy));
+            }
             Some(_) => "Could not find binary policy file".to_owned(),
             None => format!("opendir({}): No such file or directory", root.shown(&binaries)),
         };
@@ -176,7 +194,8 @@ fn chosen(config: &[u8]) -> Result<Option<String>, &'static str> {
 mod tests {
     use super::chosen;
 
-    /// As `ostree commit --selinux-policy` takes them, except that it is brought down by a missing type.
+    /// As `ostree commit --selinux-policy` takes them, except that it is brought down by a missing
+    /// type.
     #[test]
     fn the_config_chooses_a_policy_or_none() {
         for (config, expected) in [
@@ -191,7 +210,11 @@ mod tests {
             ("selinux=enforcing\nselinuxtype=foo\n", Ok(None)),
             ("SELINUX=enforcing\n#SELINUXTYPE=foo\n SELINUXTYPE=foo\n", Err("no SELINUXTYPE")),
         ] {
-            assert_eq!(chosen(config.as_bytes()), expected.map(|kind| kind.map(str::to_owned)), "{config}");
+            assert_eq!(
+                chosen(config.as_bytes()),
+                expected.map(|kind| kind.map(str::to_owned)),
+                "{config}"
+            );
         }
     }
 }

@@ -49,7 +49,12 @@ impl Root<'_> {
             Self::Directory(root) => {
                 let path = root.join(path);
                 let listing = match std::fs::read_dir(&path) {
-                    Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                    Err(error)
+                        if matches!(
+                            error.kind(),
+                            ErrorKind::NotFound | ErrorKind::NotADirectory
+                        ) =>
+                    {
                         return Ok(None);
                     }
                     listing => listing.during("listing", &path)?,
@@ -60,7 +65,9 @@ impl Root<'_> {
                 listing.map(name).collect::<Result<_>>().map(Some)
             }
             Self::Commit(repo, commit) => {
-                let Some(Node::Directory { dirtree, .. }) = find(repo, commit, path)? else { return Ok(None) };
+                let Some(Node::Directory { dirtree, .. }) = find(repo, commit, path)? else {
+                    return Ok(None);
+                };
                 let DirTree { files, dirs } = repo.load_dirtree(&dirtree)?;
                 let files = files.into_iter().map(|(name, _)| name);
                 Ok(Some(files.chain(dirs.into_iter().map(|dir| dir.name)).collect()))

@@ -1,5 +1,5 @@
-//! Commits, `(a{sv}aya(say)sstayay)`: metadata, parent or nothing, related objects, subject, body, time, root dirtree and
-//! root dirmeta.
+//! Commits, `(a{sv}aya(say)sstayay)`: metadata, parent or nothing, related objects, subject, body,
+//! time, root dirtree and root dirmeta.
 
 use super::{COMMIT_TYPE, checksum_in, key};
 use crate::checksum::{Checksum, Hasher};
@@ -29,7 +29,16 @@ pub struct Commit {
 impl Commit {
     /// Serialises the commit.
     pub fn encode(&self) -> Vec<u8> {
-        let Self { metadata, parent, related, subject, body, timestamp, root_dirtree, root_dirmeta } = self;
+        let Self {
+            metadata,
+            parent,
+            related,
+            subject,
+            body,
+            timestamp,
+            root_dirtree,
+            root_dirmeta,
+        } = self;
         let mut encoder = Encoder::new();
         let mut tuple = encoder.begin(8);
         metadata.encode_into(&mut encoder);
@@ -51,7 +60,8 @@ impl Commit {
         encoder.finish()
     }
 
-    /// Reads a commit. It must be in normal form, its metadata keys not empty and its checksums whole.
+    /// Reads a commit. It must be in normal form, its metadata keys not empty and its checksums
+    /// whole.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let view = Variant::decode(Type::parse(COMMIT_TYPE)?, bytes)?;
         let mut members = view.children();
@@ -64,14 +74,19 @@ impl Commit {
             parent => Some(checksum_in(parent)?),
         };
         let related = decode_related(members.next())?;
-        let mut text = || members.next().and_then(|member| member.as_str().map(str::to_owned)).unwrap_or_default();
+        let mut text = || {
+            members.next().and_then(|member| member.as_str().map(str::to_owned)).unwrap_or_default()
+        };
         let (subject, body) = (text(), text());
-        let timestamp = members.next().and_then(|member| member.as_u64()).map(u64::from_be).unwrap_or_default();
-        let (root_dirtree, root_dirmeta) = (checksum_in(members.next())?, checksum_in(members.next())?);
+        let timestamp =
+            members.next().and_then(|member| member.as_u64()).map(u64::from_be).unwrap_or_default();
+        let (root_dirtree, root_dirmeta) =
+            (checksum_in(members.next())?, checksum_in(members.next())?);
         Ok(Self { metadata, parent, related, subject, body, timestamp, root_dirtree, root_dirmeta })
     }
 
-    /// The checksum of the tree alone, equal for all commits of the same content (`ContentChecksum:`).
+    /// The checksum of the tree alone, equal for all commits of the same content
+    /// (`ContentChecksum:`).
     pub fn content_checksum(&self) -> Checksum {
         let mut hasher = Hasher::new();
         hasher.update(self.root_dirtree.as_bytes());
@@ -87,8 +102,11 @@ impl Commit {
 
     /// The refs that the commit was made for; `None` if it does not say.
     pub fn ref_binding(&self) -> Option<Vec<String>> {
-        let binding = self.metadata.get(key::REF_BINDING).filter(|value| value.type_string() == "as")?;
-        Some(binding.view().children().filter_map(|name| name.as_str().map(str::to_owned)).collect())
+        let binding =
+            self.metadata.get(key::REF_BINDING).filter(|value| value.type_string() == "as")?;
+        Some(
+            binding.view().children().filter_map(|name| name.as_str().map(str::to_owned)).collect(),
+        )
     }
 
     /// The collection that those refs belong to; `None` if it does not say.
@@ -188,8 +206,14 @@ mod tests {
         let message = |bytes: Vec<u8>| Commit::decode(&bytes).unwrap_err().what;
         let empty_key = Dict::from_iter([("", Value::byte(1))]);
         assert_eq!(message(commit(&[], &[1; 32], empty_key)), "Empty metadata key");
-        assert_eq!(message(commit(&[1; 31], &[1; 32], Dict::new())), "Invalid checksum of length 31 expected 32");
-        assert_eq!(message(commit(&[], &[], Dict::new())), "Invalid checksum of length 0 expected 32");
+        assert_eq!(
+            message(commit(&[1; 31], &[1; 32], Dict::new())),
+            "Invalid checksum of length 31 expected 32"
+        );
+        assert_eq!(
+            message(commit(&[], &[], Dict::new())),
+            "Invalid checksum of length 0 expected 32"
+        );
         assert_eq!(message(vec![0; 85]), "Not normal form");
     }
 }

@@ -22,11 +22,14 @@ impl DirMeta {
         encode_owner_mode_xattrs([self.uid, self.gid, self.mode], &self.xattrs.sorted())
     }
 
-    /// Reads directory metadata. It must be in normal form, for a directory, the xattrs strictly in name order.
+    /// Reads directory metadata. It must be in normal form, for a directory, the xattrs strictly in
+    /// name order.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let (uid, gid, mode, xattrs) = decode_owner_mode_xattrs(bytes)?;
         if mode & S_IFMT != S_IFDIR {
-            return Err(DecodeError::new(format!("Invalid directory metadata mode {mode}; not a directory")));
+            return Err(DecodeError::new(format!(
+                "Invalid directory metadata mode {mode}; not a directory"
+            )));
         }
         check_mode_bits(mode)?;
         xattrs.check_order()?;
@@ -45,7 +48,9 @@ pub(super) fn encode_owner_mode_xattrs(numbers: [u32; 3], xattrs: &Xattrs) -> Ve
 }
 
 /// Reads `(uuua(ayay))` in normal form.
-pub(super) fn decode_owner_mode_xattrs(bytes: &[u8]) -> Result<(u32, u32, u32, Xattrs), DecodeError> {
+pub(super) fn decode_owner_mode_xattrs(
+    bytes: &[u8],
+) -> Result<(u32, u32, u32, Xattrs), DecodeError> {
     let view = Variant::decode(Type::parse(DIRMETA_TYPE)?, bytes)?;
     let mut members = view.children();
     let mut number = || number_in(members.next());
@@ -77,7 +82,10 @@ mod tests {
 
     #[test]
     fn xattrs_are_sorted_when_written() {
-        assert_eq!(DirMeta::decode(&meta(0o40755, &[b"b", b"a"]).encode()), Ok(meta(0o40755, &[b"a", b"b"])));
+        assert_eq!(
+            DirMeta::decode(&meta(0o40755, &[b"b", b"a"]).encode()),
+            Ok(meta(0o40755, &[b"a", b"b"]))
+        );
     }
 
     #[test]
@@ -87,10 +95,16 @@ mod tests {
             encode_owner_mode_xattrs([meta.uid, meta.gid, meta.mode], &meta.xattrs)
         };
         let table = [
-            (meta(0o100_755, &[]).encode(), "Invalid directory metadata mode 33261; not a directory"),
+            (
+                meta(0o100_755, &[]).encode(),
+                "Invalid directory metadata mode 33261; not a directory",
+            ),
             (meta(0o755, &[]).encode(), "Invalid directory metadata mode 493; not a directory"),
             (meta(0o240_755, &[]).encode(), "Invalid mode 82413; invalid bits in mode"),
-            (unsorted(&[b"a", b"c", b"b"]), "Incorrectly sorted xattr name (prev=c, cur=b), index=2"),
+            (
+                unsorted(&[b"a", b"c", b"b"]),
+                "Incorrectly sorted xattr name (prev=c, cur=b), index=2",
+            ),
             (unsorted(&[b"a", b"a"]), "Duplicate xattr name, index=1"),
             (vec![0; 11], "Not normal form"),
         ];

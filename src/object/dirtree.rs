@@ -1,9 +1,9 @@
-//! Directory trees, `(a(say)a(sayay))`: files with their checksums, then directories with the checksums of their dirtree
-//! and dirmeta, each list in the byte order of the names.
+//! Directory trees, `(a(say)a(sayay))`: files with their checksums, then directories with the
+//! checksums of their dirtree and dirmeta, each list in the byte order of the names.
 //!
-//! Large trees have tens of thousands of entries and are read and written all the time, so this goes by the bytes and not
-//! through generic values. An entry is `name NUL checksum end`, or `name NUL dirtree dirmeta end end` with the ends in
-//! reverse; all is aligned to 1.
+//! Large trees have tens of thousands of entries and are read and written all the time, so this
+//! goes by the bytes and not through generic values. An entry is `name NUL checksum end`, or `name
+//! NUL dirtree dirmeta end end` with the ends in reverse; all is aligned to 1.
 
 use super::{DIRTREE_TYPE, checksum_in};
 use crate::checksum::Checksum;
@@ -54,7 +54,8 @@ impl DirTree {
         encoder.finish()
     }
 
-    /// Reads a tree. It must be in normal form, names valid and checksums whole; order and duplicates are not looked at.
+    /// Reads a tree. It must be in normal form, names valid and checksums whole; order and
+    /// duplicates are not looked at.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let reader = DirTreeReader::new(bytes)?;
         let file = |file: FileRef<'_>| (file.name.to_owned(), Checksum::from_bytes(*file.checksum));
@@ -63,8 +64,10 @@ impl DirTree {
             dirtree: Checksum::from_bytes(*dir.dirtree),
             dirmeta: Checksum::from_bytes(*dir.dirmeta),
         };
-        let mut tree =
-            Self { files: Vec::with_capacity(reader.files.count), dirs: Vec::with_capacity(reader.dirs.count) };
+        let mut tree = Self {
+            files: Vec::with_capacity(reader.files.count),
+            dirs: Vec::with_capacity(reader.dirs.count),
+        };
         for entry in reader.files() {
             tree.files.push(file(entry?));
         }
@@ -219,7 +222,8 @@ fn split_entry<const N: usize>(entry: &[u8]) -> Option<(&str, [&[u8; 32]; N])> {
         *part = chunk;
     }
     let [name @ .., 0] = name else { return None };
-    // Names are short: one loop is quicker than a search for each of the bytes that may not be there.
+    // Names are short: one loop is quicker than a search for each of the bytes that may not be
+    // there.
     if name.iter().any(|&byte| byte == 0 || byte == b'/') || matches!(name, b"" | b"." | b"..") {
         return None;
     }
@@ -239,7 +243,10 @@ fn check(bytes: &[u8]) -> Result<(), DecodeError> {
         let name = entry.child(0).map(|name| name.bytes()).unwrap_or_default();
         let name = name.strip_suffix(&[0]).unwrap_or(name);
         if std::str::from_utf8(name).is_err() {
-            return Err(DecodeError::new(format!("Invalid UTF-8 in filename {}", String::from_utf8_lossy(name))));
+            return Err(DecodeError::new(format!(
+                "Invalid UTF-8 in filename {}",
+                String::from_utf8_lossy(name)
+            )));
         }
     }
     for entry in Variant::decode(ty, bytes)?.children().flat_map(|list| list.children()) {
@@ -273,7 +280,11 @@ mod tests {
     const SUM: Checksum = Checksum::from_bytes([7; 32]);
 
     fn tree(files: &[&str], dirs: &[&str]) -> DirTree {
-        let dir = |name: &&str| DirEntry { name: (*name).to_owned(), dirtree: SUM, dirmeta: Checksum::of(b"m") };
+        let dir = |name: &&str| DirEntry {
+            name: (*name).to_owned(),
+            dirtree: SUM,
+            dirmeta: Checksum::of(b"m"),
+        };
         DirTree {
             files: files.iter().map(|name| ((*name).to_owned(), SUM)).collect(),
             dirs: dirs.iter().map(dir).collect(),
@@ -304,13 +315,17 @@ mod tests {
             let tree = tree(&["a", &name, "ä"], &[&name, "z"]);
             let bytes = tree.encode();
             let sum = |sum: &Checksum| Value::bytes_value(sum.as_bytes());
-            let files =
-                tree.files.iter().map(|(name, checksum)| Value::tuple(vec![Value::string(name), sum(checksum)]));
+            let files = tree
+                .files
+                .iter()
+                .map(|(name, checksum)| Value::tuple(vec![Value::string(name), sum(checksum)]));
             let dirs = tree.dirs.iter().map(|DirEntry { name, dirtree, dirmeta }| {
                 Value::tuple(vec![Value::string(name), sum(dirtree), sum(dirmeta)])
             });
-            let generic =
-                Value::tuple(vec![Value::array("(say)", files.collect()), Value::array("(sayay)", dirs.collect())]);
+            let generic = Value::tuple(vec![
+                Value::array("(say)", files.collect()),
+                Value::array("(sayay)", dirs.collect()),
+            ]);
             assert_eq!(bytes, generic.bytes(), "{length}");
             assert_eq!(DirTree::decode(&bytes), Ok(tree), "{length}");
         }
@@ -319,7 +334,10 @@ mod tests {
     #[test]
     fn broken_trees_are_refused_in_upstreams_words() {
         let short = Value::tuple(vec![
-            Value::array("(say)", vec![Value::tuple(vec![Value::string("a"), Value::bytes_value(&[1; 31])])]),
+            Value::array(
+                "(say)",
+                vec![Value::tuple(vec![Value::string("a"), Value::bytes_value(&[1; 31])])],
+            ),
             Value::array("(sayay)", Vec::new()),
         ]);
         let mut not_text = tree(&[], &["ab"]).encode();
@@ -351,7 +369,11 @@ mod tests {
             for value in [0, 1, 2, b'/', b'.', 0x22, 0x23, 0x44, 0x7f, 0xff] {
                 let mut bytes = good.clone();
                 bytes[index] = value;
-                assert_eq!(DirTree::decode(&bytes).is_ok(), check(&bytes).is_ok(), "byte {index} = {value}");
+                assert_eq!(
+                    DirTree::decode(&bytes).is_ok(),
+                    check(&bytes).is_ok(),
+                    "byte {index} = {value}"
+                );
             }
         }
     }

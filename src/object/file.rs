@@ -1,9 +1,10 @@
 //! Headers of content objects.
 //!
-//! `H = (uuuusa(ayay))`: uid, gid, mode, device (always 0), symlink target, xattrs. The checksum of a content object is
-//! that of a prefix, `H` with the xattrs in name order, and the content. A file of an archive repository begins with a
-//! prefix and `Z = (tuuuusa(ayay))`: the size of the content, then the members of `H`, then the xattrs in whatever order
-//! they came. The prefix is the header's length as four bytes, big-endian, and four zero bytes.
+//! `H = (uuuusa(ayay))`: uid, gid, mode, device (always 0), symlink target, xattrs. The checksum of
+//! a content object is that of a prefix, `H` with the xattrs in name order, and the content. A file
+//! of an archive repository begins with a prefix and `Z = (tuuuusa(ayay))`: the size of the
+//! content, then the members of `H`, then the xattrs in whatever order they came. The prefix is the
+//! header's length as four bytes, big-endian, and four zero bytes.
 
 use super::dirmeta::{decode_owner_mode_xattrs, encode_owner_mode_xattrs};
 use super::{S_IFLNK, S_IFMT, S_IFREG, Xattrs, check_mode_bits, number_in};
@@ -40,8 +41,8 @@ impl FileHeader {
         with_prefix(&encoder.finish())
     }
 
-    /// What stands before the compressed content in an archive, for content of `size` bytes (0 for symlinks): the
-    /// prefix and `Z`, with the xattrs in their order.
+    /// What stands before the compressed content in an archive, for content of `size` bytes (0 for
+    /// symlinks): the prefix and `Z`, with the xattrs in their order.
     pub fn archive_header(&self, size: u64) -> Vec<u8> {
         let mut encoder = Encoder::new();
         encoder.put(&size.to_be_bytes());
@@ -59,24 +60,32 @@ impl FileHeader {
     pub fn decode_archive_header(header: &[u8]) -> Result<(Self, u64), DecodeError> {
         let view = Variant::decode(Type::parse("(tuuuusa(ayay))")?, header)?;
         let mut members = view.children();
-        let size = members.next().and_then(|size| size.as_u64()).map(u64::from_be).unwrap_or_default();
+        let size =
+            members.next().and_then(|size| size.as_u64()).map(u64::from_be).unwrap_or_default();
         Ok((Self::of_members(members)?, size))
     }
 
     /// The length of the header that follows a prefix, in a file of `file_bytes` bytes.
-    pub fn decode_prefix(prefix: [u8; Self::PREFIX_BYTES], file_bytes: u64) -> Result<usize, DecodeError> {
+    pub fn decode_prefix(
+        prefix: [u8; Self::PREFIX_BYTES],
+        file_bytes: u64,
+    ) -> Result<usize, DecodeError> {
         let [a, b, c, d, ..] = prefix;
         let length = u32::from_be_bytes([a, b, c, d]);
         if length == 0 {
             return Err(DecodeError::new("File header size is zero"));
         }
         if u64::from(length) > file_bytes {
-            return Err(DecodeError::new(format!("File header size {length} exceeds size {file_bytes}")));
+            return Err(DecodeError::new(format!(
+                "File header size {length} exceeds size {file_bytes}"
+            )));
         }
-        usize::try_from(length).map_err(|_| DecodeError::new(format!("File header size {length} is too large")))
+        usize::try_from(length)
+            .map_err(|_| DecodeError::new(format!("File header size {length} is too large")))
     }
 
-    /// What the xattr `user.ostreemeta` holds in bare-user repositories: `(uuua(ayay))`, with the xattrs in name order.
+    /// What the xattr `user.ostreemeta` holds in bare-user repositories: `(uuua(ayay))`, with the
+    /// xattrs in name order.
     pub fn encode_meta(&self) -> Vec<u8> {
         encode_owner_mode_xattrs([self.uid, self.gid, self.mode], &self.xattrs.sorted())
     }
@@ -89,7 +98,8 @@ impl FileHeader {
     }
 
     fn encode_members(&self, xattrs: &Xattrs, encoder: &mut Encoder) {
-        // The size that may stand before belongs to the same tuple, so its offset counts from the very start.
+        // The size that may stand before belongs to the same tuple, so its offset counts from the
+        // very start.
         let mut tuple = encoder.resume_tuple();
         for number in [self.uid, self.gid, self.mode, 0] {
             encoder.put(&number.to_be_bytes());
@@ -108,8 +118,10 @@ impl FileHeader {
             return Err(DecodeError::new(format!("Corrupted archive file; invalid rdev {device}")));
         }
         let target = members.next().and_then(|target| target.as_str()).unwrap_or_default();
-        // Upstream does not look at a regular file's target, so that it is missing when the checksum is verified.
-        let symlink_target = if mode & S_IFMT == S_IFLNK { target.to_owned() } else { String::new() };
+        // Upstream does not look at a regular file's target, so that it is missing when the
+        // checksum is verified.
+        let symlink_target =
+            if mode & S_IFMT == S_IFLNK { target.to_owned() } else { String::new() };
         let xattrs = members.next().map_or(Ok(Xattrs::new()), Xattrs::of_variant)?;
         Ok(Self { uid, gid, mode, symlink_target, xattrs })
     }
@@ -123,7 +135,8 @@ fn check_file_mode(mode: u32) -> Result<(), DecodeError> {
 }
 
 fn with_prefix(header: &[u8]) -> Vec<u8> {
-    // Names and values of xattrs are at most 64 KiB each for the kernel; a header does not come near 4 GiB.
+    // Names and values of xattrs are at most 64 KiB each for the kernel; a header does not come
+    // near 4 GiB.
     let length = u32::try_from(header.len()).unwrap_or(u32::MAX);
     [&length.to_be_bytes(), &[0; 4], header].concat()
 }
@@ -198,7 +211,10 @@ mod tests {
         let unsorted = header(0, 0o100_644, "", &[(b"b", b""), (b"a", b"")]);
         let sorted = header(0, 0o100_644, "", &[(b"a", b""), (b"b", b"")]);
         assert_eq!(FileHeader::decode_content_header(&unsorted.content_header()[8..]), Ok(sorted));
-        assert_eq!(FileHeader::decode_archive_header(&unsorted.archive_header(1)[8..]), Ok((unsorted, 1)));
+        assert_eq!(
+            FileHeader::decode_archive_header(&unsorted.archive_header(1)[8..]),
+            Ok((unsorted, 1))
+        );
     }
 
     #[test]
@@ -214,7 +230,10 @@ mod tests {
         device[8 + 15] = 5;
         let error = FileHeader::decode_content_header(&device[8..]).unwrap_err();
         assert_eq!(error.what, "Corrupted archive file; invalid rdev 5");
-        assert_eq!(FileHeader::decode_archive_header(&device[8..]).unwrap_err().what, "Not normal form");
+        assert_eq!(
+            FileHeader::decode_archive_header(&device[8..]).unwrap_err().what,
+            "Not normal form"
+        );
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Objects: bytes to values and back, no I/O.
 //!
-//! A content object is a [`FileHeader`] and the file's bytes; metadata objects are GVariants: [`Commit`], [`DirTree`],
-//! [`DirMeta`], and the dictionaries of tombstones and detached metadata. Numbers in them are big-endian. `decode`
-//! accepts only normal form and checks what upstream checks, in upstream's words (docs/format.md, sections 6 to 11
-//! and 18).
+//! A content object is a [`FileHeader`] and the file's bytes; metadata objects are GVariants:
+//! [`Commit`], [`DirTree`], [`DirMeta`], and the dictionaries of tombstones and detached metadata.
+//! Numbers in them are big-endian. `decode` accepts only normal form and checks what upstream
+//! checks, in upstream's words (docs/format.md, sections 6 to 11 and 18).
 
 mod commit;
 mod dirmeta;
@@ -24,12 +24,15 @@ pub use commit::Commit;
 pub use dirmeta::DirMeta;
 pub use dirtree::{DirEntry, DirRef, DirTree, DirTreeReader, FileRef, validate_file_name};
 pub use file::FileHeader;
-pub use mode::{PERMISSION_BITS, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK};
+pub use mode::{
+    PERMISSION_BITS, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK,
+};
 pub use sizes::{SizeEntry, put_varint, take_varint};
 pub use tombstone::tombstone;
 pub use xattrs::Xattrs;
 
-/// The GVariant type of a commit: metadata, parent, related objects, subject, body, time, root dirtree and dirmeta.
+/// The GVariant type of a commit: metadata, parent, related objects, subject, body, time, root
+/// dirtree and dirmeta.
 pub const COMMIT_TYPE: &str = "(a{sv}aya(say)sstayay)";
 /// The GVariant type of a dirtree: files and directories.
 pub const DIRTREE_TYPE: &str = "(a(say)a(sayay))";
@@ -41,8 +44,9 @@ pub const SUMMARY_TYPE: &str = "(a(s(taya{sv}))a{sv})";
 /// The checksum that an `ay` holds.
 fn checksum_in(member: Option<Variant<'_>>) -> Result<Checksum, DecodeError> {
     let bytes = member.and_then(|member| member.as_bytes()).unwrap_or_default();
-    Checksum::from_slice(bytes)
-        .ok_or_else(|| DecodeError::new(format!("Invalid checksum of length {} expected 32", bytes.len())))
+    Checksum::from_slice(bytes).ok_or_else(|| {
+        DecodeError::new(format!("Invalid checksum of length {} expected 32", bytes.len()))
+    })
 }
 
 /// The number that a `u` holds in big-endian order.
@@ -99,7 +103,8 @@ impl ObjectType {
         })
     }
 
-    /// The extension of loose objects of this type (without the `z` that archives append to `file`).
+    /// The extension of loose objects of this type (without the `z` that archives append to
+    /// `file`).
     pub fn extension(self) -> &'static str {
         match self {
             Self::File => "file",

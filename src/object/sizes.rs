@@ -1,7 +1,8 @@
 //! The entries of a commit's `ostree.sizes`: an `aay` with one entry per object.
 //!
-//! An entry is the checksum, the size in the repository and the size of the content as varints, and the type's number.
-//! A varint has 7 bits per byte, low ones first; the high bit says that more follow.
+//! An entry is the checksum, the size in the repository and the size of the content as varints, and
+//! the type's number. A varint has 7 bits per byte, low ones first; the high bit says that more
+//! follow.
 
 use super::{ObjectName, ObjectType};
 use crate::checksum::Checksum;
@@ -39,7 +40,11 @@ impl SizeEntry {
             [number, ..] => ObjectType::from_number(*number)
                 .ok_or_else(|| DecodeError::new(format!("Invalid object type {number}")))?,
         };
-        Ok(Self { name: ObjectName::new(Checksum::from_bytes(*checksum), object_type), stored, unpacked })
+        Ok(Self {
+            name: ObjectName::new(Checksum::from_bytes(*checksum), object_type),
+            stored,
+            unpacked,
+        })
     }
 }
 
@@ -53,7 +58,8 @@ pub fn put_varint(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-/// Takes a varint from the front of `bytes`. One that does not end or does not fit 64 bits is an error.
+/// Takes a varint from the front of `bytes`. One that does not end or does not fit 64 bits is an
+/// error.
 pub fn take_varint(bytes: &mut &[u8]) -> Result<u64, DecodeError> {
     let mut number: u64 = 0;
     for shift in (0..u64::BITS).step_by(7) {
@@ -95,20 +101,36 @@ mod tests {
 
     #[test]
     fn endless_and_too_large_varints_are_refused() {
-        for bytes in [&[][..], &[0x80], &[0xff; 20], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]] {
-            assert_eq!(take_varint(&mut &bytes[..]).unwrap_err().what, "Invalid varint", "{bytes:?}");
+        for bytes in [
+            &[][..],
+            &[0x80],
+            &[0xff; 20],
+            &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2],
+        ] {
+            assert_eq!(
+                take_varint(&mut &bytes[..]).unwrap_err().what,
+                "Invalid varint",
+                "{bytes:?}"
+            );
         }
     }
 
     #[test]
     fn an_entry_is_that_of_the_formats_document_and_may_lack_its_type() {
         let checksum = Checksum::of(b"x");
-        let entry = SizeEntry { name: ObjectName::new(checksum, ObjectType::File), stored: 0x23, unpacked: 1 };
+        let entry = SizeEntry {
+            name: ObjectName::new(checksum, ObjectType::File),
+            stored: 0x23,
+            unpacked: 1,
+        };
         let bytes = [&checksum.as_bytes()[..], &[0x23, 1, 1]].concat();
         assert_eq!(entry.encode(), bytes);
         assert_eq!(SizeEntry::decode(&bytes), Ok(entry));
         assert_eq!(SizeEntry::decode(&bytes[..34]), Ok(entry));
-        assert_eq!(SizeEntry::decode(&bytes[..31]).unwrap_err().what, "Invalid sizes entry of length 31");
+        assert_eq!(
+            SizeEntry::decode(&bytes[..31]).unwrap_err().what,
+            "Invalid sizes entry of length 31"
+        );
         let unknown = [&bytes[..34], &[10]].concat();
         assert_eq!(SizeEntry::decode(&unknown).unwrap_err().what, "Invalid object type 10");
     }

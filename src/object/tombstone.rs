@@ -3,7 +3,8 @@
 use crate::checksum::Checksum;
 use crate::gvariant::{Dict, Value};
 
-/// The tombstone of a deleted commit: its name, as hexadecimal digits in a bytestring under `commit`.
+/// The tombstone of a deleted commit: its name, as hexadecimal digits in a bytestring under
+/// `commit`.
 pub fn tombstone(commit: &Checksum) -> Dict {
     Dict::from_iter([("commit", Value::bytestring(commit.to_hex().as_bytes()))])
 }

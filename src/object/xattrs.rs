@@ -7,7 +7,8 @@ use crate::gvariant::{DecodeError, Encoder, Type, Variant};
 /// The GVariant type of extended attributes.
 pub(super) const XATTRS_TYPE: &str = "a(ayay)";
 
-/// Extended attributes in the order in which they stand in an object. Names are without the NUL that ends them there.
+/// Extended attributes in the order in which they stand in an object. Names are without the NUL
+/// that ends them there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Xattrs(Vec<(Vec<u8>, Vec<u8>)>);
 
@@ -17,8 +18,8 @@ impl Xattrs {
         Self::default()
     }
 
-    /// Attributes in the order given, which may be any. All sources of attributes go through here, so that no object is
-    /// written that cannot be read.
+    /// Attributes in the order given, which may be any. All sources of attributes go through here,
+    /// so that no object is written that cannot be read.
     ///
     /// # Errors
     /// When a name is empty, contains a NUL, or comes twice.
@@ -102,7 +103,8 @@ impl Xattrs {
         encoder.end_array(array);
     }
 
-    /// Reads serialised attributes, which must be in normal form, with whole names. Any order will do.
+    /// Reads serialised attributes, which must be in normal form, with whole names. Any order will
+    /// do.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         Self::of_variant(Variant::decode(Type::parse(XATTRS_TYPE)?, bytes)?)
     }
@@ -131,8 +133,11 @@ impl Xattrs {
                 std::cmp::Ordering::Less => continue,
                 std::cmp::Ordering::Equal => format!("Duplicate xattr name, index={index}"),
                 std::cmp::Ordering::Greater => {
-                    let (previous, current) = (String::from_utf8_lossy(previous), String::from_utf8_lossy(current));
-                    format!("Incorrectly sorted xattr name (prev={previous}, cur={current}), index={index}")
+                    let (previous, current) =
+                        (String::from_utf8_lossy(previous), String::from_utf8_lossy(current));
+                    format!(
+                        "Incorrectly sorted xattr name (prev={previous}, cur={current}), index={index}"
+                    )
                 }
             };
             return Err(DecodeError::new(message));
@@ -185,7 +190,8 @@ mod tests {
             let pairs = names.iter().map(|name| (name.to_vec(), b"v".to_vec())).collect();
             Xattrs::from_pairs(pairs).map(drop).map_err(|error| error.what)
         };
-        let invalid = |index| Err(format!("Invalid xattr name (empty or missing NUL) index={index}"));
+        let invalid =
+            |index| Err(format!("Invalid xattr name (empty or missing NUL) index={index}"));
         assert_eq!(message(&[b"user.b", b"user.a", b"user.\xff"]), Ok(()));
         assert_eq!(message(&[b""]), invalid(0));
         assert_eq!(message(&[b"user.a", b"user.a\0b"]), invalid(1));

@@ -20,7 +20,8 @@ pub struct Call {
 }
 
 impl Call {
-    /// A call of what `program` names, with its leading arguments, on the `PATH` of the environment.
+    /// A call of what `program` names, with its leading arguments, on the `PATH` of the
+    /// environment.
     ///
     /// # Errors
     /// When there is no such program, or it cannot be executed.
@@ -68,39 +69,54 @@ impl Call {
         if let Some(name) = self.argv.first() {
             command.arg0(name);
         }
-        command.args(self.argv.iter().skip(1)).env_clear().envs(self.environment.iter().map(|(n, v)| (n, v)));
+        command
+            .args(self.argv.iter().skip(1))
+            .env_clear()
+            .envs(self.environment.iter().map(|(n, v)| (n, v)));
         command.stdin(Stdio::null()).process_group(0);
         command
     }
 }
 
-/// Finds an executable: a name with a slash is a path, any other is looked for on the environment's `PATH`.
+/// Finds an executable: a name with a slash is a path, any other is looked for on the environment's
+/// `PATH`.
 ///
 /// # Errors
 /// When there is none, or none that may be executed.
 pub fn find(name: &str, environment: &[(OsString, OsString)]) -> Result<PathBuf> {
     let is_file = |path: &Path| path.metadata().is_ok_and(|metadata| metadata.is_file());
-    let is_executable = |path: &Path| path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o111 != 0);
+    let is_executable = |path: &Path| {
+        path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o111 != 0)
+    };
     let candidates: Vec<PathBuf> = if name.contains('/') {
         vec![name.into()]
     } else {
-        let path = environment.iter().find(|(name, _)| name == "PATH").map_or(OsStr::new(""), |(_, value)| value);
+        let path = environment
+            .iter()
+            .find(|(name, _)| name == "PATH")
+            .map_or(OsStr::new(""), |(_, value)| value);
         // An empty entry would stand for the current directory: nobody means that.
-        let directories = std::env::split_paths(path).filter(|directory| !directory.as_os_str().is_empty());
+        let directories =
+            std::env::split_paths(path).filter(|directory| !directory.as_os_str().is_empty());
         directories.map(|directory| directory.join(name)).collect()
     };
     let files: Vec<&PathBuf> = candidates.iter().filter(|path| is_file(path)).collect();
     match (files.iter().find(|path| is_executable(path)), files.first()) {
         (Some(path), _) => Ok((**path).clone()),
         (None, Some(path)) => Err(Error::failed(format!("{} is not executable", path.display()))),
-        (None, None) if name.contains('/') => Err(Error::failed(format!("there is no program {name}"))),
+        (None, None) if name.contains('/') => {
+            Err(Error::failed(format!("there is no program {name}")))
+        }
         (None, None) => Err(Error::failed(format!("there is no program `{name}` on PATH"))),
     }
 }
 
 /// A command line that a shell takes apart as it was.
 pub fn shell_line(argv: &[impl AsRef<OsStr>]) -> String {
-    argv.iter().map(|word| shell_word(&word.as_ref().to_string_lossy())).collect::<Vec<_>>().join(" ")
+    argv.iter()
+        .map(|word| shell_word(&word.as_ref().to_string_lossy()))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// The same with what is set in its environment before.
@@ -142,12 +158,16 @@ mod tests {
         std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
         assert_eq!(find("tool", &environment).unwrap(), program);
         assert_eq!(find(program.to_str().unwrap(), &[]).unwrap(), program);
-        assert_eq!(find("Cargo.toml", &[]).unwrap_err().to_string(), "there is no program `Cargo.toml` on PATH");
+        assert_eq!(
+            find("Cargo.toml", &[]).unwrap_err().to_string(),
+            "there is no program `Cargo.toml` on PATH"
+        );
     }
 
     #[test]
     fn a_shell_gets_back_what_was_quoted() {
-        let words = ["a/b=c,d:e@f%g+h-i_j.k", "", "a b", "it's", "$x", "\"", "é", "{}", "a\nb", "\\", "~"];
+        let words =
+            ["a/b=c,d:e@f%g+h-i_j.k", "", "a b", "it's", "$x", "\"", "é", "{}", "a\nb", "\\", "~"];
         let line = shell_line(&words);
         assert!(line.starts_with("a/b=c,d:e@f%g+h-i_j.k '' 'a b' 'it'\\''s' '$x'"), "{line}");
         let program = ["sh".to_owned(), "-c".to_owned(), format!("printf '%s\\0' {line}")];

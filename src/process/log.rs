@@ -71,7 +71,8 @@ impl Follower {
             on_line(&format!("[{skipped} of output are only in {log}]"));
             self.position = next;
         }
-        let length = self.file.read_at(&mut self.buffer, self.position).during("reading", &self.path)?;
+        let length =
+            self.file.read_at(&mut self.buffer, self.position).during("reading", &self.path)?;
         self.position += length as u64;
         for &byte in &self.buffer[..length] {
             // Programs with a progress bar go back to the start of the line.
@@ -95,7 +96,8 @@ impl Follower {
     }
 }
 
-/// A text of a program as it may be shown: what would steer a terminal, or turn the direction of writing, is escaped.
+/// A text of a program as it may be shown: what would steer a terminal, or turn the direction of
+/// writing, is escaped.
 pub fn printable(text: &str) -> Cow<'_, str> {
     let steers = |c: char| {
         let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -124,17 +126,23 @@ pub fn printable_lines(text: &str) -> String {
     })
 }
 
-/// The end of a log: at most `count` lines, in their order, fit to be shown. Empty when there is no log.
+/// The end of a log: at most `count` lines, in their order, fit to be shown. Empty when there is no
+/// log.
 ///
 /// # Errors
 /// When the log cannot be read.
 pub fn last_lines(log: &Path, count: usize) -> Result<Vec<String>> {
-    // What a program put into its place is none. Opening alone may do something to a device, so the first look comes before.
+    // What a program put into its place is none. Opening alone may do something to a device, so the
+    // first look comes before.
     if !fs::symlink_metadata(log).is_ok_and(|metadata| metadata.is_file()) {
         return Ok(Vec::new());
     }
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
-    let mut file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(log).during("opening", log)?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits() as i32)
+        .open(log)
+        .during("opening", log)?;
     let metadata = file.metadata().during("reading", log)?;
     if !metadata.is_file() {
         return Ok(Vec::new());
@@ -146,11 +154,12 @@ pub fn last_lines(log: &Path, count: usize) -> Result<Vec<String>> {
         .during("reading", log)?;
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
-    let shown =
-        lines[lines.len().saturating_sub(count)..].iter().map(|line| match line.char_indices().nth(LONGEST_QUOTE) {
+    let shown = lines[lines.len().saturating_sub(count)..].iter().map(|line| {
+        match line.char_indices().nth(LONGEST_QUOTE) {
             Some((end, _)) => format!("{}...", printable(&line[..end])),
             None => printable(line).into_owned(),
-        });
+        }
+    });
     Ok(shown.collect())
 }
 
@@ -167,7 +176,10 @@ mod tests {
         assert_eq!(last_lines(&log, 2).unwrap(), ["99998", "99999"]);
         assert!(last_lines(&log, usize::MAX).unwrap().len() < 20_000);
         std::fs::write(&log, format!("\u{1b}]0;x\u{7}\n{}", "y".repeat(2000))).unwrap();
-        assert_eq!(last_lines(&log, 9).unwrap(), ["\\u{1b}]0;x\\u{7}".to_owned(), format!("{}...", "y".repeat(1000))]);
+        assert_eq!(
+            last_lines(&log, 9).unwrap(),
+            ["\\u{1b}]0;x\\u{7}".to_owned(), format!("{}...", "y".repeat(1000))]
+        );
         std::fs::remove_file(&log).unwrap();
         std::os::unix::fs::symlink("/dev/zero", &log).unwrap();
         assert_eq!(last_lines(&log, 3).unwrap(), [""; 0]);

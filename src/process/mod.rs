@@ -1,7 +1,8 @@
 //! Running other programs.
 //!
-//! A program runs in a process group of its own with standard input from `/dev/null`. Both its outputs go into one log
-//! file, not through pipes: what the program leaves running cannot keep us waiting, and nothing is lost when we die.
+//! A program runs in a process group of its own with standard input from `/dev/null`. Both its
+//! outputs go into one log file, not through pipes: what the program leaves running cannot keep us
+//! waiting, and nothing is lost when we die.
 //!
 //! ```text
 //! call       a command line: which file it is, its arguments, its environment
@@ -98,22 +99,28 @@ pub struct Finished {
 
 /// Runs a program to its end, whatever that is.
 ///
-/// When it takes too long, writes too much or the user interrupts, its process group gets SIGTERM, and SIGKILL after the
-/// grace, at the second interrupt or when the log is twice as long as it may be. What is left of the group when it was
-/// ended so is killed, too. Of a log that is too long the beginning is kept.
+/// When it takes too long, writes too much or the user interrupts, its process group gets SIGTERM,
+/// and SIGKILL after the grace, at the second interrupt or when the log is twice as long as it may
+/// be. What is left of the group when it was ended so is killed, too. Of a log that is too long the
+/// beginning is kept.
 ///
 /// # Errors
 /// When the program cannot be started or its log cannot be written or read.
 pub fn run(call: &Call, watch: Watch<'_>) -> Result<Finished> {
     // Whatever was put there before, a link or a FIFO perhaps, is not written to.
-    let mut log =
-        OpenOptions::new().create_new(true).read(true).append(true).open(watch.log).during("creating", watch.log)?;
+    let mut log = OpenOptions::new()
+        .create_new(true)
+        .read(true)
+        .append(true)
+        .open(watch.log)
+        .during("creating", watch.log)?;
     let copy = || log.try_clone().during("opening", watch.log);
     let (first, second) = (copy()?, copy()?);
     let mut follower = Follower::new(copy()?, watch.log);
     ::log::debug!("running {}", shell_line(&call.argv));
     let started = Instant::now();
-    let child = call.command().stdout(first).stderr(second).spawn().during("running", &call.executable)?;
+    let child =
+        call.command().stdout(first).stderr(second).spawn().during("running", &call.executable)?;
     let mut group = Group { child, stopped: None, killed: false, asked: started };
     while !group.has_ended()? {
         let pass = follower.read_lines(watch.on_line)?;
@@ -139,7 +146,9 @@ pub fn run(call: &Call, watch: Watch<'_>) -> Result<Finished> {
     }
     follower.finish(watch.on_line);
     if end > watch.longest_log {
-        let cut = log.set_len(watch.longest_log).and_then(|()| writeln!(log, "\n[osier: the rest was cut off]"));
+        let cut = log
+            .set_len(watch.longest_log)
+            .and_then(|()| writeln!(log, "\n[osier: the rest was cut off]"));
         cut.during("cutting", watch.log)?;
     }
     Ok(Finished { ending: status.into(), stopped: group.stopped, time })
@@ -154,7 +163,8 @@ struct Group {
 }
 
 impl Group {
-    /// Whether the program has ended; it stays a zombie, so that the number of its group is nobody else's.
+    /// Whether the program has ended; it stays a zombie, so that the number of its group is nobody
+    /// else's.
     fn has_ended(&self) -> Result<bool> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let id = WaitId::Pid(Pid::from_child(&self.child));
@@ -183,7 +193,8 @@ impl Group {
         let _ = kill_process_group(Pid::from_child(&self.child), signal);
     }
 
-    /// Takes the status of the program that has ended, after killing what it left if it did not end by itself.
+    /// Takes the status of the program that has ended, after killing what it left if it did not end
+    /// by itself.
     fn finish(&mut self) -> std::io::Result<ExitStatus> {
         if self.stopped.is_some() {
             self.signal(Signal::KILL);
@@ -211,7 +222,11 @@ mod tests {
     }
 
     /// Runs a script that may raise the interrupt by saying `now`.
-    fn run_script(script: &str, timeout: Duration, grace: Duration) -> (Finished, Vec<String>, String) {
+    fn run_script(
+        script: &str,
+        timeout: Duration,
+        grace: Duration,
+    ) -> (Finished, Vec<String>, String) {
         let interrupt = &Interrupt::default();
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
@@ -274,7 +289,9 @@ mod tests {
             let finished = run(&shell(script), watch).unwrap();
             assert_eq!((finished.ending, finished.stopped), (expected, Some(Stopped::Flood)));
             let log = std::fs::read_to_string(&log).unwrap();
-            assert!(log.starts_with("first\ny\n") && log.ends_with("\n[osier: the rest was cut off]\n"));
+            assert!(
+                log.starts_with("first\ny\n") && log.ends_with("\n[osier: the rest was cut off]\n")
+            );
             assert_eq!(log.len(), (1 << 20) + "\n[osier: the rest was cut off]\n".len());
         }
     }
@@ -284,7 +301,10 @@ mod tests {
         let script = "while :; do head -c 200000 /dev/zero | tr '\\0' '\\n'; sleep 0.001; done";
         let started = Instant::now();
         let (finished, ..) = run_script(script, Duration::from_millis(300), GRACE);
-        assert!(matches!(finished.stopped, Some(Stopped::Timeout | Stopped::Flood)), "{finished:?}");
+        assert!(
+            matches!(finished.stopped, Some(Stopped::Timeout | Stopped::Flood)),
+            "{finished:?}"
+        );
         let (finished, ..) = run_script(&format!("echo now; {script}"), LONG, GRACE);
         assert_eq!(finished.stopped, Some(Stopped::Interrupt));
         assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
@@ -297,8 +317,14 @@ mod tests {
         std::fs::write(&victim, "precious").unwrap();
         std::os::unix::fs::symlink(&victim, &log).unwrap();
         let interrupt = &Interrupt::default();
-        let watch =
-            Watch { log: &log, longest_log: LONGEST_LOG, timeout: LONG, grace: GRACE, interrupt, on_line: &mut |_| {} };
+        let watch = Watch {
+            log: &log,
+            longest_log: LONGEST_LOG,
+            timeout: LONG,
+            grace: GRACE,
+            interrupt,
+            on_line: &mut |_| {},
+        };
         let message = run(&shell("echo text"), watch).unwrap_err().chain();
         assert_eq!(message, format!("creating {}: File exists", log.display()));
         assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
@@ -320,7 +346,10 @@ mod tests {
     fn a_program_that_does_not_listen_is_killed_after_the_grace_and_its_children_with_it() {
         let script = "trap '' TERM; sleep 1000 & echo $!; echo now; while :; do sleep 0.05; done";
         let (finished, lines, _) = run_script(script, LONG, Duration::from_millis(300));
-        assert_eq!((finished.ending, finished.stopped), (Ending::Signal(9), Some(Stopped::Interrupt)));
+        assert_eq!(
+            (finished.ending, finished.stopped),
+            (Ending::Signal(9), Some(Stopped::Interrupt))
+        );
         assert!(finished.time >= Duration::from_millis(300), "{finished:?}");
         assert!(has_gone(&lines[0]), "process {} is still there", lines[0]);
     }
@@ -329,7 +358,10 @@ mod tests {
     fn a_second_interrupt_kills_at_once() {
         let script = "trap '' TERM; echo now; echo now; while :; do sleep 0.05; done";
         let (finished, ..) = run_script(script, LONG, LONG);
-        assert_eq!((finished.ending, finished.stopped), (Ending::Signal(9), Some(Stopped::Interrupt)));
+        assert_eq!(
+            (finished.ending, finished.stopped),
+            (Ending::Signal(9), Some(Stopped::Interrupt))
+        );
         let interrupt = Interrupt::default();
         interrupt.check().unwrap();
         interrupt.raise();
@@ -339,8 +371,10 @@ mod tests {
     /// A killed process may be a zombie for a while, until its new parent notices.
     fn has_gone(process: &str) -> bool {
         (0..100).any(|_| {
-            let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-            let alive = status.lines().any(|line| line.starts_with("State:") && !line.contains('Z'));
+            let status =
+                std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+            let alive =
+                status.lines().any(|line| line.starts_with("State:") && !line.contains('Z'));
             if alive {
                 thread::sleep(Duration::from_millis(20));
             }

@@ -31,7 +31,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The program's own `error:` line, or the last line that it wrote to standard error, or how it ended.
+    /// The program's own `error:` line, or the last line that it wrote to standard error, or how it
+    /// ended.
     pub fn complaint(&self) -> String {
         let lines = || self.stderr.lines().map(str::trim).filter(|line| !line.is_empty());
         match lines().find(|line| line.starts_with("error:")).or_else(|| lines().next_back()) {
@@ -44,19 +45,28 @@ impl Answer {
 /// Runs a program that only answers a question, and reads all it says; nothing is written to disk.
 ///
 /// # Errors
-/// When it cannot be started, takes longer than `timeout`, or says more than 8 MiB; `interrupted`, when a signal comes.
+/// When it cannot be started, takes longer than `timeout`, or says more than 8 MiB; `interrupted`,
+/// when a signal comes.
 pub fn ask(call: &Call, timeout: Duration, interrupt: &Interrupt) -> Result<Answer> {
     let path = &call.executable;
-    let memory = || rustix::fs::memfd_create("answer", MemfdFlags::CLOEXEC).map(File::from).during("running", path);
+    let memory = || {
+        rustix::fs::memfd_create("answer", MemfdFlags::CLOEXEC)
+            .map(File::from)
+            .during("running", path)
+    };
     let (mut stdout, mut stderr) = (memory()?, memory()?);
     let mut command = call.command();
-    command.stdout(stdout.try_clone().during("running", path)?).stderr(stderr.try_clone().during("running", path)?);
+    command
+        .stdout(stdout.try_clone().during("running", path)?)
+        .stderr(stderr.try_clone().during("running", path)?);
     log::debug!("asking {}", shell_line(&call.argv));
     let started = Instant::now();
     let child = command.spawn().during("running", path)?;
     let mut group = Group { child, stopped: None, killed: false, asked: started };
     while !group.has_ended()? {
-        let size = |file: &File| file.metadata().map(|metadata| metadata.len()).during("reading the output of", path);
+        let size = |file: &File| {
+            file.metadata().map(|metadata| metadata.len()).during("reading the output of", path)
+        };
         if size(&stdout)? > LONGEST_ANSWER || size(&stderr)? > LONGEST_ANSWER {
             group.stopped = Some(Stopped::Flood);
             group.signal(Signal::KILL);
@@ -78,12 +88,17 @@ pub fn ask(call: &Call, timeout: Duration, interrupt: &Interrupt) -> Result<Answ
             return Err(Error::failed(what));
         }
         Some(Stopped::Flood) => {
-            return Err(Error::failed(format!("{} answered with more than {LONGEST_ANSWER} bytes", path.display())));
+            return Err(Error::failed(format!(
+                "{} answered with more than {LONGEST_ANSWER} bytes",
+                path.display()
+            )));
         }
     }
     let read = |file: &mut File| {
         let mut bytes = Vec::new();
-        file.seek(SeekFrom::Start(0)).and_then(|_| file.take(LONGEST_ANSWER).read_to_end(&mut bytes)).map(|_| bytes)
+        file.seek(SeekFrom::Start(0))
+            .and_then(|_| file.take(LONGEST_ANSWER).read_to_end(&mut bytes))
+            .map(|_| bytes)
     };
     let stdout = read(&mut stdout).during("reading the output of", path)?;
     let stderr = read(&mut stderr).during("reading the output of", path)?;
@@ -108,10 +123,15 @@ mod tests {
     #[test]
     fn an_answer_is_read_whole_and_a_silent_program_is_given_up() {
         let none = Interrupt::default();
-        let answer = ask(&shell("echo yes; echo 'error: no' >&2; echo more >&2; exit 1"), LONG, &none).unwrap();
+        let answer =
+            ask(&shell("echo yes; echo 'error: no' >&2; echo more >&2; exit 1"), LONG, &none)
+                .unwrap();
         assert_eq!((answer.stdout.as_slice(), answer.ending), (&b"yes\n"[..], Ending::Exit(1)));
         assert_eq!(answer.complaint(), "error: no");
-        assert_eq!(ask(&shell("kill -9 $$"), LONG, &none).unwrap().complaint(), "killed by signal 9");
+        assert_eq!(
+            ask(&shell("kill -9 $$"), LONG, &none).unwrap().complaint(),
+            "killed by signal 9"
+        );
         let error = ask(&shell("sleep 1000"), Duration::from_secs(1), &none).unwrap_err();
         assert!(error.to_string().ends_with("did not answer within 1 s"), "{error}");
     }

@@ -33,7 +33,8 @@ pub(super) fn kept(repo: &Repo, roots: &Roots) -> Result<Vec<CommitRoot>> {
         }
         Roots::Refs(depth) => {
             let refs = repo.list_refs(None, ListRefs::Full)?.into_iter().map(|(_, commit)| commit);
-            let collection_refs = repo.list_collection_refs(None)?.into_iter().map(|(_, commit)| commit);
+            let collection_refs =
+                repo.list_collection_refs(None)?.into_iter().map(|(_, commit)| commit);
             refs.chain(collection_refs).try_for_each(|commit| history.keep(&commit, *depth))?;
         }
         Roots::Retained(retention) => {
@@ -73,7 +74,8 @@ impl History<'_> {
 
     fn keep_branch(&mut self, refspec: &str, tip: &Checksum, retention: &Retention) -> Result<()> {
         let Retention { depth, younger_than, only_branches, branch_depth } = retention;
-        let is_spared = !only_branches.is_empty() && !only_branches.iter().any(|branch| branch == refspec);
+        let is_spared =
+            !only_branches.is_empty() && !only_branches.iter().any(|branch| branch == refspec);
         match (branch_depth.get(refspec), younger_than) {
             (Some(depth), _) => self.keep(tip, *depth),
             (None, _) if is_spared => self.keep(tip, Depth::Unlimited),
@@ -107,7 +109,11 @@ impl History<'_> {
         let mut next = Some(*tip);
         while let Some(commit) = next {
             // A time before 1970 is later than any other here, as it is for upstream.
-            let Some(root) = self.load(&commit)?.filter(|root| root.timestamp >= time.cast_unsigned()) else { break };
+            let Some(root) =
+                self.load(&commit)?.filter(|root| root.timestamp >= time.cast_unsigned())
+            else {
+                break;
+            };
             self.keep(&commit, Depth::Parents(0))?;
             next = root.parent;
         }

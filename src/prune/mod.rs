@@ -1,10 +1,13 @@
-//! Removing what no commit needs, and commits that nobody needs any more (docs/format.md, section 20).
+//! Removing what no commit needs, and commits that nobody needs any more (docs/format.md, section
+//! 20).
 //!
-//! A commit is kept because of its [`Roots`]; what a kept commit reaches is kept, everything else goes. All names are
-//! known before the first file is removed, so an error on the way there removes nothing; and because a damaged dirtree no
-//! longer tells what it kept alive, what is read on that way is compared with its checksum. Commits are removed before what
-//! they need, and dirtrees before what they list: a killed prune leaves objects that the next one removes, never a commit
-//! with holes, and neither does a power loss, because the removal of commits is synced before anything else goes.
+//! A commit is kept because of its [`Roots`]; what a kept commit reaches is kept, everything else
+//! goes. All names are known before the first file is removed, so an error on the way there removes
+//! nothing; and because a damaged dirtree no longer tells what it kept alive, what is read on that
+//! way is compared with its checksum. Commits are removed before what they need, and dirtrees
+//! before what they list: a killed prune leaves objects that the next one removes, never a commit
+//! with holes, and neither does a power loss, because the removal of commits is synced before
+//! anything else goes.
 
 mod commits;
 mod reach;
@@ -34,7 +37,8 @@ pub struct PruneOptions {
     pub dry_run: bool,
 }
 
-/// Which commits are kept, with the parents that come with them. Commits that are not in the repository are skipped.
+/// Which commits are kept, with the parents that come with them. Commits that are not in the
+/// repository are skipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Roots {
     /// All commits in the repository.
@@ -60,9 +64,11 @@ pub enum Depth {
 pub struct Retention {
     /// The parents that come with a ref for which nothing else is said.
     pub depth: Depth,
-    /// Instead of `depth`: parents down to the first that is older than this time, in seconds since 1970.
+    /// Instead of `depth`: parents down to the first that is older than this time, in seconds since
+    /// 1970.
     pub younger_than: Option<i64>,
-    /// Keep the whole history of all refs but these; empty for no such rule. A ref is spelled as in [`Repo::list_refs`].
+    /// Keep the whole history of all refs but these; empty for no such rule. A ref is spelled as in
+    /// [`Repo::list_refs`].
     pub only_branches: Vec<String>,
     /// The parents that come with particular refs, whatever the other rules say.
     pub branch_depth: BTreeMap<String, Depth>,
@@ -89,22 +95,27 @@ pub struct PruneStats {
     pub bytes_freed: u64,
 }
 
-/// Removes unreachable objects, static deltas to commits that are gone, and summaries of remotes that are gone. Nobody
-/// else can use the repository meanwhile.
+/// Removes unreachable objects, static deltas to commits that are gone, and summaries of remotes
+/// that are gone. Nobody else can use the repository meanwhile.
 ///
-/// A commit that goes takes its detached metadata and its mark of being partial with it, and leaves a tombstone if
-/// `core.tombstone-commits` says so.
+/// A commit that goes takes its detached metadata and its mark of being partial with it, and leaves
+/// a tombstone if `core.tombstone-commits` says so.
 ///
 /// # Errors
-/// When a dirtree of a kept commit is missing, unless the commit is marked as partial, and when a kept commit or dirtree
-/// is corrupted or malformed: nothing has been removed then. When something cannot be removed.
+/// When a dirtree of a kept commit is missing, unless the commit is marked as partial, and when a
+/// kept commit or dirtree is corrupted or malformed: nothing has been removed then. When something
+/// cannot be removed.
 pub fn prune(repo: &Repo, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneStats> {
     repo.refuse_links()?;
     let _lock = repo.lock(LockKind::Exclusive)?;
     threads::run(|| prune_in_pool(repo, options, progress))
 }
 
-fn prune_in_pool(repo: &Repo, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneStats> {
+fn prune_in_pool(
+    repo: &Repo,
+    options: &PruneOptions,
+    progress: &dyn Progress,
+) -> Result<PruneStats> {
     progress.event(Event::Started { task: "looking for unreachable objects", total: None });
     let kept = commits::kept(repo, &options.roots)?;
     let reachable = match options.scope {
@@ -141,7 +152,10 @@ pub fn delete_commit(repo: &Repo, commit: &Checksum) -> Result<()> {
 pub fn check_unreferenced(repo: &Repo, commit: &Checksum) -> Result<()> {
     let refs = repo.list_refs(None, crate::repo::ListRefs::Full)?.into_iter();
     let refs = refs.map(|(refspec, target)| (format!("'{refspec}'"), target));
-    let collections = repo.list_collection_refs(None)?.into_iter().map(|(name, target)| (name.to_string(), target));
+    let collections = repo
+        .list_collection_refs(None)?
+        .into_iter()
+        .map(|(name, target)| (name.to_string(), target));
     match refs.chain(collections).find(|(_, target)| target == commit) {
         Some((name, _)) => Err(Error::failed(format!("Commit '{commit}' is referenced by {name}"))),
         None => Ok(()),
@@ -180,7 +194,9 @@ fn remove_stale_summaries(repo: &Repo) -> Result<()> {
     let remotes = remote::names(repo)?;
     let is_known = |name: &str| remotes.iter().any(|remote| remote == name);
     for name in dir::names(&directory).during("listing", &path)? {
-        let known = name.to_str().is_some_and(|name| is_known(name) || name.strip_suffix(".sig").is_some_and(is_known));
+        let known = name
+            .to_str()
+            .is_some_and(|name| is_known(name) || name.strip_suffix(".sig").is_some_and(is_known));
         if known {
             continue;
         }

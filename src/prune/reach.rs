@@ -33,7 +33,8 @@ pub(super) fn from_commits(repo: &Repo, commits: &[CommitRoot]) -> Result<Object
             Error::MissingMetadata { .. } => missing,
             _ => AtHole::Fail,
         };
-        Walk { repo, reached: &set, reading: Reading::Verified, at_hole: &at_hole }.dirtrees(&dirtrees)?;
+        Walk { repo, reached: &set, reading: Reading::Verified, at_hole: &at_hole }
+            .dirtrees(&dirtrees)?;
     }
     Ok(set)
 }

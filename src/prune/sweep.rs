@@ -1,5 +1,5 @@
-//! Finding the objects that are not reachable, and removing them: each of the 256 directories is listed once, and one
-//! thread at a time works on it.
+//! Finding the objects that are not reachable, and removing them: each of the 256 directories is
+//! listed once, and one thread at a time works on it.
 
 use rayon::prelude::*;
 use rustix::io::Errno;
@@ -20,7 +20,8 @@ pub(super) struct Unreachable {
 
 /// Lists the repository and returns what is not in the set.
 pub(super) fn unreachable(repo: &Repo, scope: Scope, reachable: &ObjectSet) -> Result<Unreachable> {
-    let per_directory = (0..=255u8).into_par_iter().map(|first| in_directory(repo, scope, reachable, first));
+    let per_directory =
+        (0..=255u8).into_par_iter().map(|first| in_directory(repo, scope, reachable, first));
     let per_directory = per_directory.collect::<Result<Vec<_>>>()?;
     let mut stats = PruneStats::default();
     let mut objects = Vec::with_capacity(per_directory.len());
@@ -33,7 +34,12 @@ pub(super) fn unreachable(repo: &Repo, scope: Scope, reachable: &ObjectSet) -> R
     Ok(Unreachable { stats, objects })
 }
 
-fn in_directory(repo: &Repo, scope: Scope, reachable: &ObjectSet, first: u8) -> Result<(PruneStats, Vec<ObjectName>)> {
+fn in_directory(
+    repo: &Repo,
+    scope: Scope,
+    reachable: &ObjectSet,
+    first: u8,
+) -> Result<(PruneStats, Vec<ObjectName>)> {
     let mut names = repo.list_objects_starting_with(first)?;
     if scope == Scope::CommitsOnly {
         names.retain(|name| name.object_type == ObjectType::Commit);
@@ -57,7 +63,8 @@ pub(super) fn remove(repo: &Repo, found: &Unreachable, progress: &dyn Progress) 
         |object_type| object_type == ObjectType::DirTree,
         |object_type| !matches!(object_type, ObjectType::Commit | ObjectType::DirTree),
     ];
-    let has_commits = found.objects.iter().flatten().any(|name| name.object_type == ObjectType::Commit);
+    let has_commits =
+        found.objects.iter().flatten().any(|name| name.object_type == ObjectType::Commit);
     for phase in phases {
         let of_phase = |names: &[ObjectName]| -> Result<()> {
             for name in names.iter().filter(|name| phase(name.object_type)) {
@@ -95,7 +102,9 @@ pub(super) fn remove_commit(repo: &Repo, commit: &Checksum, absent: Absent) -> R
     if !repo.delete_object(&name)? && absent == Absent::IsAnError {
         let hex = commit.to_hex();
         let path = format!("{}/{}.commit", &hex[..2], &hex[2..]);
-        return Err(Errno::NOENT).calling("unlinkat", path).context(|| format!("Deleting object {name}"));
+        return Err(Errno::NOENT)
+            .calling("unlinkat", path)
+            .context(|| format!("Deleting object {name}"));
     }
     repo.delete_object(&ObjectName::new(*commit, ObjectType::CommitMeta))?;
     repo.mark_commit(commit, CommitState::Complete).context(|| format!("Deleting object {name}"))

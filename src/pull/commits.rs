@@ -28,7 +28,9 @@ pub(super) fn import_wanted(
             true => update(importer, &wanted, options, stats)?,
             false => import(importer, &wanted, options, stats)?,
         };
-        let completeness = match is_present && importer.repo().commit_state(&wanted.commit)? == CommitState::Complete {
+        let completeness = match is_present
+            && importer.repo().commit_state(&wanted.commit)? == CommitState::Complete
+        {
             true => Completeness::Complete,
             false => Completeness::Partial,
         };
@@ -54,8 +56,8 @@ fn update(
     Ok(commit)
 }
 
-/// Takes over a commit with its detached metadata. Nothing is written before all there is to be looked at was: what comes
-/// with a commit that is refused replaces nothing.
+/// Takes over a commit with its detached metadata. Nothing is written before all there is to be
+/// looked at was: what comes with a commit that is refused replaces nothing.
 fn import(
     importer: &Importer<'_, '_>,
     wanted: &WantedCommit,

@@ -7,8 +7,9 @@
 //! | file, bare-user to bare-user-only | link (regular files) | write anew | write anew |
 //! | file, other modes | write anew | write anew | write anew |
 //!
-//! What is written anew is always compared with its checksum; what is linked or copied only if the source is not trusted.
-//! Nothing is linked from a repository of another owner, who could change the object later.
+//! What is written anew is always compared with its checksum; what is linked or copied only if the
+//! source is not trusted. Nothing is linked from a repository of another owner, who could change
+//! the object later.
 
 use rustix::io::Errno;
 
@@ -16,7 +17,9 @@ use crate::checksum::Checksum;
 use crate::error::{Context, During, Error, Result};
 use crate::map::FileBytes;
 use crate::object::{ObjectName, ObjectType};
-use crate::repo::{FileObject, Repo, RepoMode, Transaction, Trust, check_user_only_mode, verify_metadata};
+use crate::repo::{
+    FileObject, Repo, RepoMode, Transaction, Trust, check_user_only_mode, verify_metadata,
+};
 
 /// Which files are taken over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +27,8 @@ pub enum FileModes {
     /// Those that the repository can hold.
     #[default]
     Any,
-    /// No regular files with mode bits that a bare-user-only repository refuses (setuid, world-writable).
+    /// No regular files with mode bits that a bare-user-only repository refuses (setuid,
+    /// world-writable).
     BareUserOnly,
 }
 
@@ -50,7 +54,9 @@ impl<'t, 'r> Importer<'t, 'r> {
         trust: Trust,
         file_modes: FileModes,
     ) -> Result<Self> {
-        let stat = |repo: &Repo| rustix::fs::fstat(repo.objects_dir()).during("reading", repo.path().join("objects"));
+        let stat = |repo: &Repo| {
+            rustix::fs::fstat(repo.objects_dir()).during("reading", repo.path().join("objects"))
+        };
         let (own, other) = (stat(transaction.repo())?, stat(source)?);
         let links = own.st_dev == other.st_dev && own.st_uid == other.st_uid;
         Ok(Self { transaction, source, trust, file_modes, links })
@@ -77,7 +83,8 @@ impl<'t, 'r> Importer<'t, 'r> {
         self.source.has_object(name)
     }
 
-    /// The bytes of a metadata object of the source, verified if it is not trusted. Nothing is written.
+    /// The bytes of a metadata object of the source, verified if it is not trusted. Nothing is
+    /// written.
     ///
     /// # Errors
     /// When the source does not have it, or (if that is asked for) it is not what its name says.
@@ -112,7 +119,8 @@ impl<'t, 'r> Importer<'t, 'r> {
         Ok(bytes)
     }
 
-    /// The bytes of a metadata object that [is present](Importer::is_present), or else is in the source.
+    /// The bytes of a metadata object that [is present](Importer::is_present), or else is in the
+    /// source.
     ///
     /// # Errors
     /// When it is in neither.
@@ -165,7 +173,10 @@ impl<'t, 'r> Importer<'t, 'r> {
         };
         if links {
             if self.trust == Trust::Untrusted {
-                self.source.load_file(checksum)?.verify().context(|| format!("fsck content object {checksum}"))?;
+                self.source
+                    .load_file(checksum)?
+                    .verify()
+                    .context(|| format!("fsck content object {checksum}"))?;
             }
             if self.link(&name)? {
                 return Ok(0);
@@ -178,7 +189,8 @@ impl<'t, 'r> Importer<'t, 'r> {
         let size = object.size;
         self.write_anew(&name, object).context(writing)?;
         // Upstream copies these without looking at them, and does not count the bytes.
-        let counts_as_copy = from == to || (from, to) == (RepoMode::BareUser, RepoMode::BareUserOnly);
+        let counts_as_copy =
+            from == to || (from, to) == (RepoMode::BareUser, RepoMode::BareUserOnly);
         Ok(if counts_as_copy && self.trust == Trust::Trusted { 0 } else { size })
     }
 
@@ -190,12 +202,15 @@ impl<'t, 'r> Importer<'t, 'r> {
         match self.transaction.link_from(self.source, name) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) if self.source.parent().is_none() => Err(not_there(name)),
-            Err(Errno::NOENT | Errno::XDEV | Errno::MLINK | Errno::PERM | Errno::NOTSUP) => Ok(false),
+            Err(Errno::NOENT | Errno::XDEV | Errno::MLINK | Errno::PERM | Errno::NOTSUP) => {
+                Ok(false)
+            }
             Err(error) => Err(error).during("linking", name.to_string()),
         }
     }
 
-    /// Copies a `.filez` as it is. An untrusted one is verified where nobody else can change it any more.
+    /// Copies a `.filez` as it is. An untrusted one is verified where nobody else can change it any
+    /// more.
     fn copy_filez(&self, name: &ObjectName) -> Result<u64> {
         let mut repo = self.source;
         let mut file = loop {
@@ -221,7 +236,8 @@ impl<'t, 'r> Importer<'t, 'r> {
 
     fn write_anew(&self, name: &ObjectName, object: FileObject) -> Result<()> {
         let (header, size) = (object.header.clone(), object.size);
-        self.transaction.write_file_as(name, &header, size, |sink| object.read_chunks(sink).map(drop))
+        self.transaction
+            .write_file_as(name, &header, size, |sink| object.read_chunks(sink).map(drop))
     }
 }
 

@@ -8,8 +8,9 @@
 //! local    one object of a repository on this machine: verified, then linked, copied or written anew
 //! ```
 //!
-//! A commit is marked as partial before its object is written, and no longer when all that it reaches is safely on disk;
-//! refs move last. A pull that is killed leaves nothing that looks complete, and the next one goes on where it ended.
+//! A commit is marked as partial before its object is written, and no longer when all that it
+//! reaches is safely on disk; refs move last. A pull that is killed leaves nothing that looks
+//! complete, and the next one goes on where it ended.
 
 mod commits;
 mod local;
@@ -35,7 +36,8 @@ use refs::Target;
 pub struct PullOptions {
     /// All refs of the source if there are none.
     pub wanted: Vec<Want>,
-    /// The remote that refs become those of; without one they become local refs, or mirrored ones of a collection.
+    /// The remote that refs become those of; without one they become local refs, or mirrored ones
+    /// of a collection.
     pub remote: Option<RemoteName>,
     /// How many generations of parents to follow; `None` is all.
     pub depth: Option<u32>,
@@ -100,13 +102,19 @@ pub struct PullStats {
     pub transferred_bytes: u64,
 }
 
-/// Takes commits with all that they reach from `source`, a repository on this machine, into `repo`. The summary follows
-/// if the config asks for it (`core.auto-update-summary`).
+/// Takes commits with all that they reach from `source`, a repository on this machine, into `repo`.
+/// The summary follows if the config asks for it (`core.auto-update-summary`).
 ///
 /// # Errors
-/// When a ref is not in the source, a commit was made for another ref, an object is missing or (as far as it is looked at)
-/// damaged, or something cannot be written. No ref has moved then; what was imported stays for the next attempt.
-pub fn pull_local(repo: &Repo, source: &Repo, options: &PullOptions, progress: &dyn Progress) -> Result<PullStats> {
+/// When a ref is not in the source, a commit was made for another ref, an object is missing or (as
+/// far as it is looked at) damaged, or something cannot be written. No ref has moved then; what was
+/// imported stays for the next attempt.
+pub fn pull_local(
+    repo: &Repo,
+    source: &Repo,
+    options: &PullOptions,
+    progress: &dyn Progress,
+) -> Result<PullStats> {
     let wanted = refs::resolve(source, options)?;
     let mut transaction = Transaction::begin(repo)?;
     progress.event(Event::Started { task: "pull", total: None });
@@ -121,8 +129,10 @@ pub fn pull_local(repo: &Repo, source: &Repo, options: &PullOptions, progress: &
     };
     for (target, commit) in wanted.refs {
         match target {
-            // What the name resolves to already, be it in a parent repository or as a remote's ref, upstream leaves as it is.
-            Target::Ref(refspec) if repo.try_resolve_rev(&refspec.to_string())? == Some(commit) => {}
+            // What the name resolves to already, be it in a parent repository or as a remote's ref,
+            // upstream leaves as it is.
+            Target::Ref(refspec) if repo.try_resolve_rev(&refspec.to_string())? == Some(commit) => {
+            }
             Target::Ref(refspec) => transaction.set_ref(refspec, Some(commit)),
             Target::CollectionRef(name) => transaction.set_collection_ref(name, Some(commit)),
         }
@@ -150,6 +160,7 @@ fn import(
         commits::import_wanted(&importer, &mut plan, options, &mut stats)?;
     }
     let plan = objects::import_wanted(&importer, plan, &mut stats, progress)?;
-    let complete = if options.commit_metadata_only { Vec::new() } else { plan.into_commits().collect() };
+    let complete =
+        if options.commit_metadata_only { Vec::new() } else { plan.into_commits().collect() };
     Ok((complete, stats))
 }

@@ -1,4 +1,5 @@
-//! What commits reach, taken from a repository on this machine: level by level, all of a level in parallel.
+//! What commits reach, taken from a repository on this machine: level by level, all of a level in
+//! parallel.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -38,7 +39,8 @@ pub(super) fn import_wanted(
                 plan.lock().unwrap_or_else(PoisonError::into_inner).arrived(name, &[])?;
                 return Ok(());
             }
-            let bytes = if is_present { importer.load_present(name)? } else { importer.metadata(name)? };
+            let bytes =
+                if is_present { importer.load_present(name)? } else { importer.metadata(name)? };
             plan.lock().unwrap_or_else(PoisonError::into_inner).arrived(name, &bytes)
         })?;
         objects = take();

@@ -1,9 +1,11 @@
-//! What a pull needs, as a state machine: what is wanted, what has been asked for, and what follows from what has arrived.
+//! What a pull needs, as a state machine: what is wanted, what has been asked for, and what follows
+//! from what has arrived.
 //!
-//! There is no I/O here, no thread and no clock. A source takes what is wanted, gets it in any order, and answers for each
-//! thing; what that leads to is wanted next. A source that has everything at hand takes all at once, one that is far away
-//! takes as much as it can ask for at a time. Every dirtree below a commit that is not complete is wanted, even if it is
-//! stored: a pull that was cut short may have left it without what it lists. The answer is then the stored one.
+//! There is no I/O here, no thread and no clock. A source takes what is wanted, gets it in any
+//! order, and answers for each thing; what that leads to is wanted next. A source that has
+//! everything at hand takes all at once, one that is far away takes as much as it can ask for at a
+//! time. Every dirtree below a commit that is not complete is wanted, even if it is stored: a pull
+//! that was cut short may have left it without what it lists. The answer is then the stored one.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -78,7 +80,8 @@ impl Plan {
 
     /// Asks for a commit with its parents.
     pub(super) fn want(&mut self, commit: &Checksum, found_by: &Want) {
-        let wanted = WantedCommit { commit: *commit, found_by: Some(found_by.clone()), is_parent: false };
+        let wanted =
+            WantedCommit { commit: *commit, found_by: Some(found_by.clone()), is_parent: false };
         self.want_commit(wanted, 0);
     }
 
@@ -97,15 +100,18 @@ impl Plan {
                 // It is known, but perhaps more of its parents are wanted than before.
                 let mut next = Some(wanted.commit);
                 while let Some(commit) = next {
-                    let Some(known) = self.commits.get_mut(&commit).filter(|known| known.generation > generation)
+                    let Some(known) =
+                        self.commits.get_mut(&commit).filter(|known| known.generation > generation)
                     else {
                         break;
                     };
                     known.generation = generation;
-                    next = known.parent.filter(|_| self.depth.is_none_or(|depth| generation < depth));
+                    next =
+                        known.parent.filter(|_| self.depth.is_none_or(|depth| generation < depth));
                     generation = generation.saturating_add(1);
                     if let Some(parent) = next.filter(|parent| !self.commits.contains_key(parent)) {
-                        let wanted = WantedCommit { commit: parent, found_by: None, is_parent: true };
+                        let wanted =
+                            WantedCommit { commit: parent, found_by: None, is_parent: true };
                         return self.want_commit(wanted, generation);
                     }
                 }
@@ -113,14 +119,16 @@ impl Plan {
         }
     }
 
-    /// Hands out the next commit; [`Plan::commit_arrived`] or [`Plan::commit_is_absent`] is the answer.
+    /// Hands out the next commit; [`Plan::commit_arrived`] or [`Plan::commit_is_absent`] is the
+    /// answer.
     pub(super) fn next_commit(&mut self) -> Option<WantedCommit> {
         let wanted = self.wanted_commits.pop_front()?;
         self.unanswered += 1;
         Some(wanted)
     }
 
-    /// A commit has arrived: its parent is wanted if the depth says so, its tree unless it is complete.
+    /// A commit has arrived: its parent is wanted if the depth says so, its tree unless it is
+    /// complete.
     ///
     /// # Errors
     /// When it is its own ancestor, which only damaged commits can be.
@@ -138,7 +146,9 @@ impl Plan {
         let Some(known) = self.commits.get_mut(name) else { return Ok(()) };
         let generation = known.generation;
         known.parent = commit.parent;
-        let Some(parent) = commit.parent.filter(|_| self.depth.is_none_or(|depth| generation < depth)) else {
+        let Some(parent) =
+            commit.parent.filter(|_| self.depth.is_none_or(|depth| generation < depth))
+        else {
             return Ok(());
         };
         if self.leads_to(&parent, name) {
@@ -180,11 +190,14 @@ impl Plan {
         }
     }
 
-    /// Hands out at most this many objects, in no order: dirtrees and dirmetas, or files if there are none of these.
-    /// [`Plan::arrived`] is the answer for each. The last one found comes first, so that few wait.
+    /// Hands out at most this many objects, in no order: dirtrees and dirmetas, or files if there
+    /// are none of these. [`Plan::arrived`] is the answer for each. The last one found comes first,
+    /// so that few wait.
     pub(super) fn take(&mut self, most: usize) -> Vec<ObjectName> {
         let wanted = self.wanted.iter_mut().find(|wanted| !wanted.is_empty());
-        let taken = wanted.map(|wanted| wanted.split_off(wanted.len().saturating_sub(most))).unwrap_or_default();
+        let taken = wanted
+            .map(|wanted| wanted.split_off(wanted.len().saturating_sub(most)))
+            .unwrap_or_default();
         if taken.first().is_some_and(|name| name.object_type != ObjectType::File) {
             self.unanswered += taken.len();
         } else if self.unanswered == 0 && self.wanted_commits.is_empty() {
@@ -210,12 +223,21 @@ impl Plan {
         reader.check().of_object(*name)?;
         for file in reader.files() {
             let file = file.of_object(*name)?;
-            self.want_object(ObjectName::new(Checksum::from_bytes(*file.checksum), ObjectType::File));
+            self.want_object(ObjectName::new(
+                Checksum::from_bytes(*file.checksum),
+                ObjectType::File,
+            ));
         }
         for dir in reader.dirs() {
             let dir = dir.of_object(*name)?;
-            self.want_object(ObjectName::new(Checksum::from_bytes(*dir.dirmeta), ObjectType::DirMeta));
-            self.want_object(ObjectName::new(Checksum::from_bytes(*dir.dirtree), ObjectType::DirTree));
+            self.want_object(ObjectName::new(
+                Checksum::from_bytes(*dir.dirmeta),
+                ObjectType::DirMeta,
+            ));
+            self.want_object(ObjectName::new(
+                Checksum::from_bytes(*dir.dirtree),
+                ObjectType::DirTree,
+            ));
         }
         Ok(())
     }
@@ -260,8 +282,8 @@ mod tests {
         DirTree { files, dirs: dirs.collect() }.encode()
     }
 
-    /// Answers for all commits from a history where each one's parent has the next number, up to 9; returns what was
-    /// asked for.
+    /// Answers for all commits from a history where each one's parent has the next number, up to 9;
+    /// returns what was asked for.
     fn answer(plan: &mut Plan, completeness: Completeness) -> Vec<u8> {
         let mut asked = Vec::new();
         while let Some(wanted) = plan.next_commit() {
@@ -271,7 +293,8 @@ mod tests {
                 assert!(wanted.is_parent);
                 plan.commit_is_absent(&wanted);
             } else {
-                plan.commit_arrived(&wanted.commit, &commit(Some(number + 1)), completeness).unwrap();
+                plan.commit_arrived(&wanted.commit, &commit(Some(number + 1)), completeness)
+                    .unwrap();
             }
         }
         asked
@@ -313,10 +336,15 @@ mod tests {
         plan.want(&checksum(1), &Want::Commit(checksum(1)));
         for (number, parent) in [(1, 2), (2, 3)] {
             assert_eq!(plan.next_commit().map(|wanted| wanted.commit), Some(checksum(number)));
-            plan.commit_arrived(&checksum(number), &commit(Some(parent)), Completeness::Partial).unwrap();
+            plan.commit_arrived(&checksum(number), &commit(Some(parent)), Completeness::Partial)
+                .unwrap();
         }
-        let error = plan.commit_arrived(&checksum(3), &commit(Some(2)), Completeness::Partial).unwrap_err();
-        let told = format!("malformed object {}: the commit is its own ancestor", object(2, ObjectType::Commit));
+        let error =
+            plan.commit_arrived(&checksum(3), &commit(Some(2)), Completeness::Partial).unwrap_err();
+        let told = format!(
+            "malformed object {}: the commit is its own ancestor",
+            object(2, ObjectType::Commit)
+        );
         assert_eq!(error.chain(), told);
     }
 
@@ -342,7 +370,10 @@ mod tests {
         // The dirmeta of the root is the directories', too.
         let mut taken = plan.take(1);
         taken.extend(plan.take(1));
-        assert_eq!(sorted(taken), [object(101, ObjectType::DirTree), object(102, ObjectType::DirTree)]);
+        assert_eq!(
+            sorted(taken),
+            [object(101, ObjectType::DirTree), object(102, ObjectType::DirTree)]
+        );
         // Answers come in any order. Until the last one is there a file can be found that is known.
         plan.arrived(&object(102, ObjectType::DirTree), &dirtree(&[2, 3], &[])).unwrap();
         let mut files = plan.take(2);
@@ -367,7 +398,11 @@ mod tests {
         let second = bytes.windows(4).position(|window| window == b"f002").unwrap();
         bytes[second] = b'/';
         let error = plan.arrived(&name, &bytes).unwrap_err();
-        assert!(error.chain().starts_with(&format!("malformed object {name}: ")), "{}", error.chain());
+        assert!(
+            error.chain().starts_with(&format!("malformed object {name}: ")),
+            "{}",
+            error.chain()
+        );
         assert!(plan.take(usize::MAX).is_empty());
     }
 }

@@ -27,8 +27,9 @@ pub(super) enum Target {
 
 /// Finds the commits that are asked for.
 ///
-/// Upstream keeps refs in a hash table. Its order decides which of several missing refs is reported, and, where several
-/// refs name one commit, which of them is held against the commit's bindings.
+/// Upstream keeps refs in a hash table. Its order decides which of several missing refs is
+/// reported, and, where several refs name one commit, which of them is held against the commit's
+/// bindings.
 pub(super) fn resolve(source: &Repo, options: &PullOptions) -> Result<Wanted> {
     let mut table = HashTable::new();
     let mut wanted = Wanted::default();
@@ -54,7 +55,8 @@ pub(super) fn resolve(source: &Repo, options: &PullOptions) -> Result<Wanted> {
         }
     }
     for (_, name) in table.into_iter() {
-        let commit = find(source, &name)?.ok_or_else(|| Error::RefNotFound { refspec: name.to_string() })?;
+        let commit =
+            find(source, &name)?.ok_or_else(|| Error::RefNotFound { refspec: name.to_string() })?;
         wanted.commits.push((commit, Want::Ref(name.clone())));
         wanted.refs.push((Target::Ref(Refspec { remote: options.remote.clone(), name }), commit));
     }
@@ -62,7 +64,9 @@ pub(super) fn resolve(source: &Repo, options: &PullOptions) -> Result<Wanted> {
         let commit = find_in_collection(source, &name)?;
         let commit = commit.ok_or_else(|| Error::RefNotFound { refspec: name.to_string() })?;
         let target = match &options.remote {
-            Some(remote) => Target::Ref(Refspec { remote: Some(remote.clone()), name: name.name.clone() }),
+            Some(remote) => {
+                Target::Ref(Refspec { remote: Some(remote.clone()), name: name.name.clone() })
+            }
             None => Target::CollectionRef(name.clone()),
         };
         wanted.commits.push((commit, Want::CollectionRef(name)));
@@ -71,7 +75,8 @@ pub(super) fn resolve(source: &Repo, options: &PullOptions) -> Result<Wanted> {
     Ok(wanted)
 }
 
-/// The commit of a ref in `refs/heads` of the source or of its parents; those of remotes do not count.
+/// The commit of a ref in `refs/heads` of the source or of its parents; those of remotes do not
+/// count.
 fn find(source: &Repo, name: &RefName) -> Result<Option<Checksum>> {
     first(source, |repo| repo.read_local_ref(name))
 }
@@ -85,7 +90,10 @@ fn find_in_collection(source: &Repo, wanted: &CollectionRef) -> Result<Option<Ch
 }
 
 /// What is found first in the source or in its parents.
-fn first(source: &Repo, find: impl Fn(&Repo) -> Result<Option<Checksum>>) -> Result<Option<Checksum>> {
+fn first(
+    source: &Repo,
+    find: impl Fn(&Repo) -> Result<Option<Checksum>>,
+) -> Result<Option<Checksum>> {
     let mut repo = Some(source);
     while let Some(searched) = repo {
         if let Some(commit) = find(searched)? {

@@ -1,7 +1,8 @@
 //! What the keys of a remote say, parsed once.
 //!
-//! A key that is absent here is looked up in the remote of the same name of the parent repository, and in that one's
-//! parent. A remote without any keys has the defaults. A value of the wrong type is an error in the key file's words.
+//! A key that is absent here is looked up in the remote of the same name of the parent repository,
+//! and in that one's parent. A remote without any keys has the defaults. A value of the wrong type
+//! is an error in the key file's words.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -77,7 +78,8 @@ pub struct RemoteConfig {
     pub tls: Tls,
     /// The URL of a proxy, instead of the environment's.
     pub proxy: Option<String>,
-    /// The collection of the remote's refs, as it is written; [`RemoteConfig::collection`] validates it.
+    /// The collection of the remote's refs, as it is written; [`RemoteConfig::collection`]
+    /// validates it.
     pub collection_id: Option<String>,
     /// Whether HTTP/2 may be used.
     pub http2: bool,
@@ -174,11 +176,12 @@ pub struct ClientCertificate {
 }
 
 impl RemoteConfig {
-    /// Parses the keys of the remote `name` in `layers`: the repository's own key file first, then those of its parents.
+    /// Parses the keys of the remote `name` in `layers`: the repository's own key file first, then
+    /// those of its parents.
     ///
     /// # Errors
-    /// In upstream's words for a value of the wrong type, a client certificate without its key, and key paths with two
-    /// separators.
+    /// In upstream's words for a value of the wrong type, a client certificate without its key, and
+    /// key paths with two separators.
     pub(super) fn parse(name: &str, layers: &[KeyFile]) -> Result<Self> {
         let keys = Keys { layers, group: &group_of(name) };
         Ok(Self {
@@ -279,14 +282,18 @@ impl Keys<'_> {
 
     fn boolean(&self, key: &str, default: bool) -> Result<bool> {
         match self.layer(key) {
-            Some(keyfile) => Ok(keyfile.get_bool(self.group, key).map_err(in_words)?.unwrap_or(default)),
+            Some(keyfile) => {
+                Ok(keyfile.get_bool(self.group, key).map_err(in_words)?.unwrap_or(default))
+            }
             None => Ok(default),
         }
     }
 
     fn list(&self, key: &str) -> Result<Vec<String>> {
         match self.layer(key) {
-            Some(keyfile) => Ok(keyfile.get_list(self.group, key).map_err(in_words)?.unwrap_or_default()),
+            Some(keyfile) => {
+                Ok(keyfile.get_list(self.group, key).map_err(in_words)?.unwrap_or_default())
+            }
             None => Ok(Vec::new()),
         }
     }
@@ -294,21 +301,26 @@ impl Keys<'_> {
     /// The members of `gpgkeypath`, which are separated by `;` or by `,`, in the first layer only.
     fn gpg_key_paths(&self) -> Result<Vec<PathBuf>> {
         let Some(keyfile) = self.layers.first() else { return Ok(Vec::new()) };
-        let Some(raw) = keyfile.get_raw(self.group, key::GPG_KEY_PATH) else { return Ok(Vec::new()) };
+        let Some(raw) = keyfile.get_raw(self.group, key::GPG_KEY_PATH) else {
+            return Ok(Vec::new());
+        };
         let separator = match (raw.contains(';'), raw.contains(',')) {
             (true, true) => {
                 let key = key::GPG_KEY_PATH;
-                return Err(Error::failed(format!("{key} key value list contains more than one separator")));
+                return Err(Error::failed(format!(
+                    "{key} key value list contains more than one separator"
+                )));
             }
             (false, true) => ',',
             _ => ';',
         };
-        let text = keyfile.get(self.group, key::GPG_KEY_PATH).map_err(in_words)?.unwrap_or_default();
+        let text =
+            keyfile.get(self.group, key::GPG_KEY_PATH).map_err(in_words)?.unwrap_or_default();
         Ok(text.split(separator).filter(|path| !path.is_empty()).map(PathBuf::from).collect())
     }
 
-    /// `true`, `false`, or a list of types. Upstream writes the list with commas and reads it with semicolons; here both
-    /// are read, so that what `remote add` writes works.
+    /// `true`, `false`, or a list of types. Upstream writes the list with commas and reads it with
+    /// semicolons; here both are read, so that what `remote add` writes works.
     fn sign_verify(&self, key: &str) -> Result<SignVerify> {
         let Some(text) = self.text(key)? else { return Ok(SignVerify::Off) };
         match text.as_str() {
@@ -335,10 +347,10 @@ impl Keys<'_> {
             let file = self.text(&key::verification_file(signature_type))?;
             let places = [inline, file.map(|path| KeyPlace::File(path.into()))];
             keys.extend(
-                places
-                    .into_iter()
-                    .flatten()
-                    .map(|place| VerificationKey { signature_type: signature_type.to_owned(), place }),
+                places.into_iter().flatten().map(|place| VerificationKey {
+                    signature_type: signature_type.to_owned(),
+                    place,
+                }),
             );
         }
         Ok(keys)
@@ -364,8 +376,10 @@ mod tests {
     use super::*;
 
     fn parse(layers: &[&str]) -> Result<RemoteConfig, String> {
-        let layers: Vec<_> =
-            layers.iter().map(|keys| KeyFile::parse(&format!("[remote \"o\"]\n{keys}\n")).unwrap()).collect();
+        let layers: Vec<_> = layers
+            .iter()
+            .map(|keys| KeyFile::parse(&format!("[remote \"o\"]\n{keys}\n")).unwrap())
+            .collect();
         RemoteConfig::parse("o", &layers).map_err(|error| error.chain())
     }
 
@@ -409,7 +423,11 @@ mod tests {
             ("url=mirrorlist=http://h/l", Location::Url(list("http://h/l")), None),
             ("url=metalink=http://h/m", Location::Url(base("metalink=http://h/m")), None),
             ("metalink=http://h/m", Location::Metalink("http://h/m".to_owned()), None),
-            ("url=http://h/r\nmetalink=http://h/m", Location::Metalink("http://h/m".to_owned()), None),
+            (
+                "url=http://h/r\nmetalink=http://h/m",
+                Location::Metalink("http://h/m".to_owned()),
+                None,
+            ),
             ("url=\ncontenturl=http://c", Location::Url(base("")), Some(base("http://c"))),
             ("contenturl=mirrorlist=http://c/l", Location::Nowhere, Some(list("http://c/l"))),
         ] {
@@ -423,7 +441,9 @@ mod tests {
 
     #[test]
     fn verification_is_read_with_its_keys() {
-        let types = |names: &[&str]| SignVerify::Types(names.iter().map(|name| (*name).to_owned()).collect());
+        let types = |names: &[&str]| {
+            SignVerify::Types(names.iter().map(|name| (*name).to_owned()).collect())
+        };
         for (value, expected) in [
             ("", SignVerify::Off),
             ("0", SignVerify::Off),
@@ -435,7 +455,8 @@ mod tests {
             ("ed25519,spki", types(&["ed25519", "spki"])),
             ("dummy, ed25519;dummy", types(&["dummy", "ed25519"])),
         ] {
-            let config = parse(&[&format!("sign-verify={value}\nsign-verify-summary={value}")]).unwrap();
+            let config =
+                parse(&[&format!("sign-verify={value}\nsign-verify-summary={value}")]).unwrap();
             assert_eq!(config.verification.sign, expected, "{value}");
             assert_eq!(config.verification.sign_summary, expected, "{value}");
         }
@@ -443,15 +464,21 @@ mod tests {
                     verification-ed25519-key=E";
         let verification = parse(&[keys]).unwrap().verification;
         assert_eq!((verification.gpg, verification.gpg_summary), (false, true));
-        let key = |signature_type: &str, place| VerificationKey { signature_type: signature_type.to_owned(), place };
+        let key = |signature_type: &str, place| VerificationKey {
+            signature_type: signature_type.to_owned(),
+            place,
+        };
         let expected = [
             key("ed25519", KeyPlace::Inline("E".to_owned())),
             key("spki", KeyPlace::Inline("K=".to_owned())),
             key("spki", KeyPlace::File("/k".into())),
         ];
         assert_eq!(verification.keys, expected);
-        for (value, expected) in [("/a", &["/a"][..]), ("/a;/b;", &["/a", "/b"]), ("/a,/b", &["/a", "/b"])] {
-            let paths = parse(&[&format!("gpgkeypath={value}")]).unwrap().verification.gpg_key_paths;
+        for (value, expected) in
+            [("/a", &["/a"][..]), ("/a;/b;", &["/a", "/b"]), ("/a,/b", &["/a", "/b"])]
+        {
+            let paths =
+                parse(&[&format!("gpgkeypath={value}")]).unwrap().verification.gpg_key_paths;
             assert_eq!(paths, expected.iter().map(PathBuf::from).collect::<Vec<_>>(), "{value}");
         }
     }
@@ -466,7 +493,10 @@ mod tests {
         assert_eq!((config.proxy.as_deref(), config.http2), (Some("http://p"), false));
         assert_eq!(config.collection().unwrap(), CollectionId::parse("org.example.Os").ok());
         let client = ClientCertificate { certificate: "/c".into(), key: "/k".into() };
-        assert_eq!(config.tls, Tls { permissive: true, ca: Some("/ca".into()), client: Some(client) });
+        assert_eq!(
+            config.tls,
+            Tls { permissive: true, ca: Some("/ca".into()), client: Some(client) }
+        );
         assert_eq!(config.unconfigured_state.as_deref(), Some("sub"));
         assert_eq!(config.custom_backend.as_deref(), Some("x"));
         let config = parse(&["collection-id=nope"]).unwrap();
@@ -475,9 +505,11 @@ mod tests {
 
     #[test]
     fn wrong_values_are_refused_in_upstreams_words() {
-        let uninterpretable =
-            |key: &str| format!("Key file contains key “{key}” which has a value that cannot be interpreted.");
-        let both = "Remote \"o\" must specify both \"tls-client-cert-path\" and \"tls-client-key-path\"";
+        let uninterpretable = |key: &str| {
+            format!("Key file contains key “{key}” which has a value that cannot be interpreted.")
+        };
+        let both =
+            "Remote \"o\" must specify both \"tls-client-cert-path\" and \"tls-client-key-path\"";
         let unknown = "Requested signature type is not implemented";
         for (keys, expected) in [
             ("http2=maybe", uninterpretable("http2")),
@@ -490,7 +522,10 @@ mod tests {
             ("tls-client-key-path=/k", both.to_owned()),
             ("sign-verify=gpg", unknown.to_owned()),
             ("sign-verify-summary=ed25519;nope", unknown.to_owned()),
-            ("gpgkeypath=/a;/b,/c", "gpgkeypath key value list contains more than one separator".to_owned()),
+            (
+                "gpgkeypath=/a;/b,/c",
+                "gpgkeypath key value list contains more than one separator".to_owned(),
+            ),
         ] {
             assert_eq!(parse(&[keys]), Err(expected), "{keys}");
         }
@@ -499,7 +534,8 @@ mod tests {
     #[test]
     fn keys_that_are_absent_here_are_the_parents() {
         let own = "url=http://own\ngpg-verify=false";
-        let parent = "url=http://parent\ngpg-verify=true\nhttp2=false\nbranches=p;\ngpgkeypath=/parent";
+        let parent =
+            "url=http://parent\ngpg-verify=true\nhttp2=false\nbranches=p;\ngpgkeypath=/parent";
         let grandparent = "contenturl=http://c\nhttp2=true\nmetalink=";
         let config = parse(&[own, parent, grandparent]).unwrap();
         assert_eq!(config.location, Location::Metalink(String::new()));

@@ -1,6 +1,8 @@
-//! Keyrings of remotes: OpenPGP public keys, one binary packet after the other, in `NAME.trustedkeys.gpg`.
+//! Keyrings of remotes: OpenPGP public keys, one binary packet after the other, in
+//! `NAME.trustedkeys.gpg`.
 //!
-//! Only as much of OpenPGP (RFC 9580) is read here as importing needs: the armour and the packets' tags and lengths.
+//! Only as much of OpenPGP (RFC 9580) is read here as importing needs: the armour and the packets'
+//! tags and lengths.
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +15,8 @@ use crate::error::{During, Error, Result};
 use crate::input;
 use crate::repo::Repo;
 
-/// The tags of packets that make up a public key: signature, public key, trust (left out), user id, public subkey, user
-/// attribute.
+/// The tags of packets that make up a public key: signature, public key, trust (left out), user id,
+/// public subkey, user attribute.
 const SIGNATURE: u8 = 2;
 const PUBLIC_KEY: u8 = 6;
 const USER_ID: u8 = 13;
@@ -22,7 +24,8 @@ const PUBLIC_SUBKEY: u8 = 14;
 const USER_ATTRIBUTE: u8 = 17;
 
 /// The base64 of armour without its padding. Spare bits of the last digit mean nothing.
-const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
 
 /// The largest keyring that is read, in bytes.
 const MAX_KEYRING_SIZE: usize = 64 << 20;
@@ -36,25 +39,34 @@ pub(super) fn file_name(remote: &str) -> String {
     format!("{remote}.trustedkeys.gpg")
 }
 
-/// Adds public keys, armoured or binary, to a remote's keyring and returns how many there were. Keys that the keyring
-/// has byte for byte already are counted, and not added again.
+/// Adds public keys, armoured or binary, to a remote's keyring and returns how many there were.
+/// Keys that the keyring has byte for byte already are counted, and not added again.
 ///
 /// # Errors
 /// When there is no public key in them, or the keyring cannot be written.
 pub fn import_keys(repo: &Repo, remote: &str, keys: &[u8]) -> Result<usize> {
-    let binary = if keys.first().is_some_and(|first| first & 0x80 != 0) { keys.to_vec() } else { dearmour(keys) };
-    let certificates = certificates(&binary).filter(|found| !found.is_empty());
-    let certificates = certificates.ok_or_else(|| Error::failed("GPG: Unable to export keys: GPGME: No data"))?;
-    let path = path(repo, remote);
-    let mut keyring = match input::read_stored(repo.dir(), file_name(remote), MAX_KEYRING_SIZE as u64) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(error).during("reading", path),
+    let binary = if keys.first().is_some_and(|first| first & 0x80 != 0) {
+        keys.to_vec()
+    } else {
+        dearmour(keys)
     };
+    let certificates = certificates(&binary).filter(|found| !found.is_empty());
+    let certificates =
+        certificates.ok_or_else(|| Error::failed("GPG: Unable to export keys: GPGME: No data"))?;
+    let path = path(repo, remote);
+    let mut keyring =
+        match input::read_stored(repo.dir(), file_name(remote), MAX_KEYRING_SIZE as u64) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error).during("reading", path),
+        };
     let known = self::certificates(&keyring).unwrap_or_default();
-    let new: Vec<_> = certificates.iter().filter(|certificate| !known.contains(certificate)).collect();
+    let new: Vec<_> =
+        certificates.iter().filter(|certificate| !known.contains(certificate)).collect();
     if keyring.len() + keys.len() > MAX_KEYRING_SIZE {
-        return Err(Error::failed(format!("the keyring of remote \"{remote}\" would be too large")));
+        return Err(Error::failed(format!(
+            "the keyring of remote \"{remote}\" would be too large"
+        )));
     }
     for certificate in new {
         keyring.extend_from_slice(certificate);
@@ -79,7 +91,8 @@ fn certificates(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
             SIGNATURE | USER_ID | PUBLIC_SUBKEY | USER_ATTRIBUTE if inside => {
                 found.last_mut()?.extend_from_slice(packet);
             }
-            // A trust packet is the business of the keyring that it comes from; a marker says nothing.
+            // A trust packet is the business of the keyring that it comes from; a marker says
+            // nothing.
             12 | 10 => {}
             // A secret key, for instance: what follows belongs to it.
             _ => inside = false,
@@ -98,7 +111,9 @@ fn packet(bytes: &[u8]) -> Option<(u8, usize)> {
     if first & 0x40 != 0 {
         let (header, body) = match *bytes.get(1)? {
             short @ 0..192 => (2, usize::from(short)),
-            high @ 192..224 => (3, (usize::from(high - 192) << 8) + usize::from(*bytes.get(2)?) + 192),
+            high @ 192..224 => {
+                (3, (usize::from(high - 192) << 8) + usize::from(*bytes.get(2)?) + 192)
+            }
             255 => (6, be(bytes.get(2..6)?)),
             // Partial lengths are for data, not for keys.
             _ => return None,
@@ -118,7 +133,8 @@ fn be(bytes: &[u8]) -> usize {
     bytes.iter().fold(0, |number, &byte| number << 8 | usize::from(byte))
 }
 
-/// The bytes of all armoured public key blocks in a text; a block that does not match its checksum is left out.
+/// The bytes of all armoured public key blocks in a text; a block that does not match its checksum
+/// is left out.
 fn dearmour(text: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(text);
     let mut binary = Vec::new();
@@ -198,7 +214,14 @@ mod tests {
         let bytes = b"\x98\x01K\xcd\x01U\xb0\x01T\x94\x01S\xb4\x01V\xc6\x01L";
         assert_eq!(certificates(bytes).unwrap(), [&b"\x98\x01K\xcd\x01U"[..], b"\xc6\x01L"]);
         assert_eq!(certificates(b""), Some(Vec::new()));
-        for bad in [&b"no packets"[..], b"\x98", b"\x98\x05K", b"\x9b\x01", b"\xc6\xe0K", b"\xc6\xff\xff\xff\xff\xff"] {
+        for bad in [
+            &b"no packets"[..],
+            b"\x98",
+            b"\x98\x05K",
+            b"\x9b\x01",
+            b"\xc6\xe0K",
+            b"\xc6\xff\xff\xff\xff\xff",
+        ] {
             assert_eq!(certificates(bad), None, "{bad:?}");
         }
     }

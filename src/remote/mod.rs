@@ -1,7 +1,8 @@
 //! Remotes: where a repository may pull from (docs/format.md, section 4).
 //!
-//! A remote is a group `[remote "NAME"]` in the repository's `config`, or in a `*.conf` file of the remotes directory,
-//! which only a system's own repository has. Remotes of a parent repository count as well; they cannot be changed.
+//! A remote is a group `[remote "NAME"]` in the repository's `config`, or in a `*.conf` file of the
+//! remotes directory, which only a system's own repository has. Remotes of a parent repository
+//! count as well; they cannot be changed.
 
 mod config;
 mod keyring;
@@ -24,8 +25,8 @@ use crate::repo::{ConfigEdit, Repo};
 use config::{group_of, in_words};
 
 pub use config::{
-    ClientCertificate, KeyPlace, Location, RemoteConfig, SIGNATURE_TYPES, SignVerify, Source, Tls, Verification,
-    VerificationKey, key,
+    ClientCertificate, KeyPlace, Location, RemoteConfig, SIGNATURE_TYPES, SignVerify, Source, Tls,
+    Verification, VerificationKey, key,
 };
 pub use keyring::import_keys;
 
@@ -41,7 +42,8 @@ pub struct Remote {
     pub name: String,
     /// The `*.conf` file that it is in; `None` for `config`.
     pub file: Option<PathBuf>,
-    /// The remote's group as a file of its own, and behind it those of the parents' remotes of that name.
+    /// The remote's group as a file of its own, and behind it those of the parents' remotes of that
+    /// name.
     layers: Vec<KeyFile>,
 }
 
@@ -77,7 +79,8 @@ pub enum Absent {
 }
 
 impl Remote {
-    /// What its keys say, those that are absent here as the parents' remotes of that name have them.
+    /// What its keys say, those that are absent here as the parents' remotes of that name have
+    /// them.
     ///
     /// # Errors
     /// In upstream's words for a value that cannot be what it should.
@@ -85,7 +88,8 @@ impl Remote {
         RemoteConfig::parse(&self.name, &self.layers)
     }
 
-    /// The value of `url` as it stands, without a look at the other keys. A remote with a metalink need not have one.
+    /// The value of `url` as it stands, without a look at the other keys. A remote with a metalink
+    /// need not have one.
     ///
     /// # Errors
     /// When it cannot be read as a text.
@@ -103,11 +107,12 @@ impl Remote {
     }
 }
 
-/// All remotes of a repository and its parents, sorted by name. `sysroot` is the system that the repository was opened
-/// for, if it was.
+/// All remotes of a repository and its parents, sorted by name. `sysroot` is the system that the
+/// repository was opened for, if it was.
 ///
 /// # Errors
-/// When the remotes directory cannot be read, or two of its files or it and the config have the same remote.
+/// When the remotes directory cannot be read, or two of its files or it and the config have the
+/// same remote.
 pub fn list(repo: &Repo, sysroot: Option<&Path>) -> Result<Vec<Remote>> {
     let mut remotes = match repo.parent() {
         Some(parent) => by_name(list(parent, None)?),
@@ -134,14 +139,18 @@ pub fn names(repo: &Repo) -> Result<Vec<String>> {
 /// # Errors
 /// In upstream's words when there is none; as [`list`].
 pub fn find(repo: &Repo, sysroot: Option<&Path>, name: &str) -> Result<Remote> {
-    list(repo, sysroot)?.into_iter().find(|remote| remote.name == name).ok_or_else(|| not_found(name))
+    list(repo, sysroot)?
+        .into_iter()
+        .find(|remote| remote.name == name)
+        .ok_or_else(|| not_found(name))
 }
 
-/// Adds a remote with its options, in their order; an option given twice has the last value in the first place.
+/// Adds a remote with its options, in their order; an option given twice has the last value in the
+/// first place.
 ///
 /// # Errors
-/// For a name that no remote can have; for a remote that is there already, unless `existing` allows that; when the
-/// config cannot be written.
+/// For a name that no remote can have; for a remote that is there already, unless `existing` allows
+/// that; when the config cannot be written.
 pub fn add(
     repo: &Repo,
     sysroot: Option<&Path>,
@@ -153,18 +162,25 @@ pub fn add(
     repo.edit_config(|keyfile| {
         match (own(repo, keyfile, sysroot)?.remove(name), existing) {
             (Some(remote), Existing::Refuse) => {
-                let place = remote.file.map_or("(in config)".to_owned(), |file| file.display().to_string());
-                return Err(Error::failed(format!("Remote configuration for \"{name}\" already exists: {place}")));
+                let place =
+                    remote.file.map_or("(in config)".to_owned(), |file| file.display().to_string());
+                return Err(Error::failed(format!(
+                    "Remote configuration for \"{name}\" already exists: {place}"
+                )));
             }
             (Some(_), Existing::Keep) => return Ok(ConfigEdit::Keep),
             (Some(Remote { file: Some(file), .. }), Existing::Replace) => {
                 write_file(&file, name, settings)?;
                 return Ok(ConfigEdit::Keep);
             }
-            (Some(Remote { file: None, .. }), Existing::Replace) => drop(keyfile.remove_group(&group_of(name))),
+            (Some(Remote { file: None, .. }), Existing::Replace) => {
+                keyfile.remove_group(&group_of(name));
+            }
             (None, _) => {
-                let wanted = keyfile.get_bool("core", "add-remotes-config-dir").map_err(in_words)?;
-                let directory = remotes_directory(repo, sysroot).filter(|_| wanted.unwrap_or(is_system(repo)));
+                let wanted =
+                    keyfile.get_bool("core", "add-remotes-config-dir").map_err(in_words)?;
+                let directory =
+                    remotes_directory(repo, sysroot).filter(|_| wanted.unwrap_or(is_system(repo)));
                 if let Some(directory) = directory.filter(|directory| directory.is_dir()) {
                     write_file(&directory.join(format!("{name}.conf")), name, settings)?;
                     return Ok(ConfigEdit::Keep);
@@ -179,23 +195,26 @@ pub fn add(
 /// Deletes a remote and its keyring.
 ///
 /// # Errors
-/// For a remote that is not there or is a parent's, unless `absent` allows that; when it cannot be deleted.
+/// For a remote that is not there or is a parent's, unless `absent` allows that; when it cannot be
+/// deleted.
 pub fn delete(repo: &Repo, sysroot: Option<&Path>, name: &str, absent: Absent) -> Result<()> {
     RemoteName::parse(name)?;
     let mut is_absent = false;
-    repo.edit_config(|keyfile| match own(repo, keyfile, sysroot)?.remove(name).map(|remote| remote.file) {
-        None => {
-            is_absent = true;
-            Ok(ConfigEdit::Keep)
-        }
-        Some(Some(file)) => {
-            let (directory, last) = Dir::open_parent(&file).during("opening", &file)?;
-            dir::remove_file(directory, last).during("removing", file)?;
-            Ok(ConfigEdit::Keep)
-        }
-        Some(None) => {
-            keyfile.remove_group(&group_of(name));
-            Ok(ConfigEdit::Write)
+    repo.edit_config(|keyfile| {
+        match own(repo, keyfile, sysroot)?.remove(name).map(|remote| remote.file) {
+            None => {
+                is_absent = true;
+                Ok(ConfigEdit::Keep)
+            }
+            Some(Some(file)) => {
+                let (directory, last) = Dir::open_parent(&file).during("opening", &file)?;
+                dir::remove_file(directory, last).during("removing", file)?;
+                Ok(ConfigEdit::Keep)
+            }
+            Some(None) => {
+                keyfile.remove_group(&group_of(name));
+                Ok(ConfigEdit::Write)
+            }
         }
     })?;
     match absent {
@@ -228,13 +247,17 @@ fn own(repo: &Repo, keyfile: &KeyFile, sysroot: Option<&Path>) -> Result<BTreeMa
     }
     files.sort_unstable();
     for file in files {
-        let bytes = input::read_stored(rustix::fs::CWD, &file, input::MAX_INPUT_SIZE).during("reading", &file)?;
+        let bytes = input::read_stored(rustix::fs::CWD, &file, input::MAX_INPUT_SIZE)
+            .during("reading", &file)?;
         let keyfile = text_of(&bytes).and_then(KeyFile::parse);
-        let keyfile = keyfile.map_err(|source| Error::Malformed { what: file.display().to_string(), source })?;
+        let keyfile = keyfile
+            .map_err(|source| Error::Malformed { what: file.display().to_string(), source })?;
         for remote in in_keyfile(&keyfile, Some(&file)) {
             if remotes.contains_key(&remote.name) {
                 let name = remote.name;
-                return Err(Error::failed(format!("Multiple specifications found for remote \"{name}\"")));
+                return Err(Error::failed(format!(
+                    "Multiple specifications found for remote \"{name}\""
+                )));
             }
             remotes.insert(remote.name.clone(), remote);
         }
@@ -267,8 +290,10 @@ fn remotes_directory(repo: &Repo, sysroot: Option<&Path>) -> Option<PathBuf> {
 
 /// Whether this is the repository of the running system.
 fn is_system(repo: &Repo) -> bool {
-    let identity = |path: &Path| fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
-    identity(repo.path()).is_some_and(|own| identity(&Path::new("/").join(SYSTEM_REPO)) == Some(own))
+    let identity =
+        |path: &Path| fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    identity(repo.path())
+        .is_some_and(|own| identity(&Path::new("/").join(SYSTEM_REPO)) == Some(own))
 }
 
 fn apply(keyfile: &mut KeyFile, name: &str, settings: &[(String, Setting)]) -> Result<()> {

@@ -22,7 +22,8 @@ pub struct Config {
     pub mode: RepoMode,
     /// `core.collection-id`.
     pub collection_id: Option<CollectionId>,
-    /// `core.parent`: a repository that objects, refs and remotes are looked up in when they are not in this one.
+    /// `core.parent`: a repository that objects, refs and remotes are looked up in when they are
+    /// not in this one.
     pub parent: Option<PathBuf>,
     /// `core.fsync`: whether anything is synced at all.
     pub fsync: bool,
@@ -50,7 +51,8 @@ pub struct Config {
     pub indexed_deltas: bool,
     /// `archive.zlib-level`, 1 to 9.
     pub zlib_level: u32,
-    /// `archive.deflate`, osier's own: `zlib` for the very bytes that ostree writes, `fast` otherwise.
+    /// `archive.deflate`, osier's own: `zlib` for the very bytes that ostree writes, `fast`
+    /// otherwise.
     pub deflate: Encoding,
 }
 
@@ -79,11 +81,17 @@ impl Config {
         let core = Group { keyfile: &keyfile, name: "core" };
         let version = core.required("repo_version")?;
         if version != "1" {
-            return Err(Error::failed(format!("Invalid repository version '{}'", quotable(&version))));
+            return Err(Error::failed(format!(
+                "Invalid repository version '{}'",
+                quotable(&version)
+            )));
         }
         let mode_text = core.string("mode")?.unwrap_or_else(|| "bare".to_owned());
         let mode = RepoMode::parse(&mode_text).ok_or_else(|| {
-            Error::failed(format!("Invalid mode '{}' in repository configuration", quotable(&mode_text)))
+            Error::failed(format!(
+                "Invalid mode '{}' in repository configuration",
+                quotable(&mode_text)
+            ))
         })?;
         if core.boolean("archive", false)? {
             let message = "This version of OSTree no longer supports \"archive\" repositories; use archive-z2 instead";
@@ -91,14 +99,19 @@ impl Config {
         }
         let collection_id = match core.string("collection-id")? {
             None => None,
-            Some(text) => Some(CollectionId::parse(&text).map_err(|error| Error::failed(error.to_string()))?),
+            Some(text) => {
+                Some(CollectionId::parse(&text).map_err(|error| Error::failed(error.to_string()))?)
+            }
         };
         let archive = Group { keyfile: &keyfile, name: "archive" };
         let zlib_level = archive.number("zlib-level", DEFAULT_ZLIB_LEVEL).clamp(1, 9);
         let deflate = match archive.string("deflate")? {
             None => Encoding::default(),
             Some(name) => Encoding::parse(&name).ok_or_else(|| {
-                Error::failed(format!("Invalid archive.deflate '{}' in repository configuration", quotable(&name)))
+                Error::failed(format!(
+                    "Invalid archive.deflate '{}' in repository configuration",
+                    quotable(&name)
+                ))
             })?,
         };
         check_default_repo_finders(&core)?;
@@ -111,7 +124,10 @@ impl Config {
             fsync: core.boolean("fsync", true)?,
             per_object_fsync: core.boolean("per-object-fsync", false)?,
             disable_xattrs: core.boolean("disable-xattrs", false)?,
-            tmp_expiry_secs: u64::try_from(core.number("tmp-expiry-secs", DEFAULT_TMP_EXPIRY_SECS as i64)).unwrap_or(0),
+            tmp_expiry_secs: u64::try_from(
+                core.number("tmp-expiry-secs", DEFAULT_TMP_EXPIRY_SECS as i64),
+            )
+            .unwrap_or(0),
             locking: core.boolean("locking", true)?,
             lock_timeout_secs: core.number("lock-timeout-secs", DEFAULT_LOCK_TIMEOUT_SECS),
             min_free_space: min_free_space(&core)?,
@@ -147,8 +163,9 @@ impl Group<'_> {
         if !self.keyfile.has_group(self.name) {
             return Err(Error::failed(format!("Key file does not have group “{}”", self.name)));
         }
-        self.string(key)?
-            .ok_or_else(|| Error::failed(format!("Key file does not have key “{key}” in group “{}”", self.name)))
+        self.string(key)?.ok_or_else(|| {
+            Error::failed(format!("Key file does not have key “{key}” in group “{}”", self.name))
+        })
     }
 
     fn string(&self, key: &str) -> Result<Option<String>> {
@@ -159,12 +176,15 @@ impl Group<'_> {
         Ok(self.keyfile.get_bool(self.name, key).map_err(in_words)?.unwrap_or(default))
     }
 
-    /// Upstream reads numbers as C's `strtoll` does: what follows the digits is ignored, and no digits are 0.
+    /// Upstream reads numbers as C's `strtoll` does: what follows the digits is ignored, and no
+    /// digits are 0.
     fn number(&self, key: &str, default: i64) -> i64 {
         let Some(text) = self.keyfile.get_raw(self.name, key) else { return default };
         let text = text.trim_start();
         let digits_start = usize::from(text.starts_with(['-', '+']));
-        let end = text[digits_start..].find(|c: char| !c.is_ascii_digit()).map_or(text.len(), |at| at + digits_start);
+        let end = text[digits_start..]
+            .find(|c: char| !c.is_ascii_digit())
+            .map_or(text.len(), |at| at + digits_start);
         let saturated = if text.starts_with('-') { i64::MIN } else { i64::MAX };
         match text[..end].parse() {
             Ok(number) => number,
@@ -186,15 +206,21 @@ fn min_free_space(core: &Group<'_>) -> Result<MinFreeSpace> {
             .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
             .and_then(|text| text.parse().ok())
             .filter(|&percent: &u8| percent <= 99)
-            .ok_or_else(|| Error::failed(format!("Invalid min-free-space-percent '{}'", quotable(text))))?,
+            .ok_or_else(|| {
+                Error::failed(format!("Invalid min-free-space-percent '{}'", quotable(text)))
+            })?,
     };
     if let Some(text) = core.string("min-free-space-size")? {
-        let refused = |why: &str| Error::failed(format!("Invalid min-free-space-size '{}': {why}", quotable(&text)));
+        let refused = |why: &str| {
+            Error::failed(format!("Invalid min-free-space-size '{}': {why}", quotable(&text)))
+        };
         let form = "It should be of the format '123MB', '123GB' or '123TB'";
         let (digits, shift) = [("MB", 0), ("GB", 10), ("TB", 20)]
             .into_iter()
             .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)))
-            .filter(|(digits, _)| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+            .filter(|(digits, _)| {
+                !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+            })
             .ok_or_else(|| refused(form))?;
         let mebibytes = digits
             .parse::<u64>()
@@ -218,33 +244,46 @@ fn check_default_repo_finders(core: &Group<'_>) -> Result<()> {
     if core.keyfile.get_raw(core.name, "default-repo-finders").is_none() {
         return Ok(());
     }
-    let finders = core.keyfile.get_list(core.name, "default-repo-finders").map_err(in_words)?.unwrap_or_default();
+    let finders = core
+        .keyfile
+        .get_list(core.name, "default-repo-finders")
+        .map_err(in_words)?
+        .unwrap_or_default();
     if finders.is_empty() {
         return Err(Error::failed("Invalid empty default-repo-finders configuration"));
     }
     match finders.iter().find(|name| !["config", "lan", "mount"].contains(&name.as_str())) {
-        Some(name) => Err(Error::failed(format!("Invalid configured repo-finder '{}'", quotable(name)))),
+        Some(name) => {
+            Err(Error::failed(format!("Invalid configured repo-finder '{}'", quotable(name))))
+        }
         None => Ok(()),
     }
 }
 
 fn check_sysroot(sysroot: &Group<'_>) -> Result<()> {
     if let Some(name) = sysroot.string("bootloader")? {
-        const BOOTLOADERS: [&str; 7] = ["auto", "none", "grub2", "syslinux", "uboot", "zipl", "aboot"];
+        const BOOTLOADERS: [&str; 7] =
+            ["auto", "none", "grub2", "syslinux", "uboot", "zipl", "aboot"];
         if !BOOTLOADERS.contains(&name.as_str()) {
-            return Err(Error::failed(format!("Invalid bootloader configuration: '{}'", quotable(&name))));
+            return Err(Error::failed(format!(
+                "Invalid bootloader configuration: '{}'",
+                quotable(&name)
+            )));
         }
     }
-    let entries = sysroot.keyfile.get_list(sysroot.name, "bls-append-except-default").map_err(in_words)?;
+    let entries =
+        sysroot.keyfile.get_list(sysroot.name, "bls-append-except-default").map_err(in_words)?;
     if entries.unwrap_or_default().iter().any(|entry| !entry.contains('=')) {
-        let form = "bls-append-except-default key must be of the form \"key1=value1;key2=value2...\"";
+        let form =
+            "bls-append-except-default key must be of the form \"key1=value1;key2=value2...\"";
         return Err(Error::failed(form));
     }
     Ok(())
 }
 
-/// What osier does not do is to switch fs-verity on for objects: where that is wished but not required it is let be, and
-/// so with composefs, which is about deployments and wishes for fs-verity besides.
+/// What osier does not do is to switch fs-verity on for objects: where that is wished but not
+/// required it is let be, and so with composefs, which is about deployments and wishes for
+/// fs-verity besides.
 fn check_integrity(keyfile: &KeyFile) -> Result<()> {
     let (integrity, older) = ("ex-integrity", Group { keyfile, name: "ex-fsverity" });
     is_required(keyfile, integrity, "composefs")?;

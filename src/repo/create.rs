@@ -12,8 +12,8 @@ use crate::dir::{self, Dir};
 use crate::error::{Context, During, Result};
 use crate::refspec::CollectionId;
 
-/// The directories of a new repository, in the order in which upstream makes them: `objects` last, so that a repository
-/// that has it has everything.
+/// The directories of a new repository, in the order in which upstream makes them: `objects` last,
+/// so that a repository that has it has everything.
 const DIRECTORIES: [&str; 8] =
     ["tmp", "extensions", "state", "refs", "refs/heads", "refs/mirrors", "refs/remotes", "objects"];
 
@@ -25,12 +25,17 @@ const NEW_CONFIG: &str = ".config-new";
 const XATTR_PROBE: &str = ".xattr-probe";
 
 impl Repo {
-    /// Makes a repository at `path` (its parent directory must exist) and opens it. One that is there is only opened:
-    /// `mode` and `collection_id` are ignored then.
+    /// Makes a repository at `path` (its parent directory must exist) and opens it. One that is
+    /// there is only opened: `mode` and `collection_id` are ignored then.
     ///
     /// # Errors
-    /// When a directory or the config cannot be written; for bare-user also when user xattrs cannot.
-    pub fn create(path: &Path, mode: RepoMode, collection_id: Option<&CollectionId>) -> Result<Self> {
+    /// When a directory or the config cannot be written; for bare-user also when user xattrs
+    /// cannot.
+    pub fn create(
+        path: &Path,
+        mode: RepoMode,
+        collection_id: Option<&CollectionId>,
+    ) -> Result<Self> {
         Self::create_with(path, mode, collection_id, &OpenOptions::default())
     }
 
@@ -90,14 +95,21 @@ fn create_anew(repo: &Dir, name: &str) -> std::io::Result<File> {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(error) => return Err(error.into()),
     }
-    Ok(dir::open(repo, name, OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY, Mode::from_raw_mode(0o600))?)
+    Ok(dir::open(
+        repo,
+        name,
+        OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY,
+        Mode::from_raw_mode(0o600),
+    )?)
 }
 
-/// bare-user repositories keep owner and mode in a user xattr: better to hear at once that there are none.
+/// bare-user repositories keep owner and mode in a user xattr: better to hear at once that there
+/// are none.
 fn probe_user_xattrs(repo: &Dir, path: &Path) -> Result<()> {
     let probe = path.join(XATTR_PROBE);
     let file = create_anew(repo, XATTR_PROBE).during("creating", &probe)?;
-    let set = rustix::fs::fsetxattr(&file, "user.ostreemeta", b"probe", rustix::fs::XattrFlags::empty());
+    let set =
+        rustix::fs::fsetxattr(&file, "user.ostreemeta", b"probe", rustix::fs::XattrFlags::empty());
     dir::remove_file(repo, XATTR_PROBE).during("removing", &probe)?;
     set.calling("fsetxattr", path)
 }

@@ -1,5 +1,5 @@
-//! Static deltas as files: their names, their digests, and the index that clients look them up in (docs/format.md,
-//! sections 14.1 and 14.5).
+//! Static deltas as files: their names, their digests, and the index that clients look them up in
+//! (docs/format.md, sections 14.1 and 14.5).
 //!
 //! ```text
 //! deltas/AB/CDEF...              the directory of a delta; the text after deltas/ is NAME without the slash, and
@@ -105,7 +105,8 @@ pub fn target_exists(repo: &Repo, name: &DeltaName) -> Result<bool> {
     repo.has_object(&ObjectName::new(name.to, ObjectType::Commit))
 }
 
-/// Removes a static delta. It disappears at once: what is left of it in `tmp` when this is interrupted expires.
+/// Removes a static delta. It disappears at once: what is left of it in `tmp` when this is
+/// interrupted expires.
 ///
 /// # Errors
 /// When it cannot be removed.
@@ -125,7 +126,8 @@ pub fn remove(repo: &Repo, name: &DeltaName) -> Result<()> {
     dir::remove_all(tmp, &doomed).during("removing", repo.path().join("tmp").join(doomed))
 }
 
-/// The map from the names of these deltas to the SHA-256 of their superblocks, in hash-table order as upstream writes it.
+/// The map from the names of these deltas to the SHA-256 of their superblocks, in hash-table order
+/// as upstream writes it.
 ///
 /// # Errors
 /// When a superblock cannot be read.
@@ -142,7 +144,8 @@ pub fn digests(repo: &Repo, names: &[DeltaName]) -> Result<Dict> {
 
 /// Makes the delta indexes agree with the deltas, and notes in the config that there are indexes.
 ///
-/// Files that would not change are left alone; indexes of commits that no delta leads to any more are removed.
+/// Files that would not change are left alone; indexes of commits that no delta leads to any more
+/// are removed.
 ///
 /// # Errors
 /// When a superblock cannot be read, or an index or the config not be written.
@@ -181,7 +184,8 @@ pub fn reindex(repo: &Repo) -> Result<()> {
     Ok(())
 }
 
-/// The names `XX/REST` below a directory that may be absent; those that are not UTF-8 are none of ours.
+/// The names `XX/REST` below a directory that may be absent; those that are not UTF-8 are none of
+/// ours.
 fn two_levels(top: &Path) -> Result<Vec<(String, String)>> {
     let mut names = Vec::new();
     for prefix in entries(top)?.into_iter().filter(|prefix| prefix.len() == 2) {
@@ -196,7 +200,9 @@ fn two_levels(top: &Path) -> Result<Vec<(String, String)>> {
 fn entries(directory: &Path) -> Result<Vec<String>> {
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Vec::new()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
         Err(error) => return Err(error).during("reading", directory),
     };
     let mut names = Vec::new();
@@ -228,13 +234,20 @@ mod tests {
     fn a_delta_from_nothing_is_named_after_its_target() {
         let name = DeltaName { from: None, to: Checksum::from_hex(C1).unwrap() };
         assert_eq!(name.to_string(), C1);
-        assert_eq!(name.directory(), Path::new("deltas/bX/2x4grxt72B_XNnfIF5qQkFkWTJqYY3UX9jba+kQUM"));
-        assert_eq!(DeltaName::of_directory("bX", "2x4grxt72B_XNnfIF5qQkFkWTJqYY3UX9jba+kQUM"), Some(name));
+        assert_eq!(
+            name.directory(),
+            Path::new("deltas/bX/2x4grxt72B_XNnfIF5qQkFkWTJqYY3UX9jba+kQUM")
+        );
+        assert_eq!(
+            DeltaName::of_directory("bX", "2x4grxt72B_XNnfIF5qQkFkWTJqYY3UX9jba+kQUM"),
+            Some(name)
+        );
     }
 
     #[test]
     fn a_delta_between_commits_has_both_names() {
-        let name = DeltaName { from: Checksum::from_hex(C1).ok(), to: Checksum::from_hex(C2).unwrap() };
+        let name =
+            DeltaName { from: Checksum::from_hex(C1).ok(), to: Checksum::from_hex(C2).unwrap() };
         assert_eq!(name.to_string(), format!("{C1}-{C2}"));
         let directory = name.directory();
         let rest = directory.file_name().unwrap().to_str().unwrap();
@@ -244,9 +257,12 @@ mod tests {
 
     #[test]
     fn other_directories_are_no_deltas() {
-        for rest in
-            ["", "2x4", "2x4grxt72B_XNnfIF5qQkFkWTJqYY3UX9jba+kQU", "2x4grxt72B_XNnfIF5qQkFkWTJqYY3UX9jba+kQUM-"]
-        {
+        for rest in [
+            "",
+            "2x4",
+            "2x4grxt72B_XNnfIF5qQkFkWTJqYY3UX9jba+kQU",
+            "2x4grxt72B_XNnfIF5qQkFkWTJqYY3UX9jba+kQUM-",
+        ] {
             assert_eq!(DeltaName::of_directory("bX", rest), None, "{rest}");
         }
     }

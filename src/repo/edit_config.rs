@@ -1,7 +1,7 @@
 //! Changing the `config`: one edit after the other, each of what is on disk then.
 //!
-//! A lock file in `tmp/` keeps two edits apart, in one process or in several; it goes when it is released. The repository
-//! lock would make an edit wait for every commit that is being made.
+//! A lock file in `tmp/` keeps two edits apart, in one process or in several; it goes when it is
+//! released. The repository lock would make an edit wait for every commit that is being made.
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
@@ -23,13 +23,16 @@ pub enum ConfigEdit {
 }
 
 impl Repo {
-    /// Changes the `config`: reads it again, has `edit` change it, and replaces it, while no other edit can. What the
-    /// open repository knows is what was written then, except for its mode and its parent.
+    /// Changes the `config`: reads it again, has `edit` change it, and replaces it, while no other
+    /// edit can. What the open repository knows is what was written then, except for its mode and
+    /// its parent.
     ///
-    /// The edit may make a config that no repository can be opened with; the open one goes on with what it knows then.
+    /// The edit may make a config that no repository can be opened with; the open one goes on with
+    /// what it knows then.
     ///
     /// # Errors
-    /// Those of `edit`; when the config cannot be read or replaced; [`LockTimeout`](crate::Error::LockTimeout).
+    /// Those of `edit`; when the config cannot be read or replaced;
+    /// [`LockTimeout`](crate::Error::LockTimeout).
     pub fn edit_config(&self, edit: impl FnOnce(&mut KeyFile) -> Result<ConfigEdit>) -> Result<()> {
         let _lock = self.lock_update(LOCK)?;
         let mut keyfile = super::read_config(self.dir())?;
@@ -37,7 +40,8 @@ impl Repo {
             self.replace_file(Path::new("config"), keyfile.to_string().as_bytes())?;
         }
         if let Ok(config) = Config::from_keyfile(keyfile) {
-            *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config.with(self.options()));
+            *self.config.write().unwrap_or_else(PoisonError::into_inner) =
+                Arc::new(config.with(self.options()));
         }
         Ok(())
     }
@@ -66,7 +70,8 @@ mod tests {
         Repo::create(&path, RepoMode::Archive, None).unwrap();
         // Nothing is synced: this is about order, not about power.
         let options = OpenOptions { disable_fsync: true, ..OpenOptions::default() };
-        let (one, other) = (Repo::open_with(&path, &options).unwrap(), Repo::open_with(&path, &options).unwrap());
+        let (one, other) =
+            (Repo::open_with(&path, &options).unwrap(), Repo::open_with(&path, &options).unwrap());
         let writers = [(&one, "a"), (&one, "b"), (&other, "c")];
         thread::scope(|scope| {
             for (repo, name) in writers {
@@ -87,7 +92,10 @@ mod tests {
         for (_, name) in writers {
             assert_eq!(keyfile.get_raw("test", name), Some("199"), "{name}");
             for round in 0..ROUNDS {
-                assert_eq!(keyfile.get_raw("test", &format!("{name}{round}")), Some(&*round.to_string()));
+                assert_eq!(
+                    keyfile.get_raw("test", &format!("{name}{round}")),
+                    Some(&*round.to_string())
+                );
             }
         }
         assert!(!path.join("tmp").join(LOCK).exists());

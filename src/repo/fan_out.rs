@@ -1,8 +1,9 @@
 //! The 256 directories `00` to `ff` that objects are in, each opened without following a link.
 //!
-//! `objects/XX` may be swapped for a link while osier works. So nothing is written, linked, renamed or removed under a
-//! path `XX/REST`: the directory is opened first, and what follows goes by its descriptor. Descriptors are kept as long as
-//! the process has enough of them; without, a directory is opened for each use.
+//! `objects/XX` may be swapped for a link while osier works. So nothing is written, linked, renamed
+//! or removed under a path `XX/REST`: the directory is opened first, and what follows goes by its
+//! descriptor. Descriptors are kept as long as the process has enough of them; without, a directory
+//! is opened for each use.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
@@ -30,8 +31,8 @@ impl Default for FanOuts {
 }
 
 impl FanOuts {
-    /// Calls `act` with the directory of objects whose names start with `first`; `ENOENT` where there is none, `ENOTDIR`
-    /// where something else has its name.
+    /// Calls `act` with the directory of objects whose names start with `first`; `ENOENT` where
+    /// there is none, `ENOTDIR` where something else has its name.
     pub(super) fn within<T>(
         &self,
         parent: BorrowedFd<'_>,
@@ -94,9 +95,13 @@ fn is_removed(dir: &Dir) -> bool {
 /// Whether one more descriptor may be kept; it counts then.
 fn reserve() -> bool {
     static MOST: OnceLock<u64> = OnceLock::new();
-    let most = *MOST.get_or_init(|| getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / SHARE_OF_DESCRIPTORS);
-    HELD.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| (held < most).then_some(held.saturating_add(1)))
-        .is_ok()
+    let most = *MOST.get_or_init(|| {
+        getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / SHARE_OF_DESCRIPTORS
+    });
+    HELD.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
+        (held < most).then_some(held.saturating_add(1))
+    })
+    .is_ok()
 }
 
 #[cfg(test)]
@@ -117,9 +122,13 @@ mod tests {
         symlink("victim", path("cd")).unwrap();
         let parent = Dir::open(scratch.path()).unwrap();
         let fan_outs = FanOuts::default();
-        let remove = |first| fan_outs.within(parent.as_fd(), first, |dir| dir::remove_file(dir, "file"));
+        let remove =
+            |first| fan_outs.within(parent.as_fd(), first, |dir| dir::remove_file(dir, "file"));
         assert_eq!(remove(0xcd), Err(Errno::NOTDIR));
-        assert_eq!(fan_outs.within_made(parent.as_fd(), 0xcd, |dir| dir::remove_file(dir, "file")), Err(Errno::NOTDIR));
+        assert_eq!(
+            fan_outs.within_made(parent.as_fd(), 0xcd, |dir| dir::remove_file(dir, "file")),
+            Err(Errno::NOTDIR)
+        );
         assert_eq!(remove(0xef), Err(Errno::NOENT));
         fan_outs.within(parent.as_fd(), 0xab, |dir| dir::stat(dir, "file")).unwrap();
         fs::rename(path("ab"), path("away")).unwrap();
@@ -133,7 +142,8 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let parent = Dir::open(scratch.path()).unwrap();
         let fan_outs = FanOuts::default();
-        let make = || fan_outs.within_made(parent.as_fd(), 0xab, |dir| dir::make_dir(dir, "inner", 0o755));
+        let make =
+            || fan_outs.within_made(parent.as_fd(), 0xab, |dir| dir::make_dir(dir, "inner", 0o755));
         make().unwrap();
         fs::remove_dir_all(scratch.path().join("ab")).unwrap();
         make().unwrap();

@@ -1,8 +1,9 @@
-//! The repository lock and the locks of staging directories: open-file-description locks on files that stay.
+//! The repository lock and the locks of staging directories: open-file-description locks on files
+//! that stay.
 //!
-//! A lock belongs to an open file, so one that a killed process held is gone with it. Within a process the repository
-//! lock is a stack: whoever holds it may take it again, in either kind, and the file is locked in the strongest kind
-//! that is held.
+//! A lock belongs to an open file, so one that a killed process held is gone with it. Within a
+//! process the repository lock is a stack: whoever holds it may take it again, in either kind, and
+//! the file is locked in the strongest kind that is held.
 
 use std::fs::File;
 use std::io;
@@ -44,7 +45,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// The same for a lock that is held for a moment.
 const UPDATE_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// The lock file of an open repository with the kinds of lock that this process holds, the latest last.
+/// The lock file of an open repository with the kinds of lock that this process holds, the latest
+/// last.
 #[derive(Debug, Default)]
 pub(super) struct LockStack(Mutex<Held>);
 
@@ -63,8 +65,8 @@ pub struct RepoLock<'r> {
 }
 
 impl Repo {
-    /// Takes the repository lock, waiting up to `core.lock-timeout-secs`. A repository that is not writable, or that
-    /// has `core.locking=false`, is not locked.
+    /// Takes the repository lock, waiting up to `core.lock-timeout-secs`. A repository that is not
+    /// writable, or that has `core.locking=false`, is not locked.
     ///
     /// # Errors
     /// [`Error::LockTimeout`] when somebody else keeps it for longer.
@@ -89,8 +91,8 @@ impl Repo {
         }
     }
 
-    /// Takes the repository lock if that can be done at once; `None` when somebody else has it. Otherwise as
-    /// [`Repo::lock`].
+    /// Takes the repository lock if that can be done at once; `None` when somebody else has it.
+    /// Otherwise as [`Repo::lock`].
     ///
     /// # Errors
     /// When the lock file cannot be opened or locked.
@@ -104,9 +106,10 @@ impl Repo {
 }
 
 impl Repo {
-    /// Keeps away others that update the same thing, which a file in `tmp/` stands for. Its name starts with `staging-` and
-    /// ends in `-lock`, as the lock files of staging directories do: what cleans `tmp/` removes it only when it is not
-    /// locked. Nothing is locked with `core.locking=false`.
+    /// Keeps away others that update the same thing, which a file in `tmp/` stands for. Its name
+    /// starts with `staging-` and ends in `-lock`, as the lock files of staging directories do:
+    /// what cleans `tmp/` removes it only when it is not locked. Nothing is locked with
+    /// `core.locking=false`.
     ///
     /// # Errors
     /// [`Error::LockTimeout`] after `core.lock-timeout-secs`.
@@ -155,7 +158,8 @@ impl LockStack {
         if strongest < Some(kind) {
             if held.file.is_none() {
                 let mode = Mode::from_raw_mode(0o660);
-                // A link could lead to a file of somebody else's, and a pipe or device cannot be locked.
+                // A link could lead to a file of somebody else's, and a pipe or device cannot be
+                // locked.
                 let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY;
                 let opened = dir::open(repo.dir(), ".lock", flags, mode).map_err(io::Error::from);
                 let file = opened.and_then(input::require_regular);
@@ -228,7 +232,8 @@ pub(crate) fn try_lock(file: &File, kind: LockKind) -> io::Result<bool> {
     }
 }
 
-/// Takes the exclusive lock of a lock file that is removed when it is released, as those of staging directories are.
+/// Takes the exclusive lock of a lock file that is removed when it is released, as those of staging
+/// directories are.
 ///
 /// Returns `None` when somebody else has it, or removed it while we were looking.
 pub(super) fn try_lock_removable(dir: impl AsFd, name: &str) -> io::Result<Option<File>> {

@@ -1,7 +1,7 @@
 //! The repository on disk.
 //!
-//! [`Repo`] opens, reads, writes, lists and moves refs; everything else is a free function that takes one. The layout is
-//! in docs/format.md, section 3:
+//! [`Repo`] opens, reads, writes, lists and moves refs; everything else is a free function that
+//! takes one. The layout is in docs/format.md, section 3:
 //!
 //! ```text
 //! config                        see `config`, `edit_config`, `create`
@@ -104,7 +104,8 @@ pub struct OpenOptions {
     pub boot_id: Option<String>,
     /// Do not create `tmp/cache`.
     pub skip_cache: bool,
-    /// Write bare-split-xattrs repositories in upstream's experimental, incomplete way instead of refusing.
+    /// Write bare-split-xattrs repositories in upstream's experimental, incomplete way instead of
+    /// refusing.
     pub write_bare_split_xattrs: bool,
     /// Fail just before a transaction is committed, as upstream's test-suite asks for.
     pub fail_before_commit: bool,
@@ -120,8 +121,17 @@ pub struct OpenOptions {
 const MAX_PARENT_DEPTH: usize = 32;
 
 /// What things are removed from and replaced in.
-const OWN_DIRECTORIES: [&str; 9] =
-    ["objects", "refs", "refs/heads", "refs/remotes", "refs/mirrors", "state", "tmp", "deltas", "delta-indexes"];
+const OWN_DIRECTORIES: [&str; 9] = [
+    "objects",
+    "refs",
+    "refs/heads",
+    "refs/remotes",
+    "refs/mirrors",
+    "state",
+    "tmp",
+    "deltas",
+    "delta-indexes",
+];
 
 /// The longest `config` that is read, in bytes.
 const MAX_CONFIG_SIZE: u64 = 16 << 20;
@@ -130,7 +140,8 @@ impl Repo {
     /// Opens the repository at `path`.
     ///
     /// # Errors
-    /// When it is not there, or its `config` is not one that can be worked with; the error starts with `opening repo`.
+    /// When it is not there, or its `config` is not one that can be worked with; the error starts
+    /// with `opening repo`.
     pub fn open(path: &Path) -> Result<Self> {
         Self::open_with(path, &OpenOptions::default())
     }
@@ -149,22 +160,27 @@ impl Repo {
 
     fn open_inner(path: &Path, options: &OpenOptions, depth: usize) -> Result<Self> {
         let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = File::from(rustix::fs::open(path, directory, Mode::empty()).calling("opendir", path)?);
-        let objects = rustix::fs::openat(&dir, "objects", directory, Mode::empty()).calling("opendir", "objects")?;
+        let dir =
+            File::from(rustix::fs::open(path, directory, Mode::empty()).calling("opendir", path)?);
+        let objects = rustix::fs::openat(&dir, "objects", directory, Mode::empty())
+            .calling("opendir", "objects")?;
         let config = Config::from_keyfile(read_config(&dir)?)?.with(options);
         let parent = match &config.parent {
             None => None,
             Some(parent) if depth >= MAX_PARENT_DEPTH => {
-                let message = format!("too many parent repositories, the last is '{}'", parent.display());
+                let message =
+                    format!("too many parent repositories, the last is '{}'", parent.display());
                 return Err(Error::failed(message));
             }
             Some(parent) => {
-                let repo = Self::open_at_depth(parent, options, depth + 1)
-                    .context(|| format!("While checking parent repository '{}'", parent.display()))?;
+                let repo = Self::open_at_depth(parent, options, depth + 1).context(|| {
+                    format!("While checking parent repository '{}'", parent.display())
+                })?;
                 Some(Box::new(repo))
             }
         };
-        let writable = rustix::fs::accessat(&objects, ".", Access::WRITE_OK, AtFlags::EACCESS).is_ok();
+        let writable =
+            rustix::fs::accessat(&objects, ".", Access::WRITE_OK, AtFlags::EACCESS).is_ok();
         let repo = Self {
             dir,
             objects: objects.into(),
@@ -207,7 +223,8 @@ impl Repo {
         self.mode
     }
 
-    /// What the `config` said when the repository was opened, or after the last edit of this process since.
+    /// What the `config` said when the repository was opened, or after the last edit of this
+    /// process since.
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -239,12 +256,12 @@ impl Repo {
             .during("Cannot write to repository:", self.path.join("objects"))
     }
 
-    /// Refuses a repository in which one of the directories that something may be removed from is a link: what is behind
-    /// it may be somebody else's.
+    /// Refuses a repository in which one of the directories that something may be removed from is a
+    /// link: what is behind it may be somebody else's.
     pub(crate) fn refuse_links(&self) -> Result<()> {
         for name in OWN_DIRECTORIES {
-            let is_link =
-                dir::stat(&self.dir, name).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink);
+            let is_link = dir::stat(&self.dir, name)
+                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink);
             if is_link {
                 let path = self.path.join(name);
                 return Err(Error::failed(format!("{} is a symbolic link", path.display())));
@@ -253,7 +270,8 @@ impl Repo {
         Ok(())
     }
 
-    /// The directory `tmp`, which must not be a link: it stays the one that it was when it was first asked for.
+    /// The directory `tmp`, which must not be a link: it stays the one that it was when it was
+    /// first asked for.
     pub(crate) fn tmp(&self) -> Result<BorrowedFd<'_>> {
         if let Some(tmp) = self.tmp.get() {
             return Ok(tmp.as_fd());
@@ -274,7 +292,11 @@ impl Repo {
 /// Reads the `config` below the directory of a repository.
 fn read_config(dir: impl AsFd) -> Result<KeyFile> {
     let text = input::read_stored(dir, "config", MAX_CONFIG_SIZE).calling("openat", "config")?;
-    let text = String::from_utf8(text)
-        .map_err(|_| Error::failed("Couldn't parse config file: Key file contains text that is not valid UTF-8"))?;
-    KeyFile::parse(&text).map_err(|source| Error::Malformed { what: "Couldn't parse config file".to_owned(), source })
+    let text = String::from_utf8(text).map_err(|_| {
+        Error::failed("Couldn't parse config file: Key file contains text that is not valid UTF-8")
+    })?;
+    KeyFile::parse(&text).map_err(|source| Error::Malformed {
+        what: "Couldn't parse config file".to_owned(),
+        source,
+    })
 }

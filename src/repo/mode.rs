@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// The mode of a repository. Metadata objects are the same bytes in all modes; file objects are not (docs/format.md,
-/// section 5).
+/// The mode of a repository. Metadata objects are the same bytes in all modes; file objects are not
+/// (docs/format.md, section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RepoMode {
     /// Files as they are, owner, mode and xattrs in the inode; needs root.

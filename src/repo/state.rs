@@ -37,7 +37,9 @@ impl Repo {
             Ok(content) if content.starts_with(FSCK_MARK) => Ok(CommitState::PartialFsck),
             Ok(_) => Ok(CommitState::Partial),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => match self.parent() {
-                Some(parent) if !self.has_own_object(&commit_name(commit))? => parent.commit_state(commit),
+                Some(parent) if !self.has_own_object(&commit_name(commit))? => {
+                    parent.commit_state(commit)
+                }
                 _ => Ok(CommitState::Complete),
             },
             Err(error) => Err(error).during("reading", path),

@@ -20,19 +20,24 @@ pub enum XattrPolicy {
 /// Hashing reads this much at a time.
 const BUFFER_LEN: usize = 128 * 1024;
 
-/// The checksum of the file object that a regular file or symlink would become; of a directory, that of its dirmeta.
+/// The checksum of the file object that a regular file or symlink would become; of a directory,
+/// that of its dirmeta.
 ///
 /// # Errors
 /// When the file cannot be read, or is something else.
 pub fn checksum(path: &Path, xattrs: XattrPolicy) -> Result<Checksum> {
-    // The real program asks in two ways: with xattrs it names the file in full, and a slash at the end does not count.
+    // The real program asks in two ways: with xattrs it names the file in full, and a slash at the
+    // end does not count.
     let absolute = std::path::absolute(path).during("looking for", path)?;
     let (path, metadata) = match xattrs {
         XattrPolicy::Read => {
             let path: PathBuf = absolute.components().collect();
             let metadata = std::fs::symlink_metadata(&path).map_err(|error| {
                 let path = path.display();
-                Error::failed(format!("Error when getting information for file “{path}”: {}", OsError(error)))
+                Error::failed(format!(
+                    "Error when getting information for file “{path}”: {}",
+                    OsError(error)
+                ))
             })?;
             (path, metadata)
         }
@@ -64,7 +69,9 @@ pub fn checksum(path: &Path, xattrs: XattrPolicy) -> Result<Checksum> {
             let Metadata { uid, gid, mode, .. } = directory.metadata_of(name)?;
             let xattrs = policy(&|| directory.xattrs_of_symlink(name))?;
             let symlink_target = directory.symlink_target(name)?;
-            Ok(Checksum::of(&FileHeader { uid, gid, mode, symlink_target, xattrs }.content_header()))
+            Ok(Checksum::of(
+                &FileHeader { uid, gid, mode, symlink_target, xattrs }.content_header(),
+            ))
         }
         _ => {
             let file = directory.open_file(name)?;

@@ -39,7 +39,8 @@ pub struct Ownership {
     pub mode: u32,
 }
 
-/// A [`Modifier`] at work during one commit: it remembers which of its paths turned up. Any thread may ask it.
+/// A [`Modifier`] at work during one commit: it remembers which of its paths turned up. Any thread
+/// may ask it.
 #[derive(Debug)]
 pub struct Filter<'m> {
     modifier: &'m Modifier,
@@ -48,7 +49,8 @@ pub struct Filter<'m> {
 }
 
 impl Modifier {
-    /// Whether anything is to be changed at all. Only then does a tree taken from a commit run through the filter.
+    /// Whether anything is to be changed at all. Only then does a tree taken from a commit run
+    /// through the filter.
     pub fn is_active(&self) -> bool {
         *self != Self::default()
     }
@@ -76,12 +78,14 @@ impl<'m> Filter<'m> {
         !self.modifier.no_xattrs && !self.modifier.canonical_permissions
     }
 
-    /// What is recorded for the entry at `path` (`/usr/bin`; the root is `/`); `None` leaves it out.
+    /// What is recorded for the entry at `path` (`/usr/bin`; the root is `/`); `None` leaves it
+    /// out.
     ///
-    /// A line of the skip list and a `+` line of the statoverride file work once, as upstream's do: of two trees laid over
-    /// each other only the first to have the path is affected.
+    /// A line of the skip list and a `+` line of the statoverride file work once, as upstream's do:
+    /// of two trees laid over each other only the first to have the path is affected.
     pub fn apply(&self, path: &str, found: Ownership) -> Result<Option<Ownership>> {
-        let Modifier { owner_uid, owner_gid, canonical_permissions, mode_ro_executables, .. } = *self.modifier;
+        let Modifier { owner_uid, owner_gid, canonical_permissions, mode_ro_executables, .. } =
+            *self.modifier;
         let mut recorded = found;
         recorded.uid = owner_uid.unwrap_or(found.uid);
         recorded.gid = owner_gid.unwrap_or(found.gid);
@@ -90,7 +94,9 @@ impl<'m> Filter<'m> {
         }
         if let Some(added) = self.added.take(path) {
             recorded.mode |= added;
-        } else if let Some(replaced) = self.modifier.statoverride.as_ref().and_then(|file| file.replaced.get(path)) {
+        } else if let Some(replaced) =
+            self.modifier.statoverride.as_ref().and_then(|file| file.replaced.get(path))
+        {
             recorded.mode = recorded.mode & S_IFMT | replaced;
         }
         if self.skipped.take(path).is_some() {
@@ -106,20 +112,22 @@ impl<'m> Filter<'m> {
         Ok(Some(recorded))
     }
 
-    /// Whether the skip list leaves out what no object can be made of, so that there is nothing to [`Filter::apply`]. The
-    /// line of the list works once here as well.
+    /// Whether the skip list leaves out what no object can be made of, so that there is nothing to
+    /// [`Filter::apply`]. The line of the list works once here as well.
     pub fn leaves_out(&self, path: &str) -> bool {
         self.skipped.take(path).is_some()
     }
 
-    /// Refuses if a path that must turn up did not; each is reported as a warning in upstream's words and order.
+    /// Refuses if a path that must turn up did not; each is reported as a warning in upstream's
+    /// words and order.
     pub fn check_all_used(&self, progress: &dyn Progress) -> Result<()> {
         self.added.check_all_taken("statoverride", progress)?;
         self.skipped.check_all_taken("skip-list", progress)
     }
 }
 
-/// A mode from a statoverride file may hold anything; what no object can hold is refused in upstream's words.
+/// A mode from a statoverride file may hold anything; what no object can hold is refused in
+/// upstream's words.
 fn check_mode(file_type: u32, mode: u32) -> Result<()> {
     if mode & !PERMISSION_BITS == file_type {
         return Ok(());
@@ -160,8 +168,11 @@ impl<'m, V: Copy> OneShots<&'m str, V> {
         for path in &self.paths {
             table.insert((*path).to_owned(), ());
         }
-        let is_left = |path: &str| self.values.get(path).is_some_and(|(_, taken)| !taken.load(Ordering::Relaxed));
-        let left: Vec<&str> = table.iter().map(|(path, ())| path).filter(|path| is_left(path)).collect();
+        let is_left = |path: &str| {
+            self.values.get(path).is_some_and(|(_, taken)| !taken.load(Ordering::Relaxed))
+        };
+        let left: Vec<&str> =
+            table.iter().map(|(path, ())| path).filter(|path| is_left(path)).collect();
         for path in &left {
             progress.event(Event::Warning(&format!("Unmatched {file} path: {path}")));
         }
@@ -186,7 +197,10 @@ mod tests {
 
     fn modes(modifier: &Modifier, entries: &[(&str, Ownership)]) -> Vec<u32> {
         let filter = Filter::new(modifier);
-        entries.iter().map(|(path, found)| filter.apply(path, *found).unwrap().unwrap().mode).collect()
+        entries
+            .iter()
+            .map(|(path, found)| filter.apply(path, *found).unwrap().unwrap().mode)
+            .collect()
     }
 
     /// The warnings, and the error if there is one.
@@ -212,9 +226,12 @@ mod tests {
 
     #[test]
     fn canonical_permissions_are_0755_at_most_and_belong_to_root() {
-        let modifier = Modifier { canonical_permissions: true, owner_uid: Some(5), ..Modifier::default() };
+        let modifier =
+            Modifier { canonical_permissions: true, owner_uid: Some(5), ..Modifier::default() };
         let filter = Filter::new(&modifier);
-        for (found, mode) in [(FILE, 0o100_644), (PROGRAM, 0o100_755), (DIR, 0o040_755), (SYMLINK, 0o120_777)] {
+        for (found, mode) in
+            [(FILE, 0o100_644), (PROGRAM, 0o100_755), (DIR, 0o040_755), (SYMLINK, 0o120_777)]
+        {
             assert_eq!(filter.apply("", found).unwrap(), Some(Ownership { uid: 0, gid: 0, mode }));
         }
         assert!(!filter.records_xattrs());
@@ -244,15 +261,20 @@ mod tests {
 
     #[test]
     fn canonical_permissions_come_after_statoverride() {
-        let modifier = Modifier { canonical_permissions: true, ..statoverride("=4095 /a\n=4095 /d\n") };
+        let modifier =
+            Modifier { canonical_permissions: true, ..statoverride("=4095 /a\n=4095 /d\n") };
         assert_eq!(modes(&modifier, &[("/a", FILE), ("/d", DIR)]), [0o100_755, 0o040_755]);
     }
 
     #[test]
     fn an_added_mode_works_once_and_before_the_replacing_one() {
         let modifier = statoverride("=448 /a\n1 /a\n+1 /\n=1 /l\n");
-        let found = [("/a", FILE), ("/a", FILE), ("/a", FILE), ("/b", FILE), ("/", DIR), ("/l", SYMLINK)];
-        assert_eq!(modes(&modifier, &found), [0o100_645, 0o100_700, 0o100_700, 0o100_644, 0o042_775, 0o120_001]);
+        let found =
+            [("/a", FILE), ("/a", FILE), ("/a", FILE), ("/b", FILE), ("/", DIR), ("/l", SYMLINK)];
+        assert_eq!(
+            modes(&modifier, &found),
+            [0o100_645, 0o100_700, 0o100_700, 0o100_644, 0o042_775, 0o120_001]
+        );
     }
 
     #[test]
@@ -288,11 +310,13 @@ mod tests {
         let modifier = Modifier { skip_list, ..Modifier::default() };
         let filter = Filter::new(&modifier);
         assert_eq!(filter.apply("/a", FILE).unwrap(), None);
-        let lines = ["/q", "/b", "/nope", "/zz"].map(|path| format!("Unmatched skip-list path: {path}"));
+        let lines =
+            ["/q", "/b", "/nope", "/zz"].map(|path| format!("Unmatched skip-list path: {path}"));
         assert_eq!(unused(&filter), (lines.to_vec(), Some("Unmatched skip-list paths".to_owned())));
 
         let modifier = Modifier { ..statoverride("1 /n5\n=1 /n7\n1 /n3\n+1 /n9\n1 /n1\n") };
-        let lines = ["/n3", "/n5", "/n9", "/n1"].map(|path| format!("Unmatched statoverride path: {path}"));
+        let lines =
+            ["/n3", "/n5", "/n9", "/n1"].map(|path| format!("Unmatched statoverride path: {path}"));
         let expected = (lines.to_vec(), Some("Unmatched statoverride paths".to_owned()));
         assert_eq!(unused(&Filter::new(&modifier)), expected);
     }

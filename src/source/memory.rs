@@ -13,7 +13,8 @@ pub struct Attributes {
     pub uid: u32,
     /// The group.
     pub gid: u32,
-    /// The permissions, as in `0o644`; the type of the entry is added to them. Those of symbolic links are 0777 mostly.
+    /// The permissions, as in `0o644`; the type of the entry is added to them. Those of symbolic
+    /// links are 0777 mostly.
     pub mode: u32,
     /// The extended attributes.
     pub xattrs: Xattrs,
@@ -28,8 +29,8 @@ impl Attributes {
 
 /// A tree in memory, to be committed as `Source::Memory`.
 ///
-/// Directories that are not added by themselves are root's and have mode 0755. An entry replaces an earlier one of its
-/// path, but never a directory something that is none, nor the other way round.
+/// Directories that are not added by themselves are root's and have mode 0755. An entry replaces an
+/// earlier one of its path, but never a directory something that is none, nor the other way round.
 ///
 /// ```
 /// use osier::source::{Attributes, MemoryTree};
@@ -88,7 +89,8 @@ impl MemoryTree {
         &self.directories[number]
     }
 
-    /// Adds a directory with those above it, or gives one that is there these attributes; `/` is the root.
+    /// Adds a directory with those above it, or gives one that is there these attributes; `/` is
+    /// the root.
     ///
     /// # Errors
     /// For a path that no tree can have, permissions outside of 07777, and a file in the way.
@@ -102,7 +104,12 @@ impl MemoryTree {
     ///
     /// # Errors
     /// As [`MemoryTree::add_directory`].
-    pub fn add_file(&mut self, path: &str, content: impl Into<Vec<u8>>, attributes: Attributes) -> Result<()> {
+    pub fn add_file(
+        &mut self,
+        path: &str,
+        content: impl Into<Vec<u8>>,
+        attributes: Attributes,
+    ) -> Result<()> {
         self.add(path, MemoryEntry::File(attributes.clone(), content.into()), &attributes)
     }
 
@@ -110,7 +117,12 @@ impl MemoryTree {
     ///
     /// # Errors
     /// As [`MemoryTree::add_directory`]; also for a target that is empty or has a NUL in it.
-    pub fn add_symlink(&mut self, path: &str, target: impl Into<String>, attributes: Attributes) -> Result<()> {
+    pub fn add_symlink(
+        &mut self,
+        path: &str,
+        target: impl Into<String>,
+        attributes: Attributes,
+    ) -> Result<()> {
         let target = target.into();
         if target.is_empty() || target.contains('\0') {
             return Err(Error::failed(format!("{path}: invalid target of a symbolic link")));
@@ -140,7 +152,11 @@ impl MemoryTree {
             let entry = self.directories[number].entries.entry((*name).to_owned());
             number = match entry.or_insert(MemoryEntry::Directory(new)) {
                 MemoryEntry::Directory(below) => *below,
-                _ => return Err(Error::failed(format!("{path}: can't replace file with directory: {name}"))),
+                _ => {
+                    return Err(Error::failed(format!(
+                        "{path}: can't replace file with directory: {name}"
+                    )));
+                }
             };
             if number == new {
                 self.directories.push(MemoryDirectory::new());
@@ -156,13 +172,19 @@ impl PartialEq for MemoryTree {
         let mut waiting = vec![(0, 0)];
         while let Some((one, other_one)) = waiting.pop() {
             let (one, other_one) = (self.numbered(one), other.numbered(other_one));
-            if one.attributes != other_one.attributes || one.entries.len() != other_one.entries.len() {
+            if one.attributes != other_one.attributes
+                || one.entries.len() != other_one.entries.len()
+            {
                 return false;
             }
-            for ((name, entry), (other_name, other_entry)) in one.entries.iter().zip(&other_one.entries) {
+            for ((name, entry), (other_name, other_entry)) in
+                one.entries.iter().zip(&other_one.entries)
+            {
                 match (entry, other_entry) {
                     _ if name != other_name => return false,
-                    (MemoryEntry::Directory(one), MemoryEntry::Directory(other)) => waiting.push((*one, *other)),
+                    (MemoryEntry::Directory(one), MemoryEntry::Directory(other)) => {
+                        waiting.push((*one, *other))
+                    }
                     (entry, other_entry) if entry != other_entry => return false,
                     _ => {}
                 }
@@ -178,7 +200,8 @@ impl Eq for MemoryTree {}
 fn names(path: &str) -> Result<Vec<&str>> {
     let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
     for name in &names {
-        validate_file_name(name).map_err(|error| Error::failed(format!("{path}: {}", error.what)))?;
+        validate_file_name(name)
+            .map_err(|error| Error::failed(format!("{path}: {}", error.what)))?;
     }
     Ok(names)
 }
@@ -206,16 +229,29 @@ mod tests {
     fn what_no_tree_can_hold_is_refused() {
         let mut tree = MemoryTree::new();
         let plain = || Attributes::new(0o644);
-        assert_eq!(error(tree.add_file("a/../b", "", plain())), "a/../b: Invalid path uplink filename '..'");
+        assert_eq!(
+            error(tree.add_file("a/../b", "", plain())),
+            "a/../b: Invalid path uplink filename '..'"
+        );
         assert_eq!(error(tree.add_file("/", "", plain())), "/: the root is a directory");
-        assert_eq!(error(tree.add_file("a", "", Attributes::new(0o100_644))), "a: 0100644 has more than permissions");
-        assert_eq!(error(tree.add_symlink("l", "", plain())), "l: invalid target of a symbolic link");
+        assert_eq!(
+            error(tree.add_file("a", "", Attributes::new(0o100_644))),
+            "a: 0100644 has more than permissions"
+        );
+        assert_eq!(
+            error(tree.add_symlink("l", "", plain())),
+            "l: invalid target of a symbolic link"
+        );
         tree.add_file("dir/file", "", plain()).unwrap();
-        assert_eq!(error(tree.add_file("dir", "", plain())), "dir: can't replace directory with file");
+        assert_eq!(
+            error(tree.add_file("dir", "", plain())),
+            "dir: can't replace directory with file"
+        );
         let below = tree.add_directory("dir/file/x", plain());
         assert_eq!(error(below), "dir/file/x: can't replace file with directory: file");
         let deep = "d/".repeat(MAX_DEPTH + 1);
-        let expected = format!("too many directories within each other: {}...", &deep[..SHOWN_CHARS]);
+        let expected =
+            format!("too many directories within each other: {}...", &deep[..SHOWN_CHARS]);
         assert_eq!(error(tree.add_directory(&deep, plain())), expected);
     }
 

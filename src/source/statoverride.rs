@@ -10,9 +10,10 @@ use crate::keyfile;
 
 /// Permissions to record instead of, or in addition to, those on disk.
 ///
-/// One `MODE PATH` per line, split at the first blank: the path runs to the end of the line. `=MODE` replaces the
-/// permission bits wherever the path turns up; `MODE` and `+MODE` are or-ed to them once, and the path must turn up.
-/// MODE is a decimal number, or a hexadecimal one after `0x`: **not octal**. Empty lines are skipped.
+/// One `MODE PATH` per line, split at the first blank: the path runs to the end of the line.
+/// `=MODE` replaces the permission bits wherever the path turns up; `MODE` and `+MODE` are or-ed to
+/// them once, and the path must turn up. MODE is a decimal number, or a hexadecimal one after `0x`:
+/// **not octal**. Empty lines are skipped.
 ///
 /// ```text
 /// =2541 /usr/bin/su
@@ -25,7 +26,8 @@ pub struct StatOverride {
     pub(super) added: Vec<(String, u32)>,
 }
 
-/// Paths to leave out, one per line; a directory goes with everything below it. Empty lines are skipped.
+/// Paths to leave out, one per line; a directory goes with everything below it. Empty lines are
+/// skipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SkipList {
     /// In the order of the file.
@@ -84,8 +86,9 @@ fn read_text(path: &Path) -> Result<String> {
     keyfile::text_of(&bytes).map(str::to_owned).map_err(|error| Error::failed(error.what))
 }
 
-/// A number as C's `strtod` reads it, turned into an `int`: what does not belong to it is ignored, no number at all is 0,
-/// and too large a one becomes the most negative `int`. Upstream reads modes like that, so `0755` is decimal.
+/// A number as C's `strtod` reads it, turned into an `int`: what does not belong to it is ignored,
+/// no number at all is 0, and too large a one becomes the most negative `int`. Upstream reads modes
+/// like that, so `0755` is decimal.
 fn number(text: &str) -> u32 {
     let (sign, digits) = match text.as_bytes().first() {
         Some(b'-') => (-1.0, &text[1..]),
@@ -93,9 +96,10 @@ fn number(text: &str) -> u32 {
         _ => (1.0, text),
     };
     let magnitude = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
-        Some(hex) => {
-            hex.chars().map_while(|digit| digit.to_digit(16)).fold(0.0, |sum, digit| sum * 16.0 + f64::from(digit))
-        }
+        Some(hex) => hex
+            .chars()
+            .map_while(|digit| digit.to_digit(16))
+            .fold(0.0, |sum, digit| sum * 16.0 + f64::from(digit)),
         None => decimal(digits),
     };
     let value: f64 = sign * magnitude;
@@ -114,7 +118,10 @@ fn decimal(text: &str) -> f64 {
     if lower.starts_with("inf") || lower.starts_with("nan") {
         return f64::NAN;
     }
-    let length = text.bytes().take_while(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')).count();
+    let length = text
+        .bytes()
+        .take_while(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
+        .count();
     if text.starts_with(['+', '-']) {
         return 0.0;
     }
@@ -166,11 +173,15 @@ mod tests {
     #[test]
     fn a_line_is_split_at_its_first_blank_and_the_last_of_equal_paths_counts() {
         let parsed = StatOverride::parse("1 /a\n\n+2 /b c \n4 /a\n=8 /a\n=16 /a\n 1 /d\n").unwrap();
-        let added = [("/a", 4), ("/b c ", 2), ("1 /d", 0)].map(|(path, mode)| (path.to_owned(), mode));
+        let added =
+            [("/a", 4), ("/b c ", 2), ("1 /d", 0)].map(|(path, mode)| (path.to_owned(), mode));
         assert_eq!(parsed.added, added);
         assert_eq!(parsed.replaced, HashMap::from([("/a".to_owned(), 16)]));
         for text in ["1\n", "=", "1\t/a", "/a"] {
-            assert_eq!(StatOverride::parse(text).unwrap_err().what, "Malformed statoverride file (no space found)");
+            assert_eq!(
+                StatOverride::parse(text).unwrap_err().what,
+                "Malformed statoverride file (no space found)"
+            );
         }
     }
 

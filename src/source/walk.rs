@@ -15,8 +15,8 @@ use crate::repo::tree::TreePath;
 
 /// An open directory of the tree.
 ///
-/// It may be shared between threads, except that only one at a time may ask for [`Directory::entries`]: the position of
-/// a listing belongs to the descriptor.
+/// It may be shared between threads, except that only one at a time may ask for
+/// [`Directory::entries`]: the position of a listing belongs to the descriptor.
 #[derive(Debug)]
 pub struct Directory {
     fd: OwnedFd,
@@ -79,16 +79,20 @@ pub struct OpenFile {
 const LISTING_BUFFER_LEN: usize = 16 * 1024;
 
 /// `O_NONBLOCK`, so that a pipe that took a file's place does not hang the walk.
-const OPEN_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
+const OPEN_FLAGS: OFlags =
+    OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
 
 impl Directory {
-    /// Opens the root of a tree. The last component of the path must not be a symbolic link (`t/` follows one).
+    /// Opens the root of a tree. The last component of the path must not be a symbolic link (`t/`
+    /// follows one).
     pub fn open(path: &Path) -> Result<Self> {
-        let fd = fs::open(path, OPEN_FLAGS.union(OFlags::DIRECTORY), Mode::empty()).calling("opendir", path)?;
+        let fd = fs::open(path, OPEN_FLAGS.union(OFlags::DIRECTORY), Mode::empty())
+            .calling("opendir", path)?;
         Ok(Self { fd, path: TreePath::default(), listed: AtomicBool::new(false) })
     }
 
-    /// Opens a directory in this one, unless it is deeper than [`MAX_DEPTH`](crate::repo::tree::MAX_DEPTH).
+    /// Opens a directory in this one, unless it is deeper than
+    /// [`MAX_DEPTH`](crate::repo::tree::MAX_DEPTH).
     pub fn open_directory(&self, name: &str) -> Result<Self> {
         let path = self.path.child(name);
         path.check_depth()?;
@@ -99,7 +103,8 @@ impl Directory {
 
     /// Opens a regular file in this directory and asks for its metadata.
     pub fn open_file(&self, name: &str) -> Result<OpenFile> {
-        let fd = self.told("openat", name, fs::openat(&self.fd, name, OPEN_FLAGS, Mode::empty()))?;
+        let fd =
+            self.told("openat", name, fs::openat(&self.fd, name, OPEN_FLAGS, Mode::empty()))?;
         let metadata = Metadata::of(&self.told("fstat", name, fs::fstat(&fd))?);
         match metadata.kind() {
             Some(EntryKind::File) => Ok(OpenFile { fd, metadata }),
@@ -117,14 +122,14 @@ impl Directory {
         self.path.child_text(name)
     }
 
-    /// The entries, sorted by the bytes of their names. Devices, pipes and sockets are an error, as are names that are
-    /// not UTF-8.
+    /// The entries, sorted by the bytes of their names. Devices, pipes and sockets are an error, as
+    /// are names that are not UTF-8.
     pub fn entries(&self) -> Result<Vec<Entry>> {
         self.entries_without(&|_| false)
     }
 
-    /// [`Directory::entries`] without those devices, pipes and sockets that `is_left_out` knows by name. It is asked
-    /// about nothing else.
+    /// [`Directory::entries`] without those devices, pipes and sockets that `is_left_out` knows by
+    /// name. It is asked about nothing else.
     pub fn entries_without(&self, is_left_out: &dyn Fn(&str) -> bool) -> Result<Vec<Entry>> {
         if self.listed.swap(true, Ordering::Relaxed) {
             self.own("lseek", fs::seek(&self.fd, SeekFrom::Start(0)))?;
@@ -165,7 +170,8 @@ impl Directory {
 
     /// The metadata of an entry, of any kind, not following symbolic links.
     pub fn metadata_of(&self, name: &str) -> Result<Metadata> {
-        let stat = self.told("fstatat", name, fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW))?;
+        let stat =
+            self.told("fstatat", name, fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW))?;
         Ok(Metadata::of(&stat))
     }
 
@@ -187,12 +193,13 @@ impl Directory {
     /// The target of a symbolic link; upstream stores UTF-8 only.
     pub fn symlink_target(&self, name: &str) -> Result<String> {
         let target = self.told("readlinkat", name, fs::readlinkat(&self.fd, name, Vec::new()))?;
-        target
-            .into_string()
-            .map_err(|_| Error::failed(format!("Invalid UTF-8 in symlink target of {}", self.shown_path(name))))
+        target.into_string().map_err(|_| {
+            Error::failed(format!("Invalid UTF-8 in symlink target of {}", self.shown_path(name)))
+        })
     }
 
-    /// The path of an entry for an error message. At the root it is the bare name that upstream shows everywhere.
+    /// The path of an entry for an error message. At the root it is the bare name that upstream
+    /// shows everywhere.
     pub fn shown_path(&self, name: &str) -> String {
         let path = self.child_path(name);
         shown(&path).to_owned()

@@ -12,6 +12,11 @@ pub(super) fn of_fd(fd: BorrowedFd<'_>, shown_path: impl Fn() -> String) -> Resu
 }
 
 /// The xattrs of a symbolic link; `shown_path` names it in errors.
-pub(super) fn of_symlink(directory: BorrowedFd<'_>, name: &str, shown_path: impl Fn() -> String) -> Result<Xattrs> {
-    read_xattrs_at(directory, name.as_bytes()).or_else(|error| Err(error).calling("llistxattr", shown_path()))
+pub(super) fn of_symlink(
+    directory: BorrowedFd<'_>,
+    name: &str,
+    shown_path: impl Fn() -> String,
+) -> Result<Xattrs> {
+    read_xattrs_at(directory, name.as_bytes())
+        .or_else(|error| Err(error).calling("llistxattr", shown_path()))
 }

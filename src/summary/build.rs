@@ -30,11 +30,13 @@ pub struct UpdateOptions {
     pub metadata: Dict,
     /// The time of the summary, in seconds since 1970.
     pub now: u64,
-    /// The time of the commit that is made when the repository has a collection id, in seconds since 1970.
+    /// The time of the commit that is made when the repository has a collection id, in seconds
+    /// since 1970.
     pub commit_timestamp: u64,
 }
 
-/// Brings the summary up to date; with a collection id, first commits the user's metadata to [`METADATA_REF`].
+/// Brings the summary up to date; with a collection id, first commits the user's metadata to
+/// [`METADATA_REF`].
 ///
 /// # Errors
 /// As [`regenerate`], and when the commit cannot be written.
@@ -45,8 +47,8 @@ pub fn update(repo: &Repo, options: &UpdateOptions) -> Result<()> {
     regenerate(repo, &options.metadata, options.now)
 }
 
-/// What operations that move refs call when they are done: updates the summary if the config asks for it
-/// (`core.auto-update-summary`).
+/// What operations that move refs call when they are done: updates the summary if the config asks
+/// for it (`core.auto-update-summary`).
 ///
 /// # Errors
 /// As [`regenerate`].
@@ -59,8 +61,9 @@ pub fn auto_update(repo: &Repo) -> Result<()> {
     regenerate(repo, &Dict::new(), now)
 }
 
-/// Writes the summary anew, with `additional` metadata and `now` (seconds since 1970) as its time; updates the delta
-/// indexes and removes the signatures of the old summary. Of several at once, the last has the refs of then.
+/// Writes the summary anew, with `additional` metadata and `now` (seconds since 1970) as its time;
+/// updates the delta indexes and removes the signatures of the old summary. Of several at once, the
+/// last has the refs of then.
 ///
 /// # Errors
 /// When a ref points to a commit that is missing or malformed, or something cannot be written.
@@ -72,12 +75,17 @@ pub fn regenerate(repo: &Repo, additional: &Dict, now: u64) -> Result<()> {
     store::prepare(repo, &lock, &summary.encode(), None)?.place()
 }
 
-/// What the summary of the repository says once `moved` refs of its own name those commits; nothing is written. With
-/// `additional` metadata and `now` (seconds since 1970) as its time.
+/// What the summary of the repository says once `moved` refs of its own name those commits; nothing
+/// is written. With `additional` metadata and `now` (seconds since 1970) as its time.
 ///
 /// # Errors
 /// When a ref points to a commit that is missing or malformed.
-pub fn prospective(repo: &Repo, moved: &[(RefName, Checksum)], additional: &Dict, now: u64) -> Result<Summary> {
+pub fn prospective(
+    repo: &Repo,
+    moved: &[(RefName, Checksum)],
+    additional: &Dict,
+    now: u64,
+) -> Result<Summary> {
     let mut collections = BTreeMap::<CollectionId, Vec<(RefName, Checksum)>>::new();
     for (CollectionRef { collection, name }, commit) in repo.list_collection_refs(None)? {
         collections.entry(collection).or_default().push((name, commit));
@@ -118,13 +126,15 @@ pub fn prospective(repo: &Repo, moved: &[(RefName, Checksum)], additional: &Dict
     Ok(Summary { refs: describe(repo, own)?, metadata: metadata.in_table_order() })
 }
 
-/// Looks up what the summary says about each ref, in name order. A commit that several refs name is looked at once.
+/// Looks up what the summary says about each ref, in name order. A commit that several refs name is
+/// looked at once.
 fn describe(repo: &Repo, mut refs: Vec<(RefName, Checksum)>) -> Result<Vec<SummaryRef>> {
     refs.sort_unstable_by_key(|(_, commit)| *commit);
     // All are waited for, so that of several errors always the same one is reported.
     let equal = |(_, one): &(RefName, Checksum), (_, other): &(RefName, Checksum)| one == other;
-    let described: Vec<Result<Vec<SummaryRef>>> =
-        threads::run(|| Ok(refs.par_chunk_by(equal).map(|refs| describe_equal(repo, refs)).collect()))?;
+    let described: Vec<Result<Vec<SummaryRef>>> = threads::run(|| {
+        Ok(refs.par_chunk_by(equal).map(|refs| describe_equal(repo, refs)).collect())
+    })?;
     let mut entries = Vec::with_capacity(refs.len());
     for described in described {
         entries.append(&mut described?);
@@ -173,7 +183,8 @@ fn commit_metadata(repo: &Repo, collection: &CollectionId, options: &UpdateOptio
     let parent = repo.try_resolve_rev(METADATA_REF)?;
 
     let mut transaction = Transaction::begin(repo)?;
-    let root_dirtree = transaction.write_metadata(ObjectType::DirTree, &DirTree::default().encode())?;
+    let root_dirtree =
+        transaction.write_metadata(ObjectType::DirTree, &DirTree::default().encode())?;
     let root_dirmeta = DirMeta { uid: 0, gid: 0, mode: 0o40755, xattrs: Xattrs::default() };
     let root_dirmeta = transaction.write_metadata(ObjectType::DirMeta, &root_dirmeta.encode())?;
     let commit = Commit {
@@ -187,7 +198,8 @@ fn commit_metadata(repo: &Repo, collection: &CollectionId, options: &UpdateOptio
         root_dirmeta,
     };
     let commit = transaction.write_metadata(ObjectType::Commit, &commit.encode())?;
-    transaction.set_collection_ref(CollectionRef { collection: collection.clone(), name }, Some(commit));
+    transaction
+        .set_collection_ref(CollectionRef { collection: collection.clone(), name }, Some(commit));
     transaction.commit()?;
     Ok(())
 }

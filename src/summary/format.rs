@@ -6,8 +6,8 @@
 //!                  metadata of the repository
 //! ```
 //!
-//! The size is in the host's byte order, unlike every other number. Both kinds of metadata are written in the order of
-//! GLib's hash tables; read summaries keep the order that they have.
+//! The size is in the host's byte order, unlike every other number. Both kinds of metadata are
+//! written in the order of GLib's hash tables; read summaries keep the order that they have.
 
 use crate::checksum::Checksum;
 use crate::gvariant::{DecodeError, Dict, Encoder, Type, Value, Variant};
@@ -77,7 +77,8 @@ impl Summary {
         let (Some(refs), Some(metadata)) = (summary.child(0), summary.child(1)) else {
             return Err(DecodeError::new("Not normal form"));
         };
-        let metadata = Dict::from_variant(metadata).ok_or_else(|| DecodeError::new("Not normal form"))?;
+        let metadata =
+            Dict::from_variant(metadata).ok_or_else(|| DecodeError::new("Not normal form"))?;
         Ok(Self { refs: decode_refs(refs)?, metadata })
     }
 
@@ -111,11 +112,14 @@ impl Summary {
         added
     }
 
-    /// Whether both say the same; the time of their making and the order of metadata are no difference.
+    /// Whether both say the same; the time of their making and the order of metadata are no
+    /// difference.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         let facts = |summary: &Self| {
             let mut facts: Vec<(String, Value)> = Vec::new();
-            for (key, value) in summary.metadata.iter().filter(|(key, _)| *key != key::LAST_MODIFIED) {
+            for (key, value) in
+                summary.metadata.iter().filter(|(key, _)| *key != key::LAST_MODIFIED)
+            {
                 facts.push((key.to_owned(), value.clone()));
             }
             facts.sort_by(|(one, _), (two, _)| one.cmp(two));
@@ -131,11 +135,17 @@ impl Summary {
     pub fn collection_map(&self) -> Result<Vec<(String, Vec<SummaryRef>)>, DecodeError> {
         let Some(map) = self.metadata.get(key::COLLECTION_MAP) else { return Ok(Vec::new()) };
         if map.type_string() != COLLECTION_MAP_TYPE {
-            return Err(DecodeError::new(format!("{} has type {}", key::COLLECTION_MAP, map.type_string())));
+            return Err(DecodeError::new(format!(
+                "{} has type {}",
+                key::COLLECTION_MAP,
+                map.type_string()
+            )));
         }
         let mut collections = Vec::new();
         for entry in map.view().children() {
-            if let (Some(collection), Some(refs)) = (entry.child(0).and_then(|id| id.as_str()), entry.child(1)) {
+            if let (Some(collection), Some(refs)) =
+                (entry.child(0).and_then(|id| id.as_str()), entry.child(1))
+            {
                 collections.push((collection.to_owned(), decode_refs(refs)?));
             }
         }
@@ -150,14 +160,17 @@ pub(super) fn encode_collection_map(collections: &[(String, Vec<SummaryRef>)]) -
     let entry = |(collection, refs): &(String, Vec<SummaryRef>)| {
         let mut encoder = Encoder::new();
         encode_refs(refs, &mut encoder);
-        let refs = Value::from_bytes(REFS_TYPE, encoder.finish()).expect("the encoder writes normal form");
+        let refs =
+            Value::from_bytes(REFS_TYPE, encoder.finish()).expect("the encoder writes normal form");
         Value::dict_entry(Value::string(collection), refs)
     };
     Value::array("{sa(s(taya{sv}))}", collections.iter().map(entry).collect())
 }
 
 fn decode_refs(refs: Variant<'_>) -> Result<Vec<SummaryRef>, DecodeError> {
-    refs.children().map(|entry| decode_ref(entry).ok_or_else(|| DecodeError::new("malformed ref in summary"))).collect()
+    refs.children()
+        .map(|entry| decode_ref(entry).ok_or_else(|| DecodeError::new("malformed ref in summary")))
+        .collect()
 }
 
 fn decode_ref(entry: Variant<'_>) -> Option<SummaryRef> {
@@ -195,7 +208,8 @@ fn encode_refs(refs: &[SummaryRef], encoder: &mut Encoder) {
 mod tests {
     use super::*;
 
-    /// The example of docs/format.md: one ref `r`, commit size 86, timestamp 1, and only the mode key.
+    /// The example of docs/format.md: one ref `r`, commit size 86, timestamp 1, and only the mode
+    /// key.
     fn example() -> (Summary, Vec<u8>) {
         let mut of_ref = Dict::new();
         of_ref.push(ref_key::TIMESTAMP, Value::uint64(1u64.to_be()));
@@ -233,7 +247,11 @@ mod tests {
                 "(s(taya{sv}))",
                 vec![Value::tuple(vec![
                     Value::string("r"),
-                    Value::tuple(vec![Value::uint64(1), Value::bytes_value(&[1; 31]), Dict::new().to_value()]),
+                    Value::tuple(vec![
+                        Value::uint64(1),
+                        Value::bytes_value(&[1; 31]),
+                        Dict::new().to_value(),
+                    ]),
                 ])],
             ),
             Dict::new().to_value(),
@@ -244,7 +262,8 @@ mod tests {
     #[test]
     fn the_collection_map_comes_back_as_it_went_in() {
         let (Summary { refs, .. }, _) = example();
-        let collections = vec![("org.example.A".to_owned(), refs.clone()), ("org.example.B".to_owned(), refs)];
+        let collections =
+            vec![("org.example.A".to_owned(), refs.clone()), ("org.example.B".to_owned(), refs)];
         let mut summary = Summary::default();
         summary.metadata.push(key::COLLECTION_MAP, encode_collection_map(&collections));
         let read = Summary::decode(&summary.encode()).unwrap();
@@ -252,6 +271,9 @@ mod tests {
         summary.metadata = Dict::new();
         assert_eq!(summary.collection_map(), Ok(Vec::new()));
         summary.metadata.push(key::COLLECTION_MAP, Value::string("x"));
-        assert_eq!(summary.collection_map().unwrap_err().what, "ostree.summary.collection-map has type s");
+        assert_eq!(
+            summary.collection_map().unwrap_err().what,
+            "ostree.summary.collection-map has type s"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The summary: which refs a repository offers, and what clients want to know before they ask for more.
+//! The summary: which refs a repository offers, and what clients want to know before they ask for
+//! more.
 //!
 //! ```text
 //! format  bytes <-> values

@@ -1,4 +1,5 @@
-//! The files `summary` and `summary.sig` of a repository: they are read, placed and removed here and nowhere else.
+//! The files `summary` and `summary.sig` of a repository: they are read, placed and removed here
+//! and nowhere else.
 //!
 //! ```text
 //! 1. under the lock, the summary is made from the refs as they are then
@@ -7,8 +8,8 @@
 //! 4. a failure between the two: the ref goes back
 //! ```
 //!
-//! A kill in the third step leaves a summary that is stale, or one beside the signature of the old: the next update mends
-//! it, and until then a client that checks signatures refuses the pair.
+//! A kill in the third step leaves a summary that is stale, or one beside the signature of the old:
+//! the next update mends it, and until then a client that checks signatures refuses the pair.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -51,7 +52,8 @@ pub struct Move<'m> {
 /// The summary as it stands in the repository.
 ///
 /// # Errors
-/// When there is none, it is no regular file, has more than [`MAX_SUMMARY_SIZE`] bytes, or cannot be read.
+/// When there is none, it is no regular file, has more than [`MAX_SUMMARY_SIZE`] bytes, or cannot
+/// be read.
 pub fn load_bytes(repo: &Repo) -> Result<Vec<u8>> {
     input::read_stored(repo.dir(), SUMMARY, MAX_SUMMARY_SIZE).calling("openat", SUMMARY)
 }
@@ -78,7 +80,9 @@ pub fn load(repo: &Repo) -> Result<Summary> {
 /// # Errors
 /// As [`load_bytes`].
 pub fn load_signature(repo: &Repo) -> Result<Option<Vec<u8>>> {
-    if_present(input::read_stored(repo.dir(), SIGNATURE, MAX_SUMMARY_SIZE).calling("openat", SIGNATURE))
+    if_present(
+        input::read_stored(repo.dir(), SIGNATURE, MAX_SUMMARY_SIZE).calling("openat", SIGNATURE),
+    )
 }
 
 /// Whether the summary has a signature.
@@ -100,7 +104,8 @@ pub fn remove(repo: &Repo) -> Result<()> {
     remove_file(repo, SUMMARY)
 }
 
-/// Keeps other updates of the summary away, from the time its refs are read until it is in its place.
+/// Keeps other updates of the summary away, from the time its refs are read until it is in its
+/// place.
 ///
 /// # Errors
 /// [`Error::LockTimeout`] when another process keeps it for too long.
@@ -117,7 +122,8 @@ pub struct Prepared<'r> {
     _lock: &'r UpdateLock<'r>,
 }
 
-/// Writes a summary, with a signature if it has one, without giving it its place. The lock must be the one of [`lock`].
+/// Writes a summary, with a signature if it has one, without giving it its place. The lock must be
+/// the one of [`lock`].
 ///
 /// # Errors
 /// When it cannot be written; nothing is left of it.
@@ -132,7 +138,8 @@ pub fn prepare<'r>(
 }
 
 impl Prepared<'_> {
-    /// Gives summary and signature their places. Without a signature, the one of the old summary goes.
+    /// Gives summary and signature their places. Without a signature, the one of the old summary
+    /// goes.
     ///
     /// # Errors
     /// When the summary cannot be replaced; the old one is still whole then.
@@ -144,7 +151,8 @@ impl Prepared<'_> {
     /// Moves a ref and gives the summary its place: both, or neither.
     ///
     /// # Errors
-    /// When either cannot be done. The error says what is public then, if that is not what was public before.
+    /// When either cannot be done. The error says what is public then, if that is not what was
+    /// public before.
     pub fn place_with(mut self, moved: &Move<'_>) -> Result<()> {
         let Move { name, new, .. } = *moved;
         if let Err(error) = again(|| self.repo.set_ref_immediate(None, name, Some(&new))) {
@@ -169,7 +177,9 @@ impl Prepared<'_> {
     /// Places or removes the signature, and makes durable what was renamed.
     fn finish(&mut self) -> Result<()> {
         match &mut self.signature {
-            Some(signature) => signature.place(Path::new(SIGNATURE)).calling("openat", SIGNATURE)?,
+            Some(signature) => {
+                signature.place(Path::new(SIGNATURE)).calling("openat", SIGNATURE)?
+            }
             None => remove_file(self.repo, SIGNATURE)?,
         }
         match self.repo.config().fsync {
@@ -187,7 +197,9 @@ fn put_back(repo: &Repo, moved: &Move<'_>) -> Result<()> {
     }
     again(|| repo.set_ref_immediate(None, name, old.as_ref())).map_err(|error| {
         let reason = error.chain();
-        Error::failed(format!("{name} names {new} and cannot be put back: {reason}; repair with `osier summary -u`"))
+        Error::failed(format!(
+            "{name} names {new} and cannot be put back: {reason}; repair with `osier summary -u`"
+        ))
     })
 }
 
@@ -237,7 +249,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let repo = &new_repo(directory.path());
         let pair = || (load_bytes_if_present(repo).unwrap(), load_signature(repo).unwrap());
-        assert_eq!(load_bytes(repo).unwrap_err().chain(), "openat(summary): No such file or directory");
+        assert_eq!(
+            load_bytes(repo).unwrap_err().chain(),
+            "openat(summary): No such file or directory"
+        );
         assert_eq!(pair(), (None, None));
         place(repo, b"one", Some(b"signature"));
         assert_eq!(pair(), (Some(b"one".to_vec()), Some(b"signature".to_vec())));

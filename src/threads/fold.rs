@@ -1,9 +1,10 @@
 //! Trees worked through by all threads, without recursion.
 //!
-//! A thread that waits for its part of a parallel iterator takes other work meanwhile, on the same stack. In a tree that is
-//! wide and deep one stack can get any number of branches that way, each as deep as the tree. Here nothing waits: each
-//! part of a tree is a piece of work of its own, and the thread that ends the last part of a directory goes on with the
-//! directory. So the stack does not grow with the tree.
+//! A thread that waits for its part of a parallel iterator takes other work meanwhile, on the same
+//! stack. In a tree that is wide and deep one stack can get any number of branches that way, each
+//! as deep as the tree. Here nothing waits: each part of a tree is a piece of work of its own, and
+//! the thread that ends the last part of a directory goes on with the directory. So the stack does
+//! not grow with the tree.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,8 +40,8 @@ pub(crate) enum Opened<O, P, F> {
 /// Works through a tree, its first parts first. It must be called inside of [`run`](super::run).
 ///
 /// # Errors
-/// Of several errors that of the first part in the order of the tree, whatever happened first. Of what comes after it in
-/// the same directory some may have been left out.
+/// Of several errors that of the first part in the order of the tree, whatever happened first. Of
+/// what comes after it in the same directory some may have been left out.
 pub(crate) fn fold<F: Fold>(work: &F, root: F::Part) -> Result<F::Folded> {
     let result = Mutex::new(None);
     rayon::scope(|scope| go_on(scope, work, root, None, &result));
@@ -68,7 +69,9 @@ fn go_on<'s, F: Fold>(
     result: &'s Mutex<Option<Result<F::Folded>>>,
 ) {
     loop {
-        let is_over = above.as_ref().is_some_and(|(level, index)| level.first_failed.load(Ordering::Relaxed) < *index);
+        let is_over = above
+            .as_ref()
+            .is_some_and(|(level, index)| level.first_failed.load(Ordering::Relaxed) < *index);
         if is_over {
             drop(part);
             return end(work, None, above, result);
@@ -83,7 +86,8 @@ fn go_on<'s, F: Fold>(
         let Some((_, first)) = parts.next() else {
             return end(work, Some(work.close(open, Vec::new())), above, result);
         };
-        let level = Arc::new(Level { open, results, first_failed: AtomicUsize::new(usize::MAX), above });
+        let level =
+            Arc::new(Level { open, results, first_failed: AtomicUsize::new(usize::MAX), above });
         // A thread takes what it has put off last; others take what was put off first.
         for (index, part) in parts.rev() {
             let above = Some((level.clone(), index));
@@ -93,7 +97,8 @@ fn go_on<'s, F: Fold>(
     }
 }
 
-/// Hands a result up, and closes every directory of which it was the last; without one the part has been left out.
+/// Hands a result up, and closes every directory of which it was the last; without one the part has
+/// been left out.
 fn end<F: Fold>(
     work: &F,
     mut folded: Option<Result<F::Folded>>,
@@ -104,7 +109,9 @@ fn end<F: Fold>(
         if matches!(folded, Some(Err(_))) {
             level.first_failed.fetch_min(index, Ordering::Relaxed);
         }
-        if let Some(place) = level.results.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index) {
+        if let Some(place) =
+            level.results.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index)
+        {
             *place = folded;
         }
         // Of all that hold the directory exactly one gets it.
@@ -133,7 +140,8 @@ mod tests {
     use super::*;
     use crate::threads::run;
 
-    /// Numbers with as many parts as are left of a depth, each a comb: one deep part and `WIDTH` flat ones.
+    /// Numbers with as many parts as are left of a depth, each a comb: one deep part and `WIDTH`
+    /// flat ones.
     struct Comb {
         depth: usize,
         fails_from: usize,
@@ -146,12 +154,19 @@ mod tests {
         type Open = usize;
         type Folded = usize;
 
-        fn open(&self, (depth, tooth): (usize, usize)) -> Result<Opened<usize, (usize, usize), usize>> {
+        fn open(
+            &self,
+            (depth, tooth): (usize, usize),
+        ) -> Result<Opened<usize, (usize, usize), usize>> {
             if depth >= self.fails_from && tooth > 0 {
                 return Err(Error::failed(format!("{depth}.{tooth}")));
             }
             let parts = (0..=WIDTH).map(|tooth| (depth + 1, tooth)).collect();
-            Ok(if depth == self.depth || tooth > 1 { Opened::Whole(1) } else { Opened::Parts(1, parts) })
+            Ok(if depth == self.depth || tooth > 1 {
+                Opened::Whole(1)
+            } else {
+                Opened::Parts(1, parts)
+            })
         }
 
         fn close(&self, open: usize, below: Vec<usize>) -> Result<usize> {
@@ -161,8 +176,9 @@ mod tests {
 
     #[test]
     fn every_part_is_worked_on_once_and_the_first_error_counts() {
-        let folded =
-            |depth, fails_from| run(|| fold(&Comb { depth, fails_from }, (0, 0))).map_err(|error| error.to_string());
+        let folded = |depth, fails_from| {
+            run(|| fold(&Comb { depth, fails_from }, (0, 0))).map_err(|error| error.to_string())
+        };
         assert_eq!(folded(0, 9), Ok(1));
         assert_eq!(folded(1, 9), Ok(5));
         assert_eq!(folded(3, 9), Ok(29));
@@ -191,7 +207,12 @@ mod tests {
     fn the_stack_does_not_grow_with_the_depth() {
         let thread = std::thread::Builder::new().stack_size(128 << 10);
         let folded = thread.spawn(|| {
-            rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().map(std::mem::forget).unwrap();
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(1)
+                .use_current_thread()
+                .build()
+                .map(std::mem::forget)
+                .unwrap();
             fold(&Chain, 1_000_000).unwrap()
         });
         assert_eq!(folded.unwrap().join().unwrap(), 1_000_001);

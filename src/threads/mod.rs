@@ -1,8 +1,9 @@
 //! The one pool of threads, and what happens where no thread can be made.
 //!
-//! rayon makes a pool of its own when it is first needed and panics when it cannot, as in a container whose limit of
-//! processes is reached. So every operation that works in parallel runs inside [`run`]. The pool is made once, with as
-//! many threads as can be had; without any, the calling thread does all work itself.
+//! rayon makes a pool of its own when it is first needed and panics when it cannot, as in a
+//! container whose limit of processes is reached. So every operation that works in parallel runs
+//! inside [`run`]. The pool is made once, with as many threads as can be had; without any, the
+//! calling thread does all work itself.
 
 mod fold;
 
@@ -17,11 +18,13 @@ use crate::error::{Error, Result};
 
 pub(crate) use fold::{Fold, Opened, fold, pieces};
 
-/// The stack of a thread, in bytes. Nothing recurses into trees, but a thread that waits takes other work on its stack.
+/// The stack of a thread, in bytes. Nothing recurses into trees, but a thread that waits takes
+/// other work on its stack.
 const STACK_SIZE: usize = 64 << 20;
 
-/// Runs `work` where it may use rayon. A caller that is in a pool stays there. Locks are taken before: a thread that
-/// waits for its part of one operation may begin another one meanwhile, which would wait for a lock of the first.
+/// Runs `work` where it may use rayon. A caller that is in a pool stays there. Locks are taken
+/// before: a thread that waits for its part of one operation may begin another one meanwhile, which
+/// would wait for a lock of the first.
 ///
 /// # Errors
 /// As `work`; when not even the calling thread can be used.
@@ -39,12 +42,15 @@ pub(crate) fn run<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T>
     }
 }
 
-/// Works on all items in parallel, the first ones first. Of several errors the one of the first item is returned: an error
-/// ends the work on later items, not on those before.
+/// Works on all items in parallel, the first ones first. Of several errors the one of the first
+/// item is returned: an error ends the work on later items, not on those before.
 ///
 /// # Errors
 /// As `work`.
-pub(crate) fn for_each_in_order<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
+pub(crate) fn for_each_in_order<T: Sync>(
+    items: &[T],
+    work: impl Fn(&T) -> Result<()> + Sync,
+) -> Result<()> {
     let end = AtomicUsize::new(usize::MAX);
     let first_error = Mutex::new(None);
     items.par_iter().enumerate().for_each(|(index, item)| {
@@ -72,7 +78,9 @@ fn make() -> Option<ThreadPool> {
                 log::debug!("Working without threads: {error}");
                 return None;
             }
-            Err(_) => builder = ThreadPoolBuilder::new().stack_size(STACK_SIZE).num_threads(threads),
+            Err(_) => {
+                builder = ThreadPoolBuilder::new().stack_size(STACK_SIZE).num_threads(threads)
+            }
         }
         threads /= 2;
     }
@@ -82,11 +90,13 @@ fn make() -> Option<ThreadPool> {
 fn serial() -> Result<()> {
     allow_stack();
     let pool = ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
-    pool.map(std::mem::forget).map_err(|error| Error::failed(format!("working without threads: {error}")))
+    pool.map(std::mem::forget)
+        .map_err(|error| Error::failed(format!("working without threads: {error}")))
 }
 
-/// Lets the stack of the first thread of the process grow as large as that of one of the pool. The kernel looks at the
-/// limit whenever the stack grows, and leaves at least 128 MiB of addresses free for it.
+/// Lets the stack of the first thread of the process grow as large as that of one of the pool. The
+/// kernel looks at the limit whenever the stack grows, and leaves at least 128 MiB of addresses
+/// free for it.
 fn allow_stack() {
     let limit = getrlimit(Resource::Stack);
     let wanted = limit.maximum.map_or(STACK_SIZE as u64, |most| most.min(STACK_SIZE as u64));
@@ -124,7 +134,8 @@ mod tests {
         std::thread::spawn(|| {
             serial().unwrap();
             let own = std::thread::current().id();
-            let all: Vec<_> = (0..100).into_par_iter().map(|_| std::thread::current().id()).collect();
+            let all: Vec<_> =
+                (0..100).into_par_iter().map(|_| std::thread::current().id()).collect();
             assert_eq!(all, vec![own; 100]);
             assert_eq!(run(|| Ok(std::thread::current().id())).unwrap(), own);
         })

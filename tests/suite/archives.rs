@@ -1,5 +1,5 @@
-//! Compressed archives, whole and damaged: the verdict of the real program, and an error wherever bytes are missing or a
-//! checksum is wrong. What hostile archives take in memory is bounded.
+//! Compressed archives, whole and damaged: the verdict of the real program, and an error wherever
+//! bytes are missing or a checksum is wrong. What hostile archives take in memory is bounded.
 
 use std::io::Write;
 use std::path::Path;
@@ -28,11 +28,14 @@ fn entry(name: &[u8], flag: u8, target: &[u8], content: &[u8]) -> Vec<u8> {
     entry
 }
 
-/// An archive with a file of numbers that compress a little, with as many zeros at its end as `padded` says.
+/// An archive with a file of numbers that compress a little, with as many zeros at its end as
+/// `padded` says.
 fn sample(padded: usize) -> Vec<u8> {
-    let numbers: Vec<u8> =
-        (0..20_000_u32).flat_map(|number| (number.wrapping_mul(number) >> 3).to_le_bytes()).collect();
-    let mut archive = [entry(b"./", b'5', b"", b""), entry(b"./file", b'0', b"", &numbers)].concat();
+    let numbers: Vec<u8> = (0..20_000_u32)
+        .flat_map(|number| (number.wrapping_mul(number) >> 3).to_le_bytes())
+        .collect();
+    let mut archive =
+        [entry(b"./", b'5', b"", b""), entry(b"./file", b'0', b"", &numbers)].concat();
     archive.resize(archive.len() + 1024 + padded, 0);
     archive
 }
@@ -44,7 +47,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn xz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
+    let mut encoder =
+        lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
@@ -64,10 +68,15 @@ const SKIPPABLE: &[u8] = b"\x50\x2a\x4d\x18\x03\0\0\0abc";
 
 type Compress = fn(&[u8]) -> Vec<u8>;
 
-const FORMATS: [(&str, Compress); 4] = [("gzip", gzip), ("xz", xz), ("bzip2", bzip2), ("zstd", zstd)];
+const FORMATS: [(&str, Compress); 4] =
+    [("gzip", gzip), ("xz", xz), ("bzip2", bzip2), ("zstd", zstd)];
 
 /// Commits of one program, and what came of them: the commit or the error.
-fn verdict(program: &crate::support::Program, repo: &Path, archive: &[u8]) -> Result<String, String> {
+fn verdict(
+    program: &crate::support::Program,
+    repo: &Path,
+    archive: &[u8],
+) -> Result<String, String> {
     let path = repo.with_extension("archive");
     std::fs::write(&path, archive).unwrap();
     if !repo.exists() {
@@ -91,14 +100,21 @@ fn sound() -> Vec<(String, Vec<u8>)> {
         archives.push((name.to_owned(), compress(&plain)));
         archives.push((format!("{name}, padded inside"), compress(&sample(300_000))));
         archives.push((format!("{name}, two parts"), [compress(head), compress(tail)].concat()));
-        archives.push((format!("{name}, an empty part"), [compress(head), compress(b""), compress(tail)].concat()));
+        archives.push((
+            format!("{name}, an empty part"),
+            [compress(head), compress(b""), compress(tail)].concat(),
+        ));
     }
     for (name, compress) in [("gzip", gzip as Compress), ("bzip2", bzip2)] {
         for end in [&b"garbage behind the end"[..], &[0; 7], &[0; 1000], b"\x1f", b"BZ"] {
-            archives.push((format!("{name}, then {} bytes", end.len()), [&compress(&plain), end].concat()));
+            archives.push((
+                format!("{name}, then {} bytes", end.len()),
+                [&compress(&plain), end].concat(),
+            ));
         }
     }
-    archives.push(("xz, padding".to_owned(), [xz(head), vec![0; 4], xz(tail), vec![0; 8]].concat()));
+    archives
+        .push(("xz, padding".to_owned(), [xz(head), vec![0; 4], xz(tail), vec![0; 8]].concat()));
     let frames = [SKIPPABLE, &zstd(head), SKIPPABLE, &zstd(tail), SKIPPABLE].concat();
     archives.push(("zstd, frames to be skipped".to_owned(), frames));
     archives
@@ -125,10 +141,22 @@ fn archives_with_missing_bytes_are_errors() {
     let (ours, theirs) = (directory.path().join("ours"), directory.path().join("theirs"));
     let ostree = ostree();
     for (name, compress) in FORMATS {
-        // What is missing is behind the end of the archive, in the second half, and of the first bytes.
-        for (form, whole) in [("", compress(&sample(0))), (", padded", compress(&sample(300_000)))] {
+        // What is missing is behind the end of the archive, in the second half, and of the first
+        // bytes.
+        for (form, whole) in [("", compress(&sample(0))), (", padded", compress(&sample(300_000)))]
+        {
             let length = whole.len();
-            for kept in [length - 1, length - 2, length - 4, length - 5, length - 8, length - 12, length / 2, 100, 20] {
+            for kept in [
+                length - 1,
+                length - 2,
+                length - 4,
+                length - 5,
+                length - 8,
+                length - 12,
+                length / 2,
+                100,
+                20,
+            ] {
                 let what = format!("{name}{form}: {kept} of {length} bytes");
                 let found = verdict(&osier(), &ours, &whole[..kept]);
                 assert!(found.is_err(), "{what}");
@@ -208,11 +236,17 @@ fn a_pipe_is_read_to_its_end_behind_every_decompressor() {
             env!("CARGO_BIN_EXE_osier")
         );
         let output = Command::new("bash").args(["-c", &script]).output().unwrap();
-        assert_eq!(output.status.code(), Some(0), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{name}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }
 
-/// Commits an archive with no more memory than `limit` KiB, stacks of threads included; returns the error.
+/// Commits an archive with no more memory than `limit` KiB, stacks of threads included; returns the
+/// error.
 fn within_memory(archive: &[u8], limit: u64) -> Result<(), String> {
     let directory = scratch();
     let place = directory.path();
@@ -223,7 +257,11 @@ fn within_memory(archive: &[u8], limit: u64) -> Result<(), String> {
         env!("CARGO_BIN_EXE_osier")
     );
     let mut command = Command::new("sh");
-    command.args(["-c", &script]).current_dir(place).env("RAYON_NUM_THREADS", "2").env("MALLOC_ARENA_MAX", "1");
+    command
+        .args(["-c", &script])
+        .current_dir(place)
+        .env("RAYON_NUM_THREADS", "2")
+        .env("MALLOC_ARENA_MAX", "1");
     let output = command.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     match output.status.code() {
@@ -253,7 +291,8 @@ fn a_bomb_of_xattrs_takes_no_more_memory_than_a_batch_may() {
 #[test]
 fn a_bomb_of_link_targets_takes_no_more_memory_than_a_batch_may() {
     let target = vec![b't'; 1 << 20];
-    let bomb = [entry(b"././@LongLink", b'K', b"", &target), entry(b"link", b'2', b"t", b"")].concat();
+    let bomb =
+        [entry(b"././@LongLink", b'K', b"", &target), entry(b"link", b'2', b"t", b"")].concat();
     let archive = [zstd(&bomb).repeat(450), zstd(&[0; 1024])].concat();
     assert!(archive.len() < 1_000_000, "{}", archive.len());
     assert_eq!(within_memory(&archive, 400_000), Ok(()));
@@ -261,7 +300,8 @@ fn a_bomb_of_link_targets_takes_no_more_memory_than_a_batch_may() {
 
 #[test]
 fn a_bomb_of_names_is_refused_for_what_it_would_take() {
-    let name = |fill: &[u8]| [[&fill.repeat(200)[..], b"/"].concat().repeat(20), b"n\0".to_vec()].concat();
+    let name =
+        |fill: &[u8]| [[&fill.repeat(200)[..], b"/"].concat().repeat(20), b"n\0".to_vec()].concat();
     let bomb = [
         entry(b"././@LongLink", b'L', b"", &name(b"a")),
         entry(b"././@LongLink", b'K', b"", &name(b"b")),

@@ -16,8 +16,12 @@ fn own() -> Program {
 /// A tree with a directory, a link, two equal files and an empty one.
 fn small_tree(path: &Path) {
     fs::create_dir_all(path.join("directory/below")).unwrap();
-    for (name, content) in [("a", "same"), ("directory/b", "same"), ("directory/below/empty", ""), ("text", "Words.\n")]
-    {
+    for (name, content) in [
+        ("a", "same"),
+        ("directory/b", "same"),
+        ("directory/below/empty", ""),
+        ("text", "Words.\n"),
+    ] {
         fs::write(path.join(name), content).unwrap();
     }
     std::os::unix::fs::symlink("a", path.join("link")).unwrap();
@@ -39,13 +43,19 @@ fn bench(directory: &Path, more: &[&str]) -> Value {
         &format!("--scratch={}", directory.display()),
     ];
     let printed = own().run(options.iter().chain(more)).success();
-    let left: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().starts_with("osier-bench")), "{left:?}");
     serde_json::from_str(&printed).unwrap()
 }
 
 fn names(document: &Value) -> Vec<&str> {
-    document["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap()).collect()
+    document["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| step["name"].as_str().unwrap())
+        .collect()
 }
 
 #[test]
@@ -60,7 +70,10 @@ fn every_step_is_measured_for_both_programs() {
         for side in ["osier", "ostree"] {
             let figures = &step[side];
             assert!(figures["median_seconds"].as_f64().unwrap() > 0.0, "{step}");
-            assert!(figures["fastest_seconds"].as_f64() <= figures["median_seconds"].as_f64(), "{step}");
+            assert!(
+                figures["fastest_seconds"].as_f64() <= figures["median_seconds"].as_f64(),
+                "{step}"
+            );
             // On a busy machine a short run may be over before anybody looks at its memory.
             assert!(figures["peak_memory_bytes"].as_u64() != Some(0), "{step}");
             assert!(figures["cpu_seconds"].as_f64().unwrap() > 0.0, "{step}");
@@ -70,14 +83,24 @@ fn every_step_is_measured_for_both_programs() {
         assert!((ratio * seconds("osier") / seconds("ostree") - 1.0).abs() < 1e-9, "{step}");
     }
     let tree = &document["tree"];
-    assert_eq!((&tree["files"], &tree["symlinks"], &tree["directories"]), (&4.into(), &1.into(), &3.into()));
+    assert_eq!(
+        (&tree["files"], &tree["symlinks"], &tree["directories"]),
+        (&4.into(), &1.into(), &3.into())
+    );
     assert_eq!(tree["bytes"], 15);
-    assert_eq!((&document["rounds"], &document["refs"], &document["objects"]), (&1.into(), &30.into(), &40.into()));
+    assert_eq!(
+        (&document["rounds"], &document["refs"], &document["objects"]),
+        (&1.into(), &30.into(), &40.into())
+    );
     assert_eq!(document["commit"].as_str().unwrap().len(), 64);
     assert!(document["ostree_version"].as_str().unwrap().starts_with("20"), "{document}");
     assert!(document["limit"]["cpu_seconds"].as_f64().unwrap() > 0.0);
     // "same" and "Words.\n", each in a block of its own, and nothing.
-    assert!((10..40).contains(&document["limit"]["deflated_bytes"].as_u64().unwrap()), "{}", document["limit"]);
+    assert!(
+        (10..40).contains(&document["limit"]["deflated_bytes"].as_u64().unwrap()),
+        "{}",
+        document["limit"]
+    );
     check_svg(&fs::read_to_string(&svg).unwrap(), &document);
 }
 
@@ -119,10 +142,14 @@ fn osier_alone_runs_the_steps_asked_for() {
 fn the_table_has_a_line_for_each_step() {
     let directory = scratch();
     let scratch = format!("--scratch={}", directory.path().display());
-    let table = own().run(["bench", "--no-ostree", "--rounds=2", "--only=prune", "--objects=100", &scratch]).success();
+    let table = own()
+        .run(["bench", "--no-ostree", "--rounds=2", "--only=prune", "--objects=100", &scratch])
+        .success();
     let lines: Vec<&str> = table.lines().collect();
     assert!(
-        lines[0].starts_with("0 files, 0 symlinks, 1 directories, 0.0 MB; 10000 refs; 100 objects to prune; "),
+        lines[0].starts_with(
+            "0 files, 0 symlinks, 1 directories, 0.0 MB; 10000 refs; 100 objects to prune; "
+        ),
         "{table}"
     );
     assert_eq!(lines[1].split_whitespace().next(), Some("osier"));
@@ -135,8 +162,10 @@ fn the_table_has_a_line_for_each_step() {
 fn steps_that_need_no_tree_are_measured_without_one() {
     let directory = scratch();
     let scratch = format!("--scratch={}", directory.path().display());
-    let steps = STEPS.iter().filter(|step| !step.is_of_tree).map(|step| format!("--only={}", step.name));
-    let options = ["bench", "--json", "--no-ostree", "--rounds=1", "--refs=30", "--objects=40", &scratch];
+    let steps =
+        STEPS.iter().filter(|step| !step.is_of_tree).map(|step| format!("--only={}", step.name));
+    let options =
+        ["bench", "--json", "--no-ostree", "--rounds=1", "--refs=30", "--objects=40", &scratch];
     let options: Vec<String> = options.map(str::to_owned).into_iter().chain(steps).collect();
     let document: Value = serde_json::from_str(&own().run(&options).success()).unwrap();
     assert_eq!(names(&document), ["log", "summary", "prune"]);
@@ -147,11 +176,18 @@ fn steps_that_need_no_tree_are_measured_without_one() {
 fn what_cannot_be_measured_is_refused() {
     let directory = scratch();
     let scratch = format!("--scratch={}", directory.path().display());
-    let failure = |arguments: &[&str]| own().run(["bench", &scratch].iter().chain(arguments)).failure();
+    let failure =
+        |arguments: &[&str]| own().run(["bench", &scratch].iter().chain(arguments)).failure();
     assert_eq!(failure(&["--rounds=0"]), "at least one round is needed");
     let message = failure(&["--only=fsck", "--only=push"]);
-    assert!(message.starts_with("no step is called 'push'; there are commit, again, "), "{message}");
-    assert_eq!(failure(&["--no-ostree", "--ostree=ostree"]), "--ostree and --no-ostree cannot be used together");
+    assert!(
+        message.starts_with("no step is called 'push'; there are commit, again, "),
+        "{message}"
+    );
+    assert_eq!(
+        failure(&["--no-ostree", "--ostree=ostree"]),
+        "--ostree and --no-ostree cannot be used together"
+    );
     assert_eq!(failure(&["somewhere"]), "Too many arguments given");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
@@ -164,8 +200,13 @@ fn a_program_with_other_results_is_found_out() {
     // It commits, but something else.
     let other = directory.path().join("other");
     let program = env!("CARGO_BIN_EXE_osier");
-    fs::write(&other, format!("#!/bin/sh\nexec {program} \"$@\" $(case $2 in commit) echo --owner-uid=77;; esac)\n"))
-        .unwrap();
+    fs::write(
+        &other,
+        format!(
+            "#!/bin/sh\nexec {program} \"$@\" $(case $2 in commit) echo --owner-uid=77;; esac)\n"
+        ),
+    )
+    .unwrap();
     fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let options = [
         "bench".to_owned(),
@@ -196,8 +237,13 @@ fn growth_is_measured_on_repositories_of_several_sizes() {
     assert_eq!(found, headings);
     let rows: Vec<&str> = text.lines().filter(|line| line.contains(" s | ")).collect();
     assert_eq!(rows.len(), 9 + 5 + 5 + 7 + 5 + 7, "{text}");
-    for operation in ["prune of one half", "pull-local, to bare-user", "first commit, archive", "checkout -U", "export"]
-    {
+    for operation in [
+        "prune of one half",
+        "pull-local, to bare-user",
+        "first commit, archive",
+        "checkout -U",
+        "export",
+    ] {
         assert!(rows.iter().any(|row| row.starts_with(&format!("| {operation} |"))), "{text}");
     }
     // Sizes are what they are called, so the memory for one more of something is a number.
@@ -208,6 +254,9 @@ fn growth_is_measured_on_repositories_of_several_sizes() {
 #[test]
 fn growth_is_not_measured_beside_anything_else_or_on_nothing() {
     let failure = |arguments: &[&str]| own().run(["bench"].iter().chain(arguments)).failure();
-    assert_eq!(failure(&["--scale", "--json"]), "--scale goes with --scratch, and with no other option");
+    assert_eq!(
+        failure(&["--scale", "--json"]),
+        "--scale goes with --scratch, and with no other option"
+    );
     assert_eq!(failure(&["--scale=10"]), "fewer than 1000 objects say nothing about growth");
 }

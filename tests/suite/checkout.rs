@@ -1,4 +1,5 @@
-//! Checking out, held against the real program: every option in every mode, into nothing and onto what is there.
+//! Checking out, held against the real program: every option in every mode, into nothing and onto
+//! what is there.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,8 +16,8 @@ const MODES: [&str; 4] = ["bare", "bare-user", "bare-user-only", "archive"];
 /// One entry of a checked out tree, in words.
 type Listing = BTreeMap<String, String>;
 
-/// Everything about a tree that two checkouts must agree on. Times are the epoch's or not; link counts are kept apart
-/// from 1 because objects are shared.
+/// Everything about a tree that two checkouts must agree on. Times are the epoch's or not; link
+/// counts are kept apart from 1 because objects are shared.
 fn listing(root: &Path) -> Listing {
     let mut entries = Listing::new();
     list(root, ".", &mut entries);
@@ -46,7 +47,11 @@ fn list(path: &Path, name: &str, entries: &mut Listing) {
     if metadata.is_dir() {
         for entry in fs::read_dir(path).unwrap() {
             let file_name = entry.unwrap().file_name();
-            list(&path.join(&file_name), &format!("{name}/{}", file_name.to_string_lossy()), entries);
+            list(
+                &path.join(&file_name),
+                &format!("{name}/{}", file_name.to_string_lossy()),
+                entries,
+            );
         }
     }
 }
@@ -113,7 +118,13 @@ fn make_layer(root: &Path) {
     for dir in ["usr/bin", "etc", "tmp/.wh.directory", "tmp/.ostree-wh.directory"] {
         fs::create_dir_all(root.join(dir)).unwrap();
     }
-    for name in [".wh.usr-local", "usr/bin/.wh.hello", "usr/bin/.wh.gone", "etc/.wh..wh..opq", "tmp/.wh.old"] {
+    for name in [
+        ".wh.usr-local",
+        "usr/bin/.wh.hello",
+        "usr/bin/.wh.gone",
+        "etc/.wh..wh..opq",
+        "tmp/.wh.old",
+    ] {
         write(&root.join(name), "", 0o644);
     }
     write(&root.join("usr/bin/hello"), "new", 0o755);
@@ -160,7 +171,8 @@ impl Repositories {
         self.directory.path().join(name)
     }
 
-    /// Runs `checkout` in a directory of its own that `prepare` has filled, and returns what came of it.
+    /// Runs `checkout` in a directory of its own that `prepare` has filled, and returns what came
+    /// of it.
     fn run(
         &self,
         program: &Program,
@@ -189,7 +201,8 @@ impl Repositories {
         let (theirs, their_tree, their_cache) = self.run(ostree, mode, prepare, arguments);
         let (ours, our_tree, our_cache) = self.run(&osier(), mode, prepare, arguments);
         let what = format!("{mode}: checkout {}", arguments.join(" "));
-        let texts = |output: &Output| (masked(&output.stdout), masked(&output.stderr), output.status);
+        let texts =
+            |output: &Output| (masked(&output.stdout), masked(&output.stderr), output.status);
         assert_eq!(texts(&ours), texts(&theirs), "{what}");
         // Where something failed, the two need not have got equally far.
         if theirs.status == 0 {
@@ -213,8 +226,9 @@ fn assert_same(what: &str, ours: &Listing, theirs: &Listing) {
     for name in ours.keys().chain(theirs.keys()).collect::<std::collections::BTreeSet<_>>() {
         let (one, other) = (ours.get(name), theirs.get(name));
         if one != other {
-            let shown =
-                |line: Option<&String>| line.map_or("nothing", String::as_str).chars().take(120).collect::<String>();
+            let shown = |line: Option<&String>| {
+                line.map_or("nothing", String::as_str).chars().take(120).collect::<String>()
+            };
             found.push(format!("{name}:\n  osier:  {}\n  ostree: {}", shown(one), shown(other)));
         }
     }
@@ -288,7 +302,9 @@ fn a_subpath_is_a_directory_or_a_file_put_into_one() {
         fs::write(place.join("out/conf"), "mine").unwrap();
     };
     for mode in ["bare", "bare-user"] {
-        for options in [&["-U"][..], &["-C"], &["--union"], &["--union-add"], &["-H", "--union-identical"]] {
+        for options in
+            [&["-U"][..], &["-C"], &["--union"], &["--union-add"], &["-H", "--union-identical"]]
+        {
             for prepare in [&existing as &dyn Fn(&Path), &twice] {
                 repositories.compare(
                     &ostree,
@@ -299,8 +315,18 @@ fn a_subpath_is_a_directory_or_a_file_put_into_one() {
             }
         }
     }
-    repositories.compare(&ostree, "bare", &nothing, &["--allow-noent", "-C", "--subpath=/nope", "main", "out"]);
-    repositories.compare(&ostree, "bare", &nothing, &["--allow-noent", "-U", "--subpath=/nope", "main", "out"]);
+    repositories.compare(
+        &ostree,
+        "bare",
+        &nothing,
+        &["--allow-noent", "-C", "--subpath=/nope", "main", "out"],
+    );
+    repositories.compare(
+        &ostree,
+        "bare",
+        &nothing,
+        &["--allow-noent", "-U", "--subpath=/nope", "main", "out"],
+    );
 }
 
 /// Fills the directory that a program is to run in.
@@ -315,15 +341,30 @@ fn obstacles() -> Vec<(&'static str, Prepare)> {
     };
     vec![
         ("an empty directory", Box::new(move |place: &Path| drop(out(place)))),
-        ("a file in the way", Box::new(move |place| fs::write(out(place).join("etc/conf"), "mine").unwrap())),
-        ("an empty file in the way", Box::new(move |place| fs::write(out(place).join("etc/empty"), "mine").unwrap())),
-        ("a symlink in the way", Box::new(move |place| symlink("conf", out(place).join("etc/absolute")).unwrap())),
-        ("a symlink for a file", Box::new(move |place| symlink("../../victim", out(place).join("etc/conf")).unwrap())),
+        (
+            "a file in the way",
+            Box::new(move |place| fs::write(out(place).join("etc/conf"), "mine").unwrap()),
+        ),
+        (
+            "an empty file in the way",
+            Box::new(move |place| fs::write(out(place).join("etc/empty"), "mine").unwrap()),
+        ),
+        (
+            "a symlink in the way",
+            Box::new(move |place| symlink("conf", out(place).join("etc/absolute")).unwrap()),
+        ),
+        (
+            "a symlink for a file",
+            Box::new(move |place| symlink("../../victim", out(place).join("etc/conf")).unwrap()),
+        ),
         (
             "a symlink for an empty file",
             Box::new(move |place| symlink("../../victim", out(place).join("etc/empty")).unwrap()),
         ),
-        ("a directory for a file", Box::new(move |place| fs::create_dir_all(out(place).join("etc/conf/x")).unwrap())),
+        (
+            "a directory for a file",
+            Box::new(move |place| fs::create_dir_all(out(place).join("etc/conf/x")).unwrap()),
+        ),
         (
             "a directory for a symlink",
             Box::new(move |place| fs::create_dir_all(out(place).join("etc/absolute")).unwrap()),
@@ -332,7 +373,10 @@ fn obstacles() -> Vec<(&'static str, Prepare)> {
             "a directory for an empty file",
             Box::new(move |place| fs::create_dir_all(out(place).join("etc/empty")).unwrap()),
         ),
-        ("a file for a directory", Box::new(move |place| fs::write(out(place).join("usr"), "").unwrap())),
+        (
+            "a file for a directory",
+            Box::new(move |place| fs::write(out(place).join("usr"), "").unwrap()),
+        ),
     ]
 }
 
@@ -391,7 +435,12 @@ fn whiteouts_take_away_and_become_devices() {
         ] {
             repositories.compare(&ostree, mode, &nothing, &[options, &["layer", "out"]].concat());
             for union in ["--union", "--union-add"] {
-                repositories.compare(&ostree, mode, &below, &[options, &[union, "layer", "out"]].concat());
+                repositories.compare(
+                    &ostree,
+                    mode,
+                    &below,
+                    &[options, &[union, "layer", "out"]].concat(),
+                );
             }
         }
     }
@@ -411,9 +460,16 @@ fn lists_name_what_is_checked_out_and_what_is_not() {
         b"main\0\0",
     ];
     for list in lists {
-        for options in [&["--union"][..], &["-U"], &["-U", "--union", "--allow-noent"], &["-C", "--union"]] {
+        for options in
+            [&["--union"][..], &["-U"], &["-U", "--union", "--allow-noent"], &["-C", "--union"]]
+        {
             let prepare = |place: &Path| fs::write(place.join("list"), list).unwrap();
-            repositories.compare(&ostree, "archive", &prepare, &[options, &["--from-file=list", "out"]].concat());
+            repositories.compare(
+                &ostree,
+                "archive",
+                &prepare,
+                &[options, &["--from-file=list", "out"]].concat(),
+            );
         }
     }
     repositories.compare(&ostree, "archive", &nothing, &["--from-file=list", "out"]);
@@ -477,10 +533,16 @@ fn missing_and_broken_objects_are_reported_alike() {
                 .filter(|path| path.extension().is_some_and(|end| end == extension))
                 .map(|path| (path.clone(), path.with_extension("kept")))
                 .collect();
-            // Only one directory's worth of files: which of several is missed first is each program's own affair.
+            // Only one directory's worth of files: which of several is missed first is each
+            // program's own affair.
             kept.iter().for_each(|(path, aside)| fs::rename(path, aside).unwrap());
             repositories.compare(&ostree, mode, &nothing, &["--subpath=/usr/share", "main", "out"]);
-            repositories.compare(&ostree, mode, &nothing, &["-U", "--subpath=/etc/conf", "main", "out"]);
+            repositories.compare(
+                &ostree,
+                mode,
+                &nothing,
+                &["-U", "--subpath=/etc/conf", "main", "out"],
+            );
             kept.iter().for_each(|(path, aside)| fs::rename(aside, path).unwrap());
         }
     }
@@ -490,7 +552,11 @@ fn walk(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() && !path.is_symlink() { files.extend(walk(&path)) } else { files.push(path) }
+        if path.is_dir() && !path.is_symlink() {
+            files.extend(walk(&path))
+        } else {
+            files.push(path)
+        }
     }
     files
 }
@@ -499,9 +565,12 @@ fn walk(directory: &Path) -> Vec<PathBuf> {
 fn links_go_to_the_parent_repository_that_has_the_object() {
     let Some(ostree) = ostree() else { return };
     let Some(repositories) = Repositories::new(&ostree) else { return };
-    for (child, parent) in
-        [("bare-user", "bare-user"), ("bare", "bare-user"), ("archive", "bare-user"), ("archive", "archive")]
-    {
+    for (child, parent) in [
+        ("bare-user", "bare-user"),
+        ("bare", "bare-user"),
+        ("archive", "bare-user"),
+        ("archive", "archive"),
+    ] {
         let repo = repositories.path("child");
         ostree.repo(&repo, ["init", &format!("--mode={child}")]).success();
         let parent = repositories.path(parent);
@@ -555,8 +624,14 @@ fn a_whiteout_cannot_reach_out_of_its_directory() {
         osier().repo(&repo, ["init", "--mode=archive"]).success();
         let commit = commit_tree(&repo, &tree);
         let out = at("out");
-        let arguments =
-            ["checkout", "-C", "--whiteouts", "--process-passthrough-whiteouts", &commit, out.to_str().unwrap()];
+        let arguments = [
+            "checkout",
+            "-C",
+            "--whiteouts",
+            "--process-passthrough-whiteouts",
+            &commit,
+            out.to_str().unwrap(),
+        ];
         let message = osier().repo(&repo, arguments).failure();
         assert!(message.contains("whiteout '."), "{message}");
         assert!(repo.join("objects").is_dir() && out.join("d").is_dir());
@@ -585,7 +660,12 @@ fn a_device_in_the_way_is_replaced_or_kept() {
         mknodat(CWD, &device, FileType::CharacterDevice, Mode::from_raw_mode(0o644), 0).unwrap();
     };
     for union in ["--union", "--union-add"] {
-        repositories.compare(&ostree, "bare", &prepare, &["--process-passthrough-whiteouts", union, "layer", "out"]);
+        repositories.compare(
+            &ostree,
+            "bare",
+            &prepare,
+            &["--process-passthrough-whiteouts", union, "layer", "out"],
+        );
     }
 }
 
@@ -606,7 +686,10 @@ fn names_of_any_bytes_are_checked_out() {
     let tree = format!("--tree=dir={}", at("tree").display());
     ostree.repo(&at("repo"), ["commit", "-b", "main", &tree]).success();
     for (program, out) in [(ostree, "theirs"), (osier(), "ours")] {
-        program.in_directory(directory.path()).repo(&at("repo"), ["checkout", "-U", "-C", "main", out]).success();
+        program
+            .in_directory(directory.path())
+            .repo(&at("repo"), ["checkout", "-U", "-C", "main", out])
+            .success();
     }
     assert_same("names", &listing(&at("ours")), &listing(&at("theirs")));
 }

@@ -12,7 +12,9 @@ fn commit(at: &Path, branch: &str, make: impl FnOnce(&Path)) {
     fs::create_dir(&tree).unwrap();
     make(&tree);
     let tree = format!("--tree=dir={}", tree.display());
-    osier().repo(&at.join("repo"), ["commit", "-b", branch, "--canonical-permissions", &tree]).success();
+    osier()
+        .repo(&at.join("repo"), ["commit", "-b", branch, "--canonical-permissions", &tree])
+        .success();
 }
 
 /// A repository with a layer that has a file, a link and a directory.
@@ -60,11 +62,16 @@ fn a_layer_with_whiteouts_replaces_entries_of_another_kind() {
             fs::create_dir(&out).unwrap();
             make_obstacles(&out);
             fs::write(out.join("other"), "stays").unwrap();
-            let arguments = [&["checkout", "--union", "--whiteouts"], options, &["layer", out.to_str().unwrap()]];
+            let arguments = [
+                &["checkout", "--union", "--whiteouts"],
+                options,
+                &["layer", out.to_str().unwrap()],
+            ];
             osier().repo(&at.join("repo"), arguments.concat()).success();
             assert_is_the_layer(&out, &format!("{mode} {options:?}"));
             assert_eq!(fs::read(out.join("other")).unwrap(), b"stays");
-            let names: Vec<_> = fs::read_dir(&victim).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            let names: Vec<_> =
+                fs::read_dir(&victim).unwrap().map(|entry| entry.unwrap().file_name()).collect();
             assert_eq!(names, ["stays"], "nothing is written or removed behind a link");
             // A file in the way of a directory, below one that stays.
             fs::remove_dir_all(out.join("dir/below")).unwrap();
@@ -98,8 +105,10 @@ fn the_destination_itself_is_never_replaced() {
     layer(at, "archive");
     fs::write(at.join("out"), "mine").unwrap();
     let out = at.join("out");
-    let output =
-        osier().repo(&at.join("repo"), ["checkout", "-U", "--union", "--whiteouts", "layer", out.to_str().unwrap()]);
+    let output = osier().repo(
+        &at.join("repo"),
+        ["checkout", "-U", "--union", "--whiteouts", "layer", out.to_str().unwrap()],
+    );
     assert_eq!((output.status, fs::read(out).unwrap()), (1, b"mine".to_vec()), "{output:?}");
 }
 
@@ -144,20 +153,34 @@ fn links_are_insisted_on_only_where_a_file_would_be_linked() {
             fs::create_dir(&tree).unwrap();
             make_entry(kind, &tree);
             let tree = format!("--tree=dir={}", tree.display());
-            osier().repo(&repo, ["commit", "-b", kind, "--owner-uid=0", "--owner-gid=0", &tree]).success();
+            osier()
+                .repo(&repo, ["commit", "-b", kind, "--owner-uid=0", "--owner-gid=0", &tree])
+                .success();
             let checkout = |program: crate::support::Program, out: &str| {
                 let program = program.in_directory(at);
                 let output = program.repo(&repo, [&["checkout"], options, &[kind, out]].concat());
-                (output.status, String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+                (
+                    output.status,
+                    String::from_utf8(output.stdout).unwrap(),
+                    String::from_utf8(output.stderr).unwrap(),
+                )
             };
             let ours = checkout(osier(), &format!("{kind}.ours"));
             if ours.0 == 0 {
                 checked_out.push(kind);
             } else {
-                assert!(ours.2.contains("to hardlink\n") || ours.2.contains("cannot hardlink in user"), "{}", ours.2);
+                assert!(
+                    ours.2.contains("to hardlink\n") || ours.2.contains("cannot hardlink in user"),
+                    "{}",
+                    ours.2
+                );
             }
             if let Some(ostree) = ostree() {
-                assert_eq!(ours, checkout(ostree, &format!("{kind}.theirs")), "{mode} {options:?} {kind}");
+                assert_eq!(
+                    ours,
+                    checkout(ostree, &format!("{kind}.theirs")),
+                    "{mode} {options:?} {kind}"
+                );
             }
         }
         assert_eq!(checked_out, expected, "{mode} {options:?}");

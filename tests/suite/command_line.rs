@@ -1,4 +1,5 @@
-//! The command line, held against the real program's: the same arguments must give the same output and exit status.
+//! The command line, held against the real program's: the same arguments must give the same output
+//! and exit status.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,9 +10,11 @@ use std::process::{Command, Stdio};
 use super::support::{Program, osier, ostree, scratch, search_path_after};
 
 /// Commands of `ostree` that osier does not have (yet): they are not in its help.
-const NOT_IN_OSIER: &[&str] = &["admin", "find-remotes", "create-usb", "gpg-sign", "pull", "sign", "static-delta"];
+const NOT_IN_OSIER: &[&str] =
+    &["admin", "find-remotes", "create-usb", "gpg-sign", "pull", "sign", "static-delta"];
 
-/// Options that came after the 2022.7 that the tests compare with, and so are missing in its help; CLI.md section 8.
+/// Options that came after the 2022.7 that the tests compare with, and so are missing in its help;
+/// CLI.md section 8.
 const NEW_OPTIONS: &[&str] = &[
     "--selinux-labeling-epoch=EPOCH",
     "--composefs",
@@ -66,8 +69,8 @@ const FOR_EVERY_COMMAND: &[&str] = &[
     "-- --help",
 ];
 
-/// Single calls, read as a shell would without quotes; an argument in `'` may hold blanks. They run in order, in a
-/// directory with the repository `r`, the directory `d` and the file `f`.
+/// Single calls, read as a shell would without quotes; an argument in `'` may hold blanks. They run
+/// in order, in a directory with the repository `r`, the directory `d` and the file `f`.
 const CALLS: &str = include_str!("command_line/calls.txt");
 
 /// What the real program does before the calls that read.
@@ -83,7 +86,8 @@ struct Playground {
 }
 
 impl Playground {
-    /// The repository is the real program's work, so that a fault of osier's shows only where it is looked for.
+    /// The repository is the real program's work, so that a fault of osier's shows only where it is
+    /// looked for.
     fn new(program: &Program, ostree: &Program) -> Self {
         let directory = scratch();
         fs::create_dir(directory.path().join("d")).unwrap();
@@ -91,25 +95,32 @@ impl Playground {
         fs::write(directory.path().join("f"), "a file\n").unwrap();
         fs::create_dir_all(directory.path().join("e/sub/empty")).unwrap();
         fs::write(directory.path().join("e/sub/run"), "#!/bin/sh\n").unwrap();
-        fs::set_permissions(directory.path().join("e/sub/run"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(directory.path().join("e/sub/run"), fs::Permissions::from_mode(0o755))
+            .unwrap();
         std::os::unix::fs::symlink("../file", directory.path().join("e/sub/link")).unwrap();
-        ostree.clone().in_directory(directory.path()).run(["init", "--repo=r", "--mode=archive"]).success();
+        ostree
+            .clone()
+            .in_directory(directory.path())
+            .run(["init", "--repo=r", "--mode=archive"])
+            .success();
         let program = program.clone().in_directory(directory.path());
         let program = program.with("SOURCE_DATE_EPOCH", "1700000000").with("EDITOR", "true");
         Self { directory, program }
     }
 
-    /// What a call printed and how it ended, without what differs by design: where it ran, and what 2022.7 or osier
-    /// does not have.
+    /// What a call printed and how it ended, without what differs by design: where it ran, and what
+    /// 2022.7 or osier does not have.
     fn run(&self, call: &[String]) -> String {
         // Only newer releases than the one here list refs in name order; CLI.md section 2.
         let is_unordered = call.iter().any(|argument| argument == "refs");
         let output = self.program.run(call);
         output.assert_no_panic();
         let comparable = |bytes: &[u8]| {
-            let text = String::from_utf8_lossy(bytes).replace(self.directory.path().to_str().unwrap(), "DIRECTORY");
+            let text = String::from_utf8_lossy(bytes)
+                .replace(self.directory.path().to_str().unwrap(), "DIRECTORY");
             let text = text.replace(self.program.path.to_str().unwrap(), "ostree");
-            let mut lines: Vec<&str> = text.split_inclusive('\n').filter(|line| !is_exempt(line)).collect();
+            let mut lines: Vec<&str> =
+                text.split_inclusive('\n').filter(|line| !is_exempt(line)).collect();
             if is_unordered {
                 lines.sort_unstable();
             }
@@ -172,10 +183,19 @@ fn compare_calls_after(preparations: &str, calls: &[Vec<String>]) {
     for call in calls {
         let (our_result, their_result) = (ours.run(call), theirs.run(call));
         if our_result != their_result {
-            different.push(format!("===== {}\n--- osier\n{our_result}\n--- ostree\n{their_result}", call.join(" ")));
+            different.push(format!(
+                "===== {}\n--- osier\n{our_result}\n--- ostree\n{their_result}",
+                call.join(" ")
+            ));
         }
     }
-    assert!(different.is_empty(), "{} of {}:\n{}", different.len(), calls.len(), different.join("\n"));
+    assert!(
+        different.is_empty(),
+        "{} of {}:\n{}",
+        different.len(),
+        calls.len(),
+        different.join("\n")
+    );
     let config = |directory: &Path| fs::read_to_string(directory.join("r/config")).unwrap();
     assert_eq!(config(ours.directory.path()), config(theirs.directory.path()));
 }
@@ -227,11 +247,17 @@ fn every_option_of_every_command_misses_its_argument_alike() {
             let names = line.split("  ").next().unwrap();
             for name in names.split(", ") {
                 let name = format!("-{}", name.split('=').next().unwrap());
-                // As the last argument, an option that takes a value has none; a flag lets the next error through.
+                // As the last argument, an option that takes a value has none; a flag lets the next
+                // error through.
                 calls.push(vec![command.clone(), name.clone()]);
                 calls.push(vec![command.clone(), format!("{name}=x"), "--bogus".to_owned()]);
                 calls.push(vec![command.clone(), name.clone(), "--bogus".to_owned()]);
-                calls.push(vec![command.clone(), name.clone(), "--".to_owned(), "--bogus".to_owned()]);
+                calls.push(vec![
+                    command.clone(),
+                    name.clone(),
+                    "--".to_owned(),
+                    "--bogus".to_owned(),
+                ]);
             }
         }
     }
@@ -245,8 +271,11 @@ fn commands_that_osier_lacks_are_refused_by_name() {
     let listed: BTreeSet<String> = commands().into_iter().collect();
     for name in NOT_IN_OSIER {
         assert!(!listed.contains(*name), "{name} is there now");
-        let expected =
-            if *name == "admin" { "admin: not part of osier" } else { &format!("{name}: not supported yet") };
+        let expected = if *name == "admin" {
+            "admin: not part of osier"
+        } else {
+            &format!("{name}: not supported yet")
+        };
         assert_eq!(osier().run([*name, "x", "--help"]).failure(), *expected);
     }
 }
@@ -256,7 +285,8 @@ fn a_repository_that_cannot_be_made_is_an_error_with_its_path() {
     let directory = scratch();
     fs::write(directory.path().join("file"), "").unwrap();
     for place in ["no/such/place", "file"] {
-        let message = osier().in_directory(directory.path()).run(["init", "--repo", place]).failure();
+        let message =
+            osier().in_directory(directory.path()).run(["init", "--repo", place]).failure();
         assert!(message.starts_with("Creating repo: ") && message.contains(place), "{message}");
     }
 }
@@ -264,7 +294,10 @@ fn a_repository_that_cannot_be_made_is_an_error_with_its_path() {
 #[test]
 fn the_version_block_is_the_real_programs_in_shape() {
     let version = osier().run(["--version"]).success();
-    assert_eq!(version, "libostree:\n Version: '2026.4'\n Features:\n  - composefs\n  - libarchive\n");
+    assert_eq!(
+        version,
+        "libostree:\n Version: '2026.4'\n Features:\n  - composefs\n  - libarchive\n"
+    );
     assert_eq!(osier().run(["commit", "-b", "x", "--version", "nothing"]).success(), version);
     let Some(ostree) = ostree() else { return };
     let theirs = ostree.run(["--version"]).success();
@@ -273,7 +306,10 @@ fn the_version_block_is_the_real_programs_in_shape() {
     // 2022.7 has none.
     let newer = "  - composefs";
     for feature in version.lines().filter(|line| line.starts_with("  - ") && *line != newer) {
-        assert!(theirs.lines().any(|line| line == feature), "{feature} is no feature of the real program");
+        assert!(
+            theirs.lines().any(|line| line == feature),
+            "{feature} is no feature of the real program"
+        );
     }
 }
 
@@ -301,11 +337,14 @@ fn an_unknown_command_is_looked_for_on_the_search_path() {
     fs::create_dir(directory.path().join("ostree-folder")).unwrap();
     let run = |program: Program, call: &str| {
         let path = search_path_after(directory.path());
-        let output = program.clone().with("PATH", path).in_directory(directory.path()).run(arguments(call));
+        let output =
+            program.clone().with("PATH", path).in_directory(directory.path()).run(arguments(call));
         let name = program.path.to_str().unwrap();
-        let texts =
-            [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).replace(name, "ostree"));
-        let texts = texts.map(|text| text.split_inclusive('\n').filter(|line| !is_exempt(line)).collect::<String>());
+        let texts = [&output.stdout, &output.stderr]
+            .map(|bytes| String::from_utf8_lossy(bytes).replace(name, "ostree"));
+        let texts = texts.map(|text| {
+            text.split_inclusive('\n').filter(|line| !is_exempt(line)).collect::<String>()
+        });
         (texts, output.status)
     };
     let calls = [
@@ -363,7 +402,10 @@ fn without_the_option_the_repository_is_found_alike() {
         fs::create_dir_all(path.join("root/ostree")).unwrap();
         for place in ["root/ostree/repo", "named"] {
             playground.program.run(["init", "--mode=archive", "--repo", place]).success();
-            playground.program.run(arguments(&format!("commit --repo={place} -b {place} d"))).success();
+            playground
+                .program
+                .run(arguments(&format!("commit --repo={place} -b {place} d")))
+                .success();
         }
         playground.program.run(arguments("commit --repo=r -b here d")).success();
     }
@@ -391,8 +433,9 @@ fn without_the_option_the_repository_is_found_alike() {
             }
             Playground { directory: tempfile::tempdir().unwrap(), program }.run(&arguments("refs"))
         });
-        let [ours, theirs] = [(ours, &both[0]), (theirs, &both[1])]
-            .map(|(text, playground)| text.replace(playground.directory.path().to_str().unwrap(), "DIRECTORY"));
+        let [ours, theirs] = [(ours, &both[0]), (theirs, &both[1])].map(|(text, playground)| {
+            text.replace(playground.directory.path().to_str().unwrap(), "DIRECTORY")
+        });
         assert_eq!(ours, theirs, "in {inside} with {variables:?}");
     }
 }
@@ -417,13 +460,18 @@ fn the_editor_writes_the_message_alike() {
             fs::set_permissions(&editor, fs::Permissions::from_mode(0o755)).unwrap();
             let program = playground.program.clone().with("OSTREE_EDITOR", "./editor");
             let output = program.run(arguments(&format!("commit --repo=r -e {call} d")));
-            (output.status, String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+            (
+                output.status,
+                String::from_utf8(output.stdout).unwrap(),
+                String::from_utf8(output.stderr).unwrap(),
+            )
         });
         assert_eq!(results[0], results[1], "{call} with {script}");
     }
 }
 
-/// Runs osier with something else for its standard output; returns its exit status and standard error.
+/// Runs osier with something else for its standard output; returns its exit status and standard
+/// error.
 fn run_into(stdout: impl Into<Stdio>) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_osier"));
     let output = command.arg("--help").stdout(stdout).stderr(Stdio::piped()).output().unwrap();
@@ -452,7 +500,8 @@ fn verbose_tells_what_is_done_on_standard_error() {
     osier().repo(&repo, ["init", "--mode=bare-user-only"]).success();
     std::fs::create_dir(directory.path().join("tree")).unwrap();
     let tree = format!("--tree=dir={}", directory.path().join("tree").display());
-    let output = osier().repo(&repo, ["commit", "--verbose", "-b", "main", "--timestamp=@1", &tree]);
+    let output =
+        osier().repo(&repo, ["commit", "--verbose", "-b", "main", "--timestamp=@1", &tree]);
     let commit = String::from_utf8(output.stdout).unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status, 0, "{told}");
@@ -482,26 +531,39 @@ fn under_its_own_name_a_mistyped_word_gets_one_line_with_what_was_meant() {
         ("benhc", "Unknown command 'benhc'; did you mean 'bench'?"),
         ("remote --repo=r lst", "Unknown \"remote\" subcommand 'lst'; did you mean 'list'?"),
         ("compose tre", "Unknown \"compose\" subcommand 'tre'; did you mean 'tree'?"),
-        ("init --repo=r --mode=bear", "Invalid mode 'bear' in repository configuration; did you mean 'bare'?"),
+        (
+            "init --repo=r --mode=bear",
+            "Invalid mode 'bear' in repository configuration; did you mean 'bare'?",
+        ),
         (
             "init --repo=r --mode=bare-usr",
             "Invalid mode 'bare-usr' in repository configuration; did you mean 'bare-user'?",
         ),
         ("init --repo=r --mode=x", "Invalid mode 'x' in repository configuration"),
         ("frobnicate", "Unknown command 'frobnicate'; 'osier --help' lists what there is"),
-        ("remote frobnicate", "Unknown \"remote\" subcommand 'frobnicate'; 'osier remote --help' lists what there is"),
-        ("--repo r ls", "Unknown command 'r'; before the command, the repository is given as --repo=r"),
+        (
+            "remote frobnicate",
+            "Unknown \"remote\" subcommand 'frobnicate'; 'osier remote --help' lists what there is",
+        ),
+        (
+            "--repo r ls",
+            "Unknown command 'r'; before the command, the repository is given as --repo=r",
+        ),
         ("--repo=r", "No command specified; 'osier --help' lists them"),
         ("--verison", "Unknown option --verison; did you mean '--version'?"),
         ("commit --brnach=x", "Unknown option --brnach=x; did you mean '--branch'?"),
         ("commit -branch=x", "Missing argument for -b; did you mean '--branch'?"),
         ("--rpeo=r refs", "Unknown option --rpeo=r; did you mean '--repo'?"),
-        ("remote add --no-gpg-verfy a b", "Unknown option --no-gpg-verfy; did you mean '--no-gpg-verify'?"),
+        (
+            "remote add --no-gpg-verfy a b",
+            "Unknown option --no-gpg-verfy; did you mean '--no-gpg-verify'?",
+        ),
         ("ls --bogus", "Unknown option --bogus; 'osier ls --help' lists what there is"),
         ("ls -Z", "Unknown option -Z; 'osier ls --help' lists what there is"),
     ] {
         let output = own.run(arguments(call));
-        let stderr = String::from_utf8_lossy(&output.stderr).replace(env!("CARGO_BIN_EXE_osier"), "osier");
+        let stderr =
+            String::from_utf8_lossy(&output.stderr).replace(env!("CARGO_BIN_EXE_osier"), "osier");
         assert_eq!(stderr, format!("error: {expected}\n"), "{call}");
         assert_eq!((output.stdout.as_slice(), output.status), (&b""[..], 1), "{call}");
     }

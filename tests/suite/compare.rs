@@ -9,7 +9,8 @@ use osier::repo::{CommitState, Repo};
 use serde_json::Value;
 
 use crate::support::{
-    GOLDEN_REPOS, Output, Program, extract_repo, needs_root, needs_user_xattrs, osier, ostree, scratch,
+    GOLDEN_REPOS, Output, Program, extract_repo, needs_root, needs_user_xattrs, osier, ostree,
+    scratch,
 };
 
 /// Under its own name: `ostree` has no such command.
@@ -34,7 +35,8 @@ fn verdict(first: &Path, second: &Path, options: &[&str]) -> (String, i32) {
 }
 
 fn copy(from: &Path, to: &Path) {
-    let output = Program::other("cp", "cp").run(["-a", from.to_str().unwrap(), to.to_str().unwrap()]);
+    let output =
+        Program::other("cp", "cp").run(["-a", from.to_str().unwrap(), to.to_str().unwrap()]);
     assert_eq!(output.status, 0, "{output:?}");
 }
 
@@ -74,15 +76,26 @@ impl Two {
 
     /// Commits the tree to `main`, with the owner and time that the commit of [`Two::new`] has.
     fn commit_to(&self, name: &str, options: &[&str]) -> String {
-        let fixed = ["commit", "-b", "main", "--timestamp=@1", "--owner-uid=0", "--owner-gid=0", "--parent=none"];
+        let fixed = [
+            "commit",
+            "-b",
+            "main",
+            "--timestamp=@1",
+            "--owner-uid=0",
+            "--owner-gid=0",
+            "--parent=none",
+        ];
         self.run(name, &[&fixed[..], options, &["--tree=dir=tree"]].concat())
     }
 
     fn object(&self, name: &str, extension: &str) -> PathBuf {
         let mut found = Vec::new();
         for directory in fs::read_dir(self.path(name).join("objects")).unwrap() {
-            let files = fs::read_dir(directory.unwrap().path()).unwrap().map(|file| file.unwrap().path());
-            found.extend(files.filter(|file| file.extension().is_some_and(|other| other == extension)));
+            let files =
+                fs::read_dir(directory.unwrap().path()).unwrap().map(|file| file.unwrap().path());
+            found.extend(
+                files.filter(|file| file.extension().is_some_and(|other| other == extension)),
+            );
         }
         // The largest, so that it is always the same one.
         found.sort_by_key(|file| (fs::symlink_metadata(file).unwrap().len(), file.clone()));
@@ -119,14 +132,18 @@ fn a_copy_is_equal() {
 #[test]
 fn every_field_of_a_commit_is_told() {
     let two = Two::new();
-    let first = two.commit_to("first", &["--add-metadata-string=version=1", "-s", "One", "-m", "Body"]);
+    let first =
+        two.commit_to("first", &["--add-metadata-string=version=1", "-s", "One", "-m", "Body"]);
     for (options, expected) in [
         (
             vec!["--add-metadata-string=version=2", "-s", "One", "-m", "Body"],
             "metadata[\"version\"]: '1' in the first, '2'",
         ),
         (vec!["-s", "One", "-m", "Body"], "metadata[\"version\"]: '1' in the first, nothing"),
-        (vec!["--add-metadata-string=version=1", "-s", "Two"], "subject: \"One\" in the first, \"Two\""),
+        (
+            vec!["--add-metadata-string=version=1", "-s", "Two"],
+            "subject: \"One\" in the first, \"Two\"",
+        ),
         (vec!["--add-metadata-string=version=1", "-s", "One"], "body: \"Body\" in the first, \"\""),
         (
             vec!["--add-metadata-string=version=1", "-s", "One", "-m", "Body", "--timestamp=@2"],
@@ -135,9 +152,13 @@ fn every_field_of_a_commit_is_told() {
     ] {
         let second = two.commit_to("second", &options);
         let (text, status) = two.verdict(&[]);
-        let line = format!("refs/heads/main: commit: {first} in the first, {second} in the second\n");
+        let line =
+            format!("refs/heads/main: commit: {first} in the first, {second} in the second\n");
         assert!(text.starts_with(&line), "{text}");
-        assert!(text.contains(&format!("refs/heads/main: commit.{expected} in the second\n")), "{text}");
+        assert!(
+            text.contains(&format!("refs/heads/main: commit.{expected} in the second\n")),
+            "{text}"
+        );
         assert!(text.contains(&format!("{first}.commit: only in the first\n")), "{text}");
         assert!(text.contains(&format!("{second}.commit: only in the second\n")), "{text}");
         assert!(!text.contains(":/"), "the trees are equal: {text}");
@@ -152,8 +173,16 @@ fn every_field_of_files_and_directories_is_told_at_its_path() {
     }
     type Change = (&'static str, &'static dyn Fn(&Path), &'static str);
     let changes: [Change; 12] = [
-        ("mode", &|tree| chmod(&tree.join("file"), 0o600), "/file: mode: 0100644 in the first, 0100600"),
-        ("directory mode", &|tree| chmod(&tree.join("dir"), 0o700), "/dir: mode: 040755 in the first, 040700"),
+        (
+            "mode",
+            &|tree| chmod(&tree.join("file"), 0o600),
+            "/file: mode: 0100644 in the first, 0100600",
+        ),
+        (
+            "directory mode",
+            &|tree| chmod(&tree.join("dir"), 0o700),
+            "/dir: mode: 040755 in the first, 040700",
+        ),
         (
             "xattr",
             &|tree| setxattr(&tree.join("file"), "user.a", "1"),
@@ -217,7 +246,10 @@ fn every_field_of_files_and_directories_is_told_at_its_path() {
         };
         two.commit_to("second", options);
         let (text, status) = two.verdict(&[]);
-        assert!(text.contains(&format!("refs/heads/main:{expected} in the second\n")), "{what}: {text}");
+        assert!(
+            text.contains(&format!("refs/heads/main:{expected} in the second\n")),
+            "{what}: {text}"
+        );
         assert_eq!(status, 1);
     }
 }
@@ -235,7 +267,10 @@ fn objects_that_only_one_has_are_named() {
     let two = Two::new();
     let file = two.object("second", "filez");
     fs::remove_file(&file).unwrap();
-    let expected = format!("{}: only in the first\ndifferent: 7 objects, 1 refs, 1 differences\n", object_name(&file));
+    let expected = format!(
+        "{}: only in the first\ndifferent: 7 objects, 1 refs, 1 differences\n",
+        object_name(&file)
+    );
     assert_eq!(two.verdict(&[]), (expected, 1));
     let (text, _) = verdict(&two.path("second"), &two.path("first"), &[]);
     assert!(text.starts_with(&format!("{}: only in the second\n", object_name(&file))), "{text}");
@@ -252,17 +287,21 @@ fn refs_of_every_kind_are_compared() {
     };
     for path in ["refs/heads/a/b", "refs/remotes/origin/c", "refs/mirrors/org.example.X/d"] {
         write(path, &format!("{hex}\n"));
-        let expected = format!("{path}: only in the second\ndifferent: 7 objects, 2 refs, 1 differences\n");
+        let expected =
+            format!("{path}: only in the second\ndifferent: 7 objects, 2 refs, 1 differences\n");
         assert_eq!(two.verdict(&[]), (expected, 1));
         fs::remove_file(second.join(path)).unwrap();
     }
     symlink("main", second.join("refs/heads/alias")).unwrap();
     symlink("other", two.path("first").join("refs/heads/alias")).unwrap();
-    let expected = "refs/heads/alias: target: alias of other in the first, alias of main in the second\n";
+    let expected =
+        "refs/heads/alias: target: alias of other in the first, alias of main in the second\n";
     assert!(two.verdict(&[]).0.starts_with(expected));
     fs::remove_file(two.path("first").join("refs/heads/alias")).unwrap();
     fs::write(two.path("first").join("refs/heads/alias"), &hex).unwrap();
-    let expected = format!("refs/heads/alias: target: commit {hex} in the first, alias of main in the second\n");
+    let expected = format!(
+        "refs/heads/alias: target: commit {hex} in the first, alias of main in the second\n"
+    );
     assert!(two.verdict(&[]).0.starts_with(&expected));
 }
 
@@ -273,9 +312,15 @@ fn a_ref_that_says_nothing_leaves_the_rest_to_be_compared() {
     let file = two.object("second", "filez");
     fs::remove_file(&file).unwrap();
     let (text, status) = two.verdict(&[]);
-    assert!(text.starts_with("refs/heads/main: could not tell: in the second: Invalid rev nonsense\n"), "{text}");
+    assert!(
+        text.starts_with("refs/heads/main: could not tell: in the second: Invalid rev nonsense\n"),
+        "{text}"
+    );
     assert!(text.contains(&format!("{}: only in the first\n", object_name(&file))), "{text}");
-    assert!(text.ends_with("could not tell: 7 objects, 1 refs, 1 differences, 1 not comparable\n"), "{text}");
+    assert!(
+        text.ends_with("could not tell: 7 objects, 1 refs, 1 differences, 1 not comparable\n"),
+        "{text}"
+    );
     assert_eq!(status, 2);
 }
 
@@ -284,7 +329,8 @@ fn a_damaged_object_is_named_and_the_rest_compared() {
     for extension in ["commit", "dirtree", "dirmeta", "filez"] {
         for damage in ["flipped", "truncated", "empty", "longer", "directory"] {
             let two = Two::new();
-            fs::write(two.path("first").join("refs/heads/more"), format!("{}\n", two.commit)).unwrap();
+            fs::write(two.path("first").join("refs/heads/more"), format!("{}\n", two.commit))
+                .unwrap();
             let path = two.object("second", extension);
             let mut bytes = fs::read(&path).unwrap();
             match damage {
@@ -303,7 +349,12 @@ fn a_damaged_object_is_named_and_the_rest_compared() {
             let line = format!("{}: could not tell: in the second: ", object_name(&path));
             assert!(text.contains(&line), "{extension} {damage}: {text}");
             assert!(text.starts_with("refs/heads/more: only in the first\n"), "{text}");
-            assert!(text.ends_with("could not tell: 7 objects, 2 refs, 1 differences, 1 not comparable\n"), "{text}");
+            assert!(
+                text.ends_with(
+                    "could not tell: 7 objects, 2 refs, 1 differences, 1 not comparable\n"
+                ),
+                "{text}"
+            );
             assert_eq!(status, 2, "{extension} {damage}");
             let (text, status) = verdict(&two.path("second"), &two.path("first"), &[]);
             assert!(text.contains(&line.replace("second", "first")) && status == 2, "{text}");
@@ -339,7 +390,8 @@ fn other_compressed_bytes_are_a_note() {
     let run = |options: &[&str]| verdict(&two.path("first"), &two.path("third"), options);
     let expected = "note: compressed differently: 1 files\nequal: 7 objects, 1 refs\n";
     let path = two.object("first", "filez");
-    let sizes = ["first", "third"].map(|name| fs::metadata(two.object(name, "filez")).unwrap().len());
+    let sizes =
+        ["first", "third"].map(|name| fs::metadata(two.object(name, "filez")).unwrap().len());
     assert_ne!(sizes[0], sizes[1]);
     assert_eq!(run(&[]), (expected.to_owned(), 0));
     let line = format!(
@@ -348,7 +400,10 @@ fn other_compressed_bytes_are_a_note() {
         sizes[0],
         sizes[1]
     );
-    assert_eq!(run(&["--exact"]), (format!("{line}different: 7 objects, 1 refs, 1 differences\n"), 1));
+    assert_eq!(
+        run(&["--exact"]),
+        (format!("{line}different: 7 objects, 1 refs, 1 differences\n"), 1)
+    );
 }
 
 #[test]
@@ -365,14 +420,21 @@ fn repositories_of_different_modes_are_compared_by_what_both_keep() {
     for first in modes {
         for second in modes {
             let (text, status) = verdict(&two.path(first), &two.path(second), &[]);
-            assert_eq!((text.as_str(), status), ("equal: 7 objects, 1 refs\n", 0), "{first} {second}");
+            assert_eq!(
+                (text.as_str(), status),
+                ("equal: 7 objects, 1 refs\n", 0),
+                "{first} {second}"
+            );
         }
     }
     let path = two.object("bare-user-only", "file");
     fs::write(&path, "damaged").unwrap();
     for mode in modes.iter().filter(|mode| **mode != "bare-user-only") {
         let (text, status) = verdict(&two.path(mode), &two.path("bare-user-only"), &[]);
-        assert!(text.starts_with(&format!("{}: could not tell: in the second: ", object_name(&path))), "{text}");
+        assert!(
+            text.starts_with(&format!("{}: could not tell: in the second: ", object_name(&path))),
+            "{text}"
+        );
         assert!(text.contains("; content[0]: 0x63 in the first, 0x64 in the second\n"), "{text}");
         assert_eq!(status, 2);
     }
@@ -399,7 +461,10 @@ fn what_a_mode_does_not_keep_is_taken_from_the_other() {
     fs::write(&path, "damaged").unwrap();
     for other in ["owned", "only-too"] {
         let (text, status) = verdict(&two.path("only"), &two.path(other), &[]);
-        assert!(text.starts_with(&format!("{}: could not tell: in the first: ", object_name(&path))), "{text}");
+        assert!(
+            text.starts_with(&format!("{}: could not tell: in the first: ", object_name(&path))),
+            "{text}"
+        );
         assert_eq!(status, 2);
     }
 }
@@ -422,22 +487,37 @@ fn summaries_are_compared_by_field() {
     };
     update(&[]);
     let (text, status) = two.verdict(&[]);
-    assert!(text.starts_with("note: summary: metadata[\"ostree.summary.last-modified\"]: uint64 "), "{text}");
+    assert!(
+        text.starts_with("note: summary: metadata[\"ostree.summary.last-modified\"]: uint64 "),
+        "{text}"
+    );
     assert_eq!((text.lines().count(), status), (2, 0));
     let (text, status) = two.verdict(&["--exact"]);
-    assert!(text.starts_with("summary: metadata[\"ostree.summary.last-modified\"]: ") && status == 1, "{text}");
+    assert!(
+        text.starts_with("summary: metadata[\"ostree.summary.last-modified\"]: ") && status == 1,
+        "{text}"
+    );
     update(&["--add-metadata=x='1'"]);
     let (text, status) = two.verdict(&[]);
-    assert!(text.starts_with("summary: metadata[\"x\"]: nothing in the first, '1' in the second\n"), "{text}");
+    assert!(
+        text.starts_with("summary: metadata[\"x\"]: nothing in the first, '1' in the second\n"),
+        "{text}"
+    );
     assert_eq!(status, 1);
     fs::write(two.path("second").join("refs/heads/b"), format!("{}\n", two.commit)).unwrap();
     update(&[]);
     let (text, _) = two.verdict(&[]);
-    let line = format!("summary: refs[\"b\"].commit: nothing in the first, {} in the second\n", two.commit);
+    let line = format!(
+        "summary: refs[\"b\"].commit: nothing in the first, {} in the second\n",
+        two.commit
+    );
     assert!(text.contains(&line), "{text}");
     fs::write(two.path("second").join("summary"), "garbage").unwrap();
     let (text, status) = two.verdict(&[]);
-    assert!(text.contains("summary: could not tell: in the second: summary: Not normal form\n"), "{text}");
+    assert!(
+        text.contains("summary: could not tell: in the second: summary: Not normal form\n"),
+        "{text}"
+    );
     assert_eq!(status, 2);
     fs::remove_file(two.path("second").join("summary")).unwrap();
     assert!(two.verdict(&[]).0.contains("summary: only in the first\n"));
@@ -466,7 +546,8 @@ fn what_belongs_to_commits_is_compared() {
     repo.mark_commit(&two.commit, CommitState::Partial).unwrap();
     let (text, status) = two.verdict(&[]);
     assert!(text.contains(&format!("{gone}.tombstone-commit: only in the second\n")), "{text}");
-    let state = format!("{}.commit: state: complete in the first, partial in the second\n", two.commit);
+    let state =
+        format!("{}.commit: state: complete in the first, partial in the second\n", two.commit);
     assert!(text.contains(&state), "{text}");
     assert_eq!(status, 1);
 }
@@ -502,7 +583,9 @@ fn the_json_document_has_every_finding() {
     let (document, status) = document(&["--json"]);
     assert_eq!((&document["result"], status), (&"unknown".into(), 2));
     let findings = document["findings"].as_array().unwrap();
-    let of_kind = |kind: &str| findings.iter().filter(|each| each["kind"] == kind).cloned().collect::<Vec<_>>();
+    let of_kind = |kind: &str| {
+        findings.iter().filter(|each| each["kind"] == kind).cloned().collect::<Vec<_>>()
+    };
     let expected = serde_json::json!({
         "kind": "ref", "name": "refs/heads/main", "verdict": "different", "fields": [
             { "field": "commit", "first": two.commit.to_hex(), "second": second },
@@ -510,9 +593,17 @@ fn the_json_document_has_every_finding() {
         ],
     });
     assert_eq!(of_kind("ref"), [expected]);
-    let unknown: Vec<&Value> = findings.iter().filter(|each| each["verdict"] == "unknown").collect();
-    assert!(unknown.iter().any(|each| each["side"] == "second" && each["reason"].is_string()), "{document}");
-    assert!(of_kind("object").iter().any(|each| each["verdict"] == "only_in" && each["side"] == "second"));
+    let unknown: Vec<&Value> =
+        findings.iter().filter(|each| each["verdict"] == "unknown").collect();
+    assert!(
+        unknown.iter().any(|each| each["side"] == "second" && each["reason"].is_string()),
+        "{document}"
+    );
+    assert!(
+        of_kind("object")
+            .iter()
+            .any(|each| each["verdict"] == "only_in" && each["side"] == "second")
+    );
 }
 
 #[test]
@@ -536,18 +627,26 @@ fn what_is_printed_has_a_limit_and_the_verdict_has_none() {
     assert_eq!(two.verdict(&[&fits]), (all.join("\n") + "\n", 1));
     assert_eq!(two.verdict(&["--summary"]), (format!("{verdict}\n"), 1));
 
-    let document = |options: &[&str]| -> Value { serde_json::from_str(&two.verdict(options).0).unwrap() };
+    let document =
+        |options: &[&str]| -> Value { serde_json::from_str(&two.verdict(options).0).unwrap() };
     let whole = document(&["--json"]);
     let findings = whole["findings"].as_array().unwrap();
     assert!(findings.len() > 300 && whole.get("omitted").is_none());
     assert_eq!(document(&["--json", "--limit=0"]), whole);
     let limited = document(&["--json", "--limit=2"]);
-    // The first finding has both lines: the commits that the ref names, and the first field in which they differ.
+    // The first finding has both lines: the commits that the ref names, and the first field in
+    // which they differ.
     assert_eq!(*limited["findings"].as_array().unwrap(), findings[..1]);
     assert_eq!(limited["omitted"], found.len() - 2);
     let summary = document(&["--json", "--summary"]);
-    assert_eq!((&summary["findings"], &summary["omitted"]), (&serde_json::json!([]), &found.len().into()));
-    assert_eq!((&summary["result"], &summary["differences"]), (&whole["result"], &whole["differences"]));
+    assert_eq!(
+        (&summary["findings"], &summary["omitted"]),
+        (&serde_json::json!([]), &found.len().into())
+    );
+    assert_eq!(
+        (&summary["result"], &summary["differences"]),
+        (&whole["result"], &whole["differences"])
+    );
     let refused = program().run(["compare", "--summary", "--limit=1", "a", "b"]);
     assert_eq!(refused.status, 2);
 }
@@ -602,7 +701,8 @@ fn another_program_is_held_against_osier() {
     setxattr(&two.path("tree/file"), "user.a", "1");
     let with = |path: &Path, options: &[&str]| {
         let option = format!("--with={}", path.display());
-        let (scratch, tree) = (format!("--scratch={}", two.directory.path().display()), two.path("tree"));
+        let (scratch, tree) =
+            (format!("--scratch={}", two.directory.path().display()), two.path("tree"));
         let arguments = ["compare", &option, &scratch].into_iter().chain(options.iter().copied());
         let output = program().run(arguments.chain([tree.to_str().unwrap()]));
         output.assert_no_panic();
@@ -628,7 +728,9 @@ fn another_program_is_held_against_osier() {
     let real = ostree.path.display();
     let wrong = script(
         "wrong",
-        &format!("#!/bin/sh\ncase \"$2\" in commit) set -- \"$@\" --no-xattrs;; esac\nexec {real} \"$@\"\n"),
+        &format!(
+            "#!/bin/sh\ncase \"$2\" in commit) set -- \"$@\" --no-xattrs;; esac\nexec {real} \"$@\"\n"
+        ),
     );
     let (text, status) = with(&wrong, &[]);
     let line = format!(
@@ -640,12 +742,23 @@ fn another_program_is_held_against_osier() {
     assert_eq!(status, 1);
     let broken = script(
         "broken",
-        &format!("#!/bin/sh\ncase \"$2\" in commit) echo no >&2; exit 1;; esac\nexec {real} \"$@\"\n"),
+        &format!(
+            "#!/bin/sh\ncase \"$2\" in commit) echo no >&2; exit 1;; esac\nexec {real} \"$@\"\n"
+        ),
     );
     let (text, status) = with(&broken, &[]);
-    let line = format!("archive: {}: commit failed: no\narchive: different: only one could commit\n", broken.display());
+    let line = format!(
+        "archive: {}: commit failed: no\narchive: different: only one could commit\n",
+        broken.display()
+    );
     assert!(text.contains(&line), "{text}");
     assert_eq!(status, 1);
-    let left: Vec<_> = fs::read_dir(two.directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(!left.iter().any(|name| name.to_string_lossy().starts_with("osier-compare")), "{left:?}");
+    let left: Vec<_> = fs::read_dir(two.directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert!(
+        !left.iter().any(|name| name.to_string_lossy().starts_with("osier-compare")),
+        "{left:?}"
+    );
 }

@@ -33,8 +33,12 @@ fn options(command: &str) -> BTreeSet<String> {
 fn every_option_of_every_command_is_offered() {
     for command in commands() {
         let answer = own().run(["completions", "fish", "--", "osier", &command, "--"]).success();
-        let offered: BTreeSet<String> =
-            answer.lines().skip(1).filter_map(|line| line.split(['=', '\t']).next()).map(str::to_owned).collect();
+        let offered: BTreeSet<String> = answer
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split(['=', '\t']).next())
+            .map(str::to_owned)
+            .collect();
         for option in options(&command) {
             assert!(offered.contains(&option), "{command} {option}: {offered:?}");
         }
@@ -44,8 +48,14 @@ fn every_option_of_every_command_is_offered() {
 #[test]
 fn only_three_shells_have_completions() {
     let failure = |shell| own().run(["completions", shell]).failure();
-    assert_eq!(failure("csh"), "no completions for 'csh', only for bash, fish and zsh; did you mean 'zsh'?");
-    assert_eq!(failure("powershell"), "no completions for 'powershell', only for bash, fish and zsh");
+    assert_eq!(
+        failure("csh"),
+        "no completions for 'csh', only for bash, fish and zsh; did you mean 'zsh'?"
+    );
+    assert_eq!(
+        failure("powershell"),
+        "no completions for 'powershell', only for bash, fish and zsh"
+    );
     assert_eq!(own().run(["completions"]).failure(), "SHELL must be specified");
 }
 
@@ -67,7 +77,8 @@ fn revs_with_a_caret_metadata_keys_and_the_repository_of_a_compose_are_completed
     let call = "commit --repo=repo -b main --add-metadata-string=version=2 --add-detached-metadata-string=key=x tree";
     let second = run(call).trim().to_owned();
     run("summary --repo=repo -u");
-    fs::write(path.join("c.conf"), "[compose]\nrepo=repo\ntreefile=t\ncachedir=c\nwork=w\n").unwrap();
+    fs::write(path.join("c.conf"), "[compose]\nrepo=repo\ntreefile=t\ncachedir=c\nwork=w\n")
+        .unwrap();
     fs::write(path.join("broken.conf"), "[compose]\nrepo=\n").unwrap();
     for (line, expected) in [
         ("osier log --repo=repo main^", &["main^"][..]),
@@ -78,7 +89,10 @@ fn revs_with_a_caret_metadata_keys_and_the_repository_of_a_compose_are_completed
         ("osier --repo=repo show main --print-metadata-key ostree.r", &["ostree.ref-binding"]),
         ("osier --repo=repo show main^ --print-metadata-key=v", &[]),
         ("osier --repo=repo show --print-detached-metadata-key=", &["key"]),
-        ("osier --repo=repo summary --print-metadata-key=ostree.summary.m", &["ostree.summary.mode"]),
+        (
+            "osier --repo=repo summary --print-metadata-key=ostree.summary.m",
+            &["ostree.summary.mode"],
+        ),
         ("osier compose publish --config=c.conf ", &[&second]),
         ("osier compose image --config c.conf --commit=", &[&second]),
         ("osier compose publish --config=none.conf ", &[]),
@@ -97,11 +111,21 @@ fn revs_with_a_caret_metadata_keys_and_the_repository_of_a_compose_are_completed
 #[test]
 fn a_question_is_answered_without_a_word_on_standard_error_whatever_is_typed() {
     let directory = scratch();
-    for line in
-        ["", "osier", "osier ls ", "osier --repo=/none ls x", "osier ls none /", "'", "osier 'a\\", "osier cat x y z"]
-    {
-        for arguments in [&["bash", "--", line, " =:"][..], &["zsh", "--", "osier", line], &["fish", "--", line]] {
-            let output = own().in_directory(directory.path()).run(["completions"].iter().chain(arguments));
+    for line in [
+        "",
+        "osier",
+        "osier ls ",
+        "osier --repo=/none ls x",
+        "osier ls none /",
+        "'",
+        "osier 'a\\",
+        "osier cat x y z",
+    ] {
+        for arguments in
+            [&["bash", "--", line, " =:"][..], &["zsh", "--", "osier", line], &["fish", "--", line]]
+        {
+            let output =
+                own().in_directory(directory.path()).run(["completions"].iter().chain(arguments));
             assert_eq!((output.status, output.stderr.as_slice()), (0, &b""[..]), "{output:?}");
         }
     }
@@ -122,9 +146,13 @@ fn every_command_has_a_man_page_with_every_option() {
             assert!(page.contains(&entry), "{command} {option}: {page}");
         }
     }
-    let of_groups =
-        [("compose", &["check", "tree", "publish", "image"][..]), ("remote", &["add", "delete", "list", "show-url"])];
-    let of_groups = of_groups.iter().flat_map(|(group, commands)| commands.iter().map(move |command| (group, command)));
+    let of_groups = [
+        ("compose", &["check", "tree", "publish", "image"][..]),
+        ("remote", &["add", "delete", "list", "show-url"]),
+    ];
+    let of_groups = of_groups
+        .iter()
+        .flat_map(|(group, commands)| commands.iter().map(move |command| (group, command)));
     for (group, command) in of_groups.clone() {
         let page = plain(&format!("osier-{group}-{command}.1"));
         assert!(page.contains(&format!("\\fBosier {group} {command}\\fR [")), "{page}");

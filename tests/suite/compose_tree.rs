@@ -1,4 +1,5 @@
-//! `osier compose tree`, `publish` and `check`, with a stand-in for rpm-ostree and with the real one where it is.
+//! `osier compose tree`, `publish` and `check`, with a stand-in for rpm-ostree and with the real
+//! one where it is.
 
 mod attacks;
 mod evidence;
@@ -59,7 +60,10 @@ fn the_second_run_says_unchanged_and_moves_nothing() {
     let stdout = world.tree(&[]).success();
     assert_eq!(stdout, format!("{REF} is unchanged: {first} (22)\n"));
     assert_eq!(world.public(), before);
-    assert_eq!((&world.report()["status"], &world.report()["changed"]), (&json!("unchanged"), &json!(false)));
+    assert_eq!(
+        (&world.report()["status"], &world.report()["changed"]),
+        (&json!("unchanged"), &json!(false))
+    );
     let output = world.tree(&["--unchanged-exit-77"]);
     assert_eq!(output.status, 77, "{output:?}");
     assert_eq!(world.public(), before);
@@ -97,7 +101,9 @@ fn the_command_line_and_the_environment_are_those_of_the_specification() {
          extra-args=--proxy=http://p:3128\n",
     );
     let line = world.tree(&["--dry-run"]).success();
-    assert!(!world.repo().exists() && !world.path("work").exists() && !world.path("cache").exists());
+    assert!(
+        !world.repo().exists() && !world.path("work").exists() && !world.path("cache").exists()
+    );
     world.tree(&[]).success();
     let [call] = &world.calls()[..] else { panic!("{:?}", world.calls()) };
     let root = world.path("").to_str().unwrap().trim_end_matches('/').to_owned();
@@ -118,7 +124,8 @@ fn the_command_line_and_the_environment_are_those_of_the_specification() {
         "--proxy=http://p:3128".into(),
         format!("{root}/exampleos-host.json"),
     ];
-    let argv: Vec<&str> = call["argv"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+    let argv: Vec<&str> =
+        call["argv"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
     // The interpreter of the stand-in gets the path of the script for its name.
     assert_eq!(argv, expected);
     let spelled = world.path("work").join("RUN").display().to_string();
@@ -129,7 +136,10 @@ fn the_command_line_and_the_environment_are_those_of_the_specification() {
     assert_eq!(call["environment"]["LC_ALL"], "C.UTF-8");
     assert_eq!(call["environment"]["SOURCE_DATE_EPOCH"], "1700000000");
     assert_eq!(call["environment"]["HOME"], "/nonexistent");
-    assert_eq!((&call["umask"], &call["group"], &call["in"]), (&json!(0o002), &json!(true), &json!("/dev/null")));
+    assert_eq!(
+        (&call["umask"], &call["group"], &call["in"]),
+        (&json!(0o002), &json!(true), &json!("/dev/null"))
+    );
     let report = world.report();
     assert_eq!(report["environment"], json!({ "SOURCE_DATE_EPOCH": "1700000000" }));
     assert_eq!(report["compose"]["ostree-timestamp"], "2023-11-14T22:13:20Z");
@@ -142,17 +152,22 @@ fn a_dry_run_needs_no_programs_and_writes_nothing() {
     let output = world.tree(&["--dry-run", "--ref=exampleos/22/x86_64/host", "--json"]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
-        stderr.contains("warning: there is no program `rpm-ostree` on PATH, needed for composing a tree"),
+        stderr.contains(
+            "warning: there is no program `rpm-ostree` on PATH, needed for composing a tree"
+        ),
         "{stderr}"
     );
     let report: serde_json::Value = serde_json::from_str(&output.success()).unwrap();
     assert_eq!((&report["status"], &report["ref"]), (&json!("dry-run"), &json!(REF)));
     let line = report["command_lines"][0].as_str().unwrap();
     assert!(
-        line.ends_with("/exampleos-host.json") && line.contains(" rpm-ostree compose tree --unified-core "),
+        line.ends_with("/exampleos-host.json")
+            && line.contains(" rpm-ostree compose tree --unified-core "),
         "{line}"
     );
-    assert!(!world.repo().exists() && !world.path("work").exists() && !world.path("cache").exists());
+    assert!(
+        !world.repo().exists() && !world.path("work").exists() && !world.path("cache").exists()
+    );
     // The treefile has a ref; only nothing can read it.
     let message = world.tree(&["--dry-run"]).failure();
     let treefile = world.path("exampleos-host.json");
@@ -194,7 +209,8 @@ fn what_rpm_ostree_prints_is_passed_on_unless_it_is_to_be_quiet() {
     let log = fs::read(world.runs()[0].join("rpm-ostree.log")).unwrap();
     assert!(log.len() > 2_000_000, "{}", log.len());
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    let passed = stderr.lines().filter(|line| line.starts_with("yyy") || line.starts_with("zzz")).count();
+    let passed =
+        stderr.lines().filter(|line| line.starts_with("yyy") || line.starts_with("zzz")).count();
     assert_eq!(passed, 20_000);
     let commit = world.public_commit().unwrap();
     assert_eq!(output.success(), format!("{REF} => {commit} (22)\n"));
@@ -206,7 +222,8 @@ fn what_rpm_ostree_prints_is_passed_on_unless_it_is_to_be_quiet() {
 #[test]
 fn a_terminal_shows_the_stage_the_time_and_the_last_line_of_the_log() {
     let Some(world) = World::new() else { return };
-    let line = format!("{} compose tree --config=compose.conf --quiet", env!("CARGO_BIN_EXE_osier"));
+    let line =
+        format!("{} compose tree --config=compose.conf --quiet", env!("CARGO_BIN_EXE_osier"));
     // util-linux' script gives a program a terminal.
     let Some(script) = support::program("script") else { return };
     let script = script
@@ -225,14 +242,19 @@ fn a_terminal_shows_the_stage_the_time_and_the_last_line_of_the_log() {
 fn check_tells_every_problem_at_once() {
     let Some(world) = World::new() else { return };
     world.osier().run(["compose", "check", "--config=compose.conf"]).success();
-    world.set_config("lockfiles=none.json\nprogram=no-such-program\nref=exampleos/22/x86_64/host\n");
+    world
+        .set_config("lockfiles=none.json\nprogram=no-such-program\nref=exampleos/22/x86_64/host\n");
     let config = fs::read_to_string(world.path("compose.conf")).unwrap();
-    let config = config.replace("min-free-mib=1", "min-free-mib=999999999").replace("create-repo=true\n", "");
-    fs::write(world.path("compose.conf"), config.replace("cachedir=cache", "cachedir=repo/cache")).unwrap();
+    let config = config
+        .replace("min-free-mib=1", "min-free-mib=999999999")
+        .replace("create-repo=true\n", "");
+    fs::write(world.path("compose.conf"), config.replace("cachedir=cache", "cachedir=repo/cache"))
+        .unwrap();
     let output = world.osier().run(["compose", "check", "--config=compose.conf", "--json"]);
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let root = world.path("").to_str().unwrap().trim_end_matches('/').to_owned();
-    let errors: Vec<&str> = document["errors"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
+    let errors: Vec<&str> =
+        document["errors"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
     let starts = [
         "there is no program `no-such-program` on PATH, needed for composing a tree".to_owned(),
         format!("there is no repository {root}/repo (and create-repo is not set)"),
@@ -316,8 +338,10 @@ fn the_example_configuration_takes_an_empty_directory_to_a_published_tree_and_an
     fs::remove_file(world.path("base.repo")).unwrap();
     // Scratch space may be small.
     let config = fs::read_to_string(world.path("compose.conf")).unwrap();
-    fs::write(world.path("compose.conf"), format!("{config}\n[compose]\nmin-free-mib=1\n")).unwrap();
-    let imagefactory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/compose_image/imagefactory");
+    fs::write(world.path("compose.conf"), format!("{config}\n[compose]\nmin-free-mib=1\n"))
+        .unwrap();
+    let imagefactory =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/compose_image/imagefactory");
     fs::copy(imagefactory, world.path("bin/imagefactory")).unwrap();
     let output = world.osier().run(["compose", "check", "--config=compose.conf", "--json"]);
     let document: serde_json::Value = serde_json::from_str(&output.success()).unwrap();
@@ -334,7 +358,8 @@ fn the_example_configuration_takes_an_empty_directory_to_a_published_tree_and_an
     assert_eq!(world.osier().repo(&world.repo(), product).line(), "'exampleos'");
 
     qcow2(&world.path("body"), "10G", "70M");
-    let program = world.osier().clone().with("STAND_IN", "built").with("STAND_IN_BODY", world.path("body"));
+    let program =
+        world.osier().clone().with("STAND_IN", "built").with("STAND_IN_BODY", world.path("body"));
     program.run(["compose", "image", "--config=compose.conf", "--dry-run"]).success();
     program.run(["compose", "image", "--config=compose.conf", "-q"]).success();
     let check = Program::other("sha256sum", "sha256sum").in_directory(world.path("images"));
@@ -354,8 +379,11 @@ fn a_configuration_is_refused_with_all_that_is_wrong_in_it() {
         path.display()
     );
     assert_eq!(message, expected);
-    for call in [&["check"][..], &["tree"], &["tree", "--dry-run"], &["image"], &["image", "--dry-run"]] {
-        let output = world.osier().run([&["compose"], call, &["--config=compose.conf", "--json"]].concat());
+    for call in
+        [&["check"][..], &["tree"], &["tree", "--dry-run"], &["image"], &["image", "--dry-run"]]
+    {
+        let output =
+            world.osier().run([&["compose"], call, &["--config=compose.conf", "--json"]].concat());
         assert_eq!(output.status, 1);
         let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let told = if call == ["check"] { &document["errors"][0] } else { &document["error"] };
@@ -394,8 +422,10 @@ fn verbose_shows_what_is_run() {
     let run = world.runs().pop().unwrap();
     let line = dry.replace(world.path("work/RUN").to_str().unwrap(), run.to_str().unwrap());
     let repo = world.repo();
-    let expected =
-        format!("OT: plan: {REF} in {}, published; previous commit: none, parent: none; {line}", repo.display());
+    let expected = format!(
+        "OT: plan: {REF} in {}, published; previous commit: none, parent: none; {line}",
+        repo.display()
+    );
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(stderr.contains(&expected), "{expected}{stderr}");
     output.success();
@@ -404,10 +434,16 @@ fn verbose_shows_what_is_run() {
 #[test]
 fn a_version_is_one_line() {
     let Some(world) = World::new() else { return };
-    let refused = |version: &str| world.tree(&["--json", &format!("--version={version}")]).failure();
+    let refused =
+        |version: &str| world.tree(&["--json", &format!("--version={version}")]).failure();
     assert_eq!(refused(""), "--version: is empty");
-    assert_eq!(refused("a\nb"), "--version: `a\\nb` holds a line break or another control character");
-    world.set_config("version=a\\nb\nextra-args=--add-metadata-string=version=8;--previous-inputhash=00\n");
+    assert_eq!(
+        refused("a\nb"),
+        "--version: `a\\nb` holds a line break or another control character"
+    );
+    world.set_config(
+        "version=a\\nb\nextra-args=--add-metadata-string=version=8;--previous-inputhash=00\n",
+    );
     let message = world.tree(&[]).failure();
     for expected in [
         "[compose] extra-args: the version has a key of its own, `version`",

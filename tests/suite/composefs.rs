@@ -1,4 +1,5 @@
-//! composefs images and digests: those of the golden fixtures, of generated trees, and what an image says about a tree.
+//! composefs images and digests: those of the golden fixtures, of generated trees, and what an
+//! image says about a tree.
 
 mod decoder;
 mod generated;
@@ -16,7 +17,9 @@ use osier::progress::Silent;
 use osier::repo::Repo;
 use osier::repo::tree::Node;
 
-use crate::support::{Program, expected, extract_repo, extract_tree, golden, golden_commit, osier, program, scratch};
+use crate::support::{
+    Program, expected, extract_repo, extract_tree, golden, golden_commit, osier, program, scratch,
+};
 use decoder::{Found, decode};
 use generated::{Item, generate, store};
 
@@ -46,8 +49,11 @@ fn the_golden_images_are_made_from_every_mode() {
         let directory = scratch();
         let Some(repo) = extract_repo(name, directory.path()) else { continue };
         let repo = Repo::open(&repo).unwrap();
-        let commit = golden_commit(if name == "archive" { "c1" } else { "plain-c1" }).parse().unwrap();
-        for (digests, image) in [(FileDigests::Recorded, "verity"), (FileDigests::Omitted, "noverity")] {
+        let commit =
+            golden_commit(if name == "archive" { "c1" } else { "plain-c1" }).parse().unwrap();
+        for (digests, image) in
+            [(FileDigests::Recorded, "verity"), (FileDigests::Omitted, "noverity")]
+        {
             let (bytes, digest) = checked_out(&repo, &commit, digests);
             assert!(bytes == golden_image(image), "{name}: {image} differs");
             let is_golden = digest.to_hex() == golden_digest();
@@ -63,8 +69,14 @@ fn the_golden_commit_with_its_digest_is_reproduced() {
     let program = osier().in_directory(directory.path());
     let repo = Path::new("r");
     program.repo(repo, ["init", "--mode=bare"]).success();
-    let commit =
-        ["commit", "-b", "cfs", "--timestamp=@1700000000", "--generate-composefs-metadata", "--tree=dir=tree1"];
+    let commit = [
+        "commit",
+        "-b",
+        "cfs",
+        "--timestamp=@1700000000",
+        "--generate-composefs-metadata",
+        "--tree=dir=tree1",
+    ];
     assert_eq!(program.repo(repo, commit).line(), golden_commit("composefs"));
     let show = ["show", "--print-metadata-key=ostree.composefs.digest.v0", "--print-hex", "cfs"];
     assert_eq!(program.repo(repo, show).line(), golden_digest());
@@ -78,8 +90,8 @@ fn the_golden_commit_with_its_digest_is_reproduced() {
     }
 }
 
-/// Seed, entries, and the digests of the images with and without the digests of files, as ostree 2026.4 with libcomposefs
-/// 1.0.8 makes them.
+/// Seed, entries, and the digests of the images with and without the digests of files, as ostree
+/// 2026.4 with libcomposefs 1.0.8 makes them.
 const GENERATED: [(u64, usize, &str, &str); 6] = [
     (
         1,
@@ -130,7 +142,11 @@ fn generated_trees_have_the_images_of_the_real_program() {
         hasher.update(&image);
         assert_eq!(hasher.finish(), digest, "{seed}: the digest is that of the file");
         let root = Node::root_of(&repo.load_commit(&commit).unwrap());
-        assert_eq!(image_digest(&repo, &root, &Silent).unwrap(), digest, "{seed}: the digest without the file");
+        assert_eq!(
+            image_digest(&repo, &root, &Silent).unwrap(),
+            digest,
+            "{seed}: the digest without the file"
+        );
         assert_eq!(checked_out(&repo, &commit, FileDigests::Omitted).1.to_hex(), without, "{seed}");
     }
 }
@@ -147,7 +163,9 @@ fn one_thread_and_many_make_the_same_image_and_find_the_same_error() {
     let digest = with_threads(1).unwrap();
     assert_eq!(with_threads(7), Ok(digest));
     for prefix in fs::read_dir(directory.path().join("r/objects")).unwrap() {
-        for object in fs::read_dir(prefix.unwrap().path()).unwrap().map(|object| object.unwrap().path()) {
+        for object in
+            fs::read_dir(prefix.unwrap().path()).unwrap().map(|object| object.unwrap().path())
+        {
             if object.extension().is_some_and(|extension| extension == "filez") {
                 fs::remove_file(object).unwrap();
             }
@@ -169,7 +187,13 @@ fn an_image_says_what_the_tree_says() {
         for digests in [FileDigests::Recorded, FileDigests::Omitted] {
             let found = decode(&checked_out(&repo, &commit, digests).0);
             let mut wanted = BTreeMap::new();
-            add_expected(&repo, &Node::root_of(&repo.load_commit(&commit).unwrap()), digests, "", &mut wanted);
+            add_expected(
+                &repo,
+                &Node::root_of(&repo.load_commit(&commit).unwrap()),
+                digests,
+                "",
+                &mut wanted,
+            );
             add_made_up(&mut wanted);
             for (path, entry) in &wanted {
                 assert_eq!(found.get(path), Some(entry), "{seed}: {path}");
@@ -180,13 +204,20 @@ fn an_image_says_what_the_tree_says() {
 }
 
 /// What an image must say about all below a node.
-fn add_expected(repo: &Repo, node: &Node, digests: FileDigests, path: &str, wanted: &mut BTreeMap<String, Found>) {
+fn add_expected(
+    repo: &Repo,
+    node: &Node,
+    digests: FileDigests,
+    path: &str,
+    wanted: &mut BTreeMap<String, Found>,
+) {
     match node {
         Node::Directory { dirtree, dirmeta } => {
             let tree = repo.load_dirtree(dirtree).unwrap();
             let DirMeta { mode, uid, gid, xattrs } = repo.load_dirmeta(dirmeta).unwrap();
             let links = 2 + tree.dirs.len() as u32;
-            let found = Found { mode, uid, gid, links, xattrs: escaped(&xattrs), ..Found::default() };
+            let found =
+                Found { mode, uid, gid, links, xattrs: escaped(&xattrs), ..Found::default() };
             wanted.insert(path.to_owned(), found);
             for (name, file) in &tree.files {
                 add_expected(repo, &Node::File(*file), digests, &format!("{path}/{name}"), wanted);
@@ -198,9 +229,14 @@ fn add_expected(repo: &Repo, node: &Node, digests: FileDigests, path: &str, want
         }
         Node::File(file) => {
             let object = repo.load_file(file).unwrap();
-            let size = if object.header.is_symlink() { object.header.symlink_target.len() as u64 } else { object.size };
+            let size = if object.header.is_symlink() {
+                object.header.symlink_target.len() as u64
+            } else {
+                object.size
+            };
             let is_external = !object.header.is_symlink() && size > 0;
-            let FileHeader { uid, gid, mode, symlink_target: target, xattrs } = object.header.clone();
+            let FileHeader { uid, gid, mode, symlink_target: target, xattrs } =
+                object.header.clone();
             let mut xattrs = escaped(&xattrs);
             if is_external {
                 let hex = file.to_hex();
@@ -220,7 +256,8 @@ fn add_expected(repo: &Repo, node: &Node, digests: FileDigests, path: &str, want
                 };
                 xattrs.insert(b"trusted.overlay.metacopy".to_vec(), metacopy);
             }
-            wanted.insert(path.to_owned(), Found { mode, uid, gid, links: 1, size, xattrs, target });
+            wanted
+                .insert(path.to_owned(), Found { mode, uid, gid, links: 1, size, xattrs, target });
         }
     }
 }
@@ -244,7 +281,14 @@ fn add_made_up(wanted: &mut BTreeMap<String, Found>) {
     let root = wanted.get_mut("").unwrap();
     let label = root.xattrs.get_key_value(&b"security.selinux"[..]);
     let xattrs = label.into_iter().map(|(name, label)| (name.clone(), label.clone())).collect();
-    let whiteout = Found { mode: 0o020_644, uid: root.uid, gid: root.gid, links: 1, xattrs, ..Found::default() };
+    let whiteout = Found {
+        mode: 0o020_644,
+        uid: root.uid,
+        gid: root.gid,
+        links: 1,
+        xattrs,
+        ..Found::default()
+    };
     root.xattrs.insert(b"trusted.overlay.opaque".to_vec(), b"y".to_vec());
     for byte in 0..=255 {
         wanted.entry(format!("/{byte:02x}")).or_insert_with(|| whiteout.clone());
@@ -266,20 +310,32 @@ fn fsck_erofs_finds_nothing_wrong() {
     }
 }
 
-/// A repository `r` in a fresh directory with a commit `main` of a small tree, and osier to run there.
+/// A repository `r` in a fresh directory with a commit `main` of a small tree, and osier to run
+/// there.
 fn small() -> (tempfile::TempDir, Program) {
     let directory = scratch();
     fs::create_dir_all(directory.path().join("tree/usr")).unwrap();
     fs::write(directory.path().join("tree/usr/f"), "hi\n").unwrap();
     let program = osier().in_directory(directory.path());
     program.run(["--repo=r", "init", "--mode=archive"]).success();
-    let commit = ["--repo=r", "commit", "-b", "main", "--owner-uid=0", "--owner-gid=0", "--no-xattrs", "tree"];
+    let commit = [
+        "--repo=r",
+        "commit",
+        "-b",
+        "main",
+        "--owner-uid=0",
+        "--owner-gid=0",
+        "--no-xattrs",
+        "tree",
+    ];
     program.run(commit.iter().chain(&["--generate-composefs-metadata"])).success();
     (directory, program)
 }
 
 fn names_in(directory: &Path) -> Vec<String> {
-    let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<_> = names.collect();
     names.sort();
     names
@@ -289,14 +345,23 @@ fn names_in(directory: &Path) -> Vec<String> {
 fn the_destination_is_the_commit_s_name_unless_it_is_given() {
     let (directory, program) = small();
     assert_eq!(program.run(["--repo=r", "checkout", "--composefs", "main"]).success(), "");
-    assert_eq!(program.run(["--repo=r", "checkout", "--composefs", "--fsync=yes", "main", "other"]).success(), "");
+    assert_eq!(
+        program
+            .run(["--repo=r", "checkout", "--composefs", "--fsync=yes", "main", "other"])
+            .success(),
+        ""
+    );
     assert_eq!(names_in(directory.path()), ["main", "other", "r", "tree"]);
-    let [image, other] = ["main", "other"].map(|name| fs::read(directory.path().join(name)).unwrap());
+    let [image, other] =
+        ["main", "other"].map(|name| fs::read(directory.path().join(name)).unwrap());
     assert!(image == other);
     // What both options together mean is decided by the second.
-    program.run(["--repo=r", "checkout", "--composefs", "--composefs-noverity", "main", "other"]).success();
+    program
+        .run(["--repo=r", "checkout", "--composefs", "--composefs-noverity", "main", "other"])
+        .success();
     program.run(["--repo=r", "checkout", "--composefs-noverity", "main", "third"]).success();
-    let [other, third] = ["other", "third"].map(|name| fs::read(directory.path().join(name)).unwrap());
+    let [other, third] =
+        ["other", "third"].map(|name| fs::read(directory.path().join(name)).unwrap());
     assert!(other == third && other != image);
 }
 
@@ -321,8 +386,10 @@ fn options_for_directories_are_refused_with_an_image() {
         "--from-file=/dev/null",
     ] {
         for option in ["--composefs", "--composefs-noverity"] {
-            let arguments =
-                ["--repo=r", "checkout", option].into_iter().chain(options.split(' ')).chain(["main", "out"]);
+            let arguments = ["--repo=r", "checkout", option]
+                .into_iter()
+                .chain(options.split(' '))
+                .chain(["main", "out"]);
             let message = program.run(arguments).failure();
             assert_eq!(message, "Specified options are incompatible with --composefs", "{options}");
         }
@@ -346,18 +413,22 @@ fn an_image_without_the_digest_that_the_commit_names_is_not_kept() {
     add("short", "[byte 1,2]");
     add("text", "'text'");
     fs::write(directory.path().join("kept"), "old").unwrap();
-    let checkout = |option: &str, branch: &str| program.run(["--repo=r", "checkout", option, branch, "kept"]);
+    let checkout =
+        |option: &str, branch: &str| program.run(["--repo=r", "checkout", option, branch, "kept"]);
     let show = ["show", "--print-metadata-key=ostree.composefs.digest.v0", "--print-hex", "main"];
     let digest = program.repo(Path::new("r"), show).line();
     let message = checkout("--composefs", "wrong").failure();
     let sevens = "07".repeat(32);
-    let expected = format!("Generated composefs image digest ({digest}) doesn't match expected digest ({sevens})");
+    let expected = format!(
+        "Generated composefs image digest ({digest}) doesn't match expected digest ({sevens})"
+    );
     assert_eq!(message, expected);
     let message = checkout("--composefs", "short").failure();
     assert_eq!(message, "Expected composefs fs-verity in metadata has the wrong size");
     assert_eq!(fs::read(directory.path().join("kept")).unwrap(), b"old");
     assert_eq!(names_in(directory.path()), ["kept", "r", "tree"]);
-    // Without digests of files the image has another one anyway; what is no byte string is not looked at.
+    // Without digests of files the image has another one anyway; what is no byte string is not
+    // looked at.
     checkout("--composefs-noverity", "wrong").success();
     checkout("--composefs", "text").success();
 }
@@ -366,8 +437,9 @@ fn an_image_without_the_digest_that_the_commit_names_is_not_kept() {
 fn a_destination_that_cannot_be_written_is_named() {
     let (directory, program) = small();
     fs::create_dir(directory.path().join("dir")).unwrap();
-    let checkout =
-        |destination: &str| program.run(["--repo=r", "checkout", "--composefs", "main", destination]).failure();
+    let checkout = |destination: &str| {
+        program.run(["--repo=r", "checkout", "--composefs", "main", destination]).failure()
+    };
     assert_eq!(checkout("dir"), "renameat(dir): Is a directory");
     assert_eq!(checkout("missing/file"), "creating missing/file: No such file or directory");
     assert_eq!(checkout(".."), ".. is not the name of a file");
@@ -377,7 +449,10 @@ fn a_destination_that_cannot_be_written_is_named() {
 #[test]
 fn what_an_image_cannot_have_is_refused() {
     let file = |xattrs: Vec<(&str, usize)>, target: usize| {
-        let xattrs = xattrs.into_iter().map(|(name, size)| (name.as_bytes().to_vec(), vec![b'v'; size])).collect();
+        let xattrs = xattrs
+            .into_iter()
+            .map(|(name, size)| (name.as_bytes().to_vec(), vec![b'v'; size]))
+            .collect();
         let mode = if target > 0 { 0o120_777 } else { 0o100_644 };
         let (symlink_target, xattrs) = ("t".repeat(target), Xattrs::from_pairs(xattrs).unwrap());
         Item::File(FileHeader { uid: 0, gid: 0, mode, symlink_target, xattrs }, Vec::new())
@@ -385,7 +460,11 @@ fn what_an_image_cannot_have_is_refused() {
     let long = format!("user.{}", "n".repeat(251));
     let table = [
         ("f", file(vec![("user.x", 32_742)], 0), ""),
-        ("f", file(vec![("user.x", 32_743)], 0), "Setting composefs xattrs for user.x: Numerical result out of range"),
+        (
+            "f",
+            file(vec![("user.x", 32_743)], 0),
+            "Setting composefs xattrs for user.x: Numerical result out of range",
+        ),
         ("f", file(vec![("user.x", 30_000), ("user.y", 2729)], 0), ""),
         (
             "f",
@@ -408,16 +487,21 @@ fn what_an_image_cannot_have_is_refused() {
         let dirmeta = DirMeta { uid: 0, gid: 0, mode: 0o040_755, xattrs: Xattrs::new() };
         let root = Item::Directory(dirmeta, BTreeMap::from([(name.to_owned(), item)]));
         let (repo, commit) = store(&directory.path().join("r"), &root);
-        let file = repo.load_dirtree(&repo.load_commit(&commit).unwrap().root_dirtree).unwrap().files[0].1;
+        let file =
+            repo.load_dirtree(&repo.load_commit(&commit).unwrap().root_dirtree).unwrap().files[0].1;
         let destination = directory.path().join("image");
-        let result = checkout_image(&repo, &commit, &destination, &ImageOptions::default(), &Silent);
+        let result =
+            checkout_image(&repo, &commit, &destination, &ImageOptions::default(), &Silent);
         match (result, expected) {
             (Ok(_), "") => {
                 decode(&fs::read(&destination).unwrap());
             }
             (Ok(_), expected) => panic!("{name}: no error, but not {expected}"),
             (Err(error), expected) => {
-                assert_eq!(error.chain(), format!("Checking out composefs: Processing {file}: {expected}"));
+                assert_eq!(
+                    error.chain(),
+                    format!("Checking out composefs: Processing {file}: {expected}")
+                );
                 assert_eq!(names_in(directory.path()), ["r"]);
             }
         }
@@ -430,10 +514,12 @@ fn missing_and_endless_trees_end_with_an_error() {
     let objects = directory.path().join("r/objects");
     let of_kind = |extension: &str| -> Vec<PathBuf> {
         let prefixes = fs::read_dir(&objects).unwrap().map(|prefix| prefix.unwrap().path());
-        let files = prefixes.flat_map(|prefix| fs::read_dir(prefix).unwrap().map(|file| file.unwrap().path()));
+        let files = prefixes
+            .flat_map(|prefix| fs::read_dir(prefix).unwrap().map(|file| file.unwrap().path()));
         files.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
     };
-    let checkout = |option: &str| program.run(["--repo=r", "checkout", option, "main", "out"]).failure();
+    let checkout =
+        |option: &str| program.run(["--repo=r", "checkout", option, "main", "out"]).failure();
 
     // Only the content is damaged: it is read for its digest.
     let file = of_kind("filez").remove(0);
@@ -446,12 +532,15 @@ fn missing_and_endless_trees_end_with_an_error() {
     fs::write(&file, &good[..good.len() - 1]).unwrap();
     let message = checkout("--composefs");
     assert!(
-        message.starts_with(&format!("Checking out composefs: Processing {hex}: malformed object {hex}.file: ")),
+        message.starts_with(&format!(
+            "Checking out composefs: Processing {hex}: malformed object {hex}.file: "
+        )),
         "{message}"
     );
     program.run(["--repo=r", "checkout", "--composefs-noverity", "main", "fine"]).success();
     fs::remove_file(&file).unwrap();
-    let missing = format!("Checking out composefs: Processing {hex}: Couldn't find file object '{hex}'");
+    let missing =
+        format!("Checking out composefs: Processing {hex}: Couldn't find file object '{hex}'");
     assert_eq!(checkout("--composefs"), missing);
     assert_eq!(checkout("--composefs-noverity"), missing);
     fs::write(&file, good).unwrap();
@@ -463,8 +552,11 @@ fn missing_and_endless_trees_end_with_an_error() {
     let hex = usr.dirtree.to_hex();
     usr.name = "again".to_owned();
     let endless = osier::object::DirTree { files: Vec::new(), dirs: vec![usr] };
-    fs::write(objects.join(&hex[..2]).join(format!("{}.dirtree", &hex[2..])), endless.encode()).unwrap();
-    let expected = format!("Checking out composefs: malformed object {hex}.dirtree: the directory contains itself");
+    fs::write(objects.join(&hex[..2]).join(format!("{}.dirtree", &hex[2..])), endless.encode())
+        .unwrap();
+    let expected = format!(
+        "Checking out composefs: malformed object {hex}.dirtree: the directory contains itself"
+    );
     assert_eq!(checkout("--composefs"), expected);
     assert_eq!(names_in(directory.path()), ["fine", "r", "tree"]);
 }
@@ -485,7 +577,9 @@ fn the_digest_of_a_commit_is_made_of_objects_that_are_only_staged_yet() {
         let repo = Path::new(name);
         program.repo(repo, ["init", &format!("--mode={mode}")]).success();
         // Without syncing nothing is staged.
-        program.repo(repo, ["config", "set", "core.fsync", if name == "b" { "false" } else { "true" }]).success();
+        program
+            .repo(repo, ["config", "set", "core.fsync", if name == "b" { "false" } else { "true" }])
+            .success();
         let owner = ["--owner-uid=0", "--owner-gid=0", "--no-xattrs"];
         let commit = ["commit", "-b", "main", "--generate-composefs-metadata", "--tree=dir=tree"];
         program.repo(repo, commit.iter().chain(&owner)).success();
@@ -499,7 +593,15 @@ fn the_digest_of_a_commit_is_made_of_objects_that_are_only_staged_yet() {
     program.run(["--repo=d", "config", "set", "core.parent", parent.to_str().unwrap()]).success();
     let base = program.run(["--repo=a", "rev-parse", "main"]).line();
     for repo in ["a", "d"] {
-        let commit = ["commit", "-b", "main", "--generate-composefs-metadata", "--base", &base, "--tree=dir=more"];
+        let commit = [
+            "commit",
+            "-b",
+            "main",
+            "--generate-composefs-metadata",
+            "--base",
+            &base,
+            "--tree=dir=more",
+        ];
         program.repo(Path::new(repo), commit).success();
     }
     assert_eq!(show("a"), show("d"));
@@ -517,7 +619,10 @@ fn wishes_for_integrity_are_no_obstacle_but_requirements_are() {
         ("[ex-integrity]\ncomposefs=0\nfsverity=no\n", ""),
         ("[ex-integrity]\ncomposefs=on\n", "opening repo: Invalid tri-state value: on"),
         ("[ex-integrity]\nfsverity=Maybe\n", "opening repo: Invalid tri-state value: Maybe"),
-        ("[ex-integrity]\nfsverity=yes\n", "opening repo: ex-integrity.fsverity: not supported yet"),
+        (
+            "[ex-integrity]\nfsverity=yes\n",
+            "opening repo: ex-integrity.fsverity: not supported yet",
+        ),
         ("[ex-fsverity]\nopportunistic=true\n", ""),
         ("[ex-fsverity]\nrequired=true\n", "opening repo: ex-fsverity.required: not supported yet"),
         (

@@ -1,6 +1,8 @@
-//! Several processes at once: committers to different refs, pruners and readers, osier and the real `ostree` mixed.
+//! Several processes at once: committers to different refs, pruners and readers, osier and the real
+//! `ostree` mixed.
 //!
-//! No ref and no object is lost, and the only error that anybody may get is that a lock was busy for too long.
+//! No ref and no object is lost, and the only error that anybody may get is that a lock was busy
+//! for too long.
 //!
 //! The short form takes a few seconds; with `OSIER_LONG_TESTS=1` each scene runs for minutes.
 
@@ -10,7 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Dice, Output, Program, long_tests, needs_user_xattrs, osier, ostree, scratch};
+use crate::support::{
+    Dice, Output, Program, long_tests, needs_user_xattrs, osier, ostree, scratch,
+};
 
 /// Commits of one committer are of trees with so many files.
 const FILES: u64 = 12;
@@ -56,12 +60,15 @@ impl Scene {
         !self.stop.load(Ordering::Relaxed) && self.started.elapsed() < time_of_scene()
     }
 
-    /// Runs a command that may find the repository locked, or that loses a race of its own; `None` then.
+    /// Runs a command that may find the repository locked, or that loses a race of its own; `None`
+    /// then.
     fn run(&self, program: &Program, arguments: &[&str]) -> Option<Output> {
         let output = program.repo(&self.repo(), arguments);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        let is_locked = told.contains("Locking repo ") && told.contains("Resource temporarily unavailable");
-        // The real program opens each staging directory that it has seen, though the owner may be done meanwhile.
+        let is_locked =
+            told.contains("Locking repo ") && told.contains("Resource temporarily unavailable");
+        // The real program opens each staging directory that it has seen, though the owner may be
+        // done meanwhile.
         let is_late = program.name == "ostree" && told.starts_with("error: opendir(staging-");
         if output.status == 1 && (is_locked || is_late) {
             self.busy.fetch_add(1, Ordering::Relaxed);
@@ -86,13 +93,19 @@ impl Scene {
             fs::write(path, format!("{content}\n").repeat(1 + dice.below(2000) as usize)).unwrap();
         }
         let tree = format!("--tree=dir={}", tree.display());
-        let place = if name.starts_with("orphan") { "--orphan".to_owned() } else { format!("--branch={name}") };
-        let output = self.run(program, &["commit", &place, "--no-xattrs", "--canonical-permissions", &tree])?;
+        let place = if name.starts_with("orphan") {
+            "--orphan".to_owned()
+        } else {
+            format!("--branch={name}")
+        };
+        let output = self
+            .run(program, &["commit", &place, "--no-xattrs", "--canonical-permissions", &tree])?;
         self.commits.fetch_add(1, Ordering::Relaxed);
         Some(output.line())
     }
 
-    /// Waits where committers take a break: all at the same time, because a prune waits until nobody commits.
+    /// Waits where committers take a break: all at the same time, because a prune waits until
+    /// nobody commits.
     fn breathe(&self) {
         while self.goes_on() && self.started.elapsed().as_millis() % 1500 >= 900 {
             thread::sleep(Duration::from_millis(20));
@@ -127,7 +140,8 @@ impl Scene {
         let out = self.directory.path().join(format!("out-{seed}"));
         while self.goes_on() {
             let name = if dice.below(2) == 0 { "steady" } else { "ref-0" };
-            let name = if self.repo().join("refs/heads").join(name).exists() { name } else { "steady" };
+            let name =
+                if self.repo().join("refs/heads").join(name).exists() { name } else { "steady" };
             let calls: [&[&str]; 8] = [
                 &["fsck", "--quiet"],
                 &["ls", "-RC", name],
@@ -155,11 +169,13 @@ impl Scene {
             program.repo(&self.repo(), ["prune", "--refs-only"]).success();
             program.repo(&self.repo(), ["fsck", "--quiet"]).success();
         }
-        let tmp = fs::read_dir(self.repo().join("tmp")).unwrap().map(|entry| entry.unwrap().file_name());
+        let tmp =
+            fs::read_dir(self.repo().join("tmp")).unwrap().map(|entry| entry.unwrap().file_name());
         let left: Vec<_> = tmp.filter(|name| name != "cache").collect();
         assert!(left.is_empty(), "left over: {left:?}");
         let count = |counter: &AtomicU32| counter.load(Ordering::Relaxed);
-        let (commits, prunes, reads) = (count(&self.commits), count(&self.prunes), count(&self.reads));
+        let (commits, prunes, reads) =
+            (count(&self.commits), count(&self.prunes), count(&self.reads));
         println!(
             "{:?}: {commits} commits, {prunes} prunes, {reads} reads, {} times locked for too long",
             self.started.elapsed(),
@@ -226,9 +242,11 @@ fn the_repository_may_lie_in_the_tree_while_others_commit_to_it() {
             let tree = format!("--tree=dir={}", tree.display());
             let output = program.repo(&scene.repo(), ["commit", "-b", "all", "--no-xattrs", &tree]);
             output.assert_no_panic();
-            // Files that vanish or change under the walk are told by name, unless they are the repository's own tmp.
+            // Files that vanish or change under the walk are told by name, unless they are the
+            // repository's own tmp.
             let told = String::from_utf8_lossy(&output.stderr).into_owned();
-            let harmless = told.contains("No such file or directory") || told.contains("changed while it was being");
+            let harmless = told.contains("No such file or directory")
+                || told.contains("changed while it was being");
             assert!(output.status == 0 || harmless, "{output:?}");
             assert!(!told.contains("staging-") && !told.contains("unfinished-"), "{output:?}");
         }
@@ -253,21 +271,34 @@ fn the_same_trees_may_be_committed_by_several_at_once_without_syncing() {
                 let path = directory.path().join(format!("tree-{tree}"));
                 fs::create_dir(&path).unwrap();
                 for file in 0..20 {
-                    fs::write(path.join(file.to_string()), format!("{mode} {round} {tree} {file}\n")).unwrap();
+                    fs::write(
+                        path.join(file.to_string()),
+                        format!("{mode} {round} {tree} {file}\n"),
+                    )
+                    .unwrap();
                 }
             }
             thread::scope(|scope| {
                 for number in 0..6 {
                     let (program, repo, directory) = (&program, &repo, directory.path());
                     scope.spawn(move || {
-                        let tree = format!("--tree=dir={}", directory.join(format!("tree-{}", number / 2)).display());
+                        let tree = format!(
+                            "--tree=dir={}",
+                            directory.join(format!("tree-{}", number / 2)).display()
+                        );
                         let branch = format!("--branch=ref-{}", number / 2);
-                        program.repo(repo, ["commit", "--fsync=false", &branch, "--no-xattrs", &tree]).success();
+                        program
+                            .repo(repo, ["commit", "--fsync=false", &branch, "--no-xattrs", &tree])
+                            .success();
                     });
                 }
             });
             assert_whole(&repo);
-            assert_eq!(fs::read_dir(repo.join("tmp")).unwrap().count(), 1, "more than the cache is left in tmp");
+            assert_eq!(
+                fs::read_dir(repo.join("tmp")).unwrap().count(),
+                1,
+                "more than the cache is left in tmp"
+            );
         }
     }
 }

@@ -16,7 +16,8 @@ struct Entry<'e> {
     content: &'e str,
 }
 
-const ROOT: Entry<'_> = Entry { path: ".", mode: 0o040_755, inode: 1, links: 2, owner: (0, 0), content: "" };
+const ROOT: Entry<'_> =
+    Entry { path: ".", mode: 0o040_755, inode: 1, links: 2, owner: (0, 0), content: "" };
 
 /// A file that has `links` names.
 const fn file<'e>(path: &'e str, inode: u32, links: u32, content: &'e str) -> Entry<'e> {
@@ -70,7 +71,8 @@ fn cpio_archives_become_the_commits_of_the_real_program() {
         &[ROOT],
         &[ROOT, owned, Entry { path: "d", ..ROOT }, file("d/b", 6, 1, "")],
         &[ROOT, file("/a", 5, 1, "x"), file("./b", 6, 1, "y")],
-        // Content may come with any of the names; the first of the later names that brings some decides.
+        // Content may come with any of the names; the first of the later names that brings some
+        // decides.
         &[ROOT, file("a", 5, 3, ""), file("b", 5, 3, ""), file("c", 5, 3, "ccc")],
         &[ROOT, file("a", 5, 3, "aaa"), file("b", 5, 3, ""), file("c", 5, 3, "")],
         &[ROOT, file("a", 5, 3, "aaa"), file("b", 5, 3, "bbb"), file("c", 5, 3, "ccc")],
@@ -105,7 +107,11 @@ fn every_format_of_cpio_is_read_compressed_too() {
         echo contents > usr/bin/foo; ln usr/bin/foo usr/foo; ln -s bin/foo usr/link; seq 100000 > usr/large; : > usr/empty
         for format in newc crc odc bin; do find . | sort | cpio --quiet -o -H $format > ../$format.cpio; done
         gzip < ../odc.cpio > ../compressed.cpio";
-    let made = Command::new("sh").args(["-ec", script]).current_dir(directory.path()).stdin(Stdio::null()).output();
+    let made = Command::new("sh")
+        .args(["-ec", script])
+        .current_dir(directory.path())
+        .stdin(Stdio::null())
+        .output();
     assert!(made.unwrap().status.success());
     let mut commits = Vec::new();
     for format in ["newc", "crc", "odc", "bin", "compressed"] {
@@ -114,7 +120,10 @@ fn every_format_of_cpio_is_read_compressed_too() {
         assert_eq!(committed(osier(), &ours, &archive), expected, "{format}");
         commits.push(expected);
     }
-    assert!(commits[0].len() == 65 && commits.iter().all(|commit| *commit == commits[0]), "{commits:?}");
+    assert!(
+        commits[0].len() == 65 && commits.iter().all(|commit| *commit == commits[0]),
+        "{commits:?}"
+    );
 }
 
 #[test]
@@ -127,15 +136,19 @@ fn damaged_cpio_archives_are_refused() {
     for length in 6..whole.len() {
         std::fs::write(&path, &whole[..length]).unwrap();
         let error = committed(osier(), &repo, &path);
-        let found =
-            error.trim_end().ends_with(": Truncated cpio archive") || error == "error: Truncated cpio archive\n";
+        let found = error.trim_end().ends_with(": Truncated cpio archive")
+            || error == "error: Truncated cpio archive\n";
         // The padding of the last entry is not missed.
         assert!(found || length + 4 > whole.len(), "{length}: {error}");
     }
     for (at, bytes, message) in [
         (20, &b"zz"[..], "error: Damaged cpio archive\n"),
         (116, b"xxxxxx", "error: Damaged cpio archive\n"),
-        (94, b"7fffffff", "error: Rejecting malformed cpio archive: a name or symlink target is too long\n"),
+        (
+            94,
+            b"7fffffff",
+            "error: Rejecting malformed cpio archive: a name or symlink target is too long\n",
+        ),
         (54, b"ffffffff", "error: Truncated cpio archive\n"),
     ] {
         let mut damaged = whole.clone();

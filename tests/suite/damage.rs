@@ -1,9 +1,11 @@
-//! Bad input of every kind: a clear error that names the object or path, exit status 1, nothing lost, no panic, no hang.
-//! The damage is generated, and each test prints how many cases it has tried.
+//! Bad input of every kind: a clear error that names the object or path, exit status 1, nothing
+//! lost, no panic, no hang. The damage is generated, and each test prints how many cases it has
+//! tried.
 
 mod calls;
 mod matrix;
 mod place;
+mod sources;
 mod special;
 mod subject;
 
@@ -14,8 +16,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::support::{
-    Output, Program, Snapshot, differences, has_xattrs, is_root, needs_root, osier, raw_snapshot, scratch,
-    scratch_root, skip, snapshot,
+    Output, Program, Snapshot, differences, has_xattrs, is_root, needs_root, osier, raw_snapshot,
+    scratch, scratch_root, skip, snapshot,
 };
 
 /// Bits flipped per object, spread over its length.
@@ -47,8 +49,11 @@ impl Victim {
         fs::create_dir_all(tree.join("dir/empty")).unwrap();
         fs::write(tree.join("file"), b"some content\n".repeat(50)).unwrap();
         fs::write(tree.join("other"), b"other content\n").unwrap();
-        fs::write(tree.join("dir/noise"), (0..3000_u32).flat_map(|n| (n * n).to_be_bytes()).collect::<Vec<_>>())
-            .unwrap();
+        fs::write(
+            tree.join("dir/noise"),
+            (0..3000_u32).flat_map(|n| (n * n).to_be_bytes()).collect::<Vec<_>>(),
+        )
+        .unwrap();
         fs::set_permissions(tree.join("dir"), fs::Permissions::from_mode(0o700)).unwrap();
         std::os::unix::fs::symlink("file", tree.join("link")).unwrap();
         let program = osier().in_directory(directory.path());
@@ -56,8 +61,17 @@ impl Victim {
         let repo = Path::new("repo");
         program.repo(repo, ["init", &format!("--mode={mode}")]).success();
         let detached = "--add-detached-metadata-string=detached=x";
-        let commit =
-            ["commit", "-b", "main", "-s", "Subject", "--timestamp=@1", "--no-xattrs", detached, "--tree=dir=tree"];
+        let commit = [
+            "commit",
+            "-b",
+            "main",
+            "-s",
+            "Subject",
+            "--timestamp=@1",
+            "--no-xattrs",
+            detached,
+            "--tree=dir=tree",
+        ];
         let commit = program.repo(repo, commit).line();
         program.repo(repo, ["summary", "-u"]).success();
         let pristine = snapshot(&directory.path().join("repo"));
@@ -89,8 +103,22 @@ impl Victim {
     #[track_caller]
     fn run_everything(&self, what: &str) {
         let commands: [&[&str]; 17] = [
-            &["commit", "--orphan", "--timestamp=@1", "--owner-uid=1", "--tree=ref=main", "--skip-list=missing"],
-            &["commit", "--orphan", "--timestamp=@1", "--tree=ref=main", "--tree=ref=main", "--tree=dir=missing"],
+            &[
+                "commit",
+                "--orphan",
+                "--timestamp=@1",
+                "--owner-uid=1",
+                "--tree=ref=main",
+                "--skip-list=missing",
+            ],
+            &[
+                "commit",
+                "--orphan",
+                "--timestamp=@1",
+                "--tree=ref=main",
+                "--tree=ref=main",
+                "--tree=dir=missing",
+            ],
             &["log", "main"],
             &["show", "main"],
             &["show", "--raw", "main"],
@@ -122,7 +150,11 @@ impl Victim {
     /// All loose objects of that extension.
     fn objects(&self, extension: &str) -> Vec<String> {
         let ending = format!(".{extension}");
-        self.pristine.keys().filter(|path| path.starts_with("objects/") && path.ends_with(&ending)).cloned().collect()
+        self.pristine
+            .keys()
+            .filter(|path| path.starts_with("objects/") && path.ends_with(&ending))
+            .cloned()
+            .collect()
     }
 
     /// Fails if anything but the damaged file and notes about the state of commits changed.
@@ -139,8 +171,10 @@ impl Victim {
 }
 
 fn damages(length: usize) -> Vec<Damage> {
-    let mut all = vec![Damage::Missing, Damage::Swapped, Damage::Extended(1), Damage::Extended(4096)];
-    let mut cuts = vec![0, 1, 3, 4, 7, 8, 9, length / 2, length.saturating_sub(2), length.saturating_sub(1)];
+    let mut all =
+        vec![Damage::Missing, Damage::Swapped, Damage::Extended(1), Damage::Extended(4096)];
+    let mut cuts =
+        vec![0, 1, 3, 4, 7, 8, 9, length / 2, length.saturating_sub(2), length.saturating_sub(1)];
     cuts.sort_unstable();
     cuts.dedup();
     all.extend(cuts.into_iter().filter(|cut| *cut < length).map(Damage::Truncated));
@@ -192,7 +226,8 @@ fn damaged_objects(mode: &str, extensions: &[&str]) {
                 continue;
             }
             let pristine = fs::read(&file).unwrap();
-            let other = objects.iter().find(|other| *other != path && !victim.path(other).is_symlink());
+            let other =
+                objects.iter().find(|other| *other != path && !victim.path(other).is_symlink());
             let other = other.map(|other| fs::read(victim.path(other)).unwrap());
             for damage in damages(pristine.len()) {
                 let swapped = matches!(damage, Damage::Swapped);
@@ -223,7 +258,8 @@ fn damaged_objects(mode: &str, extensions: &[&str]) {
     assert!(cases > 300, "only {cases} cases");
 }
 
-/// Damage that changes nothing that the checksum covers: the length field and what follows the end of a compressed file.
+/// Damage that changes nothing that the checksum covers: the length field and what follows the end
+/// of a compressed file.
 fn harmless(victim: &Victim, extension: &str, damage: Damage, pristine: &[u8]) -> bool {
     let length = pristine.len();
     // The target of a symlink in a bare-user repository ends with the first NUL or with the file.
@@ -244,25 +280,32 @@ fn harmless(victim: &Victim, extension: &str, damage: Damage, pristine: &[u8]) -
 }
 
 fn keeps_target(damage: Damage, length: usize) -> bool {
-    matches!(damage, Damage::Extended(_)) || matches!(damage, Damage::Truncated(to) if to + 1 == length)
+    matches!(damage, Damage::Extended(_))
+        || matches!(damage, Damage::Truncated(to) if to + 1 == length)
 }
 
 #[track_caller]
 fn assert_names_object(path: &str, output: &Output, what: &str) {
-    let hex: String = path.trim_start_matches("objects/").split('.').next().unwrap().replace('/', "");
+    let hex: String =
+        path.trim_start_matches("objects/").split('.').next().unwrap().replace('/', "");
     assert_eq!(output.status, 1, "{what} went unseen: {output:?}");
     let told = String::from_utf8_lossy(&output.stderr);
     // A wrong checksum inside of an object makes the one that is missing now come up first.
-    let names_missing = told.contains("No such metadata object ") || told.contains("Couldn't find file object '");
+    let names_missing =
+        told.contains("No such metadata object ") || told.contains("Couldn't find file object '");
     let is_followed = path.ends_with(".commit") || path.ends_with(".dirtree");
-    assert!(told.contains(&hex) || (is_followed && names_missing), "{what}: the object is not named: {output:?}");
+    assert!(
+        told.contains(&hex) || (is_followed && names_missing),
+        "{what}: the object is not named: {output:?}"
+    );
 }
 
 fn restore(victim: &Victim, file: &Path, pristine: &[u8]) {
     if file.exists() {
         fs::write(file, pristine).unwrap();
     } else {
-        // Only objects that carry no xattrs can be brought back by writing; `.file` of bare-user is re-committed.
+        // Only objects that carry no xattrs can be brought back by writing; `.file` of bare-user is
+        // re-committed.
         fs::write(file, pristine).unwrap();
         if file.extension().is_some_and(|ending| ending == "file") {
             fs::remove_file(file).unwrap();
@@ -271,12 +314,18 @@ fn restore(victim: &Victim, file: &Path, pristine: &[u8]) {
             victim.forget_state();
             let orphan = victim.program.repo(Path::new("repo"), again).line();
             if orphan != victim.commit {
-                fs::remove_file(victim.path(&format!("objects/{}/{}.commit", &orphan[..2], &orphan[2..]))).unwrap();
+                fs::remove_file(victim.path(&format!(
+                    "objects/{}/{}.commit",
+                    &orphan[..2],
+                    &orphan[2..]
+                )))
+                .unwrap();
             }
         }
     }
     victim.forget_state();
-    // A write through `fs::write` keeps mode and xattrs but not the time that objects of the bare modes have.
+    // A write through `fs::write` keeps mode and xattrs but not the time that objects of the bare
+    // modes have.
     if file.extension().is_some_and(|ending| ending == "file") {
         let epoch = fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH);
         fs::File::options().write(true).open(file).unwrap().set_times(epoch).unwrap();
@@ -347,11 +396,13 @@ fn damaged_summaries_are_refused_or_shown_but_never_end_in_a_panic() {
 fn a_history_that_leads_back_to_its_start_has_an_end() {
     let subject = subject::Subject::new("archive");
     let hex = |role| &subject.pieces.iter().find(|piece| piece.role == role).unwrap().hex;
-    let path = |hex: &str| subject.path(&format!("repo/objects/{}/{}.commit", &hex[..2], &hex[2..]));
+    let path =
+        |hex: &str| subject.path(&format!("repo/objects/{}/{}.commit", &hex[..2], &hex[2..]));
     let (tip, parent) = (hex(subject::Role::Tip), hex(subject::Role::Parent));
     // What stands under the parent's name says that the parent is its parent.
     fs::copy(path(tip), path(parent)).unwrap();
-    let run = |repo: &str, arguments: &[&str]| subject.program.repo(Path::new(repo), arguments).failure();
+    let run =
+        |repo: &str, arguments: &[&str]| subject.program.repo(Path::new(repo), arguments).failure();
     let told = format!("malformed object {parent}.commit: the commit is its own ancestor");
     assert_eq!(run("repo", &["log", "main"]), told);
     assert_eq!(run("repo", &["log", "--json", "main"]), told);
@@ -397,15 +448,26 @@ fn garbage_in_refs_is_reported_and_kept_from_the_rest() {
     let before = snapshot(&victim.path(""));
     for bytes in &garbage {
         fs::write(victim.path("refs/heads/bad"), bytes).unwrap();
-        let what = format!("ref {}", bytes.iter().take(80).copied().collect::<Vec<_>>().escape_ascii());
-        for command in
-            [&["rev-parse", "bad"][..], &["log", "bad"], &["show", "bad"], &["ls", "bad"], &["cat", "bad", "/file"]]
-        {
+        let what =
+            format!("ref {}", bytes.iter().take(80).copied().collect::<Vec<_>>().escape_ascii());
+        for command in [
+            &["rev-parse", "bad"][..],
+            &["log", "bad"],
+            &["show", "bad"],
+            &["ls", "bad"],
+            &["cat", "bad", "/file"],
+        ] {
             let output = victim.run(command, &what);
             assert_eq!(output.status, 1, "{what}: {output:?}");
         }
         let commit = ["commit", "-b", "bad", "--timestamp=@1", "--tree=dir=tree"];
-        for command in [&["refs"][..], &["fsck"], &["summary", "-u"], &["refs", "--create=new", "bad"], &commit] {
+        for command in [
+            &["refs"][..],
+            &["fsck"],
+            &["summary", "-u"],
+            &["refs", "--create=new", "bad"],
+            &commit,
+        ] {
             let failed = victim.run(command, &what).status == 1;
             if !failed {
                 // Whatever a command could do in spite of it, is undone for the next.
@@ -437,13 +499,22 @@ fn refs_that_are_no_files_are_reported() {
     ];
     for (what, make) in makers {
         make();
-        for command in
-            [&["rev-parse", "bad"][..], &["refs"], &["refs", "-A"], &["log", "bad"], &["fsck"], &["summary", "-u"]]
-        {
+        for command in [
+            &["rev-parse", "bad"][..],
+            &["refs"],
+            &["refs", "-A"],
+            &["log", "bad"],
+            &["fsck"],
+            &["summary", "-u"],
+        ] {
             victim.run(command, what);
         }
         assert_eq!(victim.run(&["rev-parse", "bad"], what).status, 1, "{what}");
-        if bad.is_symlink() { fs::remove_file(&bad).unwrap() } else { fs::remove_dir(&bad).unwrap() }
+        if bad.is_symlink() {
+            fs::remove_file(&bad).unwrap()
+        } else {
+            fs::remove_dir(&bad).unwrap()
+        }
     }
 }
 
@@ -502,16 +573,22 @@ fn garbage_in_the_config_is_reported() {
         format!("{core}zlib-level=x\n[archive]\nzlib-level=99\n"),
         format!("{core}[remote \"a\"]\nurl=x\n[remote \"a\"]\nurl=y\n"),
         format!("{core}[remote \"../../x\"]\nurl=x\n"),
-        format!("{core}payload-link-threshold=x\ntombstone-commits=x\nlock-timeout-secs=x\ntmp-expiry-secs=x\n"),
+        format!(
+            "{core}payload-link-threshold=x\ntombstone-commits=x\nlock-timeout-secs=x\ntmp-expiry-secs=x\n"
+        ),
         format!("{core}collection-id=nodots\n"),
         format!("{core}k=\\q\\\n"),
         format!("{core}{core}"),
     ];
     for text in &tolerated {
         fs::write(victim.path("config"), text).unwrap();
-        for command in
-            [&["refs"][..], &["rev-parse", "nothing"], &["fsck"], &["config", "set", "a.b", "c"], &["log", "main"]]
-        {
+        for command in [
+            &["refs"][..],
+            &["rev-parse", "nothing"],
+            &["fsck"],
+            &["config", "set", "a.b", "c"],
+            &["log", "main"],
+        ] {
             victim.run(command, &text[..text.len().min(200)]);
         }
     }
@@ -538,244 +615,19 @@ fn what_is_no_repository_is_refused_by_its_path() {
     fs::create_dir_all(at.join("tree")).unwrap();
     let program = osier().in_directory(at);
     for name in ["file", "empty", "half", "wrong", "dirconfig", "missing", "file/below", ""] {
-        for command in
-            [&["refs"][..], &["log", "main"], &["commit", "-b", "x", "--tree=dir=tree"], &["fsck"], &["summary", "-u"]]
-        {
+        for command in [
+            &["refs"][..],
+            &["log", "main"],
+            &["commit", "-b", "x", "--tree=dir=tree"],
+            &["fsck"],
+            &["summary", "-u"],
+        ] {
             let message = program.repo(Path::new(name), command).failure();
             // In upstream's words, which tell what is missing in a directory that exists.
             let inside = ["objects", "config"].iter().any(|part| message.contains(part));
-            let named = name.is_empty() || inside || message.contains(name.split('/').next().unwrap());
+            let named =
+                name.is_empty() || inside || message.contains(name.split('/').next().unwrap());
             assert!(named, "{command:?} on {name}: {message}");
         }
     }
-}
-
-/// A name for something odd, and what puts it into the source.
-type Maker<'a> = (&'a str, Box<dyn Fn() + 'a>);
-
-#[test]
-fn a_source_with_what_cannot_be_committed_is_refused_by_name() {
-    let victim = Victim::new("archive");
-    let before = snapshot(&victim.path(""));
-    let source = victim.directory.path().join("source");
-    let at = |name: &str| source.join("sub").join(name);
-    let raw = |name: &[u8]| source.join("sub").join(std::ffi::OsStr::from_bytes(name));
-    let node = |kind: &[&str]| {
-        let path = at("bad-name");
-        let mut arguments = vec![path.to_str().unwrap()];
-        arguments.extend(kind);
-        Program::other("mknod", "mknod").run(arguments).success();
-    };
-    let makers: Vec<Maker<'_>> = vec![
-        ("a fifo", Box::new(|| node(&["p"]))),
-        ("a socket", Box::new(|| drop(std::os::unix::net::UnixListener::bind(at("bad-name")).unwrap()))),
-        ("a file whose name is not UTF-8", Box::new(|| fs::write(raw(b"bad-name\xff"), b"").unwrap())),
-        ("a directory whose name is not UTF-8", Box::new(|| fs::create_dir(raw(b"bad-name\xff")).unwrap())),
-        (
-            "a link whose target is not UTF-8",
-            Box::new(|| std::os::unix::fs::symlink(raw(b"\xff"), at("bad-name")).unwrap()),
-        ),
-    ];
-    let devices: Vec<Maker<'_>> = vec![
-        ("a character device", Box::new(|| node(&["c", "1", "3"]))),
-        ("a block device", Box::new(|| node(&["b", "7", "0"]))),
-    ];
-    let devices = if needs_root() { devices } else { Vec::new() };
-    for (what, make) in makers.iter().chain(&devices) {
-        fs::create_dir_all(source.join("sub")).unwrap();
-        fs::write(at("good"), b"good").unwrap();
-        make();
-        let output = victim.run(&["commit", "-b", "new", "--tree=dir=source"], what);
-        let message = output.failure();
-        assert!(message.contains("bad-name"), "{what} is not named: {message}");
-        assert_eq!(victim.run(&["refs"], what).success(), "main\n", "{what}");
-        fs::remove_dir_all(&source).unwrap();
-    }
-    let after = snapshot(&victim.path(""));
-    let lost: Vec<_> =
-        differences(&before, &after).into_iter().filter(|line| !line.ends_with("on the right")).collect();
-    assert!(lost.is_empty(), "{lost:?}");
-    assert_eq!(victim.run(&["fsck"], "all that").status, 0);
-}
-
-#[test]
-fn a_source_that_changes_under_the_walk_never_spoils_the_repository() {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    const COMMITS: usize = 20;
-    let directory = scratch();
-    let at = directory.path();
-    let program = osier().in_directory(at);
-    fs::create_dir_all(at.join("repo")).unwrap();
-    program.repo(Path::new("repo"), ["init", "--mode=archive"]).success();
-    for number in 0..40 {
-        fs::create_dir_all(at.join(format!("tree/{number}"))).unwrap();
-        fs::write(at.join(format!("tree/{number}/file")), vec![b'x'; number * 5000]).unwrap();
-    }
-    let stop = AtomicBool::new(false);
-    let (mut committed, mut refused) = (0, 0);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut round = 0_usize;
-            while !stop.load(Ordering::Relaxed) {
-                let folder = at.join(format!("tree/{}", round % 40));
-                let file = folder.join("file");
-                // Each folder gets every kind of change in turn, so that none of them grows without end.
-                match (round / 40 + round) % 5 {
-                    0 => drop(fs::write(&file, vec![round as u8; round * 977 % 400_000])),
-                    1 => drop(
-                        fs::OpenOptions::new().append(true).open(&file).and_then(|mut f| f.write_all(&[7; 70_000])),
-                    ),
-                    2 => drop(fs::rename(&file, folder.join(format!("moved{}", round % 7)))),
-                    3 => drop(fs::File::options().write(true).open(&file).and_then(|f| f.set_len(13))),
-                    _ => {
-                        let _ = fs::remove_dir_all(&folder);
-                        let _ = fs::create_dir(&folder);
-                        let _ = fs::write(&file, vec![b'n'; round % 200_000]);
-                    }
-                }
-                round += 1;
-                // Commits must get somewhere, too, and the file system must not fill up.
-                std::thread::sleep(std::time::Duration::from_micros(500));
-            }
-        });
-        for _ in 0..COMMITS {
-            let output = program.repo(Path::new("repo"), ["commit", "-b", "main", "--tree=dir=tree"]);
-            output.assert_no_panic();
-            match output.status {
-                0 => committed += 1,
-                1 => {
-                    let message = output.failure();
-                    assert!(
-                        message.contains("file") || message.contains("moved") || message.contains("tree"),
-                        "{message}"
-                    );
-                    refused += 1;
-                }
-                _ => panic!("{output:?}"),
-            }
-        }
-        stop.store(true, Ordering::Relaxed);
-    });
-    program.repo(Path::new("repo"), ["fsck"]).success();
-    println!("{committed} committed, {refused} refused");
-}
-
-#[test]
-fn an_unprivileged_user_is_told_what_cannot_be_read_or_written() {
-    if !needs_root() {
-        return;
-    }
-    let victim = Victim::new("archive");
-    let at = victim.directory.path();
-    fs::set_permissions(at, fs::Permissions::from_mode(0o755)).unwrap();
-    // Where the tests run may be out of the user's reach.
-    let program = at.join("ostree");
-    fs::copy(&osier().path, &program).unwrap();
-    let nobody = |arguments: &[&str]| {
-        let options = ["--reuid=65534", "--regid=65534", "--clear-groups"];
-        let mut all: Vec<&str> = options.to_vec();
-        all.push(program.to_str().unwrap());
-        all.extend(arguments);
-        Program::other("setpriv", "setpriv").in_directory(at).run(all)
-    };
-    let before = snapshot(&victim.path(""));
-
-    // A repository of somebody else's can be read, not written.
-    assert_eq!(nobody(&["--repo=repo", "refs"]).success(), "main\n");
-    nobody(&["--repo=repo", "fsck"]).success();
-    nobody(&["--repo=repo", "ls", "-R", "main"]).success();
-    let writing: [&[&str]; 6] = [
-        &["commit", "-b", "x", "--tree=dir=tree"],
-        &["refs", "--create=x", "main"],
-        &["refs", "--delete", "main"],
-        &["summary", "-u"],
-        &["config", "set", "a.b", "c"],
-        &["reset", "main", "main"],
-    ];
-    for command in writing {
-        let message = nobody(&[&["--repo=repo"], command].concat()).failure();
-        assert!(message.contains("ermission denied"), "{command:?}: {message}");
-    }
-    let changed = differences(&before, &snapshot(&victim.path("")));
-    assert!(changed.is_empty(), "{changed:?}");
-
-    // Unreadable sources are named.
-    fs::create_dir(at.join("own")).unwrap();
-    std::os::unix::fs::chown(at.join("own"), Some(65534), Some(65534)).unwrap();
-    nobody(&["--repo=own", "init", "--mode=archive"]).success();
-    for (mode, path) in [(0o000, "tree/file"), (0o000, "tree/dir"), (0o600, "tree/other")] {
-        let old = fs::metadata(at.join(path)).unwrap().permissions();
-        fs::set_permissions(at.join("tree/dir"), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::set_permissions(at.join(path), fs::Permissions::from_mode(mode)).unwrap();
-        let message = nobody(&["--repo=own", "commit", "-b", "x", "--tree=dir=tree"]).failure();
-        let name = path.rsplit('/').next().unwrap();
-        assert!(message.contains(name) && message.contains("ermission denied"), "{path}: {message}");
-        fs::set_permissions(at.join(path), old).unwrap();
-    }
-    assert_eq!(nobody(&["--repo=own", "refs"]).success(), "");
-
-    // An object that cannot be read is named.
-    let object = victim.objects("filez").remove(0);
-    fs::set_permissions(victim.path(&object), fs::Permissions::from_mode(0o000)).unwrap();
-    let message = nobody(&["--repo=repo", "fsck"]).failure();
-    assert!(message.contains("ermission denied"), "{message}");
-}
-
-#[test]
-fn a_full_or_read_only_file_system_costs_an_error_and_nothing_else() {
-    if !needs_root() {
-        return;
-    }
-    let directory = scratch();
-    let at = directory.path();
-    fs::create_dir_all(at.join("big")).unwrap();
-    fs::create_dir_all(at.join("small")).unwrap();
-    fs::write(at.join("small/file"), b"fits\n").unwrap();
-    let noise = |seed: u64| {
-        let content = crate::trees::Content { size: 200_000, kind: crate::trees::ContentKind::Random, seed };
-        content.bytes()
-    };
-    (0..40).for_each(|number| fs::write(at.join(format!("big/{number}")), noise(number)).unwrap());
-    // The mount is seen by this shell only and goes away with it.
-    let script = r#"
-        mkdir m && mount -t tmpfs -o size=3m none m && mkdir m/repo
-        "$0" --repo=m/repo init --mode=archive
-        "$0" --repo=m/repo commit -b small --tree=dir=small
-        set +e
-        "$0" --repo=m/repo commit -b big --tree=dir=big 2>limit; echo "limit $?"
-        "$0" --repo=m/repo config set core.min-free-space-percent 0
-        "$0" --repo=m/repo commit -b big --tree=dir=big 2>full; echo "full $?"
-        "$0" --repo=m/repo refs; "$0" --repo=m/repo fsck -q | tail -n 1; echo "fsck $?"
-        rm -rf m/repo/tmp/*
-        "$0" --repo=m/repo commit -b small --tree=dir=small >/dev/null; echo "again $?"
-        mount -o remount,ro m
-        "$0" --repo=m/repo commit -b small --tree=dir=small 2>read-only; echo "read-only $?"
-        "$0" --repo=m/repo refs --create=x small 2>>read-only; echo "read-only $?"
-        "$0" --repo=m/repo summary -u 2>>read-only; echo "read-only $?"
-        "$0" --repo=m/repo refs; "$0" --repo=m/repo fsck -q | tail -n 1; echo "fsck $?"
-        "$0" --repo=m/repo cat small /file
-    "#;
-    let program = osier().path;
-    let probe = Program::other("unshare", "unshare").run(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]);
-    if probe.status != 0 {
-        return skip(&format!("no right to mount: {}", String::from_utf8_lossy(&probe.stderr)));
-    }
-    let arguments = ["-m".as_ref(), "sh".as_ref(), "-ec".as_ref(), script.as_ref(), program.as_os_str()];
-    let output = Program::other("unshare", "unshare").in_directory(at).run(arguments);
-    let told = output.clone().success();
-    let lines: Vec<&str> = told.lines().skip(1).collect();
-    let sound = "object fsck of 1 commits completed successfully - no errors found.";
-    let sound_again = "object fsck of 2 commits completed successfully - no errors found.";
-    let mut wanted = vec!["limit 1", "full 1", "small", sound, "fsck 0", "again 0"];
-    wanted.extend(["read-only 1", "read-only 1", "read-only 1", "small", sound_again, "fsck 0", "fits"]);
-    assert_eq!(lines, wanted, "{output:?}");
-    let message = |name: &str| fs::read_to_string(at.join(name)).unwrap();
-    assert!(
-        message("limit").contains("min-free-space-percent '3%' would be exceeded, at least"),
-        "{}",
-        message("limit")
-    );
-    assert!(message("full").contains("No space left on device"), "{}", message("full"));
-    assert_eq!(message("read-only").matches("Read-only file system").count(), 3, "{}", message("read-only"));
-    assert!(is_root());
 }

@@ -1,5 +1,5 @@
-//! Directories within each other: as many as the limit are handled by every command, one more is an error, and no stack
-//! grows with them.
+//! Directories within each other: as many as the limit are handled by every command, one more is an
+//! error, and no stack grows with them.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -20,8 +20,8 @@ use crate::support::{is_root, scratch};
 /// What is wrong with what is deeper.
 const TOO_DEEP: &str = "too many directories within each other";
 
-/// What a command may take of a processor, in seconds. Each takes a few; one whose time grows with the square of the depth
-/// takes minutes.
+/// What a command may take of a processor, in seconds. Each takes a few; one whose time grows with
+/// the square of the depth takes minutes.
 const MOST_SECONDS: u32 = 30;
 
 /// A user without processes of its own.
@@ -62,19 +62,23 @@ fn run(place: &Path, threads: Threads, arguments: &str) -> (bool, String, String
         Threads::Many => "true",
         Threads::None => "ulimit -u 1 2>/dev/null || ulimit -p 1",
     };
-    let program = if place.join("osier").exists() { "./osier" } else { env!("CARGO_BIN_EXE_osier") };
+    let program =
+        if place.join("osier").exists() { "./osier" } else { env!("CARGO_BIN_EXE_osier") };
     let mut command = Command::new("sh");
     let limits = format!("ulimit -s 1024; ulimit -n 20000; ulimit -t {MOST_SECONDS}; {limits}");
     // `compare` takes both repositories as arguments.
     let repo = if arguments.starts_with("compare ") { "" } else { "--repo=repo" };
-    command.args(["-c", &format!("{limits}; exec {program} {repo} {arguments}")]).current_dir(place);
+    command
+        .args(["-c", &format!("{limits}; exec {program} {repo} {arguments}")])
+        .current_dir(place);
     command.env("RAYON_NUM_THREADS", "8");
     if threads == Threads::None && is_root() {
         use std::os::unix::process::CommandExt;
         command.uid(SOMEBODY).gid(SOMEBODY);
     }
     let output = command.output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let code = output.status.code();
     assert!(matches!(code, Some(0 | 1 | 3)), "{arguments}: {:?} {}", output.status, tail(&err));
     (code == Some(0), out.into_owned(), err.into_owned())
@@ -182,7 +186,8 @@ fn trees_as_deep_as_the_limit_are_handled_without_threads() {
     std::fs::copy(env!("CARGO_BIN_EXE_osier"), place.join("osier")).unwrap();
     if is_root() {
         for entry in walkdir::WalkDir::new(place) {
-            std::os::unix::fs::lchown(entry.unwrap().path(), Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+            std::os::unix::fs::lchown(entry.unwrap().path(), Some(SOMEBODY), Some(SOMEBODY))
+                .unwrap();
         }
     }
     all_commands(place, Threads::None);
@@ -193,9 +198,14 @@ fn wrap(repo: &Repo, commit: &Checksum, times: usize) -> Checksum {
     let mut commit: Commit = repo.load_commit(commit).unwrap();
     let transaction = Transaction::begin(repo).unwrap();
     for _ in 0..times {
-        let dir = DirEntry { name: "d".to_owned(), dirtree: commit.root_dirtree, dirmeta: commit.root_dirmeta };
+        let dir = DirEntry {
+            name: "d".to_owned(),
+            dirtree: commit.root_dirtree,
+            dirmeta: commit.root_dirmeta,
+        };
         let tree = DirTree { files: Vec::new(), dirs: vec![dir] };
-        commit.root_dirtree = transaction.write_metadata(ObjectType::DirTree, &tree.encode()).unwrap();
+        commit.root_dirtree =
+            transaction.write_metadata(ObjectType::DirTree, &tree.encode()).unwrap();
     }
     let wrapped = transaction.write_metadata(ObjectType::Commit, &commit.encode()).unwrap();
     transaction.commit().unwrap();
@@ -225,7 +235,9 @@ fn one_directory_more_is_refused_with_one_error() {
     make_chain(&place.join("tree"), MAX_DEPTH + 1);
     is_refused(place, Threads::Many, "commit -b again --tree=dir=tree");
     is_refused(place, Threads::Many, "diff one ./tree");
-    let refused = MemoryTree::new().add_directory(&"d/".repeat(MAX_DEPTH + 1), Attributes::new(0o755)).unwrap_err();
+    let refused = MemoryTree::new()
+        .add_directory(&"d/".repeat(MAX_DEPTH + 1), Attributes::new(0o755))
+        .unwrap_err();
     assert!(refused.to_string().contains(TOO_DEEP), "{refused}");
     // What is reachable is found without going down into directories.
     succeeds(place, Threads::Many, "fsck -q");
@@ -244,7 +256,8 @@ fn wide_and_deep_trees_do_not_pile_up_on_one_stack() {
             let mut path = format!("{branch}/");
             for level in 0..400 {
                 path.push_str("d/");
-                tree.add_file(&format!("{path}e/{level}"), content, Attributes::new(0o644)).unwrap();
+                tree.add_file(&format!("{path}e/{level}"), content, Attributes::new(0o644))
+                    .unwrap();
             }
         }
         commit_as(&repo, branch, tree);
@@ -254,6 +267,10 @@ fn wide_and_deep_trees_do_not_pile_up_on_one_stack() {
     succeeds(place, Threads::Many, &format!("commit -b again {owner} --tree=dir=copy"));
     assert_eq!(succeeds(place, Threads::Many, "diff one again"), "");
     assert_eq!(succeeds(place, Threads::Many, "diff one other").lines().count(), 12 * 400);
-    succeeds(place, Threads::Many, &format!("commit -b again {owner} --tree=ref=one --tree=ref=other"));
+    succeeds(
+        place,
+        Threads::Many,
+        &format!("commit -b again {owner} --tree=ref=one --tree=ref=other"),
+    );
     assert_eq!(succeeds(place, Threads::Many, "diff other again"), "");
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode, XattrFlags, mknodat, setxattr};
 
 use crate::support::{
-    Program, assert_same_text, expected, extract_repo, golden_commit, needs_root, needs_user_xattrs, osier, ostree,
-    scratch,
+    Program, assert_same_text, expected, extract_repo, golden_commit, needs_root,
+    needs_user_xattrs, osier, ostree, scratch,
 };
 
 fn write(path: &Path, content: &str) {
@@ -16,7 +16,8 @@ fn write(path: &Path, content: &str) {
 }
 
 fn make_first(root: &Path) {
-    for dir in ["usr/bin", "usr/lib/deep/deeper", "gone/x/y", "same", "becomes-file", "meta", "zz"] {
+    for dir in ["usr/bin", "usr/lib/deep/deeper", "gone/x/y", "same", "becomes-file", "meta", "zz"]
+    {
         fs::create_dir_all(root.join(dir)).unwrap();
     }
     for name in [
@@ -64,13 +65,16 @@ fn make_second(root: &Path) {
     chown(at("zz/owned"), Some(3), Some(4)).unwrap();
     fs::create_dir_all(at("new/k/j")).unwrap();
     fs::create_dir_all(at("usr/lib/deep/more")).unwrap();
-    for name in ["new/1", "new/k/2", "zz/new", "new-at-the-root", "usr/bin/new", "usr/lib/deep/deeper/new"] {
+    for name in
+        ["new/1", "new/k/2", "zz/new", "new-at-the-root", "usr/bin/new", "usr/lib/deep/deeper/new"]
+    {
         write(&at(name), name);
     }
     symlink("anywhere", at("new/k/j/link")).unwrap();
 }
 
-/// A repository whose branch `main` went from the first tree to the second, with both trees beside it.
+/// A repository whose branch `main` went from the first tree to the second, with both trees beside
+/// it.
 struct Trees {
     directory: tempfile::TempDir,
     ostree: Program,
@@ -92,7 +96,10 @@ impl Trees {
         trees.ostree.repo(&trees.path("repo"), ["init", "--mode", mode]).success();
         for name in ["first", "second"] {
             let tree = format!("--tree=dir={name}");
-            trees.ostree.repo(&trees.path("repo"), ["commit", "--timestamp=@1", "-b", "main", &tree]).success();
+            trees
+                .ostree
+                .repo(&trees.path("repo"), ["commit", "--timestamp=@1", "-b", "main", &tree])
+                .success();
         }
         Some(trees)
     }
@@ -102,13 +109,18 @@ impl Trees {
     }
 
     fn osier(&self, arguments: &[&str]) -> String {
-        osier().in_directory(self.directory.path()).repo(&self.path("repo"), ["diff"].iter().chain(arguments)).success()
+        osier()
+            .in_directory(self.directory.path())
+            .repo(&self.path("repo"), ["diff"].iter().chain(arguments))
+            .success()
     }
 
     #[track_caller]
     fn compare(&self, arguments: &[&str]) {
         let run = |program: Program| {
-            program.in_directory(self.directory.path()).repo(&self.path("repo"), ["diff"].iter().chain(arguments))
+            program
+                .in_directory(self.directory.path())
+                .repo(&self.path("repo"), ["diff"].iter().chain(arguments))
         };
         let (ours, theirs) = (run(osier()), run(self.ostree.clone()));
         let what = format!("diff {}", arguments.join(" "));
@@ -138,7 +150,8 @@ fn commits_and_directories_are_compared_in_every_pairing() {
     for mode in ["archive", "bare-user-only"] {
         let Some(trees) = Trees::new(mode) else { return };
         let absolute = trees.path("second");
-        let sides = ["main", "main^", "./first", "./second", "./second/", absolute.to_str().unwrap()];
+        let sides =
+            ["main", "main^", "./first", "./second", "./second/", absolute.to_str().unwrap()];
         for first in sides {
             for second in sides {
                 trees.compare(&[first, second]);
@@ -164,7 +177,10 @@ fn commits_and_directories_are_compared_in_every_pairing() {
 #[test]
 fn a_repository_without_xattrs_compares_none() {
     let Some(trees) = Trees::new("archive") else { return };
-    trees.ostree.repo(&trees.path("repo"), ["config", "set", "core.disable-xattrs", "true"]).success();
+    trees
+        .ostree
+        .repo(&trees.path("repo"), ["config", "set", "core.disable-xattrs", "true"])
+        .success();
     for pair in [["main", "./second"], ["main^", "./second"], ["./first", "./second"]] {
         trees.compare(&pair);
     }
@@ -231,8 +247,13 @@ fn json_has_the_same_paths_under_stable_names() {
     let plain = lines("M", "modified") + &lines("D", "removed") + &lines("A", "added");
     assert_eq!(plain, trees.osier(&["main^", "main"]));
     let stats = trees.osier(&["--stats", "main^", "main"]);
-    for (label, name) in [("[A]", "objects_in_first"), ("[B]", "objects_in_second"), ("Common", "common_objects")] {
-        assert!(stats.contains(&format!("{label} Object Count: {}\n", json["stats"][name])), "{name}: {json} {stats}");
+    for (label, name) in
+        [("[A]", "objects_in_first"), ("[B]", "objects_in_second"), ("Common", "common_objects")]
+    {
+        assert!(
+            stats.contains(&format!("{label} Object Count: {}\n", json["stats"][name])),
+            "{name}: {json} {stats}"
+        );
     }
     assert!(
         stats.contains(&format!("Common Object Size: {} bytes\n", json["stats"]["common_bytes"])),

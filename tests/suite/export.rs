@@ -10,7 +10,8 @@ use crate::support::{expected, extract_repo, golden_commit, needs_root, osier, o
 
 const RECORD: usize = 512;
 
-/// The bytes of ours as libarchive 3.6 would have written them: it gave the records of long names another name.
+/// The bytes of ours as libarchive 3.6 would have written them: it gave the records of long names
+/// another name.
 fn with_older_names(archive: &[u8]) -> Vec<u8> {
     let mut bytes = archive.to_vec();
     for record in bytes.chunks_mut(RECORD).filter(|record| record.starts_with(b"././@LongName\0")) {
@@ -26,8 +27,15 @@ fn with_older_names(archive: &[u8]) -> Vec<u8> {
 fn assert_same_bytes(what: &str, ours: &[u8], theirs: &[u8]) {
     if let Some(at) = ours.iter().zip(theirs).position(|(a, b)| a != b) {
         let record = at / RECORD * RECORD;
-        let shown = |bytes: &[u8]| bytes[record..(record + RECORD).min(bytes.len())].escape_ascii().to_string();
-        panic!("{what} differs at byte {at}, {} of its record\n{}\n{}", at - record, shown(ours), shown(theirs));
+        let shown = |bytes: &[u8]| {
+            bytes[record..(record + RECORD).min(bytes.len())].escape_ascii().to_string()
+        };
+        panic!(
+            "{what} differs at byte {at}, {} of its record\n{}\n{}",
+            at - record,
+            shown(ours),
+            shown(theirs)
+        );
     }
     assert_eq!(ours.len(), theirs.len(), "{what}");
 }
@@ -35,7 +43,9 @@ fn assert_same_bytes(what: &str, ours: &[u8], theirs: &[u8]) {
 #[test]
 fn the_golden_commit_is_exported_to_the_golden_bytes_from_every_mode() {
     let mut golden = Vec::new();
-    flate2::read::GzDecoder::new(&expected("export.c1.tar.gz")[..]).read_to_end(&mut golden).unwrap();
+    flate2::read::GzDecoder::new(&expected("export.c1.tar.gz")[..])
+        .read_to_end(&mut golden)
+        .unwrap();
     for name in ["archive", "plain", "bare", "bare-user", "bare-split-xattrs"] {
         let directory = scratch();
         let Some(repo) = extract_repo(name, directory.path()) else { continue };
@@ -46,7 +56,8 @@ fn the_golden_commit_is_exported_to_the_golden_bytes_from_every_mode() {
     }
 }
 
-/// Names, targets, owners and sizes at the limits of the format; no two equal files, which 2022.7 repeats.
+/// Names, targets, owners and sizes at the limits of the format; no two equal files, which 2022.7
+/// repeats.
 fn make_tree(root: &Path) {
     let numbered = |path: &Path| fs::write(path, path.as_os_str().as_encoded_bytes()).unwrap();
     for length in [99, 100, 101, 150, 255] {
@@ -59,7 +70,8 @@ fn make_tree(root: &Path) {
         fs::create_dir_all(directory.join("e".repeat(length))).unwrap();
         numbered(&directory.join("f".repeat(length)));
     }
-    for (name, size) in [("record", 512), ("one-more", 513), ("large", 3 << 20), ("held", 1 << 20)] {
+    for (name, size) in [("record", 512), ("one-more", 513), ("large", 3 << 20), ("held", 1 << 20)]
+    {
         fs::write(root.join(name), vec![b'x'; size]).unwrap();
     }
     for number in 0..600 {
@@ -109,10 +121,11 @@ fn archives_are_the_real_programs_byte_for_byte() {
             let what = format!("{mode} {options:?}");
             assert_same_bytes(&what, &with_older_names(&run(&osier())), &run(&ostree));
         }
-        let [ours, theirs] = [(osier(), "ours"), (ostree.clone(), "theirs")].map(|(program, name)| {
-            program.repo(&repo, ["export", "-o", at(name).to_str().unwrap(), "main"]).success();
-            fs::read(at(name)).unwrap()
-        });
+        let [ours, theirs] =
+            [(osier(), "ours"), (ostree.clone(), "theirs")].map(|(program, name)| {
+                program.repo(&repo, ["export", "-o", at(name).to_str().unwrap(), "main"]).success();
+                fs::read(at(name)).unwrap()
+            });
         assert_same_bytes("a file", &with_older_names(&ours), &theirs);
     }
 }
@@ -158,11 +171,15 @@ fn what_cannot_be_exported_is_refused() {
     let directory = scratch();
     let Some(repo) = extract_repo("plain", directory.path()) else { return };
     let commit = golden_commit("plain-c1");
-    let fails = |arguments: &[&str]| osier().repo(&repo, ["export"].iter().chain(arguments)).failure();
+    let fails =
+        |arguments: &[&str]| osier().repo(&repo, ["export"].iter().chain(arguments)).failure();
     assert_eq!(fails(&["nope"]), "Refspec 'nope' not found");
     assert_eq!(fails(&[&commit, "--subpath=/nope"]), "No such file or directory: /nope");
     assert_eq!(fails(&[&commit, "--subpath=/usr/bin/hello"]), "Not a directory");
     assert_eq!(fails(&[&commit, "-o", "/nonexistent/file"]), "Failed to open '/nonexistent/file'");
     let output = osier().repo(&repo, ["export"]);
-    assert!(String::from_utf8_lossy(&output.stderr).ends_with("error: A COMMIT argument is required\n"), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).ends_with("error: A COMMIT argument is required\n"),
+        "{output:?}"
+    );
 }

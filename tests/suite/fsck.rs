@@ -8,7 +8,9 @@ use osier::fsck::{FsckOptions, FsckReport, fsck};
 use osier::progress::{Event, Silent};
 use osier::repo::Repo;
 
-use crate::support::{GOLDEN_REPOS, Program, assert_same_text, expected, extract_repo, osier, ostree, scratch};
+use crate::support::{
+    GOLDEN_REPOS, Program, assert_same_text, expected, extract_repo, osier, ostree, scratch,
+};
 
 /// Messages and warnings of a check, in order.
 fn check(repo: &Path, options: FsckOptions) -> (Result<FsckReport, String>, Vec<String>) {
@@ -56,10 +58,18 @@ fn golden_repositories_are_sound() {
             "bare-user-only" | "gpg" => (1, 0),
             _ => (3, 0),
         };
-        assert_eq!((report.commits, report.partial_commits, report.damaged_commits), (commits, partial, 0), "{name}");
+        assert_eq!(
+            (report.commits, report.partial_commits, report.damaged_commits),
+            (commits, partial, 0),
+            "{name}"
+        );
         let verifying = format!("Verifying content integrity of {commits} commit objects...");
-        let expected =
-            ["Validating refs...", "Validating refs in collections...", "Enumerating commits...", &verifying];
+        let expected = [
+            "Validating refs...",
+            "Validating refs in collections...",
+            "Enumerating commits...",
+            &verifying,
+        ];
         assert_eq!(lines, expected, "{name}");
     }
 }
@@ -94,7 +104,8 @@ fn a_missing_commit_behind_a_ref_ends_the_check() {
     let Some(repo) = extract_repo("plain", directory.path()) else { return };
     fs::remove_file(object(&repo, C3, "commit")).unwrap();
     let (report, lines) = check(&repo, all());
-    let error = format!("Loading commit for ref golden/x86_64/main: No such metadata object {C3}.commit");
+    let error =
+        format!("Loading commit for ref golden/x86_64/main: No such metadata object {C3}.commit");
     assert_eq!(report, Err(error));
     assert_eq!(lines, ["Validating refs...".to_owned(), format!("Object missing: {C3}.commit")]);
 }
@@ -134,10 +145,30 @@ fn damaged_objects_of_every_type_are_named_with_their_commits() {
     let objects = [
         (HARD_A, "filez", format!("In commits {C3}, {C2}, {C1}: fsck content object {HARD_A}: ")),
         (LIB_SO, "filez", format!("In commits {C3}, {C2}, {C1}: fsck content object {LIB_SO}: ")),
-        (ETC, "dirtree", format!("In commits {C3}, {C2}, {C1}: fsck {ETC}.dirtree: Corrupted dirtree object")),
-        (DIRMETA, "dirmeta", format!("In commits {C3}, {C2}, {C1}: fsck {DIRMETA}.dirmeta: Corrupted dirmeta object")),
-        (C2, "commit", format!("In commits {C2}: fsck {C2}.commit: Corrupted commit object; checksum expected='{C2}'")),
-        (C3, "commit", format!("fsck {C3}.commit: Corrupted commit object; checksum expected='{C3}' actual='")),
+        (
+            ETC,
+            "dirtree",
+            format!("In commits {C3}, {C2}, {C1}: fsck {ETC}.dirtree: Corrupted dirtree object"),
+        ),
+        (
+            DIRMETA,
+            "dirmeta",
+            format!(
+                "In commits {C3}, {C2}, {C1}: fsck {DIRMETA}.dirmeta: Corrupted dirmeta object"
+            ),
+        ),
+        (
+            C2,
+            "commit",
+            format!(
+                "In commits {C2}: fsck {C2}.commit: Corrupted commit object; checksum expected='{C2}'"
+            ),
+        ),
+        (
+            C3,
+            "commit",
+            format!("fsck {C3}.commit: Corrupted commit object; checksum expected='{C3}' actual='"),
+        ),
     ];
     for (hex, extension, message) in &objects {
         let path = object(&repo, hex, extension);
@@ -153,19 +184,30 @@ fn damaged_objects_of_every_type_are_named_with_their_commits() {
             // With `all` the same is told on the way, and the check goes on to the end.
             let (report, lines) = check(&repo, all());
             assert!(report.unwrap().corrupted, "{damage} {hex}.{extension}");
-            assert!(lines.iter().any(|line| line.starts_with(message)), "{damage} {hex}.{extension}: {lines:?}");
+            assert!(
+                lines.iter().any(|line| line.starts_with(message)),
+                "{damage} {hex}.{extension}: {lines:?}"
+            );
         }
         fs::write(&path, sound).unwrap();
         assert!(!check(&repo, FsckOptions::default()).0.unwrap().corrupted, "{hex}.{extension}");
     }
-    assert_eq!(fs::read_dir(repo.join("state")).unwrap().count(), 0, "corruption is no partial commit");
+    assert_eq!(
+        fs::read_dir(repo.join("state")).unwrap().count(),
+        0,
+        "corruption is no partial commit"
+    );
 }
 
 #[test]
 fn the_first_corrupted_object_in_name_order_is_told_on_every_run() {
     let directory = scratch();
     let Some(repo) = extract_repo("plain", directory.path()) else { return };
-    for path in [object(&repo, DIRMETA, "dirmeta"), object(&repo, HARD_A, "filez"), object(&repo, ETC, "dirtree")] {
+    for path in [
+        object(&repo, DIRMETA, "dirmeta"),
+        object(&repo, HARD_A, "filez"),
+        object(&repo, ETC, "dirtree"),
+    ] {
         let mut bytes = fs::read(&path).unwrap();
         bytes.push(0);
         fs::write(&path, bytes).unwrap();
@@ -233,13 +275,15 @@ fn bindings_are_checked_when_asked_for() {
         fs::remove_file(repo.join("refs/heads").join(name)).unwrap();
     }
     let error = check(&repo, bindings).0.unwrap_err();
-    let expected =
-        format!("Commit {c1}: Commit has no requested ref ‘third/ref’ in ref binding metadata (‘golden/x86_64/main’)");
+    let expected = format!(
+        "Commit {c1}: Commit has no requested ref ‘third/ref’ in ref binding metadata (‘golden/x86_64/main’)"
+    );
     assert_eq!(error, expected);
     fs::remove_file(repo.join("refs/remotes/third/third/ref")).unwrap();
     let error = check(&repo, bindings).0.unwrap_err();
-    let expected =
-        format!("Commit {c2}: Commit has no requested ref ‘other/ref’ in ref binding metadata (‘golden/x86_64/main’)");
+    let expected = format!(
+        "Commit {c2}: Commit has no requested ref ‘other/ref’ in ref binding metadata (‘golden/x86_64/main’)"
+    );
     assert_eq!(error, expected);
     fs::remove_file(repo.join("refs/mirrors/org.example.Other/other/ref")).unwrap();
     assert!(!check(&repo, bindings).0.unwrap().corrupted);
@@ -259,19 +303,28 @@ fn progress_counts_every_object_once() {
     fsck(&Repo::open(&repo).unwrap(), &FsckOptions::default(), &progress).unwrap();
     // As many as in expected/fsck.plain.txt.
     assert_eq!(counted.into_inner().unwrap(), (Some(69), 69, true));
-    assert_eq!(fsck(&Repo::open(&repo).unwrap(), &FsckOptions::default(), &Silent).unwrap().commits, 3);
+    assert_eq!(
+        fsck(&Repo::open(&repo).unwrap(), &FsckOptions::default(), &Silent).unwrap().commits,
+        3
+    );
 }
 
-/// Standard output without the lines that depend on the clock, standard error with lists of commits sorted (2022.7
-/// writes them in the order of a hash table), and the exit status.
+/// Standard output without the lines that depend on the clock, standard error with lists of commits
+/// sorted (2022.7 writes them in the order of a hash table), and the exit status.
 fn told(program: &Program, repo: &Path, arguments: &[&str]) -> (String, String, i32) {
     let output = program.repo(repo, [&["fsck"], arguments].concat());
     output.assert_no_panic();
-    let mut lines: Vec<String> = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+    let mut lines: Vec<String> =
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
     let is_progress = |line: &String| line.starts_with("fsck objects (");
     // Those in between depend on the clock.
-    lines.retain(|line| !is_progress(line) || line.starts_with("fsck objects (1/") || line.ends_with(" 100%"));
-    let sort_commits = |line: &str| match line.split_once("n commits ").and_then(|(_, rest)| rest.split_once(": ")) {
+    lines.retain(|line| {
+        !is_progress(line) || line.starts_with("fsck objects (1/") || line.ends_with(" 100%")
+    });
+    let sort_commits = |line: &str| match line
+        .split_once("n commits ")
+        .and_then(|(_, rest)| rest.split_once(": "))
+    {
         Some((list, _)) => {
             let mut commits: Vec<&str> = list.split(", ").collect();
             commits.sort_unstable();
@@ -279,7 +332,8 @@ fn told(program: &Program, repo: &Path, arguments: &[&str]) -> (String, String, 
         }
         None => line.to_owned(),
     };
-    let mut errors: Vec<String> = String::from_utf8(output.stderr).unwrap().lines().map(sort_commits).collect();
+    let mut errors: Vec<String> =
+        String::from_utf8(output.stderr).unwrap().lines().map(sort_commits).collect();
     // The commits are marked in the order of the list.
     errors.sort_unstable();
     (lines.join("\n"), errors.join("\n"), output.status)
@@ -293,7 +347,11 @@ fn golden_output_is_reproduced() {
         let (stdout, stderr, status) = told(&osier(), &repo, &[]);
         assert_eq!((status, &stderr[..]), (0, ""), "{name}: {stdout}");
         let stored = format!("fsck.{name}.txt");
-        assert_same_text(&stored, ("osier", format!("{stdout}\n").as_bytes()), (&stored, &expected(&stored)));
+        assert_same_text(
+            &stored,
+            ("osier", format!("{stdout}\n").as_bytes()),
+            (&stored, &expected(&stored)),
+        );
     }
 }
 
@@ -305,7 +363,9 @@ fn files(repo: &Path) -> (Vec<String>, String) {
     let mut names = Vec::new();
     for directory in ["objects", "state"] {
         for entry in walkdir::WalkDir::new(repo.join(directory)).sort_by_file_name() {
-            names.push(entry.unwrap().path().strip_prefix(repo).unwrap().to_str().unwrap().to_owned());
+            names.push(
+                entry.unwrap().path().strip_prefix(repo).unwrap().to_str().unwrap().to_owned(),
+            );
         }
     }
     (names, fs::read_to_string(repo.join("config")).unwrap())
@@ -322,7 +382,11 @@ fn says_the_same(golden: &str, damage: Harm<'_>, arguments: &[&str]) {
     damage(&ours);
     // Twice: the first check may leave commits marked as partial.
     for _ in 0..2 {
-        assert_eq!(told(&osier(), &ours, arguments), told(&ostree, &theirs, arguments), "{golden} {arguments:?}");
+        assert_eq!(
+            told(&osier(), &ours, arguments),
+            told(&ostree, &theirs, arguments),
+            "{golden} {arguments:?}"
+        );
     }
     assert_eq!(files(&ours), files(&theirs), "{golden} {arguments:?}");
 }
@@ -355,9 +419,14 @@ fn damage_is_told_as_by_the_real_program() {
         ("bare-user", &flip(BIG2, "file", 1000)),
     ];
     for (golden, damage) in damages {
-        for arguments in
-            [&[][..], &["-q"], &["-a"], &["--delete"], &["--add-tombstones"], &["--delete", "--add-tombstones"]]
-        {
+        for arguments in [
+            &[][..],
+            &["-q"],
+            &["-a"],
+            &["--delete"],
+            &["--add-tombstones"],
+            &["--delete", "--add-tombstones"],
+        ] {
             says_the_same(golden, damage, arguments);
         }
     }
@@ -375,7 +444,11 @@ fn bindings_are_told_as_by_the_real_program() {
     let rebind = |repo: &Path| {
         keep_main(repo);
         fs::create_dir_all(repo.join("refs/mirrors/org.example.Other/golden")).unwrap();
-        fs::copy(repo.join("refs/heads/golden/two"), repo.join("refs/mirrors/org.example.Other/golden/two")).unwrap();
+        fs::copy(
+            repo.join("refs/heads/golden/two"),
+            repo.join("refs/mirrors/org.example.Other/golden/two"),
+        )
+        .unwrap();
     };
     let unbind = |repo: &Path| fs::remove_file(repo.join("refs/heads/signed")).unwrap();
     says_the_same("archive", &keep_main, &["--verify-bindings"]);

@@ -21,7 +21,8 @@ const LARGEST_SEED: usize = 4096;
 
 fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("the corpus of {target}: {error}"));
+    let entries =
+        fs::read_dir(folder).unwrap_or_else(|error| panic!("the corpus of {target}: {error}"));
     let paths = entries.map(|entry| entry.unwrap().path()).filter(|path| !is_added_by_a_run(path));
     paths.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
@@ -40,16 +41,19 @@ fn git_ignores_what_a_fuzzing_run_adds_to_the_corpus_and_nothing_else() {
     }
     let Some(git) = program("git") else { return };
     let git = git.in_directory(root);
-    for (name, ignored) in
-        [("356a192b7913b04c54574d18c28d46e6395428ab", true), ("seed-01", false), ("a-finding", false)]
-    {
+    for (name, ignored) in [
+        ("356a192b7913b04c54574d18c28d46e6395428ab", true),
+        ("seed-01", false),
+        ("a-finding", false),
+    ] {
         let path = format!("fuzz/corpus/summary/{name}");
         let output = git.run(["-c", "safe.directory=*", "check-ignore", "--no-index", "-q", &path]);
         assert_eq!(output.status, i32::from(!ignored), "{output:?}");
         assert_eq!(is_added_by_a_run(Path::new(&path)), ignored, "{name}");
     }
     let kept = git.run(["-c", "safe.directory=*", "ls-files", "fuzz/corpus"]).success();
-    let ignored: Vec<&str> = kept.lines().filter(|path| is_added_by_a_run(Path::new(path))).collect();
+    let ignored: Vec<&str> =
+        kept.lines().filter(|path| is_added_by_a_run(Path::new(path))).collect();
     assert!(ignored.is_empty(), "never replayed: {ignored:?}");
 }
 
@@ -57,7 +61,11 @@ fn git_ignores_what_a_fuzzing_run_adds_to_the_corpus_and_nothing_else() {
 fn every_file_of_the_corpus_passes_its_target() {
     for (name, run) in targets::TARGETS {
         let files = corpus(name);
-        assert!((1..=MOST_SEEDS).contains(&files.len()), "the corpus of {name} has {} files", files.len());
+        assert!(
+            (1..=MOST_SEEDS).contains(&files.len()),
+            "the corpus of {name} has {} files",
+            files.len()
+        );
         for (path, bytes) in files {
             assert!(bytes.len() <= LARGEST_SEED, "{} is large", path.display());
             if std::panic::catch_unwind(|| run(&bytes)).is_err() {
@@ -95,7 +103,8 @@ fn most_of_what_the_mutators_make_is_well_formed_and_new() {
     fn normal(ty: &str, bytes: &[u8]) -> bool {
         Variant::decode(Type::parse(ty).unwrap(), bytes).is_ok()
     }
-    let typed: WellFormed = |bytes| targets::typed(bytes).is_some_and(|(ty, value)| Variant::decode(ty, value).is_ok());
+    let typed: WellFormed =
+        |bytes| targets::typed(bytes).is_some_and(|(ty, value)| Variant::decode(ty, value).is_ok());
     let mutators: [(&str, Mutator, WellFormed); 11] = [
         ("archive", mutate::archive, is_archive),
         ("commit", mutate::commit, |bytes| normal(osier::object::COMMIT_TYPE, bytes)),
@@ -106,7 +115,9 @@ fn most_of_what_the_mutators_make_is_well_formed_and_new() {
         ("gvariant", mutate::typed_value, typed),
         ("gvariant_oracle", mutate::typed_value, typed),
         ("pax", mutate::pax, |bytes| bytes.first().is_some_and(u8::is_ascii_digit)),
-        ("stat_cache", mutate::stat_cache, |bytes| StatCacheRecords::decode(bytes.to_vec()).is_ok()),
+        ("stat_cache", mutate::stat_cache, |bytes| {
+            StatCacheRecords::decode(bytes.to_vec()).is_ok()
+        }),
         ("summary", mutate::summary, |bytes| normal(osier::object::SUMMARY_TYPE, bytes)),
     ];
     for (name, mutator, is_well_formed) in mutators {
@@ -133,7 +144,10 @@ fn most_of_what_the_mutators_make_is_well_formed_and_new() {
                 well_formed += usize::from(is_well_formed(&mutated));
             }
         }
-        assert!(all > 0 && changed * 2 > all && well_formed * 2 > all, "{name}: {changed}, {well_formed} of {all}");
+        assert!(
+            all > 0 && changed * 2 > all && well_formed * 2 > all,
+            "{name}: {changed}, {well_formed} of {all}"
+        );
     }
 }
 
@@ -142,7 +156,9 @@ fn is_filez(bytes: &[u8]) -> bool {
     let Some((prefix, rest)) = bytes.split_first_chunk() else { return false };
     let length = FileHeader::decode_prefix(*prefix, bytes.len() as u64);
     let header = length.ok().and_then(|length| rest.get(..length));
-    header.is_some_and(|header| Variant::decode(Type::parse("(tuuuusa(ayay))").unwrap(), header).is_ok())
+    header.is_some_and(|header| {
+        Variant::decode(Type::parse("(tuuuusa(ayay))").unwrap(), header).is_ok()
+    })
 }
 
 fn is_archive(bytes: &[u8]) -> bool {

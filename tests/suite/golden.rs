@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::support::{
-    GOLDEN_REPOS, Program, assert_same_repository, assert_same_text, differences, expected, extract_repo, extract_tree,
-    golden, golden_commit, is_root, osier, raw_snapshot, scratch, snapshot,
+    GOLDEN_REPOS, Program, assert_same_repository, assert_same_text, differences, expected,
+    extract_repo, extract_tree, golden, golden_commit, is_root, osier, raw_snapshot, scratch,
+    snapshot,
 };
 
-/// Commands whose output is in `expected/`: the file, the repository, the arguments. `{c1}` is a golden commit.
+/// Commands whose output is in `expected/`: the file, the repository, the arguments. `{c1}` is a
+/// golden commit.
 const READING: &[(&str, &str, &str)] = &[
     ("ls-RCX.c1.txt", "archive", "ls -RCX {c1} /"),
     ("ls-RCX.c2.txt", "archive", "ls -RCX {c2} /"),
@@ -30,7 +32,11 @@ const READING: &[(&str, &str, &str)] = &[
     ("summary-view.txt", "archive", "summary --view"),
     ("summary-raw.txt", "archive", "summary --raw"),
     ("sizes.c3.txt", "archive", "show --print-sizes {c3}"),
-    ("ed25519-sig.c3.txt", "archive", "show --print-detached-metadata-key=ostree.sign.ed25519 {c3}"),
+    (
+        "ed25519-sig.c3.txt",
+        "archive",
+        "show --print-detached-metadata-key=ostree.sign.ed25519 {c3}",
+    ),
     ("ls-RCX.bare-split-xattrs.txt", "bare-split-xattrs", "ls -RCX golden/x86_64/main"),
     ("ls-RCX.bare-user-only.txt", "bare-user-only", "ls -RCX golden/x86_64/main"),
     ("fsck.archive.txt", "archive", "fsck"),
@@ -84,11 +90,13 @@ fn every_golden_repository_unpacks_to_what_its_manifest_lists() {
         let directory = scratch();
         let Some(repo) = extract_repo(name, directory.path()) else { continue };
         let manifest = std::fs::read_to_string(golden(format!("manifests/{name}.tsv"))).unwrap();
-        let listed: BTreeMap<String, String> = manifest.lines().skip(1).filter_map(manifest_row).collect();
+        let listed: BTreeMap<String, String> =
+            manifest.lines().skip(1).filter_map(manifest_row).collect();
         let found: BTreeMap<String, String> = snapshot(&repo)
             .into_iter()
             .map(|(path, entry)| {
-                let xattrs: Vec<_> = entry.xattrs.iter().map(|(name, value)| xattr(name, value)).collect();
+                let xattrs: Vec<_> =
+                    entry.xattrs.iter().map(|(name, value)| xattr(name, value)).collect();
                 let xattrs = if xattrs.is_empty() { "-".to_owned() } else { xattrs.join(",") };
                 let owner = if is_root() { entry.owner } else { (0, 0) };
                 (path, format!("{:04o} {}:{} {xattrs}", entry.mode & 0o7777, owner.0, owner.1))
@@ -110,29 +118,44 @@ fn reading_commands_print_what_the_real_program_prints() {
         let outcome = std::panic::catch_unwind(|| {
             let output = osier().in_directory(directory.path()).repo(Path::new(repo), &arguments);
             output.assert_no_panic();
-            // The fixture of fsck holds standard error, too; it is empty for a sound repository. On a busy machine the
-            // check takes more than a second, and then there are more lines than the first and the last.
-            let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+            // The fixture of fsck holds standard error, too; it is empty for a sound repository. On
+            // a busy machine the check takes more than a second, and then there are more lines than
+            // the first and the last.
+            let printed =
+                String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
             let is_between = |line: &str| {
                 line.starts_with("fsck objects (")
                     && !line.starts_with("fsck objects (1/")
                     && !line.ends_with(" 100%\n")
             };
-            let printed: String = printed.split_inclusive('\n').filter(|line| !is_between(line)).collect();
-            assert_same_text(file, ("ostree 2026.4", &expected(file)), ("osier", printed.as_bytes()));
+            let printed: String =
+                printed.split_inclusive('\n').filter(|line| !is_between(line)).collect();
+            assert_same_text(
+                file,
+                ("ostree 2026.4", &expected(file)),
+                ("osier", printed.as_bytes()),
+            );
             assert_eq!(output.status, 0, "{output:?}");
         });
         if let Err(panic) = outcome {
             failures.push(panic.downcast_ref::<String>().cloned().unwrap_or_default());
         }
     }
-    assert!(failures.is_empty(), "{} of {} differ:\n{}", failures.len(), READING.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} differ:\n{}",
+        failures.len(),
+        READING.len(),
+        failures.join("\n")
+    );
 }
 
 #[test]
 fn every_expected_output_is_compared() {
-    let listed: BTreeSet<&str> = READING.iter().map(|(file, ..)| *file).chain(ELSEWHERE).chain(LATER).collect();
-    let there = std::fs::read_dir(golden("expected")).unwrap().map(|entry| entry.unwrap().file_name());
+    let listed: BTreeSet<&str> =
+        READING.iter().map(|(file, ..)| *file).chain(ELSEWHERE).chain(LATER).collect();
+    let there =
+        std::fs::read_dir(golden("expected")).unwrap().map(|entry| entry.unwrap().file_name());
     let there: BTreeSet<String> = there.map(|name| name.into_string().unwrap()).collect();
     let missing: Vec<_> = there.iter().filter(|name| !listed.contains(name.as_str())).collect();
     assert!(missing.is_empty(), "no test compares {missing:?}");
@@ -175,9 +198,19 @@ fn with_zlibs_bytes_the_golden_sizes_and_compressed_files_are_reproduced() {
     std::fs::create_dir(at.join(repo)).unwrap();
     program.repo(repo, ["init", "--mode=archive"]).success();
     first_two_commits(&program, repo, "plain-");
-    let third = ["commit", "-b", BRANCH, "--timestamp=@1700172800", "--bind-ref=golden/also", "--generate-sizes"];
+    let third = [
+        "commit",
+        "-b",
+        BRANCH,
+        "--timestamp=@1700172800",
+        "--bind-ref=golden/also",
+        "--generate-sizes",
+    ];
     let version = ["--add-metadata-string=version=3.0", "--tree=dir=tree3"];
-    assert_eq!(program.repo(repo, [&third[..], &version].concat()).line(), golden_commit("plain-c3"));
+    assert_eq!(
+        program.repo(repo, [&third[..], &version].concat()).line(),
+        golden_commit("plain-c3")
+    );
 
     let objects = |repo: &Path| {
         let mut all = raw_snapshot(repo);
@@ -203,14 +236,35 @@ fn the_golden_commits_of_a_collection_are_reproduced() {
     first_two_commits(&program, repo, "");
     let c2 = golden_commit("c2");
     let commit = |arguments: &[&str]| program.repo(repo, [&["commit"], arguments].concat()).line();
-    let orphan = commit(&["--orphan", "--timestamp=@1700000000", "-s", "orphan", "--no-bindings", "--tree=dir=tree1"]);
+    let orphan = commit(&[
+        "--orphan",
+        "--timestamp=@1700000000",
+        "-s",
+        "orphan",
+        "--no-bindings",
+        "--tree=dir=tree1",
+    ]);
     assert_eq!(orphan, golden_commit("orphan"));
     let from_ref = format!("--tree=ref={c2}");
     let version = "--add-metadata-string=version=two";
-    let two = commit(&["-b", "golden/two", "--parent=none", "--timestamp=@1700086400", version, &from_ref]);
+    let two = commit(&[
+        "-b",
+        "golden/two",
+        "--parent=none",
+        "--timestamp=@1700086400",
+        version,
+        &from_ref,
+    ]);
     assert_eq!(two, golden_commit("two"));
-    let mut canonical = vec!["-b", "golden/empty-body", "--timestamp=@1700000000", "--canonical-permissions"];
-    canonical.extend(["--mode-ro-executables", "--no-xattrs", "--owner-uid=0", "--owner-gid=0", "--tree=dir=tree1"]);
+    let mut canonical =
+        vec!["-b", "golden/empty-body", "--timestamp=@1700000000", "--canonical-permissions"];
+    canonical.extend([
+        "--mode-ro-executables",
+        "--no-xattrs",
+        "--owner-uid=0",
+        "--owner-gid=0",
+        "--tree=dir=tree1",
+    ]);
     assert_eq!(commit(&canonical), golden_commit("canonical"));
 }
 
@@ -224,7 +278,15 @@ fn the_golden_bare_user_only_repository_is_reproduced() {
     std::fs::create_dir(at.join("mine")).unwrap();
     let repo = Path::new("mine");
     program.repo(repo, ["init", "--mode=bare-user-only"]).success();
-    let commit = ["commit", "-b", BRANCH, "--timestamp=@1700000000", "-s", "First commit", "--tree=dir=tree1"];
+    let commit = [
+        "commit",
+        "-b",
+        BRANCH,
+        "--timestamp=@1700000000",
+        "-s",
+        "First commit",
+        "--tree=dir=tree1",
+    ];
     assert_eq!(program.repo(repo, commit).line(), golden_commit("bare-user-only"));
     assert_same_repository(&theirs, &at.join(repo));
 }
@@ -240,9 +302,12 @@ fn a_tree_and_its_tarball_become_the_golden_commits() {
     let repo = Path::new("mine");
     program.repo(repo, ["init", "--mode=archive"]).success();
     let tar = format!("--tree=tar={}", golden("trees/tree1.tar.gz").display());
-    let from_tar = program.repo(repo, ["commit", "-b", "tar", "--timestamp=@1700000000", &tar]).line();
+    let from_tar =
+        program.repo(repo, ["commit", "-b", "tar", "--timestamp=@1700000000", &tar]).line();
     assert_eq!(from_tar, golden_commit("from-tar"));
-    let from_dir = program.repo(repo, ["commit", "-b", "dir", "--timestamp=@1700000000", "--tree=dir=tree1"]).line();
+    let from_dir = program
+        .repo(repo, ["commit", "-b", "dir", "--timestamp=@1700000000", "--tree=dir=tree1"])
+        .line();
     assert_eq!(from_dir, golden_commit("from-dir"));
 }
 
@@ -255,23 +320,29 @@ fn checksum_prints_the_golden_name() {
 }
 
 fn first_two_commits(program: &Program, repo: &Path, prefix: &str) {
-    let mut first = vec!["commit", "-b", BRANCH, "--timestamp=@1700000000", "-s", "First commit", "-m"];
+    let mut first =
+        vec!["commit", "-b", BRANCH, "--timestamp=@1700000000", "-s", "First commit", "-m"];
     first.push("Body line 1\n\nBody line 3 – ünïcode");
     first.extend(METADATA);
     first.push("--tree=dir=tree1");
     assert_eq!(program.repo(repo, first).line(), golden_commit(&format!("{prefix}c1")));
     let mut second = vec!["commit", "-b", BRANCH, "--timestamp=@1700086400", "-s", "Second"];
-    second.extend(["--add-metadata-string=version=2.0", "--add-detached-metadata-string=org.example.detached=later"]);
+    second.extend([
+        "--add-metadata-string=version=2.0",
+        "--add-detached-metadata-string=org.example.detached=later",
+    ]);
     second.push("--tree=dir=tree2");
     assert_eq!(program.repo(repo, second).line(), golden_commit(&format!("{prefix}c2")));
 }
 
-/// GNU tar does not restore xattrs with an empty value, which the trees have; a program must drop them itself.
+/// GNU tar does not restore xattrs with an empty value, which the trees have; a program must drop
+/// them itself.
 fn empty_xattr(directory: &Path) {
     for tree in ["tree1", "tree2", "tree3"] {
         let file = directory.join(tree).join("usr/share/xattrs");
         if file.exists() {
-            rustix::fs::setxattr(&file, "user.empty", b"", rustix::fs::XattrFlags::empty()).unwrap();
+            rustix::fs::setxattr(&file, "user.empty", b"", rustix::fs::XattrFlags::empty())
+                .unwrap();
         }
     }
 }

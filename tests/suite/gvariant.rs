@@ -1,4 +1,5 @@
-//! GVariant and objects, held against the bytes of real repositories, an independent implementation, and GLib.
+//! GVariant and objects, held against the bytes of real repositories, an independent
+//! implementation, and GLib.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -8,8 +9,8 @@ use osier::Checksum;
 use osier::gvariant::table::HashTable;
 use osier::gvariant::{Dict, Type, Value, Variant};
 use osier::object::{
-    COMMIT_TYPE, Commit, DIRMETA_TYPE, DIRTREE_TYPE, DirMeta, DirTree, FileHeader, SUMMARY_TYPE, SizeEntry, Xattrs,
-    tombstone,
+    COMMIT_TYPE, Commit, DIRMETA_TYPE, DIRTREE_TYPE, DirMeta, DirTree, FileHeader, SUMMARY_TYPE,
+    SizeEntry, Xattrs, tombstone,
 };
 
 use crate::support::{GOLDEN_REPOS, golden};
@@ -24,7 +25,10 @@ type Golden = (String, &'static str, Vec<u8>);
 /// Every GVariant in the golden files.
 fn golden_variants() -> impl Iterator<Item = (&'static str, &'static str, &'static [u8])> {
     static FOUND: OnceLock<Vec<Golden>> = OnceLock::new();
-    FOUND.get_or_init(find_golden_variants).iter().map(|(name, ty, bytes)| (name.as_str(), *ty, bytes.as_slice()))
+    FOUND
+        .get_or_init(find_golden_variants)
+        .iter()
+        .map(|(name, ty, bytes)| (name.as_str(), *ty, bytes.as_slice()))
 }
 
 fn find_golden_variants() -> Vec<Golden> {
@@ -116,7 +120,9 @@ fn rebuild(value: Variant<'_>) -> Value {
             Some(content) => Value::just(rebuild(content)),
             None => Value::nothing(ty.element().unwrap().as_str()),
         },
-        b'a' => Value::array(ty.element().unwrap().as_str(), value.children().map(rebuild).collect()),
+        b'a' => {
+            Value::array(ty.element().unwrap().as_str(), value.children().map(rebuild).collect())
+        }
         b'(' => Value::tuple(value.children().map(rebuild).collect()),
         _ => Value::dict_entry(rebuild(value.child(0).unwrap()), rebuild(value.child(1).unwrap())),
     }
@@ -126,7 +132,8 @@ fn rebuild(value: Variant<'_>) -> Value {
 fn every_golden_gvariant_is_in_normal_form_and_comes_back_byte_for_byte() {
     let mut types: BTreeMap<&str, usize> = BTreeMap::new();
     for (name, ty, bytes) in golden_variants() {
-        let value = Variant::decode(Type::parse(ty).unwrap(), bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let value = Variant::decode(Type::parse(ty).unwrap(), bytes)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         // One value per byte of a blob would take minutes and show nothing more.
         if bytes.len() < 1 << 16 {
             assert_eq!(rebuild(value).bytes(), bytes, "{name}");
@@ -162,8 +169,9 @@ fn every_golden_object_comes_back_through_its_struct() {
                 FileHeader::decode_meta(bytes).map(|header| header.encode_meta())
             }
             DIRMETA_TYPE => DirMeta::decode(bytes).map(|meta| meta.encode()),
-            "(tuuuusa(ayay))" => FileHeader::decode_archive_header(bytes)
-                .map(|(header, size)| header.archive_header(size).split_off(FileHeader::PREFIX_BYTES)),
+            "(tuuuusa(ayay))" => FileHeader::decode_archive_header(bytes).map(|(header, size)| {
+                header.archive_header(size).split_off(FileHeader::PREFIX_BYTES)
+            }),
             "a(ayay)" => Xattrs::decode(bytes).map(|xattrs| xattrs.encode()),
             "a{sv}" => Dict::decode(bytes).map(|dict| dict.encode()),
             _ => continue,
@@ -177,7 +185,8 @@ fn golden_tombstones_and_sizes_are_understood() {
     let (mut tombstones, mut sizes) = (0, 0);
     for (name, ty, bytes) in golden_variants() {
         if let Some(path) = name.strip_suffix(".tombstone-commit") {
-            let hex: String = path.rsplit('/').take(2).collect::<Vec<_>>().into_iter().rev().collect();
+            let hex: String =
+                path.rsplit('/').take(2).collect::<Vec<_>>().into_iter().rev().collect();
             assert_eq!(tombstone(&Checksum::from_hex(&hex).unwrap()).encode(), bytes);
             tombstones += 1;
         }
@@ -214,7 +223,9 @@ fn golden_summaries_are_in_the_order_of_the_table_they_were_assembled_in() {
         }
         let view = Variant::new(Type::parse(ty).unwrap(), bytes);
         let metadata = Dict::from_variant(view.child(1).unwrap()).unwrap();
-        let place = |key: &str| SUMMARY_KEYS.iter().position(|known| *known == key).map_or(0, |place| place + 1);
+        let place = |key: &str| {
+            SUMMARY_KEYS.iter().position(|known| *known == key).map_or(0, |place| place + 1)
+        };
         let mut entries: Vec<(&str, &Value)> = metadata.iter().collect();
         entries.sort_by_key(|(key, _)| place(key));
         let inserted: Dict = entries.into_iter().map(|(key, value)| (key, value.clone())).collect();
@@ -223,7 +234,8 @@ fn golden_summaries_are_in_the_order_of_the_table_they_were_assembled_in() {
             let metadata = Dict::from_variant(entry.child(1).unwrap().child(2).unwrap()).unwrap();
             let mut entries: Vec<(&str, &Value)> = metadata.iter().collect();
             entries.sort_by_key(|(key, _)| *key);
-            let inserted: Dict = entries.into_iter().map(|(key, value)| (key, value.clone())).collect();
+            let inserted: Dict =
+                entries.into_iter().map(|(key, value)| (key, value.clone())).collect();
             assert_eq!(inserted.in_table_order(), metadata, "{name}");
             checked += usize::from(metadata.len() > 1);
         }
@@ -231,12 +243,14 @@ fn golden_summaries_are_in_the_order_of_the_table_they_were_assembled_in() {
     assert!(checked > 0, "no ref has two keys");
 }
 
-/// The checksums are those of the keys in the order in which GLib 2.74 left them (`g_variant_dict_insert_value`,
-/// `g_variant_dict_remove`), for every number of keys up to 300.
+/// The checksums are those of the keys in the order in which GLib 2.74 left them
+/// (`g_variant_dict_insert_value`, `g_variant_dict_remove`), for every number of keys up to 300.
 #[test]
 fn tables_of_all_sizes_iterate_in_the_order_of_glib() {
     let key = |number: usize| format!("ostree.key-{number}-ä");
-    let lines = |table: &HashTable<()>| table.iter().map(|(key, ())| key).collect::<Vec<_>>().join("\n") + "\n";
+    let lines = |table: &HashTable<()>| {
+        table.iter().map(|(key, ())| key).collect::<Vec<_>>().join("\n") + "\n"
+    };
     let (mut inserted, mut removed) = (String::new(), String::new());
     for count in 0..=300 {
         let mut table = HashTable::new();
@@ -253,6 +267,12 @@ fn tables_of_all_sizes_iterate_in_the_order_of_glib() {
         removed += &lines(&table);
     }
     let checksum = |text: String| Checksum::of(text.as_bytes()).to_hex();
-    assert_eq!(checksum(inserted), "f2af4be954ab660b305f381c7215cdd2a7f08501dfbbbbec469172f4379c53d9");
-    assert_eq!(checksum(removed), "bdc7664a8f6b0583f247acc5f8eaac395e3b7483eac82b30c0c2e70f7ea05f3e");
+    assert_eq!(
+        checksum(inserted),
+        "f2af4be954ab660b305f381c7215cdd2a7f08501dfbbbbec469172f4379c53d9"
+    );
+    assert_eq!(
+        checksum(removed),
+        "bdc7664a8f6b0583f247acc5f8eaac395e3b7483eac82b30c0c2e70f7ea05f3e"
+    );
 }

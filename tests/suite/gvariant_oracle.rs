@@ -1,6 +1,7 @@
 //! Random values, held against the independent implementation `zgvariant`.
 //!
-//! Its known bugs are left out by name, see [`known_bug`]; that ours does right there is shown by the table tests.
+//! Its known bugs are left out by name, see [`known_bug`]; that ours does right there is shown by
+//! the table tests.
 
 use osier::gvariant::{Type, Value, Variant};
 use proptest::prelude::*;
@@ -43,7 +44,9 @@ impl Shape {
             Self::Array(element) => format!("a{}", element.text()),
             Self::Maybe(element) => format!("m{}", element.text()),
             Self::Dict(key, value) => format!("a{{{key}{}}}", value.text()),
-            Self::Tuple(members) => format!("({})", members.iter().map(Shape::text).collect::<String>()),
+            Self::Tuple(members) => {
+                format!("({})", members.iter().map(Shape::text).collect::<String>())
+            }
         }
     }
 }
@@ -71,17 +74,24 @@ fn any_text() -> BoxedStrategy<String> {
 
 fn value_of(shape: Shape, depth: u32) -> BoxedStrategy<Model> {
     match shape {
-        Shape::Basic('d') => {
-            any::<f64>().prop_filter("equal to itself", |x| !x.is_nan()).prop_map(Model::Double).boxed()
-        }
+        Shape::Basic('d') => any::<f64>()
+            .prop_filter("equal to itself", |x| !x.is_nan())
+            .prop_map(Model::Double)
+            .boxed(),
         Shape::Basic('s') => any_text().prop_map(|text| Model::Text('s', text)).boxed(),
-        Shape::Basic('o') => "(/[a-z0-9_]{1,5}){1,3}|/".prop_map(|text| Model::Text('o', text)).boxed(),
+        Shape::Basic('o') => {
+            "(/[a-z0-9_]{1,5}){1,3}|/".prop_map(|text| Model::Text('o', text)).boxed()
+        }
         Shape::Basic('g') => {
             let signatures = prop::sample::select(&["", "s", "as", "a{sv}", "aay", "t"][..]);
             signatures.prop_map(|text| Model::Text('g', text.to_owned())).boxed()
         }
-        Shape::Basic(class) => any::<u64>().prop_map(move |number| Model::Number(class, cut(class, number))).boxed(),
-        Shape::Variant if depth > 2 => Just(Model::Variant(Box::new(Model::Number('y', 1)))).boxed(),
+        Shape::Basic(class) => {
+            any::<u64>().prop_map(move |number| Model::Number(class, cut(class, number))).boxed()
+        }
+        Shape::Variant if depth > 2 => {
+            Just(Model::Variant(Box::new(Model::Number('y', 1)))).boxed()
+        }
         Shape::Variant => any_shape()
             .prop_flat_map(move |inner| value_of(inner, depth + 1))
             .prop_map(|inner| Model::Variant(Box::new(inner)))
@@ -96,22 +106,29 @@ fn value_of(shape: Shape, depth: u32) -> BoxedStrategy<Model> {
         Shape::Dict(class, value) => {
             let key = prop_oneof![any::<u64>(), 0..4u64];
             prop::collection::btree_map(key, value_of(*value.clone(), depth + 1), 0..4)
-                .prop_map(move |entries| Model::Dict(class, *value.clone(), sorted_entries(class, entries)))
+                .prop_map(move |entries| {
+                    Model::Dict(class, *value.clone(), sorted_entries(class, entries))
+                })
                 .boxed()
         }
         Shape::Tuple(members) => {
-            let members: Vec<_> = members.into_iter().map(|member| value_of(member, depth + 1)).collect();
+            let members: Vec<_> =
+                members.into_iter().map(|member| value_of(member, depth + 1)).collect();
             members.prop_map(Model::Tuple).boxed()
         }
     }
 }
 
-fn sorted_entries(class: char, entries: std::collections::BTreeMap<u64, Model>) -> Vec<(Model, Model)> {
+fn sorted_entries(
+    class: char,
+    entries: std::collections::BTreeMap<u64, Model>,
+) -> Vec<(Model, Model)> {
     let key = |number: u64| match class {
         's' => Model::Text('s', format!("{number:020}")),
         _ => Model::Number(class, cut(class, number)),
     };
-    let mut entries: Vec<_> = entries.into_iter().map(|(number, value)| (key(number), value)).collect();
+    let mut entries: Vec<_> =
+        entries.into_iter().map(|(number, value)| (key(number), value)).collect();
     let order = |(key, _): &(Model, Model)| match key {
         Model::Number(_, number) => (*number, String::new()),
         Model::Text(_, text) => (0, text.clone()),
@@ -147,11 +164,16 @@ fn ours(model: &Model) -> Value {
         Model::Text('g', text) => Value::signature(text).unwrap(),
         Model::Text(_, text) => Value::string(text),
         Model::Variant(inner) => Value::variant(ours(inner)),
-        Model::Array(element, elements) => Value::array(&element.text(), elements.iter().map(ours).collect()),
+        Model::Array(element, elements) => {
+            Value::array(&element.text(), elements.iter().map(ours).collect())
+        }
         Model::Maybe(_, Some(content)) => Value::just(ours(content)),
         Model::Maybe(element, None) => Value::nothing(&element.text()),
         Model::Dict(key, value, entries) => {
-            let entries = entries.iter().map(|(key, value)| Value::dict_entry(ours(key), ours(value))).collect();
+            let entries = entries
+                .iter()
+                .map(|(key, value)| Value::dict_entry(ours(key), ours(value)))
+                .collect();
             let ty = Shape::Dict(*key, Box::new(value.clone())).text();
             Value::array(&ty[1..], entries)
         }
@@ -171,8 +193,12 @@ fn theirs(model: &Model) -> zvariant::Variant<'static> {
         Model::Number('x', number) => zvariant::Variant::I64(*number as i64),
         Model::Number(_, number) => zvariant::Variant::U64(*number),
         Model::Double(number) => zvariant::Variant::F64(*number),
-        Model::Text('o', text) => zvariant::Variant::ObjectPath(ObjectPath::try_from(text.clone()).unwrap()),
-        Model::Text('g', text) => zvariant::Variant::Signature(Signature::try_from(text.as_str()).unwrap()),
+        Model::Text('o', text) => {
+            zvariant::Variant::ObjectPath(ObjectPath::try_from(text.clone()).unwrap())
+        }
+        Model::Text('g', text) => {
+            zvariant::Variant::Signature(Signature::try_from(text.as_str()).unwrap())
+        }
         Model::Text(_, text) => zvariant::Variant::Str(text.clone().into()),
         Model::Variant(inner) => zvariant::Variant::Variant(Box::new(theirs(inner))),
         Model::Array(element, elements) => {
@@ -181,15 +207,20 @@ fn theirs(model: &Model) -> zvariant::Variant<'static> {
             zvariant::Variant::Array(array)
         }
         Model::Maybe(_, Some(content)) => zvariant::Variant::Maybe(Maybe::just(theirs(content))),
-        Model::Maybe(element, None) => zvariant::Variant::Maybe(Maybe::nothing(&signature(element))),
+        Model::Maybe(element, None) => {
+            zvariant::Variant::Maybe(Maybe::nothing(&signature(element)))
+        }
         Model::Dict(key, value, entries) => {
             let mut dict = Dict::new(&signature(&Shape::Basic(*key)), &signature(value));
-            entries.iter().for_each(|(key, value)| dict.append(theirs(key), theirs(value)).unwrap());
+            entries
+                .iter()
+                .for_each(|(key, value)| dict.append(theirs(key), theirs(value)).unwrap());
             zvariant::Variant::Dict(dict)
         }
         Model::Tuple(members) => {
-            let builder =
-                members.iter().fold(StructureBuilder::new(), |builder, member| builder.append_field(theirs(member)));
+            let builder = members.iter().fold(StructureBuilder::new(), |builder, member| {
+                builder.append_field(theirs(member))
+            });
             zvariant::Variant::Structure(builder.build().unwrap())
         }
     }
@@ -215,9 +246,13 @@ fn reads_as(view: Variant<'_>, model: &Model) -> bool {
             _ => false,
         },
         Model::Array(_, models) | Model::Tuple(models) => {
-            let by_index = (0..models.len()).all(|index| reads_as(view.child(index).unwrap(), &models[index]));
+            let by_index =
+                (0..models.len()).all(|index| reads_as(view.child(index).unwrap(), &models[index]));
             let in_order = view.children().zip(models).all(|(child, model)| reads_as(child, model));
-            by_index && in_order && view.len() == models.len() && view.children().count() == models.len()
+            by_index
+                && in_order
+                && view.len() == models.len()
+                && view.children().count() == models.len()
         }
         Model::Dict(_, _, entries) => {
             let entry = |(entry, (key, value)): (Variant<'_>, &(Model, Model))| {
@@ -251,7 +286,11 @@ fn both_widen_framing_offsets_at_the_same_lengths() {
     for length in (225..=275).chain(65_500..=65_560) {
         let text = Model::Text('s', "x".repeat(length));
         let short = Model::Text('s', "y".to_owned());
-        let dict = Model::Dict('s', Shape::Variant, vec![(short.clone(), Model::Variant(Box::new(text.clone())))]);
+        let dict = Model::Dict(
+            's',
+            Shape::Variant,
+            vec![(short.clone(), Model::Variant(Box::new(text.clone())))],
+        );
         let models = [
             Model::Array(Shape::Basic('s'), vec![text.clone()]),
             Model::Array(Shape::Basic('s'), vec![text.clone(), short.clone()]),
@@ -261,7 +300,11 @@ fn both_widen_framing_offsets_at_the_same_lengths() {
         ];
         for model in models {
             let value = ours(&model);
-            assert!(value.view().is_normal() && reads_as(value.view(), &model), "{length} {}", value.type_string());
+            assert!(
+                value.view().is_normal() && reads_as(value.view(), &model),
+                "{length} {}",
+                value.type_string()
+            );
             let bytes = Value::variant(value).into_bytes();
             let written = to_bytes(Context::new(LE, 0), &theirs(&model)).unwrap();
             assert!(written.bytes() == bytes, "{length} {model:.80?}");

@@ -1,4 +1,5 @@
-//! The HTTP client: against servers that answer as a test says, and against nginx for TLS and HTTP/2.
+//! The HTTP client: against servers that answer as a test says, and against nginx for TLS and
+//! HTTP/2.
 
 mod faults;
 mod tls;
@@ -8,8 +9,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use osier::http::{
-    Client, ClientOptions, Downgrade, Fetch, HttpError, HttpErrorKind, LowSpeed, Proxies, Request, Status, Timeouts,
-    Url, Validators,
+    Client, ClientOptions, Downgrade, Fetch, HttpError, HttpErrorKind, LowSpeed, Proxies, Request,
+    Status, Timeouts, Url, Validators,
 };
 
 use crate::support::{Server, Then, answer, scratch};
@@ -47,7 +48,10 @@ fn files_come_whole_and_connections_are_kept() {
     for _ in 0..20 {
         assert_eq!(get(&client, &format!("{}/small", server.url), 5).unwrap(), b"12345");
         let missing = get(&client, &format!("{}/missing", server.url), 5).unwrap_err();
-        assert_eq!((missing.kind, missing.what.as_str()), (HttpErrorKind::Missing, "Server returned HTTP 404"));
+        assert_eq!(
+            (missing.kind, missing.what.as_str()),
+            (HttpErrorKind::Missing, "Server returned HTTP 404")
+        );
     }
     assert_eq!(get(&client, &format!("{}/large", server.url), u64::MAX).unwrap(), large);
     let too_large = get(&client, &format!("{}/large", server.url), 2_999_999).unwrap_err();
@@ -94,13 +98,15 @@ fn a_file_goes_on_where_it_broke_unless_it_changed() {
     assert_eq!((first.status, first.length), (Status::Whole, Some(10)));
     let unless = first.validators.clone();
     let rest = |unless: Validators| {
-        let response = client.get(Request { from: 4, unless, ..Request::get(target.clone()) }).unwrap();
+        let response =
+            client.get(Request { from: 4, unless, ..Request::get(target.clone()) }).unwrap();
         let status = response.status;
         (status, String::from_utf8(response.body.read_all().unwrap()).unwrap())
     };
     assert_eq!(rest(unless.clone()), (Status::From(4), "456789".to_owned()));
     assert_eq!(rest(Validators::default()), (Status::From(4), "456789".to_owned()));
-    let unchanged = client.get(Request { unless: unless.clone(), ..Request::get(target.clone()) }).unwrap();
+    let unchanged =
+        client.get(Request { unless: unless.clone(), ..Request::get(target.clone()) }).unwrap();
     assert_eq!(unchanged.status, Status::NotModified);
     assert_eq!(unchanged.body.read_all().unwrap(), b"");
     std::fs::write(&path, "abcdefghij").unwrap();
@@ -114,13 +120,17 @@ fn a_file_goes_on_where_it_broke_unless_it_changed() {
 #[test]
 fn redirects_are_followed_and_carry_no_credentials_elsewhere() {
     let other = Server::answering(|asked, stream| {
-        let seen = ["authorization", "cookie", "x-own"].map(|name| asked.header(name).unwrap_or("-")).join(" ");
+        let seen = ["authorization", "cookie", "x-own"]
+            .map(|name| asked.header(name).unwrap_or("-"))
+            .join(" ");
         let _ = stream.write_all(&answer("200 OK", &[], seen.as_bytes()));
         Then::Keep
     });
     let elsewhere = other.url.clone();
     let server = Server::answering(move |asked, stream| {
-        let seen = ["authorization", "cookie", "x-own"].map(|name| asked.header(name).unwrap_or("-")).join(" ");
+        let seen = ["authorization", "cookie", "x-own"]
+            .map(|name| asked.header(name).unwrap_or("-"))
+            .join(" ");
         let location = format!("{elsewhere}/x");
         let bytes = match asked.path.as_str() {
             "/home" => answer("302 Found", &[("Location", "seen")], b"<html>moved"),
@@ -132,8 +142,11 @@ fn redirects_are_followed_and_carry_no_credentials_elsewhere() {
         let _ = stream.write_all(&bytes);
         Then::Keep
     });
-    let headers = [("Cookie", "a=b"), ("X-Own", "y")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let client = Client::new(ClientOptions { headers: headers.to_vec(), max_redirects: 3, ..options() }).unwrap();
+    let headers = [("Cookie", "a=b"), ("X-Own", "y")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let client =
+        Client::new(ClientOptions { headers: headers.to_vec(), max_redirects: 3, ..options() })
+            .unwrap();
     let base = server.url.replace("http://", "http://us%40er:pass@");
     let ask = |path: &str| get(&client, &format!("{base}{path}"), 1000);
     let text = |path: &str| String::from_utf8(ask(path).unwrap()).unwrap();
@@ -159,7 +172,10 @@ fn headers_of_a_request_take_the_place_of_those_of_the_client() {
     assert_eq!(seen, [Some("own/1"), None, Some("z")]);
     let bad = [("a b".to_owned(), "c".to_owned())].to_vec();
     let error = client.get(Request { headers: bad, ..Request::get(url(&server.url)) }).unwrap_err();
-    assert_eq!((error.kind, error.what.as_str()), (HttpErrorKind::Invalid, "'a b' is no name of a header"));
+    assert_eq!(
+        (error.kind, error.what.as_str()),
+        (HttpErrorKind::Invalid, "'a b' is no name of a header")
+    );
 }
 
 #[test]
@@ -182,7 +198,8 @@ fn a_proxy_gets_whole_urls_and_its_credentials() {
         let _ = stream.write_all(&answer("200 OK", &[], asked.path.as_bytes()));
         Then::Keep
     });
-    let direct = Proxies { none_for: Some("127.0.0.1,localhost".to_owned()), ..Proxies::only(&proxy.url) };
+    let direct =
+        Proxies { none_for: Some("127.0.0.1,localhost".to_owned()), ..Proxies::only(&proxy.url) };
     assert_eq!(through(direct, &format!("{}/direct", own.url)).unwrap(), "/direct");
     // The proxy does not know CONNECT: it answers 200 and goes on with what is no TLS.
     let error = through(Proxies::only(&proxy.url), "https://host.invalid/x").unwrap_err();
@@ -199,7 +216,8 @@ fn a_body_is_a_reader_and_waits_for_its_reader() {
     let server = Server::start(directory.path());
     let client = client();
     let mut body = client.get(Request::get(url(&format!("{}/large", server.url)))).unwrap().body;
-    // Longer than the window in which too little would have come: the reader is slow, not the server.
+    // Longer than the window in which too little would have come: the reader is slow, not the
+    // server.
     std::thread::sleep(Duration::from_millis(1500));
     let mut read = Vec::new();
     body.read_to_end(&mut read).unwrap();

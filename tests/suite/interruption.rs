@@ -1,8 +1,10 @@
-//! SIGINT and SIGTERM at any moment: nothing is half-written, and the next run goes on and leaves no litter.
+//! SIGINT and SIGTERM at any moment: nothing is half-written, and the next run goes on and leaves
+//! no litter.
 //!
-//! The library installs no handler, and the command line's only clears the bar and says what is left: a signal ends
-//! osier at once. What makes that safe is the order in which things are written, and
-//! that is what these tests watch. Other accidents that come in the middle of a run have their tests here, too.
+//! The library installs no handler, and the command line's only clears the bar and says what is
+//! left: a signal ends osier at once. What makes that safe is the order in which things are
+//! written, and that is what these tests watch. Other accidents that come in the middle of a run
+//! have their tests here, too.
 
 mod full_disk;
 mod kill;
@@ -31,14 +33,19 @@ const MOMENTS: u32 = 24;
 /// Runs osier on `repo` and ends it with `signal` after a while; whether it had finished by itself.
 fn interrupt(repo: &Path, call: &[&str], (after, signal): (Duration, Signal)) -> bool {
     let mut command = Command::new(&osier().path);
-    command.arg(format!("--repo={}", repo.display())).args(call).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .arg(format!("--repo={}", repo.display()))
+        .args(call)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     thread::sleep(after);
     let _ = kill_process(Pid::from_child(&child), signal);
     child.wait().unwrap().success()
 }
 
-/// Interrupts the call at moments spread over the time that it takes, each time going on with what the one before left.
+/// Interrupts the call at moments spread over the time that it takes, each time going on with what
+/// the one before left.
 fn interrupt_often(make: &dyn Fn(&Path), call: &[&str], ref_name: &str) {
     let directory = scratch();
     let whole = directory.path().join("whole");
@@ -59,7 +66,9 @@ fn interrupt_often(make: &dyn Fn(&Path), call: &[&str], ref_name: &str) {
             let report = fsck(&opened, &FsckOptions::default(), &Silent).unwrap();
             assert!(!report.corrupted, "{call:?} ended after {after:?}: {report:?}");
             for (name, commit) in opened.list_refs(None, ListRefs::Full).unwrap() {
-                opened.load_commit(&commit).unwrap_or_else(|error| panic!("{name} after {after:?}: {error}"));
+                opened
+                    .load_commit(&commit)
+                    .unwrap_or_else(|error| panic!("{name} after {after:?}: {error}"));
             }
         }
         osier().repo(&repo, call).success();
@@ -75,7 +84,11 @@ fn interrupt_often(make: &dyn Fn(&Path), call: &[&str], ref_name: &str) {
             .filter(|name| name != "cache" && !name.starts_with("replace-"))
             .collect();
         assert!(left.is_empty(), "{call:?} ended at {moment}/{MOMENTS}: {left:?}");
-        assert_eq!(fs::read_dir(repo.join("state")).unwrap().count(), 0, "a finished commit is still partial");
+        assert_eq!(
+            fs::read_dir(repo.join("state")).unwrap().count(),
+            0,
+            "a finished commit is still partial"
+        );
     }
 }
 
@@ -99,8 +112,14 @@ fn a_commit_can_be_interrupted_at_any_moment() {
     let directory = scratch();
     let files = directory.path().join("tree");
     tree(&files);
-    let call = ["commit", "--canonical-permissions", "--branch=main", "--timestamp=@1", files.to_str().unwrap()]
-        .map(str::to_owned);
+    let call = [
+        "commit",
+        "--canonical-permissions",
+        "--branch=main",
+        "--timestamp=@1",
+        files.to_str().unwrap(),
+    ]
+    .map(str::to_owned);
     let call: Vec<&str> = call.iter().map(String::as_str).collect();
     // A second commit of the same tree would have the first as its parent.
     let call = [&call[..], &["--parent=none"]].concat();
@@ -113,7 +132,13 @@ fn a_pull_can_be_interrupted_at_any_moment() {
     let (files, source) = (directory.path().join("tree"), directory.path().join("source"));
     tree(&files);
     init(&source, "archive");
-    let commit = ["commit", "--canonical-permissions", "--branch=main", "--timestamp=@1", files.to_str().unwrap()];
+    let commit = [
+        "commit",
+        "--canonical-permissions",
+        "--branch=main",
+        "--timestamp=@1",
+        files.to_str().unwrap(),
+    ];
     osier().repo(&source, commit).success();
     for mode in ["archive", "bare-user-only"] {
         let call = ["pull-local", "--untrusted", source.to_str().unwrap(), "main"];
@@ -128,14 +153,24 @@ fn a_commit_that_was_staged_before_a_prune_is_not_taken_over_after_it() {
     let (repo, files) = (at.join("repo"), at.join("tree"));
     tree(&files);
     init(&repo, "archive");
-    let commit = ["commit", "--canonical-permissions", "--branch=main", "--timestamp=@1", files.to_str().unwrap()];
+    let commit = [
+        "commit",
+        "--canonical-permissions",
+        "--branch=main",
+        "--timestamp=@1",
+        files.to_str().unwrap(),
+    ];
     osier().repo(&repo, commit).success();
     // Staged with nothing but what is new in it, and never moved into place.
     fs::write(files.join("new"), "new").unwrap();
     let failing = osier().with("OSTREE_REPO_TEST_ERROR", "pre-commit");
     assert_eq!(failing.repo(&repo, commit).status, 1);
-    let staged = walkdir::WalkDir::new(repo.join("tmp")).into_iter().map(|entry| entry.unwrap().into_path());
-    assert!(staged.into_iter().any(|path| path.extension().is_some_and(|kind| kind == "commit")), "nothing is staged");
+    let staged =
+        walkdir::WalkDir::new(repo.join("tmp")).into_iter().map(|entry| entry.unwrap().into_path());
+    assert!(
+        staged.into_iter().any(|path| path.extension().is_some_and(|kind| kind == "commit")),
+        "nothing is staged"
+    );
 
     osier().repo(&repo, ["refs", "--delete", "main"]).success();
     osier().repo(&repo, ["prune", "--refs-only"]).success();

@@ -36,7 +36,8 @@ fn refs_have_commits_and_collections() {
         assert_eq!(read(repo, &["refs", "--list", "golden/tag"])["refs"][0]["ref"], "golden/tag");
         let third = json!({ "refs": [{ "collection_id": "org.example.Third", "ref": "third/ref", "commit": c1 }] });
         assert_eq!(read(repo, &["refs", "-c", "org.example.Third"]), third);
-        let aliases = json!({ "aliases": [{ "ref": "golden/alias", "target": "golden/x86_64/main" }] });
+        let aliases =
+            json!({ "aliases": [{ "ref": "golden/alias", "target": "golden/x86_64/main" }] });
         assert_eq!(read(repo, &["refs", "--alias"]), aliases);
         assert_eq!(read(repo, &["refs", "none"]), json!({ "refs": [] }));
     });
@@ -119,7 +120,10 @@ fn parts_of_a_commit_are_documents_of_their_own() {
         assert_eq!(sizes["type"], "aay");
         let listed = sizes["value"].as_array().unwrap().len();
         let sizes = read(repo, &["show", &c3, "--print-sizes"]);
-        assert_eq!(sizes["needed"], json!({ "compressed_bytes": 0, "unpacked_bytes": 0, "objects": 0 }));
+        assert_eq!(
+            sizes["needed"],
+            json!({ "compressed_bytes": 0, "unpacked_bytes": 0, "objects": 0 })
+        );
         assert_eq!(sizes["total"]["objects"], listed);
     });
 }
@@ -129,7 +133,8 @@ fn numbers_in_metadata_are_turned_around_unless_they_are_wanted_as_stored() {
     with("archive", |repo| {
         let tree = repo.parent().unwrap().join("tree");
         std::fs::create_dir(&tree).unwrap();
-        let arguments = ["commit", "-b", "numbers", "--add-metadata=n=<uint32 1>", tree.to_str().unwrap()];
+        let arguments =
+            ["commit", "-b", "numbers", "--add-metadata=n=<uint32 1>", tree.to_str().unwrap()];
         osier().repo(repo, arguments).success();
         let n = |arguments: &[&str]| read(repo, arguments)["metadata"]["n"].clone();
         let inner = |value: u32| json!({ "type": "v", "value": { "type": "u", "value": value } });
@@ -145,14 +150,23 @@ fn every_kind_of_object_is_shown() {
         let root = commit["root_dirtree"].as_str().unwrap();
         let dirtree = read(repo, &["show", root]);
         assert_eq!((&dirtree["type"], &dirtree["checksum"]), (&json!("dirtree"), &json!(root)));
-        let empty = dirtree["dirs"].as_array().unwrap().iter().find(|dir| dir["name"] == "empty-dir").unwrap();
-        assert_eq!(empty["dirtree"], "f7f96a31c120c09501912da6f8e00941920c222aa8f192a18a9bc37bd4fcc125");
+        let empty = dirtree["dirs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|dir| dir["name"] == "empty-dir")
+            .unwrap();
+        assert_eq!(
+            empty["dirtree"],
+            "f7f96a31c120c09501912da6f8e00941920c222aa8f192a18a9bc37bd4fcc125"
+        );
         assert_eq!(empty["dirmeta"], commit["root_dirmeta"]);
         let dirmeta = read(repo, &["show", commit["root_dirmeta"].as_str().unwrap()]);
         let expected = json!({ "type": "dirmeta", "checksum": commit["root_dirmeta"], "mode": "0755", "uid": 0, "gid": 0,
             "xattrs": [] });
         assert_eq!(dirmeta, expected);
-        for entry in read(repo, &["ls", "-R", "golden/x86_64/main"])["entries"].as_array().unwrap() {
+        for entry in read(repo, &["ls", "-R", "golden/x86_64/main"])["entries"].as_array().unwrap()
+        {
             let Some(checksum) = entry["checksum"].as_str() else { continue };
             let file = read(repo, &["show", checksum]);
             assert_eq!(file["type"], "file");
@@ -171,14 +185,19 @@ fn listing_as_text(entries: &Value) -> String {
     for entry in entries.as_array().unwrap() {
         let field = |name: &str| entry[name].as_str().unwrap().to_owned();
         let (letter, checksums, end) = match entry["type"].as_str().unwrap() {
-            "directory" => ('d', format!("{} {}", field("dirtree"), field("dirmeta")), String::new()),
+            "directory" => {
+                ('d', format!("{} {}", field("dirtree"), field("dirmeta")), String::new())
+            }
             "regular" => ('-', field("checksum"), String::new()),
             "symlink" => ('l', field("checksum"), format!(" -> {}", field("target"))),
             other => panic!("{other}"),
         };
         let (mode, path) = (field("mode"), field("path"));
         let size = entry["size"].as_u64().unwrap_or_default();
-        text.push_str(&format!("{letter}0{mode} {} {} {size:>6} {checksums} ", entry["uid"], entry["gid"]));
+        text.push_str(&format!(
+            "{letter}0{mode} {} {} {size:>6} {checksums} ",
+            entry["uid"], entry["gid"]
+        ));
         text.push_str(&format!("{path}{end}\n"));
     }
     text
@@ -195,10 +214,14 @@ fn a_listing_has_all_that_its_text_has() {
         }
         let c1 = golden_commit("c1");
         let entries = read(repo, &["ls", "-R", &c1])["entries"].take();
-        let mut with_xattrs = entries.as_array().unwrap().iter().filter(|entry| entry["xattrs"] != json!([]));
+        let mut with_xattrs =
+            entries.as_array().unwrap().iter().filter(|entry| entry["xattrs"] != json!([]));
         let directory = with_xattrs.next().unwrap();
         assert_eq!(directory["path"], "/srv/labelled");
-        assert_eq!(directory["xattrs"], json!([{ "name": "user.dir", "value": "6469726563746f7279207861747472" }]));
+        assert_eq!(
+            directory["xattrs"],
+            json!([{ "name": "user.dir", "value": "6469726563746f7279207861747472" }])
+        );
         let file = with_xattrs.next().unwrap();
         assert_eq!(file["path"], "/usr/share/xattrs");
         assert_eq!(file["xattrs"][2], json!({ "name": "user.bin", "value": "0001feff" }));
@@ -212,7 +235,12 @@ fn a_log_tells_where_the_history_breaks_off() {
     with("archive", |repo| {
         let commits = ["c3", "c2", "c1"].map(golden_commit);
         let document = read(repo, &["log", "golden/x86_64/main"]);
-        let listed: Vec<_> = document["commits"].as_array().unwrap().iter().map(|commit| &commit["checksum"]).collect();
+        let listed: Vec<_> = document["commits"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|commit| &commit["checksum"])
+            .collect();
         assert_eq!(listed, commits.each_ref());
         assert_eq!(document["missing_parent"], Value::Null);
         assert_eq!(document["commits"][0], read(repo, &["show", &commits[0]]));
@@ -232,7 +260,10 @@ fn a_summary_has_the_refs_of_all_collections_and_its_metadata() {
     with("archive", |repo| {
         let document = read(repo, &["summary", "--view"]);
         assert_eq!(document["collection_id"], "org.example.Golden");
-        assert_eq!(document["last_modified"], json!({ "seconds": 1_704_164_645, "iso": "2024-01-02T03:04:05Z" }));
+        assert_eq!(
+            document["last_modified"],
+            json!({ "seconds": 1_704_164_645, "iso": "2024-01-02T03:04:05Z" })
+        );
         let refs = document["refs"].as_array().unwrap();
         assert_eq!(refs.len(), 8);
         let expected = json!({
@@ -248,7 +279,10 @@ fn a_summary_has_the_refs_of_all_collections_and_its_metadata() {
             },
         });
         assert_eq!(refs[7], expected);
-        assert_eq!(document["metadata"]["ostree.summary.mode"], json!({ "type": "s", "value": "archive-z2" }));
+        assert_eq!(
+            document["metadata"]["ostree.summary.mode"],
+            json!({ "type": "s", "value": "archive-z2" })
+        );
         assert_eq!(document["metadata"].get("ostree.summary.collection-map"), None);
         let map = read(repo, &["summary", "--print-metadata-key=ostree.summary.collection-map"]);
         assert_eq!(map["type"], "a{sa(s(taya{sv}))}");
@@ -281,7 +315,12 @@ fn a_check_prints_a_document_whatever_it_finds() {
         let c1 = golden_commit("c1");
         let entries = read(repo, &["ls", "-d", &c1, "/usr/share/xattrs"]);
         let checksum = entries["entries"][0]["checksum"].as_str().unwrap();
-        std::fs::remove_file(repo.join(format!("objects/{}/{}.filez", &checksum[..2], &checksum[2..]))).unwrap();
+        std::fs::remove_file(repo.join(format!(
+            "objects/{}/{}.filez",
+            &checksum[..2],
+            &checksum[2..]
+        )))
+        .unwrap();
         let output = osier().repo(repo, ["fsck", "--json"]);
         let found: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!((&found["ok"], &found["corrupted"]), (&json!(false), &json!(true)));
@@ -296,7 +335,10 @@ fn a_check_prints_a_document_whatever_it_finds() {
         // Refs of the repository's own collection are named once.
         assert!(!finding["refs"].to_string().contains("(org.example.Golden, "), "{finding}");
         assert_eq!(finding["message"], format!("Object missing: {checksum}.file"));
-        assert_eq!(String::from_utf8_lossy(&output.stderr), "error: Repository corruption encountered\n");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stderr),
+            "error: Repository corruption encountered\n"
+        );
         let schemas = schemas();
         assert_eq!(misfit(&schemas, &schemas["fsck"], &found), None, "{found}");
         assert_eq!(read(repo, &["show", &c1])["state"], "damaged");
@@ -322,13 +364,28 @@ fn a_check_prints_a_document_whatever_it_finds() {
 #[test]
 fn the_help_lists_the_option_under_the_programs_own_name_only() {
     let own = Program::other(env!("CARGO_BIN_EXE_osier"), "osier");
-    for command in
-        ["log", "show", "ls", "refs", "rev-parse", "summary", "fsck", "init", "config", "reset", "export", "pull-local"]
-    {
+    for command in [
+        "log",
+        "show",
+        "ls",
+        "refs",
+        "rev-parse",
+        "summary",
+        "fsck",
+        "init",
+        "config",
+        "reset",
+        "export",
+        "pull-local",
+    ] {
         let help = own.run([command, "--help"]).success();
-        let (upstream, rest) = help.split_once("\nosier Options:\n").unwrap_or_else(|| panic!("{help}"));
+        let (upstream, rest) =
+            help.split_once("\nosier Options:\n").unwrap_or_else(|| panic!("{help}"));
         assert!(!upstream.contains("--json"), "{help}");
-        assert!(rest.starts_with("  --json  ") && rest.ends_with("Print a JSON document\n\n"), "{help}");
+        assert!(
+            rest.starts_with("  --json  ") && rest.ends_with("Print a JSON document\n\n"),
+            "{help}"
+        );
         assert!(!osier().run([command, "--help"]).success().contains("json"), "{command}");
     }
 }
@@ -344,15 +401,22 @@ fn what_changes_a_repository_says_what_it_did() {
         serde_json::from_str(&output).unwrap_or_else(|error| panic!("{call}: {error}: {output}"))
     };
     let place = path.join("r").to_str().unwrap().to_owned();
-    let made = json!({ "repo": place, "mode": "archive-z2", "collection_id": null, "created": true });
+    let made =
+        json!({ "repo": place, "mode": "archive-z2", "collection_id": null, "created": true });
     assert_eq!(run("init --repo=r --mode=archive"), made);
     assert_eq!(run("init --repo=r")["created"], false);
     assert_eq!(run("init --repo=r")["mode"], "archive-z2");
     let first = run("commit --repo=r -b main --no-xattrs tree");
     let commit = first["commit"].as_str().unwrap();
-    assert_eq!((&first["parent"], &first["ref"], &first["skipped"]), (&json!(null), &json!("main"), &json!(false)));
+    assert_eq!(
+        (&first["parent"], &first["ref"], &first["skipped"]),
+        (&json!(null), &json!("main"), &json!(false))
+    );
     let statistics = &first["statistics"];
-    assert_eq!((&statistics["content_objects_written"], &statistics["content_bytes_written"]), (&json!(1), &json!(7)));
+    assert_eq!(
+        (&statistics["content_objects_written"], &statistics["content_bytes_written"]),
+        (&json!(1), &json!(7))
+    );
     assert_eq!(statistics["metadata_objects_written"], 3);
     let again = json!({ "commit": commit, "parent": null, "ref": "main", "skipped": true, "statistics": null });
     assert_eq!(run("commit --repo=r -b main --no-xattrs --skip-if-unchanged tree"), again);
@@ -365,7 +429,10 @@ fn what_changes_a_repository_says_what_it_did() {
     run("init --repo=copy --mode=archive");
     let pulled = run("pull-local --repo=copy --remote=origin r main");
     assert_eq!(pulled["refs"], json!([{ "ref": "origin:main", "commit": commit }]));
-    assert_eq!((&pulled["metadata_objects_imported"], &pulled["content_objects_imported"]), (&json!(3), &json!(1)));
+    assert_eq!(
+        (&pulled["metadata_objects_imported"], &pulled["content_objects_imported"]),
+        (&json!(3), &json!(1))
+    );
     let out = run("checkout -U --repo=r main out");
     assert_eq!((&out["type"], &out["destination"]), (&json!("directory"), &json!("out")));
     assert_eq!(out["trees"][0]["commit"], commit);
@@ -376,6 +443,9 @@ fn what_changes_a_repository_says_what_it_did() {
     let set = |value: Value, old: Value| json!({ "group": "core", "key": "x", "value": value, "old_value": old });
     assert_eq!(run("config --repo=r set core.x 1"), set(json!("1"), json!(null)));
     assert_eq!(run("config --repo=r set core.x 2"), set(json!("2"), json!("1")));
-    assert_eq!(run("config --repo=r get core.x"), json!({ "group": "core", "key": "x", "value": "2" }));
+    assert_eq!(
+        run("config --repo=r get core.x"),
+        json!({ "group": "core", "key": "x", "value": "2" })
+    );
     assert_eq!(run("config --repo=r unset core.x"), set(json!(null), json!("2")));
 }

@@ -51,8 +51,12 @@ const FILES: [(&str, &str); 9] = [
     ("proc/cmdline", "u:r:default_t:s0"),
 ];
 /// Upstream labels it as `/mnt`.
-const DIRECTORIES: [(&str, &str); 4] =
-    [("", "u:r:root_t:s0"), ("proc", "u:r:mnt_t:s0"), ("home/joe", "u:r:home_t:s0"), ("usr/bin", "u:r:bin_t:s0")];
+const DIRECTORIES: [(&str, &str); 4] = [
+    ("", "u:r:root_t:s0"),
+    ("proc", "u:r:mnt_t:s0"),
+    ("home/joe", "u:r:home_t:s0"),
+    ("usr/bin", "u:r:bin_t:s0"),
+];
 
 fn make_tree(root: PathBuf) -> PathBuf {
     for (name, _) in FILES {
@@ -80,12 +84,15 @@ fn label(repo: &Path, commit: &str, path: &str) -> Option<String> {
 #[test]
 fn every_file_directory_and_symlink_of_a_commit_gets_its_label() {
     let dir = scratch();
-    let (policy, tree) = (make_policy(dir.path().join("p"), "etc"), make_tree(dir.path().join("t")));
+    let (policy, tree) =
+        (make_policy(dir.path().join("p"), "etc"), make_tree(dir.path().join("t")));
     let repo = dir.path().join("r");
     osier().repo(&repo, ["init", "--mode=archive"]).success();
     let arguments = ["commit", "--orphan", "--selinux-policy", text(&policy), text(&tree)];
     let commit = osier().repo(&repo, arguments).line();
-    for (name, expected) in FILES.into_iter().chain(DIRECTORIES).chain([("usr/bin/link", "u:r:local_t:s0")]) {
+    for (name, expected) in
+        FILES.into_iter().chain(DIRECTORIES).chain([("usr/bin/link", "u:r:local_t:s0")])
+    {
         assert_eq!(label(&repo, &commit, name).as_deref(), Some(expected), "{name}");
     }
     assert_eq!(label(&repo, &commit, "tmp/unlabelled"), None);
@@ -106,7 +113,13 @@ fn labels_are_the_real_programs() {
         osier().repo(&repo, ["commit", "-b", name, text(source)]).success();
     }
     let archive = dir.path().join("t.tar");
-    let tar = std::process::Command::new("tar").arg("-cf").arg(&archive).arg("-C").arg(&tree).arg("usr/bin").status();
+    let tar = std::process::Command::new("tar")
+        .arg("-cf")
+        .arg(&archive)
+        .arg("-C")
+        .arg(&tree)
+        .arg("usr/bin")
+        .status();
     assert!(tar.unwrap().success());
     let (policy, base, tree, empty) = (text(&policy), text(&base), text(&tree), text(&empty));
     let in_tree = format!("--tree=dir={tree}");
@@ -144,14 +157,17 @@ fn a_checkout_is_labelled_by_its_path_in_the_commit_or_by_the_prefix() {
         return;
     }
     let dir = scratch();
-    let (policy, tree) = (make_policy(dir.path().join("p"), "etc"), make_tree(dir.path().join("t")));
+    let (policy, tree) =
+        (make_policy(dir.path().join("p"), "etc"), make_tree(dir.path().join("t")));
     let repo = dir.path().join("r");
     osier().repo(&repo, ["init", "--mode=bare"]).success();
     osier().repo(&repo, ["commit", "-b", "main", text(&tree)]).success();
     let out = dir.path().join("out");
     let labels = |options: &[&str], names: &[&str]| -> Vec<Option<String>> {
         let _ = fs::remove_dir_all(&out);
-        let arguments = [&["checkout", "--selinux-policy", text(&policy)], options, &["main", text(&out)]].concat();
+        let arguments =
+            [&["checkout", "--selinux-policy", text(&policy)], options, &["main", text(&out)]]
+                .concat();
         osier().repo(&repo, arguments).success();
         let label = |name: &&str| {
             let mut value = [0; 100];
@@ -160,7 +176,9 @@ fn a_checkout_is_labelled_by_its_path_in_the_commit_or_by_the_prefix() {
         };
         names.iter().map(label).collect()
     };
-    let some = |labels: &[&str]| labels.iter().map(|label| Some(format!("u:r:{label}:s0\0"))).collect::<Vec<_>>();
+    let some = |labels: &[&str]| {
+        labels.iter().map(|label| Some(format!("u:r:{label}:s0\0"))).collect::<Vec<_>>()
+    };
     let names = ["", "proc", "usr/bin", "usr/bin/tool", "usr/bin/link"];
     assert_eq!(labels(&[], &names), some(&["root_t", "mnt_t", "bin_t", "tool_t", "local_t"]));
     assert_eq!(labels(&[], &["tmp/unlabelled"]), [None]);
@@ -179,7 +197,8 @@ fn a_checkout_is_labelled_by_its_path_in_the_commit_or_by_the_prefix() {
 fn options_that_do_not_go_together_are_refused_as_by_the_real_program() {
     let Some(ostree) = ostree() else { return };
     let dir = scratch();
-    let (policy, tree) = (make_policy(dir.path().join("p"), "etc"), make_tree(dir.path().join("t")));
+    let (policy, tree) =
+        (make_policy(dir.path().join("p"), "etc"), make_tree(dir.path().join("t")));
     let repo = dir.path().join("r");
     osier().repo(&repo, ["init", "--mode=bare-user"]).success();
     osier().repo(&repo, ["commit", "-b", "main", text(&tree)]).success();
@@ -192,7 +211,9 @@ fn options_that_do_not_go_together_are_refused_as_by_the_real_program() {
         let (ours, theirs) = (osier().repo(&repo, arguments), ostree.repo(&repo, arguments));
         assert_eq!(ours.failure(), theirs.failure(), "{arguments:?}");
     }
-    let unknown = osier().repo(&repo, ["commit", "--orphan", "--selinux-labeling-epoch=2", text(&tree)]).failure();
+    let unknown = osier()
+        .repo(&repo, ["commit", "--orphan", "--selinux-labeling-epoch=2", text(&tree)])
+        .failure();
     assert_eq!(unknown, "Unknown SELinux labeling epoch: 2");
 }
 
@@ -200,7 +221,8 @@ fn options_that_do_not_go_together_are_refused_as_by_the_real_program() {
 fn from_epoch_1_on_usr_etc_is_labelled_as_etc() {
     let dir = scratch();
     let policy = || Policy::open(&make_policy(dir.path().join("p"), "usr/etc")).unwrap().unwrap();
-    let label = |policy: &Policy, path: &str| policy.label(path, 0o100_644).unwrap().map(str::to_owned);
+    let label =
+        |policy: &Policy, path: &str| policy.label(path, 0o100_644).unwrap().map(str::to_owned);
     let (zero, one) = (policy(), policy().with_epoch(Epoch::One));
     assert_eq!(label(&zero, "/usr/etc/passwd").as_deref(), Some("u:r:default_t:s0"));
     assert_eq!(label(&one, "/usr/etc/passwd").as_deref(), Some("u:r:etc_t:s0"));
@@ -211,7 +233,8 @@ fn from_epoch_1_on_usr_etc_is_labelled_as_etc() {
 #[test]
 fn a_bare_user_only_repository_stays_sound() {
     let dir = scratch();
-    let (policy, tree) = (make_policy(dir.path().join("p"), "etc"), make_tree(dir.path().join("t")));
+    let (policy, tree) =
+        (make_policy(dir.path().join("p"), "etc"), make_tree(dir.path().join("t")));
     let repo = dir.path().join("r");
     osier().repo(&repo, ["init", "--mode=bare-user-only"]).success();
     let arguments = ["commit", "-b", "main", "--selinux-policy", text(&policy), text(&tree)];

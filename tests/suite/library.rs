@@ -1,4 +1,5 @@
-//! What a program that uses the library can ask of a repository: walking, reading, committing values.
+//! What a program that uses the library can ask of a repository: walking, reading, committing
+//! values.
 
 use std::fs;
 use std::io::Read;
@@ -46,7 +47,9 @@ fn root(repo: &Repo, commit: &Checksum) -> Node {
 
 /// The paths of a tree, and the errors in their place.
 fn walked(repo: &Repo, root: &Node) -> Vec<String> {
-    walk::entries(repo, root).map(|entry| entry.map_or_else(|error| error.chain(), |entry| entry.path)).collect()
+    walk::entries(repo, root)
+        .map(|entry| entry.map_or_else(|error| error.chain(), |entry| entry.path))
+        .collect()
 }
 
 #[test]
@@ -70,12 +73,14 @@ fn a_missing_directory_is_an_item_and_the_walk_goes_on() {
     let id = committed(&repo, &of_tree(sample()));
     let root = root(&repo, &id);
     assert_eq!(walked(&repo, &root), ["/", "/z", "/a", "/b", "/b/link", "/b/c", "/b/c/file"]);
-    let below = walk::entries(&repo, &root).map(Result::unwrap).find(|entry| entry.path == "/b").unwrap();
+    let below =
+        walk::entries(&repo, &root).map(Result::unwrap).find(|entry| entry.path == "/b").unwrap();
     let Node::Directory { dirtree, .. } = below.node else { panic!("{below:?}") };
     fs::remove_file(object(&repo, &dirtree, "dirtree")).unwrap();
     let missing = format!("No such metadata object {dirtree}.dirtree");
     assert_eq!(walked(&repo, &root), ["/", "/z", "/a", "/b", &missing]);
-    let file = walk::entries(&repo, &root).map(Result::unwrap).find(|entry| entry.path == "/z").unwrap();
+    let file =
+        walk::entries(&repo, &root).map(Result::unwrap).find(|entry| entry.path == "/z").unwrap();
     assert_eq!(walked(&repo, &file.node), ["/"], "a file alone is a walk of one step");
 }
 
@@ -88,12 +93,15 @@ fn a_history_ends_at_a_parent_that_is_missing_and_fails_at_a_first_commit_that_i
     for timestamp in [10, 20, 30] {
         let description = Description::new(timestamp);
         let sources = vec![Source::Memory(sample())];
-        let id = committed(&repo, &CommitOptions { parent, sources, ..CommitOptions::new(description) });
+        let id =
+            committed(&repo, &CommitOptions { parent, sources, ..CommitOptions::new(description) });
         commits.insert(0, id);
         parent = Parent::Commit(id);
     }
     let times = |history: &mut walk::History<'_>| -> Vec<Result<u64, String>> {
-        history.map(|step| step.map(|(_, commit)| commit.timestamp).map_err(|error| error.chain())).collect()
+        history
+            .map(|step| step.map(|(_, commit)| commit.timestamp).map_err(|error| error.chain()))
+            .collect()
     };
     let mut history = walk::history(&repo, &commits[0]);
     assert_eq!(times(&mut history), [Ok(30), Ok(20), Ok(10)]);
@@ -103,14 +111,20 @@ fn a_history_ends_at_a_parent_that_is_missing_and_fails_at_a_first_commit_that_i
     assert_eq!(times(&mut history), [Ok(30), Ok(20)]);
     assert_eq!(history.missing_parent(), Some(commits[2]));
     let mut history = walk::history(&repo, &commits[2]);
-    assert_eq!(times(&mut history), [Err(format!("No such metadata object {}.commit", commits[2]))]);
+    assert_eq!(
+        times(&mut history),
+        [Err(format!("No such metadata object {}.commit", commits[2]))]
+    );
     assert_eq!(history.missing_parent(), None);
     // Damage is no end.
     fs::write(object(&repo, &commits[1], "commit"), "damaged").unwrap();
     let found = times(&mut walk::history(&repo, &commits[0]));
     assert_eq!(found.len(), 2);
     assert!(
-        found[1].as_ref().unwrap_err().starts_with(&format!("malformed object {}.commit", commits[1])),
+        found[1]
+            .as_ref()
+            .unwrap_err()
+            .starts_with(&format!("malformed object {}.commit", commits[1])),
         "{found:?}"
     );
 }
@@ -129,8 +143,11 @@ fn a_file_is_read_by_its_path_in_every_mode() {
         tree.add_file("empty", "", Attributes::new(0o644)).unwrap();
         tree.add_symlink("link", "dir/large", Attributes::new(0o777)).unwrap();
         let id = committed(&repo, &of_tree(tree));
-        for (path, expected) in [("/dir/large", &large[..]), ("dir/large", &large), ("empty", b"")] {
-            let FileContent::Regular(mut reader) = read_file(&repo, &id, path).unwrap() else { panic!("{path}") };
+        for (path, expected) in [("/dir/large", &large[..]), ("dir/large", &large), ("empty", b"")]
+        {
+            let FileContent::Regular(mut reader) = read_file(&repo, &id, path).unwrap() else {
+                panic!("{path}")
+            };
             assert_eq!((reader.size(), reader.header().mode), (expected.len() as u64, 0o100_644));
             let mut content = Vec::new();
             reader.read_to_end(&mut content).unwrap();
@@ -151,8 +168,9 @@ fn content_that_ends_too_early_is_an_error_of_the_reader() {
     let directory = scratch();
     let repo = repository(directory.path());
     let mut tree = MemoryTree::new();
-    let content: Vec<u8> =
-        (0..100_000u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let content: Vec<u8> = (0..100_000u32)
+        .flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
     tree.add_file("file", content, Attributes::new(0o644)).unwrap();
     let id = committed(&repo, &of_tree(tree));
     let FileContent::Regular(reader) = read_file(&repo, &id, "file").unwrap() else { panic!() };
@@ -161,10 +179,15 @@ fn content_that_ends_too_early_is_an_error_of_the_reader() {
     let length = fs::metadata(&path).unwrap().len();
     for cut in [1, length / 2] {
         fs::File::options().write(true).open(&path).unwrap().set_len(length - cut).unwrap();
-        let FileContent::Regular(mut reader) = read_file(&repo, &id, "file").unwrap() else { panic!() };
+        let FileContent::Regular(mut reader) = read_file(&repo, &id, "file").unwrap() else {
+            panic!()
+        };
         let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidData, "{cut}: {error}");
-        assert!(error.to_string().starts_with(&format!("malformed object {checksum}.file: ")), "{cut}: {error}");
+        assert!(
+            error.to_string().starts_with(&format!("malformed object {checksum}.file: ")),
+            "{cut}: {error}"
+        );
     }
 }
 
@@ -178,13 +201,26 @@ fn a_tree_in_memory_becomes_the_commit_that_the_same_directory_becomes() {
     let mut tree = sample();
     let pairs = [(b"user.two".to_vec(), b"2".to_vec()), (b"user.one".to_vec(), b"1".to_vec())];
     let xattrs = Xattrs::from_pairs(pairs.to_vec());
-    tree.add_file("x", "with xattrs", Attributes { xattrs: xattrs.unwrap(), ..Attributes::new(0o644) }).unwrap();
+    tree.add_file(
+        "x",
+        "with xattrs",
+        Attributes { xattrs: xattrs.unwrap(), ..Attributes::new(0o644) },
+    )
+    .unwrap();
     tree.add_directory("/", Attributes::new(0o750)).unwrap();
     let id = committed(&repo, &of_tree(tree));
     let out = directory.path().join("out");
-    osier::checkout::checkout(&repo, &id, &out, &osier::checkout::CheckoutOptions::default(), &Silent).unwrap();
+    osier::checkout::checkout(
+        &repo,
+        &id,
+        &out,
+        &osier::checkout::CheckoutOptions::default(),
+        &Silent,
+    )
+    .unwrap();
     let sources = vec![Source::Directory(out)];
-    let again = committed(&repo, &CommitOptions { sources, ..CommitOptions::new(Description::new(1)) });
+    let again =
+        committed(&repo, &CommitOptions { sources, ..CommitOptions::new(Description::new(1)) });
     assert_eq!(again, id);
     program().repo(repo.path(), ["fsck"]).success();
 }
@@ -205,7 +241,10 @@ fn a_tree_in_memory_runs_through_the_modifier_and_is_laid_over() {
         ..Modifier::default()
     };
     let sources = vec![Source::Memory(sample()), Source::Memory(above)];
-    let id = committed(&repo, &CommitOptions { sources, modifier, ..CommitOptions::new(Description::new(1)) });
+    let id = committed(
+        &repo,
+        &CommitOptions { sources, modifier, ..CommitOptions::new(Description::new(1)) },
+    );
     assert_eq!(walked(&repo, &root(&repo, &id)), ["/", "/z", "/a", "/b", "/b/link", "/b/new"]);
     let FileContent::Regular(mut reader) = read_file(&repo, &id, "z").unwrap() else { panic!() };
     let mut content = String::new();
@@ -221,12 +260,20 @@ fn a_tree_in_memory_runs_through_the_modifier_and_is_laid_over() {
         let options = CommitOptions { sources, ..CommitOptions::new(Description::new(1)) };
         assert_eq!(commit(&repo, &options, &Silent).unwrap_err().chain(), expected);
     }
-    assert_eq!(repo.list_objects().unwrap().iter().filter(|name| name.object_type == ObjectType::Commit).count(), 1);
+    assert_eq!(
+        repo.list_objects()
+            .unwrap()
+            .iter()
+            .filter(|name| name.object_type == ObjectType::Commit)
+            .count(),
+        1
+    );
 }
 
 #[test]
 fn files_that_are_held_together_and_files_that_stream_become_their_own_objects() {
-    // Around the borders of a block, of what is held, and of what is held together; with links between them.
+    // Around the borders of a block, of what is held, and of what is held together; with links
+    // between them.
     const SIZES: [usize; 14] =
         [0, 1, 55, 64, 4000, 700_000, 700_001, 700_002, 1, 1 << 20, (1 << 20) + 1, 3, 1 << 20, 9];
     let directory = scratch();
@@ -236,7 +283,8 @@ fn files_that_are_held_together_and_files_that_stream_become_their_own_objects()
     for (below, count) in [("", SIZES.len()), ("d/", 7), ("e/", 1)] {
         fs::create_dir_all(source.join(below)).unwrap();
         for (number, &size) in SIZES[..count].iter().enumerate() {
-            let content: Vec<u8> = (0..size).map(|at| ((at * at + number * 31) >> 3) as u8).collect();
+            let content: Vec<u8> =
+                (0..size).map(|at| ((at * at + number * 31) >> 3) as u8).collect();
             let name = format!("{below}file-{number:02}");
             fs::write(source.join(&name), &content).unwrap();
             tree.add_file(&name, content, plain()).unwrap();
@@ -250,11 +298,18 @@ fn files_that_are_held_together_and_files_that_stream_become_their_own_objects()
     let repo = repository(directory.path());
     let roots = [Source::Memory(tree), Source::Directory(source)].map(|source| {
         let modifier = Modifier { canonical_permissions: true, ..Modifier::default() };
-        let options = CommitOptions { modifier, sources: vec![source], ..CommitOptions::new(Description::new(1)) };
+        let options = CommitOptions {
+            modifier,
+            sources: vec![source],
+            ..CommitOptions::new(Description::new(1))
+        };
         repo.load_commit(&committed(&repo, &options)).unwrap().root_dirtree
     });
     assert_eq!(roots[0], roots[1]);
     // The files of `d` and `e` are equal to others, and all links are.
     let files = repo.list_objects().unwrap();
-    assert_eq!(files.iter().filter(|name| name.object_type == ObjectType::File).count(), SIZES.len() + 1);
+    assert_eq!(
+        files.iter().filter(|name| name.object_type == ObjectType::File).count(),
+        SIZES.len() + 1
+    );
 }

@@ -1,5 +1,11 @@
 //! The test suite, one binary; each module is one capability. It needs all of the default features.
-#![cfg(all(feature = "cli", feature = "archives", feature = "bench", feature = "compose", feature = "http"))]
+#![cfg(all(
+    feature = "cli",
+    feature = "archives",
+    feature = "bench",
+    feature = "compose",
+    feature = "http"
+))]
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
 
 mod archives;

@@ -66,7 +66,8 @@ impl Recorder {
 /// Four files, one of them empty, a link and three directories.
 fn small_tree(path: &Path) {
     fs::create_dir_all(path.join("directory/below")).unwrap();
-    for (name, size) in [("a", 10), ("directory/b", 200), ("directory/below/c", 3000), ("empty", 0)] {
+    for (name, size) in [("a", 10), ("directory/b", 200), ("directory/below/c", 3000), ("empty", 0)]
+    {
         fs::write(path.join(name), vec![b'x'; size]).unwrap();
     }
     std::os::unix::fs::symlink("a", path.join("link")).unwrap();
@@ -98,7 +99,14 @@ fn a_commit_a_checkout_and_a_pull_know_their_totals_before_they_are_done() {
         let recorder = Recorder::default();
         let skip_list = skipped.map(SkipList::parse);
         let options = CheckoutOptions { user_mode: true, skip_list, ..CheckoutOptions::default() };
-        checkout(&repo, &commit, &directory.path().join(format!("out-{number}")), &options, &recorder).unwrap();
+        checkout(
+            &repo,
+            &commit,
+            &directory.path().join(format!("out-{number}")),
+            &options,
+            &recorder,
+        )
+        .unwrap();
         let ((steps, bytes), done) = recorder.seen();
         assert_eq!((steps, bytes, done.0), (total, None, total), "{skipped:?}");
     }
@@ -107,7 +115,8 @@ fn a_commit_a_checkout_and_a_pull_know_their_totals_before_they_are_done() {
     // The second time all is there already.
     for _ in 0..2 {
         let recorder = Recorder::default();
-        let options = PullOptions { wanted: vec![Want::parse("main").unwrap()], ..PullOptions::default() };
+        let options =
+            PullOptions { wanted: vec![Want::parse("main").unwrap()], ..PullOptions::default() };
         pull_local(&other, &repo, &options, &recorder).unwrap();
         let ((steps, bytes), done) = recorder.seen();
         assert_eq!((steps, bytes), (done.0, None));
@@ -147,7 +156,8 @@ impl Running {
     }
 
     fn osier<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
-        // The tests may have been started in the background of a shell, which ignores signals there.
+        // The tests may have been started in the background of a shell, which ignores signals
+        // there.
         let mut command = Command::new("env");
         command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_osier")]);
         command.args(arguments).stdin(Stdio::null());
@@ -158,7 +168,12 @@ impl Running {
     fn wait_for_line(&mut self, text: &str) {
         loop {
             let before = self.read.len();
-            assert_ne!(self.stderr.read_line(&mut self.read).unwrap(), 0, "no {text}: {}", self.read);
+            assert_ne!(
+                self.stderr.read_line(&mut self.read).unwrap(),
+                0,
+                "no {text}: {}",
+                self.read
+            );
             if self.read[before..].contains(text) {
                 return;
             }
@@ -213,7 +228,8 @@ fn waiting_commit(repo: &Path, mut command: Command) -> (Running, std::process::
 
 fn commit_of_a_pipe(repo: &Path) -> [String; 6] {
     let repo = format!("--repo={}", repo.display());
-    [&repo, "commit", "--branch=main", "--timestamp=@1", "--tree=tar=-", "--tar-autocreate-parents"].map(str::to_owned)
+    [&repo, "commit", "--branch=main", "--timestamp=@1", "--tree=tar=-", "--tar-autocreate-parents"]
+        .map(str::to_owned)
 }
 
 #[test]
@@ -226,10 +242,14 @@ fn an_interrupted_commit_names_what_it_leaves_and_dies_of_the_signal() {
         let (ended, stderr) = running.end();
         drop(stdin);
         assert_eq!(ended, Some(signal.as_raw()), "{stderr}");
-        let left: Vec<_> = fs::read_dir(repo.join("tmp")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let left: Vec<_> =
+            fs::read_dir(repo.join("tmp")).unwrap().map(|entry| entry.unwrap().path()).collect();
         let staging = left.iter().find(|path| path.is_dir() && !path.ends_with("cache")).unwrap();
         let advice = "the next commit or pull takes it over";
-        assert_eq!(stderr, format!("interrupted: what was written is in {}; {advice}\n", staging.display()));
+        assert_eq!(
+            stderr,
+            format!("interrupted: what was written is in {}; {advice}\n", staging.display())
+        );
     }
 }
 
@@ -262,9 +282,10 @@ fn an_interrupted_checkout_names_the_directory_that_is_incomplete() {
     }
     let opened = Repo::open(&repo).unwrap();
     commit(&opened, &options(&tree, None), &osier::progress::Silent).unwrap();
-    for (name, existed, advice) in
-        [("new", false, "remove it and check out again"), ("old", true, "the same command again completes it")]
-    {
+    for (name, existed, advice) in [
+        ("new", false, "remove it and check out again"),
+        ("old", true, "the same command again completes it"),
+    ] {
         let out = directory.path().join(name);
         if existed {
             fs::create_dir(&out).unwrap();
@@ -272,7 +293,9 @@ fn an_interrupted_checkout_names_the_directory_that_is_incomplete() {
         let repo = format!("--repo={}", repo.display());
         let call = [&repo, "checkout", "-U", "--union", "main", out.to_str().unwrap()];
         let running = Running::start(Running::osier(call));
-        wait_until("a file", || fs::read_dir(&out).is_ok_and(|mut entries| entries.next().is_some()));
+        wait_until("a file", || {
+            fs::read_dir(&out).is_ok_and(|mut entries| entries.next().is_some())
+        });
         running.signal(Signal::INT);
         let (ended, stderr) = running.end();
         assert_eq!(ended, Some(2), "{stderr}");
@@ -292,8 +315,11 @@ fn an_interrupted_export_names_the_archive_that_is_incomplete() {
     commit(&opened, &options(&tree, None), &osier::progress::Silent).unwrap();
     let archive = directory.path().join("a.tar");
     let repo = format!("--repo={}", repo.display());
-    let running = Running::start(Running::osier([&repo, "export", "-o", archive.to_str().unwrap(), "main"]));
-    wait_until("some of the archive", || fs::metadata(&archive).is_ok_and(|metadata| metadata.len() > 0));
+    let running =
+        Running::start(Running::osier([&repo, "export", "-o", archive.to_str().unwrap(), "main"]));
+    wait_until("some of the archive", || {
+        fs::metadata(&archive).is_ok_and(|metadata| metadata.len() > 0)
+    });
     running.signal(Signal::INT);
     let (ended, stderr) = running.end();
     assert_eq!(ended, Some(2), "{stderr}");
@@ -301,7 +327,8 @@ fn an_interrupted_export_names_the_archive_that_is_incomplete() {
     assert_eq!(stderr, format!("interrupted: {} is incomplete; {advice}\n", archive.display()));
 }
 
-/// A program that does what osier does, but hangs when it is to commit, and leaves its process id in a file.
+/// A program that does what osier does, but hangs when it is to commit, and leaves its process id
+/// in a file.
 fn hanging(directory: &Path) -> (PathBuf, PathBuf) {
     let (program, started) = (directory.join("hanging"), directory.join("started"));
     let text = format!(
@@ -322,13 +349,17 @@ fn an_interrupted_bench_or_comparison_ends_its_program_and_removes_its_directory
     fs::create_dir(&place).unwrap();
     let (program, started) = hanging(directory.path());
     let scratch = format!("--scratch={}", place.display());
-    let (tree_option, ostree) = (format!("--tree={}", tree.display()), format!("--ostree={}", program.display()));
+    let (tree_option, ostree) =
+        (format!("--tree={}", tree.display()), format!("--ostree={}", program.display()));
     let with = format!("--with={}", program.display());
     let bench = ["bench", "--only=commit", "--rounds=1", &tree_option, &ostree, &scratch];
     let compare = ["compare", &with, &scratch, tree.to_str().unwrap()];
-    for (call, signal) in
-        [(&bench[..], Signal::TERM), (&bench, Signal::INT), (&compare, Signal::INT), (&compare, Signal::HUP)]
-    {
+    for (call, signal) in [
+        (&bench[..], Signal::TERM),
+        (&bench, Signal::INT),
+        (&compare, Signal::INT),
+        (&compare, Signal::HUP),
+    ] {
         let _ = fs::remove_file(&started);
         let running = Running::start(Running::osier(call));
         wait_until("the program", || started.exists());
@@ -347,9 +378,10 @@ fn an_interrupted_bench_or_comparison_ends_its_program_and_removes_its_directory
 fn a_bench_that_prepares_is_interrupted_too() {
     let directory = scratch();
     let scratch = format!("--scratch={}", directory.path().display());
-    for call in
-        [&["bench", "--no-ostree", "--only=prune", "--objects=3000000", &scratch][..], &["bench", "--scale", &scratch]]
-    {
+    for call in [
+        &["bench", "--no-ostree", "--only=prune", "--objects=3000000", &scratch][..],
+        &["bench", "--scale", &scratch],
+    ] {
         let mut running = Running::start(Running::osier(call));
         running.wait_for_line("step 1 of ");
         running.signal(Signal::TERM);
@@ -367,7 +399,8 @@ fn each_step_is_a_line_where_there_is_no_terminal() {
     let scratch = format!("--scratch={}", directory.path().display());
     let osier = Program::other(env!("CARGO_BIN_EXE_osier"), "osier");
     let tree_option = format!("--tree={}", tree.display());
-    let output = osier.run(["bench", "--no-ostree", "--only=commit", "--rounds=2", &tree_option, &scratch]);
+    let output =
+        osier.run(["bench", "--no-ostree", "--only=commit", "--rounds=2", &tree_option, &scratch]);
     let stderr = String::from_utf8(output.stderr.clone()).unwrap();
     output.success();
     let expected = "step 1 of 4: hashing and deflating alone, round 1 of 2\n\
@@ -376,10 +409,14 @@ fn each_step_is_a_line_where_there_is_no_terminal() {
         step 4 of 4: osier: first commit, archive, round 2 of 2\n";
     assert_eq!(stderr, expected);
     let with = env!("CARGO_BIN_EXE_osier");
-    let output = osier.run(["compare", &format!("--with={with}"), &scratch, tree.to_str().unwrap()]);
+    let output =
+        osier.run(["compare", &format!("--with={with}"), &scratch, tree.to_str().unwrap()]);
     let stderr = String::from_utf8(output.stderr).unwrap();
     let lines: Vec<&str> = stderr.lines().collect();
-    assert_eq!(lines[..2], [&format!("step 1 of 12: archive: {with} commits"), "step 2 of 12: archive: osier commits"]);
+    assert_eq!(
+        lines[..2],
+        [&format!("step 1 of 12: archive: {with} commits"), "step 2 of 12: archive: osier commits"]
+    );
     assert_eq!((lines.len(), lines[11]), (12, "step 12 of 12: bare-user-only: comparing"));
 }
 
@@ -425,7 +462,8 @@ fn on_a_terminal_the_line_is_alive_and_gone_after_control_c() {
     assert!(shown.contains("step 1 of 12 [") && shown.contains(" 1s archive: "), "{shown:?}");
     assert!(!shown.contains("step 1 of 12: "), "{shown:?}");
     let (_, end) = shown.rsplit_once("step 1 of 12").unwrap();
-    let cleared = format!("\r\x1b[2Kinterrupted: removing what was made in {}\r\n", place.display());
+    let cleared =
+        format!("\r\x1b[2Kinterrupted: removing what was made in {}\r\n", place.display());
     assert!(end.contains(&cleared), "{shown:?}");
     assert!(end.ends_with("status 130\r\n"), "{shown:?}");
     assert_eq!(fs::read_dir(&place).unwrap().count(), 0);

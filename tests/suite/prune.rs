@@ -12,7 +12,9 @@ use osier::progress::{Event, Silent};
 use osier::prune::{Depth, PruneOptions, PruneStats, Retention, Roots, Scope, prune};
 use osier::repo::{CommitState, LockKind, Repo};
 
-use crate::support::{Program, assert_same_repository, extract_repo, osier, ostree, scratch, snapshot};
+use crate::support::{
+    Program, assert_same_repository, extract_repo, osier, ostree, scratch, snapshot,
+};
 
 fn refs(depth: Depth) -> PruneOptions {
     PruneOptions { roots: Roots::Refs(depth), ..PruneOptions::default() }
@@ -26,8 +28,9 @@ fn copy(from: &Path, to: &Path) {
     Program::other("cp", "cp").run(["-a".as_ref(), from.as_os_str(), to.as_os_str()]).success();
 }
 
-/// A repository with the branch `main` of five commits, `other/x` of three with detached metadata, the remote's ref
-/// `rem:c` at the third commit of `main`, and a commit without a ref; all one million seconds apart.
+/// A repository with the branch `main` of five commits, `other/x` of three with detached metadata,
+/// the remote's ref `rem:c` at the third commit of `main`, and a commit without a ref; all one
+/// million seconds apart.
 fn history(program: &Program, directory: &Path) -> PathBuf {
     let program = program.clone().in_directory(directory);
     program.run(["init", "--repo=r", "--mode=archive"]).success();
@@ -37,7 +40,14 @@ fn history(program: &Program, directory: &Path) -> PathBuf {
         fs::write(directory.join("t/file"), content).unwrap();
         fs::write(directory.join("t/d/file"), format!("below {content}")).unwrap();
         program
-            .run([&["commit", "--repo=r", "--owner-uid=0", "--owner-gid=0", "--no-xattrs"], arguments, &["t"]].concat())
+            .run(
+                [
+                    &["commit", "--repo=r", "--owner-uid=0", "--owner-gid=0", "--no-xattrs"],
+                    arguments,
+                    &["t"],
+                ]
+                .concat(),
+            )
             .line()
     };
     for number in 1..=5 {
@@ -45,7 +55,10 @@ fn history(program: &Program, directory: &Path) -> PathBuf {
     }
     for number in 1..=3 {
         let timestamp = format!("--timestamp=@{number}000000");
-        commit(&format!("other {number}"), &["-b", "other/x", &timestamp, "--add-detached-metadata-string=k=v"]);
+        commit(
+            &format!("other {number}"),
+            &["-b", "other/x", &timestamp, "--add-detached-metadata-string=k=v"],
+        );
     }
     program.run(["refs", "--repo=r", "--create=rem:c", "main^^"]).success();
     commit("orphan", &["--orphan", "--timestamp=@4000000"]);
@@ -98,8 +111,10 @@ fn deltas_to_commits_that_are_gone_and_summaries_of_remotes_that_are_gone_go_too
     for name in ["kept", "kept.sig", "gone", "gone.sig", ".hidden"] {
         fs::write(cache.join(name), name).unwrap();
     }
-    let (main, parent) =
-        (ostree.repo(&made, ["rev-parse", "main"]).line(), ostree.repo(&made, ["rev-parse", "main^"]).line());
+    let (main, parent) = (
+        ostree.repo(&made, ["rev-parse", "main"]).line(),
+        ostree.repo(&made, ["rev-parse", "main^"]).line(),
+    );
     for arguments in [
         vec!["prune", "--no-prune", "--refs-only", "--depth=0"],
         vec!["prune", "--refs-only", "--depth=0"],
@@ -121,9 +136,16 @@ fn deltas_to_commits_that_are_gone_and_summaries_of_remotes_that_are_gone_go_too
         };
         let (theirs, expected, _) = cached(&ostree, "theirs");
         let (ours, told, names) = cached(&osier(), "ours");
-        assert_eq!((told, names), (expected, vec!["kept".to_owned(), "kept.sig".to_owned()]), "{arguments:?}");
+        assert_eq!(
+            (told, names),
+            (expected, vec!["kept".to_owned(), "kept.sig".to_owned()]),
+            "{arguments:?}"
+        );
         assert_same_repository(&ours, &theirs);
-        let left: Vec<_> = fs::read_dir(ours.join("tmp")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> = fs::read_dir(ours.join("tmp"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         assert_eq!(left, ["cache"], "{arguments:?}");
         fs::remove_dir_all(theirs).unwrap();
         fs::remove_dir_all(ours).unwrap();
@@ -142,7 +164,8 @@ fn at_no_moment_is_there_a_commit_without_what_it_needs() {
         if let Event::Advanced { .. } = event {
             *steps.lock().unwrap() += 1;
             // What a process finds that opens the repository after this one was killed here.
-            let report = fsck(&Repo::open(&path).unwrap(), &FsckOptions::default(), &Silent).unwrap();
+            let report =
+                fsck(&Repo::open(&path).unwrap(), &FsckOptions::default(), &Silent).unwrap();
             assert!(!report.corrupted);
         }
     };
@@ -166,7 +189,10 @@ fn a_missing_or_damaged_dirtree_ends_it_before_anything_is_removed() {
     fs::write(&file, b"no dirtree").unwrap();
     let before = snapshot(&path);
     let error = prune(&repo, &refs(Depth::Unlimited), &Silent).unwrap_err().chain();
-    assert!(error.starts_with(&format!("Corrupted dirtree object; checksum expected='{root}'")), "{error}");
+    assert!(
+        error.starts_with(&format!("Corrupted dirtree object; checksum expected='{root}'")),
+        "{error}"
+    );
     assert!(snapshot(&path) == before);
 
     fs::remove_file(&file).unwrap();
@@ -175,7 +201,8 @@ fn a_missing_or_damaged_dirtree_ends_it_before_anything_is_removed() {
     assert_eq!(error, format!("No such metadata object {root}.dirtree"));
     assert!(snapshot(&path) == before);
 
-    // A partial commit may lack it. What is below it cannot be known and goes; the other commits keep theirs.
+    // A partial commit may lack it. What is below it cannot be known and goes; the other commits
+    // keep theirs.
     repo.mark_commit(&tip, CommitState::Partial).unwrap();
     let stats = prune(&repo, &refs(Depth::Unlimited), &Silent).unwrap();
     assert_eq!((stats.objects_total, stats.objects_deleted), (46, 5 + 3));
@@ -201,15 +228,19 @@ fn a_commit_on_several_branches_is_kept_as_deep_as_the_deepest_wants() {
     let directory = scratch();
     let path = history(&osier(), directory.path());
     let repo = Repo::open(&path).unwrap();
-    // `rem:c` is in the history of `main` and comes with nothing, `main` with everything. (2022.7 stops at a commit that
-    // it has seen, and which it sees first is up to a hash table.)
+    // `rem:c` is in the history of `main` and comes with nothing, `main` with everything. (2022.7
+    // stops at a commit that it has seen, and which it sees first is up to a hash table.)
     let retention = Retention {
         depth: Depth::Parents(0),
         younger_than: None,
         only_branches: Vec::new(),
         branch_depth: BTreeMap::from([("main".to_owned(), Depth::Unlimited)]),
     };
-    let options = PruneOptions { roots: Roots::Retained(retention), scope: Scope::CommitsOnly, dry_run: false };
+    let options = PruneOptions {
+        roots: Roots::Retained(retention),
+        scope: Scope::CommitsOnly,
+        dry_run: false,
+    };
     prune(&repo, &options, &Silent).unwrap();
     assert_eq!(commits(&path).len(), 5 + 1);
 }
@@ -220,10 +251,14 @@ fn a_dry_run_counts_and_changes_nothing() {
     let path = history(&osier(), directory.path());
     let repo = Repo::open(&path).unwrap();
     let before = snapshot(&path);
-    let dry = prune(&repo, &PruneOptions { dry_run: true, ..refs(Depth::Parents(1)) }, &Silent).unwrap();
+    let dry =
+        prune(&repo, &PruneOptions { dry_run: true, ..refs(Depth::Parents(1)) }, &Silent).unwrap();
     assert!(snapshot(&path) == before);
     assert_eq!(prune(&repo, &refs(Depth::Parents(1)), &Silent).unwrap(), dry);
-    let nothing = PruneStats { objects_total: dry.objects_total - dry.objects_deleted, ..PruneStats::default() };
+    let nothing = PruneStats {
+        objects_total: dry.objects_total - dry.objects_deleted,
+        ..PruneStats::default()
+    };
     assert_eq!(prune(&repo, &refs(Depth::Parents(1)), &Silent).unwrap(), nothing);
 }
 
@@ -260,7 +295,8 @@ fn a_dirtree_that_is_not_what_its_name_says_keeps_everything() {
     let directory = scratch();
     let repo = history(&osier(), directory.path());
     let opened = Repo::open(&repo).unwrap();
-    let root = |rev: &str| opened.load_commit(&opened.resolve_rev(rev).unwrap()).unwrap().root_dirtree;
+    let root =
+        |rev: &str| opened.load_commit(&opened.resolve_rev(rev).unwrap()).unwrap().root_dirtree;
     let path = |dirtree: Checksum| {
         let hex = dirtree.to_hex();
         repo.join(format!("objects/{}/{}.dirtree", &hex[..2], &hex[2..]))
@@ -269,6 +305,12 @@ fn a_dirtree_that_is_not_what_its_name_says_keeps_everything() {
     fs::copy(path(root("main^")), path(root("main"))).unwrap();
     let before = opened.list_objects().unwrap();
     let error = prune(&opened, &refs(Depth::Parents(0)), &Silent).unwrap_err().to_string();
-    assert!(error.starts_with(&format!("Corrupted dirtree object; checksum expected='{}'", root("main"))), "{error}");
+    assert!(
+        error.starts_with(&format!(
+            "Corrupted dirtree object; checksum expected='{}'",
+            root("main")
+        )),
+        "{error}"
+    );
     assert_eq!(opened.list_objects().unwrap(), before);
 }

@@ -1,4 +1,5 @@
-//! `pull-local`, held against the real program in every pair of modes, and what happens when something is wrong.
+//! `pull-local`, held against the real program in every pair of modes, and what happens when
+//! something is wrong.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -9,12 +10,14 @@ use osier::progress::Silent;
 use osier::repo::Repo;
 
 use super::support::{
-    Output, Program, differences, is_root, needs_root, needs_user_xattrs, osier, ostree, scratch, snapshot,
+    Output, Program, differences, is_root, needs_root, needs_user_xattrs, osier, ostree, scratch,
+    snapshot,
 };
 
 const MODES: [&str; 4] = ["archive", "bare", "bare-user", "bare-user-only"];
 
-/// A repository of that mode with two commits on `main`, the tip with detached metadata, and one on `other/part`.
+/// A repository of that mode with two commits on `main`, the tip with detached metadata, and one on
+/// `other/part`.
 fn source(directory: &Path, mode: &str) -> PathBuf {
     let repo = directory.join(format!("source-{mode}"));
     let tree = directory.join(format!("tree-{mode}"));
@@ -123,7 +126,8 @@ fn every_pair_of_modes_gives_what_the_real_program_gives() {
     ];
     for (source, from) in sources.iter().zip(MODES) {
         for to in MODES {
-            let [theirs, ours] = ["theirs", "ours"].map(|name| destination(directory.path(), name, to));
+            let [theirs, ours] =
+                ["theirs", "ours"].map(|name| destination(directory.path(), name, to));
             for (options, refs) in calls {
                 let context = format!("{from} to {to}, {options:?} {refs:?}");
                 let expected = pull(&ostree, &theirs, options, source, refs);
@@ -164,7 +168,11 @@ fn what_cannot_be_pulled_is_told_as_the_real_program_tells_it() {
         (&[], &["origin:main"], "Invalid ref name origin:main"),
         (&[], &["nope1", "nope2"], "Refspec 'nope2' not found"),
         (&[], &[&zeros], &format!("Importing {zeros}.commit: linkat: No such file or directory")),
-        (&["--untrusted"], &[&zeros], &format!("fsck {zeros}.commit: No such metadata object {zeros}.commit")),
+        (
+            &["--untrusted"],
+            &[&zeros],
+            &format!("fsck {zeros}.commit: No such metadata object {zeros}.commit"),
+        ),
         (&["--remote=a/b"], &["main"], "Invalid refspec a/b:main"),
         (&["--gpg-verify"], &["main"], "Must specify remote name to enable gpg verification"),
         (&["--gpg-verify-summary"], &[], "Must specify remote name to enable gpg verification"),
@@ -178,7 +186,9 @@ fn what_cannot_be_pulled_is_told_as_the_real_program_tells_it() {
         }
     }
     let destination = destination(directory.path(), "destination", "archive");
-    for (option, remote) in [("--require-static-deltas", "--untrusted"), ("--gpg-verify", "--remote=origin")] {
+    for (option, remote) in
+        [("--require-static-deltas", "--untrusted"), ("--gpg-verify", "--remote=origin")]
+    {
         let message = pull(&osier(), &destination, &[option, remote], &repo, &["main"]).failure();
         assert_eq!(message, format!("{option}: not supported yet"));
     }
@@ -198,7 +208,8 @@ fn a_damaged_file_is_never_imported_from_an_untrusted_source() {
     for mode in ["archive", "bare-user-only"] {
         let destination = destination(directory.path(), "destination", mode);
         let message = pull(&program, &destination, &["--untrusted"], &repo, &["main"]).failure();
-        let name = damaged.strip_prefix(repo.join("objects")).unwrap().to_str().unwrap().replace('/', "");
+        let name =
+            damaged.strip_prefix(repo.join("objects")).unwrap().to_str().unwrap().replace('/', "");
         assert!(message.contains(name.trim_end_matches(".filez")), "{mode}: {message}");
         assert_eq!(program.repo(&destination, ["refs"]).success(), "", "{mode}");
         let commit = rev(&repo, "main");
@@ -209,7 +220,10 @@ fn a_damaged_file_is_never_imported_from_an_untrusted_source() {
         assert!(!line.starts_with("6 metadata"), "{mode}: nothing was kept: {line}");
         assert!(!destination.join(format!("state/{commit}.commitpartial")).exists(), "{mode}");
         assert_sound(&destination);
-        let left: Vec<_> = fs::read_dir(destination.join("tmp")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let left: Vec<_> = fs::read_dir(destination.join("tmp"))
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
         assert_eq!(left, ["cache"], "{mode}");
     }
 }
@@ -227,7 +241,10 @@ fn nothing_is_linked_from_a_repository_of_another_owner() {
     for (options, content) in [(&[][..], "0 bytes"), (&["--untrusted"], "500.0\u{a0}kB")] {
         let destination = destination(directory.path(), "destination", "archive");
         let line = pull(&osier(), &destination, options, &repo, &["main"]).line();
-        assert_eq!(line, format!("6 metadata, 6 content objects imported; {content} content written"));
+        assert_eq!(
+            line,
+            format!("6 metadata, 6 content objects imported; {content} content written")
+        );
         assert_eq!(links(&destination), 0);
         assert_sound(&destination);
     }
@@ -241,7 +258,9 @@ fn a_commit_is_held_against_the_ref_it_is_asked_for_by() {
     let destination = destination(directory.path(), "destination", "archive");
     let commit = rev(&repo, "main");
     let message = pull(&osier(), &destination, &[], &repo, &["alien"]).failure();
-    let expected = format!("Commit {commit}: Commit has no requested ref ‘alien’ in ref binding metadata (‘main’)");
+    let expected = format!(
+        "Commit {commit}: Commit has no requested ref ‘alien’ in ref binding metadata (‘main’)"
+    );
     assert_eq!(message, expected);
     pull(&osier(), &destination, &["--disable-verify-bindings"], &repo, &["alien"]).success();
     assert_eq!(rev(&destination, "alien"), commit);
@@ -258,7 +277,8 @@ fn what_comes_with_a_commit_that_is_refused_replaces_nothing() {
     program.repo(&repo, ["refs", "--create=alien", "main"]).success();
     let detached = |repo: &Path| object(repo, ".commitmeta", 0);
     let good = fs::read(detached(&destination)).unwrap();
-    let other = good.iter().map(|byte| if *byte == b'v' { b'V' } else { *byte }).collect::<Vec<_>>();
+    let other =
+        good.iter().map(|byte| if *byte == b'v' { b'V' } else { *byte }).collect::<Vec<_>>();
     assert_ne!(good, other);
     fs::write(detached(&repo), &other).unwrap();
 
@@ -293,7 +313,9 @@ fn a_shallow_commit_can_be_completed_and_deepened_later() {
     let directory = scratch();
     let (program, repo) = (osier(), source(directory.path(), "archive"));
     let destination = destination(directory.path(), "destination", "bare-user-only");
-    let pull = |options: &[&str], source: &Path| pull(&program, &destination, options, source, &["main"]).line();
+    let pull = |options: &[&str], source: &Path| {
+        pull(&program, &destination, options, source, &["main"]).line()
+    };
     assert_eq!(
         pull(&["--commit-metadata-only"], &repo),
         "1 metadata, 0 content objects imported; 0 bytes content written"
@@ -325,7 +347,10 @@ fn files_that_bare_user_only_refuses_are_named() {
     let strict = destination(directory.path(), "strict", "archive");
     let name = object(&repo, ".filez", 0);
     let name = name.strip_prefix(repo.join("objects")).unwrap().to_str().unwrap().replace('/', "");
-    let refusal = format!("Content object {}: invalid mode 0100666 with bits 00002", name.trim_end_matches(".filez"));
+    let refusal = format!(
+        "Content object {}: invalid mode 0100666 with bits 00002",
+        name.trim_end_matches(".filez")
+    );
     assert_eq!(pull(&osier(), &strict, &["--bareuseronly-files"], &repo, &[]).failure(), refusal);
     let user_only = destination(directory.path(), "user-only", "bare-user-only");
     let message = pull(&osier(), &user_only, &[], &repo, &[]).failure();

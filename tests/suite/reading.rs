@@ -1,9 +1,12 @@
-//! The reading commands, against the output of the real `ostree`: stored (2026.4) and fresh (whichever is installed).
+//! The reading commands, against the output of the real `ostree`: stored (2026.4) and fresh
+//! (whichever is installed).
 
 use std::fs;
 use std::path::Path;
 
-use crate::support::{assert_same_text, expected, extract_repo, golden_commit, osier, ostree, scratch};
+use crate::support::{
+    assert_same_text, expected, extract_repo, golden_commit, osier, ostree, scratch,
+};
 
 /// What a command prints about a golden repository is what 2026.4 printed.
 #[track_caller]
@@ -20,7 +23,11 @@ fn golden_listings_are_reproduced() {
     for name in ["c1", "c2", "c3"] {
         let commit = golden_commit(name);
         prints("archive", &["ls", "-RCX", &commit, "/"], &format!("ls-RCX.{name}.txt"));
-        prints("archive", &["ls", "-R", "--nul-filenames-only", &commit], &format!("ls-nul.{name}.bin"));
+        prints(
+            "archive",
+            &["ls", "-R", "--nul-filenames-only", &commit],
+            &format!("ls-nul.{name}.bin"),
+        );
     }
     for repo in ["bare-split-xattrs", "bare-user-only"] {
         prints(repo, &["ls", "-RCX", "golden/x86_64/main"], &format!("ls-RCX.{repo}.txt"));
@@ -37,7 +44,11 @@ fn golden_commits_are_shown_as_stored() {
     let c3 = golden_commit("c3");
     prints("archive", &["log", "golden/x86_64/main"], "log.txt");
     prints("archive", &["show", "--print-sizes", &c3], "sizes.c3.txt");
-    prints("archive", &["show", "--print-detached-metadata-key=ostree.sign.ed25519", &c3], "ed25519-sig.c3.txt");
+    prints(
+        "archive",
+        &["show", "--print-detached-metadata-key=ostree.sign.ed25519", &c3],
+        "ed25519-sig.c3.txt",
+    );
 }
 
 #[test]
@@ -58,7 +69,10 @@ fn golden_checksum_is_reproduced() {
         return;
     }
     let output = osier().run(["checksum".as_ref(), "--ignore-xattrs".as_ref(), file.as_os_str()]);
-    assert_eq!(output.line(), String::from_utf8(expected("checksum-hello.txt")).unwrap().trim_end());
+    assert_eq!(
+        output.line(),
+        String::from_utf8(expected("checksum-hello.txt")).unwrap().trim_end()
+    );
 }
 
 /// How much of two outputs must agree.
@@ -66,7 +80,8 @@ fn golden_checksum_is_reproduced() {
 enum Agree {
     /// Everything.
     Exactly,
-    /// The lines in any order: 2022.7 lists refs in the order of a hash table, 2026.4 by name (FORMAT 12).
+    /// The lines in any order: 2022.7 lists refs in the order of a hash table, 2026.4 by name
+    /// (FORMAT 12).
     InAnyOrder,
 }
 
@@ -82,13 +97,25 @@ fn same(repo: &Path, arguments: &[&str], agree: Agree) {
         }
         lines.concat()
     };
-    assert_same_text(&ours.command, ("osier", &order(&ours.stdout)), ("ostree", &order(&theirs.stdout)));
+    assert_same_text(
+        &ours.command,
+        ("osier", &order(&ours.stdout)),
+        ("ostree", &order(&theirs.stdout)),
+    );
     // The help before a usage error has more options in osier, which are 2026.4's.
     let message = |text: &[u8]| {
         let text = String::from_utf8_lossy(text).into_owned();
-        if text.starts_with("Usage:") { text.lines().last().unwrap_or_default().to_owned() } else { text }
+        if text.starts_with("Usage:") {
+            text.lines().last().unwrap_or_default().to_owned()
+        } else {
+            text
+        }
     };
-    assert_eq!((message(&ours.stderr), ours.status), (message(&theirs.stderr), theirs.status), "{ours:?}");
+    assert_eq!(
+        (message(&ours.stderr), ours.status),
+        (message(&theirs.stderr), theirs.status),
+        "{ours:?}"
+    );
 }
 
 const MAIN: &str = "golden/x86_64/main";
@@ -126,9 +153,13 @@ fn ls_and_cat_agree_with_the_real_program() {
             "/empty-dir",
         ];
         for path in paths {
-            for options in
-                [&["ls"][..], &["ls", "-d"], &["ls", "-RCX"], &["ls", "-R", "--nul-filenames-only"], &["cat"]]
-            {
+            for options in [
+                &["ls"][..],
+                &["ls", "-d"],
+                &["ls", "-RCX"],
+                &["ls", "-R", "--nul-filenames-only"],
+                &["cat"],
+            ] {
                 same(&repo, &[options, &[MAIN, path]].concat(), Agree::Exactly);
             }
         }
@@ -163,7 +194,10 @@ fn symbolic_links_in_a_circle_are_an_error() {
     ostree.repo(&repo, ["commit", "-b", "m", tree.to_str().unwrap()]).success();
     assert_eq!(osier().repo(&repo, ["cat", "m", "l3"]).success(), "content\n");
     // The real program crashes here.
-    assert_eq!(osier().repo(&repo, ["cat", "m", "/a"]).failure(), "/a: Too many levels of symbolic links");
+    assert_eq!(
+        osier().repo(&repo, ["cat", "m", "/a"]).failure(),
+        "/a: Too many levels of symbolic links"
+    );
 }
 
 #[test]
@@ -173,7 +207,9 @@ fn show_agrees_with_the_real_program() {
     let key = |name: &str| format!("--print-metadata-key={name}");
     let detached = |name: &str| format!("--print-detached-metadata-key={name}");
     let c1 = golden_commit("c1");
-    for name in ["version", "u32", "i64", "y", "bool", "d", "as", "ay", "dict", "maybe", "tuple", "nosuch"] {
+    for name in
+        ["version", "u32", "i64", "y", "bool", "d", "as", "ay", "dict", "maybe", "tuple", "nosuch"]
+    {
         let name = if name == "version" { name.to_owned() } else { format!("org.example.{name}") };
         same(&repo, &["show", &key(&name), &c1], Agree::Exactly);
         same(&repo, &["show", "-B", &key(&name), &c1], Agree::Exactly);
@@ -210,14 +246,21 @@ fn show_agrees_with_the_real_program() {
         same(&repo, arguments, Agree::Exactly);
     }
     let listed = String::from_utf8(expected("ls-RCX.c1.txt")).unwrap();
-    let files = listed.lines().filter(|line| !line.starts_with('d')).filter_map(|line| line.split_whitespace().nth(4));
+    let files = listed
+        .lines()
+        .filter(|line| !line.starts_with('d'))
+        .filter_map(|line| line.split_whitespace().nth(4));
     for file in files.take(20) {
         same(&repo, &["show", file], Agree::Exactly);
         same(&repo, &["show", "--raw", file], Agree::Exactly);
     }
     let dirmeta = repo.join(format!("objects/{}/{}.dirmeta", &DIRMETA[..2], &DIRMETA[2..]));
     for ty in ["(uuua(ayay))", "ay", "u", "(ttt)"] {
-        same(&repo, &["show", "--print-variant-type", ty, dirmeta.to_str().unwrap()], Agree::Exactly);
+        same(
+            &repo,
+            &["show", "--print-variant-type", ty, dirmeta.to_str().unwrap()],
+            Agree::Exactly,
+        );
     }
     same(&repo, &["show", "--print-variant-type=u", "nosuch"], Agree::Exactly);
 }
@@ -232,9 +275,12 @@ fn show_prints_what_only_2026_has() {
     let keys = osier().repo(&repo, ["show", "--list-detached-metadata-keys", &c2]).success();
     assert_eq!(keys, "org.example.detached\nostree.sign.ed25519\nostree.sign.spki\n");
     let c1 = golden_commit("c1");
-    let hex = osier().repo(&repo, ["show", "--print-hex", "--print-metadata-key=org.example.ay", &c1]).success();
+    let hex = osier()
+        .repo(&repo, ["show", "--print-hex", "--print-metadata-key=org.example.ay", &c1])
+        .success();
     assert_eq!(hex, "627974657300\n");
-    let text = osier().repo(&repo, ["show", "--print-hex", "--print-metadata-key=version", &c1]).success();
+    let text =
+        osier().repo(&repo, ["show", "--print-hex", "--print-metadata-key=version", &c1]).success();
     assert_eq!(text, "'1.0'\n");
     let error = osier().repo(&repo, ["show", "--gpg-homedir=/x", &c1]).failure();
     assert_eq!(error, "--gpg-homedir: not supported yet");
@@ -245,7 +291,12 @@ fn a_gpg_signed_commit_is_shown_with_its_signatures_unchecked() {
     let directory = scratch();
     let Some(repo) = extract_repo("gpg", directory.path()) else { return };
     let shown = osier().repo(&repo, ["show", "signed"]).success();
-    assert!(shown.starts_with("commit 45ee9e5f01fedb8cfedefd898495a483fa6875993b0d701a8beb043bb097f5a6\n"), "{shown}");
+    assert!(
+        shown.starts_with(
+            "commit 45ee9e5f01fedb8cfedefd898495a483fa6875993b0d701a8beb043bb097f5a6\n"
+        ),
+        "{shown}"
+    );
     let end = "(no subject)\n\nFound 1 signature:\n\n  Can't check signature: not supported yet\n";
     assert!(shown.ends_with(end), "{shown}");
     same(&repo, &["log", "signed"], Agree::Exactly);
@@ -366,7 +417,8 @@ fn refs_agree_with_the_real_program() {
     }
 }
 
-/// One command on two copies of a golden repository, one for each program; the copies must be the same afterwards.
+/// One command on two copies of a golden repository, one for each program; the copies must be the
+/// same afterwards.
 #[track_caller]
 fn changes_alike(steps: &[&[&str]]) {
     let Some(ostree) = ostree() else { return };
@@ -375,8 +427,15 @@ fn changes_alike(steps: &[&[&str]]) {
     let Some(ours) = extract_repo("archive", right.path()) else { return };
     for step in steps {
         let (expected, found) = (ostree.repo(&theirs, *step), osier().repo(&ours, *step));
-        assert_eq!((found.status, &found.stdout), (expected.status, &expected.stdout), "{expected:?}\n{found:?}");
-        assert_eq!(String::from_utf8_lossy(&found.stderr), String::from_utf8_lossy(&expected.stderr));
+        assert_eq!(
+            (found.status, &found.stdout),
+            (expected.status, &expected.stdout),
+            "{expected:?}\n{found:?}"
+        );
+        assert_eq!(
+            String::from_utf8_lossy(&found.stderr),
+            String::from_utf8_lossy(&expected.stderr)
+        );
         crate::support::assert_same_repository(&theirs, &ours);
     }
 }
@@ -431,18 +490,30 @@ fn checksum_agrees_with_the_real_program() {
     std::os::unix::fs::symlink("nowhere", tree.join("dangling")).unwrap();
     if crate::support::needs_user_xattrs() {
         for name in ["file", "dir"] {
-            let set =
-                |key, value: &[u8]| rustix::fs::setxattr(tree.join(name), key, value, rustix::fs::XattrFlags::empty());
+            let set = |key, value: &[u8]| {
+                rustix::fs::setxattr(tree.join(name), key, value, rustix::fs::XattrFlags::empty())
+            };
             set("user.b", b"2").unwrap();
             set("user.a", b"").unwrap();
         }
     }
-    for path in ["file", "dir", "link", "dangling", "dir/", "link/", ".", "dir/../file", "nosuch", "file/x"] {
+    for path in
+        ["file", "dir", "link", "dangling", "dir/", "link/", ".", "dir/../file", "nosuch", "file/x"]
+    {
         for arguments in [&["checksum", path][..], &["checksum", "--ignore-xattrs", path]] {
-            let (theirs, ours) =
-                (ostree.clone().in_directory(tree).run(arguments), osier().in_directory(tree).run(arguments));
-            assert_eq!((&ours.stdout, ours.status), (&theirs.stdout, theirs.status), "{theirs:?}\n{ours:?}");
-            assert_eq!(String::from_utf8_lossy(&ours.stderr), String::from_utf8_lossy(&theirs.stderr));
+            let (theirs, ours) = (
+                ostree.clone().in_directory(tree).run(arguments),
+                osier().in_directory(tree).run(arguments),
+            );
+            assert_eq!(
+                (&ours.stdout, ours.status),
+                (&theirs.stdout, theirs.status),
+                "{theirs:?}\n{ours:?}"
+            );
+            assert_eq!(
+                String::from_utf8_lossy(&ours.stderr),
+                String::from_utf8_lossy(&theirs.stderr)
+            );
         }
     }
     assert_eq!(osier().run(["checksum"]).failure(), "A filename must be given");

@@ -23,8 +23,10 @@ fn settings<const N: usize>(pairs: [(&str, Setting); N]) -> Vec<(String, Setting
 
 /// Everything that a remote leaves in a repository.
 fn left_behind(repo: &Path) -> (String, Vec<String>) {
-    let mut names: Vec<_> =
-        fs::read_dir(repo).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = fs::read_dir(repo)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort_unstable();
     (fs::read_to_string(repo.join("config")).unwrap(), names)
 }
@@ -47,14 +49,19 @@ fn calls_do_what_they_do_in_the_real_program() {
                 continue;
             }
             let repo = format!("r{repo}");
-            let call: Vec<String> = line.split(' ').map(|word| word.replace("REPO", &repo).replace("''", "")).collect();
+            let call: Vec<String> =
+                line.split(' ').map(|word| word.replace("REPO", &repo).replace("''", "")).collect();
             let output = program.run(&call);
             output.assert_no_panic();
             let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-            let printed =
-                printed.replace(program.path.to_str().unwrap(), "ostree").replace(place.to_str().unwrap(), "PLACE");
+            let printed = printed
+                .replace(program.path.to_str().unwrap(), "ostree")
+                .replace(place.to_str().unwrap(), "PLACE");
             // osier's own option.
-            let printed: Vec<_> = printed.split_inclusive('\n').filter(|line| !line.starts_with("  --json ")).collect();
+            let printed: Vec<_> = printed
+                .split_inclusive('\n')
+                .filter(|line| !line.starts_with("  --json "))
+                .collect();
             told.push((line, printed.concat(), output.status, left_behind(&place.join(repo))));
         }
         told
@@ -68,7 +75,8 @@ fn calls_do_what_they_do_in_the_real_program() {
 #[test]
 fn keys_are_stored_in_binary_and_added_to_those_that_are_there() {
     // Two packets each: a key and a user id. `mAFLzQFV` is their base64.
-    let armoured = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmAFLzQFV\n-----END PGP PUBLIC KEY BLOCK-----\n";
+    let armoured =
+        "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmAFLzQFV\n-----END PGP PUBLIC KEY BLOCK-----\n";
     let (first, second) = (b"\x98\x01K\xcd\x01U", b"\x98\x01L\xcd\x01V");
     let directory = scratch();
     let path = directory.path().join("r");
@@ -106,18 +114,31 @@ fn files_of_the_remotes_directory_are_remotes_too() {
         list.into_iter().map(|remote| remote.name).collect::<Vec<_>>()
     };
     assert_eq!(names(&repo), ["a"]);
-    assert_eq!(remote::find(&repo, Some(sysroot), "a").unwrap().require_url().unwrap(), "https://a");
+    assert_eq!(
+        remote::find(&repo, Some(sysroot), "a").unwrap().require_url().unwrap(),
+        "https://a"
+    );
     let url = settings([("url", text("https://b"))]);
     let error = remote::add(&repo, Some(sysroot), "a", &url, Existing::Refuse).unwrap_err().chain();
-    let expected = format!("Remote configuration for \"a\" already exists: {}", remotes.join("a.conf").display());
+    let expected = format!(
+        "Remote configuration for \"a\" already exists: {}",
+        remotes.join("a.conf").display()
+    );
     assert_eq!(error, expected);
     remote::add(&repo, Some(sysroot), "a", &url, Existing::Replace).unwrap();
-    assert_eq!(fs::read_to_string(remotes.join("a.conf")).unwrap(), "[remote \"a\"]\nurl=https://b\n");
+    assert_eq!(
+        fs::read_to_string(remotes.join("a.conf")).unwrap(),
+        "[remote \"a\"]\nurl=https://b\n"
+    );
 
     // Where a new one goes is for the config to say.
     remote::add(&repo, Some(sysroot), "in-config", &url, Existing::Refuse).unwrap();
     let config = fs::read_to_string(path.join("config")).unwrap();
-    fs::write(path.join("config"), config.replace("[core]\n", "[core]\nadd-remotes-config-dir=true\n")).unwrap();
+    fs::write(
+        path.join("config"),
+        config.replace("[core]\n", "[core]\nadd-remotes-config-dir=true\n"),
+    )
+    .unwrap();
     let repo = Repo::open(&path).unwrap();
     remote::add(&repo, Some(sysroot), "in-file", &url, Existing::Refuse).unwrap();
     assert!(remotes.join("in-file.conf").exists());
@@ -139,7 +160,8 @@ fn remotes_of_a_parent_are_seen_and_left_alone() {
     let path = directory.path().join("r");
     new_repo(&path);
     let config = fs::read_to_string(path.join("config")).unwrap();
-    fs::write(path.join("config"), format!("{config}parent={}\n", parent.path().display())).unwrap();
+    fs::write(path.join("config"), format!("{config}parent={}\n", parent.path().display()))
+        .unwrap();
     let repo = Repo::open(&path).unwrap();
     assert_eq!(remote::names(&repo).unwrap(), ["theirs"]);
     let error = remote::delete(&repo, None, "theirs", Absent::Refuse).unwrap_err();
@@ -170,8 +192,19 @@ fn json_has_stable_names() {
 
 #[test]
 fn commands_that_need_the_network_are_refused() {
-    for name in ["refs", "summary", "gpg-import", "gpg-list-keys", "add-cookie", "delete-cookie", "list-cookies"] {
-        assert_eq!(osier().run(["remote", name, "x"]).failure(), format!("remote {name}: not supported yet"));
+    for name in [
+        "refs",
+        "summary",
+        "gpg-import",
+        "gpg-list-keys",
+        "add-cookie",
+        "delete-cookie",
+        "list-cookies",
+    ] {
+        assert_eq!(
+            osier().run(["remote", name, "x"]).failure(),
+            format!("remote {name}: not supported yet")
+        );
     }
 }
 
@@ -183,13 +216,25 @@ fn a_key_that_is_absent_here_is_the_parents() {
     new_repo(&child);
     let parent_path = parent.to_str().unwrap();
     for program in [Some(osier()), ostree()].into_iter().flatten() {
-        fs::write(parent.join("config"), "[core]\nrepo_version=1\nmode=archive-z2\n\n[remote \"o\"]\nurl=http://p\n")
-            .unwrap();
+        fs::write(
+            parent.join("config"),
+            "[core]\nrepo_version=1\nmode=archive-z2\n\n[remote \"o\"]\nurl=http://p\n",
+        )
+        .unwrap();
         let own = "[remote \"o\"]\ngpg-verify=false\n";
-        let config = format!("[core]\nrepo_version=1\nmode=archive-z2\nparent={parent_path}\n\n{own}");
+        let config =
+            format!("[core]\nrepo_version=1\nmode=archive-z2\nparent={parent_path}\n\n{own}");
         fs::write(child.join("config"), config).unwrap();
-        assert_eq!(program.repo(&child, ["remote", "show-url", "o"]).line(), "http://p", "{program:?}");
-        assert_eq!(program.repo(&child, ["remote", "list", "-u"]).line(), "o  http://p", "{program:?}");
+        assert_eq!(
+            program.repo(&child, ["remote", "show-url", "o"]).line(),
+            "http://p",
+            "{program:?}"
+        );
+        assert_eq!(
+            program.repo(&child, ["remote", "list", "-u"]).line(),
+            "o  http://p",
+            "{program:?}"
+        );
     }
     let config = remote::find(&Repo::open(&child).unwrap(), None, "o").unwrap().config().unwrap();
     assert!(!config.verification.gpg);

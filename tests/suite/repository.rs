@@ -10,7 +10,8 @@ use osier::repo::{ContentWriter, ListRefs, Repo, RepoMode, SourceFile, Transacti
 
 use crate::support::{self, extract_repo};
 
-const REPOS: [&str; 7] = ["archive", "plain", "gpg", "bare", "bare-user", "bare-user-only", "bare-split-xattrs"];
+const REPOS: [&str; 7] =
+    ["archive", "plain", "gpg", "bare", "bare-user", "bare-user-only", "bare-split-xattrs"];
 
 #[test]
 fn every_object_that_ostree_wrote_is_listed_and_verifies() {
@@ -22,7 +23,10 @@ fn every_object_that_ostree_wrote_is_listed_and_verifies() {
         for object in repo.list_objects().unwrap() {
             count += 1;
             if object.object_type == ObjectType::File {
-                repo.load_file(&object.checksum).unwrap().verify().unwrap_or_else(|error| panic!("{name}: {error:?}"));
+                repo.load_file(&object.checksum)
+                    .unwrap()
+                    .verify()
+                    .unwrap_or_else(|error| panic!("{name}: {error:?}"));
             } else {
                 let bytes = repo.load_metadata(&object).unwrap();
                 assert_eq!(Checksum::of(&bytes), object.checksum, "{name}: {object}");
@@ -43,7 +47,10 @@ fn revs_resolve_as_upstream_resolves_them() {
     assert_eq!(repo.resolve_rev(&hex[..8]).unwrap(), main);
     let parent = repo.load_commit(&main).unwrap().parent.unwrap();
     assert_eq!(repo.resolve_rev("golden/x86_64/main^").unwrap(), parent);
-    assert_eq!(repo.resolve_rev("third/ref").unwrap(), repo.resolve_rev("third:third/ref").unwrap());
+    assert_eq!(
+        repo.resolve_rev("third/ref").unwrap(),
+        repo.resolve_rev("third:third/ref").unwrap()
+    );
     let error = |rev: &str| repo.resolve_rev(rev).unwrap_err().chain();
     assert_eq!(error("nothere"), "Refspec 'nothere' not found");
     assert_eq!(error(""), "Refspec  not unique");
@@ -72,7 +79,8 @@ fn write_commit(repo: &Repo, content: &[u8]) -> (Checksum, Vec<Checksum>) {
     // Linux does not let users put xattrs on symlinks.
     link.xattrs = Xattrs::new();
     let link = transaction.write_bytes(&link, b"").unwrap();
-    let mut writer = ContentWriter::begin(&transaction, header(0o100_755, ""), content.len() as u64).unwrap();
+    let mut writer =
+        ContentWriter::begin(&transaction, header(0o100_755, ""), content.len() as u64).unwrap();
     content.chunks(1000).for_each(|chunk| writer.write(chunk).unwrap());
     let program = writer.finish().unwrap();
     let mut files = vec![("a".to_owned(), file), ("l".to_owned(), link), ("p".to_owned(), program)];
@@ -110,8 +118,11 @@ fn noise(length: usize) -> Vec<u8> {
 fn what_a_transaction_writes_is_read_back_in_every_mode_and_ostree_agrees() {
     let directory = support::scratch();
     let modes = [RepoMode::Archive, RepoMode::BareUser, RepoMode::BareUserOnly, RepoMode::Bare];
-    let contents = [b"hi\n".to_vec(), b"all work and no play\n".repeat(30_000), noise(300_000), Vec::new()];
-    for (mode, content) in modes.iter().flat_map(|mode| contents.iter().map(move |content| (*mode, content))) {
+    let contents =
+        [b"hi\n".to_vec(), b"all work and no play\n".repeat(30_000), noise(300_000), Vec::new()];
+    for (mode, content) in
+        modes.iter().flat_map(|mode| contents.iter().map(move |content| (*mode, content)))
+    {
         if mode == RepoMode::Bare && !support::needs_root() || !support::needs_user_xattrs() {
             continue;
         }
@@ -124,7 +135,10 @@ fn what_a_transaction_writes_is_read_back_in_every_mode_and_ostree_agrees() {
             let expected = if object.header.is_symlink() { 0 } else { content.len() as u64 };
             assert_eq!(object.verify().unwrap(), expected);
         }
-        let left: Vec<_> = fs::read_dir(path.join("tmp")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> = fs::read_dir(path.join("tmp"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         assert_eq!(left, ["cache"], "staging is removed");
         if let Some(ostree) = support::ostree() {
             ostree.repo(&path, ["fsck"]).success();
@@ -138,10 +152,17 @@ fn a_file_is_stored_alike_whether_it_is_expected_to_be_new_or_not() {
     let source = directory.path().join("large");
     let content = noise(700_000);
     fs::write(&source, &content).unwrap();
-    let header = FileHeader { uid: 0, gid: 0, mode: 0o100_644, symlink_target: String::new(), xattrs: Xattrs::new() };
+    let header = FileHeader {
+        uid: 0,
+        gid: 0,
+        mode: 0o100_644,
+        symlink_target: String::new(),
+        xattrs: Xattrs::new(),
+    };
     let write = |transaction: &Transaction<'_>, size: u64| {
         let file = fs::File::open(&source).unwrap();
-        transaction.write_file(&header, SourceFile { file: &file, size, path: &source, adopt: None })
+        transaction
+            .write_file(&header, SourceFile { file: &file, size, path: &source, adopt: None })
     };
     for mode in [RepoMode::Archive, RepoMode::BareUserOnly] {
         let repo = Repo::create(&directory.path().join(format!("{mode}")), mode, None).unwrap();
@@ -166,17 +187,27 @@ fn a_file_is_stored_alike_whether_it_is_expected_to_be_new_or_not() {
                 transaction.write_bytes(&header, b"newer").unwrap();
             }
             assert_eq!(write(&transaction, content.len() as u64).unwrap(), checksum);
-            assert_eq!(transaction.commit().unwrap().content_objects_written, u64::from(new_before));
+            assert_eq!(
+                transaction.commit().unwrap().content_objects_written,
+                u64::from(new_before)
+            );
         }
-        let first = Repo::create(&directory.path().join(format!("{mode}-first")), mode, None).unwrap();
+        let first =
+            Repo::create(&directory.path().join(format!("{mode}-first")), mode, None).unwrap();
         let transaction = Transaction::begin(&first).unwrap();
         assert_eq!(write(&transaction, content.len() as u64).unwrap(), checksum);
         transaction.commit().unwrap();
-        let object = format!("objects/{}/{}.file", &checksum.to_hex()[..2], &checksum.to_hex()[2..]);
+        let object =
+            format!("objects/{}/{}.file", &checksum.to_hex()[..2], &checksum.to_hex()[2..]);
         let object = if mode == RepoMode::Archive { format!("{object}z") } else { object };
-        assert_eq!(fs::read(repo.path().join(&object)).unwrap(), fs::read(first.path().join(&object)).unwrap());
-        let left: Vec<_> =
-            fs::read_dir(repo.path().join("tmp")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(
+            fs::read(repo.path().join(&object)).unwrap(),
+            fs::read(first.path().join(&object)).unwrap()
+        );
+        let left: Vec<_> = fs::read_dir(repo.path().join("tmp"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         assert_eq!(left, ["cache"]);
     }
 }
@@ -188,20 +219,26 @@ fn ostree_takes_nothing_out_of_the_staging_directory_of_a_killed_osier() {
     let path = directory.path().join("repo");
     let repo = Repo::create(&path, RepoMode::Archive, None).unwrap();
     let transaction = Transaction::begin(&repo).unwrap();
-    let checksum = transaction.write_metadata(ObjectType::DirTree, b"finished, but nobody's").unwrap();
+    let checksum =
+        transaction.write_metadata(ObjectType::DirTree, b"finished, but nobody's").unwrap();
     let object = format!("{}/{}.dirtree", &checksum.to_hex()[..2], &checksum.to_hex()[2..]);
     let staged = |name: &str| path.join("tmp").join(name).join("osier").join(&object);
     let staging = || {
-        let names =
-            fs::read_dir(path.join("tmp")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.starts_with("staging-") && !name.ends_with("-lock")).collect::<Vec<_>>()
+        let names = fs::read_dir(path.join("tmp"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names
+            .filter(|name| name.starts_with("staging-") && !name.ends_with("-lock"))
+            .collect::<Vec<_>>()
     };
     let [name] = &staging()[..] else { panic!("{:?}", staging()) };
     assert!(staged(name).exists(), "{name}");
     fs::create_dir(directory.path().join("tree")).unwrap();
     let commit = |branch: &str| {
         let tree = directory.path().join("tree");
-        ostree.repo(&path, ["commit", "-b", branch, "--timestamp=@1", tree.to_str().unwrap()]).success();
+        ostree
+            .repo(&path, ["commit", "-b", branch, "--timestamp=@1", tree.to_str().unwrap()])
+            .success();
     };
     // Not while it lives, and not after its end.
     commit("first");
@@ -232,7 +269,8 @@ fn what_ostree_has_staged_is_taken_over() {
     assert_eq!(repo.list_objects().unwrap(), []);
     Transaction::begin(&repo).unwrap().commit().unwrap();
     assert_eq!(repo.list_objects().unwrap(), [name]);
-    let left: Vec<_> = fs::read_dir(path.join("tmp")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(path.join("tmp")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["cache"]);
 }
 
@@ -241,7 +279,13 @@ fn an_uncommitted_transaction_changes_nothing_and_the_next_one_takes_its_objects
     let directory = support::scratch();
     let path = directory.path().join("repo");
     let repo = Repo::create(&path, RepoMode::Archive, None).unwrap();
-    let header = FileHeader { uid: 0, gid: 0, mode: 0o100_644, symlink_target: String::new(), xattrs: Xattrs::new() };
+    let header = FileHeader {
+        uid: 0,
+        gid: 0,
+        mode: 0o100_644,
+        symlink_target: String::new(),
+        xattrs: Xattrs::new(),
+    };
     let first = Transaction::begin(&repo).unwrap();
     let file = first.write_bytes(&header, b"staged").unwrap();
     let name = ObjectName::new(file, ObjectType::File);
@@ -265,17 +309,25 @@ fn refs_are_listed_with_and_without_their_prefix() {
     };
     let expected = String::from_utf8(support::expected("refs.txt")).unwrap();
     assert_eq!(names(None, ListRefs::Full), expected.lines().collect::<Vec<_>>());
-    assert_eq!(names(Some("golden"), ListRefs::BelowPrefix), ["alias", "empty-body", "tag", "two", "x86_64/main"]);
+    assert_eq!(
+        names(Some("golden"), ListRefs::BelowPrefix),
+        ["alias", "empty-body", "tag", "two", "x86_64/main"]
+    );
     assert_eq!(names(Some("golden/x86_64"), ListRefs::Full), ["golden/x86_64/main"]);
     assert_eq!(names(Some("golden/two"), ListRefs::BelowPrefix), ["golden/two"]);
     assert_eq!(names(Some("third:"), ListRefs::BelowPrefix), ["third:third/ref"]);
     assert_eq!(names(Some("third:"), ListRefs::Full), ["third:third/ref"]);
     assert_eq!(names(Some("nothere"), ListRefs::Full), Vec::<String>::new());
-    let collections: String =
-        repo.list_collection_refs(None).unwrap().iter().map(|(name, _)| format!("{name}\n")).collect();
+    let collections: String = repo
+        .list_collection_refs(None)
+        .unwrap()
+        .iter()
+        .map(|(name, _)| format!("{name}\n"))
+        .collect();
     assert_eq!(collections.into_bytes(), support::expected("refs-collections.txt"));
     let aliases = repo.list_aliases(None).unwrap();
-    let aliases: Vec<_> = aliases.iter().map(|(alias, target)| (alias.as_str(), target.as_str())).collect();
+    let aliases: Vec<_> =
+        aliases.iter().map(|(alias, target)| (alias.as_str(), target.as_str())).collect();
     assert_eq!(aliases, [("golden/alias", "golden/x86_64/main")]);
 }
 
@@ -286,7 +338,8 @@ fn a_ref_cannot_take_the_place_of_a_directory_of_refs() {
     let id = CollectionId::parse("org.example.A").unwrap();
     let repo = Repo::create(&path, RepoMode::Archive, Some(&id)).unwrap();
     let commit = Checksum::of(b"");
-    let set = |name: &str| repo.set_ref_immediate(None, &RefName::parse(name).unwrap(), Some(&commit));
+    let set =
+        |name: &str| repo.set_ref_immediate(None, &RefName::parse(name).unwrap(), Some(&commit));
     set("a/b").unwrap();
     assert_eq!(set("a").unwrap_err().chain(), "Conflict: b exists under a when attempting write");
     assert_eq!(set("a/b/c").unwrap_err().chain(), "openat(refs/heads/a/b/c): Not a directory");

@@ -40,7 +40,8 @@ fn a_directory_larger_than_the_listing_buffer_is_listed_whole_and_again() {
     expected.sort();
     let directory = Directory::open(tree.path()).unwrap();
     for _ in 0..2 {
-        let names: Vec<String> = directory.entries().unwrap().into_iter().map(|entry| entry.name).collect();
+        let names: Vec<String> =
+            directory.entries().unwrap().into_iter().map(|entry| entry.name).collect();
         assert_eq!(names, expected);
     }
 }
@@ -54,7 +55,10 @@ fn files_directories_and_symlinks_are_read_below_their_directory() {
     let root = Directory::open(tree.path()).unwrap();
     let directory = root.open_directory("d").unwrap();
     assert_eq!((root.path().as_str(), directory.path().as_str()), ("/", "/d"));
-    assert_eq!((root.child_path("d"), directory.child_path("f")), ("/d".to_owned(), "/d/f".to_owned()));
+    assert_eq!(
+        (root.child_path("d"), directory.child_path("f")),
+        ("/d".to_owned(), "/d/f".to_owned())
+    );
     assert_eq!(directory.symlink_target("l").unwrap(), "../some where/é");
     assert_eq!(directory.metadata_of("l").unwrap().kind(), Some(EntryKind::Symlink));
 
@@ -113,7 +117,8 @@ fn pipes_sockets_and_devices_are_refused_with_their_path_and_without_waiting() {
     assert_eq!(message(directory.entries()), "Not a regular file or symlink: d/s");
 
     if needs_root() {
-        mknodat(CWD, tree.path().join("null"), FileType::CharacterDevice, Mode::from(0o666), 0x103).unwrap();
+        mknodat(CWD, tree.path().join("null"), FileType::CharacterDevice, Mode::from(0o666), 0x103)
+            .unwrap();
         let root = Directory::open(tree.path()).unwrap();
         assert_eq!(message(root.entries()), "Not a regular file or symlink: null");
     }
@@ -139,10 +144,19 @@ fn what_may_not_be_read_is_reported_with_its_path() {
         fs::create_dir(tree.path().join("d")).unwrap();
         let directory = Directory::open(tree.path()).unwrap().open_directory("d").unwrap();
         assert_eq!(message(directory.open_file("f")), "openat(d/f): No such file or directory");
-        assert_eq!(message(directory.open_directory("g")), "opendir(d/g): No such file or directory");
-        assert_eq!(message(directory.symlink_target("l")), "readlinkat(d/l): No such file or directory");
+        assert_eq!(
+            message(directory.open_directory("g")),
+            "opendir(d/g): No such file or directory"
+        );
+        assert_eq!(
+            message(directory.symlink_target("l")),
+            "readlinkat(d/l): No such file or directory"
+        );
         assert_eq!(message(directory.metadata_of("m")), "fstatat(d/m): No such file or directory");
-        assert_eq!(message(directory.xattrs_of_symlink("l")), "llistxattr(d/l): No such file or directory");
+        assert_eq!(
+            message(directory.xattrs_of_symlink("l")),
+            "llistxattr(d/l): No such file or directory"
+        );
         return;
     }
     let tree = scratch();
@@ -162,7 +176,9 @@ fn xattrs_are_sorted_and_empty_ones_left_out() {
     let file = tree.path().join("f");
     fs::write(&file, "").unwrap();
     let long = vec![b'x'; 3000];
-    for (name, value) in [("user.b", &b"2"[..]), ("user.empty", b""), ("user.a-long", &long), ("user.a", b"\0\xff")] {
+    for (name, value) in
+        [("user.b", &b"2"[..]), ("user.empty", b""), ("user.a-long", &long), ("user.a", b"\0\xff")]
+    {
         setxattr(&file, name, value, XattrFlags::empty()).unwrap();
         setxattr(tree.path(), name, value, XattrFlags::empty()).unwrap();
     }
@@ -188,7 +204,8 @@ fn many_names_of_xattrs_fit_too() {
     }
     let root = Directory::open(tree.path()).unwrap();
     let found = pairs(&root.xattrs_of_file("f", &root.open_file("f").unwrap()).unwrap());
-    let expected: Vec<_> = names.iter().map(|name| (name.clone().into_bytes(), b"1".to_vec())).collect();
+    let expected: Vec<_> =
+        names.iter().map(|name| (name.clone().into_bytes(), b"1".to_vec())).collect();
     assert_eq!(found, expected);
 }
 
@@ -205,7 +222,10 @@ fn a_symlink_has_xattrs_of_its_own() {
     if rustix::fs::lsetxattr(&link, "trusted.osier", b"1", XattrFlags::empty()).is_err() {
         return skip("the scratch directory's file system has no trusted xattrs");
     }
-    assert_eq!(pairs(&root.xattrs_of_symlink("l").unwrap()), [(b"trusted.osier".to_vec(), b"1".to_vec())]);
+    assert_eq!(
+        pairs(&root.xattrs_of_symlink("l").unwrap()),
+        [(b"trusted.osier".to_vec(), b"1".to_vec())]
+    );
 }
 
 #[test]
@@ -234,10 +254,16 @@ fn a_skip_list_may_name_what_no_object_can_be_made_of() {
     let commit = |lines: &str| {
         fs::write(&list, lines).unwrap();
         let list = format!("--skip-list={}", list.display());
-        let output = osier.repo(&repo, ["commit", "-b", "main", &list, &format!("--tree=dir={}", tree.display())]);
+        let output = osier.repo(
+            &repo,
+            ["commit", "-b", "main", &list, &format!("--tree=dir={}", tree.display())],
+        );
         (output.status, String::from_utf8(output.stderr).unwrap())
     };
-    assert_eq!(commit("/pipe\n"), (1, "error: Not a regular file or symlink: gnupg/S.agent\n".to_owned()));
+    assert_eq!(
+        commit("/pipe\n"),
+        (1, "error: Not a regular file or symlink: gnupg/S.agent\n".to_owned())
+    );
     let unmatched = "Unmatched skip-list path: /gone\nerror: Unmatched skip-list paths\n";
     assert_eq!(commit("/pipe\n/gone\n/gnupg/S.agent\n"), (1, unmatched.to_owned()));
     assert_eq!(commit("/pipe\n/gnupg/S.agent\n"), (0, String::new()));

@@ -8,7 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use osier::Checksum;
-use osier::commit::{CommitOptions, CommitOutcome, Description, Reading, Source, StatCacheOptions, commit};
+use osier::commit::{
+    CommitOptions, CommitOutcome, Description, Reading, Source, StatCacheOptions, commit,
+};
 use osier::fsck::{FsckOptions, fsck};
 use osier::labels::Policy;
 use osier::object::{ObjectName, ObjectType};
@@ -37,7 +39,9 @@ impl Place {
         let directory = scratch();
         let tree = directory.path().join("tree");
         fs::create_dir_all(tree.join("dir/below")).unwrap();
-        for (name, content) in [("a", "one"), ("dir/b", "two"), ("dir/below/c", "three"), ("dir/empty", "")] {
+        for (name, content) in
+            [("a", "one"), ("dir/b", "two"), ("dir/below/c", "three"), ("dir/empty", "")]
+        {
             fs::write(tree.join(name), content).unwrap();
         }
         symlink("b", tree.join("dir/link")).unwrap();
@@ -61,7 +65,8 @@ impl Place {
 
     /// With the stat cache; also says which warnings there were.
     fn commit_with(&self, modifier: &Modifier) -> (CommitOutcome, Vec<String>) {
-        let options = self.options(modifier, Some(StatCacheOptions { file: None, settling: SETTLING }));
+        let options =
+            self.options(modifier, Some(StatCacheOptions { file: None, settling: SETTLING }));
         let warnings = Mutex::new(Vec::new());
         let progress = |event: Event<'_>| {
             if let Event::Warning(text) = event {
@@ -90,7 +95,8 @@ impl Place {
         }
     }
 
-    /// Commits with the cache, compares with a commit without, and returns how many entries were not read.
+    /// Commits with the cache, compares with a commit without, and returns how many entries were
+    /// not read.
     #[track_caller]
     fn hits_of_right_commit(&self) -> u64 {
         self.hits_of_right_commit_with(&Modifier::default())
@@ -170,7 +176,10 @@ fn new_content_of_the_same_size_with_the_old_mtime_is_seen() {
     fs::write(place.path("a"), "ONE").unwrap();
     restore_mtime(&place.path("a"), &before);
     let after = fs::metadata(place.path("a")).unwrap();
-    assert_eq!((after.len(), after.mtime(), after.mtime_nsec()), (3, before.mtime(), before.mtime_nsec()));
+    assert_eq!(
+        (after.len(), after.mtime(), after.mtime_nsec()),
+        (3, before.mtime(), before.mtime_nsec())
+    );
     assert_eq!(place.hits_of_right_commit(), ENTRIES - 1);
     assert_ne!(root(&place.repo, &place.commit()), old);
 }
@@ -223,7 +232,8 @@ fn a_damaged_cache_is_dropped_with_a_warning() {
     let place = Place::new();
     let expected = root(&place.repo, &place.commit());
     let whole = fs::read(place.cache()).unwrap();
-    let mut damaged: Vec<Vec<u8>> = vec![Vec::new(), b"garbage".to_vec(), [&whole[..], b"x"].concat()];
+    let mut damaged: Vec<Vec<u8>> =
+        vec![Vec::new(), b"garbage".to_vec(), [&whole[..], b"x"].concat()];
     damaged.extend((1..whole.len()).step_by(61).map(|length| whole[..length].to_vec()));
     damaged.extend((0..whole.len()).step_by(29).map(|position| {
         let mut flipped = whole.clone();
@@ -234,7 +244,10 @@ fn a_damaged_cache_is_dropped_with_a_warning() {
         fs::write(place.cache(), &bytes).unwrap();
         let (outcome, warnings) = place.commit_with(&Modifier::default());
         assert_eq!(warnings.len(), 1, "{warnings:?}");
-        assert!(warnings[0].starts_with(&format!("stat cache dropped: {}", place.cache().display())), "{warnings:?}");
+        assert!(
+            warnings[0].starts_with(&format!("stat cache dropped: {}", place.cache().display())),
+            "{warnings:?}"
+        );
         assert_eq!(outcome.stat_cache.unwrap().hits, 0);
         assert_eq!(root(&place.repo, &outcome), expected);
         assert_eq!(fs::read(place.cache()).unwrap(), whole);
@@ -300,7 +313,11 @@ fn other_options_ask_other_questions() {
     for first in 0..sets.len() {
         for index in (first..sets.len()).flat_map(|second| [first, second]) {
             let (outcome, warnings) = place.commit_with(&sets[index]);
-            assert_eq!((root(&place.repo, &outcome), warnings), (expected[index], vec![]), "{first} {index}");
+            assert_eq!(
+                (root(&place.repo, &outcome), warnings),
+                (expected[index], vec![]),
+                "{first} {index}"
+            );
         }
     }
     for set in &sets {
@@ -354,8 +371,11 @@ fn two_repositories_may_share_a_cache() {
     assert_eq!(hits, [0, 0, ENTRIES, ENTRIES]);
     assert!(!fsck(&other, &FsckOptions::default(), &Silent).unwrap().corrupted);
     assert!(!place.cache().exists());
-    let names = fs::read_dir(place.directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
-    let litter = names.filter(|name| !["tree", "repo", "other", "shared"].iter().any(|known| name == known)).count();
+    let names =
+        fs::read_dir(place.directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let litter = names
+        .filter(|name| !["tree", "repo", "other", "shared"].iter().any(|known| name == known))
+        .count();
     assert_eq!(litter, 0);
 }
 
@@ -375,7 +395,8 @@ fn commits_at_the_same_time_leave_a_whole_cache() {
         }
     });
     for owner in 0..4 {
-        place.hits_of_right_commit_with(&Modifier { owner_uid: Some(owner), ..Modifier::default() });
+        place
+            .hits_of_right_commit_with(&Modifier { owner_uid: Some(owner), ..Modifier::default() });
     }
 }
 
@@ -386,7 +407,10 @@ fn sizes_are_recorded_for_what_was_not_read() {
         let reading = Reading { stat_cache, generate_sizes: true, ..Reading::default() };
         let options = CommitOptions { reading, ..place.options(&Modifier::default(), None) };
         let outcome = commit(&place.repo, &options, &Silent).unwrap();
-        (place.repo.load_commit(&outcome.commit).unwrap().metadata, outcome.stat_cache.map(|stats| stats.hits))
+        (
+            place.repo.load_commit(&outcome.commit).unwrap().metadata,
+            outcome.stat_cache.map(|stats| stats.hits),
+        )
     };
     let (expected, _) = with_sizes(None);
     assert!(expected.contains_key("ostree.sizes"));
@@ -416,11 +440,13 @@ fn generated_trees_get_the_same_commit_with_and_without_a_cache() {
             }
             match number % 3 {
                 0 => {
-                    let changed = fs::read(&path).unwrap().iter().map(|byte| byte ^ 1).collect::<Vec<_>>();
+                    let changed =
+                        fs::read(&path).unwrap().iter().map(|byte| byte ^ 1).collect::<Vec<_>>();
                     fs::write(&path, changed).unwrap();
                     restore_mtime(&path, &before);
                 }
-                1 => fs::set_permissions(&path, fs::Permissions::from_mode(before.mode() ^ 0o100)).unwrap(),
+                1 => fs::set_permissions(&path, fs::Permissions::from_mode(before.mode() ^ 0o100))
+                    .unwrap(),
                 _ => setxattr(&path, "user.changed", b"1", XattrFlags::empty()).unwrap(),
             }
         }
@@ -437,7 +463,8 @@ fn the_option_takes_its_file_after_an_equals_sign_only() {
     thread::sleep(StatCacheOptions::default().settling + SETTLING);
     let run = |options: &[&str]| {
         let tree = place.path("");
-        let arguments = ["commit", "--orphan", "--table-output", "--timestamp=@1"].iter().chain(options);
+        let arguments =
+            ["commit", "--orphan", "--table-output", "--timestamp=@1"].iter().chain(options);
         let arguments: Vec<&str> = arguments.copied().chain([tree.to_str().unwrap()]).collect();
         osier().in_directory(place.directory.path()).repo(place.repo.path(), arguments)
     };

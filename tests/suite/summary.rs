@@ -15,7 +15,8 @@ use osier::source::MemoryTree;
 use osier::summary::{self, Summary, UpdateOptions, store};
 
 use crate::support::{
-    assert_same_repository, assert_same_text, expected, extract_repo, golden_commit, osier, ostree, scratch,
+    assert_same_repository, assert_same_text, expected, extract_repo, golden_commit, osier, ostree,
+    scratch,
 };
 
 /// When the golden summaries were made.
@@ -56,7 +57,8 @@ fn the_golden_summary_of_archive_is_made_again_with_its_metadata_commit_and_delt
     let Some(path) = extract_repo("archive", directory.path()) else { return };
     let golden = read(path.join("summary"));
     let metadata_commit = golden_commit("ostree-metadata");
-    let object = path.join(format!("objects/{}/{}.commit", &metadata_commit[..2], &metadata_commit[2..]));
+    let object =
+        path.join(format!("objects/{}/{}.commit", &metadata_commit[..2], &metadata_commit[2..]));
     let commit = read(&object);
     let indexes = crate::support::snapshot(&path.join("delta-indexes"));
     assert_eq!(indexes.keys().filter(|name| name.ends_with(".index")).count(), 3);
@@ -64,13 +66,24 @@ fn the_golden_summary_of_archive_is_made_again_with_its_metadata_commit_and_delt
     fs::remove_file(path.join("refs/heads/ostree-metadata")).unwrap();
     fs::remove_dir_all(path.join("delta-indexes")).unwrap();
 
-    let metadata =
-        Dict::from_iter([("org.example.extra", Value::string("yes")), ("ostree.summary.expires", Value::uint64(1))]);
+    let metadata = Dict::from_iter([
+        ("org.example.extra", Value::string("yes")),
+        ("ostree.summary.expires", Value::uint64(1)),
+    ]);
     let options = UpdateOptions { metadata, now: GOLDEN_NOW, commit_timestamp: GOLDEN_NOW };
     summary::update(&Repo::open(&path).unwrap(), &options).unwrap();
     assert_eq!(read(&object), commit);
-    assert_eq!(read(path.join("refs/heads/ostree-metadata")), format!("{metadata_commit}\n").into_bytes());
-    assert_eq!(crate::support::differences(&indexes, &crate::support::snapshot(&path.join("delta-indexes"))), [""; 0]);
+    assert_eq!(
+        read(path.join("refs/heads/ostree-metadata")),
+        format!("{metadata_commit}\n").into_bytes()
+    );
+    assert_eq!(
+        crate::support::differences(
+            &indexes,
+            &crate::support::snapshot(&path.join("delta-indexes"))
+        ),
+        [""; 0]
+    );
     assert_eq!(read(path.join("summary")), golden);
     assert!(!path.join("summary.sig").exists(), "the old signature does not fit the new summary");
 }
@@ -85,7 +98,8 @@ fn indexes_of_commits_without_deltas_are_removed() {
     summary::regenerate(&Repo::open(&path).unwrap(), &Dict::new(), 1).unwrap();
     assert!(!index.exists());
     let written = Summary::decode(&read(path.join("summary"))).unwrap();
-    let deltas = Dict::from_variant(written.metadata.get("ostree.static-deltas").unwrap().view()).unwrap();
+    let deltas =
+        Dict::from_variant(written.metadata.get("ostree.static-deltas").unwrap().view()).unwrap();
     assert_eq!(deltas.len(), 2);
 }
 
@@ -169,7 +183,10 @@ fn times_are_shown_in_the_local_zone() {
         ("America/St_Johns", "2024-01-01T23:34:05-03:30"),
     ] {
         let shown = osier().with("TZ", zone).repo(&path, ["summary", "-v"]).success();
-        assert!(shown.contains(&format!("Last-Modified (ostree.summary.last-modified): {time}\n")), "{zone}: {shown}");
+        assert!(
+            shown.contains(&format!("Last-Modified (ostree.summary.last-modified): {time}\n")),
+            "{zone}: {shown}"
+        );
     }
 }
 
@@ -196,7 +213,10 @@ fn what_cannot_be_done_is_refused() {
         assert_eq!(osier().repo(&path, ["summary", option]).failure(), "summary: Not normal form");
     }
     fs::remove_file(path.join("summary")).unwrap();
-    assert_eq!(osier().repo(&path, ["summary", "-v"]).failure(), "openat(summary): No such file or directory");
+    assert_eq!(
+        osier().repo(&path, ["summary", "-v"]).failure(),
+        "openat(summary): No such file or directory"
+    );
 }
 
 /// Both programs update the summary of a copy each; the copies must be the same but for the time.
@@ -233,8 +253,10 @@ fn updates_agree_with_the_real_program() {
 
 #[test]
 fn many_refs_and_keys_are_ordered_as_by_the_real_program() {
-    let names: Vec<String> = (0..40).map(|number| format!("--create=r{}", number * 7 % 101)).collect();
-    let setup: Vec<Vec<&str>> = names.iter().map(|name| vec!["refs", name, "golden/x86_64/main"]).collect();
+    let names: Vec<String> =
+        (0..40).map(|number| format!("--create=r{}", number * 7 % 101)).collect();
+    let setup: Vec<Vec<&str>> =
+        names.iter().map(|name| vec!["refs", name, "golden/x86_64/main"]).collect();
     let setup: Vec<&[&str]> = setup.iter().map(Vec::as_slice).collect();
     let keys: Vec<String> = (0..60).map(|number| format!("key.{number}={number}")).collect();
     let arguments: Vec<&str> = keys.iter().flat_map(|key| ["-m", key]).collect();
@@ -254,19 +276,26 @@ fn the_summary_follows_what_the_library_does_to_refs() {
     };
     ask(&repo).unwrap();
     let refs = |repo: &Repo| -> Vec<(String, Checksum)> {
-        store::load(repo).unwrap().refs.into_iter().map(|entry| (entry.name, entry.commit)).collect()
+        store::load(repo)
+            .unwrap()
+            .refs
+            .into_iter()
+            .map(|entry| (entry.name, entry.commit))
+            .collect()
     };
     let refspec = |text: &str| Refspec::parse(text).unwrap();
     let make = |timestamp| {
         let branch = Some(refspec("main"));
         let sources = vec![Source::Memory(MemoryTree::default())];
-        let options = CommitOptions { branch, sources, ..CommitOptions::new(Description::new(timestamp)) };
+        let options =
+            CommitOptions { branch, sources, ..CommitOptions::new(Description::new(timestamp)) };
         commit(&repo, &options, &Silent).unwrap().commit
     };
     let (first, second) = (make(1), make(2));
     let named = |name: &str, commit| (name.to_owned(), commit);
     assert_eq!(refs(&repo), [named("main", second)]);
-    change(&repo, &[Change::Set(refspec("old"), first), Change::Set(refspec("o:remote"), first)]).unwrap();
+    change(&repo, &[Change::Set(refspec("old"), first), Change::Set(refspec("o:remote"), first)])
+        .unwrap();
     assert_eq!(refs(&repo), [named("main", second), named("old", first)]);
     reset(&repo, refspec("main"), first).unwrap();
     change(&repo, &[Change::Delete(refspec("old"))]).unwrap();
@@ -283,29 +312,49 @@ fn the_summary_follows_what_the_library_does_to_refs() {
 fn a_ref_of_a_collection_is_pulled_into_the_mirror() {
     let directory = scratch();
     let collection = CollectionId::parse("org.example.Os").unwrap();
-    let source = Repo::create(&directory.path().join("source"), RepoMode::Archive, Some(&collection)).unwrap();
+    let source =
+        Repo::create(&directory.path().join("source"), RepoMode::Archive, Some(&collection))
+            .unwrap();
     let make = |collection: &str| {
         let metadata = vec![("ostree.collection-binding".to_owned(), Value::string(collection))];
         let branch = Some(Refspec::parse("main").unwrap());
         let sources = vec![Source::Memory(MemoryTree::default())];
         let description = Description { metadata, ..Description::new(1) };
-        commit(&source, &CommitOptions { branch, sources, ..CommitOptions::new(description) }, &Silent).unwrap().commit
+        commit(
+            &source,
+            &CommitOptions { branch, sources, ..CommitOptions::new(description) },
+            &Silent,
+        )
+        .unwrap()
+        .commit
     };
     let made = make("org.example.Os");
     let target = Repo::create(&directory.path().join("target"), RepoMode::Archive, None).unwrap();
-    let name = CollectionRef { collection: collection.clone(), name: RefName::parse("main").unwrap() };
+    let name =
+        CollectionRef { collection: collection.clone(), name: RefName::parse("main").unwrap() };
     let pull = |name: &CollectionRef, remote: Option<&str>| {
         let wanted = vec![Want::CollectionRef(name.clone())];
         let remote = remote.map(|remote| RemoteName::parse(remote).unwrap());
-        pull_local(&target, &source, &PullOptions { wanted, remote, ..PullOptions::default() }, &Silent)
+        pull_local(
+            &target,
+            &source,
+            &PullOptions { wanted, remote, ..PullOptions::default() },
+            &Silent,
+        )
     };
     pull(&name, None).unwrap();
     assert_eq!(target.list_collection_refs(None).unwrap(), [(name.clone(), made)]);
     assert_eq!(target.list_refs(None, ListRefs::Full).unwrap(), []);
     pull(&name, Some("origin")).unwrap();
-    assert_eq!(target.list_refs(None, ListRefs::Full).unwrap(), [(Refspec::parse("origin:main").unwrap(), made)]);
+    assert_eq!(
+        target.list_refs(None, ListRefs::Full).unwrap(),
+        [(Refspec::parse("origin:main").unwrap(), made)]
+    );
     let absent = CollectionRef { name: RefName::parse("none").unwrap(), ..name.clone() };
-    assert_eq!(pull(&absent, None).unwrap_err().chain(), "Refspec '(org.example.Os, none)' not found");
+    assert_eq!(
+        pull(&absent, None).unwrap_err().chain(),
+        "Refspec '(org.example.Os, none)' not found"
+    );
     let foreign = make("org.example.Other");
     let expected = format!(
         "Commit {foreign}: Commit has collection ID ‘org.example.Other’ in collection binding metadata, while the remote \
@@ -336,6 +385,7 @@ fn of_several_updates_at_once_the_last_has_all_refs() {
     let repo = Repo::open(&path).unwrap();
     let listed = repo.list_ref_names(None, ListRefs::Full).unwrap();
     assert_eq!(listed.len(), 3 * ROUNDS + 1);
-    let summary: Vec<_> = store::load(&repo).unwrap().refs.into_iter().map(|entry| entry.name).collect();
+    let summary: Vec<_> =
+        store::load(&repo).unwrap().refs.into_iter().map(|entry| entry.name).collect();
     assert_eq!(summary, listed.iter().map(ToString::to_string).collect::<Vec<_>>());
 }

@@ -1,4 +1,5 @@
-//! Links that somebody puts in the place of a directory while osier works: nothing behind them is removed or written.
+//! Links that somebody puts in the place of a directory while osier works: nothing behind them is
+//! removed or written.
 
 mod standing;
 
@@ -29,14 +30,16 @@ fn victim(directory: &Path) -> std::path::PathBuf {
 fn assert_whole(victim: &Path) {
     let mut names: Vec<_> = walkdir::WalkDir::new(victim)
         .into_iter()
-        .map(|entry| entry.unwrap().path().strip_prefix(victim).unwrap().to_str().unwrap().to_owned())
+        .map(|entry| {
+            entry.unwrap().path().strip_prefix(victim).unwrap().to_str().unwrap().to_owned()
+        })
         .collect();
     names.sort();
     assert_eq!(names, ["", "d", "d/a", "d/precious", "old"]);
 }
 
-/// Runs a commit whose last source is a tar from standard input, does something before that ends, and returns the
-/// status, standard output and standard error.
+/// Runs a commit whose last source is a tar from standard input, does something before that ends,
+/// and returns the status, standard output and standard error.
 fn commit_and(repo: &Path, arguments: &[&str], meanwhile: impl FnOnce()) -> (i32, String, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_osier"))
         .arg(format!("--repo={}", repo.display()))
@@ -111,7 +114,10 @@ fn consume_removes_nothing_behind_a_link_above_the_source() {
     });
     assert_eq!(status, 0, "{stderr}");
     assert_whole(&victim);
-    assert!(!directory.path().join("moved/source").exists(), "what was committed is gone, wherever it is now");
+    assert!(
+        !directory.path().join("moved/source").exists(),
+        "what was committed is gone, wherever it is now"
+    );
 }
 
 #[test]
@@ -133,10 +139,15 @@ fn consume_keeps_what_appeared_or_changed_meanwhile_and_says_so() {
         fs::set_permissions(source.join("d/touched"), fs::Permissions::from_mode(0o600)).unwrap();
     });
     assert_eq!((status, stdout.trim().len()), (0, 64), "{stderr}");
-    let mut left: Vec<_> = fs::read_dir(source.join("d")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut left: Vec<_> =
+        fs::read_dir(source.join("d")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, ["exchanged", "new", "rewritten", "touched"]);
-    for (name, why) in [("new", "is not in the commit"), ("rewritten", "was changed"), ("exchanged", "was changed")] {
+    for (name, why) in [
+        ("new", "is not in the commit"),
+        ("rewritten", "was changed"),
+        ("exchanged", "was changed"),
+    ] {
         let expected = format!("{} {why} and is kept", source.join("d").join(name).display());
         assert!(stderr.contains(&expected), "{stderr}");
     }
@@ -165,16 +176,20 @@ fn a_directory_of_refs_that_is_a_link_is_not_written_through() {
     osier().repo(&repo, ["init", "--mode=archive"]).success();
     let source = directory.path().join("source");
     fs::create_dir(&source).unwrap();
-    osier().repo(&repo, ["commit", "--branch=main", &format!("--tree=dir={}", source.display())]).success();
+    osier()
+        .repo(&repo, ["commit", "--branch=main", &format!("--tree=dir={}", source.display())])
+        .success();
     symlink(&victim, repo.join("refs/heads/v")).unwrap();
-    for arguments in [["refs", "--delete", "v/old"].as_slice(), &["refs", "--create=v/new", "main"]] {
+    for arguments in [["refs", "--delete", "v/old"].as_slice(), &["refs", "--create=v/new", "main"]]
+    {
         osier().repo(&repo, arguments);
         assert_whole(&victim);
     }
     fs::remove_file(repo.join("refs/heads/v")).unwrap();
     let output = directory.path().join("out.tar");
     symlink(victim.join("old"), &output).unwrap();
-    let refused = osier().repo(&repo, ["export", &format!("--output={}", output.display()), "main"]);
+    let refused =
+        osier().repo(&repo, ["export", &format!("--output={}", output.display()), "main"]);
     assert_eq!(refused.status, 1);
     assert_eq!(fs::read(victim.join("old")).unwrap(), b"precious");
 }
@@ -186,9 +201,17 @@ fn special_files_in_a_repository_make_no_command_wait() {
     osier().repo(&repo, ["init", "--mode=archive"]).success();
     let source = directory.path().join("source");
     fs::create_dir(&source).unwrap();
-    osier().repo(&repo, ["commit", "--branch=main", &format!("--tree=dir={}", source.display())]).success();
-    let commands: [&[&str]; 6] =
-        [&["refs"], &["rev-parse", "fifo"], &["log", "fifo"], &["prune", "--refs-only"], &["summary", "-u"], &["fsck"]];
+    osier()
+        .repo(&repo, ["commit", "--branch=main", &format!("--tree=dir={}", source.display())])
+        .success();
+    let commands: [&[&str]; 6] = [
+        &["refs"],
+        &["rev-parse", "fifo"],
+        &["log", "fifo"],
+        &["prune", "--refs-only"],
+        &["summary", "-u"],
+        &["fsck"],
+    ];
     for place in ["refs/heads/fifo", "config", ".lock"] {
         let path = repo.join(place);
         let away = directory.path().join("away");

@@ -1,4 +1,5 @@
-//! `commit --tree=tar=`: archives as the source of a commit. Commit ids and messages are those of the real program.
+//! `commit --tree=tar=`: archives as the source of a commit. Commit ids and messages are those of
+//! the real program.
 
 use std::io::Write;
 use std::path::Path;
@@ -44,8 +45,11 @@ fn record(keyword: &str, value: &str) -> String {
 
 fn append(archive: &mut Vec<u8>, entry: Entry<'_>) {
     if !entry.xattrs.is_empty() {
-        let records: String =
-            entry.xattrs.iter().map(|(name, value)| record(&format!("SCHILY.xattr.{name}"), value)).collect();
+        let records: String = entry
+            .xattrs
+            .iter()
+            .map(|(name, value)| record(&format!("SCHILY.xattr.{name}"), value))
+            .collect();
         append(archive, Entry { path: "x", flag: b'x', content: &records, xattrs: &[], ..entry });
     }
     let is_link = matches!(entry.flag, b'1' | b'2');
@@ -110,9 +114,17 @@ fn archives_become_the_commits_and_errors_of_the_real_program() {
         (&[], &[], "error: Can't commit an empty tree"),
         (&[], AUTOCREATE, EMPTY_ROOT),
         (&[file("a", "")], &[], "error: Can't commit an empty tree"),
-        (&[file("a", "")], AUTOCREATE, "7d810eef97466319e66198eb46fae2f6a7bc79044b8ed9703f1b4f5a31e022fb"),
+        (
+            &[file("a", "")],
+            AUTOCREATE,
+            "7d810eef97466319e66198eb46fae2f6a7bc79044b8ed9703f1b4f5a31e022fb",
+        ),
         (&[ROOT, file("a/b/c", "")], &[], "error: No such file or directory: a"),
-        (&[ROOT, file("a/b/c", "")], AUTOCREATE, "243c101fb159950b24e0a1aeb7cdc7f8916ba54daf0e99fc0700b7e68b8b6821"),
+        (
+            &[ROOT, file("a/b/c", "")],
+            AUTOCREATE,
+            "243c101fb159950b24e0a1aeb7cdc7f8916ba54daf0e99fc0700b7e68b8b6821",
+        ),
         // What is made for want of an entry belongs to the owner of the first that needs it.
         (
             &[owned, entry("a", b'5', 0o700, "")],
@@ -143,7 +155,11 @@ fn archives_become_the_commits_and_errors_of_the_real_program() {
             &[],
             &format!("{DEFERRED} q/zz: Failed to find object: No such file or directory: q"),
         ),
-        (&[ROOT, link("b", "b")], &[], &format!("{DEFERRED} b: Failed to find object: No such file or directory: b")),
+        (
+            &[ROOT, link("b", "b")],
+            &[],
+            &format!("{DEFERRED} b: Failed to find object: No such file or directory: b"),
+        ),
         (
             &[ROOT, dir("a"), link("b", "a")],
             &[],
@@ -172,7 +188,11 @@ fn archives_become_the_commits_and_errors_of_the_real_program() {
             &[],
             "error: ostree-tar: Failed to handle file: ostree-tar: Failed to import file: Can't replace directory with file: a",
         ),
-        (&[ROOT, file("../x", "")], &[], "error: While making relative path \"../x\":Invalid uplink '..' in path ../x"),
+        (
+            &[ROOT, file("../x", "")],
+            &[],
+            "error: While making relative path \"../x\":Invalid uplink '..' in path ../x",
+        ),
         (
             &[ROOT, dir("a"), dir("a/.")],
             &[],
@@ -218,7 +238,8 @@ fn the_golden_archive_has_its_golden_commit() {
     let repo = directory.path().join("repo");
     osier().repo(&repo, ["init", "--mode=archive"]).success();
     let tree = format!("--tree=tar={}", golden("trees/tree1.tar.gz").display());
-    let id = osier().repo(&repo, ["commit", "-b", "tar", "--timestamp=@1700000000", &tree]).success();
+    let id =
+        osier().repo(&repo, ["commit", "-b", "tar", "--timestamp=@1700000000", &tree]).success();
     assert_eq!(id.trim_end(), golden_commit("from-tar"));
     osier().repo(&repo, ["fsck", "-q"]).success();
 }
@@ -233,9 +254,13 @@ fn archives_may_be_compressed_and_come_from_standard_input() {
     let gzip = gzip.finish().unwrap();
     let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
     bzip2.write_all(&plain).unwrap();
-    let mut xz = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
+    let mut xz =
+        lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
     xz.write_all(&plain).unwrap();
-    let zstd = ruzstd::encoding::compress_to_vec(plain.as_slice(), ruzstd::encoding::CompressionLevel::Fastest);
+    let zstd = ruzstd::encoding::compress_to_vec(
+        plain.as_slice(),
+        ruzstd::encoding::CompressionLevel::Fastest,
+    );
     for archive in [&gzip, &bzip2.finish().unwrap(), &xz.finish().unwrap(), &zstd] {
         assert_eq!(commit(&repo, archive, &[]), TWO_FILES);
     }
@@ -273,7 +298,9 @@ fn damaged_archives_are_refused_in_libarchives_words() {
     let expected = "error: archive_read_open_filename: Failed to open '/nonexistent'\n";
     assert_eq!(String::from_utf8_lossy(&missing.stderr), expected);
     let leftovers = std::fs::read_dir(repo.join("tmp")).unwrap().flatten();
-    let staging = leftovers.filter(|entry| entry.file_name().to_string_lossy().starts_with("staging-")).count();
+    let staging = leftovers
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("staging-"))
+        .count();
     assert_eq!(staging, 0);
 }
 
@@ -282,9 +309,12 @@ fn files_with_holes_are_whole_in_every_format_of_gnu_tar() {
     let directory = scratch();
     let tree = directory.path().join("tree");
     std::fs::create_dir(&tree).unwrap();
-    for (name, size, every) in
-        [("one", 1 << 20, 500_000), ("hole", 5000, 0), ("tail", 100_000, 0), ("many", 3 << 20, 65_536)]
-    {
+    for (name, size, every) in [
+        ("one", 1 << 20, 500_000),
+        ("hole", 5000, 0),
+        ("tail", 100_000, 0),
+        ("many", 3 << 20, 65_536),
+    ] {
         use std::os::unix::fs::FileExt;
         let file = std::fs::File::create(tree.join(name)).unwrap();
         file.set_len(size).unwrap();
@@ -300,7 +330,10 @@ fn files_with_holes_are_whole_in_every_format_of_gnu_tar() {
     }
     let run = |options: &[&str]| {
         let mut tar = std::process::Command::new("tar");
-        tar.args(["--owner=0", "--group=0", "--mode=a=rX,u+w", "-cf", "-", "-C"]).arg(&tree).args(options).arg(".");
+        tar.args(["--owner=0", "--group=0", "--mode=a=rX,u+w", "-cf", "-", "-C"])
+            .arg(&tree)
+            .args(options)
+            .arg(".");
         tar.output().ok().filter(|output| output.status.success()).map(|output| output.stdout)
     };
     let plain = run(&["--format=pax"]).unwrap();
@@ -331,13 +364,20 @@ fn names_are_filtered_and_filters_see_the_new_names() {
         ("x*,-", "error: No such file or directory: -d-"),
         ("a", "error: Missing ',' in --tar-pathname-filter"),
     ] {
-        assert_eq!(commit(&repo, &good, &[&format!("--tar-pathname-filter={filter}")]), expected, "{filter}");
+        assert_eq!(
+            commit(&repo, &good, &[&format!("--tar-pathname-filter={filter}")]),
+            expected,
+            "{filter}"
+        );
     }
     let skip_list = directory.path().join("skip");
     std::fs::write(&skip_list, "/b\n").unwrap();
     let flags = ["--tar-pathname-filter=^a$,b", &format!("--skip-list={}", skip_list.display())];
     let id = commit(&repo, &good, &flags);
-    assert_eq!(osier().repo(&repo, ["ls", "-R", "--nul-filenames-only", &id]).success(), "/\0/d\0/d/x\0");
+    assert_eq!(
+        osier().repo(&repo, ["ls", "-R", "--nul-filenames-only", &id]).success(),
+        "/\0/d\0/d/x\0"
+    );
 }
 
 #[test]
@@ -371,7 +411,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn xz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
+    let mut encoder =
+        lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
@@ -461,9 +502,15 @@ fn a_path_is_as_long_as_upstream_has_it_and_no_longer() {
     let path = |last: &str| with_record("path", &("a/".repeat(2047) + last));
     assert_eq!(commit(&repo, &path("ff"), AUTOCREATE).len(), 64);
     let refused = commit(&repo, &path("fff"), AUTOCREATE);
-    assert!(refused.starts_with("error: While making relative path \"a/a/") && refused.ends_with("/...' is too long"));
+    assert!(
+        refused.starts_with("error: While making relative path \"a/a/")
+            && refused.ends_with("/...' is too long")
+    );
     assert!(refused.len() < 4096);
-    assert!(commit(&repo, &with_record("path", &"a/".repeat(200_000)), AUTOCREATE).ends_with("' is too long"));
+    assert!(
+        commit(&repo, &with_record("path", &"a/".repeat(200_000)), AUTOCREATE)
+            .ends_with("' is too long")
+    );
 }
 
 #[test]

@@ -21,9 +21,14 @@ fn build_tree(root: &Path) {
             let text = format!("content {owner} {number}\n").repeat(1 + number * 7);
             fs::write(path.join(format!("file-{number}")), text).unwrap();
         }
-        std::os::unix::fs::symlink("deeper", root.join(format!("directory-{directory}/below/link"))).unwrap();
+        std::os::unix::fs::symlink(
+            "deeper",
+            root.join(format!("directory-{directory}/below/link")),
+        )
+        .unwrap();
     }
-    let noise: Vec<u8> = (0..3_000_000_u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u8).collect();
+    let noise: Vec<u8> =
+        (0..3_000_000_u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u8).collect();
     fs::write(root.join("large"), &noise).unwrap();
     fs::write(root.join("large-again"), &noise).unwrap();
     fs::write(root.join("larger"), [&noise[..], &[0; 2_000_000]].concat()).unwrap();
@@ -43,13 +48,18 @@ fn commit_checkout_and_export_do_not_depend_on_the_number_of_threads() {
         let results = NUMBERS_OF_THREADS.map(|threads| {
             let place = directory.path().join(format!("with-{threads}"));
             fs::create_dir(&place).unwrap();
-            let (repo, copy, tar) = (place.join("repo"), place.join("copy"), place.join("export.tar"));
+            let (repo, copy, tar) =
+                (place.join("repo"), place.join("copy"), place.join("export.tar"));
             let program = osier().with("RAYON_NUM_THREADS", threads);
             program.repo(&repo, ["init", &format!("--mode={mode}")]).success();
             let source = format!("--tree=dir={}", tree.display());
-            let commit = program.repo(&repo, ["commit", "-b", "main", "--timestamp=2020-01-01", &source]).line();
+            let commit = program
+                .repo(&repo, ["commit", "-b", "main", "--timestamp=2020-01-01", &source])
+                .line();
             program.repo(&repo, ["checkout", "-U", "main", copy.to_str().unwrap()]).success();
-            program.repo(&repo, ["export", &format!("--output={}", tar.display()), "main"]).success();
+            program
+                .repo(&repo, ["export", &format!("--output={}", tar.display()), "main"])
+                .success();
             let repo = without_times(raw_snapshot(&repo));
             (commit, repo, without_times(raw_snapshot(&copy)), fs::read(&tar).unwrap())
         });
@@ -86,7 +96,8 @@ fn run_without_threads(program: &Path, repo: &Path, arguments: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Directories within each other and a file in the last, all of them `SOMEBODY`'s if root makes them.
+/// Directories within each other and a file in the last, all of them `SOMEBODY`'s if root makes
+/// them.
 fn make_deep(top: &Path, levels: usize) {
     use rustix::fs::{Gid, Mode, OFlags, Uid, fchown, mkdirat, openat};
     fs::create_dir(top).unwrap();
@@ -103,7 +114,10 @@ fn make_deep(top: &Path, levels: usize) {
         deepest = openat(&deepest, "d", directory, Mode::empty()).unwrap();
         give(&deepest);
     }
-    give(&openat(&deepest, "file", OFlags::CREATE | OFlags::WRONLY, Mode::from_raw_mode(0o644)).unwrap());
+    give(
+        &openat(&deepest, "file", OFlags::CREATE | OFlags::WRONLY, Mode::from_raw_mode(0o644))
+            .unwrap(),
+    );
 }
 
 #[test]
@@ -117,7 +131,8 @@ fn a_deep_tree_needs_no_thread_with_a_large_stack() {
     fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
     if rustix::process::geteuid().is_root() {
         for entry in walkdir::WalkDir::new(root) {
-            std::os::unix::fs::lchown(entry.unwrap().path(), Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+            std::os::unix::fs::lchown(entry.unwrap().path(), Some(SOMEBODY), Some(SOMEBODY))
+                .unwrap();
         }
     }
     make_deep(&root.join("deep"), 4000);
@@ -152,12 +167,14 @@ fn where_no_thread_can_be_made_the_work_is_done_without() {
     build_tree(&tree);
     osier().repo(&repo, ["init", "--mode=archive"]).success();
     let source = format!("--tree=dir={}", tree.display());
-    let commit =
-        osier().repo(&repo, ["commit", "-b", "main", "--timestamp=2020-01-01", "--owner-uid=0", &source]).line();
+    let commit = osier()
+        .repo(&repo, ["commit", "-b", "main", "--timestamp=2020-01-01", "--owner-uid=0", &source])
+        .line();
     fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
     if is_root {
         for entry in walkdir::WalkDir::new(root) {
-            std::os::unix::fs::lchown(entry.unwrap().path(), Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+            std::os::unix::fs::lchown(entry.unwrap().path(), Some(SOMEBODY), Some(SOMEBODY))
+                .unwrap();
         }
         chown(root, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
     }
@@ -174,7 +191,8 @@ fn where_no_thread_can_be_made_the_work_is_done_without() {
     ] {
         run(arguments);
     }
-    let again = run("commit -b again --timestamp=2020-01-01 --owner-uid=0 --tree=ref=main --tree=dir=copy");
+    let again =
+        run("commit -b again --timestamp=2020-01-01 --owner-uid=0 --tree=ref=main --tree=dir=copy");
     assert_eq!(again.trim().len(), 64);
     assert!(run("refs").contains("again"));
     assert_eq!(run("rev-parse main").trim(), commit);

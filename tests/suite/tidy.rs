@@ -14,12 +14,16 @@ const LONGEST_FILE: usize = 800;
 /// Golden folders that no test reads yet, and what they wait for.
 const GOLDEN_FOR_LATER: [(&str, &str); 2] = [("deltas", "the codec"), ("keys", "signatures")];
 
-/// The layers are those of the table in `lib.rs`: a module uses what stands in a row above its own, and of its own row
-/// only itself.
+/// The layers are those of the table in `lib.rs`: a module uses what stands in a row above its own,
+/// and of its own row only itself.
 #[test]
 fn modules_use_only_what_stands_above_them() {
     let layers = layers(&read(&root().join("src/lib.rs")));
-    assert_eq!(layers.last().map(|row| &row[..]), Some(&["cli".to_owned()][..]), "the last row is the command line");
+    assert_eq!(
+        layers.last().map(|row| &row[..]),
+        Some(&["cli".to_owned()][..]),
+        "the last row is the command line"
+    );
     let row_of = |module: &str| {
         let found = layers.iter().position(|row| row.iter().any(|name| name == module));
         found.unwrap_or_else(|| panic!("{module} has no place in the table of lib.rs"))
@@ -31,7 +35,8 @@ fn modules_use_only_what_stands_above_them() {
         let row = row_of(module);
         for (target, names) in used {
             // What stands in `lib.rs` itself nothing may use, but for what it hands on.
-            let allowed = target.first().is_some_and(|target| target == module || row_of(target) < row);
+            let allowed =
+                target.first().is_some_and(|target| target == module || row_of(target) < row);
             if !allowed {
                 let (file, target) = (files.path(file).display(), files.path(target).display());
                 wrong.push(format!("{file} uses {target}: {names:?}"));
@@ -45,7 +50,8 @@ fn modules_use_only_what_stands_above_them() {
 fn every_module_has_its_place_in_the_table_of_layers() {
     let layers = layers(&read(&root().join("src/lib.rs")));
     let files = Files::parse(source_files());
-    let mut modules: Vec<&str> = files.uses().keys().filter_map(|file| file.first().map(String::as_str)).collect();
+    let mut modules: Vec<&str> =
+        files.uses().keys().filter_map(|file| file.first().map(String::as_str)).collect();
     modules.dedup();
     let mut listed: Vec<&str> = layers.iter().flatten().map(String::as_str).collect();
     listed.sort_unstable();
@@ -54,8 +60,7 @@ fn every_module_has_its_place_in_the_table_of_layers() {
 
 #[test]
 fn the_table_of_layers_is_read_as_it_is_written() {
-    let text =
-        "//! | what | modules |\n//! | --- | --- |\n//! | bytes | [`one`], `two` |\n//! | more | [`mod@three`] |\n";
+    let text = "//! | what | modules |\n//! | --- | --- |\n//! | bytes | [`one`], `two` |\n//! | more | [`mod@three`] |\n";
     assert_eq!(layers(text), [vec!["one".to_owned(), "two".to_owned()], vec!["three".to_owned()]]);
 }
 
@@ -67,7 +72,10 @@ fn no_files_form_a_circle() {
         found += "\n";
         for (from, to, names) in &circle.ties {
             let (from, to) = (files.path(from).display(), files.path(to).display());
-            found += &format!("{from} uses {to}: {}\n", Vec::from_iter(names.iter().cloned()).join(", "));
+            found += &format!(
+                "{from} uses {to}: {}\n",
+                Vec::from_iter(names.iter().cloned()).join(", ")
+            );
         }
     }
     assert!(found.is_empty(), "files that use each other:\n{found}");
@@ -86,14 +94,19 @@ fn tests_name_other_programs_without_a_path() {
     let mut wrong = Vec::new();
     for file in all_files(&root().join("tests/suite")) {
         let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
-        wrong.extend(text.lines().filter(|line| is_wrong(line)).map(|line| format!("{}: {line}", file.display())));
+        wrong.extend(
+            text.lines()
+                .filter(|line| is_wrong(line))
+                .map(|line| format!("{}: {line}", file.display())),
+        );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn no_file_is_too_long() {
-    let files = ["src", "tests/suite", "benches", "examples", "fuzz"].into_iter().flat_map(rust_files);
+    let files =
+        ["src", "tests/suite", "benches", "examples", "fuzz"].into_iter().flat_map(rust_files);
     let long: Vec<_> = files
         .map(|file| (shipped_code(&file).lines().count(), file))
         .filter(|(lines, _)| *lines > LONGEST_FILE)
@@ -119,7 +132,8 @@ fn every_test_module_is_listed() {
 #[test]
 fn every_golden_folder_is_used() {
     let files = ["src", "tests/suite", "benches", "fuzz"].into_iter().flat_map(rust_files);
-    let tests: Vec<String> = files.filter(|file| !file.ends_with("tidy.rs")).map(|file| read(&file)).collect();
+    let tests: Vec<String> =
+        files.filter(|file| !file.ends_with("tidy.rs")).map(|file| read(&file)).collect();
     let mut unused = Vec::new();
     for entry in fs::read_dir(root().join("tests/golden")).unwrap() {
         let entry = entry.unwrap();
@@ -137,16 +151,25 @@ fn every_golden_folder_is_used() {
 #[test]
 fn nothing_refers_to_the_machine_it_was_written_on() {
     // Taken apart, so that this file does not hold them.
-    let machine = [concat!("/wo", "rk/"), concat!("../sha", "red"), concat!("/tmp/", "wt/"), concat!("/tmp/", "team")];
+    let machine = [
+        concat!("/wo", "rk/"),
+        concat!("../sha", "red"),
+        concat!("/tmp/", "wt/"),
+        concat!("/tmp/", "team"),
+    ];
     let mut found = Vec::new();
     for file in all_files(&root()) {
         let bytes = fs::read(&file).unwrap();
         let text = String::from_utf8_lossy(&bytes);
         let inside = |text: &str, needle: &str| {
-            text.match_indices(needle).any(|(at, _)| !text[..at].ends_with(|before: char| before.is_alphanumeric()))
+            text.match_indices(needle)
+                .any(|(at, _)| !text[..at].ends_with(|before: char| before.is_alphanumeric()))
         };
         found.extend(
-            machine.iter().filter(|needle| inside(&text, needle)).map(|needle| format!("{}: {needle}", file.display())),
+            machine
+                .iter()
+                .filter(|needle| inside(&text, needle))
+                .map(|needle| format!("{}: {needle}", file.display())),
         );
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
@@ -180,7 +203,10 @@ fn rust_files(folder: &str) -> Vec<PathBuf> {
     if !folder.exists() {
         return Vec::new();
     }
-    all_files(&folder).into_iter().filter(|file| file.extension().is_some_and(|ending| ending == "rs")).collect()
+    all_files(&folder)
+        .into_iter()
+        .filter(|file| file.extension().is_some_and(|ending| ending == "rs"))
+        .collect()
 }
 
 /// Every file that is, or may be, in the repository: what git ignores is left out.
@@ -203,12 +229,16 @@ fn all_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The rows of the table in the documentation of `lib.rs`, with the modules in the second column of each.
+/// The rows of the table in the documentation of `lib.rs`, with the modules in the second column of
+/// each.
 fn layers(text: &str) -> Vec<Vec<String>> {
     // The table of features comes later.
     let table = text.split("# Features").next().unwrap();
-    let rows = table.lines().filter_map(|line| line.strip_prefix("//! | ")?.strip_suffix(" |")?.split_once(" | "));
+    let rows = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! | ")?.strip_suffix(" |")?.split_once(" | "));
     let modules = rows.map(|(_, modules)| modules.split('`').skip(1).step_by(2));
-    let rows = modules.map(|names| names.map(|name| name.trim_start_matches("mod@").to_owned()).collect());
+    let rows =
+        modules.map(|names| names.map(|name| name.trim_start_matches("mod@").to_owned()).collect());
     rows.filter(|row: &Vec<String>| !row.is_empty()).collect()
 }

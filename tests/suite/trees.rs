@@ -30,7 +30,8 @@ pub enum Node {
     File(Meta, Content),
     /// A symbolic link: owner, xattrs and the target.
     Symlink(Meta, String),
-    /// Another name for one of the regular files built before; an ordinary empty file if there is none.
+    /// Another name for one of the regular files built before; an ordinary empty file if there is
+    /// none.
     HardLink(Index),
     /// A directory.
     Directory(Tree),
@@ -98,7 +99,9 @@ impl Content {
         // Knuth's generator; its low bits are poor and so are not used.
         let mut state = self.seed.wrapping_mul(2).wrapping_add(1);
         while bytes.len() < self.size {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             bytes.extend_from_slice(&state.to_le_bytes()[4..]);
         }
         bytes.truncate(self.size);
@@ -129,8 +132,8 @@ impl fmt::Debug for Meta {
 }
 
 impl Tree {
-    /// Makes the tree at `path`, which must not exist. Without root, owners and privileged xattrs are left out (the
-    /// tests that need them say so by `needs_root`).
+    /// Makes the tree at `path`, which must not exist. Without root, owners and privileged xattrs
+    /// are left out (the tests that need them say so by `needs_root`).
     pub fn build(&self, path: &Path) {
         let mut files = Vec::new();
         self.build_directory(path, &mut files);
@@ -150,7 +153,9 @@ impl Tree {
                     symlink(target, &child).unwrap();
                     meta.apply(&child);
                 }
-                Node::HardLink(index) if !files.is_empty() => fs::hard_link(index.get(files), &child).unwrap(),
+                Node::HardLink(index) if !files.is_empty() => {
+                    fs::hard_link(index.get(files), &child).unwrap()
+                }
                 Node::HardLink(_) => fs::write(&child, b"").unwrap(),
                 Node::Directory(tree) => tree.build_directory(&child, files),
             }
@@ -164,7 +169,9 @@ impl Tree {
         for (name, node) in &self.children {
             match node {
                 Node::File(..) | Node::HardLink(_) => paths.push(format!("/{name}")),
-                Node::Directory(tree) => paths.extend(tree.file_paths().iter().map(|path| format!("/{name}{path}"))),
+                Node::Directory(tree) => {
+                    paths.extend(tree.file_paths().iter().map(|path| format!("/{name}{path}")))
+                }
                 Node::Symlink(..) => {}
             }
         }
@@ -198,7 +205,8 @@ impl Meta {
 /// Runs `test` on that many trees, always the same ones, and shrinks the first that fails.
 #[track_caller]
 pub fn for_trees<S: Strategy<Value = Tree>>(cases: u32, strategy: S, test: impl Fn(&Tree)) {
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 60, ..Config::default() };
+    let config =
+        Config { cases, failure_persistence: None, max_shrink_iters: 60, ..Config::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let result = TestRunner::new_with_rng(config, rng).run(&strategy, |tree| {
         test(&tree);
@@ -206,12 +214,15 @@ pub fn for_trees<S: Strategy<Value = Tree>>(cases: u32, strategy: S, test: impl 
     });
     match result {
         Ok(()) => {}
-        Err(TestError::Fail(reason, tree)) => panic!("{reason}\nsmallest tree that fails: {tree:?}"),
+        Err(TestError::Fail(reason, tree)) => {
+            panic!("{reason}\nsmallest tree that fails: {tree:?}")
+        }
         Err(TestError::Abort(reason)) => panic!("{reason}"),
     }
 }
 
-/// Trees of every kind, of up to a few dozen entries mostly, with odd names, modes, owners, xattrs, links and sizes.
+/// Trees of every kind, of up to a few dozen entries mostly, with odd names, modes, owners, xattrs,
+/// links and sizes.
 pub fn trees() -> impl Strategy<Value = Tree> {
     prop_oneof![
         8 => mixed_tree(),
@@ -229,18 +240,21 @@ pub fn mixed_tree() -> impl Strategy<Value = Tree> {
         2 => directory_meta().prop_map(|meta| Node::Directory(Tree { meta, children: Vec::new() })),
     ];
     let node = leaf.prop_recursive(4, 40, 8, |inner| {
-        (directory_meta(), btree_map(name(), inner, 0..8))
-            .prop_map(|(meta, children)| Node::Directory(Tree { meta, children: children.into_iter().collect() }))
+        (directory_meta(), btree_map(name(), inner, 0..8)).prop_map(|(meta, children)| {
+            Node::Directory(Tree { meta, children: children.into_iter().collect() })
+        })
     });
     (directory_meta(), btree_map(name(), node, 0..10))
         .prop_map(|(meta, children)| Tree { meta, children: children.into_iter().collect() })
 }
 
-/// One directory with up to 300 entries: file names and directory names around the framing offsets' widths.
+/// One directory with up to 300 entries: file names and directory names around the framing offsets'
+/// widths.
 fn wide_tree() -> impl Strategy<Value = Tree> {
     (0_usize..300, 0_usize..40, 1_usize..60).prop_map(|(files, directories, name_length)| {
         let file = |number: usize| {
-            let content = Content { size: number % 3, kind: ContentKind::Text, seed: number as u64 };
+            let content =
+                Content { size: number % 3, kind: ContentKind::Text, seed: number as u64 };
             let meta = Meta { mode: 0o644, ..Meta::default() };
             (format!("{number:0name_length$}"), Node::File(meta, content))
         };
@@ -253,7 +267,10 @@ fn wide_tree() -> impl Strategy<Value = Tree> {
 /// A chain of directories.
 fn deep_tree() -> impl Strategy<Value = Tree> {
     (1_usize..60, file_meta(), content()).prop_map(|(depth, meta, content)| {
-        let bottom = Tree { meta: Meta::default(), children: vec![("bottom".to_owned(), Node::File(meta, content))] };
+        let bottom = Tree {
+            meta: Meta::default(),
+            children: vec![("bottom".to_owned(), Node::File(meta, content))],
+        };
         (0..depth).fold(bottom, |below, level| Tree {
             meta: Meta::default(),
             children: vec![(format!("level {level}"), Node::Directory(below))],
@@ -309,12 +326,18 @@ pub fn name() -> impl Strategy<Value = String> {
 }
 
 fn content() -> impl Strategy<Value = Content> {
-    let limits: Vec<usize> = [0, 1, 127, 128, 255, 256, 4096, 16384, 32768, 65536, 131_072, 262_144]
-        .iter()
-        .flat_map(|size: &usize| [size.saturating_sub(1), *size, size + 1])
-        .collect();
+    let limits: Vec<usize> =
+        [0, 1, 127, 128, 255, 256, 4096, 16384, 32768, 65536, 131_072, 262_144]
+            .iter()
+            .flat_map(|size: &usize| [size.saturating_sub(1), *size, size + 1])
+            .collect();
     let size = prop_oneof![6 => 0_usize..600, 6 => select(limits), 1 => 300_000_usize..1_200_000];
-    let kind = select(vec![ContentKind::Text, ContentKind::Random, ContentKind::Zeros, ContentKind::Mixed]);
+    let kind = select(vec![
+        ContentKind::Text,
+        ContentKind::Random,
+        ContentKind::Zeros,
+        ContentKind::Mixed,
+    ]);
     // Few seeds, so that equal files come up.
     (size, kind, 0_u64..4).prop_map(|(size, kind, seed)| Content { size, kind, seed })
 }
@@ -335,7 +358,8 @@ fn owner() -> impl Strategy<Value = u32> {
 }
 
 fn file_meta() -> impl Strategy<Value = Meta> {
-    let usual = select(vec![0o644, 0o755, 0o600, 0o640, 0o444, 0o555, 0, 0o4755, 0o2755, 0o6711, 0o1644]);
+    let usual =
+        select(vec![0o644, 0o755, 0o600, 0o640, 0o444, 0o555, 0, 0o4755, 0o2755, 0o6711, 0o1644]);
     meta(prop_oneof![6 => usual, 1 => 0_u32..0o10000].boxed())
 }
 
@@ -350,7 +374,12 @@ fn link_meta() -> impl Strategy<Value = Meta> {
 
 fn meta(mode: BoxedStrategy<u32>) -> impl Strategy<Value = Meta> {
     let xattrs = prop_oneof![4 => Just(Vec::new()), 1 => vec(xattr(), 1..4)];
-    (owner(), owner(), mode, xattrs).prop_map(|(uid, gid, mode, xattrs)| Meta { uid, gid, mode, xattrs })
+    (owner(), owner(), mode, xattrs).prop_map(|(uid, gid, mode, xattrs)| Meta {
+        uid,
+        gid,
+        mode,
+        xattrs,
+    })
 }
 
 fn xattr() -> impl Strategy<Value = (String, Vec<u8>)> {
@@ -358,7 +387,8 @@ fn xattr() -> impl Strategy<Value = (String, Vec<u8>)> {
         3 => "(user|trusted)\\.[a-z]{1,6}",
         1 => select(vec!["user.ä", "user.Z", "user.a.b", "user.a-b", "security.osier"]).prop_map(str::to_owned),
     ];
-    // An empty value is dropped on reading; the longer ones are around the offset width of the header.
+    // An empty value is dropped on reading; the longer ones are around the offset width of the
+    // header.
     let value = prop_oneof![
         1 => Just(Vec::new()),
         4 => vec(any::<u8>(), 1..20),

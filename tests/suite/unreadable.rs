@@ -1,4 +1,5 @@
-//! An object that cannot be read is neither missing nor damaged: nothing is removed or called equal because of it.
+//! An object that cannot be read is neither missing nor damaged: nothing is removed or called equal
+//! because of it.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -22,17 +23,27 @@ fn repository(at: &Path, mode: &str) -> PathBuf {
     let repo = at.join("repo");
     osier().repo(&repo, ["init", &format!("--mode={mode}")]).success();
     let tree = format!("--tree=dir={}", tree.display());
-    osier().repo(&repo, ["commit", "-b", "main", &tree, "--owner-uid=0", "--owner-gid=0"]).success();
+    osier()
+        .repo(&repo, ["commit", "-b", "main", &tree, "--owner-uid=0", "--owner-gid=0"])
+        .success();
     repo
 }
 
 fn objects(repo: &Path) -> Vec<PathBuf> {
-    let entries = walkdir::WalkDir::new(repo.join("objects")).sort_by_file_name().into_iter().map(Result::unwrap);
-    entries.filter(|entry| !entry.file_type().is_dir()).map(|entry| entry.path().to_owned()).collect()
+    let entries = walkdir::WalkDir::new(repo.join("objects"))
+        .sort_by_file_name()
+        .into_iter()
+        .map(Result::unwrap);
+    entries
+        .filter(|entry| !entry.file_type().is_dir())
+        .map(|entry| entry.path().to_owned())
+        .collect()
 }
 
 fn object_of(repo: &Path, extension: &str) -> PathBuf {
-    let found = objects(repo).into_iter().find(|path| path.extension().is_some_and(|found| found == extension));
+    let found = objects(repo)
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|found| found == extension));
     found.unwrap_or_else(|| panic!("no {extension} in {}", repo.display()))
 }
 
@@ -59,9 +70,13 @@ fn fsck_deletes_nothing_that_its_user_may_not_read() {
     if !needs_root() {
         return;
     }
-    for (mode, extension) in
-        [("archive", "filez"), ("bare", "file"), ("archive", "dirmeta"), ("archive", "dirtree"), ("archive", "commit")]
-    {
+    for (mode, extension) in [
+        ("archive", "filez"),
+        ("bare", "file"),
+        ("archive", "dirmeta"),
+        ("archive", "dirtree"),
+        ("archive", "commit"),
+    ] {
         let directory = scratch();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let repo = repository(directory.path(), mode);
@@ -74,9 +89,16 @@ fn fsck_deletes_nothing_that_its_user_may_not_read() {
         assert_eq!(output.status, 1, "{mode} {extension}: {output:?}");
         let said = stderr(&output);
         assert!(said.contains(": could not be read: opening "), "{mode} {extension}: {said}");
-        assert!(said.ends_with("error: 1 object could not be read\n"), "{mode} {extension}: {said}");
+        assert!(
+            said.ends_with("error: 1 object could not be read\n"),
+            "{mode} {extension}: {said}"
+        );
         assert_eq!(objects(&repo), before, "{mode} {extension}");
-        assert_eq!(fs::read_dir(repo.join("state")).unwrap().count(), 0, "{mode} {extension}: nothing is partial");
+        assert_eq!(
+            fs::read_dir(repo.join("state")).unwrap().count(),
+            0,
+            "{mode} {extension}: nothing is partial"
+        );
         fs::set_permissions(&object, permissions).unwrap();
         osier().repo(&repo, ["fsck"]).success();
     }
@@ -91,8 +113,10 @@ fn fsck_deletes_what_is_damaged_beside_what_cannot_be_read() {
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let repo = repository(directory.path(), "archive");
     give_directories_away(&repo);
-    let files: Vec<PathBuf> =
-        objects(&repo).into_iter().filter(|path| path.extension().is_some_and(|found| found == "filez")).collect();
+    let files: Vec<PathBuf> = objects(&repo)
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|found| found == "filez"))
+        .collect();
     fs::set_permissions(&files[0], fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(&files[1], "damaged").unwrap();
     fs::remove_file(&files[2]).unwrap();
@@ -107,12 +131,17 @@ fn fsck_deletes_what_is_damaged_beside_what_cannot_be_read() {
     assert!(said.contains(": could not be read: opening "), "{said}");
     assert!(said.ends_with("error: Repository corruption encountered\n"), "{said}");
     assert_eq!([&files[0], &files[1], &dirmeta].map(|path| path.exists()), [true, false, false]);
-    assert_eq!(fs::read_dir(repo.join("state")).unwrap().count(), 1, "the commit lacks objects now");
+    assert_eq!(
+        fs::read_dir(repo.join("state")).unwrap().count(),
+        1,
+        "the commit lacks objects now"
+    );
 }
 
 #[test]
 fn fsck_does_not_trust_what_it_is_not_shown() {
-    if !needs_root() || !crate::support::has_xattrs(crate::support::scratch_root(), "trusted.osier") {
+    if !needs_root() || !crate::support::has_xattrs(crate::support::scratch_root(), "trusted.osier")
+    {
         return;
     }
     let directory = scratch();
@@ -126,7 +155,10 @@ fn fsck_does_not_trust_what_it_is_not_shown() {
     let before = objects(&repo);
     let output = as_nobody(&repo, &["fsck", "--delete"]);
     assert_eq!((output.status, objects(&repo)), (1, before), "{output:?}");
-    assert!(stderr(&output).contains("could not be read: parts of it may be hidden from this user"), "{output:?}");
+    assert!(
+        stderr(&output).contains("could not be read: parts of it may be hidden from this user"),
+        "{output:?}"
+    );
     osier().repo(&repo, ["fsck"]).success();
 }
 
@@ -142,10 +174,13 @@ fn one_failed_read_of_any_object_deletes_nothing() {
     for path in &before {
         let mut failed = 0;
         // The first times that the object's file is opened and read, each alone.
-        for (call, number) in [("openat", 1), ("openat", 2), ("openat", 3), ("read", 1), ("read", 2), ("pread64", 1)] {
+        for (call, number) in
+            [("openat", 1), ("openat", 2), ("openat", 3), ("read", 1), ("read", 2), ("pread64", 1)]
+        {
             let inject = format!("inject={call}:error=EIO:when={number}");
             let strace = Program::other("strace", "strace").with("RAYON_NUM_THREADS", "1");
-            let options = ["-f", "-qq", "-o", "/dev/null", "-e", &inject, "-P", path.to_str().unwrap()];
+            let options =
+                ["-f", "-qq", "-o", "/dev/null", "-e", &inject, "-P", path.to_str().unwrap()];
             let at = format!("--repo={}", repo.display());
             let command = [program.to_str().unwrap(), &at, "fsck", "--delete"];
             let output = strace.run([&options[..], &command].concat());
@@ -221,7 +256,8 @@ fn compare_does_not_call_equal_what_it_cannot_read() {
     let program = Path::new(env!("CARGO_BIN_EXE_osier"));
     let paths = [&object, &other, program, &repo, &copy].map(|path| path.to_str().unwrap());
     let [object, other, program, repo, copy] = paths;
-    let inject = ["-f", "-qq", "-o", "/dev/null", "-e", "inject=read:error=EIO", "-P", object, "-P", other];
+    let inject =
+        ["-f", "-qq", "-o", "/dev/null", "-e", "inject=read:error=EIO", "-P", object, "-P", other];
     let output = strace.run([&inject[..], &[program, "compare", repo, copy]].concat());
     assert_eq!(output.status, 2, "{output:?}");
     let said = String::from_utf8(output.stdout).unwrap();
@@ -249,17 +285,31 @@ fn a_listing_needs_no_content_that_its_user_may_not_read() {
         let options: &[&str] = if mode == "bare" { &[] } else { &["--canonical-permissions"] };
         let tree = format!("--tree=dir={}", tree.display());
         osier()
-            .repo(&repo, [&["commit", "-b", "main", "--owner-uid=0", "--owner-gid=0", &tree], options].concat())
+            .repo(
+                &repo,
+                [&["commit", "-b", "main", "--owner-uid=0", "--owner-gid=0", &tree], options]
+                    .concat(),
+            )
             .success();
-        for arguments in [&["ls", "-R", "main"][..], &["ls", "-RC", "main"], &["ls", "main", "/shadow"]] {
+        for arguments in
+            [&["ls", "-R", "main"][..], &["ls", "-RC", "main"], &["ls", "main", "/shadow"]]
+        {
             let (theirs, ours) = (as_nobody(&repo, arguments), osier().repo(&repo, arguments));
             assert_eq!((theirs.status, &theirs.stdout), (0, &ours.stdout), "{mode}: {theirs:?}");
         }
         let listed = as_nobody(&repo, &["ls", "-R", "main"]);
         let listed = String::from_utf8(listed.stdout).unwrap();
         let expected = match mode {
-            "bare" => ["-00000 0 0      6 /shadow\n", "-04111 0 0      6 /su\n", "l00777 0 0      0 /link -> shadow\n"],
-            _ => ["-00000 0 0      6 /shadow\n", "-00111 0 0      6 /su\n", "l00777 0 0      0 /link -> shadow\n"],
+            "bare" => [
+                "-00000 0 0      6 /shadow\n",
+                "-04111 0 0      6 /su\n",
+                "l00777 0 0      0 /link -> shadow\n",
+            ],
+            _ => [
+                "-00000 0 0      6 /shadow\n",
+                "-00111 0 0      6 /su\n",
+                "l00777 0 0      0 /link -> shadow\n",
+            ],
         };
         expected.iter().for_each(|line| assert!(listed.contains(line), "{mode}: {listed}"));
         if mode == "bare" {

@@ -28,7 +28,8 @@ fn what_passed_of_the_upstream_suite_still_passes() {
     let directory = scratch();
     let (list, report) = (directory.path().join("list"), directory.path().join("report.json"));
     let tried: BTreeSet<String> = expected.iter().cloned().chain(files_of(&STAGES)).collect();
-    std::fs::write(&list, tried.iter().map(|file| format!("{file}\n")).collect::<String>()).unwrap();
+    std::fs::write(&list, tried.iter().map(|file| format!("{file}\n")).collect::<String>())
+        .unwrap();
 
     let output = Command::new(find("python3").unwrap())
         .arg(upstream("run"))
@@ -47,19 +48,27 @@ fn what_passed_of_the_upstream_suite_still_passes() {
     let passed = passed_files(&report, &told);
 
     let lost: Vec<_> = expected.difference(&passed).collect();
-    assert!(lost.is_empty(), "no longer passing: {lost:?}\n{told}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        lost.is_empty(),
+        "no longer passing: {lost:?}\n{told}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let gained: Vec<_> = passed.difference(&expected).collect();
     let mut stderr = std::io::stderr();
     let _ = writeln!(stderr, "upstream: {}", told.lines().last().unwrap_or("no total"));
     if !gained.is_empty() {
-        let _ = writeln!(stderr, "upstream: newly passing, add to tests/upstream/passing.txt: {gained:?}");
+        let _ = writeln!(
+            stderr,
+            "upstream: newly passing, add to tests/upstream/passing.txt: {gained:?}"
+        );
     }
 }
 
 #[test]
 fn no_file_was_ever_taken_out_of_the_list_of_passing_ones() {
     let now = passing();
-    let known: BTreeSet<String> = files_of(&["core", "local", "signing", "delta", "remote"]).collect();
+    let known: BTreeSet<String> =
+        files_of(&["core", "local", "signing", "delta", "remote"]).collect();
     let unknown: Vec<_> = now.difference(&known).collect();
     assert!(unknown.is_empty(), "not in stages.tsv: {unknown:?}");
 
@@ -70,11 +79,20 @@ fn no_file_was_ever_taken_out_of_the_list_of_passing_ones() {
     if !has_programs(&["git"]) {
         return;
     }
-    let arguments = ["-c", "safe.directory=*", "log", "-p", "--format=", "--", "tests/upstream/passing.txt"];
-    let output = Command::new("git").current_dir(root).args(arguments).stdin(Stdio::null()).output().unwrap();
+    let arguments =
+        ["-c", "safe.directory=*", "log", "-p", "--format=", "--", "tests/upstream/passing.txt"];
+    let output = Command::new("git")
+        .current_dir(root)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let history = String::from_utf8_lossy(&output.stdout);
-    let once_there = history.lines().filter_map(|line| line.strip_prefix('+')).filter(|line| line.starts_with("test-"));
+    let once_there = history
+        .lines()
+        .filter_map(|line| line.strip_prefix('+'))
+        .filter(|line| line.starts_with("test-"));
     let lost: BTreeSet<&str> = once_there.filter(|file| !now.contains(*file)).collect();
     assert!(lost.is_empty(), "taken out of passing.txt: {lost:?}");
 }
@@ -85,14 +103,22 @@ fn upstream(name: &str) -> PathBuf {
 
 fn passing() -> BTreeSet<String> {
     let text = std::fs::read_to_string(upstream("passing.txt")).unwrap();
-    text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+    text.lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn files_of(stages: &[&str]) -> impl Iterator<Item = String> {
     let text = std::fs::read_to_string(upstream("stages.tsv")).unwrap();
-    let rows: Vec<(String, String)> =
-        text.lines().filter_map(|line| line.split_once('\t')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
-    rows.into_iter().filter(move |(_, stage)| stages.contains(&stage.as_str())).map(|(file, _)| file)
+    let rows: Vec<(String, String)> = text
+        .lines()
+        .filter_map(|line| line.split_once('\t'))
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .collect();
+    rows.into_iter()
+        .filter(move |(_, stage)| stages.contains(&stage.as_str()))
+        .map(|(file, _)| file)
 }
 
 /// The files that the runner's report calls passed.

@@ -33,7 +33,8 @@ fn every_text_of_the_table_is_read_printed_and_refused_as_by_glib() {
     let mut checked = 0;
     for line in TABLE.lines() {
         let columns: Vec<&str> = line.split('\t').collect();
-        let hint = if columns[0].is_empty() { None } else { Some(Type::parse(columns[0]).unwrap()) };
+        let hint =
+            if columns[0].is_empty() { None } else { Some(Type::parse(columns[0]).unwrap()) };
         let answer = match text::parse(hint, &unescape(columns[1])) {
             Err(error) => vec!["ERR".to_owned(), error.what],
             Ok(value) => vec![
@@ -56,25 +57,35 @@ fn nesting_ends_at_128_levels_in_every_bracket_and_keyword() {
         let error = text::parse(None, &opening.repeat(100_000)).unwrap_err();
         assert!(!error.what.is_empty());
     }
-    assert_eq!(text::parse(None, &"[".repeat(1000)).unwrap_err().what, "128:variant nested too deeply");
+    assert_eq!(
+        text::parse(None, &"[".repeat(1000)).unwrap_err().what,
+        "128:variant nested too deeply"
+    );
 }
 
 #[test]
 fn characters_beyond_unicode_are_refused() {
-    assert_eq!(text::parse(None, r"'\ud800'").unwrap_err().what, "3-7:invalid 4-character unicode escape");
-    assert_eq!(text::parse(None, r"'\U00110000'").unwrap_err().what, "3-11:invalid 8-character unicode escape");
+    assert_eq!(
+        text::parse(None, r"'\ud800'").unwrap_err().what,
+        "3-7:invalid 4-character unicode escape"
+    );
+    assert_eq!(
+        text::parse(None, r"'\U00110000'").unwrap_err().what,
+        "3-11:invalid 8-character unicode escape"
+    );
 }
 
 /// A value's type and the value, the same type for every element of an array.
 fn types() -> impl Strategy<Value = String> {
-    let basic = prop::sample::select(vec!["b", "y", "n", "q", "i", "u", "x", "t", "h", "d", "s", "o", "g"]);
-    let leaf =
-        prop_oneof![8 => basic.clone().prop_map(str::to_owned), 1 => Just("v".to_owned()), 1 => Just("()".to_owned())];
+    let basic =
+        prop::sample::select(vec!["b", "y", "n", "q", "i", "u", "x", "t", "h", "d", "s", "o", "g"]);
+    let leaf = prop_oneof![8 => basic.clone().prop_map(str::to_owned), 1 => Just("v".to_owned()), 1 => Just("()".to_owned())];
     leaf.prop_recursive(4, 12, 3, move |inner| {
         prop_oneof![
             inner.clone().prop_map(|element| format!("a{element}")),
             inner.clone().prop_map(|element| format!("m{element}")),
-            prop::collection::vec(inner.clone(), 0..4).prop_map(|members| format!("({})", members.concat())),
+            prop::collection::vec(inner.clone(), 0..4)
+                .prop_map(|members| format!("({})", members.concat())),
             (basic.clone(), inner.clone()).prop_map(|(key, value)| format!("{{{key}{value}}}")),
             (basic.clone(), inner).prop_map(|(key, value)| format!("a{{{key}{value}}}")),
         ]
@@ -93,15 +104,23 @@ fn values_of(ty: &str) -> BoxedStrategy<Value> {
         b'x' => any::<i64>().prop_map(Value::int64).boxed(),
         b't' => any::<u64>().prop_map(Value::uint64).boxed(),
         b'h' => any::<i32>().prop_map(Value::handle).boxed(),
-        // What is too small to be precise cannot be read back, by GLib neither, and all NaN look alike.
+        // What is too small to be precise cannot be read back, by GLib neither, and all NaN look
+        // alike.
         b'd' => prop_oneof![
-            (prop::num::f64::NORMAL | prop::num::f64::ZERO | prop::num::f64::INFINITE).prop_map(Value::double),
+            (prop::num::f64::NORMAL | prop::num::f64::ZERO | prop::num::f64::INFINITE)
+                .prop_map(Value::double),
             any::<i32>().prop_map(|number| Value::double(f64::from(number) / 8.0)),
         ]
         .boxed(),
-        b's' => "[^\0]{0,8}|['\"\\\\\n\t\u{7f}\u{200b}é😀a]{0,6}".prop_map(|text| Value::string(&text)).boxed(),
-        b'o' => "(/[A-Za-z0-9_]{1,3}){1,3}|/".prop_map(|text| Value::object_path(&text).unwrap()).boxed(),
-        b'g' => "[bynqiuxthdsogv]{0,3}(a\\{sv\\})?".prop_map(|text| Value::signature(&text).unwrap()).boxed(),
+        b's' => "[^\0]{0,8}|['\"\\\\\n\t\u{7f}\u{200b}é😀a]{0,6}"
+            .prop_map(|text| Value::string(&text))
+            .boxed(),
+        b'o' => "(/[A-Za-z0-9_]{1,3}){1,3}|/"
+            .prop_map(|text| Value::object_path(&text).unwrap())
+            .boxed(),
+        b'g' => "[bynqiuxthdsogv]{0,3}(a\\{sv\\})?"
+            .prop_map(|text| Value::signature(&text).unwrap())
+            .boxed(),
         b'v' => types().prop_flat_map(|ty| values_of(&ty)).prop_map(Value::variant).boxed(),
         b'm' => {
             let element = parsed.element().unwrap().as_str().to_owned();
@@ -118,11 +137,18 @@ fn values_of(ty: &str) -> BoxedStrategy<Value> {
             }
             array
         }
-        b'(' => parsed.members().map(|ty| values_of(ty.as_str())).collect::<Vec<_>>().prop_map(Value::tuple).boxed(),
+        b'(' => parsed
+            .members()
+            .map(|ty| values_of(ty.as_str()))
+            .collect::<Vec<_>>()
+            .prop_map(Value::tuple)
+            .boxed(),
         _ => {
             let members: Vec<_> = parsed.members().map(|ty| values_of(ty.as_str())).collect();
             members
-                .prop_map(|mut pair| pair.pop().map(|value| Value::dict_entry(pair.remove(0), value)).unwrap())
+                .prop_map(|mut pair| {
+                    pair.pop().map(|value| Value::dict_entry(pair.remove(0), value)).unwrap()
+                })
                 .boxed()
         }
     }

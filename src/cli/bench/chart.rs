@@ -1,8 +1,9 @@
-//! The figures as a picture: how many times faster osier is in each step, as a dot on a scale of factors, and the goal as a
-//! mark on the same line. Without an `ostree` to compare with, bars of seconds.
+//! The figures as a picture: how many times faster osier is in each step, as a dot on a scale of
+//! factors, and the goal as a mark on the same line. Without an `ostree` to compare with, bars of
+//! seconds.
 //!
-//! Equal distances on the scale of factors are equal factors, so nothing starts at its left end: dots have a place, but no
-//! length. The bars of seconds start at 0.
+//! Equal distances on the scale of factors are equal factors, so nothing starts at its left end:
+//! dots have a place, but no length. The bars of seconds start at 0.
 
 use std::fmt::Write as _;
 
@@ -32,7 +33,8 @@ const DOT: f64 = 6.0;
 /// The factors that the scale may name.
 const FACTORS: [f64; 12] = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
 
-/// Colours by role, for light and for dark pages. Slower steps and missed goals also have other shapes.
+/// Colours by role, for light and for dark pages. Slower steps and missed goals also have other
+/// shapes.
 const STYLE: &str = "
     text { font: 14px sans-serif; fill: #24292f }
     .page { fill: #ffffff }
@@ -65,7 +67,8 @@ pub(super) fn draw(report: &Report, about: &About) -> String {
     let height = bottom + FOOT;
     let (title, subtitle) = (title(report), subtitle(report, about));
     let compares = report.rows.iter().any(|row| row.ratio().is_some());
-    let scale = if compares { Scale::of_factors(&report.rows) } else { Scale::of_seconds(&report.rows) };
+    let scale =
+        if compares { Scale::of_factors(&report.rows) } else { Scale::of_seconds(&report.rows) };
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" \
          role=\"img\" aria-labelledby=\"title desc\">\n<title id=\"title\">{}</title>\n<desc id=\"desc\">{}</desc>\n\
@@ -95,7 +98,11 @@ pub(super) fn draw(report: &Report, about: &About) -> String {
 }
 
 fn title(report: &Report) -> String {
-    let ostree = report.ostree_version.as_ref().map(|version| format!(" and ostree {version}")).unwrap_or_default();
+    let ostree = report
+        .ostree_version
+        .as_ref()
+        .map(|version| format!(" and ostree {version}"))
+        .unwrap_or_default();
     format!("osier {}{ostree}", env!("CARGO_PKG_VERSION"))
 }
 
@@ -111,7 +118,12 @@ fn subtitle(report: &Report, About { machine, date }: &About) -> String {
 /// The picture in words.
 fn description(rows: &[Row]) -> String {
     let of_row = |row: &Row| match row.ratio() {
-        Some(ratio) => format!("{}: {} as fast, the goal is {}", row.step.title, times(ratio), times(row.step.goal)),
+        Some(ratio) => format!(
+            "{}: {} as fast, the goal is {}",
+            row.step.title,
+            times(ratio),
+            times(row.step.goal)
+        ),
         None => format!("{}: {}", row.step.title, in_units(row.osier.median.as_secs_f64())),
     };
     rows.iter().map(of_row).collect::<Vec<_>>().join("; ")
@@ -120,7 +132,8 @@ fn description(rows: &[Row]) -> String {
 fn legend(svg: &mut String, compares: bool) {
     let (y, small) = (HEAD - 16.0, "small faint end");
     if compares {
-        let _ = writeln!(svg, "<circle class=\"dot\" cx=\"{}\" cy=\"{y}\" r=\"{DOT}\"/>", LEFT + DOT);
+        let _ =
+            writeln!(svg, "<circle class=\"dot\" cx=\"{}\" cy=\"{y}\" r=\"{DOT}\"/>", LEFT + DOT);
         text(svg, (LEFT + 20.0, y), "small", "osier");
         line(svg, "goal", (LEFT + 84.0, y - 8.0), (LEFT + 84.0, y + 8.0));
         text(svg, (LEFT + 96.0, y), "small", "goal");
@@ -138,7 +151,8 @@ fn draw_row(svg: &mut String, row: &Row, y: f64, scale: &Scale) {
             line(svg, "grid", (LEFT, y), (RIGHT, y));
             let (goal, x) = (scale.place(row.step.goal), scale.place(ratio));
             let class = if ratio < 1.0 { "dot slower" } else { "dot" };
-            let _ = writeln!(svg, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y}\" r=\"{DOT}\"/>");
+            let _ =
+                writeln!(svg, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y}\" r=\"{DOT}\"/>");
             // Above the dot, so that it is seen where both are the same.
             line(svg, "goal", (goal, y - 11.0), (goal, y + 11.0));
             text(svg, (COLUMNS[0], y), "strong end", &times(ratio));
@@ -173,7 +187,8 @@ impl Scale {
         let values = || rows.iter().filter_map(|row| Some([row.ratio()?, row.step.goal])).flatten();
         let (least, most) = (values().fold(1.0, f64::min), values().fold(2.0, f64::max));
         let first = FACTORS.iter().rev().find(|factor| **factor <= least).unwrap_or(&FACTORS[0]);
-        let last = FACTORS.iter().find(|factor| **factor >= most).unwrap_or(&FACTORS[FACTORS.len() - 1]);
+        let last =
+            FACTORS.iter().find(|factor| **factor >= most).unwrap_or(&FACTORS[FACTORS.len() - 1]);
         let shown = FACTORS.iter().filter(|factor| (first..=last).contains(factor));
         let labels = shown.map(|factor| (*factor, format!("{factor}×"))).collect();
         Self { first: first.ln(), last: last.ln(), is_of_factors: true, labels }
@@ -185,7 +200,10 @@ impl Scale {
         let power = 10_f64.powf(longest.log10().floor());
         let step = [0.2, 0.5, 1.0, 2.0].map(|part| part * power);
         let step = step.into_iter().find(|step| step * 5.0 >= longest).unwrap_or(power * 2.0);
-        let labels = (0..=5).map(|number| f64::from(number) * step).map(|value| (value, in_units(value))).collect();
+        let labels = (0..=5)
+            .map(|number| f64::from(number) * step)
+            .map(|value| (value, in_units(value)))
+            .collect();
         Self { first: 0.0, last: step * 5.0, is_of_factors: false, labels }
     }
 
@@ -196,11 +214,18 @@ impl Scale {
 }
 
 fn text(svg: &mut String, (x, y): (f64, f64), class: &str, text: &str) {
-    let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" dy=\"0.35em\" class=\"{class}\">{}</text>", escaped(text));
+    let _ = writeln!(
+        svg,
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" dy=\"0.35em\" class=\"{class}\">{}</text>",
+        escaped(text)
+    );
 }
 
 fn line(svg: &mut String, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
-    let _ = writeln!(svg, "<line class=\"{class}\" x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\"/>");
+    let _ = writeln!(
+        svg,
+        "<line class=\"{class}\" x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\"/>"
+    );
 }
 
 fn escaped(text: &str) -> String {
@@ -251,7 +276,8 @@ mod tests {
 
     /// The texts of the document, in its order.
     fn texts(document: &str) -> Vec<&str> {
-        let ends = document.split("</text>").filter_map(|before| Some(before.rsplit_once('>')?.1.trim()));
+        let ends =
+            document.split("</text>").filter_map(|before| Some(before.rsplit_once('>')?.1.trim()));
         ends.filter(|text| !text.is_empty()).collect()
     }
 
@@ -278,9 +304,16 @@ mod tests {
     #[test]
     fn the_chart_has_a_title_and_a_description_and_colours_for_dark_pages() {
         let document = drawn(&report());
-        assert!(document.contains("<title id=\"title\">osier 0.1.0 and ostree 2022.7</title>"), "{document}");
-        let desc = document.split("<desc id=\"desc\">").nth(1).unwrap().split("</desc>").next().unwrap();
-        assert!(desc.contains("first commit, archive: 4.5× as fast, the goal is 5.0×; log: 6.0×"), "{desc}");
+        assert!(
+            document.contains("<title id=\"title\">osier 0.1.0 and ostree 2022.7</title>"),
+            "{document}"
+        );
+        let desc =
+            document.split("<desc id=\"desc\">").nth(1).unwrap().split("</desc>").next().unwrap();
+        assert!(
+            desc.contains("first commit, archive: 4.5× as fast, the goal is 5.0×; log: 6.0×"),
+            "{desc}"
+        );
         assert!(document.contains("@media (prefers-color-scheme: dark)"));
         assert!(!document.contains("fill=\""), "a colour that is the same on every page");
     }
@@ -326,7 +359,13 @@ mod tests {
 
     #[test]
     fn times_have_two_digits_and_a_unit() {
-        let cases = [(0.000_12, "120 µs"), (0.001, "1 ms"), (0.002_34, "2.3 ms"), (0.0567, "57 ms"), (1.96, "2 s")];
+        let cases = [
+            (0.000_12, "120 µs"),
+            (0.001, "1 ms"),
+            (0.002_34, "2.3 ms"),
+            (0.0567, "57 ms"),
+            (1.96, "2 s"),
+        ];
         for (seconds, text) in cases.into_iter().chain([(0.951, "1 s"), (11.35, "11 s")]) {
             assert_eq!(in_units(seconds), text);
         }

@@ -13,9 +13,9 @@ pub(super) fn of_report(report: &Report, machine: &str) -> Value {
             "times_cpu_of_commit": report.times_limit(),
         })
     });
-    let filez = first_commit
-        .as_ref()
-        .map(|first| json!({ "osier": first.osier_archive_bytes, "ostree": first.ostree_archive_bytes }));
+    let filez = first_commit.as_ref().map(
+        |first| json!({ "osier": first.osier_archive_bytes, "ostree": first.ostree_archive_bytes }),
+    );
     json!({
         "machine": machine,
         "osier_version": env!("CARGO_PKG_VERSION"),

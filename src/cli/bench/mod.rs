@@ -58,7 +58,20 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    let Args { tree, rounds, ostree, no_ostree, scratch, refs, objects, only, json, svg, scale, arguments } = args;
+    let Args {
+        tree,
+        rounds,
+        ostree,
+        no_ostree,
+        scratch,
+        refs,
+        objects,
+        only,
+        json,
+        svg,
+        scale,
+        arguments,
+    } = args;
     if !arguments.is_empty() {
         return Err(Failure::usage("Too many arguments given"));
     }
@@ -102,7 +115,10 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let display = context.display().that_cleans_up(&options.scratch);
     let report = display.end(run_bench(&options, &display).map_err(in_words))?;
     if let Some(path) = svg {
-        let about = chart::About { machine: machine(), date: jiff::Zoned::now().strftime("%-d %B %Y").to_string() };
+        let about = chart::About {
+            machine: machine(),
+            date: jiff::Zoned::now().strftime("%-d %B %Y").to_string(),
+        };
         std::fs::write(&path, chart::draw(&report, &about)).during("writing", &path)?;
     }
     if json {
@@ -115,9 +131,15 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
 fn in_words(error: Error) -> Failure {
     match error {
         Error::SmallSample { .. } => {
-            let free =
-                STEPS.iter().filter(|step| !step.is_of_tree).map(|step| step.name).collect::<Vec<_>>().join(", ");
-            Failure::failed(format!("{error}; name a tree with --tree=DIR (--only with {free} needs none)"))
+            let free = STEPS
+                .iter()
+                .filter(|step| !step.is_of_tree)
+                .map(|step| step.name)
+                .collect::<Vec<_>>()
+                .join(", ");
+            Failure::failed(format!(
+                "{error}; name a tree with --tree=DIR (--only with {free} needs none)"
+            ))
         }
         error => error.into(),
     }
@@ -126,14 +148,17 @@ fn in_words(error: Error) -> Failure {
 /// The program of that name on PATH that is not this one.
 fn on_path(name: &str, this: &Path) -> Option<PathBuf> {
     let this = this.canonicalize().ok();
-    let candidates = env::split_paths(&env::var_os("PATH")?).map(|directory| directory.join(name)).collect::<Vec<_>>();
+    let candidates = env::split_paths(&env::var_os("PATH")?)
+        .map(|directory| directory.join(name))
+        .collect::<Vec<_>>();
     candidates.into_iter().find(|path| path.canonicalize().is_ok_and(|found| Some(found) != this))
 }
 
 /// Processor and number of cores, so that a figure can be judged later.
 fn machine() -> String {
     let information = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = information.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model =
+        information.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     let model = model.map_or("unknown processor", |(_, model)| model.trim());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     format!("{cores} x {model}")

@@ -35,13 +35,23 @@ fn of_shape(shape: &ShapeReport) -> String {
 fn of_row(shape: &ShapeReport, row: &ScaleRow) -> String {
     let mut text = format!("| {} |", row.operation);
     for run in &row.runs {
-        let _ = write!(text, " {:.3} s | {:.0} MB |", run.time.as_secs_f64(), run.peak_memory as f64 / MB);
+        let _ = write!(
+            text,
+            " {:.3} s | {:.0} MB |",
+            run.time.as_secs_f64(),
+            run.peak_memory as f64 / MB
+        );
     }
     let number = |number: Option<f64>, decimals: usize| {
         // Memory that wavers a little must not look like a saving.
         number.map_or_else(|| "-".to_owned(), |number| format!("{:.decimals$}", number.max(0.0)))
     };
-    let _ = writeln!(text, " {} | {} |", number(shape.growth(row), 2), number(shape.bytes_each(row), 0));
+    let _ = writeln!(
+        text,
+        " {} | {} |",
+        number(shape.growth(row), 2),
+        number(shape.bytes_each(row), 0)
+    );
     text
 }
 

@@ -8,7 +8,8 @@ use osier::bench::{Figures, Report, Row};
 use super::MB;
 
 pub(super) fn of_report(report: &Report, machine: &str) -> String {
-    let Report { tree, rounds, refs, objects, ostree_version, rows, limit: _, first_commit: _ } = report;
+    let Report { tree, rounds, refs, objects, ostree_version, rows, limit: _, first_commit: _ } =
+        report;
     let mut text = format!(
         "{} files, {} symlinks, {} directories, {:.1} MB; {refs} refs; {objects} objects to prune; {machine}\n",
         tree.files,
@@ -16,17 +17,22 @@ pub(super) fn of_report(report: &Report, machine: &str) -> String {
         tree.directories,
         tree.bytes as f64 / MB,
     );
-    let heading = ["", "osier", "ostree", "faster", "goal", "memory", "ostree's", "MB/s/core"].map(str::to_owned);
+    let heading = ["", "osier", "ostree", "faster", "goal", "memory", "ostree's", "MB/s/core"]
+        .map(str::to_owned);
     for [step, osier, ostree, faster, goal, memory, other, rate] in
         std::iter::once(heading).chain(rows.iter().map(line))
     {
-        let _ =
-            writeln!(text, "{step:<26}{osier:>10}{ostree:>10}{faster:>9}{goal:>7}{memory:>10}{other:>10}{rate:>11}");
+        let _ = writeln!(
+            text,
+            "{step:<26}{osier:>10}{ostree:>10}{faster:>9}{goal:>7}{memory:>10}{other:>10}{rate:>11}"
+        );
     }
     let _ = write!(text, "medians of {rounds} rounds; ");
     text.push_str(&match ostree_version {
         Some(version) => format!("ostree {version}\n"),
-        None if rows.iter().any(|row| row.ostree.is_some()) => "ostree of an unknown version\n".to_owned(),
+        None if rows.iter().any(|row| row.ostree.is_some()) => {
+            "ostree of an unknown version\n".to_owned()
+        }
         None => "no ostree to compare with\n".to_owned(),
     });
     text.push_str(&about_first_commit(report));
@@ -47,7 +53,8 @@ fn about_first_commit(report: &Report) -> String {
     }
     let Some(first) = &report.first_commit else { return text };
     let osier = first.osier_archive_bytes as f64;
-    let _ = write!(text, "commit {}\nsize of the archive's .filez: {:.1} MB", first.commit, osier / MB);
+    let _ =
+        write!(text, "commit {}\nsize of the archive's .filez: {:.1} MB", first.commit, osier / MB);
     if let Some(other) = first.ostree_archive_bytes.map(|bytes| bytes as f64) {
         let more = (osier / other - 1.0) * 100.0;
         let _ = write!(text, ", ostree's {:.1} MB, {more:+.1} % (limit: +4 %)", other / MB);
@@ -87,8 +94,7 @@ mod tests {
     #[test]
     fn the_table_shows_ratios_and_sizes() {
         let text = of_report(&report(), "2 x Abacus");
-        let heading =
-            "20000 files, 3 symlinks, 7 directories, 300.0 MB; 2000 refs; 10000 objects to prune; 2 x Abacus\n";
+        let heading = "20000 files, 3 symlinks, 7 directories, 300.0 MB; 2000 refs; 10000 objects to prune; 2 x Abacus\n";
         assert!(text.starts_with(heading), "{text}");
         let row = "first commit, archive        2.000 s   9.000 s    4.5 x    5.0     50 MB     50 MB        100\n";
         assert!(text.contains(row), "{text}");
@@ -96,7 +102,10 @@ mod tests {
         assert!(text.contains(row), "{text}");
         assert!(text.contains("medians of 5 rounds; ostree 2022.7\n"), "{text}");
         assert!(text.contains("102.0 MB, ostree's 100.0 MB, +2.0 % (limit: +4 %)"), "{text}");
-        assert!(text.contains("2.500 s of processor time; the first commit takes 1.20 times that"), "{text}");
+        assert!(
+            text.contains("2.500 s of processor time; the first commit takes 1.20 times that"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -107,7 +116,10 @@ mod tests {
         report.ostree_version = None;
         report.first_commit.as_mut().unwrap().ostree_archive_bytes = None;
         let text = of_report(&report, "2 x Abacus");
-        assert!(text.contains("2.000 s         -        -    5.0     50 MB         -        100\n"), "{text}");
+        assert!(
+            text.contains("2.000 s         -        -    5.0     50 MB         -        100\n"),
+            "{text}"
+        );
         assert!(text.contains("no ostree to compare with\n"), "{text}");
         assert!(text.ends_with("size of the archive's .filez: 102.0 MB\n"), "{text}");
     }

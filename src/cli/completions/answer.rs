@@ -50,20 +50,31 @@ fn before_command(all: Commands, program: &str, group: Option<&Builtin>, current
     if current.starts_with('-') {
         let tables = [builtin::table(RepoOption::Known, |table| table), options::global_table()];
         return match current.split_once('=') {
-            Some(("--repo", path)) => Answer { kind: Kind::Directories, ..Answer::of("--repo=", path, Vec::new()) },
+            Some(("--repo", path)) => {
+                Answer { kind: Kind::Directories, ..Answer::of("--repo=", path, Vec::new()) }
+            }
             Some(_) => Answer::default(),
             None => Answer::of("", current, option_names(program, &tables)),
         };
     }
     let commands = builtin::commands(all, program, group).into_iter();
-    Answer::of("", current, commands.map(|(name, about)| (name.to_owned(), about.to_owned())).collect())
+    Answer::of(
+        "",
+        current,
+        commands.map(|(name, about)| (name.to_owned(), about.to_owned())).collect(),
+    )
 }
 
 /// Options, values and arguments of a command.
 fn of_command(program: &str, builtin: &Builtin, words: &[String], current: &str) -> Answer {
     let Action::Run { repo, define, .. } = builtin.action else { return Answer::default() };
     let tables = [builtin::table(repo, define), options::global_table()];
-    let mut line = Line { command: builtin.name, options: Vec::new(), arguments: Vec::new(), flags: Vec::new() };
+    let mut line = Line {
+        command: builtin.name,
+        options: Vec::new(),
+        arguments: Vec::new(),
+        flags: Vec::new(),
+    };
     let mut words = words.iter();
     let mut only_arguments = false;
     while let Some(word) = words.next() {
@@ -76,14 +87,18 @@ fn of_command(program: &str, builtin: &Builtin, words: &[String], current: &str)
             continue;
         }
         let (name, value) = match option.strip_prefix('-') {
-            Some(long) => long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value))),
+            Some(long) => {
+                long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)))
+            }
             None => (bundled(&tables, option), None),
         };
         match find(&tables, name).filter(|arg| options::takes_value(arg)) {
-            Some(arg) if value.is_none() && !options::can_do_without_value(arg) => match words.next() {
-                Some(value) => line.options.push((name.to_owned(), value.clone())),
-                None => return of_value("", current, &line, values::of_option(&line, arg)),
-            },
+            Some(arg) if value.is_none() && !options::can_do_without_value(arg) => {
+                match words.next() {
+                    Some(value) => line.options.push((name.to_owned(), value.clone())),
+                    None => return of_value("", current, &line, values::of_option(&line, arg)),
+                }
+            }
             Some(_) => line.options.push((name.to_owned(), value.unwrap_or_default().to_owned())),
             None => line.flags.push(name.to_owned()),
         }
@@ -92,7 +107,9 @@ fn of_command(program: &str, builtin: &Builtin, words: &[String], current: &str)
         && let Some(option) = current.strip_prefix("--")
         && let Some((name, value)) = option.split_once('=')
     {
-        let Some(arg) = find(&tables, name).filter(|arg| options::takes_value(arg)) else { return Answer::default() };
+        let Some(arg) = find(&tables, name).filter(|arg| options::takes_value(arg)) else {
+            return Answer::default();
+        };
         return of_value(&format!("--{name}="), value, &line, values::of_option(&line, arg));
     }
     if !only_arguments && current.starts_with('-') {
@@ -123,7 +140,11 @@ fn option_names(program: &str, tables: &[Command; 2]) -> Vec<(String, String)> {
     let listed = tables.iter().flat_map(Command::get_arguments).filter(|arg| !hidden(arg));
     let mut names: Vec<(String, String)> = listed
         .filter_map(|arg| {
-            let equals = if options::takes_value(arg) && !options::can_do_without_value(arg) { "=" } else { "" };
+            let equals = if options::takes_value(arg) && !options::can_do_without_value(arg) {
+                "="
+            } else {
+                ""
+            };
             let about = arg.get_help().map(ToString::to_string).unwrap_or_default();
             Some((format!("--{}{equals}", arg.get_long()?), about))
         })

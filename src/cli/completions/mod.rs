@@ -1,13 +1,16 @@
-//! `completions`: prints what makes a shell complete commands, options and values. `ostree` has no such command.
+//! `completions`: prints what makes a shell complete commands, options and values. `ostree` has no
+//! such command.
 //!
-//! The scripts know nothing of osier but its name: at each tab press they ask `osier completions SHELL` for what fits at
-//! the cursor. [`answer`] reads what was typed by the rules of [`options`](super::options), [`values`] knows what each option
-//! and argument may be. Answers have a head line, `KIND TAB PREFIX TAB VALUE`, then a line for each candidate,
-//! `TEXT TAB DESCRIPTION`. KIND says whether the shell is to add the names of files: `words`, `files` or `directories`;
-//! PREFIX is what stands before the value in the word at the cursor, as in `--repo=`.
+//! The scripts know nothing of osier but its name: at each tab press they ask `osier completions
+//! SHELL` for what fits at the cursor. [`answer`] reads what was typed by the rules of
+//! [`options`](super::options), [`values`] knows what each option and argument may be. Answers have
+//! a head line, `KIND TAB PREFIX TAB VALUE`, then a line for each candidate, `TEXT TAB
+//! DESCRIPTION`. KIND says whether the shell is to add the names of files: `words`, `files` or
+//! `directories`; PREFIX is what stands before the value in the word at the cursor, as in
+//! `--repo=`.
 //!
-//! Bash gives no words but the line, and takes KIND and then the rest of each candidate, from the last of the characters
-//! at which it breaks words.
+//! Bash gives no words but the line, and takes KIND and then the rest of each candidate, from the
+//! last of the characters at which it breaks words.
 
 mod answer;
 mod line;
@@ -31,8 +34,11 @@ pub(super) struct Args {
 }
 
 /// The shells and their scripts.
-const SCRIPTS: [(&str, &str); 3] =
-    [("bash", include_str!("osier.bash")), ("fish", include_str!("osier.fish")), ("zsh", include_str!("osier.zsh"))];
+const SCRIPTS: [(&str, &str); 3] = [
+    ("bash", include_str!("osier.bash")),
+    ("fish", include_str!("osier.fish")),
+    ("zsh", include_str!("osier.zsh")),
+];
 
 /// The names of the shells.
 pub(super) fn shells() -> impl Iterator<Item = &'static str> {
@@ -41,11 +47,16 @@ pub(super) fn shells() -> impl Iterator<Item = &'static str> {
 
 pub(super) fn run(args: Args, context: &mut Context, all: Commands) -> Result<(), Failure> {
     let Args { arguments } = args;
-    let mut arguments = arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned());
-    let Some(shell) = arguments.next() else { return Err(Failure::usage("SHELL must be specified")) };
+    let mut arguments =
+        arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned());
+    let Some(shell) = arguments.next() else {
+        return Err(Failure::usage("SHELL must be specified"));
+    };
     let Some((_, script)) = SCRIPTS.iter().find(|(name, _)| *name == shell) else {
         let hint = suggest::hint(&shell, &shells().collect::<Vec<_>>());
-        return Err(Failure::failed(format!("no completions for '{shell}', only for bash, fish and zsh{hint}")));
+        return Err(Failure::failed(format!(
+            "no completions for '{shell}', only for bash, fish and zsh{hint}"
+        )));
     };
     let asked: Vec<String> = arguments.collect();
     match (shell.as_str(), &asked[..]) {
@@ -56,14 +67,19 @@ pub(super) fn run(args: Args, context: &mut Context, all: Commands) -> Result<()
             context.out.write_str(&for_bash(&answer, &line))
         }
         ("bash", _) => Err(Failure::usage("Too many arguments given")),
-        (_, [words @ .., current]) => context.out.write_str(&for_others(&answer(all, words, current))),
+        (_, [words @ .., current]) => {
+            context.out.write_str(&for_others(&answer(all, words, current)))
+        }
     }
 }
 
 /// What fits at the cursor; the first word is the program.
 fn answer(all: Commands, words: &[String], current: &str) -> Answer {
     // Assignments may stand before the program.
-    let start = words.iter().position(|word| matches!(file_name(word), "osier" | "ostree")).unwrap_or_default();
+    let start = words
+        .iter()
+        .position(|word| matches!(file_name(word), "osier" | "ostree"))
+        .unwrap_or_default();
     match words.get(start..).and_then(<[String]>::split_first) {
         Some((program, words)) => answer::answer(all, program, words, current),
         None => Answer::default(),

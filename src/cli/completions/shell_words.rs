@@ -70,8 +70,8 @@ pub(super) fn expanded(word: &str) -> String {
         Some(rest) => {
             let braced = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
             let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-            let (name, rest) =
-                braced.unwrap_or_else(|| rest.split_at(rest.find(|c| !is_name(c)).unwrap_or(rest.len())));
+            let (name, rest) = braced
+                .unwrap_or_else(|| rest.split_at(rest.find(|c| !is_name(c)).unwrap_or(rest.len())));
             (env::var(name), rest)
         }
         None => match word.strip_prefix('~') {

@@ -65,7 +65,11 @@ pub(super) enum Value {
 
 /// The value of an option.
 pub(super) fn of_option(line: &Line, option: &Arg) -> Value {
-    let name = option.get_value_names().and_then(|names| names.first()).map(AsRef::as_ref).unwrap_or_default();
+    let name = option
+        .get_value_names()
+        .and_then(|names| names.first())
+        .map(AsRef::as_ref)
+        .unwrap_or_default();
     match (line.command, option.get_long().unwrap_or_default()) {
         (_, "repo" | "sysroot" | "selinux-policy") => Value::Directory,
         (_, "mode") => Value::Mode,
@@ -78,9 +82,13 @@ pub(super) fn of_option(line: &Line, option: &Arg) -> Value {
         (_, "remote" | "gpg-verify-remote") => Value::Remote,
         (_, "fsync") => Value::OneOf(&["true", "false"]),
         (_, "sign-type") => Value::OneOf(&["ed25519", "spki", "dummy"]),
-        (_, "sign-verify") => {
-            Value::OneOf(&["ed25519=inline:", "ed25519=file:", "spki=inline:", "spki=file:", "dummy=inline:"])
-        }
+        (_, "sign-verify") => Value::OneOf(&[
+            "ed25519=inline:",
+            "ed25519=file:",
+            "spki=inline:",
+            "spki=file:",
+            "dummy=inline:",
+        ]),
         (_, "selinux-labeling-epoch") => Value::OneOf(&["0", "1"]),
         ("bench", "only") => Value::Step,
         ("config", "group") => Value::ConfigGroup,
@@ -100,7 +108,9 @@ pub(super) fn of_option(line: &Line, option: &Arg) -> Value {
 /// The argument at the cursor.
 pub(super) fn of_argument(line: &Line) -> Value {
     match (line.command, line.arguments.len()) {
-        ("cat" | "ls", 0) | ("checkout" | "export" | "log" | "show", 0) | ("rev-parse", _) => Value::Rev,
+        ("cat" | "ls", 0) | ("checkout" | "export" | "log" | "show", 0) | ("rev-parse", _) => {
+            Value::Rev
+        }
         ("cat" | "ls", _) => Value::PathInCommit,
         ("checkout", 1) | ("commit" | "man" | "pull-local", 0) => Value::Directory,
         ("compare", 0 | 1) => Value::Directory,
@@ -132,7 +142,8 @@ pub(super) struct Found {
 /// Of the commits that begin with nothing at all, as many are offered.
 const MOST_COMMITS: usize = 100;
 
-/// What can be offered for a value that was typed so far. A repository that cannot be read has nothing to offer.
+/// What can be offered for a value that was typed so far. A repository that cannot be read has
+/// nothing to offer.
 pub(super) fn find(value: Value, typed: &str, line: &Line) -> Found {
     let open = || context::open_named(line.repo().as_deref().map(OsStr::new));
     let rev = || line.arguments.first().map(String::as_str).unwrap_or_default();
@@ -148,13 +159,17 @@ pub(super) fn find(value: Value, typed: &str, line: &Line) -> Found {
         Value::OneOf(words) => plain(Ok(bare(words.iter().copied()))),
         Value::Mode => plain(Ok(modes())),
         #[cfg(feature = "bench")]
-        Value::Step => plain(Ok(osier::bench::STEPS.iter().map(|step| pair(step.name, step.title)).collect())),
+        Value::Step => {
+            plain(Ok(osier::bench::STEPS.iter().map(|step| pair(step.name, step.title)).collect()))
+        }
         #[cfg(not(feature = "bench"))]
         Value::Step => Found::default(),
         Value::Shell => plain(Ok(bare(super::shells()))),
         Value::Ref => plain(open().and_then(|repo| refs(&repo))),
         Value::Rev => plain(open().and_then(|repo| revs(&repo, typed))),
-        Value::RevOrDirectory => Found { kind: Kind::Directories, ..plain(open().and_then(|repo| revs(&repo, typed))) },
+        Value::RevOrDirectory => {
+            Found { kind: Kind::Directories, ..plain(open().and_then(|repo| revs(&repo, typed))) }
+        }
         Value::Commit => plain(open().and_then(|repo| commits(&repo, typed))),
         Value::CommitOrNone => {
             let mut found = plain(open().and_then(|repo| commits(&repo, typed)));
@@ -182,7 +197,9 @@ pub(super) fn find(value: Value, typed: &str, line: &Line) -> Found {
         })),
         Value::DetachedMetadataKey => plain(open().and_then(|repo| {
             let commits = commits_meant(&repo, rev())?;
-            let metadata = commits.iter().map(|commit| Ok(repo.load_detached_metadata(commit)?.unwrap_or_default()));
+            let metadata = commits
+                .iter()
+                .map(|commit| Ok(repo.load_detached_metadata(commit)?.unwrap_or_default()));
             metadata_keys(metadata)
         })),
         Value::SummaryKey => plain(open().and_then(|repo| {
@@ -261,7 +278,9 @@ fn commits_meant(repo: &Repo, rev: &str) -> Result<Vec<Checksum>, Failure> {
 }
 
 /// The keys of dictionaries, each once.
-fn metadata_keys(dictionaries: impl Iterator<Item = Result<Dict, Failure>>) -> Result<Vec<(String, String)>, Failure> {
+fn metadata_keys(
+    dictionaries: impl Iterator<Item = Result<Dict, Failure>>,
+) -> Result<Vec<(String, String)>, Failure> {
     let mut keys = BTreeSet::new();
     for dictionary in dictionaries {
         keys.extend(dictionary?.iter().map(|(key, _)| key.to_owned()));
@@ -276,8 +295,9 @@ fn commits(repo: &Repo, typed: &str) -> Result<Vec<(String, String)>, Failure> {
     }
     let mut commits = repo.list_commits_starting_with(typed)?;
     commits.truncate(MOST_COMMITS);
-    let about =
-        |commit: &Checksum| repo.load_commit(commit).map(|commit| first_line(&commit.subject)).unwrap_or_default();
+    let about = |commit: &Checksum| {
+        repo.load_commit(commit).map(|commit| first_line(&commit.subject)).unwrap_or_default()
+    };
     Ok(commits.iter().map(|commit| (commit.to_hex(), about(commit))).collect())
 }
 
@@ -286,15 +306,20 @@ fn first_line(text: &str) -> String {
 }
 
 fn tree(typed: &str, line: &Line) -> Found {
-    let inside =
-        |prefix: &str, found: Found| Found { inner_prefix: format!("{prefix}{}", found.inner_prefix), ..found };
+    let inside = |prefix: &str, found: Found| Found {
+        inner_prefix: format!("{prefix}{}", found.inner_prefix),
+        ..found
+    };
     match typed.split_once('=') {
         Some(("dir", path)) => inside("dir=", find(Value::Directory, path, line)),
         Some(("tar", path)) => inside("tar=", find(Value::File, path, line)),
         Some(("ref", rev)) => inside("ref=", find(Value::Rev, rev, line)),
         _ => {
             let kinds = [("dir=", "a directory"), ("tar=", "an archive"), ("ref=", "a commit")];
-            Found { candidates: kinds.iter().map(|(kind, about)| pair(*kind, about)).collect(), ..Found::default() }
+            Found {
+                candidates: kinds.iter().map(|(kind, about)| pair(*kind, about)).collect(),
+                ..Found::default()
+            }
         }
     }
 }
@@ -303,7 +328,8 @@ fn tree(typed: &str, line: &Line) -> Found {
 fn paths(repo: &Repo, rev: &str, typed: &str) -> Result<Vec<(String, String)>, Failure> {
     let directory = typed.rfind('/').map_or("", |end| &typed[..=end]);
     let commit = repo.load_commit(&repo.resolve_rev(rev)?)?;
-    let place = tree::lookup(repo, &Node::root_of(&commit), &format!("/{}", directory.trim_matches('/')))?;
+    let place =
+        tree::lookup(repo, &Node::root_of(&commit), &format!("/{}", directory.trim_matches('/')))?;
     let Node::Directory { dirtree, .. } = place.node else { return Ok(Vec::new()) };
     let dirtree = repo.load_dirtree(&dirtree)?;
     // A relative path is one from the root, but people write the slash.
@@ -325,7 +351,10 @@ fn config_keys(repo: &Repo, group: Option<&str>) -> Vec<(String, String)> {
         // A group with a dot in it cannot be named that way.
         None => {
             let groups = keyfile.groups().filter(|group| !group.contains('.'));
-            bare(groups.flat_map(|group| keyfile.keys(group).map(move |key| format!("{group}.{key}"))))
+            bare(
+                groups
+                    .flat_map(|group| keyfile.keys(group).map(move |key| format!("{group}.{key}"))),
+            )
         }
     }
 }

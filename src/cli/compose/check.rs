@@ -50,7 +50,12 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
         writeln!(context.out, "{:#}", findings.to_json())?;
     } else {
         for (name, found) in &findings.programs {
-            writeln!(context.out, "{name} {}: {}", printable_lines(&found.version), found.path.display())?;
+            writeln!(
+                context.out,
+                "{name} {}: {}",
+                printable_lines(&found.version),
+                found.path.display()
+            )?;
         }
         for finding in &findings.list {
             let label = if finding.severity == Severity::Error { "error" } else { "warning" };

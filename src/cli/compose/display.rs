@@ -1,8 +1,8 @@
-//! What is shown while external programs work: their output passed on, and on a terminal a line with the stage, the time
-//! that it has taken and the last line of its log.
+//! What is shown while external programs work: their output passed on, and on a terminal a line
+//! with the stage, the time that it has taken and the last line of its log.
 //!
-//! All of it goes to standard error; standard output is for the result. rpm-ostree writes in large blocks when it does
-//! not write to a terminal, so the line counts the time by itself.
+//! All of it goes to standard error; standard output is for the result. rpm-ostree writes in large
+//! blocks when it does not write to a terminal, so the line counts the time by itself.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,7 +32,8 @@ impl Display {
         self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Prints a text above the bar. What a child has chosen, such as the version of a commit, must not steer the terminal.
+    /// Prints a text above the bar. What a child has chosen, such as the version of a commit, must
+    /// not steer the terminal.
     fn print(&self, text: &str) {
         let text = printable_lines(text);
         let write = || {

@@ -10,7 +10,9 @@ use super::super::context::Context;
 use super::super::error::Failure;
 use super::super::options::path;
 use super::display::Display;
-use super::{Telling, before_run, catch_signals, load_config, no_arguments, set_umask, surroundings, tell};
+use super::{
+    Telling, before_run, catch_signals, load_config, no_arguments, set_umask, surroundings, tell,
+};
 
 /// The options of `compose image`.
 #[derive(clap::Args)]
@@ -51,7 +53,8 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
     let display = Display::new(quiet);
     let surroundings = surroundings(catch_signals()?, &display)?;
     if dry_run {
-        let shown = before_run(json, context, || Ok(image::preview(&config, &options, &surroundings)?))?;
+        let shown =
+            before_run(json, context, || Ok(image::preview(&config, &options, &surroundings)?))?;
         return show(&shown, preview.as_deref(), json, context);
     }
     set_umask(&config);
@@ -60,12 +63,19 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
 }
 
 /// Prints what would be run.
-fn show(shown: &Preview, directory: Option<&Path>, json: bool, context: &Context) -> Result<(), Failure> {
+fn show(
+    shown: &Preview,
+    directory: Option<&Path>,
+    json: bool,
+    context: &Context,
+) -> Result<(), Failure> {
     let Preview { report, command_lines, kickstart, template } = shown;
     let mut written = Vec::new();
     if let Some(directory) = directory {
         fs::create_dir_all(directory).during("creating", directory)?;
-        for (name, content) in [("image.ks", kickstart.as_slice()), ("image.tdl", template.as_bytes())] {
+        for (name, content) in
+            [("image.ks", kickstart.as_slice()), ("image.tdl", template.as_bytes())]
+        {
             let path = directory.join(name);
             fs::write(&path, content).during("writing", &path)?;
             written.push(path.to_string_lossy().into_owned());

@@ -29,10 +29,34 @@ use super::error::Failure;
 
 /// The commands, in the order in which a release goes.
 pub(super) static COMMANDS: Commands = &[
-    command!(check, "compose check", "", "Check everything that can be known before a run", RepoOption::Unknown),
-    command!(tree, "compose tree", "", "Compose a tree with rpm-ostree and publish it", RepoOption::Unknown),
-    command!(publish, "compose publish", "COMMIT", "Publish a commit composed earlier", RepoOption::Unknown),
-    command!(image, "compose image", "", "Build a disk image of the published tree", RepoOption::Unknown),
+    command!(
+        check,
+        "compose check",
+        "",
+        "Check everything that can be known before a run",
+        RepoOption::Unknown
+    ),
+    command!(
+        tree,
+        "compose tree",
+        "",
+        "Compose a tree with rpm-ostree and publish it",
+        RepoOption::Unknown
+    ),
+    command!(
+        publish,
+        "compose publish",
+        "COMMIT",
+        "Publish a commit composed earlier",
+        RepoOption::Unknown
+    ),
+    command!(
+        image,
+        "compose image",
+        "",
+        "Build a disk image of the published tree",
+        RepoOption::Unknown
+    ),
 ];
 
 /// The lines of a log that are shown when a program failed.
@@ -56,9 +80,18 @@ fn no_arguments(arguments: &[String]) -> Result<(), Failure> {
 }
 
 /// What the library gets from the environment.
-fn surroundings<'p>(interrupt: Interrupt, progress: &'p dyn Progress) -> Result<Surroundings<'p>, Failure> {
+fn surroundings<'p>(
+    interrupt: Interrupt,
+    progress: &'p dyn Progress,
+) -> Result<Surroundings<'p>, Failure> {
     let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    Ok(Surroundings { environment, now: clock::now(), open: context::open_options()?, interrupt, progress })
+    Ok(Surroundings {
+        environment,
+        now: clock::now(),
+        open: context::open_options()?,
+        interrupt,
+        progress,
+    })
 }
 
 /// Sets the umask of the process, which a run and the programs that it starts share.
@@ -72,15 +105,24 @@ fn catch_signals() -> Result<Interrupt, Failure> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).during("catching signals for", "the run")?;
     let raised = interrupt.clone();
     let listen = move || signals.forever().for_each(|_| raised.raise());
-    thread::Builder::new().name("signals".to_owned()).spawn(listen).during("starting a thread for", "signals")?;
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(listen)
+        .during("starting a thread for", "signals")?;
     Ok(interrupt)
 }
 
-/// What has to be right before there is a run: with `--json` there is a report all the same when it is not.
-fn before_run<T>(json: bool, context: &Context, prepare: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+/// What has to be right before there is a run: with `--json` there is a report all the same when it
+/// is not.
+fn before_run<T>(
+    json: bool,
+    context: &Context,
+    prepare: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let result = prepare();
     if let (true, Err(Failure::Error(error))) = (json, &result) {
-        let report = Report { status: Status::Failed, error: Some(error.chain()), ..Report::default() };
+        let report =
+            Report { status: Status::Failed, error: Some(error.chain()), ..Report::default() };
         writeln!(context.out, "{:#}", report.to_json())?;
     }
     result
@@ -94,7 +136,11 @@ struct Telling {
 }
 
 /// Prints what came of a run.
-fn tell(result: Result<Report, Failed>, telling: &Telling, context: &Context) -> Result<(), Failure> {
+fn tell(
+    result: Result<Report, Failed>,
+    telling: &Telling,
+    context: &Context,
+) -> Result<(), Failure> {
     let Telling { json, quiet, unchanged_exit_77 } = *telling;
     match result {
         Ok(report) => {
@@ -133,7 +179,11 @@ fn tell(result: Result<Report, Failed>, telling: &Telling, context: &Context) ->
 fn in_words(report: &Report) -> String {
     let name = report.ref_name.as_deref().unwrap_or_default();
     let commit = report.commit.map(|commit| commit.to_hex()).unwrap_or_default();
-    let version = report.version.as_ref().map(|version| format!(" ({})", printable(version))).unwrap_or_default();
+    let version = report
+        .version
+        .as_ref()
+        .map(|version| format!(" ({})", printable(version)))
+        .unwrap_or_default();
     match report.status {
         Status::Published => format!("{name} => {commit}{version}\n"),
         Status::Unchanged => {
@@ -145,7 +195,9 @@ fn in_words(report: &Report) -> String {
         }
         Status::Composed => format!("{commit}{version} waits to be published as {name}\n"),
         Status::Built => {
-            let image = |key: &str| report.image.as_ref().and_then(|image| image[key].as_str()).unwrap_or_default();
+            let image = |key: &str| {
+                report.image.as_ref().and_then(|image| image[key].as_str()).unwrap_or_default()
+            };
             format!("{}: {name} {commit}{version}\nsha256 {}\n", image("file"), image("sha256"))
         }
         other => format!("{}\n", other.as_str()),

@@ -1,4 +1,5 @@
-//! `compose publish`: publishes a commit that `compose tree --no-publish`, or a run that failed later, has left.
+//! `compose publish`: publishes a commit that `compose tree --no-publish`, or a run that failed
+//! later, has left.
 
 use std::path::PathBuf;
 

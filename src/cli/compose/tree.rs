@@ -11,7 +11,9 @@ use super::super::context::{Context, absolute};
 use super::super::error::Failure;
 use super::super::options::path;
 use super::display::Display;
-use super::{Telling, before_run, catch_signals, load_config, no_arguments, set_umask, surroundings, tell};
+use super::{
+    Telling, before_run, catch_signals, load_config, no_arguments, set_umask, surroundings, tell,
+};
 
 /// The options of `compose tree`.
 #[derive(clap::Args)]
@@ -73,7 +75,8 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
             config.tree.ref_name = Some(RefName::parse(&name).map_err(Error::from)?);
         }
         if let Some(version) = with_version {
-            check_version(&version).map_err(|what| Failure::failed(format!("--version: {what}")))?;
+            check_version(&version)
+                .map_err(|what| Failure::failed(format!("--version: {what}")))?;
             config.tree.version = Some(version);
         }
         Ok(config)
@@ -82,7 +85,8 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
     let display = Display::new(quiet);
     let surroundings = surroundings(catch_signals()?, &display)?;
     if dry_run {
-        let (report, line) = before_run(json, context, || Ok(tree::preview(&config, options, &surroundings)?))?;
+        let (report, line) =
+            before_run(json, context, || Ok(tree::preview(&config, options, &surroundings)?))?;
         if !json {
             return writeln!(context.out, "{line}");
         }

@@ -1,4 +1,5 @@
-//! What `--json` prints; docs/json.md says it to the users. A document is one object, and fields are only ever added.
+//! What `--json` prints; docs/json.md says it to the users. A document is one object, and fields
+//! are only ever added.
 
 mod objects;
 
@@ -28,8 +29,8 @@ pub(super) fn print(document: &Value, out: &Output) -> Result<(), Failure> {
     writeln!(out, "{document}")
 }
 
-/// A document with a list that may be too long to be held in memory: its elements are written while they are found, one
-/// on each line.
+/// A document with a list that may be too long to be held in memory: its elements are written while
+/// they are found, one on each line.
 pub(super) struct List<'c> {
     out: &'c Output,
     separator: &'static str,
@@ -76,11 +77,13 @@ pub(super) fn variant_of(value: Variant<'_>, numbers: Numbers) -> Value {
     }
 }
 
-/// What a commit says of each of its objects, and what a summary says of other collections' refs, which a document has
-/// in other words: these grow with the repository, so they are printed only when asked for by their keys.
+/// What a commit says of each of its objects, and what a summary says of other collections' refs,
+/// which a document has in other words: these grow with the repository, so they are printed only
+/// when asked for by their keys.
 const LEFT_OUT: [&str; 2] = [key::SIZES, summary::key::COLLECTION_MAP];
 
-/// Values by their keys. Of those with the same key the first one counts, as it does when a key is looked up.
+/// Values by their keys. Of those with the same key the first one counts, as it does when a key is
+/// looked up.
 pub(super) fn metadata(dict: &Dict, numbers: Numbers) -> Value {
     let mut object = Map::new();
     for (key, value) in dict.iter().filter(|(key, _)| !LEFT_OUT.contains(key)) {
@@ -134,7 +137,9 @@ fn plain(value: Variant<'_>) -> Value {
 fn by_key(dictionary: Variant<'_>) -> Value {
     let mut object = Map::new();
     for entry in dictionary.children() {
-        if let (Some(key), Some(value)) = (entry.child(0).and_then(|key| key.as_str()), entry.child(1)) {
+        if let (Some(key), Some(value)) =
+            (entry.child(0).and_then(|key| key.as_str()), entry.child(1))
+        {
             object.entry(key).or_insert_with(|| plain(value));
         }
     }
@@ -148,7 +153,10 @@ pub(super) fn time(seconds: u64) -> Value {
 
 /// Names with the commits that they stand for, as a commit has them.
 pub(super) fn related(related: &[(String, Checksum)]) -> Value {
-    related.iter().map(|(name, commit)| json!({ "name": name, "commit": commit.to_hex() })).collect()
+    related
+        .iter()
+        .map(|(name, commit)| json!({ "name": name, "commit": commit.to_hex() }))
+        .collect()
 }
 
 /// Permission bits as `ls` and `chmod` spell them.
@@ -214,7 +222,11 @@ mod tests {
             let value = parse(None, text).unwrap();
             assert_eq!(value.type_string(), ty, "{text}");
             let found = variant(value.view());
-            assert_eq!(found.to_string(), json!({ "type": ty, "value": expected }).to_string(), "{text}");
+            assert_eq!(
+                found.to_string(),
+                json!({ "type": ty, "value": expected }).to_string(),
+                "{text}"
+            );
         }
     }
 
@@ -239,7 +251,10 @@ mod tests {
 
     #[test]
     fn times_have_no_text_where_the_calendar_ends() {
-        assert_eq!(time(1_700_000_000), json!({ "seconds": 1_700_000_000, "iso": "2023-11-14T22:13:20Z" }));
+        assert_eq!(
+            time(1_700_000_000),
+            json!({ "seconds": 1_700_000_000, "iso": "2023-11-14T22:13:20Z" })
+        );
         assert_eq!(time(253_402_300_800), json!({ "seconds": 253_402_300_800_u64, "iso": null }));
         assert_eq!(time(u64::MAX)["iso"], Value::Null);
     }

@@ -9,7 +9,11 @@ use super::{Numbers, metadata, mode, related, time, xattrs};
 use crate::cli::error::Failure;
 
 /// The object with this checksum: a commit if there is one, else a dirmeta, a dirtree or a file.
-pub(in crate::cli) fn object(repo: &Repo, checksum: &Checksum, numbers: Numbers) -> Result<Value, Failure> {
+pub(in crate::cli) fn object(
+    repo: &Repo,
+    checksum: &Checksum,
+    numbers: Numbers,
+) -> Result<Value, Failure> {
     let is_there = |object_type| repo.has_object(&ObjectName::new(*checksum, object_type));
     if is_there(ObjectType::Commit)? {
         return commit(repo, checksum, &repo.load_commit(checksum)?, numbers);
@@ -66,7 +70,8 @@ fn dirmeta(checksum: &Checksum, dirmeta: &DirMeta) -> Value {
 }
 
 fn dirtree(checksum: &Checksum, DirTree { files, dirs }: &DirTree) -> Value {
-    let files = files.iter().map(|(name, checksum)| json!({ "name": name, "checksum": checksum.to_hex() }));
+    let files =
+        files.iter().map(|(name, checksum)| json!({ "name": name, "checksum": checksum.to_hex() }));
     let dirs = dirs
         .iter()
         .map(|dir| json!({ "name": dir.name, "dirtree": dir.dirtree.to_hex(), "dirmeta": dir.dirmeta.to_hex() }));
@@ -79,7 +84,8 @@ fn dirtree(checksum: &Checksum, DirTree { files, dirs }: &DirTree) -> Value {
 }
 
 fn file(checksum: &Checksum, file: &FileObject) -> Value {
-    let mut object = json!({ "type": "file", "checksum": checksum.to_hex(), "file_type": file_type(file) });
+    let mut object =
+        json!({ "type": "file", "checksum": checksum.to_hex(), "file_type": file_type(file) });
     file_fields(&mut object, file);
     object
 }

@@ -1,4 +1,5 @@
-//! `man`: writes a man page for the program and one for each of its commands. `ostree` has no such command.
+//! `man`: writes a man page for the program and one for each of its commands. `ostree` has no such
+//! command.
 //!
 //! Options come from the definitions that the help is made of, everything else from [`pages`].
 
@@ -42,7 +43,9 @@ pub(super) fn run(args: Args, all: Commands) -> Result<(), Failure> {
 
 fn write(directory: &Path, command: &Command) -> Result<(), Failure> {
     command.get_subcommands().try_for_each(|each| write(directory, each))?;
-    let man = Man::new(command.clone()).manual(PROGRAM).source(concat!("osier ", env!("CARGO_PKG_VERSION")));
+    let man = Man::new(command.clone())
+        .manual(PROGRAM)
+        .source(concat!("osier ", env!("CARGO_PKG_VERSION")));
     let path = directory.join(man.get_filename());
     let mut text = Vec::new();
     render(&man, command, &mut text).during("making", &path)?;
@@ -114,7 +117,10 @@ fn exit_statuses(command: &str) -> &'static [(&'static str, &'static str)] {
             ("0", "Everything is as it should be."),
             ("1", "Something is missing, corrupted or could not be read, or the check failed."),
         ],
-        _ => &[("0", "The command did what it should."), ("1", "It failed; standard error says why.")],
+        _ => &[
+            ("0", "The command did what it should."),
+            ("1", "It failed; standard error says why."),
+        ],
     }
 }
 
@@ -124,12 +130,16 @@ fn section(heading: &str, text: &str) -> String {
 }
 
 fn entries(entries: &[(&str, &str)]) -> String {
-    entries.iter().map(|(name, text)| format!(".TP\n\\fB{}\\fR\n{}\n", escaped(name), escaped(text))).collect()
+    entries
+        .iter()
+        .map(|(name, text)| format!(".TP\n\\fB{}\\fR\n{}\n", escaped(name), escaped(text)))
+        .collect()
 }
 
 /// A text without anything that roff would take for its own.
 fn escaped(text: &str) -> String {
-    let text = text.replace('\\', "\\e").replace('-', "\\-").replace('~', "\\(ti").replace('^', "\\(ha");
+    let text =
+        text.replace('\\', "\\e").replace('-', "\\-").replace('~', "\\(ti").replace('^', "\\(ha");
     let text = text.replace('\'', "\\(aq").replace('`', "\\(ga");
     if text.starts_with('.') { format!("\\&{text}") } else { text }
 }

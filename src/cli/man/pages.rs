@@ -1,4 +1,5 @@
-//! What man pages say besides the options: the command in a few sentences, examples, variables and files.
+//! What man pages say besides the options: the command in a few sentences, examples, variables and
+//! files.
 
 /// What is said of a command.
 pub(super) struct Page {
@@ -28,8 +29,10 @@ pub(super) const OF_REPO: &[Variable] = &[
     ),
 ];
 
-const EPOCH: Variable =
-    ("SOURCE_DATE_EPOCH", "The time of the commit or summary in seconds since 1970, where no option gives it.");
+const EPOCH: Variable = (
+    "SOURCE_DATE_EPOCH",
+    "The time of the commit or summary in seconds since 1970, where no option gives it.",
+);
 const DEFLATE: Variable = (
     "OSIER_DEFLATE",
     "How new objects of archives are compressed: fast, or zlib for the very bytes that ostree writes.",
@@ -57,7 +60,10 @@ pub(super) const PAGES: &[Page] = &[
                 "Make a repository, commit a tree, and describe what is there to those who pull:",
                 "mkdir new && osier init --repo=new --mode=archive\nosier --repo=new commit -b exampleos/22/x86_64/host -s 'Compose 22.1' rootfs\nosier --repo=new summary -u",
             ),
-            ("Complete commands, options and values in this shell:", "source <(osier completions bash)"),
+            (
+                "Complete commands, options and values in this shell:",
+                "source <(osier completions bash)",
+            ),
         ],
         environment: OF_REPO,
         files: FILES_OF_REPO,
@@ -81,7 +87,10 @@ pub(super) const PAGES: &[Page] = &[
     Page {
         command: "cat",
         details: "Prints the content of files of a commit, one after the other.",
-        examples: &[("Print a file:", "osier --repo=repo cat exampleos/22/x86_64/host /etc/os-release")],
+        examples: &[(
+            "Print a file:",
+            "osier --repo=repo cat exampleos/22/x86_64/host /etc/os-release",
+        )],
         environment: OF_REPO,
         files: FILES_OF_REPO,
         see_also: &["ls", "show"],
@@ -92,8 +101,14 @@ pub(super) const PAGES: &[Page] = &[
                   repository is of a bare mode and on the same file system, files are hard links to its objects: do not \
                   edit them in place.",
         examples: &[
-            ("Check out as an ordinary user:", "osier --repo=repo checkout -U exampleos/22/x86_64/host host"),
-            ("Only a part of the tree:", "osier --repo=repo checkout -U --subpath=/etc exampleos/22/x86_64/host etc"),
+            (
+                "Check out as an ordinary user:",
+                "osier --repo=repo checkout -U exampleos/22/x86_64/host host",
+            ),
+            (
+                "Only a part of the tree:",
+                "osier --repo=repo checkout -U --subpath=/etc exampleos/22/x86_64/host etc",
+            ),
             (
                 "Lay a commit over what is there:",
                 "mkdir -p layers && osier --repo=repo checkout -U --union exampleos/22/x86_64/host layers",
@@ -116,7 +131,10 @@ pub(super) const PAGES: &[Page] = &[
         details: "Records directories, archives and other commits, laid over each other, as a commit, and lets a branch \
                   point to it. Prints its checksum. A kill at any moment leaves the branch as it was.",
         examples: &[
-            ("Commit a directory:", "osier --repo=repo commit -b exampleos/22/x86_64/host -s 'Compose 22.3' rootfs"),
+            (
+                "Commit a directory:",
+                "osier --repo=repo commit -b exampleos/22/x86_64/host -s 'Compose 22.3' rootfs",
+            ),
             (
                 "Lay an archive over the branch, with all files owned by root:",
                 "tar -C rootfs -cf layer.tar .\nosier --repo=repo commit -b layered --owner-uid=0 --owner-gid=0 --tree=ref=exampleos/22/x86_64/host --tree=tar=layer.tar",
@@ -135,7 +153,10 @@ pub(super) const PAGES: &[Page] = &[
             OF_REPO[1],
             EPOCH,
             DEFLATE,
-            ("OSTREE_EDITOR, VISUAL, EDITOR", "The editor of --editor, the first that is set; vi otherwise."),
+            (
+                "OSTREE_EDITOR, VISUAL, EDITOR",
+                "The editor of --editor, the first that is set; vi otherwise.",
+            ),
             ("TZ", "The time zone of --timestamp."),
         ],
         files: &[
@@ -188,7 +209,10 @@ pub(super) const PAGES: &[Page] = &[
         ],
         environment: &[("PATH", "The scripts call osier by this name.")],
         files: &[
-            ("~/.local/share/bash-completion/completions/osier", "Where bash-completion looks for the script."),
+            (
+                "~/.local/share/bash-completion/completions/osier",
+                "Where bash-completion looks for the script.",
+            ),
             ("~/.config/fish/completions/osier.fish", "Where fish looks for it."),
         ],
         see_also: &["man"],
@@ -242,7 +266,10 @@ pub(super) const PAGES: &[Page] = &[
         details: "Composes a tree with rpm-ostree, verifies the commit, and publishes it: ref and summary move together, \
                   and only to a whole commit.",
         examples: &[
-            ("See the command line that would be run:", "osier compose tree --config compose.conf --dry-run"),
+            (
+                "See the command line that would be run:",
+                "osier compose tree --config compose.conf --dry-run",
+            ),
             (
                 "Compose in a job that does more when something has changed:",
                 "osier compose tree --config compose.conf --unchanged-exit-77 --json",
@@ -258,8 +285,14 @@ pub(super) const PAGES: &[Page] = &[
                   given with --group.",
         examples: &[
             ("Print the mode:", "osier --repo=repo config get core.mode"),
-            ("Keep a tenth of the disk free:", "osier --repo=repo config set core.min-free-space-percent 10"),
-            ("Print the address of a remote:", "osier --repo=repo config --group='remote \"origin\"' get url"),
+            (
+                "Keep a tenth of the disk free:",
+                "osier --repo=repo config set core.min-free-space-percent 10",
+            ),
+            (
+                "Print the address of a remote:",
+                "osier --repo=repo config --group='remote \"origin\"' get url",
+            ),
         ],
         environment: OF_REPO,
         files: FILES_OF_REPO,
@@ -300,7 +333,10 @@ pub(super) const PAGES: &[Page] = &[
         examples: &[
             ("Check everything, and list all that is wrong:", "osier --repo=repo fsck --all"),
             ("A record for each finding, for programs:", "osier --repo=repo fsck --json"),
-            ("Remove damaged objects, so that a pull fetches them again:", "osier --repo=repo fsck --delete"),
+            (
+                "Remove damaged objects, so that a pull fetches them again:",
+                "osier --repo=repo fsck --delete",
+            ),
         ],
         environment: OF_REPO,
         files: &[
@@ -316,8 +352,14 @@ pub(super) const PAGES: &[Page] = &[
         command: "init",
         details: "Makes a repository. One that is there already stays as it is.",
         examples: &[
-            ("A repository to be served:", "mkdir served && osier --repo=served init --mode=archive"),
-            ("One to work with as an ordinary user:", "mkdir work && osier --repo=work init --mode=bare-user"),
+            (
+                "A repository to be served:",
+                "mkdir served && osier --repo=served init --mode=archive",
+            ),
+            (
+                "One to work with as an ordinary user:",
+                "mkdir work && osier --repo=work init --mode=bare-user",
+            ),
         ],
         environment: OF_REPO,
         files: FILES_OF_REPO,
@@ -336,7 +378,10 @@ pub(super) const PAGES: &[Page] = &[
         details: "Lists files of a commit: type and mode, owner, group, size and path.",
         examples: &[
             ("The whole tree:", "osier --repo=repo ls -R exampleos/22/x86_64/host"),
-            ("One directory with checksums:", "osier --repo=repo ls -C exampleos/22/x86_64/host /etc"),
+            (
+                "One directory with checksums:",
+                "osier --repo=repo ls -C exampleos/22/x86_64/host /etc",
+            ),
         ],
         environment: OF_REPO,
         files: FILES_OF_REPO,
@@ -349,7 +394,10 @@ pub(super) const PAGES: &[Page] = &[
             "Install the pages for yourself:",
             "osier man ~/.local/share/man/man1\nMANPATH=~/.local/share/man: man -w osier-commit || true",
         )],
-        environment: &[("MANPATH", "Where man(1) looks for pages; ~/.local/share/man is often there.")],
+        environment: &[(
+            "MANPATH",
+            "Where man(1) looks for pages; ~/.local/share/man is often there.",
+        )],
         files: &[
             ("~/.local/share/man/man1/", "The pages of one user."),
             ("/usr/local/share/man/man1/", "Those of all users."),
@@ -362,7 +410,10 @@ pub(super) const PAGES: &[Page] = &[
                   names them.",
         examples: &[
             ("See what would go:", "osier --repo=repo prune --refs-only --no-prune"),
-            ("Keep the last two commits of each branch:", "osier --repo=repo prune --refs-only --depth=1"),
+            (
+                "Keep the last two commits of each branch:",
+                "osier --repo=repo prune --refs-only --depth=1",
+            ),
             (
                 "Delete commits that are older than a month, but no branch:",
                 "osier --repo=repo prune --keep-younger-than='1 month ago'",
@@ -430,7 +481,10 @@ pub(super) const PAGES: &[Page] = &[
     Page {
         command: "remote delete",
         details: "Deletes a remote. The refs that were pulled from it stay.",
-        examples: &[("Delete a remote if it is there:", "osier remote delete --repo=repo --if-exists gone")],
+        examples: &[(
+            "Delete a remote if it is there:",
+            "osier remote delete --repo=repo --if-exists gone",
+        )],
         environment: OF_REPO,
         files: REMOTE_FILES,
         see_also: &["remote-add", "refs"],
@@ -469,7 +523,10 @@ pub(super) const PAGES: &[Page] = &[
         command: "rev-parse",
         details: "Prints the checksum of the commit that a rev stands for: a ref, REMOTE:REF, the beginning of a checksum, \
                   each with any number of ^ for the parent.",
-        examples: &[("The parent of a branch's commit:", "osier --repo=repo rev-parse exampleos/22/x86_64/host^")],
+        examples: &[(
+            "The parent of a branch's commit:",
+            "osier --repo=repo rev-parse exampleos/22/x86_64/host^",
+        )],
         environment: OF_REPO,
         files: FILES_OF_REPO,
         see_also: &["refs", "show"],
@@ -479,8 +536,14 @@ pub(super) const PAGES: &[Page] = &[
         details: "Prints an object: a commit by any rev, others by their checksums.",
         examples: &[
             ("A commit:", "osier --repo=repo show exampleos/22/x86_64/host"),
-            ("Everything about it, for programs:", "osier --repo=repo show --json exampleos/22/x86_64/host"),
-            ("The keys of its metadata:", "osier --repo=repo show --list-metadata-keys exampleos/22/x86_64/host"),
+            (
+                "Everything about it, for programs:",
+                "osier --repo=repo show --json exampleos/22/x86_64/host",
+            ),
+            (
+                "The keys of its metadata:",
+                "osier --repo=repo show --list-metadata-keys exampleos/22/x86_64/host",
+            ),
         ],
         environment: OF_REPO,
         files: FILES_OF_REPO,
@@ -489,7 +552,10 @@ pub(super) const PAGES: &[Page] = &[
     Page {
         command: "summary",
         details: "Writes and reads the summary, the list of refs that those who pull see.",
-        examples: &[("Update it:", "osier --repo=repo summary -u"), ("Read it:", "osier --repo=repo summary --view")],
+        examples: &[
+            ("Update it:", "osier --repo=repo summary -u"),
+            ("Read it:", "osier --repo=repo summary --view"),
+        ],
         environment: &[OF_REPO[0], OF_REPO[1], EPOCH],
         files: &[FILES_OF_REPO[0], FILES_OF_REPO[1], FILES_OF_REPO[3], SUMMARY],
         see_also: &["refs", "compose-publish"],

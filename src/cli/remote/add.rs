@@ -41,7 +41,8 @@ pub(in super::super) struct Args {
     /// Use URL when fetching content
     #[arg(long, value_name = "URL")]
     contenturl: Option<String>,
-    /// Globally unique ID for this repository as an collection of refs for redistribution to other repositories
+    /// Globally unique ID for this repository as an collection of refs for redistribution to other
+    /// repositories
     #[arg(long, value_name = "COLLECTION-ID")]
     collection_id: Option<String>,
     /// Path to OSTree repository (defaults to /sysroot/ostree/repo)
@@ -61,7 +62,9 @@ pub(in super::super) fn run(mut args: Args, context: &mut Context) -> Result<(),
         return Err(no_name());
     }
     let existing = match (args.if_not_exists, args.force) {
-        (true, true) => return Err(Failure::usage("Can only specify one of --if-not-exists and --force")),
+        (true, true) => {
+            return Err(Failure::usage("Can only specify one of --if-not-exists and --force"));
+        }
         (true, false) => Existing::Keep,
         (false, true) => Existing::Replace,
         (false, false) => Existing::Refuse,
@@ -80,7 +83,11 @@ fn no_name() -> Failure {
 }
 
 /// The options of the remote, in the order in which upstream writes them.
-fn into_settings(args: Args, url: Option<String>, branches: Vec<String>) -> Result<Vec<(String, Setting)>, Failure> {
+fn into_settings(
+    args: Args,
+    url: Option<String>,
+    branches: Vec<String>,
+) -> Result<Vec<(String, Setting)>, Failure> {
     let Args {
         set,
         no_gpg_verify,
@@ -113,7 +120,9 @@ fn into_settings(args: Args, url: Option<String>, branches: Vec<String>) -> Resu
         }
     }
     for option in set {
-        let pair = option.split_once('=').ok_or_else(|| Failure::failed("Missing '=' in KEY=VALUE for --set"))?;
+        let pair = option
+            .split_once('=')
+            .ok_or_else(|| Failure::failed("Missing '=' in KEY=VALUE for --set"))?;
         push(pair.0, Setting::Text(pair.1.to_owned()));
     }
     if no_gpg_verify || no_sign_verify {
@@ -151,7 +160,9 @@ struct VerificationKey<'a> {
 impl<'a> VerificationKey<'a> {
     fn parse(text: &'a str) -> Result<Self, Failure> {
         let Some((kind, reference)) = text.split_once('=') else {
-            return Err(Failure::failed(format!("Failed to parse KEYTYPE=[inline|file]:DATA in {text}")));
+            return Err(Failure::failed(format!(
+                "Failed to parse KEYTYPE=[inline|file]:DATA in {text}"
+            )));
         };
         if !SIGNATURE_TYPES.contains(&kind) {
             return Err(Failure::failed("Requested signature type is not implemented"));
@@ -161,7 +172,9 @@ impl<'a> VerificationKey<'a> {
             "inline" => key::verification_key,
             "file" => key::verification_file,
             other => {
-                return Err(Failure::failed(format!("Invalid key reference {other}, expected inline|file")));
+                return Err(Failure::failed(format!(
+                    "Invalid key reference {other}, expected inline|file"
+                )));
             }
         };
         Ok(Self { kind, place, value })
@@ -170,8 +183,9 @@ impl<'a> VerificationKey<'a> {
 
 fn import(place: &Place, name: &str, file: &Path, context: &Context) -> Result<(), Failure> {
     let keys = osier::input::read_named(file);
-    let keys =
-        keys.map_err(|error| Failure::failed(format!("Error opening file {}: {}", file.display(), OsError(error))))?;
+    let keys = keys.map_err(|error| {
+        Failure::failed(format!("Error opening file {}: {}", file.display(), OsError(error)))
+    })?;
     let count = remote::import_keys(&place.repo, name, &keys)?;
     let plural = if count == 1 { "" } else { "s" };
     writeln!(context.out, "Imported {count} GPG key{plural} to remote \"{name}\"")
@@ -188,7 +202,9 @@ mod tests {
             ("spki=file:/a:b", ("verification-spki-file", "/a:b")),
             ("dummy=inline:", ("verification-dummy-key", "")),
         ] {
-            let Ok(VerificationKey { kind, place, value }) = VerificationKey::parse(text) else { panic!("{text}") };
+            let Ok(VerificationKey { kind, place, value }) = VerificationKey::parse(text) else {
+                panic!("{text}")
+            };
             assert_eq!((&*place(kind), value), expected, "{text}");
         }
         for (text, message) in [
@@ -198,7 +214,10 @@ mod tests {
             ("ed25519=", "Invalid key reference , expected inline|file"),
         ] {
             let result = VerificationKey::parse(text);
-            assert!(matches!(result, Err(Failure::Error(error)) if error.chain() == message), "{text}");
+            assert!(
+                matches!(result, Err(Failure::Error(error)) if error.chain() == message),
+                "{text}"
+            );
         }
     }
 }

@@ -28,7 +28,9 @@ pub(in super::super) struct Args {
 pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let Args { if_exists, repo: _, sysroot, arguments } = args;
     let place = Place::open(context, sysroot.as_deref())?;
-    let Some(name) = arguments.first() else { return Err(Failure::usage("NAME must be specified")) };
+    let Some(name) = arguments.first() else {
+        return Err(Failure::usage("NAME must be specified"));
+    };
     let absent = if if_exists { Absent::Ignore } else { Absent::Refuse };
     Ok(remote::delete(&place.repo, place.sysroot(), name, absent)?)
 }

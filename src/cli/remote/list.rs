@@ -24,7 +24,8 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
     let repo = context.open_repo()?;
     let remotes = remote::list(&repo, None)?;
     if json {
-        let objects = remotes.iter().map(|remote| Ok(json!({ "name": remote.name, "url": remote.url()? })));
+        let objects =
+            remotes.iter().map(|remote| Ok(json!({ "name": remote.name, "url": remote.url()? })));
         let objects = objects.collect::<Result<Vec<_>, osier::Error>>()?;
         return json::print(&json!({ "remotes": objects }), &context.out);
     }

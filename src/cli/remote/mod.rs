@@ -55,7 +55,9 @@ impl Place {
             return Ok(Self { sysroot: sysroot.filter(is_below), repo });
         };
         let sysroot = std::path::absolute(sysroot).during("finding", sysroot)?;
-        std::fs::read_dir(&sysroot).calling("opendir", &sysroot).context(|| "loading sysroot".to_owned())?;
+        std::fs::read_dir(&sysroot)
+            .calling("opendir", &sysroot)
+            .context(|| "loading sysroot".to_owned())?;
         let repo = Repo::open_with(&sysroot.join("ostree/repo"), &context::open_options()?)?;
         repo.check_writable()?;
         Ok(Self { repo, sysroot: Some(sysroot) })

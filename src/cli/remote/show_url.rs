@@ -14,6 +14,8 @@ pub(in super::super) struct Args {
 pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let Args { arguments } = args;
     let repo = context.open_repo()?;
-    let Some(name) = arguments.first() else { return Err(Failure::usage("NAME must be specified")) };
+    let Some(name) = arguments.first() else {
+        return Err(Failure::usage("NAME must be specified"));
+    };
     writeln!(context.out, "{}", remote::find(&repo, None, name)?.require_url()?)
 }

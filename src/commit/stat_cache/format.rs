@@ -1,4 +1,5 @@
-//! The file of the stat cache. All numbers are big-endian, so that the order of records is that of their bytes.
+//! The file of the stat cache. All numbers are big-endian, so that the order of records is that of
+//! their bytes.
 //!
 //! ```text
 //! header    16  "osier stat cache"
@@ -180,12 +181,13 @@ impl Records {
         self.generation.saturating_sub(generation_of(record))
     }
 
-    /// The bytes of the next generation's file: the fresh records, and the old ones that were used or are not older than
-    /// `max_age`. Of two with one key the fresh one is kept.
+    /// The bytes of the next generation's file: the fresh records, and the old ones that were used
+    /// or are not older than `max_age`. Of two with one key the fresh one is kept.
     pub fn renewed(&self, used: &[bool], fresh: &mut Vec<Record>, max_age: u32) -> Vec<u8> {
         // A cache that was written four thousand million times is as good as new.
         let generation = self.generation.checked_add(1).unwrap_or(1);
-        let mut all: Vec<Record> = fresh.drain(..).map(|record| record.with_generation(generation)).collect();
+        let mut all: Vec<Record> =
+            fresh.drain(..).map(|record| record.with_generation(generation)).collect();
         let old = self.iter().zip(used).filter_map(|(record, used)| {
             let record = Record(record.try_into().ok()?);
             let age = generation.saturating_sub(record.generation());
@@ -243,12 +245,14 @@ mod tests {
 
     fn question(ino: u64, recipe: &[u8], ctime: i64) -> Question {
         let (mtime, ctime) = ((-5, 999_999_999), (ctime, 1));
-        let metadata = Metadata { uid: 0, gid: 0, mode: 0o100_644, size: 3, dev: 1, ino, mtime, ctime };
+        let metadata =
+            Metadata { uid: 0, gid: 0, mode: 0o100_644, size: 3, dev: 1, ino, mtime, ctime };
         Question::new(&metadata, &Checksum::of(recipe)).unwrap()
     }
 
     fn records(questions: &[Question]) -> Records {
-        let mut fresh = questions.iter().map(|question| Record::new(question, &checksum(question))).collect();
+        let mut fresh =
+            questions.iter().map(|question| Record::new(question, &checksum(question))).collect();
         Records::decode(Records::default().renewed(&[], &mut fresh, 8)).unwrap()
     }
 
@@ -263,7 +267,12 @@ mod tests {
         for question in &known {
             assert_eq!(records.find(question).map(|(_, found)| found), Some(checksum(question)));
         }
-        for other in [question(1, b"r", 9), question(0, b"other", 9), question(0, b"r", 8), question(400, b"r", 9)] {
+        for other in [
+            question(1, b"r", 9),
+            question(0, b"other", 9),
+            question(0, b"r", 8),
+            question(400, b"r", 9),
+        ] {
             assert_eq!(records.find(&other), None);
         }
         assert_eq!(Records::default().find(&known[0]), None);
@@ -278,7 +287,10 @@ mod tests {
         assert_eq!(&bytes[..32], b"osier stat cache\0\0\0\x01\0\0\0\x01\0\0\0\0\0\0\0\x01");
         assert_eq!(&bytes[32..48], b"\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02");
         assert_eq!(bytes[48..64], Checksum::of(b"r").as_bytes()[..16]);
-        assert_eq!(&bytes[64..84], b"\0\0\0\0\0\0\0\x03\xff\xff\xff\xff\xff\xff\xff\xfb\x3b\x9a\xc9\xff");
+        assert_eq!(
+            &bytes[64..84],
+            b"\0\0\0\0\0\0\0\x03\xff\xff\xff\xff\xff\xff\xff\xfb\x3b\x9a\xc9\xff"
+        );
         assert_eq!(&bytes[84..96], b"\0\0\0\0\0\0\0\x09\0\0\0\x01");
         assert_eq!(&bytes[96..128], checksum(&only).as_bytes());
         assert_eq!(&bytes[128..136], b"\0\0\0\x01\0\0\0\0");
@@ -309,8 +321,11 @@ mod tests {
     #[test]
     fn what_is_whole_and_yet_no_cache_is_refused() {
         let sealed = |edit: &dyn Fn(&mut Vec<u8>)| {
-            let mut bytes =
-                records(&[question(1, b"r", 9), question(2, b"r", 9)]).renewed(&[true, true], &mut vec![], 8);
+            let mut bytes = records(&[question(1, b"r", 9), question(2, b"r", 9)]).renewed(
+                &[true, true],
+                &mut vec![],
+                8,
+            );
             bytes.truncate(bytes.len() - TRAILER_LEN);
             edit(&mut bytes);
             let checksum = Checksum::of(&bytes);

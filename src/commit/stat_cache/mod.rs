@@ -1,35 +1,42 @@
-//! The stat cache: which object an unchanged file became when it was last committed, so that it need not be read again.
+//! The stat cache: which object an unchanged file became when it was last committed, so that it
+//! need not be read again.
 //!
 //! # What is believed, and why
 //!
-//! An object's name depends on the content of a file, on its xattrs, and on the owner and mode that are *recorded* for
-//! it, which options change. So a record answers one whole question (see [`Question`]): an inode, its size, mtime and
-//! ctime, and a **recipe**, a digest of everything else that enters the object:
+//! An object's name depends on the content of a file, on its xattrs, and on the owner and mode that
+//! are *recorded* for it, which options change. So a record answers one whole question (see
+//! [`Question`]): an inode, its size, mtime and ctime, and a **recipe**, a digest of everything
+//! else that enters the object:
 //!
 //! - owner, group and mode after all filters, exactly as they go into the header;
-//! - where the xattrs come from: there are none, they are the inode's, or they are these (by their digest);
+//! - where the xattrs come from: there are none, they are the inode's, or they are these (by their
+//!   digest);
 //! - the SELinux label that takes the place of the inode's;
-//! - if xattrs are the inode's, who reads them: capabilities and user namespace decide which ones are shown, and how.
+//! - if xattrs are the inode's, who reads them: capabilities and user namespace decide which ones
+//!   are shown, and how.
 //!
-//! Other options ask another question, which has no answer yet: an answer can be old, but it cannot be for something
-//! else. What keeps it from being old:
+//! Other options ask another question, which has no answer yet: an answer can be old, but it cannot
+//! be for something else. What keeps it from being old:
 //!
-//! - Whatever changes content, xattrs, owner or mode of a file gives the inode a new ctime, which nobody can choose. That
-//!   holds for the file systems in [`trust`] and is relied on only there.
-//! - A clock ticks. A file that changes twice within one tick has one ctime, so a file is remembered only if it had been
-//!   left alone for [`StatCacheOptions::settling`] when the commit began.
+//! - Whatever changes content, xattrs, owner or mode of a file gives the inode a new ctime, which
+//!   nobody can choose. That holds for the file systems in [`trust`] and is relied on only there.
+//! - A clock ticks. A file that changes twice within one tick has one ctime, so a file is
+//!   remembered only if it had been left alone for [`StatCacheOptions::settling`] when the commit
+//!   began.
 //! - The answer is an object that is in the repository, else the file is read.
 //!
-//! What cannot be noticed: a program that goes on writing through a shared memory mapping that was dirty before (the
-//! kernel stamps the first write only), and a clock that is set back so that a later change gets the very nanosecond of
-//! an earlier one. Trees that are written to while they are committed have no definite content with or without a cache.
+//! What cannot be noticed: a program that goes on writing through a shared memory mapping that was
+//! dirty before (the kernel stamps the first write only), and a clock that is set back so that a
+//! later change gets the very nanosecond of an earlier one. Trees that are written to while they
+//! are committed have no definite content with or without a cache.
 //!
 //! # Upkeep
 //!
-//! The file is read as a whole, and written as a whole next to the old one and renamed over it, so a reader sees one or
-//! the other and of two commits at once the last one's counts. Nothing is locked. It is only written when there is
-//! something new, or when records in use have grown old. Those that [`MAX_AGE`] writings in a row had no use for are left
-//! out. The format is in [`mod@format`]; a file that is damaged in any way is dropped with a warning.
+//! The file is read as a whole, and written as a whole next to the old one and renamed over it, so
+//! a reader sees one or the other and of two commits at once the last one's counts. Nothing is
+//! locked. It is only written when there is something new, or when records in use have grown old.
+//! Those that [`MAX_AGE`] writings in a row had no use for are left out. The format is in
+//! [`mod@format`]; a file that is damaged in any way is dropped with a warning.
 
 mod format;
 mod trust;
@@ -60,10 +67,12 @@ use trust::{Devices, Reader};
 /// Where the stat cache is and how careful it has to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatCacheOptions {
-    /// The file; without one it is `tmp/cache/stat-cache` in the repository, where neither program cleans up.
+    /// The file; without one it is `tmp/cache/stat-cache` in the repository, where neither program
+    /// cleans up.
     pub file: Option<PathBuf>,
-    /// A file that was changed less than this before the commit began is not remembered. It must be longer than the time
-    /// in which a file system may stamp two changes alike, which is a second on old ones; 2 seconds are the default.
+    /// A file that was changed less than this before the commit began is not remembered. It must be
+    /// longer than the time in which a file system may stamp two changes alike, which is a second
+    /// on old ones; 2 seconds are the default.
     pub settling: Duration,
 }
 
@@ -85,8 +94,9 @@ pub struct StatCacheStats {
 /// The default place, relative to the repository.
 const DEFAULT_FILE: &str = "tmp/cache/stat-cache";
 const DEFAULT_NAME: &str = "stat-cache";
-/// Records that so many writings of the cache had no use for are left out of the next: as many trees or sets of options
-/// may take turns with one file, and of trees that are made anew each time no more is left than this.
+/// Records that so many writings of the cache had no use for are left out of the next: as many
+/// trees or sets of options may take turns with one file, and of trees that are made anew each time
+/// no more is left than this.
 const MAX_AGE: u32 = 16;
 
 /// A stat cache during one commit. Any thread may ask it.
@@ -119,9 +129,13 @@ pub(super) enum XattrSource {
 }
 
 impl StatCache {
-    /// Reads the cache. `None`, with a warning, when it could not be relied on or not be found out whether it can be;
-    /// when only the file is unusable, an empty cache.
-    pub(super) fn open(repo: &Repo, options: &StatCacheOptions, progress: &dyn Progress) -> Option<Self> {
+    /// Reads the cache. `None`, with a warning, when it could not be relied on or not be found out
+    /// whether it can be; when only the file is unusable, an empty cache.
+    pub(super) fn open(
+        repo: &Repo,
+        options: &StatCacheOptions,
+        progress: &dyn Progress,
+    ) -> Option<Self> {
         let path = path_of(repo, options);
         let warn = |what: String| progress.event(Event::Warning(&what));
         let unusable = |what: &str| warn(format!("stat cache not used: {what}"));
@@ -149,12 +163,20 @@ impl StatCache {
         })
     }
 
-    /// How far the times of the file `name` in `directory`, on the device `device`, can be relied on.
-    pub(super) fn trust(&self, directory: &Directory, name: &str, device: u64, progress: &dyn Progress) -> Trust {
+    /// How far the times of the file `name` in `directory`, on the device `device`, can be relied
+    /// on.
+    pub(super) fn trust(
+        &self,
+        directory: &Directory,
+        name: &str,
+        device: u64,
+        progress: &dyn Progress,
+    ) -> Trust {
         self.devices.trust(directory, name, device, progress)
     }
 
-    /// Puts the question for a file or symbolic link; `None` if its inode holds times that no file can have.
+    /// Puts the question for a file or symbolic link; `None` if its inode holds times that no file
+    /// can have.
     pub(super) fn question(
         &self,
         metadata: &Metadata,
@@ -186,7 +208,8 @@ impl StatCache {
     /// The object that the file is, as far as the cache knows.
     pub(super) fn find(&self, question: &Question) -> Option<Checksum> {
         let (index, checksum) = self.records.find(&question.0)?;
-        // Most files were found before by nobody else; not to write what is there keeps the threads apart.
+        // Most files were found before by nobody else; not to write what is there keeps the threads
+        // apart.
         if let Some(used) = self.used.get(index).filter(|used| !used.load(Ordering::Relaxed)) {
             used.store(true, Ordering::Relaxed);
         }
@@ -198,8 +221,8 @@ impl StatCache {
         self.hits.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Takes note of what a file that was read has become, unless it may still change without a sign. The question must
-    /// be for what the inode said *before* it was read.
+    /// Takes note of what a file that was read has become, unless it may still change without a
+    /// sign. The question must be for what the inode said *before* it was read.
     pub(super) fn remember(&self, question: Question, checksum: Checksum) {
         if question.0.ctime() < self.settled_before {
             let record = Record::new(&question.0, &checksum);
@@ -208,13 +231,21 @@ impl StatCache {
     }
 
     /// Writes what is new; that it cannot is a warning, because the commit is made.
-    pub(super) fn finish(self, repo: &Repo, options: &StatCacheOptions, progress: &dyn Progress) -> StatCacheStats {
+    pub(super) fn finish(
+        self,
+        repo: &Repo,
+        options: &StatCacheOptions,
+        progress: &dyn Progress,
+    ) -> StatCacheStats {
         let mut fresh = self.fresh.into_inner().unwrap_or_else(PoisonError::into_inner);
         let stats = StatCacheStats { hits: self.hits.into_inner(), remembered: fresh.len() as u64 };
         let used: Vec<bool> = self.used.into_iter().map(AtomicBool::into_inner).collect();
         // Records in use must not grow old only because other trees have made others forget them.
-        let aging =
-            self.records.iter().zip(&used).any(|(record, used)| *used && self.records.age(record) >= MAX_AGE / 2);
+        let aging = self
+            .records
+            .iter()
+            .zip(&used)
+            .any(|(record, used)| *used && self.records.age(record) >= MAX_AGE / 2);
         if fresh.is_empty() && !aging {
             return stats;
         }
@@ -238,7 +269,8 @@ fn read(path: &Path) -> Result<Records> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Records::default()),
         Err(error) => return Err(error).during("reading", path),
     };
-    Records::decode(bytes).map_err(|source| Error::Malformed { what: path.display().to_string(), source })
+    Records::decode(bytes)
+        .map_err(|source| Error::Malformed { what: path.display().to_string(), source })
 }
 
 /// Replaces the file. It is not synced: whatever a power loss leaves of it, its checksum tells.
@@ -247,11 +279,12 @@ fn write(repo: &Repo, options: &StatCacheOptions, bytes: &[u8]) -> Result<()> {
     match &options.file {
         // What a killed process leaves in `tmp` expires.
         None => {
-            let cache =
-                dir::make_dirs(repo.tmp()?, "cache", 0o777).during("creating", path.parent().unwrap_or(&path))?;
+            let cache = dir::make_dirs(repo.tmp()?, "cache", 0o777)
+                .during("creating", path.parent().unwrap_or(&path))?;
             let (name, file) = repo.create_temporary("stat-cache")?;
             let from = Dir::beneath(repo.tmp()?, ".").during("opening", &path)?;
-            place(file, bytes, (from, name.into()), (&cache, DEFAULT_NAME.as_ref())).during("replacing", &path)
+            place(file, bytes, (from, name.into()), (&cache, DEFAULT_NAME.as_ref()))
+                .during("replacing", &path)
         }
         Some(path) => {
             let (directory, last) = Dir::open_parent(path).during("opening", path)?;
@@ -260,7 +293,8 @@ fn write(repo: &Repo, options: &StatCacheOptions, bytes: &[u8]) -> Result<()> {
             // Only a process of this number that was killed can have left one.
             let _ = dir::remove_file(&directory, &name);
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
-            let file = dir::open(&directory, &name, flags, Mode::from_raw_mode(0o600)).during("creating", path)?;
+            let file = dir::open(&directory, &name, flags, Mode::from_raw_mode(0o600))
+                .during("creating", path)?;
             let from = Dir::beneath(&directory, ".").during("opening", path)?;
             place(file, bytes, (from, name), (&directory, &last)).during("replacing", path)
         }
@@ -268,7 +302,12 @@ fn write(repo: &Repo, options: &StatCacheOptions, bytes: &[u8]) -> Result<()> {
 }
 
 /// Writes a new file and gives it its name; it is removed if that fails.
-fn place(mut file: File, bytes: &[u8], (from, name): (Dir, OsString), to: (&Dir, &OsStr)) -> std::io::Result<()> {
+fn place(
+    mut file: File,
+    bytes: &[u8],
+    (from, name): (Dir, OsString),
+    to: (&Dir, &OsStr),
+) -> std::io::Result<()> {
     let placed = file.write_all(bytes).and_then(|()| {
         rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))?;
         Ok(dir::rename((&from, &name), to, RenameFlags::empty())?)

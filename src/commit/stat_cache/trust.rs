@@ -1,9 +1,10 @@
 //! How far the times of an inode can be relied on, and who reads its xattrs.
 //!
-//! Local Linux file systems give an inode a new ctime with every change of content, owner, mode and xattrs. Network file
-//! systems answer from caches of their own, FUSE and others as they please, FAT has no ctime: there nothing is believed.
-//! In two cases the times answer for everything but the xattrs, which are read then: memory file systems, also under an
-//! overlay, give no new ctime for xattrs before Linux 6.1, and SELinux may show other labels than the inode has.
+//! Local Linux file systems give an inode a new ctime with every change of content, owner, mode and
+//! xattrs. Network file systems answer from caches of their own, FUSE and others as they please,
+//! FAT has no ctime: there nothing is believed. In two cases the times answer for everything but
+//! the xattrs, which are read then: memory file systems, also under an overlay, give no new ctime
+//! for xattrs before Linux 6.1, and SELinux may show other labels than the inode has.
 
 use std::fs;
 use std::path::Path;
@@ -58,15 +59,24 @@ impl Devices {
     }
 
     /// How far the times of a file on `device` can be relied on; the file is `name` in `directory`.
-    pub(super) fn trust(&self, directory: &Directory, name: &str, device: u64, progress: &dyn Progress) -> Trust {
-        let find = |known: &[(u64, Trust)]| known.iter().find(|(other, _)| *other == device).map(|(_, trust)| *trust);
+    pub(super) fn trust(
+        &self,
+        directory: &Directory,
+        name: &str,
+        device: u64,
+        progress: &dyn Progress,
+    ) -> Trust {
+        let find = |known: &[(u64, Trust)]| {
+            known.iter().find(|(other, _)| *other == device).map(|(_, trust)| *trust)
+        };
         if let Some(trust) = find(&self.known.read().unwrap_or_else(PoisonError::into_inner)) {
             return trust;
         }
         // The directory may be on another device: files can be mounted.
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let answer = rustix::fs::openat(directory, name, flags, Mode::empty())
-            .and_then(|file| Ok((rustix::fs::fstat(&file)?.st_dev, rustix::fs::fstatfs(&file)?.f_type as u64)));
+        let answer = rustix::fs::openat(directory, name, flags, Mode::empty()).and_then(|file| {
+            Ok((rustix::fs::fstat(&file)?.st_dev, rustix::fs::fstatfs(&file)?.f_type as u64))
+        });
         let kind = match answer {
             Ok((answered, kind)) if answered == device => kind & 0xffff_ffff,
             // It was exchanged meanwhile; the next file of the device will tell.
@@ -78,7 +88,9 @@ impl Devices {
             known.push((device, trust));
             if trust == Trust::Nothing {
                 let shown = directory.shown_path(name);
-                let what = format!("stat cache not used for {shown} and all on its file system (type {kind:#x})");
+                let what = format!(
+                    "stat cache not used for {shown} and all on its file system (type {kind:#x})"
+                );
                 progress.event(Event::Warning(&what));
             }
         }
@@ -97,12 +109,13 @@ impl Devices {
 
 /// The two numbers that a release such as `6.1.0-13-amd64` starts with.
 fn version(release: &str) -> (u32, u32) {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse().unwrap_or(0));
+    let mut numbers =
+        release.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
-/// What decides which xattrs a process is shown, and how: `trusted.*` only with a capability, access control lists in
-/// the numbers of its user namespace.
+/// What decides which xattrs a process is shown, and how: `trusted.*` only with a capability,
+/// access control lists in the numbers of its user namespace.
 #[derive(Debug)]
 pub(super) struct Reader(Checksum);
 
@@ -135,16 +148,21 @@ mod tests {
 
     #[test]
     fn releases_start_with_two_numbers() {
-        for (release, expected) in
-            [("6.1.0-13-amd64", (6, 1)), ("5.15-rc1", (5, 15)), ("10.2", (10, 2)), ("6", (6, 0)), ("", (0, 0))]
-        {
+        for (release, expected) in [
+            ("6.1.0-13-amd64", (6, 1)),
+            ("5.15-rc1", (5, 15)),
+            ("10.2", (10, 2)),
+            ("6", (6, 0)),
+            ("", (0, 0)),
+        ] {
             assert_eq!(version(release), expected, "{release}");
         }
     }
 
     #[test]
     fn only_file_systems_that_stamp_every_change_are_relied_on() {
-        let devices = |kernel, has_selinux| Devices { known: RwLock::default(), has_selinux, kernel };
+        let devices =
+            |kernel, has_selinux| Devices { known: RwLock::default(), has_selinux, kernel };
         for (kind, kernel, has_selinux, expected) in [
             (EXT, (4, 0), false, Trust::Everything),
             (EXT, (6, 18), true, Trust::Content),
@@ -154,7 +172,11 @@ mod tests {
             (0x6969, (6, 18), false, Trust::Nothing),
             (0x4d44, (6, 18), false, Trust::Nothing),
         ] {
-            assert_eq!(devices(kernel, has_selinux).trust_in(kind), expected, "{kind:#x} {kernel:?} {has_selinux}");
+            assert_eq!(
+                devices(kernel, has_selinux).trust_in(kind),
+                expected,
+                "{kind:#x} {kernel:?} {has_selinux}"
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Archives, tar and cpio, as sources.
 //!
-//! The archive is read by one thread; small files are collected, and hashed and compressed by all when there are enough of
-//! them. Hard links wait for the end, as they may come before their target. What the names in an archive mean is in
-//! [`names`].
+//! The archive is read by one thread; small files are collected, and hashed and compressed by all
+//! when there are enough of them. Hard links wait for the end, as they may come before their
+//! target. What the names in an archive mean is in [`names`].
 
 mod names;
 
@@ -23,7 +23,9 @@ use super::tree::Tree;
 use crate::checksum::Checksum;
 use crate::error::{Context, Error, Result};
 use crate::gvariant::table::HashTable;
-use crate::object::{DirMeta, FileHeader, ObjectType, S_IFDIR, S_IFLNK, S_IFREG, Xattrs, validate_file_name};
+use crate::object::{
+    DirMeta, FileHeader, ObjectType, S_IFDIR, S_IFLNK, S_IFREG, Xattrs, validate_file_name,
+};
 use crate::progress::Event;
 use crate::repo::ContentWriter;
 use crate::source::archive::{Archive, Entry, Kind};
@@ -33,7 +35,8 @@ use names::{absolute, relative, shown, split};
 /// Files up to this size, in bytes, are collected; larger ones are stored at once.
 const MAX_COLLECTED: u64 = 1 << 20;
 
-/// How much is collected: bytes of contents, names, link targets and xattrs, and the number of files.
+/// How much is collected: bytes of contents, names, link targets and xattrs, and the number of
+/// files.
 const BATCH_BYTES: usize = 32 << 20;
 const BATCH_FILES: usize = 4096;
 
@@ -41,12 +44,27 @@ const BATCH_FILES: usize = 4096;
 const BUFFER_BYTES: usize = 128 << 10;
 
 /// Lays an archive over `tree`; no path is standard input.
-pub(super) fn read(ingest: &Ingest<'_, '_>, path: Option<&Path>, options: &TarOptions, tree: Tree) -> Result<Tree> {
+pub(super) fn read(
+    ingest: &Ingest<'_, '_>,
+    path: Option<&Path>,
+    options: &TarOptions,
+    tree: Tree,
+) -> Result<Tree> {
     let names = options.pathname_filter.as_deref().map(PathnameFilter::parse).transpose()?;
     let (mut archive, pipe) = open(path)?;
     let (batch, hard_links) = (Vec::new(), Vec::new());
     let (with_content, held) = (HashSet::new(), Held::default());
-    let mut import = Import { ingest, options, names, tree, batch, batch_bytes: 0, hard_links, with_content, held };
+    let mut import = Import {
+        ingest,
+        options,
+        names,
+        tree,
+        batch,
+        batch_bytes: 0,
+        hard_links,
+        with_content,
+        held,
+    };
     while let Some(entry) = archive.next_entry().map_err(in_archive)? {
         import.entry(entry, &mut archive)?;
         import.held.check(&archive)?;
@@ -56,8 +74,8 @@ pub(super) fn read(ingest: &Ingest<'_, '_>, path: Option<&Path>, options: &TarOp
     import.finish()
 }
 
-/// What an archive is read from, if it is a pipe or socket: who writes into one is not to die of a reader that has seen
-/// enough.
+/// What an archive is read from, if it is a pipe or socket: who writes into one is not to die of a
+/// reader that has seen enough.
 struct Pipe(Option<File>);
 
 impl Pipe {
@@ -84,7 +102,8 @@ fn open(path: Option<&Path>) -> Result<(Archive, Pipe)> {
     };
     let opened = || -> Result<(Archive, Pipe)> {
         let shown = || std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let file = File::open(path).map_err(|_| Error::failed(format!("Failed to open '{}'", shown().display())))?;
+        let file = File::open(path)
+            .map_err(|_| Error::failed(format!("Failed to open '{}'", shown().display())))?;
         if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
             return Err(Error::failed(format!("Error reading '{}'", shown().display())));
         }
@@ -134,7 +153,10 @@ impl Import<'_, '_, '_> {
     fn entry(&mut self, entry: Entry, archive: &mut Archive) -> Result<()> {
         let in_step = |error: Error| match entry.kind {
             Kind::Directory => error_in(error, "ostree-tar: Failed to handle directory"),
-            _ => error_in(error_in(error, "ostree-tar: Failed to import file"), "ostree-tar: Failed to handle file"),
+            _ => error_in(
+                error_in(error, "ostree-tar: Failed to import file"),
+                "ostree-tar: Failed to handle file",
+            ),
         };
         let path = self.relative_path(&entry.path)?;
         let place = split(&path)?;
@@ -157,7 +179,9 @@ impl Import<'_, '_, '_> {
         self.make_parents(parents, found)?;
         validate_file_name(name).map_err(|error| in_step(Error::failed(error.what)))?;
         match &entry.kind {
-            Kind::Special => Err(Error::failed(format!("Unsupported file type for path \"{path}\""))),
+            Kind::Special => {
+                Err(Error::failed(format!("Unsupported file type for path \"{path}\"")))
+            }
             Kind::Directory => {
                 let dirmeta = self.dirmeta(&full_path, recorded, entry.xattrs)?;
                 let repo = self.ingest.transaction.repo();
@@ -171,7 +195,8 @@ impl Import<'_, '_, '_> {
             }
             Kind::HardLink { target, size } => {
                 let target = self.relative_path(target)?;
-                // The first of the later names that brings content decides about the content of all of them.
+                // The first of the later names that brings content decides about the content of all
+                // of them.
                 let brings_content = *size > 0 && self.with_content.insert(target.clone());
                 self.held.link(&path, &target);
                 self.hard_links.push(HardLink { path, target: target.clone() });
@@ -182,10 +207,13 @@ impl Import<'_, '_, '_> {
                 self.regular(target, header(recorded, xattrs, String::new()), *size, archive)
             }
             Kind::Symlink { target } => {
-                let invalid = |what: &str| in_step(Error::failed(format!("{what} in target of symbolic link {path}")));
+                let invalid = |what: &str| {
+                    in_step(Error::failed(format!("{what} in target of symbolic link {path}")))
+                };
                 // Upstream's text ends where there is a NUL.
                 let target = target.split(|&byte| byte == 0).next().unwrap_or_default();
-                let target = String::from_utf8(target.to_vec()).map_err(|_| invalid("Invalid UTF-8"))?;
+                let target =
+                    String::from_utf8(target.to_vec()).map_err(|_| invalid("Invalid UTF-8"))?;
                 if target.is_empty() {
                     return Err(invalid("Invalid empty text"));
                 }
@@ -200,7 +228,13 @@ impl Import<'_, '_, '_> {
     }
 
     /// Takes the content of the current entry for the file at `path`.
-    fn regular(&mut self, path: String, header: FileHeader, size: u64, archive: &mut Archive) -> Result<()> {
+    fn regular(
+        &mut self,
+        path: String,
+        header: FileHeader,
+        size: u64,
+        archive: &mut Archive,
+    ) -> Result<()> {
         let work = if size > MAX_COLLECTED {
             Work::Stored(self.store(header, size, archive)?)
         } else {
@@ -217,10 +251,16 @@ impl Import<'_, '_, '_> {
         let path = String::from_utf8(raw.to_vec()).map_err(|_| {
             let name = String::from_utf8_lossy(raw);
             let error = Error::failed(format!("Invalid UTF-8 in filename {}", shown(&name)));
-            error_in(error_in(error, "ostree-tar: Failed to import file"), "ostree-tar: Failed to handle file")
+            error_in(
+                error_in(error, "ostree-tar: Failed to import file"),
+                "ostree-tar: Failed to handle file",
+            )
         })?;
         if let Err(error) = split(&path) {
-            return Err(Error::failed(format!("While making relative path \"{}\":{error}", shown(&path))));
+            return Err(Error::failed(format!(
+                "While making relative path \"{}\":{error}",
+                shown(&path)
+            )));
         }
         match &self.names {
             None => Ok(path),
@@ -228,18 +268,31 @@ impl Import<'_, '_, '_> {
         }
     }
 
-    fn xattrs(&self, path: &str, recorded: Ownership, xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Xattrs> {
-        let xattrs = self.ingest.xattrs(|| Xattrs::from_pairs(xattrs).map_err(|error| Error::failed(error.what)))?;
+    fn xattrs(
+        &self,
+        path: &str,
+        recorded: Ownership,
+        xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    ) -> Result<Xattrs> {
+        let xattrs = self
+            .ingest
+            .xattrs(|| Xattrs::from_pairs(xattrs).map_err(|error| Error::failed(error.what)))?;
         self.ingest.labelled(path, recorded.mode, xattrs)
     }
 
-    fn dirmeta(&self, path: &str, recorded: Ownership, xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Checksum> {
+    fn dirmeta(
+        &self,
+        path: &str,
+        recorded: Ownership,
+        xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    ) -> Result<Checksum> {
         let xattrs = self.xattrs(path, recorded, xattrs)?;
         let dirmeta = DirMeta { uid: recorded.uid, gid: recorded.gid, mode: recorded.mode, xattrs };
         self.ingest.transaction.write_metadata(ObjectType::DirMeta, &dirmeta.encode())
     }
 
-    /// Requires the directories above an entry, or makes them with its owner; the filter has no say in these.
+    /// Requires the directories above an entry, or makes them with its owner; the filter has no say
+    /// in these.
     fn make_parents(&mut self, parents: &[&str], found: Ownership) -> Result<()> {
         let made = Ownership { mode: S_IFDIR | 0o755, ..found };
         if self.options.autocreate_parents && self.tree.dirmeta.is_none() {
@@ -285,7 +338,11 @@ impl Import<'_, '_, '_> {
         let collected = Collected { path, work };
         self.batch_bytes += collected.bytes();
         self.batch.push(collected);
-        if self.batch_bytes >= BATCH_BYTES || self.batch.len() >= BATCH_FILES { self.flush() } else { Ok(()) }
+        if self.batch_bytes >= BATCH_BYTES || self.batch.len() >= BATCH_FILES {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     /// Stores what has been collected, and puts it in the tree in the order of the archive.
@@ -308,7 +365,10 @@ impl Import<'_, '_, '_> {
         for result in stored {
             let (path, checksum) = result?;
             self.put(&path, checksum).map_err(|error| {
-                error_in(error_in(error, "ostree-tar: Failed to import file"), "ostree-tar: Failed to handle file")
+                error_in(
+                    error_in(error, "ostree-tar: Failed to import file"),
+                    "ostree-tar: Failed to handle file",
+                )
             })?;
         }
         Ok(())
@@ -326,7 +386,8 @@ impl Import<'_, '_, '_> {
 
     fn finish(mut self) -> Result<Tree> {
         self.flush()?;
-        // Upstream keeps the links in a hash table by target, and the order matters where a target is a link itself.
+        // Upstream keeps the links in a hash table by target, and the order matters where a target
+        // is a link itself.
         let mut order = HashTable::new();
         let mut by_target: HashMap<String, Vec<String>> = HashMap::new();
         for HardLink { path, target } in std::mem::take(&mut self.hard_links) {
@@ -335,7 +396,8 @@ impl Import<'_, '_, '_> {
         }
         for (target, ()) in order.iter() {
             let paths = by_target.remove(target).unwrap_or_default();
-            self.link(target, &paths).context(|| format!("ostree-tar: Processing deferred hardlink {target}"))?;
+            self.link(target, &paths)
+                .context(|| format!("ostree-tar: Processing deferred hardlink {target}"))?;
         }
         if self.options.autocreate_parents && self.tree.dirmeta.is_none() {
             let made = Ownership { uid: 0, gid: 0, mode: S_IFDIR | 0o755 };
@@ -354,8 +416,11 @@ impl Import<'_, '_, '_> {
 
     /// The file that a hard link names.
     fn find(&mut self, target: &str) -> Result<Checksum> {
-        let is_directory =
-            || Error::failed(format!("Expected hardlink file target at \"{target}\" but found a directory"));
+        let is_directory = || {
+            Error::failed(format!(
+                "Expected hardlink file target at \"{target}\" but found a directory"
+            ))
+        };
         let place = split(target)?;
         let Some((name, parents)) = place.split_last() else { return Err(is_directory()) };
         let repo = self.ingest.transaction.repo();
@@ -380,7 +445,10 @@ impl Collected {
         let work = match &self.work {
             Work::Stored(_) => 0,
             Work::Held(header, content) => {
-                let xattrs = header.xattrs.iter().map(|(name, value)| XATTR_BYTES + name.len() + value.len());
+                let xattrs = header
+                    .xattrs
+                    .iter()
+                    .map(|(name, value)| XATTR_BYTES + name.len() + value.len());
                 content.len() + header.symlink_target.len() + xattrs.sum::<usize>()
             }
         };
@@ -408,6 +476,10 @@ fn error_in(error: Error, what: &str) -> Error {
 }
 
 /// The directory at a place that is known to be there.
-fn descend<'t>(tree: &'t mut Tree, repo: &crate::repo::Repo, parents: &[&str]) -> Result<&'t mut Tree> {
+fn descend<'t>(
+    tree: &'t mut Tree,
+    repo: &crate::repo::Repo,
+    parents: &[&str],
+) -> Result<&'t mut Tree> {
     parents.iter().try_fold(tree, |tree, name| tree.directory(repo, name))
 }

@@ -15,7 +15,8 @@ pub(super) fn absolute(place: &[&str]) -> String {
     format!("/{}", place.join("/"))
 }
 
-/// Without what makes a name absolute, `./` in front, and `..` that would lead above the root of a file system.
+/// Without what makes a name absolute, `./` in front, and `..` that would lead above the root of a
+/// file system.
 pub(super) fn relative(raw: &[u8]) -> &[u8] {
     let mut path = raw;
     while let Some(rest) = path.strip_prefix(b"/") {

@@ -1,4 +1,5 @@
-//! The configuration of `osier compose`, a key file like the repository's own `config` (docs/compose.md).
+//! The configuration of `osier compose`, a key file like the repository's own `config`
+//! (docs/compose.md).
 //!
 //! ```text
 //! [compose]
@@ -11,8 +12,8 @@
 //! kickstart=exampleos-host.ks
 //! ```
 //!
-//! Paths are relative to the file, lists are split at `;`. What is unknown or cannot be read is an error, and all errors
-//! are told at once.
+//! Paths are relative to the file, lists are split at `;`. What is unknown or cannot be read is an
+//! error, and all errors are told at once.
 
 mod reader;
 
@@ -38,7 +39,8 @@ pub struct ComposeConfig {
     pub image: Option<ImageConfig>,
 }
 
-/// The group `[compose]`. All paths are absolute, or relative to the current directory if the path of the file was.
+/// The group `[compose]`. All paths are absolute, or relative to the current directory if the path
+/// of the file was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeConfig {
     /// The repository that is published.
@@ -55,7 +57,8 @@ pub struct TreeConfig {
     pub create_repo: bool,
     /// The version of the commit; rpm-ostree's automatic one if absent.
     pub version: Option<String>,
-    /// The umask of the run. It is the process that has one, so the program sets it, not the library.
+    /// The umask of the run. It is the process that has one, so the program sets it, not the
+    /// library.
     pub umask: u32,
     /// How long rpm-ostree may take.
     pub timeout: Duration,
@@ -110,7 +113,8 @@ pub struct ImageConfig {
     pub compress: bool,
     /// The directory where the image appears.
     pub output: PathBuf,
-    /// The name of the image without its ending; `{version}`, `{commit}` and `{ref}` stand for what they say.
+    /// The name of the image without its ending; `{version}`, `{commit}` and `{ref}` stand for what
+    /// they say.
     pub name: String,
     /// The least that the image takes on disk, in MiB: an empty disk is smaller than this.
     pub min_size_mib: u64,
@@ -129,7 +133,10 @@ pub fn check_version(version: &str) -> Result<(), String> {
         return Err("is empty".to_owned());
     }
     match version.contains(char::is_control) {
-        true => Err(format!("`{}` holds a line break or another control character", version.escape_debug())),
+        true => Err(format!(
+            "`{}` holds a line break or another control character",
+            version.escape_debug()
+        )),
         false => Ok(()),
     }
 }
@@ -189,29 +196,36 @@ impl ComposeConfig {
     /// Reads a configuration file.
     ///
     /// # Errors
-    /// When it cannot be read, is no regular file or longer than 1 MiB, or with everything that is wrong in it.
+    /// When it cannot be read, is no regular file or longer than 1 MiB, or with everything that is
+    /// wrong in it.
     pub fn load(path: &Path) -> Result<Self> {
         let (config, problem) = Self::read(path)?;
         match (config, problem) {
             (Some(config), None) => Ok(config),
-            (_, problem) => Err(problem.unwrap_or_else(|| Error::failed(format!("{} is empty", path.display())))),
+            (_, problem) => {
+                Err(problem
+                    .unwrap_or_else(|| Error::failed(format!("{} is empty", path.display()))))
+            }
         }
     }
 
-    /// Reads as much of a configuration file as can be used, and gives everything that is wrong in it as one error: what
-    /// is wrong elsewhere can be found as well.
+    /// Reads as much of a configuration file as can be used, and gives everything that is wrong in
+    /// it as one error: what is wrong elsewhere can be found as well.
     ///
     /// # Errors
     /// When it cannot be read, is no regular file or longer than 1 MiB.
     pub fn read(path: &Path) -> Result<(Option<Self>, Option<Error>)> {
         let bytes = regular::read(path, Links::Follow, LONGEST)?;
-        let text = text_of(&bytes).map_err(|source| Error::Malformed { what: path.display().to_string(), source })?;
-        let (config, problems) = Self::parse_leniently(text, path.parent().unwrap_or(Path::new("")));
+        let text = text_of(&bytes)
+            .map_err(|source| Error::Malformed { what: path.display().to_string(), source })?;
+        let (config, problems) =
+            Self::parse_leniently(text, path.parent().unwrap_or(Path::new("")));
         let all = || Error::failed(format!("{}: {}", path.display(), problems.join("; ")));
         Ok((config, (!problems.is_empty()).then(all)))
     }
 
-    /// Reads the text of a configuration whose paths are relative to `directory`; the error is everything that is wrong.
+    /// Reads the text of a configuration whose paths are relative to `directory`; the error is
+    /// everything that is wrong.
     ///
     /// # Errors
     /// A sentence for each group, key or value that cannot be used.
@@ -222,8 +236,8 @@ impl ComposeConfig {
         }
     }
 
-    /// The configuration as far as it can be used, with defaults in the place of what is wrong, and everything that is
-    /// wrong. Without the paths of `[compose]` there is none.
+    /// The configuration as far as it can be used, with defaults in the place of what is wrong, and
+    /// everything that is wrong. Without the paths of `[compose]` there is none.
     fn parse_leniently(text: &str, directory: &Path) -> (Option<Self>, Vec<String>) {
         let keyfile = match KeyFile::parse(text) {
             Ok(keyfile) => keyfile,
@@ -233,15 +247,19 @@ impl ComposeConfig {
         for group in keyfile.groups() {
             match group {
                 "compose" | "image" => {}
-                "sign" => problems.push("[sign]: not supported yet, osier cannot sign commits".to_owned()),
-                "delta" => problems.push("[delta]: not supported yet, osier cannot make static deltas".to_owned()),
+                "sign" => {
+                    problems.push("[sign]: not supported yet, osier cannot sign commits".to_owned())
+                }
+                "delta" => problems
+                    .push("[delta]: not supported yet, osier cannot make static deltas".to_owned()),
                 other => problems.push(format!("unknown group [{other}]")),
             }
         }
         let mut reader = Reader::new(&keyfile, "compose", directory, &mut problems);
         reader.only(&COMPOSE_KEYS);
         let tree = tree(&mut reader);
-        let has_paths = ["repo", "treefile", "cachedir", "work"].into_iter().all(|key| reader.has_value(key));
+        let has_paths =
+            ["repo", "treefile", "cachedir", "work"].into_iter().all(|key| reader.has_value(key));
         let before = problems.len();
         let image = if keyfile.has_group("image") {
             let mut reader = Reader::new(&keyfile, "image", directory, &mut problems);
@@ -260,18 +278,22 @@ fn tree(reader: &mut Reader<'_>) -> TreeConfig {
         Ok(name) => Some(name),
         Err(error) => reader.wrong("ref", &error.to_string()),
     });
-    let metadata = reader.list("metadata").into_iter().filter_map(|entry| match entry.split_once('=') {
-        Some(("version", _)) => reader.wrong("metadata", "the version has a key of its own, `version`"),
-        Some((key, value)) if !key.is_empty() => Some((key.to_owned(), value.to_owned())),
-        _ => reader.wrong("metadata", &format!("`{entry}` is not of the form KEY=VALUE")),
-    });
+    let metadata =
+        reader.list("metadata").into_iter().filter_map(|entry| match entry.split_once('=') {
+            Some(("version", _)) => {
+                reader.wrong("metadata", "the version has a key of its own, `version`")
+            }
+            Some((key, value)) if !key.is_empty() => Some((key.to_owned(), value.to_owned())),
+            _ => reader.wrong("metadata", &format!("`{entry}` is not of the form KEY=VALUE")),
+        });
     let metadata = metadata.collect();
     let extra_args = reader.list("extra-args").into_iter();
-    let extra_args =
-        extra_args.filter_map(|argument| match arguments::check(&argument, |path| reader.relative(path)) {
+    let extra_args = extra_args.filter_map(|argument| {
+        match arguments::check(&argument, |path| reader.relative(path)) {
             Ok(argument) => Some(argument),
             Err(what) => reader.wrong("extra-args", &what),
-        });
+        }
+    });
     let extra_args = extra_args.collect();
     let version = reader.text("version");
     TreeConfig {
@@ -315,8 +337,10 @@ fn image(reader: &mut Reader<'_>) -> Option<ImageConfig> {
     if name.contains('/') || name.starts_with('.') {
         reader.wrong::<()>("name", &format!("`{name}` is no plain file name"));
     }
-    let ostree_url = reader.parsed("ostree-url", |url| check_ostree_url(url).map(|()| url.to_owned()));
-    let install_url = reader.parsed("install-url", |url| check_install_url(url).map(|()| url.to_owned()));
+    let ostree_url =
+        reader.parsed("ostree-url", |url| check_ostree_url(url).map(|()| url.to_owned()));
+    let install_url =
+        reader.parsed("install-url", |url| check_install_url(url).map(|()| url.to_owned()));
     let kickstart = reader.required_path("kickstart");
     let output = reader.required_path("output");
     Some(ImageConfig {
@@ -354,7 +378,8 @@ mod tests {
 
     #[test]
     fn paths_are_relative_to_the_file_and_the_rest_has_defaults() {
-        let ComposeConfig { tree, image } = ComposeConfig::parse(SMALL, Path::new("/etc/os")).unwrap();
+        let ComposeConfig { tree, image } =
+            ComposeConfig::parse(SMALL, Path::new("/etc/os")).unwrap();
         assert_eq!(tree.repo, Path::new("/etc/os/repo"));
         assert_eq!(tree.cachedir, Path::new("/var/cache"));
         assert_eq!((tree.umask, tree.attempts, tree.min_free_mib), (0o022, 1, 2048));
@@ -372,8 +397,14 @@ mod tests {
         );
         let tree = ComposeConfig::parse(&text, Path::new("/e")).unwrap().tree;
         assert_eq!(tree.ref_name.unwrap().as_str(), "os/22/host");
-        assert_eq!((tree.create_repo, tree.version.as_deref(), tree.umask), (true, Some("22.3"), 0o002));
-        assert_eq!((tree.timeout.as_secs(), tree.attempts, tree.lock_timeout.as_secs()), (5400, 2, 5));
+        assert_eq!(
+            (tree.create_repo, tree.version.as_deref(), tree.umask),
+            (true, Some("22.3"), 0o002)
+        );
+        assert_eq!(
+            (tree.timeout.as_secs(), tree.attempts, tree.lock_timeout.as_secs()),
+            (5400, 2, 5)
+        );
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         assert_eq!(tree.metadata, [pair("a.b", "1"), pair("c", "x=y")]);
         assert_eq!(tree.lockfiles, [Path::new("/e/lock.json"), Path::new("/o.json")]);
@@ -392,10 +423,19 @@ mod tests {
         );
         let image = ComposeConfig::parse(&text, Path::new("/e")).unwrap().image.unwrap();
         assert_eq!((image.osname.as_str(), image.remote), ("exampleos", None));
-        assert_eq!((image.distribution, image.arch.as_str()), (Distribution::parse("CentOS 7.9").unwrap(), "x86_64"));
-        assert_eq!((image.disk_gib, image.memory_mib, image.cpus, image.min_size_mib), (20, 4096, 2, 64));
+        assert_eq!(
+            (image.distribution, image.arch.as_str()),
+            (Distribution::parse("CentOS 7.9").unwrap(), "x86_64")
+        );
+        assert_eq!(
+            (image.disk_gib, image.memory_mib, image.cpus, image.min_size_mib),
+            (20, 4096, 2, 64)
+        );
         assert_eq!((image.format, image.compress, image.nogpg), (Format::Qcow2, true, Some(true)));
-        assert_eq!((image.output, image.kickstart), (PathBuf::from("/e/images"), PathBuf::from("/e/k.ks")));
+        assert_eq!(
+            (image.output, image.kickstart),
+            (PathBuf::from("/e/images"), PathBuf::from("/e/k.ks"))
+        );
         assert_eq!((image.name.as_str(), image.timeout.as_secs()), ("os-{version}", 86_400));
         assert_eq!(image.program, ["imagefactory"]);
     }
@@ -441,6 +481,9 @@ mod tests {
             "[image] disk-gib: `0` is no number from 1 to 65536",
         ];
         assert_eq!(problems(&text), expected);
-        assert_eq!(problems("x"), ["Key file contains line “x” which is not a key-value pair, group, or comment"]);
+        assert_eq!(
+            problems("x"),
+            ["Key file contains line “x” which is not a key-value pair, group, or comment"]
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! One group of the configuration, read key by key; what cannot be used is noted and reading goes on.
+//! One group of the configuration, read key by key; what cannot be used is noted and reading goes
+//! on.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,9 @@ impl<'c> Reader<'c> {
 
     /// Whether a key is there and not empty.
     pub(super) fn has_value(&self, key: &str) -> bool {
-        self.keyfile.get(self.group, key).is_ok_and(|text| text.is_some_and(|text| !text.trim().is_empty()))
+        self.keyfile
+            .get(self.group, key)
+            .is_ok_and(|text| text.is_some_and(|text| !text.trim().is_empty()))
     }
 
     /// Notes what is wrong with a key; there is no value then.
@@ -64,7 +67,11 @@ impl<'c> Reader<'c> {
     }
 
     /// A value that must be there and be understood by `parse`.
-    pub(super) fn parsed<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    pub(super) fn parsed<T>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
         let text = self.required(key);
         match parse(&text) {
             Ok(value) => Some(value),
@@ -88,7 +95,11 @@ impl<'c> Reader<'c> {
     /// A list, empty when the key is not there.
     pub(super) fn list(&mut self, key: &str) -> Vec<String> {
         match self.keyfile.get_list(self.group, key) {
-            Ok(members) => members.unwrap_or_default().into_iter().filter(|member| !member.is_empty()).collect(),
+            Ok(members) => members
+                .unwrap_or_default()
+                .into_iter()
+                .filter(|member| !member.is_empty())
+                .collect(),
             Err(error) => {
                 self.wrong::<()>(key, &error.what);
                 Vec::new()
@@ -133,7 +144,10 @@ impl<'c> Reader<'c> {
         match parse_duration(&text) {
             Some(duration) => duration,
             None => {
-                self.wrong::<()>(key, &format!("`{text}` is no duration; write 90s, 30m, 4h or 2d"));
+                self.wrong::<()>(
+                    key,
+                    &format!("`{text}` is no duration; write 90s, 30m, 4h or 2d"),
+                );
                 default
             }
         }
@@ -152,7 +166,8 @@ impl<'c> Reader<'c> {
         }
     }
 
-    /// A program with leading arguments, split at blanks. A name is looked for on PATH, a path is relative to the file.
+    /// A program with leading arguments, split at blanks. A name is looked for on PATH, a path is
+    /// relative to the file.
     pub(super) fn program(&mut self, key: &str, default: &str) -> Vec<String> {
         let text = self.text(key).unwrap_or_else(|| default.to_owned());
         let mut words: Vec<String> = text.split_ascii_whitespace().map(str::to_owned).collect();
@@ -190,7 +205,19 @@ mod tests {
         for (text, seconds) in [("90s", 90), ("30m", 1800), ("4h", 14_400), ("2d", 172_800)] {
             assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "4", "h", "0s", "-1s", "+1s", "4 h", "1h30m", "4é", "99999999999999999999d", "99999d"] {
+        for text in [
+            "",
+            "4",
+            "h",
+            "0s",
+            "-1s",
+            "+1s",
+            "4 h",
+            "1h30m",
+            "4é",
+            "99999999999999999999d",
+            "99999d",
+        ] {
             assert_eq!(parse_duration(text), None, "{text}");
         }
     }

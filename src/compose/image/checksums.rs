@@ -1,4 +1,5 @@
-//! The checksum file beside the images: a comment and a checksum for each of them, in the style of release pages.
+//! The checksum file beside the images: a comment and a checksum for each of them, in the style of
+//! release pages.
 //!
 //! ```text
 //! # exampleos-22.3.qcow2: 612368384 bytes
@@ -48,7 +49,9 @@ impl Checksums {
         match dir::stat(directory, name) {
             Err(Errno::NOENT) => return Ok(Found::Nothing),
             Err(error) => return Err(error).during("looking at", path),
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile => return Ok(Found::Foreign),
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile => {
+                return Ok(Found::Foreign);
+            }
             Ok(_) => {}
         }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -72,7 +75,8 @@ impl Checksums {
             sum.is_some_and(|(_, hex)| Checksum::from_hex(hex).is_ok())
         };
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        let is_known = |line: &String| line.is_empty() || line.starts_with('#') || is_checksum(line);
+        let is_known =
+            |line: &String| line.is_empty() || line.starts_with('#') || is_checksum(line);
         lines.iter().all(is_known).then_some(Self { lines })
     }
 
@@ -88,7 +92,8 @@ impl Checksums {
 
     /// Takes over what another file has of an image.
     pub(super) fn take(&mut self, image: &str, from: &Self) {
-        let lines = from.lines.iter().filter(|line| is_about(line, image)).map(|line| format!("{line}\n"));
+        let lines =
+            from.lines.iter().filter(|line| is_about(line, image)).map(|line| format!("{line}\n"));
         self.replace(image, &lines.collect::<String>());
     }
 
@@ -123,15 +128,18 @@ mod tests {
         checksums.set("a.raw.qcow2", 2, &one);
         assert!(checksums.has("a.raw") && !checksums.has("a") && !checksums.has("a.qcow2"));
         checksums.set("a.raw", 3, &two);
-        let expected =
-            format!("# a.raw.qcow2: 2 bytes\nSHA256 (a.raw.qcow2) = {one}\n# a.raw: 3 bytes\nSHA256 (a.raw) = {two}\n");
+        let expected = format!(
+            "# a.raw.qcow2: 2 bytes\nSHA256 (a.raw.qcow2) = {one}\n# a.raw: 3 bytes\nSHA256 (a.raw) = {two}\n"
+        );
         assert_eq!(checksums.to_text(), expected);
         assert_eq!(Checksums::parse(expected.as_bytes()), Some(checksums.clone()));
         let mut other = Checksums::default();
         other.set("b.raw", 9, &two);
         other.set("a.raw", 8, &one);
         other.take("a.raw", &checksums);
-        let expected = format!("# b.raw: 9 bytes\nSHA256 (b.raw) = {two}\n# a.raw: 3 bytes\nSHA256 (a.raw) = {two}\n");
+        let expected = format!(
+            "# b.raw: 9 bytes\nSHA256 (b.raw) = {two}\n# a.raw: 3 bytes\nSHA256 (a.raw) = {two}\n"
+        );
         assert_eq!(other.to_text(), expected);
     }
 

@@ -23,14 +23,23 @@ pub(super) struct Judged {
 /// Looks at a file and decides whether it is what was wanted.
 ///
 /// # Errors
-/// When it is not, with everything that is wrong with it; when qemu-img cannot be run, or a signal comes.
-pub(super) fn inspect(file: &Path, wanted: &Wanted<'_>, qemu_img: &Call, interrupt: &Interrupt) -> Result<Judged> {
-    let refused = |what: String| Error::failed(format!("{} is no image that can be published: {what}", file.display()));
+/// When it is not, with everything that is wrong with it; when qemu-img cannot be run, or a signal
+/// comes.
+pub(super) fn inspect(
+    file: &Path,
+    wanted: &Wanted<'_>,
+    qemu_img: &Call,
+    interrupt: &Interrupt,
+) -> Result<Judged> {
+    let refused = |what: String| {
+        Error::failed(format!("{} is no image that can be published: {what}", file.display()))
+    };
     let answer = ask(&qemu_img.clone().args(qemu::info_arguments(file)), TIMEOUT, interrupt)?;
     if answer.ending != Ending::Exit(0) {
         return Err(refused(format!("qemu-img info: {}", answer.complaint())));
     }
-    let info = Info::parse(&answer.stdout).map_err(|what| refused(format!("what qemu-img info prints {what}")))?;
+    let info = Info::parse(&answer.stdout)
+        .map_err(|what| refused(format!("what qemu-img info prints {what}")))?;
     let answer = ask(&qemu_img.clone().args(qemu::check_arguments(file)), TIMEOUT, interrupt)?;
     let status = match answer.ending {
         Ending::Exit(status) => Some(status),

@@ -59,7 +59,8 @@ pub struct ImageOptions {
 /// A converted image in the directory of a run, before it is copied to where images appear.
 const CONVERTED: &str = "converted.qcow2";
 
-/// The largest file that a disk of that size can need: all of it, and what a format keeps beside it.
+/// The largest file that a disk of that size can need: all of it, and what a format keeps beside
+/// it.
 fn most_bytes(virtual_size: u64) -> u64 {
     virtual_size.saturating_add(virtual_size / 8).saturating_add(64 << 20)
 }
@@ -77,7 +78,8 @@ struct Prepared<'c> {
 }
 
 impl<'c> Prepared<'c> {
-    /// Finds out everything that can be known; `severity` is how bad it is when a program is not there.
+    /// Finds out everything that can be known; `severity` is how bad it is when a program is not
+    /// there.
     fn new(
         config: &'c ComposeConfig,
         options: &ImageOptions,
@@ -87,8 +89,9 @@ impl<'c> Prepared<'c> {
         let image = findings.take(image_of(config))?;
         let programs = Programs::find(image, surroundings, severity, findings);
         let ref_name = preflight::ref_name(&config.tree, surroundings, findings)?;
-        let plan = Repo::open_with(&config.tree.repo, &surroundings.open)
-            .and_then(|repo| Plan::new(image, &repo, (&ref_name, options.commit.as_deref()), &surroundings.interrupt));
+        let plan = Repo::open_with(&config.tree.repo, &surroundings.open).and_then(|repo| {
+            Plan::new(image, &repo, (&ref_name, options.commit.as_deref()), &surroundings.interrupt)
+        });
         let plan = findings.take(plan)?;
         let directory = findings.take(absolute(&image.output))?;
         let work = findings.take(absolute(&config.tree.work))?;
@@ -96,7 +99,8 @@ impl<'c> Prepared<'c> {
         findings.take(trust::check(&work));
         preflight::output(WORK, &work, needed, findings);
         let will_do = preflight::output(OUTPUT, &directory, needed, findings);
-        let output = Output::new(directory, plan.file_name(), plan.checksum_name(), options.existing);
+        let output =
+            Output::new(directory, plan.file_name(), plan.checksum_name(), options.existing);
         if will_do {
             findings.take(output.check_free());
         }
@@ -122,9 +126,14 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).during("finding", path)
 }
 
-/// Finds out everything about the image, if there is to be one, that can be known before there is a commit; `name` is the
-/// ref, if it is known.
-pub fn check(config: &ComposeConfig, name: Option<&RefName>, surroundings: &Surroundings<'_>, findings: &mut Findings) {
+/// Finds out everything about the image, if there is to be one, that can be known before there is a
+/// commit; `name` is the ref, if it is known.
+pub fn check(
+    config: &ComposeConfig,
+    name: Option<&RefName>,
+    surroundings: &Surroundings<'_>,
+    findings: &mut Findings,
+) {
     let Some(image) = &config.image else { return };
     Programs::find(image, surroundings, Severity::Error, findings);
     if let Some(directory) = findings.take(absolute(&image.output)) {
@@ -142,8 +151,8 @@ pub fn check(config: &ComposeConfig, name: Option<&RefName>, surroundings: &Surr
 pub struct Preview {
     /// The report as it is before the run.
     pub report: Report,
-    /// The command lines for a shell, with `RUN` for the directory of the run and `UUID` for what ImageFactory calls
-    /// the image.
+    /// The command lines for a shell, with `RUN` for the directory of the run and `UUID` for what
+    /// ImageFactory calls the image.
     pub command_lines: Vec<String>,
     /// The kickstart file.
     pub kickstart: Vec<u8>,
@@ -155,7 +164,11 @@ pub struct Preview {
 ///
 /// # Errors
 /// Everything that would keep the run from beginning.
-pub fn preview(config: &ComposeConfig, options: &ImageOptions, surroundings: &Surroundings<'_>) -> Result<Preview> {
+pub fn preview(
+    config: &ComposeConfig,
+    options: &ImageOptions,
+    surroundings: &Surroundings<'_>,
+) -> Result<Preview> {
     let mut findings = Findings::default();
     let prepared = Prepared::new(config, options, surroundings, (Severity::Warning, &mut findings));
     surroundings.interrupt.check()?;
@@ -173,13 +186,18 @@ pub fn preview(config: &ComposeConfig, options: &ImageOptions, surroundings: &Su
     let asked = |call: &Call| shell_line_with(std::slice::from_ref(&language), &call.argv);
     let set = [language.clone(), ("TMPDIR", run.join("tmp").into())];
     let runs = |call: &Call| shell_line_with(&set, &call.argv);
-    let mut command_lines: Vec<String> = programs.checks(&files.kickstart, &files.template).iter().map(asked).collect();
+    let mut command_lines: Vec<String> =
+        programs.checks(&files.kickstart, &files.template).iter().map(asked).collect();
     command_lines.push(runs(&programs.imagefactory.clone().args(plan.arguments(&files))));
     command_lines.push(asked(&qemu_img(qemu::info_arguments(&body).into())));
     command_lines.push(asked(&qemu_img(qemu::check_arguments(&body).into())));
     if plan.image.compress {
         let temporary = run.join(CONVERTED);
-        command_lines.push(runs(&qemu_img(qemu::convert_arguments((&body, Format::Qcow2), &temporary, true))));
+        command_lines.push(runs(&qemu_img(qemu::convert_arguments(
+            (&body, Format::Qcow2),
+            &temporary,
+            true,
+        ))));
         command_lines.push(asked(&qemu_img(qemu::info_arguments(&temporary).into())));
         command_lines.push(asked(&qemu_img(qemu::check_arguments(&temporary).into())));
     }
@@ -190,7 +208,8 @@ pub fn preview(config: &ComposeConfig, options: &ImageOptions, surroundings: &Su
 /// Builds an image of the published commit.
 ///
 /// # Errors
-/// What went wrong first, with the report so far. There is no new file in the output directory then.
+/// What went wrong first, with the report so far. There is no new file in the output directory
+/// then.
 pub fn build(
     config: &ComposeConfig,
     options: &ImageOptions,
@@ -199,7 +218,9 @@ pub fn build(
     let mut report = new_report(&config.tree, surroundings);
     // First of all, or an image that was finished but for its checksum would only be in the way.
     let work = absolute(&config.tree.work);
-    if let Err(error) = work.and_then(|work| recover(config, &work, surroundings, &mut report.warnings)) {
+    if let Err(error) =
+        work.and_then(|work| recover(config, &work, surroundings, &mut report.warnings))
+    {
         return Err(not_begun(report, error));
     }
     let mut findings = Findings::default();
@@ -219,14 +240,15 @@ pub fn build(
         Err(error) => return Err(not_begun(report, error)),
     };
     let files = Files::below(&run.path(""));
-    let mut build = Build { prepared, surroundings, files, mode: 0o666 & !config.tree.umask, run, log: None };
+    let mut build =
+        Build { prepared, surroundings, files, mode: 0o666 & !config.tree.umask, run, log: None };
     let result = build.work();
     let Build { run, log, .. } = build;
     end(run, log, result, surroundings)
 }
 
-/// Cleans up after image runs that were killed. Runs of the tree stage are left to the next of their kind, which holds
-/// the lock of their cache.
+/// Cleans up after image runs that were killed. Runs of the tree stage are left to the next of
+/// their kind, which holds the lock of their cache.
 fn recover(
     config: &ComposeConfig,
     work: &Path,
@@ -325,9 +347,15 @@ impl Build<'_> {
     }
 
     /// Runs a program that takes its time, with its output in a log of that name.
-    fn run_program(&mut self, call: Call, name: &'static str, on_line: &mut dyn FnMut(&str)) -> Result<Finished> {
+    fn run_program(
+        &mut self,
+        call: Call,
+        name: &'static str,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<Finished> {
         let timeout = self.prepared.plan.time_limit();
-        let job = Job { task: name, call, log: format!("{name}.log"), attempt: 1, timeout, cache: None };
+        let job =
+            Job { task: name, call, log: format!("{name}.log"), attempt: 1, timeout, cache: None };
         self.log = Some(self.run.path(&job.log));
         job.run(&mut self.run, self.surroundings, on_line)
     }
@@ -335,18 +363,29 @@ impl Build<'_> {
     /// Runs ImageFactory, and returns the file that it has proved to have made.
     fn run_imagefactory(&mut self) -> Result<PathBuf> {
         self.run.step("imagefactory")?;
-        let call = self.prepared.programs.imagefactory.clone().args(self.prepared.plan.arguments(&self.files));
+        let call = self
+            .prepared
+            .programs
+            .imagefactory
+            .clone()
+            .args(self.prepared.plan.arguments(&self.files));
         let mut story = Story::default();
         let finished = self.run_program(call, "imagefactory", &mut |line| story.line(line))?;
         let url = &self.prepared.plan.image.ostree_url;
-        if let Err(error) = job::not_stopped("ImageFactory", self.prepared.plan.time_limit(), &finished) {
+        if let Err(error) =
+            job::not_stopped("ImageFactory", self.prepared.plan.time_limit(), &finished)
+        {
             return Err(match finished.stopped {
                 Some(Stopped::Interrupt) => {
-                    self.warn("a guest of ImageFactory may still run: `virsh list --all` shows it".to_owned());
+                    self.warn(
+                        "a guest of ImageFactory may still run: `virsh list --all` shows it"
+                            .to_owned(),
+                    );
                     error
                 }
                 Some(Stopped::Timeout) => {
-                    let hint = story.failure(url).unwrap_or_else(|| imagefactory::stall_causes(url));
+                    let hint =
+                        story.failure(url).unwrap_or_else(|| imagefactory::stall_causes(url));
                     Error::failed(format!("{error}: {hint}"))
                 }
                 _ => error,
@@ -355,7 +394,9 @@ impl Build<'_> {
         match finished.ending {
             Ending::Exit(0) => {
                 let body =
-                    imagefactory::body(&story, &self.files.storage).map_err(|error| match story.failure(url) {
+                    imagefactory::body(&story, &self.files.storage).map_err(|error| match story
+                        .failure(url)
+                    {
                         Some(failure) => Error::failed(format!("{error}: {failure}")),
                         None => error,
                     })?;
@@ -374,16 +415,34 @@ impl Build<'_> {
         self.run.step("inspect")?;
         let image = self.prepared.plan.image;
         // An ImageFactory that does not pass on the format makes raw disks.
-        let formats: &[Format] =
-            if image.format == Format::Raw { &[Format::Raw] } else { &[Format::Qcow2, Format::Raw] };
-        let wanted = Wanted { formats, virtual_size: image.disk_gib << 30, actual_size: image.min_size_mib << 20 };
-        let judged = inspect::inspect(body, &wanted, &self.prepared.programs.qemu_img, &self.surroundings.interrupt)?;
+        let formats: &[Format] = if image.format == Format::Raw {
+            &[Format::Raw]
+        } else {
+            &[Format::Qcow2, Format::Raw]
+        };
+        let wanted = Wanted {
+            formats,
+            virtual_size: image.disk_gib << 30,
+            actual_size: image.min_size_mib << 20,
+        };
+        let judged = inspect::inspect(
+            body,
+            &wanted,
+            &self.prepared.programs.qemu_img,
+            &self.surroundings.interrupt,
+        )?;
         if judged.format == Format::Raw && image.arch.has_boot_signature() {
             inspect::check_raw(body)?;
         }
-        judged.warnings.iter().for_each(|warning| self.warn(format!("{}: {warning}", body.display())));
+        judged
+            .warnings
+            .iter()
+            .for_each(|warning| self.warn(format!("{}: {warning}", body.display())));
         if judged.format != image.format {
-            self.warn(format!("ImageFactory made a raw disk, not {}; it is converted", image.format.as_str()));
+            self.warn(format!(
+                "ImageFactory made a raw disk, not {}; it is converted",
+                image.format.as_str()
+            ));
         }
         Ok(judged)
     }
@@ -404,8 +463,14 @@ impl Build<'_> {
         }
         let mut temporary = self.prepared.output.temporary(&name)?;
         let from = converted.as_deref().unwrap_or(body);
-        output::copy(from, most_bytes(judged.virtual_size), &mut temporary, &self.surroundings.interrupt)?;
-        let published = self.prepared.output.publish(temporary, self.mode, &self.surroundings.interrupt)?;
+        output::copy(
+            from,
+            most_bytes(judged.virtual_size),
+            &mut temporary,
+            &self.surroundings.interrupt,
+        )?;
+        let published =
+            self.prepared.output.publish(temporary, self.mode, &self.surroundings.interrupt)?;
         let plan = &self.prepared.plan;
         self.run.report.image = Some(json!({
             "file": published.file.to_string_lossy(),
@@ -419,12 +484,14 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// Converts the body in the directory of the run, which is ours alone, and judges what comes out.
+    /// Converts the body in the directory of the run, which is ours alone, and judges what comes
+    /// out.
     fn convert(&mut self, body: &Path, judged: &Judged) -> Result<PathBuf> {
         let to = self.run.path(CONVERTED);
         // qemu-img would write through a link that a program has put there.
         self.run.remove(CONVERTED)?;
-        let arguments = qemu::convert_arguments((body, judged.format), &to, self.prepared.plan.image.compress);
+        let arguments =
+            qemu::convert_arguments((body, judged.format), &to, self.prepared.plan.image.compress);
         let call = self.prepared.programs.qemu_img.clone().args(arguments);
         let mut last = String::new();
         let finished = self.run_program(call, "qemu-img", &mut |line| {
@@ -439,8 +506,14 @@ impl Build<'_> {
         }
         self.log = None;
         // It may be smaller than any body: it is compressed.
-        let wanted = Wanted { formats: &[Format::Qcow2], virtual_size: judged.virtual_size, actual_size: 0 };
-        let result = inspect::inspect(&to, &wanted, &self.prepared.programs.qemu_img, &self.surroundings.interrupt)?;
+        let wanted =
+            Wanted { formats: &[Format::Qcow2], virtual_size: judged.virtual_size, actual_size: 0 };
+        let result = inspect::inspect(
+            &to,
+            &wanted,
+            &self.prepared.programs.qemu_img,
+            &self.surroundings.interrupt,
+        )?;
         result.warnings.into_iter().for_each(|warning| self.warn(warning));
         Ok(to)
     }

@@ -1,8 +1,9 @@
-//! The output directory: an image appears there whole, under its name, with its checksum in a file beside it, or not at
-//! all.
+//! The output directory: an image appears there whole, under its name, with its checksum in a file
+//! beside it, or not at all.
 //!
-//! Images of one name and different formats share the checksum file, so the directory is locked (`flock`) while that is
-//! read and replaced. It is opened once: all names are looked up in what was opened, and no link in it is followed.
+//! Images of one name and different formats share the checksum file, so the directory is locked
+//! (`flock`) while that is read and replaced. It is opened once: all names are looked up in what
+//! was opened, and no link in it is followed.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
@@ -57,7 +58,12 @@ pub(super) struct Published {
 }
 
 impl Output {
-    pub(super) fn new(directory: PathBuf, image: String, checksum: String, existing: Existing) -> Self {
+    pub(super) fn new(
+        directory: PathBuf,
+        image: String,
+        checksum: String,
+        existing: Existing,
+    ) -> Self {
         Self { directory, image, checksum, existing }
     }
 
@@ -97,7 +103,11 @@ impl Output {
         match (found, self.existing) {
             (Found::Checksums(checksums), Existing::Refuse) if checksums.has(&self.image) => {
                 let path = self.checksum_file();
-                Err(Error::failed(format!("{} has {} already; --force replaces it", path.display(), self.image)))
+                Err(Error::failed(format!(
+                    "{} has {} already; --force replaces it",
+                    path.display(),
+                    self.image
+                )))
             }
             (Found::Checksums(checksums), _) => Ok((checksums, Existing::Replace)),
             (Found::Foreign, Existing::Refuse) => Err(self.taken(&self.checksum)),
@@ -124,20 +134,31 @@ impl Output {
     ///
     /// # Errors
     /// When a name is taken, or something cannot be written; nothing new is there then.
-    pub(super) fn publish(&self, mut image: Temporary, mode: u32, interrupt: &Interrupt) -> Result<Published> {
+    pub(super) fn publish(
+        &self,
+        mut image: Temporary,
+        mode: u32,
+        interrupt: &Interrupt,
+    ) -> Result<Published> {
         let (size, sha256) = finish(&mut image, mode, interrupt)?;
         let directory = Arc::clone(&image.directory);
         let _lock = lock(&directory, &self.directory, interrupt)?;
         let (mut checksums, existing) = self.others(&directory)?;
         checksums.set(&self.image, size, &sha256);
-        let mut checksum = Temporary::create(Arc::clone(&directory), &checksum_of(&image.path), 0o666)?;
+        let mut checksum =
+            Temporary::create(Arc::clone(&directory), &checksum_of(&image.path), 0o666)?;
         checksum.write(&checksums)?;
         self.rename(&image, &self.image, self.existing)?;
         if let Err(error) = self.rename(&checksum, &self.checksum, existing) {
-            // An image without its checksum is none. One that was replaced cannot come back, so its successor stays.
+            // An image without its checksum is none. One that was replaced cannot come back, so its
+            // successor stays.
             return Err(match self.existing {
                 Existing::Refuse => {
-                    let _ = dir::rename((&*directory, &self.image), (&*directory, &image.name), RenameFlags::empty());
+                    let _ = dir::rename(
+                        (&*directory, &self.image),
+                        (&*directory, &image.name),
+                        RenameFlags::empty(),
+                    );
                     error
                 }
                 Existing::Replace => {
@@ -145,7 +166,10 @@ impl Output {
                     let why = error.chain();
                     let what = "was replaced, and its checksum file could not be";
                     let (kept, name) = (kept.display(), name.display());
-                    Error::failed(format!("{} {what}: {why}; `mv {kept} {name}`", self.file().display()))
+                    Error::failed(format!(
+                        "{} {what}: {why}; `mv {kept} {name}`",
+                        self.file().display()
+                    ))
                 }
             });
         }
@@ -164,15 +188,20 @@ impl Output {
         match rename(RenameFlags::NOREPLACE) {
             Err(Errno::EXIST) => Err(self.taken(name)),
             // Not every file system can do it in one step.
-            Err(Errno::INVAL | Errno::NOSYS) if dir::stat(directory, name).is_ok() => Err(self.taken(name)),
-            Err(Errno::INVAL | Errno::NOSYS) => rename(RenameFlags::empty()).during("renaming", path),
+            Err(Errno::INVAL | Errno::NOSYS) if dir::stat(directory, name).is_ok() => {
+                Err(self.taken(name))
+            }
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                rename(RenameFlags::empty()).during("renaming", path)
+            }
             other => other.during("renaming", path),
         }
     }
 }
 
-/// Keeps other runs from the checksum files of a directory until it is dropped. Where the file system has no locks, as
-/// some of the network, it is done without: files are replaced whole all the same.
+/// Keeps other runs from the checksum files of a directory until it is dropped. Where the file
+/// system has no locks, as some of the network, it is done without: files are replaced whole all
+/// the same.
 fn lock(directory: &Dir, path: &Path, interrupt: &Interrupt) -> Result<Dir> {
     // Of its own: a lock belongs to the open file.
     let file = Dir::beneath(directory, ".").during("opening", path)?;
@@ -198,8 +227,8 @@ fn checksum_of(temporary: &Path) -> PathBuf {
     name.into()
 }
 
-/// Takes away what a killed run has left in the output directory of an image of that name. If the image has just got its
-/// name, its checksum file gets it, too. `run` is the name of that run.
+/// Takes away what a killed run has left in the output directory of an image of that name. If the
+/// image has just got its name, its checksum file gets it, too. `run` is the name of that run.
 ///
 /// # Errors
 /// When something cannot be removed or renamed.
@@ -216,18 +245,25 @@ pub(super) fn recover(directory: &Path, image: &str, run: &str) -> Result<()> {
     if is_there(&checksum) && !is_there(&temporary) {
         return finish_checksum((&directory, path), &checksum, &format!("{stem}-CHECKSUM"), image);
     }
-    // The image goes last: without it, the checksum file would be taken for that of a published one.
+    // The image goes last: without it, the checksum file would be taken for that of a published
+    // one.
     let remove = |name: &str| remove(&directory, name).during("removing", path.join(name));
     remove(&checksum).and_then(|()| remove(&temporary))
 }
 
-/// Gives a checksum file in the making its name, the image having got its own; `image` is that name. The file that has it
-/// now may say more of other images than the one in the making.
-fn finish_checksum((directory, path): (&Dir, &Path), from: &str, to: &str, image: &str) -> Result<()> {
+/// Gives a checksum file in the making its name, the image having got its own; `image` is that
+/// name. The file that has it now may say more of other images than the one in the making.
+fn finish_checksum(
+    (directory, path): (&Dir, &Path),
+    from: &str,
+    to: &str,
+    image: &str,
+) -> Result<()> {
     let _lock = lock(directory, path, &Interrupt::default())?;
     let read = |name: &str| Checksums::read(directory, name, &path.join(name));
     let rename = |from: &str| {
-        dir::rename((directory, from), (directory, to), RenameFlags::empty()).during("renaming", path.join(from))
+        dir::rename((directory, from), (directory, to), RenameFlags::empty())
+            .during("renaming", path.join(from))
     };
     let (Found::Checksums(own), Found::Checksums(mut all)) = (read(from)?, read(to)?) else {
         return rename(from);
@@ -264,7 +300,8 @@ impl Temporary {
     fn create(directory: Arc<Dir>, path: &Path, mode: u32) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_owned();
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
-        let file = dir::open(&*directory, &name, flags, Mode::from_raw_mode(mode)).during("creating", path)?;
+        let file = dir::open(&*directory, &name, flags, Mode::from_raw_mode(mode))
+            .during("creating", path)?;
         Ok(Self { directory, name, file, path: path.to_owned() })
     }
 
@@ -284,7 +321,10 @@ impl Temporary {
     fn check(&self) -> Result<()> {
         match self.has_its_name() {
             true => Ok(()),
-            false => Err(Error::failed(format!("{} is not the file that was written", self.path.display()))),
+            false => Err(Error::failed(format!(
+                "{} is not the file that was written",
+                self.path.display()
+            ))),
         }
     }
 
@@ -307,7 +347,12 @@ impl Drop for Temporary {
 ///
 /// # Errors
 /// When one is no regular file, is too large or cannot be read, or the other not be written.
-pub(super) fn copy(from: &Path, limit: u64, to: &mut Temporary, interrupt: &Interrupt) -> Result<()> {
+pub(super) fn copy(
+    from: &Path,
+    limit: u64,
+    to: &mut Temporary,
+    interrupt: &Interrupt,
+) -> Result<()> {
     let mut source = regular::open(from, Links::Refuse)?;
     let (path, copy) = (&to.path, &mut to.file);
     let mut block = vec![0; BLOCK];
@@ -324,7 +369,9 @@ pub(super) fn copy(from: &Path, limit: u64, to: &mut Temporary, interrupt: &Inte
         size += length as u64;
         if size > limit {
             let from = from.display();
-            return Err(Error::failed(format!("{from} has more than {limit} bytes, more than its disk can take")));
+            return Err(Error::failed(format!(
+                "{from} has more than {limit} bytes, more than its disk can take"
+            )));
         }
         if length < BLOCK {
             break;
@@ -348,7 +395,8 @@ fn fill(file: &mut File, block: &mut [u8]) -> std::io::Result<usize> {
 /// Hashes what was written as it can be read back, and makes it durable.
 fn finish(image: &mut Temporary, mode: u32, interrupt: &Interrupt) -> Result<(u64, Checksum)> {
     let (path, file) = (&image.path, &mut image.file);
-    file.set_permissions(Permissions::from_mode(mode)).during("setting the permissions of", path)?;
+    file.set_permissions(Permissions::from_mode(mode))
+        .during("setting the permissions of", path)?;
     file.sync_all().and_then(|()| file.rewind()).during("syncing", path)?;
     let mut hasher = Hasher::new();
     let mut block = vec![0; BLOCK];
@@ -382,7 +430,8 @@ mod tests {
 
     fn names(directory: &Path) -> Vec<String> {
         let entries = fs::read_dir(directory).unwrap();
-        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -398,7 +447,10 @@ mod tests {
         assert_eq!(found.sha256, Checksum::of(b"abc"));
         assert_eq!(names(&directory), ["a-CHECKSUM", "a.qcow2"]);
         let text = fs::read_to_string(directory.join("a-CHECKSUM")).unwrap();
-        assert_eq!(text, format!("# a.qcow2: 3 bytes\nSHA256 (a.qcow2) = {}\n", Checksum::of(b"abc")));
+        assert_eq!(
+            text,
+            format!("# a.qcow2: 3 bytes\nSHA256 (a.qcow2) = {}\n", Checksum::of(b"abc"))
+        );
         assert_eq!(fs::metadata(directory.join("a.qcow2")).unwrap().mode() & 0o7777, 0o644);
     }
 
@@ -409,7 +461,8 @@ mod tests {
         let refusing = output(directory, Existing::Refuse);
         for taken in ["a.qcow2", "a-CHECKSUM"] {
             fs::write(directory.join(taken), "old").unwrap();
-            let expected = format!("{} exists already; --force replaces it", directory.join(taken).display());
+            let expected =
+                format!("{} exists already; --force replaces it", directory.join(taken).display());
             assert_eq!(refusing.check_free().unwrap_err().to_string(), expected);
             assert_eq!(published(&refusing, b"new").unwrap_err().to_string(), expected);
             assert_eq!(names(directory), [taken]);
@@ -436,15 +489,22 @@ mod tests {
         let output = output(directory, Existing::Replace);
         let message = published(&output, b"new").unwrap_err().chain();
         let (image, kept) = (output.file(), checksum_of(&output.temporary_path("RUN")));
-        let start = format!("{} was replaced, and its checksum file could not be: renaming ", image.display());
+        let start = format!(
+            "{} was replaced, and its checksum file could not be: renaming ",
+            image.display()
+        );
         let end = format!("; `mv {} {}`", kept.display(), output.checksum_file().display());
         assert!(message.starts_with(&start) && message.ends_with(&end), "{message}");
         assert_eq!(fs::read(&image).unwrap(), b"new");
         let expected = format!("# a.qcow2: 3 bytes\nSHA256 (a.qcow2) = {}\n", Checksum::of(b"new"));
         assert_eq!(fs::read_to_string(kept).unwrap(), expected);
         // One that is not replaced does not appear.
-        let refusing =
-            Output { checksum: "b/b".to_owned(), image: "b".to_owned(), existing: Existing::Refuse, ..output };
+        let refusing = Output {
+            checksum: "b/b".to_owned(),
+            image: "b".to_owned(),
+            existing: Existing::Refuse,
+            ..output
+        };
         assert!(published(&refusing, b"new").is_err());
         assert!(!refusing.file().exists() && !refusing.temporary_path("RUN").exists());
     }
@@ -461,12 +521,19 @@ mod tests {
         raw.check_free().unwrap();
         published(&raw, b"two").unwrap();
         let lines = |name: &str, content: &[u8]| {
-            format!("# {name}: {} bytes\nSHA256 ({name}) = {}\n", content.len(), Checksum::of(content))
+            format!(
+                "# {name}: {} bytes\nSHA256 ({name}) = {}\n",
+                content.len(),
+                Checksum::of(content)
+            )
         };
         assert_eq!(sums(directory), lines("a.qcow2", b"one") + &lines("a.raw", b"two"));
         // What is said of an image that has gone is in the way of another.
         fs::remove_file(directory.join("a.raw")).unwrap();
-        let expected = format!("{} has a.raw already; --force replaces it", directory.join("a-CHECKSUM").display());
+        let expected = format!(
+            "{} has a.raw already; --force replaces it",
+            directory.join("a-CHECKSUM").display()
+        );
         assert_eq!(raw.check_free().unwrap_err().to_string(), expected);
         assert_eq!(published(&raw, b"three").unwrap_err().to_string(), expected);
         assert_eq!(names(directory), ["a-CHECKSUM", "a.qcow2"]);
@@ -484,7 +551,12 @@ mod tests {
             for image in &images {
                 scope.spawn(move || {
                     let checksum = "a-CHECKSUM".to_owned();
-                    let output = Output::new(directory.to_owned(), image.clone(), checksum, Existing::Refuse);
+                    let output = Output::new(
+                        directory.to_owned(),
+                        image.clone(),
+                        checksum,
+                        Existing::Refuse,
+                    );
                     published(&output, image.as_bytes()).unwrap();
                 });
             }
@@ -531,8 +603,9 @@ mod tests {
         making.set("a.raw", 6, &old);
         fs::write(output.checksum_file(), making.to_text()).unwrap();
         recover("RUN");
-        let expected =
-            format!("# a.raw: 6 bytes\nSHA256 (a.raw) = {old}\n# a.qcow2: 5 bytes\nSHA256 (a.qcow2) = {new}\n");
+        let expected = format!(
+            "# a.raw: 6 bytes\nSHA256 (a.raw) = {old}\n# a.qcow2: 5 bytes\nSHA256 (a.qcow2) = {new}\n"
+        );
         assert_eq!(sums(directory), expected);
         assert_eq!(names(directory), ["a-CHECKSUM", "a.qcow2"]);
     }

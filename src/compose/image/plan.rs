@@ -19,8 +19,8 @@ use super::published::{Published, UntilInterrupt};
 /// The longest kickstart file that is read, in bytes.
 const LONGEST_KICKSTART: u64 = 4 << 20;
 
-/// How much longer than ImageFactory's own limit a run may take, at most: it starts its clock late, and says more of what
-/// went wrong than we can.
+/// How much longer than ImageFactory's own limit a run may take, at most: it starts its clock late,
+/// and says more of what went wrong than we can.
 const LONGEST_DELAY: Duration = Duration::from_secs(600);
 
 /// A run, worked out.
@@ -41,10 +41,12 @@ pub struct Plan<'c> {
 }
 
 impl<'c> Plan<'c> {
-    /// Works it out for the commit of a ref, without writing anything. A given commit must be the published one.
+    /// Works it out for the commit of a ref, without writing anything. A given commit must be the
+    /// published one.
     ///
     /// # Errors
-    /// Whatever would make the image another one than was asked for; `interrupted`, when a signal comes.
+    /// Whatever would make the image another one than was asked for; `interrupted`, when a signal
+    /// comes.
     pub fn new(
         image: &'c ImageConfig,
         repo: &Repo,
@@ -139,7 +141,12 @@ fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
 }
 
 /// Puts what is known into a name such as `exampleos-{version}`.
-fn file_stem(pattern: &str, ref_name: &RefName, commit: &Checksum, version: Option<&str>) -> Result<String> {
+fn file_stem(
+    pattern: &str,
+    ref_name: &RefName,
+    commit: &Checksum,
+    version: Option<&str>,
+) -> Result<String> {
     let mut name = String::new();
     let mut rest = pattern;
     while let Some((before, after)) = rest.split_once('{') {
@@ -150,7 +157,9 @@ fn file_stem(pattern: &str, ref_name: &RefName, commit: &Checksum, version: Opti
         match (key, version) {
             ("version", Some(version)) => name.push_str(version),
             ("version", None) => {
-                return Err(Error::failed(format!("name: {{version}} has no value: commit {commit} has no version")));
+                return Err(Error::failed(format!(
+                    "name: {{version}} has no value: commit {commit} has no version"
+                )));
             }
             ("commit", _) => name.push_str(&commit.to_hex()),
             ("ref", _) => name.push_str(&ref_name.as_str().replace('/', "-")),
@@ -173,13 +182,21 @@ mod tests {
     fn names_say_what_the_image_is_of() {
         let ref_name = RefName::parse("os/22/host").unwrap();
         let commit = Checksum::from_bytes([0xab; 32]);
-        let name = |pattern: &str, version| file_stem(pattern, &ref_name, &commit, version).map_err(|e| e.to_string());
+        let name = |pattern: &str, version| {
+            file_stem(pattern, &ref_name, &commit, version).map_err(|e| e.to_string())
+        };
         assert_eq!(name("a-{version}", Some("22.3")), Ok("a-22.3".into()));
         assert_eq!(name("{ref}_{commit}.x", None), Ok(format!("os-22-host_{}.x", "ab".repeat(32))));
         assert_eq!(name("plain", None), Ok("plain".into()));
         let expected = format!("name: {{version}} has no value: commit {commit} has no version");
         assert_eq!(name("a-{version}", None), Err(expected));
-        assert_eq!(name("a-{date}", None), Err("name: {date} is none of {version}, {commit} and {ref}".into()));
-        assert_eq!(name("a-{version", None), Err("name: `a-{version` has a brace that is not closed".into()));
+        assert_eq!(
+            name("a-{date}", None),
+            Err("name: {date} is none of {version}, {commit} and {ref}".into())
+        );
+        assert_eq!(
+            name("a-{version", None),
+            Err("name: `a-{version` has a brace that is not closed".into())
+        );
     }
 }

@@ -38,18 +38,27 @@ impl Programs {
     ) -> Self {
         let environment = &surroundings.environment;
         let mut needed = |program: &[String], what_for: &str| {
-            let found =
-                findings.program(Call::new(program, environment), (what_for, severity), &surroundings.interrupt);
-            found.unwrap_or_else(|| Call::unsought(program, environment)).variable("LC_ALL", LANGUAGE)
+            let found = findings.program(
+                Call::new(program, environment),
+                (what_for, severity),
+                &surroundings.interrupt,
+            );
+            found
+                .unwrap_or_else(|| Call::unsought(program, environment))
+                .variable("LC_ALL", LANGUAGE)
         };
         let imagefactory = needed(&image.program, "building an image");
         let qemu_img = needed(&["qemu-img".to_owned()], "checking an image");
-        let optional =
-            |name: &str| Call::new(&[name.to_owned()], environment).ok().map(|call| call.variable("LC_ALL", LANGUAGE));
-        let ksvalidator = optional("ksvalidator").map(|call| match image.distribution.kickstart_version() {
-            Some(version) => call.args(["-v".to_owned(), version]),
-            None => call,
-        });
+        let optional = |name: &str| {
+            Call::new(&[name.to_owned()], environment)
+                .ok()
+                .map(|call| call.variable("LC_ALL", LANGUAGE))
+        };
+        let ksvalidator =
+            optional("ksvalidator").map(|call| match image.distribution.kickstart_version() {
+                Some(version) => call.args(["-v".to_owned(), version]),
+                None => call,
+            });
         let xmllint = optional("xmllint").map(|call| match schema() {
             Some(schema) => call.args(["--noout", "--relaxng"]).arg(schema),
             None => call.arg("--noout"),
@@ -60,12 +69,15 @@ impl Programs {
     /// The calls that check what is written for ImageFactory, as far as there are programs for it.
     pub(super) fn checks(&self, kickstart: &Path, template: &Path) -> Vec<Call> {
         let with = |call: &Option<Call>, file: &Path| call.clone().map(|call| call.arg(file));
-        [with(&self.ksvalidator, kickstart), with(&self.xmllint, template)].into_iter().flatten().collect()
+        [with(&self.ksvalidator, kickstart), with(&self.xmllint, template)]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 
-/// What ksvalidator counts as an error and is no reason to refuse a file: that it is older than the distribution, and
-/// what still works.
+/// What ksvalidator counts as an error and is no reason to refuse a file: that it is older than the
+/// distribution, and what still works.
 const NO_REASONS: [&str; 2] = ["is not supported by pykickstart", "deprecated option or command"];
 
 /// Runs a program that checks a file. What is no reason to refuse it is a warning.
@@ -77,7 +89,8 @@ pub(super) fn check(call: &Call, interrupt: &Interrupt) -> Result<Option<String>
     if answer.ending == Ending::Exit(0) {
         return Ok(None);
     }
-    let name = call.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name =
+        call.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let words = words(&answer);
     match NO_REASONS.iter().any(|reason| words.contains(reason)) {
         true => Ok(Some(format!("{name} does not vouch for the file: {words}"))),
@@ -90,7 +103,10 @@ fn words(answer: &Answer) -> String {
     const MOST_LINES: usize = 5;
     let stdout = printable_lines(&String::from_utf8_lossy(&answer.stdout));
     let said: &str = if answer.stderr.trim().is_empty() { &stdout } else { &answer.stderr };
-    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("Checking kickstart"));
+    let lines = said
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("Checking kickstart"));
     let lines: Vec<&str> = lines.take(MOST_LINES).collect();
     if lines.is_empty() { answer.complaint() } else { lines.join("; ") }
 }
@@ -101,7 +117,9 @@ fn schema() -> Option<PathBuf> {
     for directory in ["/usr/lib", "/usr/local/lib"] {
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
         pythons.extend(entries.map(|entry| entry.path()).filter(|path| {
-            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("python3"))
+            path.file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(|name| name.starts_with("python3"))
         }));
     }
     pythons.sort();

@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::checksum::Checksum;
 use crate::error::{Context, Error, Result};
 use crate::http::{
-    Client, ClientOptions, Downgrade, Fetch, HttpError, HttpErrorKind, Request, Response, Timeouts, Url,
+    Client, ClientOptions, Downgrade, Fetch, HttpError, HttpErrorKind, Request, Response, Timeouts,
+    Url,
 };
 use crate::process::Interrupt;
 use crate::refspec::RefName;
@@ -46,26 +47,35 @@ impl Published {
         let wanted = commit.map(|rev| repo.resolve_rev(rev)).transpose()?;
         let pending = pending::read(repo, ref_name)?;
         let Some(public) = repo.read_local_ref(ref_name)? else {
-            let hint = pending.map(|pending| format!("; {pending} waits for `osier compose publish`"));
-            return Err(Error::failed(format!("nothing is published as {name}{}", hint.unwrap_or_default())));
+            let hint =
+                pending.map(|pending| format!("; {pending} waits for `osier compose publish`"));
+            return Err(Error::failed(format!(
+                "nothing is published as {name}{}",
+                hint.unwrap_or_default()
+            )));
         };
         if let Some(wanted) = wanted.filter(|wanted| *wanted != public) {
             let why = match pending == Some(wanted) {
-                true => "it waits for `osier compose publish`, and the installer could not fetch it".to_owned(),
+                true => {
+                    "it waits for `osier compose publish`, and the installer could not fetch it"
+                        .to_owned()
+                }
                 false => format!("{name} names {public}"),
             };
             return Err(Error::failed(format!("commit {wanted} is not published: {why}")));
         }
         if repo.commit_state(&public)? != CommitState::Complete {
-            return Err(Error::failed(format!("commit {public} of {name} is not complete in this repository")));
+            return Err(Error::failed(format!(
+                "commit {public} of {name} is not complete in this repository"
+            )));
         }
         let version = repo.load_commit(&public)?.version().map(str::to_owned);
         check_summary(repo, name, &public)?;
         Ok(Self { ref_name: ref_name.clone(), commit: public, version })
     }
 
-    /// Asks the repository behind an `http:`, `https:` or `file:` URL whether it has the same commit. What could not be
-    /// asked is a warning.
+    /// Asks the repository behind an `http:`, `https:` or `file:` URL whether it has the same
+    /// commit. What could not be asked is a warning.
     ///
     /// # Errors
     /// When it has another one, or none: the image would hold another tree than its report says.
@@ -76,12 +86,17 @@ impl Published {
             _ => Ok(Answer::NotAsked("osier only knows http, https and file".to_owned())),
         };
         match served.context(|| format!("asking {url}"))? {
-            Answer::NotAsked(why) => Ok(Some(format!("{url} was not asked which commit it serves: {why}"))),
+            Answer::NotAsked(why) => {
+                Ok(Some(format!("{url} was not asked which commit it serves: {why}")))
+            }
             Answer::Serves(Some(commit)) if commit == self.commit => Ok(None),
             Answer::Serves(other) => {
-                let other = other.map_or("no commit".to_owned(), |commit| format!("commit {commit}"));
+                let other =
+                    other.map_or("no commit".to_owned(), |commit| format!("commit {commit}"));
                 let (name, own) = (self.ref_name.as_str(), &self.commit);
-                Err(Error::failed(format!("{url} serves {other} as {name}, the repository has {own}")))
+                Err(Error::failed(format!(
+                    "{url} serves {other} as {name}, the repository has {own}"
+                )))
             }
         }
     }
@@ -107,7 +122,8 @@ impl Published {
         };
         match file(fetch, base.below("summary"), MAX_SUMMARY_SIZE) {
             Ok(Some(bytes)) => {
-                let summary = Summary::decode(&bytes).map_err(|source| malformed("its summary", source))?;
+                let summary =
+                    Summary::decode(&bytes).map_err(|source| malformed("its summary", source))?;
                 let entry = summary.refs.iter().find(|entry| entry.name == name);
                 return Ok(Answer::Serves(entry.map(|entry| entry.commit)));
             }
@@ -118,7 +134,9 @@ impl Published {
             Ok(Some(bytes)) => {
                 let text = String::from_utf8_lossy(&bytes);
                 let commit = Checksum::from_hex(text.trim_end());
-                let commit = commit.map_err(|_| Error::failed(format!("its refs/heads/{name} holds no checksum")))?;
+                let commit = commit.map_err(|_| {
+                    Error::failed(format!("its refs/heads/{name} holds no checksum"))
+                })?;
                 Ok(Answer::Serves(Some(commit)))
             }
             Ok(None) => Ok(Answer::Serves(None)),
@@ -128,7 +146,11 @@ impl Published {
 }
 
 /// The file behind a URL; `None` when the server has none.
-fn file(fetch: &dyn Fetch, url: Url, limit: u64) -> std::result::Result<Option<Vec<u8>>, HttpError> {
+fn file(
+    fetch: &dyn Fetch,
+    url: Url,
+    limit: u64,
+) -> std::result::Result<Option<Vec<u8>>, HttpError> {
     match fetch.get(Request::small(url, limit)).and_then(|response| response.body.read_all()) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind == HttpErrorKind::Missing => Ok(None),
@@ -143,13 +165,23 @@ pub struct UntilInterrupt<'i> {
 }
 
 impl<'i> UntilInterrupt<'i> {
-    /// A client for small files: it gives up after half a minute, and never leaves TLS for plain text.
+    /// A client for small files: it gives up after half a minute, and never leaves TLS for plain
+    /// text.
     ///
     /// # Errors
     /// When no thread can be started.
     pub fn new(interrupt: &'i Interrupt) -> Result<Self> {
-        let timeouts = Timeouts { connect: Some(CONNECT_TIMEOUT), total: Some(TIMEOUT), ..Timeouts::default() };
-        let options = ClientOptions { timeouts, max_redirects: 5, downgrade: Downgrade::Refused, ..Default::default() };
+        let timeouts = Timeouts {
+            connect: Some(CONNECT_TIMEOUT),
+            total: Some(TIMEOUT),
+            ..Timeouts::default()
+        };
+        let options = ClientOptions {
+            timeouts,
+            max_redirects: 5,
+            downgrade: Downgrade::Refused,
+            ..Default::default()
+        };
         let client = Client::new(options).map_err(|error| Error::failed(error.to_string()))?;
         Ok(Self { client, interrupt })
     }
@@ -185,14 +217,17 @@ fn check_summary(repo: &Repo, name: &str, commit: &Checksum) -> Result<()> {
     let path = repo.path().join("summary");
     let refresh = "`osier compose tree` or `osier summary -u` refreshes it";
     let bytes = store::load_bytes_if_present(repo)?;
-    let bytes = bytes.ok_or_else(|| Error::failed(format!("{} is missing; {refresh}", path.display())))?;
+    let bytes =
+        bytes.ok_or_else(|| Error::failed(format!("{} is missing; {refresh}", path.display())))?;
     let malformed = |source| Error::Malformed { what: path.display().to_string(), source };
     let summary = Summary::decode(&bytes).map_err(malformed)?;
     match summary.refs.iter().find(|entry| entry.name == name).map(|entry| entry.commit) {
         Some(listed) if listed == *commit => Ok(()),
         Some(listed) => {
             let path = path.display();
-            Err(Error::failed(format!("{path} is stale: it has {listed} as {name}, not {commit}; {refresh}")))
+            Err(Error::failed(format!(
+                "{path} is stale: it has {listed} as {name}, not {commit}; {refresh}"
+            )))
         }
         None => Err(Error::failed(format!("{} does not list {name}; {refresh}", path.display()))),
     }
@@ -211,8 +246,10 @@ mod tests {
     fn commit(repo: &Repo, subject: &str) -> Checksum {
         let transaction = Transaction::begin(repo).unwrap();
         let dirmeta = DirMeta { uid: 0, gid: 0, mode: 0o40755, xattrs: Xattrs::default() };
-        let root_dirmeta = transaction.write_metadata(ObjectType::DirMeta, &dirmeta.encode()).unwrap();
-        let root_dirtree = transaction.write_metadata(ObjectType::DirTree, &DirTree::default().encode()).unwrap();
+        let root_dirmeta =
+            transaction.write_metadata(ObjectType::DirMeta, &dirmeta.encode()).unwrap();
+        let root_dirtree =
+            transaction.write_metadata(ObjectType::DirTree, &DirTree::default().encode()).unwrap();
         let commit = Commit {
             metadata: Dict::new(),
             parent: None,
@@ -244,13 +281,16 @@ mod tests {
         fn get(&self, request: Request) -> std::result::Result<Response, HttpError> {
             let url = request.url;
             let text = url.to_string();
-            let file = text.strip_prefix("https://c.example.org/repo/").and_then(|path| self.0.get(path));
+            let file =
+                text.strip_prefix("https://c.example.org/repo/").and_then(|path| self.0.get(path));
             match file {
                 Some(file) if file.len() as u64 > request.limit => {
                     Err(HttpError::new(url, HttpErrorKind::TooLarge, "too long"))
                 }
                 Some(file) => Ok(Response::of_bytes(url, file.clone())),
-                None => Err(HttpError::new(url, HttpErrorKind::Missing, "Server returned HTTP 404")),
+                None => {
+                    Err(HttpError::new(url, HttpErrorKind::Missing, "Server returned HTTP 404"))
+                }
             }
         }
     }
@@ -261,24 +301,37 @@ mod tests {
         let name = RefName::parse("os/host").unwrap();
         let published = Published { ref_name: name, commit: own, version: None };
         let url = "https://c.example.org/repo//";
-        let ask =
-            |files: &[(&'static str, Vec<u8>)]| published.check_served(url, &Files(files.iter().cloned().collect()));
+        let ask = |files: &[(&'static str, Vec<u8>)]| {
+            published.check_served(url, &Files(files.iter().cloned().collect()))
+        };
         let summary = |name: &str, commit| {
-            let entry = summary::SummaryRef { name: name.to_owned(), commit_size: 1, commit, metadata: Dict::new() };
+            let entry = summary::SummaryRef {
+                name: name.to_owned(),
+                commit_size: 1,
+                commit,
+                metadata: Dict::new(),
+            };
             ("summary", Summary { refs: vec![entry], ..Summary::default() }.encode())
         };
         let file = |text: String| ("refs/heads/os/host", text.into_bytes());
         assert_eq!(ask(&[summary("os/host", own), file(format!("{other}\n"))]).unwrap(), None);
         assert_eq!(ask(&[file(format!("{own}\n"))]).unwrap(), None);
         let no_commit = format!("{url} serves no commit as os/host, the repository has {own}");
-        let other_commit = format!("{url} serves commit {other} as os/host, the repository has {own}");
+        let other_commit =
+            format!("{url} serves commit {other} as os/host, the repository has {own}");
         for (files, expected) in [
             (vec![], no_commit.clone()),
             (vec![summary("os/guest", own), file(format!("{own}\n"))], no_commit),
             (vec![summary("os/host", other)], other_commit.clone()),
             (vec![file(format!("{other}\n"))], other_commit),
-            (vec![("summary", b"junk".to_vec())], format!("asking {url}: its summary: Not normal form")),
-            (vec![file("junk".to_owned())], format!("asking {url}: its refs/heads/os/host holds no checksum")),
+            (
+                vec![("summary", b"junk".to_vec())],
+                format!("asking {url}: its summary: Not normal form"),
+            ),
+            (
+                vec![file("junk".to_owned())],
+                format!("asking {url}: its refs/heads/os/host holds no checksum"),
+            ),
         ] {
             assert_eq!(ask(&files).unwrap_err().chain(), expected);
         }
@@ -301,7 +354,8 @@ mod tests {
         let refresh = "`osier compose tree` or `osier summary -u` refreshes it";
         assert_eq!(message(None), "nothing is published as os/host");
         pending::set(&repo, &name, &first).unwrap();
-        let expected = format!("nothing is published as os/host; {first} waits for `osier compose publish`");
+        let expected =
+            format!("nothing is published as os/host; {first} waits for `osier compose publish`");
         assert_eq!(message(None), expected);
         repo.set_ref_immediate(None, &name, Some(&first)).unwrap();
         assert_eq!(message(None), format!("REPO/summary is missing; {refresh}"));
@@ -309,19 +363,26 @@ mod tests {
         let published = Published::find(&repo, &name, None).unwrap();
         assert_eq!(published, Published { ref_name: name.clone(), commit: first, version: None });
         assert_eq!(Published::find(&repo, &name, Some(&first.to_hex())).unwrap(), published);
-        assert_eq!(message(Some(&second)), format!("commit {second} is not published: os/host names {first}"));
+        assert_eq!(
+            message(Some(&second)),
+            format!("commit {second} is not published: os/host names {first}")
+        );
         pending::set(&repo, &name, &second).unwrap();
         let expected = "it waits for `osier compose publish`, and the installer could not fetch it";
         assert_eq!(message(Some(&second)), format!("commit {second} is not published: {expected}"));
         repo.set_ref_immediate(None, &name, Some(&second)).unwrap();
-        let expected = format!("REPO/summary is stale: it has {first} as os/host, not {second}; {refresh}");
+        let expected =
+            format!("REPO/summary is stale: it has {first} as os/host, not {second}; {refresh}");
         assert_eq!(message(None), expected);
         std::fs::write(path.join("summary"), Summary::default().encode()).unwrap();
         assert_eq!(message(None), format!("REPO/summary does not list os/host; {refresh}"));
         std::fs::write(path.join("summary"), "junk").unwrap();
         assert_eq!(message(None), "REPO/summary: Not normal form");
         repo.mark_commit(&second, CommitState::Partial).unwrap();
-        assert_eq!(message(None), format!("commit {second} of os/host is not complete in this repository"));
+        assert_eq!(
+            message(None),
+            format!("commit {second} of os/host is not complete in this repository")
+        );
     }
 
     #[test]
@@ -334,9 +395,15 @@ mod tests {
         let published = Published { ref_name: name.clone(), commit: own, version: None };
         let url = format!("file://{}", path.display());
         let message = || published.check_served(&url, &Offline).unwrap_err().chain();
-        assert_eq!(message(), format!("{url} serves no commit as os/host, the repository has {own}"));
+        assert_eq!(
+            message(),
+            format!("{url} serves no commit as os/host, the repository has {own}")
+        );
         repo.set_ref_immediate(None, &name, Some(&other)).unwrap();
-        assert_eq!(message(), format!("{url} serves commit {other} as os/host, the repository has {own}"));
+        assert_eq!(
+            message(),
+            format!("{url} serves commit {other} as os/host, the repository has {own}")
+        );
         repo.set_ref_immediate(None, &name, Some(&own)).unwrap();
         assert_eq!(published.check_served(&url, &Offline).unwrap(), None);
         for (url, why) in [

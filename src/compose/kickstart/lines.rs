@@ -34,9 +34,12 @@ pub(super) enum Place {
 /// What is worth knowing about lines that are no errors.
 pub(super) type Warning = (usize, String);
 
-/// Takes a file apart. Nothing is lost: the lines put together are the file. What the installer would not understand of
-/// the sections, and lines that include another file, go to `problems`.
-pub(super) fn classify<'a>(file: &'a [u8], problems: &mut Vec<Problem>) -> (Vec<Line<'a>>, Vec<Warning>) {
+/// Takes a file apart. Nothing is lost: the lines put together are the file. What the installer
+/// would not understand of the sections, and lines that include another file, go to `problems`.
+pub(super) fn classify<'a>(
+    file: &'a [u8],
+    problems: &mut Vec<Problem>,
+) -> (Vec<Line<'a>>, Vec<Warning>) {
     let mut state = State { open: None, warnings: Vec::new() };
     let mut lines = Vec::new();
     for (index, bytes) in split_lines(file).enumerate() {
@@ -81,7 +84,10 @@ impl State {
             return Ok(Place::Outside);
         }
         if !is_known(word) {
-            self.warnings.push((number, format!("{} is taken for a section that the installer knows", show(word))));
+            self.warnings.push((
+                number,
+                format!("{} is taken for a section that the installer knows", show(word)),
+            ));
         }
         self.open = Some(Section::opened_by(word, number));
         Ok(Place::Border)
@@ -93,13 +99,19 @@ impl State {
                 self.open = None;
                 return Ok(Place::Border);
             }
-            // A script may write such a line into a file, but the installer follows it all the same.
+            // A script may write such a line into a file, but the installer follows it all the
+            // same.
             b"%include" if section.place == Place::Script => {
-                self.warnings.push((number, "the installer follows %include in scripts too".to_owned()));
+                self.warnings
+                    .push((number, "the installer follows %include in scripts too".to_owned()));
             }
             word @ (b"%include" | b"%ksappend") => return Err(included(number, word)),
             word if is_known(word) => {
-                let message = format!("{} begins before the section of line {} has ended", show(word), section.line);
+                let message = format!(
+                    "{} begins before the section of line {} has ended",
+                    show(word),
+                    section.line
+                );
                 return Err(Problem::at(number, message));
             }
             _ => {}
@@ -127,8 +139,10 @@ fn is_known(word: &[u8]) -> bool {
 }
 
 fn included(number: usize, word: &[u8]) -> Problem {
-    let message =
-        format!("{}: only flat files can be used, resolve it with `ksflatten -c IN -v VERSION -o OUT`", show(word));
+    let message = format!(
+        "{}: only flat files can be used, resolve it with `ksflatten -c IN -v VERSION -o OUT`",
+        show(word)
+    );
     Problem::at(number, message)
 }
 
@@ -138,18 +152,21 @@ fn show(word: &[u8]) -> String {
 
 /// Up to the first white space; nothing for a blank line.
 fn first_word(line: &[u8]) -> &[u8] {
-    line.split(|byte| byte.is_ascii_whitespace() || *byte == 0x0b).find(|word| !word.is_empty()).unwrap_or_default()
+    line.split(|byte| byte.is_ascii_whitespace() || *byte == 0x0b)
+        .find(|word| !word.is_empty())
+        .unwrap_or_default()
 }
 
-/// Lines with their ends, where Python's `splitlines` ends them: the installer's parser counts that way, and a command
-/// behind a form feed is a command.
+/// Lines with their ends, where Python's `splitlines` ends them: the installer's parser counts that
+/// way, and a command behind a form feed is a command.
 fn split_lines(file: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = file;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        let length = (0..rest.len()).find_map(|at| Some(at + line_end(&rest[at..])?)).unwrap_or(rest.len());
+        let length =
+            (0..rest.len()).find_map(|at| Some(at + line_end(&rest[at..])?)).unwrap_or(rest.len());
         let (line, after) = rest.split_at(length);
         rest = after;
         Some(line)
@@ -201,19 +218,33 @@ mod tests {
     fn only_lines_outside_of_sections_are_commands() {
         use Place::{Border, Outside, Script, Section};
         let file = "text\n  %post --nochroot\necho\n%notasection\n%end\n%packages\n@core\n%end # x\nreboot";
-        assert_eq!(places(file), [Outside, Border, Script, Script, Border, Border, Section, Border, Outside]);
+        assert_eq!(
+            places(file),
+            [Outside, Border, Script, Script, Border, Border, Section, Border, Outside]
+        );
         for header in ["%pre", "%pre-install", "%post", "%onerror", "%traceback"] {
-            assert_eq!(places(&format!("{header}\nx\n%end\n")), [Border, Script, Border], "{header}");
+            assert_eq!(
+                places(&format!("{header}\nx\n%end\n")),
+                [Border, Script, Border],
+                "{header}"
+            );
         }
         for header in ["%packages", "%addon org_x", "%anaconda", "%certificate --filename=a"] {
-            assert_eq!(places(&format!("{header}\nx\n%end\n")), [Border, Section, Border], "{header}");
+            assert_eq!(
+                places(&format!("{header}\nx\n%end\n")),
+                [Border, Section, Border],
+                "{header}"
+            );
         }
     }
 
     #[test]
     fn sections_that_the_installer_refuses_are_refused() {
         assert_eq!(message("a\n%post\nx\n"), "2: the section that begins here has no %end");
-        assert_eq!(message("%post\n%pre\n%end\n"), "2: %pre begins before the section of line 1 has ended");
+        assert_eq!(
+            message("%post\n%pre\n%end\n"),
+            "2: %pre begins before the section of line 1 has ended"
+        );
         let all = "1: %end closes no section; 3: %pre begins before the section of line 2 has ended; \
                    2: the section that begins here has no %end";
         assert_eq!(message("%end\n%post\n%pre\n"), all);
@@ -221,7 +252,8 @@ mod tests {
 
     #[test]
     fn included_files_are_refused_where_they_count() {
-        let flat = "only flat files can be used, resolve it with `ksflatten -c IN -v VERSION -o OUT`";
+        let flat =
+            "only flat files can be used, resolve it with `ksflatten -c IN -v VERSION -o OUT`";
         assert_eq!(message("a\n %include b\n"), format!("2: %include: {flat}"));
         assert_eq!(message("%packages\n%include b\n%end\n"), format!("2: %include: {flat}"));
         assert_eq!(message("%ksappend b\n"), format!("1: %ksappend: {flat}"));
@@ -234,6 +266,9 @@ mod tests {
     fn an_unknown_section_is_one_with_a_warning() {
         let (lines, warnings) = sound("%other\nostreesetup\n%end\n");
         assert_eq!(lines[1].place, Place::Section);
-        assert_eq!(warnings, [(1, "%other is taken for a section that the installer knows".to_owned())]);
+        assert_eq!(
+            warnings,
+            [(1, "%other is taken for a section that the installer knows".to_owned())]
+        );
     }
 }

@@ -4,9 +4,9 @@
 //! ostreesetup --osname=NAME [--remote=NAME] --url=URL --ref=REF [--nogpg]
 //! ```
 //!
-//! Every line that is not touched stays as it is, byte for byte. Words, sections and line ends are those of pykickstart,
-//! the installer's own parser, so what it takes for a command is one here. Where it would guess or mix (abbreviated
-//! options, a second `ostreesetup`), this refuses.
+//! Every line that is not touched stays as it is, byte for byte. Words, sections and line ends are
+//! those of pykickstart, the installer's own parser, so what it takes for a command is one here.
+//! Where it would guess or mix (abbreviated options, a second `ostreesetup`), this refuses.
 
 mod lines;
 mod setup;
@@ -61,14 +61,16 @@ pub struct Rewritten {
 /// Puts the values into a kickstart file; `path` names it in messages.
 ///
 /// # Errors
-/// With file and line, all that there are: when there is not exactly one `ostreesetup`, when another file is included,
-/// when an option or a section is none that the installer understands, when an `@OSTREE_...@` is left over. Without: when
-/// a value cannot be written into a kickstart file.
+/// With file and line, all that there are: when there is not exactly one `ostreesetup`, when
+/// another file is included, when an option or a section is none that the installer understands,
+/// when an `@OSTREE_...@` is left over. Without: when a value cannot be written into a kickstart
+/// file.
 pub fn rewrite(path: &Path, file: &[u8], values: &Values<'_>) -> Result<Rewritten> {
     check_values(values)?;
     rewrite_lines(file, values, path).map_err(|mut problems| {
         problems.sort_by_key(|problem| problem.line);
-        let mut told: Vec<String> = problems.iter().take(MOST_TOLD).map(|problem| problem.of(path)).collect();
+        let mut told: Vec<String> =
+            problems.iter().take(MOST_TOLD).map(|problem| problem.of(path)).collect();
         if problems.len() > MOST_TOLD {
             told.push(format!("and {} more", problems.len() - MOST_TOLD));
         }
@@ -104,12 +106,17 @@ fn rewrite_lines(file: &[u8], values: &Values<'_>, path: &Path) -> Result<Rewrit
     let (Some(at), true) = (at, problems.is_empty()) else { return Err(problems) };
     let wanted = change.new;
     if wanted.url.starts_with("file:") {
-        warnings
-            .push((lines[at].number, format!("{} is a path inside the installer, not on this machine", wanted.url)));
+        warnings.push((
+            lines[at].number,
+            format!("{} is a path inside the installer, not on this machine", wanted.url),
+        ));
     }
     check_result(&bytes, &wanted)?;
     warnings.sort();
-    let warnings = warnings.into_iter().map(|(line, what)| format!("{}:{line}: {what}", path.display())).collect();
+    let warnings = warnings
+        .into_iter()
+        .map(|(line, what)| format!("{}:{line}: {what}", path.display()))
+        .collect();
     Ok(Rewritten { bytes, setup: wanted, warnings })
 }
 
@@ -133,9 +140,12 @@ impl Change {
         };
         let line = setup::replace(line, &replacement)?;
         let new = setup::parse(&line)?;
-        for (option, value) in [("--osname", Some(&new.osname)), ("--remote", new.remote.as_ref())] {
+        for (option, value) in [("--osname", Some(&new.osname)), ("--remote", new.remote.as_ref())]
+        {
             if let Some(token) = value.and_then(|value| tokens::first_in(value.as_bytes())) {
-                return Err(format!("{option} is {token}, and the configuration has no value for it"));
+                return Err(format!(
+                    "{option} is {token}, and the configuration has no value for it"
+                ));
             }
         }
         Ok(Self { old, new, line })
@@ -153,8 +163,8 @@ impl Change {
     }
 }
 
-/// The index of the first `ostreesetup`; that there is none or another one goes to `problems`, as does a command that
-/// cannot stand beside it.
+/// The index of the first `ostreesetup`; that there is none or another one goes to `problems`, as
+/// does a command that cannot stand beside it.
 fn find_setup(lines: &[Line<'_>], problems: &mut Vec<Problem>) -> Option<usize> {
     let mut found: Option<usize> = None;
     let mut others = Vec::new();
@@ -162,21 +172,28 @@ fn find_setup(lines: &[Line<'_>], problems: &mut Vec<Problem>) -> Option<usize> 
         let Ok(words) = words::split(line.bytes) else { continue };
         if setup::is_setup(&words) {
             if let Some(first) = found {
-                let message = format!("a second ostreesetup, the first is in line {}", lines[first].number);
+                let message =
+                    format!("a second ostreesetup, the first is in line {}", lines[first].number);
                 problems.push(Problem::at(line.number, message));
             } else {
                 found = Some(index);
             }
         }
-        if let Some(word) = words.first().filter(|word| CONFLICTING.contains(&word.value.as_slice())) {
+        if let Some(word) =
+            words.first().filter(|word| CONFLICTING.contains(&word.value.as_slice()))
+        {
             others.push((line.number, word.value.escape_ascii().to_string()));
         }
     }
     match found {
-        None => problems.push(Problem { line: None, what: "there is no ostreesetup command".to_owned() }),
+        None => problems
+            .push(Problem { line: None, what: "there is no ostreesetup command".to_owned() }),
         Some(at) => problems.extend(others.into_iter().map(|(number, command)| {
             let first = lines[at].number;
-            Problem::at(number, format!("{command} cannot stand beside the ostreesetup of line {first}"))
+            Problem::at(
+                number,
+                format!("{command} cannot stand beside the ostreesetup of line {first}"),
+            )
         })),
     }
     found
@@ -185,14 +202,21 @@ fn find_setup(lines: &[Line<'_>], problems: &mut Vec<Problem>) -> Option<usize> 
 /// Commands that install a tree too; the installer refuses them beside `ostreesetup`.
 const CONFLICTING: [&[u8]; 2] = [b"ostreecontainer", b"bootc"];
 
-/// What a script says about the values that were there before: `ostree admin set-origin` and the like would undo what
-/// was rewritten.
-fn leftovers<'a>(line: &'a [u8], old: &'a Setup, new: &'a Setup) -> impl Iterator<Item = String> + 'a {
+/// What a script says about the values that were there before: `ostree admin set-origin` and the
+/// like would undo what was rewritten.
+fn leftovers<'a>(
+    line: &'a [u8],
+    old: &'a Setup,
+    new: &'a Setup,
+) -> impl Iterator<Item = String> + 'a {
     let url = (old.url.trim_end_matches('/'), new.url.trim_end_matches('/'), "URL");
     let reference = (old.reference.as_str(), new.reference.as_str(), "ref");
-    let changed = [url, reference].into_iter().filter(|(old, new, _)| !old.is_empty() && old != new);
+    let changed =
+        [url, reference].into_iter().filter(|(old, new, _)| !old.is_empty() && old != new);
     changed
-        .filter(|(old, _, _)| tokens::first_in(old.as_bytes()).is_none() && holds(line, old.as_bytes()))
+        .filter(|(old, _, _)| {
+            tokens::first_in(old.as_bytes()).is_none() && holds(line, old.as_bytes())
+        })
         .map(|(old, _, kind)| format!("the script still has the old {kind} {old}"))
 }
 
@@ -236,7 +260,10 @@ fn check_values(values: &Values<'_>) -> Result<()> {
     // Lower case, as the installer wants it.
     match ["file:", "http:", "https:"].iter().any(|scheme| values.url.starts_with(scheme)) {
         true => Ok(()),
-        false => Err(Error::failed(format!("ostree-url: {} does not begin with file:, http: or https:", values.url))),
+        false => Err(Error::failed(format!(
+            "ostree-url: {} does not begin with file:, http: or https:",
+            values.url
+        ))),
     }
 }
 

@@ -37,7 +37,8 @@ pub struct Setup {
     pub reference: String,
     /// The directory below `/ostree/deploy`.
     pub osname: String,
-    /// The name of the remote in the installed system; the installer takes the osname when there is none.
+    /// The name of the remote in the installed system; the installer takes the osname when there is
+    /// none.
     pub remote: Option<String>,
     /// Whether signatures are ignored, when installing and later.
     pub nogpg: bool,
@@ -63,7 +64,9 @@ pub(super) fn is_setup(words: &[Word]) -> bool {
 /// For what the installer refuses, and for abbreviations, which it would guess.
 pub(super) fn parse(line: &[u8]) -> Result<Setup, String> {
     let (setup, _) = parse_partly(line)?;
-    for (value, name) in [(&setup.osname, Name::Osname), (&setup.url, Name::Url), (&setup.reference, Name::Ref)] {
+    for (value, name) in
+        [(&setup.osname, Name::Osname), (&setup.url, Name::Url), (&setup.reference, Name::Ref)]
+    {
         if value.is_empty() {
             return Err(format!("ostreesetup has no {}", name.spelling()));
         }
@@ -120,16 +123,20 @@ fn parse_partly(line: &[u8]) -> Result<(Setup, Vec<Given>), String> {
 }
 
 fn text_of(word: &Word) -> Result<&str, String> {
-    std::str::from_utf8(&word.value).map_err(|_| format!("{} is not UTF-8", word.value.escape_ascii()))
+    std::str::from_utf8(&word.value)
+        .map_err(|_| format!("{} is not UTF-8", word.value.escape_ascii()))
 }
 
 fn name_of(spelling: &str) -> Result<Name, String> {
     if let Some((name, _)) = NAMES.iter().find(|(_, known)| *known == spelling) {
         return Ok(*name);
     }
-    let meant: Vec<_> = NAMES.iter().map(|(_, known)| *known).filter(|known| known.starts_with(spelling)).collect();
+    let meant: Vec<_> =
+        NAMES.iter().map(|(_, known)| *known).filter(|known| known.starts_with(spelling)).collect();
     Err(match meant.as_slice() {
-        [only] if spelling.len() > "--".len() => format!("{spelling} is an abbreviation of {only}: write it out"),
+        [only] if spelling.len() > "--".len() => {
+            format!("{spelling} is an abbreviation of {only}: write it out")
+        }
         _ => format!("ostreesetup has no option {spelling}"),
     })
 }
@@ -144,26 +151,33 @@ pub(super) struct Replacement<'a> {
     pub(super) nogpg: Option<bool>,
 }
 
-/// The line with other values. Options that stay keep their bytes and their place, so do comments and the line end; an
-/// option that was not there is appended to the others.
+/// The line with other values. Options that stay keep their bytes and their place, so do comments
+/// and the line end; an option that was not there is appended to the others.
 pub(super) fn replace(line: &[u8], with: &Replacement<'_>) -> Result<Vec<u8>, String> {
     let (_, given) = parse_partly(line)?;
     let words = words::split(line).map_err(str::to_owned)?;
     let mut edits: Vec<(Range<usize>, String)> = Vec::new();
     let mut appended = String::new();
-    let texts =
-        [(Name::Osname, with.osname), (Name::Remote, with.remote), (Name::Url, with.url), (Name::Ref, with.reference)];
+    let texts = [
+        (Name::Osname, with.osname),
+        (Name::Remote, with.remote),
+        (Name::Url, with.url),
+        (Name::Ref, with.reference),
+    ];
     for (name, value) in texts.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         let there = given.iter().filter(|option| option.name == name);
         if there.clone().next().is_none() {
             appended.push_str(&format!(" {}={}", name.spelling(), words::quote(value)));
         }
-        edits.extend(there.map(|option| (option.span.clone(), format!("{}{}", option.prefix, words::quote(value)))));
+        edits.extend(there.map(|option| {
+            (option.span.clone(), format!("{}{}", option.prefix, words::quote(value)))
+        }));
     }
     let flags = given.iter().filter(|option| option.name == Name::Nogpg);
     match with.nogpg {
         Some(true) if flags.clone().next().is_none() => appended.push_str(" --nogpg"),
-        Some(false) => edits.extend(flags.map(|option| (with_blanks_before(line, &option.span), String::new()))),
+        Some(false) => edits
+            .extend(flags.map(|option| (with_blanks_before(line, &option.span), String::new()))),
         _ => {}
     }
     let end = words.last().map_or(line.len(), |word| word.span.end);
@@ -181,7 +195,8 @@ pub(super) fn replace(line: &[u8], with: &Replacement<'_>) -> Result<Vec<u8>, St
 }
 
 fn with_blanks_before(line: &[u8], span: &Range<usize>) -> Range<usize> {
-    let blanks = line[..span.start].iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let blanks =
+        line[..span.start].iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     span.start - blanks..span.end
 }
 
@@ -228,7 +243,11 @@ mod tests {
             ("--osname=o --ref=a", "ostreesetup has no --url"),
             ("--osname= --url=x --ref=a", "ostreesetup has no --osname"),
         ] {
-            assert_eq!(parse(format!("ostreesetup {options}").as_bytes()).unwrap_err(), message, "{options}");
+            assert_eq!(
+                parse(format!("ostreesetup {options}").as_bytes()).unwrap_err(),
+                message,
+                "{options}"
+            );
         }
         assert_eq!(parse(b"ostreesetup --osname=\xff").unwrap_err(), "--osname=\\xff is not UTF-8");
     }
@@ -239,28 +258,47 @@ mod tests {
 
     #[test]
     fn values_are_replaced_where_they_stand() {
-        let with = Replacement { url: Some("https://n/"), reference: Some("new"), ..Replacement::default() };
+        let with = Replacement {
+            url: Some("https://n/"),
+            reference: Some("new"),
+            ..Replacement::default()
+        };
         for (line, expected) in [
-            ("ostreesetup --osname=o --url=http://a/ --ref=r\n", "ostreesetup --osname=o --url=https://n/ --ref=new\n"),
+            (
+                "ostreesetup --osname=o --url=http://a/ --ref=r\n",
+                "ostreesetup --osname=o --url=https://n/ --ref=new\n",
+            ),
             (
                 " ostreesetup  --ref 'r'\t--url \"http://a/\"  --osname o --nogpg # --ref=r\r\n",
                 " ostreesetup  --ref new\t--url https://n/  --osname o --nogpg # --ref=r\r\n",
             ),
-            ("ostreesetup '--url=x y' --ref=a --ref=b#c", "ostreesetup --url=https://n/ --ref=new --ref=new#c"),
+            (
+                "ostreesetup '--url=x y' --ref=a --ref=b#c",
+                "ostreesetup --url=https://n/ --ref=new --ref=new#c",
+            ),
             ("ostreesetup --osname=o # c", "ostreesetup --osname=o --url=https://n/ --ref=new # c"),
             ("ostreesetup", "ostreesetup --url=https://n/ --ref=new"),
         ] {
             assert_eq!(replaced(line, &with), expected);
         }
         let with = Replacement { osname: Some("a b"), remote: Some("c"), ..Replacement::default() };
-        assert_eq!(replaced("ostreesetup --osname=o\n", &with), "ostreesetup --osname=\"a b\" --remote=c\n");
+        assert_eq!(
+            replaced("ostreesetup --osname=o\n", &with),
+            "ostreesetup --osname=\"a b\" --remote=c\n"
+        );
     }
 
     #[test]
     fn nogpg_is_added_and_taken_away() {
         let with = |nogpg| Replacement { nogpg: Some(nogpg), ..Replacement::default() };
-        assert_eq!(replaced("ostreesetup --url=x # y\n", &with(true)), "ostreesetup --url=x --nogpg # y\n");
-        assert_eq!(replaced("ostreesetup --nogpg --url=x\n", &with(true)), "ostreesetup --nogpg --url=x\n");
+        assert_eq!(
+            replaced("ostreesetup --url=x # y\n", &with(true)),
+            "ostreesetup --url=x --nogpg # y\n"
+        );
+        assert_eq!(
+            replaced("ostreesetup --nogpg --url=x\n", &with(true)),
+            "ostreesetup --nogpg --url=x\n"
+        );
         let twice = "ostreesetup --nogpg --url=x  --nogpg # y\n";
         assert_eq!(replaced(twice, &with(false)), "ostreesetup --url=x # y\n");
         assert_eq!(replaced(twice, &Replacement::default()), twice);

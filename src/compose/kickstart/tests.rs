@@ -29,7 +29,10 @@ struct Given {
 
 impl Given {
     fn new() -> Self {
-        Self { reference: RefName::parse("new/x86_64/ref").unwrap(), commit: Checksum::from_bytes([0xab; 32]) }
+        Self {
+            reference: RefName::parse("new/x86_64/ref").unwrap(),
+            commit: Checksum::from_bytes([0xab; 32]),
+        }
     }
 
     fn values(&self) -> Values<'_> {
@@ -106,7 +109,10 @@ fn a_template_of_nothing_but_tokens_is_filled() {
     let expected = "ostreesetup --osname=x --url=http://new/repo/ --ref=new/x86_64/ref # x\n%post\nold/ref\n%end\n";
     assert_eq!((result.bytes.as_slice(), result.warnings), (expected.as_bytes(), Vec::new()));
     let file = "ostreesetup --osname=@OSTREE_OSNAME@ --url=x --ref=y\n";
-    assert_eq!(message(file), "a/x.ks:1: --osname is @OSTREE_OSNAME@, and the configuration has no value for it");
+    assert_eq!(
+        message(file),
+        "a/x.ks:1: --osname is @OSTREE_OSNAME@, and the configuration has no value for it"
+    );
     assert!(rewritten(file, |values| values.osname = Some("o")).is_ok());
 }
 
@@ -120,7 +126,10 @@ fn a_url_that_stays_is_no_leftover() {
 fn a_file_url_is_a_path_in_the_installer() {
     let file = "\nostreesetup --osname=x --url=x --ref=y\n";
     let result = rewritten(file, |values| values.url = "file:///install/repo").unwrap();
-    assert_eq!(result.warnings, ["a/x.ks:2: file:///install/repo is a path inside the installer, not on this machine"]);
+    assert_eq!(
+        result.warnings,
+        ["a/x.ks:2: file:///install/repo is a path inside the installer, not on this machine"]
+    );
 }
 
 #[test]
@@ -129,13 +138,19 @@ fn files_that_cannot_be_rewritten_are_refused_with_file_and_line() {
     for (file, expected) in [
         ("text\n%post\nostreesetup\n%end\n".to_owned(), "a/x.ks: there is no ostreesetup command"),
         (String::new(), "a/x.ks: there is no ostreesetup command"),
-        (format!("text\n{setup}\n{setup}"), "a/x.ks:4: a second ostreesetup, the first is in line 2"),
+        (
+            format!("text\n{setup}\n{setup}"),
+            "a/x.ks:4: a second ostreesetup, the first is in line 2",
+        ),
         (format!("{setup}x\x0c{setup}"), "a/x.ks:3: a second ostreesetup, the first is in line 1"),
         (
             format!("'ostreesetup' --x\n{setup}"),
             "a/x.ks:1: ostreesetup has no option --x; a/x.ks:2: a second ostreesetup, the first is in line 1",
         ),
-        (format!("{setup}bootc --x=y\n"), "a/x.ks:2: bootc cannot stand beside the ostreesetup of line 1"),
+        (
+            format!("{setup}bootc --x=y\n"),
+            "a/x.ks:2: bootc cannot stand beside the ostreesetup of line 1",
+        ),
         (
             format!("ostreecontainer --url=x\n{setup}"),
             "a/x.ks:1: ostreecontainer cannot stand beside the ostreesetup of line 2",
@@ -150,7 +165,10 @@ fn files_that_cannot_be_rewritten_are_refused_with_file_and_line() {
             "\nostreesetup --osna=o --url=http://a --ref=r\n".to_owned(),
             "a/x.ks:2: --osna is an abbreviation of --osname: write it out",
         ),
-        ("ostreesetup --url=http://a --ref=r\n".to_owned(), "a/x.ks:1: ostreesetup has no --osname"),
+        (
+            "ostreesetup --url=http://a --ref=r\n".to_owned(),
+            "a/x.ks:1: ostreesetup has no --osname",
+        ),
         (
             format!("{setup}%post\n@OSTREE_REFS@\n%end\n"),
             "a/x.ks:3: @OSTREE_REFS@ is none of @OSTREE_REF@, @OSTREE_URL@, @OSTREE_OSNAME@, @OSTREE_REMOTE@, \
@@ -162,12 +180,22 @@ fn files_that_cannot_be_rewritten_are_refused_with_file_and_line() {
     let all = message(&format!("{setup}%end\n{setup}part 'x\nbootc\n%post\n@OSTREE_X@\n"));
     let lines: Vec<_> = all.split("; ").filter_map(|problem| problem.split(':').nth(1)).collect();
     assert_eq!(lines, ["2", "3", "4", "5", "6", "7"], "{all}");
-    assert!(message(&"%end\n".repeat(1000)).ends_with("a/x.ks:19: %end closes no section; and 981 more"));
+    assert!(
+        message(&"%end\n".repeat(1000))
+            .ends_with("a/x.ks:19: %end closes no section; and 981 more")
+    );
     let file = format!("{setup}%post\n@OSTREE_VERSION@\n%end\n");
     let result = rewritten(&file, |values| values.version = None);
-    assert_eq!(result.unwrap_err(), "a/x.ks:3: @OSTREE_VERSION@ has no value: the commit has no version");
+    assert_eq!(
+        result.unwrap_err(),
+        "a/x.ks:3: @OSTREE_VERSION@ has no value: the commit has no version"
+    );
     let result = rewritten(&file, |values| values.version = Some("1\n%end"));
-    assert!(result.unwrap_err().starts_with("a/x.ks:3: @OSTREE_VERSION@: 1\\n%end holds a quotation mark"));
+    assert!(
+        result
+            .unwrap_err()
+            .starts_with("a/x.ks:3: @OSTREE_VERSION@: 1\\n%end holds a quotation mark")
+    );
     let result = rewritten(&file, |values| values.version = Some("%end"));
     assert_eq!(result.unwrap_err(), "a/x.ks:4: %end closes no section");
 }
@@ -180,7 +208,10 @@ fn values_that_cannot_be_written_are_refused_with_their_key() {
     assert_eq!(refused(|values| values.url = "HTTP://a"), expected);
     let expected = "osname: a\\nb holds a quotation mark, a line break or a control character";
     assert_eq!(refused(|values| values.osname = Some("a\nb")), expected);
-    assert_eq!(refused(|values| values.remote = Some("--x")), "remote: --x would be taken for an option");
+    assert_eq!(
+        refused(|values| values.remote = Some("--x")),
+        "remote: --x would be taken for an option"
+    );
 }
 
 /// A piece of a file that has nothing to do with the command, its lines complete.
@@ -192,12 +223,17 @@ fn other_lines() -> impl Strategy<Value = Vec<u8>> {
         "# ostreesetup --url=x 'open\n",
         "text --non-interactive\r\n",
     ]);
-    let section =
-        (proptest::sample::select(vec!["%post", "%packages", "%addon x", "%pre --log=/x"]), "[ a-z\"'#\\\\=/\t]{0,30}")
-            .prop_map(|(header, body)| format!("{header}\nx{body}\r\nostreesetup {body}\n%end\n").into_bytes());
+    let section = (
+        proptest::sample::select(vec!["%post", "%packages", "%addon x", "%pre --log=/x"]),
+        "[ a-z\"'#\\\\=/\t]{0,30}",
+    )
+        .prop_map(|(header, body)| {
+            format!("{header}\nx{body}\r\nostreesetup {body}\n%end\n").into_bytes()
+        });
     let raw = proptest::collection::vec(any::<u8>(), 0..20).prop_map(|bytes| {
         // Bytes that end no line and begin no section, in a script.
-        let body: Vec<u8> = bytes.into_iter().filter(|byte| byte.is_ascii_graphic() || *byte >= 0xf0).collect();
+        let body: Vec<u8> =
+            bytes.into_iter().filter(|byte| byte.is_ascii_graphic() || *byte >= 0xf0).collect();
         [b"%post\nx".as_slice(), &body, b"\n%end\n"].concat()
     });
     prop_oneof![blank.prop_map(|text| text.as_bytes().to_vec()), section, raw]

@@ -31,7 +31,9 @@ impl Tokens {
         while let Some((at, token)) = find(rest) {
             let value = match self.0.iter().find(|(name, _)| *name == token) {
                 Some((_, Some(value))) => value,
-                Some((_, None)) => return Err(format!("{token} has no value: the commit has no version")),
+                Some((_, None)) => {
+                    return Err(format!("{token} has no value: the commit has no version"));
+                }
                 None => return Err(format!("{token} is none of {}", self.names())),
             };
             check_value(value).map_err(|what| format!("{token}: {what}"))?;
@@ -57,9 +59,11 @@ fn find(text: &[u8]) -> Option<(usize, String)> {
     let starts = text.windows(PREFIX.len()).enumerate().filter(|(_, window)| *window == PREFIX);
     starts.map(|(at, _)| at).find_map(|at| {
         let name = &text[at + PREFIX.len()..];
-        let length = name.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+        let length =
+            name.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
         let end = at + PREFIX.len() + length + 1;
-        (name.get(length) == Some(&b'@')).then(|| (at, String::from_utf8_lossy(&text[at..end]).into_owned()))
+        (name.get(length) == Some(&b'@'))
+            .then(|| (at, String::from_utf8_lossy(&text[at..end]).into_owned()))
     })
 }
 
@@ -101,7 +105,18 @@ mod tests {
 
     #[test]
     fn values_that_break_a_line_are_refused() {
-        for value in ["", "a\"b", "a\nb", "a\rb", "a\u{85}b", "a\u{2028}b", "a\0b", "\u{1b}[1m", "-a", "@OSTREE_REF@"] {
+        for value in [
+            "",
+            "a\"b",
+            "a\nb",
+            "a\rb",
+            "a\u{85}b",
+            "a\u{2028}b",
+            "a\0b",
+            "\u{1b}[1m",
+            "-a",
+            "@OSTREE_REF@",
+        ] {
             assert!(check_value(value).is_err(), "{value:?}");
         }
         for value in ["a b", "http://x/y#z?q=1&r", "a'b", "a\\b", "ä", "a@b"] {

@@ -1,4 +1,5 @@
-//! A command line of a kickstart file as words, by the rules of Python's `shlex`, which is what the installer uses.
+//! A command line of a kickstart file as words, by the rules of Python's `shlex`, which is what the
+//! installer uses.
 
 use std::ops::Range;
 
@@ -11,8 +12,9 @@ pub(super) struct Word {
     pub(super) value: Vec<u8>,
 }
 
-/// Splits a line into words. `#` begins a comment even in the midst of a word, unless it is quoted; a backslash takes
-/// the next byte as it is, within double quotes only a double quote or another backslash.
+/// Splits a line into words. `#` begins a comment even in the midst of a word, unless it is quoted;
+/// a backslash takes the next byte as it is, within double quotes only a double quote or another
+/// backslash.
 ///
 /// # Errors
 /// What is wrong, when a quotation is not closed or nothing follows a backslash.
@@ -79,7 +81,8 @@ fn double_quoted(line: &[u8], start: usize, value: &mut Vec<u8>) -> Result<usize
     }
 }
 
-/// A value as it is written into a line: in double quotes unless it holds nothing but harmless characters.
+/// A value as it is written into a line: in double quotes unless it holds nothing but harmless
+/// characters.
 pub(super) fn quote(value: &str) -> String {
     let harmless = |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,~-".contains(c);
     match value.chars().all(harmless) {
@@ -131,7 +134,8 @@ mod tests {
     #[test]
     fn a_span_holds_the_quotes() {
         let line = b"  a 'b c' d";
-        let spans: Vec<_> = split(line).unwrap().into_iter().map(|word| line[word.span].to_vec()).collect();
+        let spans: Vec<_> =
+            split(line).unwrap().into_iter().map(|word| line[word.span].to_vec()).collect();
         assert_eq!(spans, [b"a".as_slice(), b"'b c'", b"d"]);
     }
 

@@ -31,16 +31,17 @@ pub(super) struct Search {
 
 /// Where sequences of bytes were seen.
 ///
-/// Positions are counted on from one stream to the next, with a gap that no match can reach over: so nothing needs to be
-/// cleared in between, which for small files would cost more than the search.
+/// Positions are counted on from one stream to the next, with a gap that no match can reach over:
+/// so nothing needs to be cleared in between, which for small files would cost more than the
+/// search.
 #[derive(Debug)]
 pub(super) struct Finder {
     /// The latest position of four bytes, by their hash.
     fours: Box<[u32; 1 << FOUR_BITS]>,
     /// The same of three bytes.
     threes: Box<[u32; 1 << THREE_BITS]>,
-    /// How far before each of the last positions the one before it with the same hash of four bytes is; no farther than
-    /// 65,535.
+    /// How far before each of the last positions the one before it with the same hash of four bytes
+    /// is; no farther than 65,535.
     back: Box<[u16; REACH]>,
     /// The position of the first byte of the input.
     pub(super) base: u32,

@@ -5,7 +5,8 @@ use crate::deflate::{boxed, words};
 
 /// How many bytes are kept. A power of two, so that a masked position is known to be in bounds.
 const SIZE: usize = 1 << 20;
-/// Eight bytes are compared at a time, and may lie up to a whole match behind the end, whatever they are.
+/// Eight bytes are compared at a time, and may lie up to a whole match behind the end, whatever
+/// they are.
 const PADDING: usize = MAX_MATCH + 8;
 
 /// The last 32 KiB of the segment before, if there was one, and a segment.
@@ -69,9 +70,15 @@ impl Input {
         words::four(&self.bytes, at & (SIZE - 1))
     }
 
-    /// How many bytes from `one` and from `other` on are equal, `longest` at most. The first four are.
+    /// How many bytes from `one` and from `other` on are equal, `longest` at most. The first four
+    /// are.
     #[inline]
     pub(super) fn common(&self, one: usize, other: usize, longest: usize) -> usize {
-        words::common(&self.bytes, (one & (SIZE - 1), other & (SIZE - 1)), 4, longest.min(MAX_MATCH))
+        words::common(
+            &self.bytes,
+            (one & (SIZE - 1), other & (SIZE - 1)),
+            4,
+            longest.min(MAX_MATCH),
+        )
     }
 }

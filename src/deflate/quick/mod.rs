@@ -1,12 +1,15 @@
-//! An encoder for speed: smaller output than zlib's at the same level, in less time, with bytes of its own.
+//! An encoder for speed: smaller output than zlib's at the same level, in less time, with bytes of
+//! its own.
 //!
 //! What makes the difference to [`super::zlib`], which has to decide as zlib does:
 //!
-//! - matches are looked for in the input where it lies, a segment of a MiB at a time, by chains of four bytes;
+//! - matches are looked for in the input where it lies, a segment of a MiB at a time, by chains of
+//!   four bytes;
 //! - a later match is preferred by what its length saves and its distance costs;
 //! - a block ends where the content changes ([`split`]), not where a buffer is full.
 //!
-//! The result depends on the content and the level only, not on the pieces in which the input comes.
+//! The result depends on the content and the level only, not on the pieces in which the input
+//! comes.
 
 mod finder;
 mod input;
@@ -31,7 +34,8 @@ const PLAIN: usize = 100;
 /// So many bytes of a block are looked at to tell.
 const SAMPLE: usize = 4096;
 
-/// After so many searches without a match one byte is skipped after each, after twice as many two, and so on.
+/// After so many searches without a match one byte is skipped after each, after twice as many two,
+/// and so on.
 const MISSES_BEFORE_SKIP: usize = 128;
 const MOST_SKIPPED: usize = 31;
 
@@ -50,7 +54,8 @@ const fn tuning(depth: usize, nice: usize, lazy: usize) -> Tuning {
     Tuning { depth, nice, lazy }
 }
 
-/// The levels from 1 on: what it takes to come out a little below zlib's sizes on the files of a system.
+/// The levels from 1 on: what it takes to come out a little below zlib's sizes on the files of a
+/// system.
 const LEVELS: [Tuning; 9] = [
     tuning(1, 8, 0),
     tuning(3, 10, 0),
@@ -124,7 +129,8 @@ impl Encoder {
         // How many searches in a row have found nothing.
         let mut misses = 0;
         while at < end {
-            let mut found = finder.insert_and_search(input, Search { at, longer_than: 2, nice, depth });
+            let mut found =
+                finder.insert_and_search(input, Search { at, longer_than: 2, nice, depth });
             // Whatever comes of it, literals that give way to a better match are written first.
             let mut tries = if found.is_worth_it(reach_of_three) { lazy } else { 0 };
             let mut inserted = at + 1;
@@ -161,9 +167,15 @@ impl Encoder {
                 at = next;
             }
             let ends = self.block.len() >= BLOCK_SYMBOLS
-                || (split.is_due(&self.block) && split.ends_block(&self.block, at - block_start, end - at));
+                || (split.is_due(&self.block)
+                    && split.ends_block(&self.block, at - block_start, end - at));
             if ends && at < end {
-                self.block.write(Some(input.slice(block_start..at)), Last::No, &mut self.bits, output);
+                self.block.write(
+                    Some(input.slice(block_start..at)),
+                    Last::No,
+                    &mut self.bits,
+                    output,
+                );
                 block_start = at;
                 split = Split::default();
                 reach_of_three = self::reach_of_three(input.slice(at..end.min(at + SAMPLE)));
@@ -186,7 +198,8 @@ impl Match {
         self.length > 3 || (self.length == 3 && self.distance <= reach_of_three)
     }
 
-    /// Whether it saves more than the match `ahead` positions before it, for which that many literals less are written.
+    /// Whether it saves more than the match `ahead` positions before it, for which that many
+    /// literals less are written.
     fn is_better_than(&self, other: &Self, ahead: usize) -> bool {
         if self.length < other.length {
             return false;
@@ -226,7 +239,9 @@ mod tests {
     fn noise(seed: u64, length: usize) -> Vec<u8> {
         let mut state = seed;
         let mut next = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (state >> 56) as u8
         };
         (0..length).map(|_| next()).collect()
@@ -241,7 +256,9 @@ mod tests {
                 match kind {
                     0 => content.extend(noise(seed, length)),
                     1 => content.extend(std::iter::repeat_n(seed as u8, length)),
-                    2 => content.extend(noise(seed, length).into_iter().map(|byte| b'a' + byte % 8)),
+                    2 => {
+                        content.extend(noise(seed, length).into_iter().map(|byte| b'a' + byte % 8))
+                    }
                     _ => {
                         for _ in 0..length {
                             let from = content.len().saturating_sub(distance);
@@ -302,7 +319,10 @@ mod tests {
         for before in [10_000, 1_100_000, 2_000_000] {
             let mut encoder = Encoder::new(6);
             encoder.finder.base = finder::LAST_POSITION - before;
-            assert!(packed(&mut encoder, &content, usize::MAX) == fresh, "{before} bytes before the end");
+            assert!(
+                packed(&mut encoder, &content, usize::MAX) == fresh,
+                "{before} bytes before the end"
+            );
             assert!(encoder.finder.base < finder::LAST_POSITION / 2);
         }
     }
@@ -311,6 +331,10 @@ mod tests {
     fn noise_is_stored_with_five_bytes_for_each_block() {
         let content = noise(2, 300_000);
         let output = packed(&mut Encoder::new(6), &content, usize::MAX);
-        assert!(output.len() - content.len() <= 5 * 12, "{} bytes more", output.len() - content.len());
+        assert!(
+            output.len() - content.len() <= 5 * 12,
+            "{} bytes more",
+            output.len() - content.len()
+        );
     }
 }

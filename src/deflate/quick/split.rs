@@ -2,7 +2,8 @@
 
 use crate::deflate::block::Block;
 
-/// Literals are told apart by their two highest bits and the lowest one; matches by whether they are long.
+/// Literals are told apart by their two highest bits and the lowest one; matches by whether they
+/// are long.
 const KINDS: usize = 10;
 const SHORT_MATCH: usize = 8;
 const LONG_MATCH: usize = 9;
@@ -16,10 +17,12 @@ const MIN_BLOCK: usize = 4000;
 const THRESHOLD: f32 = 0.3;
 /// A young block is not ended as easily: up to so many symbols.
 const YOUNG: f32 = 4096.0;
-/// A block of so many bytes is ended anyway; before, the difference that is asked for shrinks as it grows.
+/// A block of so many bytes is ended anyway; before, the difference that is asked for shrinks as it
+/// grows.
 const LONGEST: f32 = (1 << 19) as f32;
 
-/// What is known of a block: how often which kinds of symbols occurred in it until it was last looked at.
+/// What is known of a block: how often which kinds of symbols occurred in it until it was last
+/// looked at.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Split {
     old: [u32; KINDS],
@@ -39,8 +42,9 @@ impl Split {
         if self.old_count > 0 && length >= MIN_BLOCK && rest >= MIN_BLOCK {
             let (old_count, new_count) = (self.old_count as f32, (count - self.old_count) as f32);
             let pairs = self.old.iter().zip(&all);
-            let difference: f32 =
-                pairs.map(|(old, all)| (*old as f32 / old_count - (all - old) as f32 / new_count).abs()).sum();
+            let difference: f32 = pairs
+                .map(|(old, all)| (*old as f32 / old_count - (all - old) as f32 / new_count).abs())
+                .sum();
             let youth = (1.0 - (old_count + new_count) / YOUNG).max(0.0);
             if difference >= THRESHOLD * (1.0 + youth) * (1.0 - length as f32 / LONGEST) {
                 return true;

@@ -1,14 +1,17 @@
 //! Searching for the longest match with less work, and the same outcome.
 //!
-//! zlib looks at every position that shares a chain of three bytes, the nearest first, up to a number that the level
-//! sets, and takes the first of the longest matches. Most positions cannot hold it, and are passed over here:
+//! zlib looks at every position that shares a chain of three bytes, the nearest first, up to a
+//! number that the level sets, and takes the first of the longest matches. Most positions cannot
+//! hold it, and are passed over here:
 //!
-//! - a match of four bytes or more is in the chain of its first four bytes. Whether zlib would have come so far is told by
-//!   the ranks of the two positions in the chain of three bytes;
-//! - once a match is known, a better one must also hold the four bytes that reach one beyond it. They are often rarer than
-//!   the first four, so it is their chain that is searched, for as long as that is quick.
+//! - a match of four bytes or more is in the chain of its first four bytes. Whether zlib would have
+//!   come so far is told by the ranks of the two positions in the chain of three bytes;
+//! - once a match is known, a better one must also hold the four bytes that reach one beyond it.
+//!   They are often rarer than the first four, so it is their chain that is searched, for as long
+//!   as that is quick.
 //!
-//! Either way candidates come nearest first, and only one that is longer counts: so the outcome is zlib's.
+//! Either way candidates come nearest first, and only one that is longer counts: so the outcome is
+//! zlib's.
 
 use super::matcher::{Match, Search};
 use super::window::{DeepChains, Link, Window};
@@ -16,7 +19,8 @@ use super::window::{DeepChains, Link, Window};
 /// Matches of fewer bytes are not found here.
 const LEAST: usize = 4;
 
-/// So many steps through a chain of tails are quick, and one more for each 32 of the search. Measured.
+/// So many steps through a chain of tails are quick, and one more for each 32 of the search.
+/// Measured.
 const TAIL_STEPS: usize = 10;
 
 /// A search for a match of four bytes or more, where the longest match fits what lies ahead.
@@ -60,8 +64,8 @@ impl<'s> DeepSearch<'s> {
         }
     }
 
-    /// The longest match, the nearest of several. An error says that the plain search had better be asked: too many
-    /// different beginnings share a chain.
+    /// The longest match, the nearest of several. An error says that the plain search had better be
+    /// asked: too many different beginnings share a chain.
     #[inline]
     pub(super) fn run(mut self) -> Result<Option<Match>, ()> {
         let mut candidate = usize::from(self.own.before);
@@ -69,7 +73,8 @@ impl<'s> DeepSearch<'s> {
         let mut patience = 64 + self.search.chain;
         while candidate > self.too_far {
             let tail = self.best + 1 - LEAST;
-            // Only the tails of positions up to the current one are in a chain: the nearest candidates are found otherwise.
+            // Only the tails of positions up to the current one are in a chain: the nearest
+            // candidates are found otherwise.
             let next = if tail > 0 && is_tail_quick && candidate + tail <= self.search.at {
                 self.try_tails(tail, candidate)
             } else {
@@ -92,7 +97,8 @@ impl<'s> DeepSearch<'s> {
     #[inline(always)]
     fn try_start(&mut self, tail: usize, candidate: usize) -> Next {
         let link = self.chains.link(candidate);
-        let has_tail = self.window.four(candidate + tail) == self.window.four(self.search.at + tail);
+        let has_tail =
+            self.window.four(candidate + tail) == self.window.four(self.search.at + tail);
         // Without a tail, the first four bytes have just been compared.
         let is_worth_it = has_tail || tail > 0 && self.is_out_of_reach(link);
         if is_worth_it
@@ -104,8 +110,8 @@ impl<'s> DeepSearch<'s> {
         Next::Candidate(link.before.into())
     }
 
-    /// Goes through the chain of the four bytes at `tail`, or of those one before if they are rarer. `last` is the nearest
-    /// candidate that has not been looked at.
+    /// Goes through the chain of the four bytes at `tail`, or of those one before if they are
+    /// rarer. `last` is the nearest candidate that has not been looked at.
     #[inline(always)]
     fn try_tails(&mut self, mut tail: usize, last: usize) -> Next {
         let mut position = self.chains.head(self.window.four(self.search.at + tail));
@@ -138,8 +144,8 @@ impl<'s> DeepSearch<'s> {
         usize::from(self.own.rank.wrapping_sub(link.rank)) > self.search.chain
     }
 
-    /// Measures a match of at least four bytes. Says how the search goes on if the match is better than the best or the
-    /// last to be considered.
+    /// Measures a match of at least four bytes. Says how the search goes on if the match is better
+    /// than the best or the last to be considered.
     #[inline(always)]
     fn consider(&mut self, candidate: usize, link: Link) -> Option<Next> {
         if self.is_out_of_reach(link) {
@@ -151,6 +157,10 @@ impl<'s> DeepSearch<'s> {
         }
         self.best = length;
         self.found = Some(Match { length, start: candidate });
-        Some(if length >= self.search.nice { Next::End } else { Next::Candidate(link.before.into()) })
+        Some(if length >= self.search.nice {
+            Next::End
+        } else {
+            Next::Candidate(link.before.into())
+        })
     }
 }

@@ -9,10 +9,20 @@ impl Encoder {
         let tuning = self.tuning;
         while self.is_ready(input) {
             let (at, lookahead) = (self.at, self.lookahead());
-            let first =
-                if lookahead >= MIN_MATCH { usize::from(self.chains.insert(self.window.four(at), at)) } else { 0 };
+            let first = if lookahead >= MIN_MATCH {
+                usize::from(self.chains.insert(self.window.four(at), at))
+            } else {
+                0
+            };
             let longer_than = MIN_MATCH - 1;
-            let search = Search { at, lookahead, first, longer_than, chain: tuning.chain, nice: tuning.nice };
+            let search = Search {
+                at,
+                lookahead,
+                first,
+                longer_than,
+                chain: tuning.chain,
+                nice: tuning.nice,
+            };
             let is_worth_it = first != 0 && at - first <= MAX_DISTANCE;
             let found = if is_worth_it { search.longest(&self.window, &self.chains) } else { None };
             let is_full = match found {

@@ -32,14 +32,16 @@ impl Encoder {
             let first = if lookahead >= MIN_MATCH { self.insert(at) } else { 0 };
             let held = self.held.found;
             let held_length = held.map_or(MIN_MATCH - 1, |found| found.length);
-            let found = if first != 0 && held_length < self.tuning.lazy && at - first <= MAX_DISTANCE {
-                self.search(at, lookahead, held_length, first)
-            } else {
-                None
-            };
+            let found =
+                if first != 0 && held_length < self.tuning.lazy && at - first <= MAX_DISTANCE {
+                    self.search(at, lookahead, held_length, first)
+                } else {
+                    None
+                };
             match held {
                 Some(held) if found.is_none() => {
-                    // The held match begins one before, and its first two positions are in the chains.
+                    // The held match begins one before, and its first two positions are in the
+                    // chains.
                     let end = at - 1 + held.length;
                     let insert_end = end.min((self.window.end + 1).saturating_sub(MIN_MATCH));
                     for inside in at + 1..insert_end {
@@ -77,16 +79,27 @@ impl Encoder {
 
     /// Searches for a match that is longer than the one held, and worth it.
     #[inline]
-    fn search(&self, at: usize, lookahead: usize, held_length: usize, first: usize) -> Option<Match> {
+    fn search(
+        &self,
+        at: usize,
+        lookahead: usize,
+        held_length: usize,
+        first: usize,
+    ) -> Option<Match> {
         let Self { tuning, window, chains, deep, .. } = self;
         let chain = if held_length >= tuning.good { tuning.chain / 4 } else { tuning.chain };
-        let search = Search { at, lookahead, first, longer_than: held_length, chain, nice: tuning.nice };
+        let search =
+            Search { at, lookahead, first, longer_than: held_length, chain, nice: tuning.nice };
         if lookahead >= MAX_MATCH
             && let Ok(found) = DeepSearch::new(search, window, deep).run()
         {
             let is_shorter_held = held_length < MIN_MATCH;
-            return found.or_else(|| if is_shorter_held { search.shortest(window, chains, TOO_FAR) } else { None });
+            return found.or_else(|| {
+                if is_shorter_held { search.shortest(window, chains, TOO_FAR) } else { None }
+            });
         }
-        search.longest(window, chains).filter(|found| found.length > MIN_MATCH || at - found.start <= TOO_FAR)
+        search
+            .longest(window, chains)
+            .filter(|found| found.length > MIN_MATCH || at - found.start <= TOO_FAR)
     }
 }

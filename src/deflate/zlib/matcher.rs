@@ -9,7 +9,8 @@ pub(super) struct Search {
     pub(super) at: usize,
     /// How many there are.
     pub(super) lookahead: usize,
-    /// The position before in the chain: where the search begins. It is at most [`MAX_DISTANCE`] back.
+    /// The position before in the chain: where the search begins. It is at most [`MAX_DISTANCE`]
+    /// back.
     pub(super) first: usize,
     /// Only a longer match is of interest. Two bytes or more.
     pub(super) longer_than: usize,
@@ -35,7 +36,8 @@ impl Search {
         self.walk(chains, |candidate| {
             // A better match has the last three bytes of the best and the one behind it.
             let tail = (best + 1).saturating_sub(4);
-            if best > MIN_MATCH - 1 && window.four(candidate + tail) != window.four(self.at + tail) {
+            if best > MIN_MATCH - 1 && window.four(candidate + tail) != window.four(self.at + tail)
+            {
                 return false;
             }
             // What lies behind the end of the input may be equal, but is no match.
@@ -63,7 +65,8 @@ impl Search {
         found
     }
 
-    /// The position that is too far back, except for the first of the chain, which may be one farther than the others.
+    /// The position that is too far back, except for the first of the chain, which may be one
+    /// farther than the others.
     pub(super) fn too_far(&self) -> usize {
         self.at.saturating_sub(MAX_DISTANCE)
     }

@@ -1,17 +1,20 @@
-//! zlib's own bytes: what `deflateInit2(level, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY)` and one `Z_FINISH` after the
-//! whole input give, for levels 1 to 9.
+//! zlib's own bytes: what `deflateInit2(level, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY)` and one
+//! `Z_FINISH` after the whole input give, for levels 1 to 9.
 //!
-//! A deflate stream can be right in many ways; this is the one that every ostree has ever written, as long as its zlib
-//! was the classic one (1.2.x and 1.3 agree). It follows from a few decisions, each in a file of its own:
+//! A deflate stream can be right in many ways; this is the one that every ostree has ever written,
+//! as long as its zlib was the classic one (1.2.x and 1.3 agree). It follows from a few decisions,
+//! each in a file of its own:
 //!
 //! - [`window`]: what lies in the window when, and which sequences share a chain;
-//! - [`matcher`]: which match a search finds, and when it gives up; [`deep`] finds the same in less time;
+//! - [`matcher`]: which match a search finds, and when it gives up; [`deep`] finds the same in less
+//!   time;
 //! - [`fast`] and [`lazy`]: which matches are taken, and what is put into the chains;
 //! - [`super::block`] and [`super::huffman`]: where blocks end, their form and their codes.
 //!
-//! The result does not depend on the pieces in which the input comes. zlib's does, in one corner: when a piece ends one
-//! byte before the window is full, zlib slides the window one position earlier. Here input is always taken as it is from
-//! pieces of 32 KiB, or of 8 KiB, which is what ostree feeds.
+//! The result does not depend on the pieces in which the input comes. zlib's does, in one corner:
+//! when a piece ends one byte before the window is full, zlib slides the window one position
+//! earlier. Here input is always taken as it is from pieces of 32 KiB, or of 8 KiB, which is what
+//! ostree feeds.
 
 mod deep;
 mod fast;
@@ -28,10 +31,11 @@ use window::{Chains, DeepChains, MIN_LOOKAHEAD, REACH, SIZE, SLIDES_FROM, Window
 #[derive(Clone, Copy, Debug)]
 struct Tuning {
     way: Way,
-    /// From this length on, a match found is good enough to search for a better one with a quarter of the effort.
+    /// From this length on, a match found is good enough to search for a better one with a quarter
+    /// of the effort.
     good: usize,
-    /// A match this long is taken without looking for a better one. In the fast way, of a longer one only the first
-    /// position is put into the chains.
+    /// A match this long is taken without looking for a better one. In the fast way, of a longer
+    /// one only the first position is put into the chains.
     lazy: usize,
     /// A match this long ends a search.
     nice: usize,
@@ -64,8 +68,8 @@ const LEVELS: [Tuning; 9] = [
     tuning(Way::Lazy, 32, 258, 258, 4096),
 ];
 
-/// After a stream up to this size, in bytes, the chains are cleared one by one. (Once a window has slid, its end is far
-/// behind this.)
+/// After a stream up to this size, in bytes, the chains are cleared one by one. (Once a window has
+/// slid, its end is far behind this.)
 const SMALL: usize = 8 << 10;
 
 /// Compresses one stream after another.
@@ -133,7 +137,8 @@ impl Encoder {
     pub(super) fn push(&mut self, mut input: &[u8], output: &mut Vec<u8>) {
         while !input.is_empty() {
             input = &input[self.window.fill(input)..];
-            // Deciding only once the window is full is what makes the result independent of the pieces.
+            // Deciding only once the window is full is what makes the result independent of the
+            // pieces.
             if self.window.end == SIZE {
                 self.run(Input::GoesOn, output);
             }
@@ -157,8 +162,8 @@ impl Encoder {
         self.window.end - self.at
     }
 
-    /// To be called before each decision: slides the window when it is time, and says whether there is something to be
-    /// decided.
+    /// To be called before each decision: slides the window when it is time, and says whether there
+    /// is something to be decided.
     #[inline]
     fn is_ready(&mut self, input: Input) -> bool {
         if self.lookahead() >= MIN_LOOKAHEAD {
@@ -182,7 +187,8 @@ impl Encoder {
     /// Writes the block that ends before the current position.
     #[inline(never)]
     fn end_block(&mut self, last: Last, output: &mut Vec<u8>) {
-        let raw = usize::try_from(self.block_start).ok().map(|start| self.window.slice(start..self.at));
+        let raw =
+            usize::try_from(self.block_start).ok().map(|start| self.window.slice(start..self.at));
         self.block.write(raw, last, &mut self.bits, output);
         self.block_start = self.at as isize;
     }
@@ -202,19 +208,24 @@ mod tests {
 
     /// As in RFC 1950.
     fn adler32(bytes: &[u8]) -> u32 {
-        let step =
-            |(a, b): (u32, u32), byte: &u8| ((a + u32::from(*byte)) % 65_521, (b + a + u32::from(*byte)) % 65_521);
+        let step = |(a, b): (u32, u32), byte: &u8| {
+            ((a + u32::from(*byte)) % 65_521, (b + a + u32::from(*byte)) % 65_521)
+        };
         let (a, b) = bytes.iter().fold((1, 0), step);
         b << 16 | a
     }
 
-    /// Length and checksum of what zlib 1.2.13 gives, from level 1 on; the comparison with the machine's zlib, on much more, is in the suite.
+    /// Length and checksum of what zlib 1.2.13 gives, from level 1 on; the comparison with the
+    /// machine's zlib, on much more, is in the suite.
     #[test]
     fn each_level_gives_what_zlib_gave() {
-        let mixed = |n: u64| format!("{} {:x}\n", ((n * n * 2_654_435_761) as u32) >> 18, (n / 3 * 7919) & 0xffff);
+        let mixed = |n: u64| {
+            format!("{} {:x}\n", ((n * n * 2_654_435_761) as u32) >> 18, (n / 3 * 7919) & 0xffff)
+        };
         let content: String = (0..20_000).map(mixed).collect();
         let packed = (1..).map(|level| deflate(level, content.as_bytes()));
-        let found: Vec<(usize, u32)> = packed.take(7).map(|packed| (packed.len(), adler32(&packed))).collect();
+        let found: Vec<(usize, u32)> =
+            packed.take(7).map(|packed| (packed.len(), adler32(&packed))).collect();
         let zlibs = [
             (96_624, 0xc969_d740),
             (94_855, 0x77fc_6c2d),
@@ -238,8 +249,10 @@ mod tests {
             output.clear();
             encoder.push(content, &mut output);
             encoder.finish(&mut output);
-            let zlibs =
-                [0xcb, 0x2f, 0x2e, 0x29, 0x4a, 0x4d, 0xd5, 0xcd, 0x07, 0x53, 0xf1, 0x10, 0x4a, 0x0f, 0x42, 0x01, 0];
+            let zlibs = [
+                0xcb, 0x2f, 0x2e, 0x29, 0x4a, 0x4d, 0xd5, 0xcd, 0x07, 0x53, 0xf1, 0x10, 0x4a, 0x0f,
+                0x42, 0x01, 0,
+            ];
             assert_eq!(output, zlibs, "after {length} bytes");
         }
     }

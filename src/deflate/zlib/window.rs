@@ -62,7 +62,8 @@ impl Window {
         words::four(&self.bytes, at & (SIZE - 1))
     }
 
-    /// How many bytes from `one` and from `other` on are equal, 258 at most. Bytes behind the end count as well.
+    /// How many bytes from `one` and from `other` on are equal, 258 at most. Bytes behind the end
+    /// count as well.
     #[inline]
     pub(super) fn common(&self, one: usize, other: usize) -> usize {
         words::common(&self.bytes, (one & (SIZE - 1), other & (SIZE - 1)), 0, MAX_MATCH)
@@ -71,8 +72,8 @@ impl Window {
 
 /// The positions of the window by the three bytes that begin there, the latest first.
 ///
-/// A position is 16 bits. Zero stands for none, so that the very first position of the window is never found: zlib's own
-/// trait, which its bytes show.
+/// A position is 16 bits. Zero stands for none, so that the very first position of the window is
+/// never found: zlib's own trait, which its bytes show.
 #[derive(Debug)]
 pub(super) struct Chains {
     heads: Box<[u16; CHAINS]>,
@@ -122,7 +123,8 @@ fn slide(position: &mut u16) {
     *position = position.saturating_sub(REACH as u16);
 }
 
-/// The chain of the first three of four bytes. It is part of the outcome which of them share one: they count as searched.
+/// The chain of the first three of four bytes. It is part of the outcome which of them share one:
+/// they count as searched.
 #[inline]
 fn hash(four: u32) -> usize {
     let (first, second, third) = (four & 0xff, four >> 8 & 0xff, four >> 16 & 0xff);
@@ -131,9 +133,9 @@ fn hash(four: u32) -> usize {
 
 /// The same positions by the four bytes that begin there, for deep searches.
 ///
-/// A chain of three bytes is what zlib searches, and how far it may go is counted in steps of that chain. By the ranks of
-/// two positions in that chain, the steps between them are known without taking them. So a search may run through these
-/// chains instead, which are much shorter.
+/// A chain of three bytes is what zlib searches, and how far it may go is counted in steps of that
+/// chain. By the ranks of two positions in that chain, the steps between them are known without
+/// taking them. So a search may run through these chains instead, which are much shorter.
 #[derive(Debug)]
 pub(super) struct DeepChains {
     heads: Box<[u16; DEEP_CHAINS]>,
@@ -145,7 +147,8 @@ pub(super) struct DeepChains {
 pub(super) struct Link {
     /// The position before with the same four bytes, or four that happen to share their chain.
     pub(super) before: u16,
-    /// The rank in the chain of three bytes, one more than that of the position before; it wraps around.
+    /// The rank in the chain of three bytes, one more than that of the position before; it wraps
+    /// around.
     pub(super) rank: u16,
 }
 

@@ -39,19 +39,25 @@ pub(super) fn as_type(node: &Node<'_>, ty: Type<'_>) -> Result<Value, DecodeErro
     match &node.kind {
         Kind::Array(elements) if class == b'a' => {
             let element = ty.element().ok_or_else(mismatch)?;
-            let elements = elements.iter().map(|node| as_type(node, element)).collect::<Result<_, _>>()?;
+            let elements =
+                elements.iter().map(|node| as_type(node, element)).collect::<Result<_, _>>()?;
             Ok(Value::array(element.as_str(), elements))
         }
         Kind::Dictionary(entries) if class == b'a' => {
-            let element = ty.element().filter(|element| element.class() == b'{').ok_or_else(mismatch)?;
-            let entries = entries.iter().map(|(key, value)| entry(key, value, element)).collect::<Result<_, _>>()?;
+            let element =
+                ty.element().filter(|element| element.class() == b'{').ok_or_else(mismatch)?;
+            let entries = entries
+                .iter()
+                .map(|(key, value)| entry(key, value, element))
+                .collect::<Result<_, _>>()?;
             Ok(Value::array(element.as_str(), entries))
         }
         Kind::Entry(pair) if class == b'{' => entry(&pair.0, &pair.1, ty),
         Kind::Tuple(members) if class == b'(' => {
             // The members are looked at before their number is.
             let pairs = members.iter().zip(ty.members());
-            let values = pairs.map(|(node, ty)| as_type(node, ty)).collect::<Result<Vec<_>, _>>()?;
+            let values =
+                pairs.map(|(node, ty)| as_type(node, ty)).collect::<Result<Vec<_>, _>>()?;
             if values.len() == members.len() && values.len() == ty.members().count() {
                 Ok(Value::tuple(values))
             } else {

@@ -4,8 +4,8 @@
 //! {'k': <uint32 42>, 'v': <'text'>}    ('a', 1, true)    [byte 0x01, 0x02]    b'bytes'    @as []    @ms nothing
 //! ```
 //!
-//! The language and the texts of its errors are GLib's ("GVariant Text Format" in its manual); what the manual leaves open
-//! was asked of the real library, see `tests/suite/variant_text`.
+//! The language and the texts of its errors are GLib's ("GVariant Text Format" in its manual); what
+//! the manual leaves open was asked of the real library, see `tests/suite/variant_text`.
 
 mod build;
 mod number;
@@ -19,8 +19,9 @@ use super::{DecodeError, Type, Value};
 
 /// Reads one value in text form.
 ///
-/// With a type the text must be a value of it; without one the type is inferred, as GLib does, and must be unambiguous
-/// (`[]` is not). Errors carry GLib's words with the byte range they are about (`0-3:unknown keyword`).
+/// With a type the text must be a value of it; without one the type is inferred, as GLib does, and
+/// must be unambiguous (`[]` is not). Errors carry GLib's words with the byte range they are about
+/// (`0-3:unknown keyword`).
 pub fn parse(type_hint: Option<Type<'_>>, text: &str) -> Result<Value, DecodeError> {
     let mut parser = parse::Parser::new(text);
     let node = parser.value()?;

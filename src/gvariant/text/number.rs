@@ -9,7 +9,8 @@ pub(super) fn reads_as_double(written: &str) -> bool {
     written.contains('.') || has_exponent || written.contains("inf") || written.contains("nan")
 }
 
-/// The value of a number as a type of the class, or none if that is not numeric; the number must be one all the same.
+/// The value of a number as a type of the class, or none if that is not numeric; the number must be
+/// one all the same.
 pub(super) fn value(written: &str, class: u8, span: Span) -> Result<Option<Value>, DecodeError> {
     if class == b'd' {
         return double(written, span).map(|number| Some(Value::double(number)));
@@ -151,9 +152,11 @@ fn hexadecimal(body: &str) -> Option<Read<f64>> {
     }
     let exponent_length = exponent(digits.get(length..)?, ['p', 'P']);
     let mut power: i64 = match digits.get(length + 1..length + exponent_length) {
-        Some(power) => {
-            power.parse().unwrap_or(if power.starts_with('-') { i64::from(i32::MIN) } else { i64::from(i32::MAX) })
-        }
+        Some(power) => power.parse().unwrap_or(if power.starts_with('-') {
+            i64::from(i32::MIN)
+        } else {
+            i64::from(i32::MAX)
+        }),
         None => 0,
     };
     let mut bits = 0_u64;
@@ -195,7 +198,8 @@ mod tests {
 
     #[test]
     fn hexadecimal_doubles_have_points_and_powers_of_two() {
-        for (written, value) in [("0x1.8", 1.5), ("-0x1.8p3", -12.0), ("0x.8", 0.5), ("0xff.8", 255.5), ("0x0.0", 0.0)]
+        for (written, value) in
+            [("0x1.8", 1.5), ("-0x1.8p3", -12.0), ("0x.8", 0.5), ("0xff.8", 255.5), ("0x0.0", 0.0)]
         {
             assert_eq!(read(written), Ok(value), "{written}");
         }
@@ -206,14 +210,20 @@ mod tests {
     fn doubles_that_lose_their_size_are_too_big_for_any_type() {
         for written in ["1e400", "-1e400", "1e-310", "5e-324"] {
             let length = written.len();
-            assert_eq!(read(written), Err(format!("0-{length}:number too big for any type")), "{written}");
+            assert_eq!(
+                read(written),
+                Err(format!("0-{length}:number too big for any type")),
+                "{written}"
+            );
         }
         assert_eq!(read("1e-400"), Ok(0.0));
     }
 
     #[test]
     fn integers_are_read_as_far_as_their_base_goes() {
-        for (text, value, length) in [("08", 0, 1), ("0x", 0, 1), ("0x1g", 1, 3), ("17a", 17, 2), ("-1", u64::MAX, 2)] {
+        for (text, value, length) in
+            [("08", 0, 1), ("0x", 0, 1), ("0x1g", 1, 3), ("17a", 17, 2), ("-1", u64::MAX, 2)]
+        {
             let read = unsigned(text);
             assert_eq!((read.value, read.length), (Some(value), length), "{text}");
         }

@@ -66,9 +66,9 @@ impl<'t> Parser<'t> {
             Some(b'{') => self.dictionary(),
             Some(b'@') => self.declared(),
             Some(b'\'' | b'"') => self.string(),
-            Some(b'0'..=b'9' | b'-' | b'+' | b'.') => {
-                Ok(Kind::Number(self.word(|byte| byte.is_ascii_alphanumeric() || b"-+.".contains(&byte))))
-            }
+            Some(b'0'..=b'9' | b'-' | b'+' | b'.') => Ok(Kind::Number(
+                self.word(|byte| byte.is_ascii_alphanumeric() || b"-+.".contains(&byte)),
+            )),
             Some(b'a'..=b'z') => self.keyword(),
             _ => Err(self.expected_value()),
         }?;
@@ -191,7 +191,8 @@ impl<'t> Parser<'t> {
         Ok(Kind::Typed(written, Box::new(self.value()?)))
     }
 
-    /// Goes to the end of a type: white space, punctuation that may follow a value, or a bracket that it did not open.
+    /// Goes to the end of a type: white space, punctuation that may follow a value, or a bracket
+    /// that it did not open.
     fn type_token(&mut self) {
         let mut open = 0_usize;
         while let Some(byte) = self.byte(0) {
@@ -246,7 +247,8 @@ impl<'t> Parser<'t> {
         Ok(Kind::Typed(declared, Box::new(self.value()?)))
     }
 
-    /// The characters of a string up to its closing quote, told what a backslash and what follows it mean.
+    /// The characters of a string up to its closing quote, told what a backslash and what follows
+    /// it mean.
     fn quoted(
         &mut self,
         start: usize,
@@ -285,7 +287,9 @@ impl<'t> Parser<'t> {
                 Piece::Escaped('\n') => {}
                 Piece::Escaped('u') => string.push(parser.unicode_escape(4)?),
                 Piece::Escaped('U') => string.push(parser.unicode_escape(8)?),
-                Piece::Escaped(character) => string.push(control(character).map_or(character, char::from)),
+                Piece::Escaped(character) => {
+                    string.push(control(character).map_or(character, char::from))
+                }
             }
             Ok(())
         })?;
@@ -295,14 +299,17 @@ impl<'t> Parser<'t> {
     /// The character whose code stands next in the given number of hexadecimal digits.
     fn unicode_escape(&mut self, digits: usize) -> Result<char, DecodeError> {
         let start = self.at;
-        while self.at < start + digits && self.byte(0).is_some_and(|byte| byte.is_ascii_hexdigit()) {
+        while self.at < start + digits && self.byte(0).is_some_and(|byte| byte.is_ascii_hexdigit())
+        {
             self.at += 1;
         }
         let written = self.text.get(start..self.at).unwrap_or_default();
-        let code = if written.len() == digits { u32::from_str_radix(written, 16).ok() } else { None };
-        code.filter(|&code| code != 0)
-            .and_then(char::from_u32)
-            .ok_or_else(|| Span { start, end: self.at }.error(&format!("invalid {digits}-character unicode escape")))
+        let code =
+            if written.len() == digits { u32::from_str_radix(written, 16).ok() } else { None };
+        code.filter(|&code| code != 0).and_then(char::from_u32).ok_or_else(|| {
+            Span { start, end: self.at }
+                .error(&format!("invalid {digits}-character unicode escape"))
+        })
     }
 
     /// Ends, like any C string, at the first NUL that is written in it.
@@ -326,7 +333,8 @@ impl<'t> Parser<'t> {
         Ok(Kind::ByteString(string))
     }
 
-    /// A byte of up to three octal digits, the first of which has been read; what does not fit is cut off.
+    /// A byte of up to three octal digits, the first of which has been read; what does not fit is
+    /// cut off.
     fn octal_escape(&mut self, first: char) -> u8 {
         let mut code = first.to_digit(8).unwrap_or_default();
         for _ in 0..2 {
@@ -365,7 +373,8 @@ fn push_utf8(bytes: &mut Vec<u8>, character: char) {
 
 /// Requires a valid and definite type that does not nest too deeply with the values around it.
 fn check_declaration(written: &str, around: usize) -> Result<(), &'static str> {
-    // An indefinite type is valid where the definite one of the same kind is: `?` is basic, `*` and `r` are not.
+    // An indefinite type is valid where the definite one of the same kind is: `?` is basic, `*` and
+    // `r` are not.
     let definite: String = written
         .chars()
         .map(|character| match character {
@@ -384,7 +393,8 @@ fn check_declaration(written: &str, around: usize) -> Result<(), &'static str> {
     if around + levels > MAX_DEPTH { Err("type declaration recurses too deeply") } else { Ok(()) }
 }
 
-/// How deep a type is nested, one without members counting as one level. No type is deep enough to exhaust the stack.
+/// How deep a type is nested, one without members counting as one level. No type is deep enough to
+/// exhaust the stack.
 fn levels(ty: Type<'_>) -> usize {
     1 + ty.element().into_iter().chain(ty.members()).map(levels).max().unwrap_or_default()
 }

@@ -7,8 +7,8 @@ use crate::gvariant::{DecodeError, Type};
 /// A set of types: some number of maybes around one of a set of cores.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
-    /// How many maybes there are, or at least are if there may be `more`: whatever is not `nothing` or declared may stand
-    /// for `just` itself, as the first element of `[1, nothing]` does.
+    /// How many maybes there are, or at least are if there may be `more`: whatever is not `nothing`
+    /// or declared may stand for `just` itself, as the first element of `[1, nothing]` does.
     maybes: usize,
     more: bool,
     core: Core,
@@ -44,7 +44,9 @@ impl Pattern {
             ty = element;
         }
         let core = match ty.class() {
-            b'a' => Core::Array(Box::new(ty.element().map_or_else(|| Self::open(Core::Any), Self::exactly))),
+            b'a' => Core::Array(Box::new(
+                ty.element().map_or_else(|| Self::open(Core::Any), Self::exactly),
+            )),
             b'(' => Core::Tuple(ty.members().map(Self::exactly).collect()),
             b'{' => {
                 let mut members = ty.members().map(Self::exactly);
@@ -69,15 +71,21 @@ impl Pattern {
                 )))))),
                 // The first value alone decides, as in GLib; the keys all do.
                 Some((_, value)) => {
-                    let key = Self::common(entries.iter().map(|(key, _)| key))?.of_key(node.span)?;
-                    Core::Array(Box::new(Self::open(Core::Entry(Box::new((key, Self::of(value)?))))))
+                    let key =
+                        Self::common(entries.iter().map(|(key, _)| key))?.of_key(node.span)?;
+                    Core::Array(Box::new(Self::open(Core::Entry(Box::new((
+                        key,
+                        Self::of(value)?,
+                    ))))))
                 }
             },
             Kind::Entry(entry) => {
                 let (key, value) = &**entry;
                 Core::Entry(Box::new((Self::of(key)?.of_key(node.span)?, Self::of(value)?)))
             }
-            Kind::Tuple(members) => Core::Tuple(members.iter().map(Self::of).collect::<Result<_, _>>()?),
+            Kind::Tuple(members) => {
+                Core::Tuple(members.iter().map(Self::of).collect::<Result<_, _>>()?)
+            }
             Kind::Variant(_) => Core::Plain(b'v'),
             Kind::Maybe(None) => return Ok(Self { maybes: 1, ..Self::open(Core::Any) }),
             Kind::Maybe(Some(child)) => {
@@ -88,7 +96,9 @@ impl Pattern {
             Kind::Number(written) if super::number::reads_as_double(written) => Core::Plain(b'd'),
             Kind::Number(_) => Core::Number,
             Kind::Text(_) => Core::Text,
-            Kind::ByteString(_) => Core::Array(Box::new(Self { more: false, ..Self::open(Core::Plain(b'y')) })),
+            Kind::ByteString(_) => {
+                Core::Array(Box::new(Self { more: false, ..Self::open(Core::Plain(b'y')) }))
+            }
             Kind::Typed(written, _) => {
                 let ty = Type::parse(written)?;
                 return Ok(Self::exactly(ty));
@@ -135,18 +145,24 @@ impl Pattern {
             (Core::Any, core) | (core, Core::Any) => core.clone(),
             (Core::Number, Core::Number) => Core::Number,
             (Core::Text, Core::Text) => Core::Text,
-            (Core::Number, Core::Plain(class)) | (Core::Plain(class), Core::Number) if b"ynqiuxthd".contains(class) => {
+            (Core::Number, Core::Plain(class)) | (Core::Plain(class), Core::Number)
+                if b"ynqiuxthd".contains(class) =>
+            {
                 Core::Plain(*class)
             }
-            (Core::Text, Core::Plain(class)) | (Core::Plain(class), Core::Text) if b"sog".contains(class) => {
+            (Core::Text, Core::Plain(class)) | (Core::Plain(class), Core::Text)
+                if b"sog".contains(class) =>
+            {
                 Core::Plain(*class)
             }
             (Core::Plain(class), Core::Plain(same)) if class == same => Core::Plain(*class),
             (Core::Array(one), Core::Array(two)) => Core::Array(Box::new(one.meet(two)?)),
-            (Core::Tuple(one), Core::Tuple(two)) if one.len() == two.len() => {
-                Core::Tuple(one.iter().zip(two).map(|(one, two)| one.meet(two)).collect::<Option<_>>()?)
+            (Core::Tuple(one), Core::Tuple(two)) if one.len() == two.len() => Core::Tuple(
+                one.iter().zip(two).map(|(one, two)| one.meet(two)).collect::<Option<_>>()?,
+            ),
+            (Core::Entry(one), Core::Entry(two)) => {
+                Core::Entry(Box::new((one.0.meet(&two.0)?, one.1.meet(&two.1)?)))
             }
-            (Core::Entry(one), Core::Entry(two)) => Core::Entry(Box::new((one.0.meet(&two.0)?, one.1.meet(&two.1)?))),
             _ => return None,
         };
         Some(Self { maybes, more: self.more && other.more, core })
@@ -180,12 +196,16 @@ impl Pattern {
     }
 }
 
-/// The error that names the first of the earlier values with which the new one has nothing in common.
+/// The error that names the first of the earlier values with which the new one has nothing in
+/// common.
 fn no_common_type(seen: &[(Span, Pattern)], span: Span, pattern: &Pattern) -> DecodeError {
     let other = seen.iter().find(|(_, earlier)| earlier.meet(pattern).is_none());
     let other = other.or(seen.first()).map_or(span, |(span, _)| *span);
     DecodeError {
-        what: format!("{}-{},{}-{}:unable to find a common type", other.start, other.end, span.start, span.end),
+        what: format!(
+            "{}-{},{}-{}:unable to find a common type",
+            other.start, other.end, span.start, span.end
+        ),
         offset: Some(other.start),
     }
 }

@@ -33,7 +33,11 @@ fn print_value(text: &mut String, value: Variant<'_>, annotate: Annotate, depth:
     }
     match value.ty().class() {
         b'b' => text.push_str(if value.as_bool() == Some(true) { "true" } else { "false" }),
-        b'y' => print_number(text, ("byte ", annotate), format_args!("0x{:02x}", value.as_byte().unwrap_or_default())),
+        b'y' => print_number(
+            text,
+            ("byte ", annotate),
+            format_args!("0x{:02x}", value.as_byte().unwrap_or_default()),
+        ),
         b'n' => print_number(text, ("int16 ", annotate), value.as_i16().unwrap_or_default()),
         b'q' => print_number(text, ("uint16 ", annotate), value.as_u16().unwrap_or_default()),
         b'i' => print_number(text, ("", annotate), value.as_i32().unwrap_or_default()),
@@ -81,7 +85,11 @@ fn type_annotation(text: &mut String, value: Variant<'_>, annotate: Annotate) {
     }
 }
 
-fn print_number(text: &mut String, (keyword, annotate): (&str, Annotate), number: impl std::fmt::Display) {
+fn print_number(
+    text: &mut String,
+    (keyword, annotate): (&str, Annotate),
+    number: impl std::fmt::Display,
+) {
     annotation(text, keyword, annotate);
     let _ = write!(text, "{number}");
 }
@@ -145,13 +153,23 @@ fn print_tuple(text: &mut String, value: Variant<'_>, annotate: Annotate, depth:
     text.push_str(if value.len() == 1 { ",)" } else { ")" });
 }
 
-fn print_entry(text: &mut String, value: Variant<'_>, (annotate, separator): (Annotate, &str), depth: usize) {
+fn print_entry(
+    text: &mut String,
+    value: Variant<'_>,
+    (annotate, separator): (Annotate, &str),
+    depth: usize,
+) {
     text.push('{');
     print_entry_body(text, value, (annotate, separator), depth);
     text.push('}');
 }
 
-fn print_entry_body(text: &mut String, value: Variant<'_>, (annotate, separator): (Annotate, &str), depth: usize) {
+fn print_entry_body(
+    text: &mut String,
+    value: Variant<'_>,
+    (annotate, separator): (Annotate, &str),
+    depth: usize,
+) {
     for (index, child) in value.children().enumerate() {
         if index > 0 {
             text.push_str(separator);
@@ -206,17 +224,23 @@ fn print_string(text: &mut String, string: &str) {
             _ if is_printable(character) => text.push(character),
             _ => {
                 let code = u32::from(character);
-                let _ = if code < 0x10000 { write!(text, "\\u{code:04x}") } else { write!(text, "\\U{code:08x}") };
+                let _ = if code < 0x10000 {
+                    write!(text, "\\u{code:04x}")
+                } else {
+                    write!(text, "\\U{code:08x}")
+                };
             }
         }
     }
     text.push(quote);
 }
 
-/// Whether GLib prints the character itself: all but control, format, surrogate and unassigned ones.
+/// Whether GLib prints the character itself: all but control, format, surrogate and unassigned
+/// ones.
 fn is_printable(character: char) -> bool {
-    static UNPRINTABLE: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"^[\p{Cc}\p{Cf}\p{Cn}]").expect("the pattern is constant and valid"));
+    static UNPRINTABLE: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"^[\p{Cc}\p{Cf}\p{Cn}]").expect("the pattern is constant and valid")
+    });
     match character {
         ' '..='~' => true,
         '\0'..='\u{9f}' => false,
@@ -239,7 +263,11 @@ fn double(number: f64) -> String {
     if (-4..PRECISION).contains(&exponent) {
         let decimals = usize::try_from(PRECISION - 1 - exponent).unwrap_or_default();
         let fixed = format!("{number:.decimals$}");
-        let short = if fixed.contains('.') { fixed.trim_end_matches('0').trim_end_matches('.') } else { &fixed };
+        let short = if fixed.contains('.') {
+            fixed.trim_end_matches('0').trim_end_matches('.')
+        } else {
+            &fixed
+        };
         return if short.contains('.') { short.to_owned() } else { format!("{short}.0") };
     }
     let digits = digits.trim_end_matches('0').trim_end_matches('.');

@@ -7,7 +7,8 @@
 //! | bare-user-only | mode in the inode, nothing else |
 //! | bare-split-xattrs | the inode, xattrs in an object of their own |
 //!
-//! Symlinks are symlinks, except in bare-user, where they are regular files that hold the target and a NUL.
+//! Symlinks are symlinks, except in bare-user, where they are regular files that hold the target
+//! and a NUL.
 
 use std::fs::File;
 use std::io::Read;
@@ -30,8 +31,12 @@ const USER_MODE_BITS: u32 = 0o775;
 /// The longest target that Linux allows, in bytes.
 const MAX_TARGET: u64 = 4096;
 
-/// Reads the header of a file object and opens its content (`None` for symlinks); `None` when it is not there.
-pub(in crate::repo) fn load(repo: &Repo, name: ObjectName) -> Result<Option<(FileHeader, u64, Option<File>)>> {
+/// Reads the header of a file object and opens its content (`None` for symlinks); `None` when it is
+/// not there.
+pub(in crate::repo) fn load(
+    repo: &Repo,
+    name: ObjectName,
+) -> Result<Option<(FileHeader, u64, Option<File>)>> {
     let file = match repo.open_own_object(&name) {
         Ok(Some(file)) => file,
         Ok(None) => return Ok(None),
@@ -54,10 +59,14 @@ pub(in crate::repo) fn load(repo: &Repo, name: ObjectName) -> Result<Option<(Fil
     match repo.mode() {
         RepoMode::BareUser => {
             let meta = read_metadata_xattr(&file).map_err(|error| match error {
-                Errno::NODATA => Error::failed(format!("malformed object {name}: no xattr {METADATA_XATTR}")),
-                error => {
-                    Error::Io { action: "reading xattrs of", path: path(), source: crate::error::OsError(error.into()) }
+                Errno::NODATA => {
+                    Error::failed(format!("malformed object {name}: no xattr {METADATA_XATTR}"))
                 }
+                error => Error::Io {
+                    action: "reading xattrs of",
+                    path: path(),
+                    source: crate::error::OsError(error.into()),
+                },
             })?;
             header = FileHeader::decode_meta(&meta).of_object(name)?;
             if header.is_symlink() {
@@ -73,8 +82,9 @@ pub(in crate::repo) fn load(repo: &Repo, name: ObjectName) -> Result<Option<(Fil
     Ok(Some((header, stat.len(), Some(file))))
 }
 
-/// The header of a file object without its xattrs and the length of its content, from the inode alone where the mode
-/// keeps it there, so that the object need not be readable; `None` when it is not there.
+/// The header of a file object without its xattrs and the length of its content, from the inode
+/// alone where the mode keeps it there, so that the object need not be readable; `None` when it is
+/// not there.
 pub(in crate::repo) fn stat(repo: &Repo, name: ObjectName) -> Result<Option<(FileHeader, u64)>> {
     if matches!(repo.mode(), RepoMode::BareUser | RepoMode::Archive) {
         return Ok(load(repo, name)?.map(|(header, size, _)| (header, size)));
@@ -95,7 +105,10 @@ pub(in crate::repo) fn stat(repo: &Repo, name: ObjectName) -> Result<Option<(Fil
         _ => (stat.st_uid, stat.st_gid),
     };
     let size = if symlink_target.is_empty() { u64::try_from(stat.st_size).unwrap_or(0) } else { 0 };
-    Ok(Some((FileHeader { uid, gid, mode: stat.st_mode, symlink_target, xattrs: Xattrs::default() }, size)))
+    Ok(Some((
+        FileHeader { uid, gid, mode: stat.st_mode, symlink_target, xattrs: Xattrs::default() },
+        size,
+    )))
 }
 
 fn is_symlink_error(error: &Error) -> bool {
@@ -125,7 +138,10 @@ fn read_symlink(repo: &Repo, name: ObjectName) -> Result<String> {
     let target = repo
         .at_object(&name, |dir, file_name| rustix::fs::readlinkat(dir, file_name, Vec::new()))
         .during("reading", repo.object_path(&name))?;
-    target.into_string().map_err(|_| DecodeError::new("the symlink's target is not valid UTF-8")).of_object(name)
+    target
+        .into_string()
+        .map_err(|_| DecodeError::new("the symlink's target is not valid UTF-8"))
+        .of_object(name)
 }
 
 /// bare-split-xattrs: the object's `.file-xattrs-link` is a hard link to the xattrs.
@@ -155,12 +171,18 @@ fn read_target(file: File, name: ObjectName) -> Result<String> {
     if let Some(end) = target.iter().position(|&byte| byte == 0) {
         target.truncate(end);
     }
-    String::from_utf8(target).map_err(|_| DecodeError::new("the symlink's target is not valid UTF-8")).of_object(name)
+    String::from_utf8(target)
+        .map_err(|_| DecodeError::new("the symlink's target is not valid UTF-8"))
+        .of_object(name)
 }
 
-/// Gives a finished temporary file the owner, mode, xattrs and modification time that it has as an object. Where the
-/// mode tells that a file is not finished, it comes last.
-pub(in crate::repo) fn apply_metadata(repo: &Repo, file: &File, header: &FileHeader) -> Result<(), Errno> {
+/// Gives a finished temporary file the owner, mode, xattrs and modification time that it has as an
+/// object. Where the mode tells that a file is not finished, it comes last.
+pub(in crate::repo) fn apply_metadata(
+    repo: &Repo,
+    file: &File,
+    header: &FileHeader,
+) -> Result<(), Errno> {
     if repo.mode() != RepoMode::Archive {
         let epoch = Timespec { tv_sec: 0, tv_nsec: 0 };
         let keep = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
@@ -170,20 +192,32 @@ pub(in crate::repo) fn apply_metadata(repo: &Repo, file: &File, header: &FileHea
     match repo.mode() {
         RepoMode::Bare => {
             // Changing the owner clears the setuid bits, so the mode comes after it.
-            rustix::fs::fchown(file, Some(Uid::from_raw(header.uid)), Some(Gid::from_raw(header.gid)))?;
+            rustix::fs::fchown(
+                file,
+                Some(Uid::from_raw(header.uid)),
+                Some(Gid::from_raw(header.gid)),
+            )?;
             rustix::fs::fchmod(file, Mode::from_raw_mode(permissions))?;
             for (name, value) in header.xattrs.iter() {
                 rustix::fs::fsetxattr(file, name, value, XattrFlags::empty())?;
             }
         }
         RepoMode::BareUser => {
-            rustix::fs::fsetxattr(file, METADATA_XATTR, &header.encode_meta(), XattrFlags::empty())?;
-            let mode = if header.is_symlink() { 0o644 } else { permissions & USER_MODE_BITS | 0o400 };
+            rustix::fs::fsetxattr(
+                file,
+                METADATA_XATTR,
+                &header.encode_meta(),
+                XattrFlags::empty(),
+            )?;
+            let mode =
+                if header.is_symlink() { 0o644 } else { permissions & USER_MODE_BITS | 0o400 };
             rustix::fs::fchmod(file, Mode::from_raw_mode(mode))?;
         }
         RepoMode::BareUserOnly => rustix::fs::fchmod(file, Mode::from_raw_mode(permissions))?,
         // Upstream's experimental writer leaves everything but the content out.
-        RepoMode::BareSplitXattrs | RepoMode::Archive => rustix::fs::fchmod(file, Mode::from_raw_mode(0o644))?,
+        RepoMode::BareSplitXattrs | RepoMode::Archive => {
+            rustix::fs::fchmod(file, Mode::from_raw_mode(0o644))?
+        }
     }
     Ok(())
 }
@@ -221,6 +255,9 @@ pub(crate) fn check_user_only_mode(name: &ObjectName, header: &FileHeader) -> Re
         return Ok(());
     }
     let mode = header.mode;
-    let message = format!("Content object {}: invalid mode 0{mode:04o} with bits 0{refused:04o}", name.checksum);
+    let message = format!(
+        "Content object {}: invalid mode 0{mode:04o} with bits 0{refused:04o}",
+        name.checksum
+    );
     Err(Error::failed(message))
 }

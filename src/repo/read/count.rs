@@ -8,14 +8,20 @@ use crate::checksum::Checksum;
 use crate::object::{DirTreeReader, ObjectName, ObjectType};
 use crate::repo::Repo;
 
-/// Directories that wait to be read, at most. With more, or with a directory that contains itself, nothing is counted.
+/// Directories that wait to be read, at most. With more, or with a directory that contains itself,
+/// nothing is counted.
 const MOST_WAITING: usize = 1 << 20;
 
-/// Counts files and symbolic links below a directory, those twice that are there twice. `skipped` holds paths that do not
-/// count: `/usr/bin/env` of files, `/usr/bin/` of directories.
+/// Counts files and symbolic links below a directory, those twice that are there twice. `skipped`
+/// holds paths that do not count: `/usr/bin/env` of files, `/usr/bin/` of directories.
 ///
 /// `None` when a dirtree cannot be read, which the operation itself reports, and when it is `over`.
-pub(crate) fn count_files(repo: &Repo, root: &Checksum, skipped: &HashSet<&str>, over: &AtomicBool) -> Option<u64> {
+pub(crate) fn count_files(
+    repo: &Repo,
+    root: &Checksum,
+    skipped: &HashSet<&str>,
+    over: &AtomicBool,
+) -> Option<u64> {
     let mut waiting = vec![(*root, TreePath::default())];
     let mut files = 0;
     while let Some((dirtree, parent)) = waiting.pop() {
@@ -31,7 +37,9 @@ pub(crate) fn count_files(repo: &Repo, root: &Checksum, skipped: &HashSet<&str>,
         let reader = DirTreeReader::new(&bytes).ok()?;
         for file in reader.files() {
             let file = file.ok()?;
-            files += u64::from(skipped.is_empty() || !skipped.contains(parent.child_text(file.name).as_str()));
+            files += u64::from(
+                skipped.is_empty() || !skipped.contains(parent.child_text(file.name).as_str()),
+            );
         }
         for dir in reader.dirs() {
             let dir = dir.ok()?;

@@ -1,8 +1,8 @@
 //! Reading file objects, in every mode.
 //!
-//! A `.filez` of an archive is `u32be(length of Z)`, four zero bytes, `Z` of type `(tuuuusa(ayay))`, then for regular
-//! files a raw deflate stream (docs/format.md, section 7). Where owner, mode and xattrs are in the other modes:
-//! [`super::bare`].
+//! A `.filez` of an archive is `u32be(length of Z)`, four zero bytes, `Z` of type
+//! `(tuuuusa(ayay))`, then for regular files a raw deflate stream (docs/format.md, section 7).
+//! Where owner, mode and xattrs are in the other modes: [`super::bare`].
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -34,7 +34,8 @@ pub struct FileObject {
 enum Content {
     /// Symlinks.
     None,
-    /// Symlinks of an archive that have a size or content. It is never used, but the file is not what was written.
+    /// Symlinks of an archive that have a size or content. It is never used, but the file is not
+    /// what was written.
     Stray,
     /// The file is the content.
     Plain(File),
@@ -57,8 +58,8 @@ impl Repo {
     /// Opens a file object and reads its header.
     ///
     /// # Errors
-    /// [`Error::MissingFile`] when it is neither here nor in a parent; [`Error::MalformedObject`] when its header makes
-    /// no sense.
+    /// [`Error::MissingFile`] when it is neither here nor in a parent; [`Error::MalformedObject`]
+    /// when its header makes no sense.
     pub fn load_file(&self, checksum: &Checksum) -> Result<FileObject> {
         let name = ObjectName::new(*checksum, ObjectType::File);
         let found = match self.mode() {
@@ -77,19 +78,24 @@ impl Repo {
         }
     }
 
-    /// The header of a file object without its xattrs, and the length of its content in bytes. In bare, bare-user-only and
-    /// bare-split-xattrs repositories that takes no permission to read the object.
+    /// The header of a file object without its xattrs, and the length of its content in bytes. In
+    /// bare, bare-user-only and bare-split-xattrs repositories that takes no permission to read the
+    /// object.
     ///
     /// # Errors
     /// As [`Repo::load_file`].
     pub fn stat_file(&self, checksum: &Checksum) -> Result<(FileHeader, u64)> {
         let name = ObjectName::new(*checksum, ObjectType::File);
         let found = match self.mode() {
-            RepoMode::Archive => self.load_archive_file(name)?.map(|object| (object.header, object.size)),
+            RepoMode::Archive => {
+                self.load_archive_file(name)?.map(|object| (object.header, object.size))
+            }
             _ => bare::stat(self, name)?,
         };
         match (found, self.parent()) {
-            (Some((header, size)), _) => Ok((FileHeader { xattrs: Xattrs::default(), ..header }, size)),
+            (Some((header, size)), _) => {
+                Ok((FileHeader { xattrs: Xattrs::default(), ..header }, size))
+            }
             (None, Some(parent)) => parent.stat_file(checksum),
             (None, None) => Err(Error::missing(name)),
         }
@@ -118,9 +124,11 @@ impl FileObject {
         let Some(&prefix) = start.first_chunk() else {
             return Err(DecodeError::new("file is too short for a header")).of_object(name);
         };
-        let header_size = FileHeader::decode_prefix(prefix, file_size.saturating_sub(8)).of_object(name)?;
+        let header_size =
+            FileHeader::decode_prefix(prefix, file_size.saturating_sub(8)).of_object(name)?;
         if header_size as u64 > MAX_METADATA_SIZE {
-            return Err(DecodeError::new(format!("File header size {header_size} is too large"))).of_object(name);
+            return Err(DecodeError::new(format!("File header size {header_size} is too large")))
+                .of_object(name);
         }
         let header_end = 8 + header_size;
         if start.len() < header_end {
@@ -128,7 +136,8 @@ impl FileObject {
             start.resize(header_end, 0);
             file.read_exact(&mut start[read..]).during("reading", path())?;
         }
-        let (header, size) = FileHeader::decode_archive_header(&start[8..header_end]).of_object(name)?;
+        let (header, size) =
+            FileHeader::decode_archive_header(&start[8..header_end]).of_object(name)?;
         let content = if header.is_symlink() {
             if size == 0 && file_size == header_end as u64 { Content::None } else { Content::Stray }
         } else {
@@ -146,8 +155,8 @@ impl FileObject {
     /// Gives the content to `sink`, piece by piece in order, and returns its length in bytes.
     ///
     /// # Errors
-    /// Those of `sink`; [`Error::MalformedObject`] when the content cannot be inflated, has another length than the
-    /// header says, or is followed by more bytes.
+    /// Those of `sink`; [`Error::MalformedObject`] when the content cannot be inflated, has another
+    /// length than the header says, or is followed by more bytes.
     pub fn read_chunks(self, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<u64> {
         SCRATCH.with_borrow_mut(|(inflater, buffer)| match self.content {
             Content::None => Ok(0),
@@ -160,7 +169,8 @@ impl FileObject {
         })
     }
 
-    /// Reads everything and compares it with the checksum; returns the length of the content in bytes.
+    /// Reads everything and compares it with the checksum; returns the length of the content in
+    /// bytes.
     ///
     /// # Errors
     /// [`Error::CorruptedObject`] when the content or header is not what the name says, else as
@@ -168,7 +178,11 @@ impl FileObject {
     pub fn verify(self) -> Result<u64> {
         let name = self.name;
         let (actual, size) = self.actual_checksum()?;
-        if actual == name.checksum { Ok(size) } else { Err(Error::CorruptedObject { object: name, actual }) }
+        if actual == name.checksum {
+            Ok(size)
+        } else {
+            Err(Error::CorruptedObject { object: name, actual })
+        }
     }
 
     /// Hashes header and content.
@@ -249,7 +263,8 @@ fn read_deflated(
     (name, size): (&ObjectName, u64),
     sink: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<u64> {
-    let malformed = |what: String| Error::MalformedObject { object: *name, source: DecodeError::new(what) };
+    let malformed =
+        |what: String| Error::MalformedObject { object: *name, source: DecodeError::new(what) };
     inflater.begin();
     let mut total = 0;
     loop {
@@ -258,10 +273,14 @@ fn read_deflated(
             return Err(malformed("the deflate stream ends too early".to_owned()));
         }
         loop {
-            let step = inflater.push(piece).map_err(|error| malformed(format!("cannot be inflated: {error}")))?;
+            let step = inflater
+                .push(piece)
+                .map_err(|error| malformed(format!("cannot be inflated: {error}")))?;
             total += step.output.len() as u64;
             if total > size {
-                return Err(malformed(format!("content is longer than the {size} bytes of its header")));
+                return Err(malformed(format!(
+                    "content is longer than the {size} bytes of its header"
+                )));
             }
             if !step.output.is_empty() {
                 sink(step.output)?;
@@ -272,7 +291,9 @@ fn read_deflated(
                 return match (more, total == size) {
                     (false, true) => Ok(total),
                     (true, _) => Err(malformed("bytes follow the deflate stream".to_owned())),
-                    (false, false) => Err(malformed(format!("content has {total} bytes, its header says {size}"))),
+                    (false, false) => {
+                        Err(malformed(format!("content has {total} bytes, its header says {size}")))
+                    }
                 };
             }
             if step.needs_input {

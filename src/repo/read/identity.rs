@@ -14,7 +14,8 @@ pub type FileIdentity = (u64, u64);
 pub(crate) const UNCOMPRESSED_CACHE: &str = "uncompressed-objects-cache";
 
 impl Repo {
-    /// The inode of a file object that is stored as a file; `None` in archives, and when it has vanished.
+    /// The inode of a file object that is stored as a file; `None` in archives, and when it has
+    /// vanished.
     ///
     /// # Errors
     /// When the operating system cannot tell.
@@ -52,10 +53,16 @@ impl Repo {
         let mut found = Vec::new();
         for entry in walkdir::WalkDir::new(&root).min_depth(2).max_depth(2) {
             let entry = entry.map_err(std::io::Error::from).during("listing", &root)?;
-            let Some(path) = entry.path().strip_prefix(&root).ok().and_then(|path| path.to_str()) else { continue };
+            let Some(path) = entry.path().strip_prefix(&root).ok().and_then(|path| path.to_str())
+            else {
+                continue;
+            };
             let hex = path.strip_suffix(".file").unwrap_or_default().replacen('/', "", 1);
             if let Ok(checksum) = Checksum::from_hex(&hex) {
-                let metadata = entry.metadata().map_err(std::io::Error::from).during("reading", entry.path())?;
+                let metadata = entry
+                    .metadata()
+                    .map_err(std::io::Error::from)
+                    .during("reading", entry.path())?;
                 found.push(((metadata.dev(), metadata.ino()), checksum));
             }
         }

@@ -86,7 +86,8 @@ impl Repo {
         self.path().join("objects").join(loose_path(name, self.mode()))
     }
 
-    /// Calls `act` with the directory that a loose object of this repository is in, and the object's name there.
+    /// Calls `act` with the directory that a loose object of this repository is in, and the
+    /// object's name there.
     pub(crate) fn at_object<T>(
         &self,
         name: &ObjectName,
@@ -106,19 +107,22 @@ impl Repo {
     pub(crate) fn open_own_object(&self, name: &ObjectName) -> Result<Option<File>> {
         // A fifo in an object's place must not make us wait.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        match self.at_object(name, |dir, file_name| rustix::fs::openat(dir, file_name, flags, Mode::empty())) {
+        match self.at_object(name, |dir, file_name| {
+            rustix::fs::openat(dir, file_name, flags, Mode::empty())
+        }) {
             Ok(fd) => Ok(Some(fd.into())),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error).during("opening", self.object_path(name)),
         }
     }
 
-    /// The bytes of a metadata object (commit, dirtree, dirmeta, detached metadata, tombstone, file xattrs). They are
-    /// not compared with the checksum.
+    /// The bytes of a metadata object (commit, dirtree, dirmeta, detached metadata, tombstone, file
+    /// xattrs). They are not compared with the checksum.
     ///
     /// # Errors
-    /// [`Error::MissingMetadata`] when it is neither here nor in a parent; [`Error::MalformedObject`] when it is larger
-    /// than any metadata object may be, or no regular file.
+    /// [`Error::MissingMetadata`] when it is neither here nor in a parent;
+    /// [`Error::MalformedObject`] when it is larger than any metadata object may be, or no regular
+    /// file.
     pub fn load_metadata(&self, name: &ObjectName) -> Result<FileBytes> {
         let Some(file) = self.open_own_object(name)? else {
             return match self.parent() {
@@ -178,19 +182,24 @@ impl Repo {
         }
     }
 
-    /// All loose objects of this repository (not its parents') of the types that upstream lists: file, dirtree,
-    /// dirmeta, commit and payload link, sorted by checksum.
+    /// All loose objects of this repository (not its parents') of the types that upstream lists:
+    /// file, dirtree, dirmeta, commit and payload link, sorted by checksum.
     ///
     /// # Errors
     /// When a directory cannot be read.
     pub fn list_objects(&self) -> Result<Vec<ObjectName>> {
-        let list = || (0..=255u8).into_par_iter().map(|first| self.list_objects_starting_with(first)).collect();
+        let list = || {
+            (0..=255u8)
+                .into_par_iter()
+                .map(|first| self.list_objects_starting_with(first))
+                .collect()
+        };
         let per_directory = threads::run(list).map(|listed: Vec<Vec<ObjectName>>| listed)?;
         Ok(per_directory.concat())
     }
 
-    /// Removes a loose object of this repository and says whether it was there. What belongs to it (the mark and the
-    /// detached metadata of a commit) stays.
+    /// Removes a loose object of this repository and says whether it was there. What belongs to it
+    /// (the mark and the detached metadata of a commit) stays.
     ///
     /// # Errors
     /// When it is there and cannot be removed.
@@ -214,18 +223,23 @@ impl Repo {
         let mut commits = Vec::new();
         for first in fan_outs {
             let names = self.list_objects_starting_with(first)?.into_iter();
-            let of_commits = names.filter(|name| name.object_type == ObjectType::Commit).map(|name| name.checksum);
+            let of_commits = names
+                .filter(|name| name.object_type == ObjectType::Commit)
+                .map(|name| name.checksum);
             commits.extend(of_commits.filter(|checksum| checksum.to_hex().starts_with(prefix)));
         }
         Ok(commits)
     }
 
-    /// What can be compared with another repository's in one of the 256 directories: files, dirtrees, dirmetas, commits,
-    /// detached metadata and tombstones.
+    /// What can be compared with another repository's in one of the 256 directories: files,
+    /// dirtrees, dirmetas, commits, detached metadata and tombstones.
     ///
     /// # Errors
     /// When the directory cannot be read.
-    pub(crate) fn list_comparable_objects_starting_with(&self, first: u8) -> Result<Vec<ObjectName>> {
+    pub(crate) fn list_comparable_objects_starting_with(
+        &self,
+        first: u8,
+    ) -> Result<Vec<ObjectName>> {
         let parse = |prefix: &str, file_name: &[u8]| {
             let listed = parse_loose_name(prefix, file_name, self.mode());
             let beside = || parse_name_beside_commit(prefix, file_name);
@@ -250,7 +264,8 @@ impl Repo {
         first: u8,
         most: usize,
     ) -> Result<Option<HashSet<ObjectName>>> {
-        let parse = |prefix: &str, file_name: &[u8]| parse_loose_name(prefix, file_name, self.mode());
+        let parse =
+            |prefix: &str, file_name: &[u8]| parse_loose_name(prefix, file_name, self.mode());
         few_names_in_fan_out(self.objects_dir(), first, most, parse)
             .during("listing", self.path().join("objects").join(format!("{first:02x}")))
     }
@@ -266,7 +281,8 @@ fn names_in_fan_out(
     first: u8,
     parse: impl Fn(&str, &[u8]) -> Option<ObjectName>,
 ) -> Result<Vec<ObjectName>, Errno> {
-    let mut names: Vec<ObjectName> = few_names_in_fan_out(dir, first, usize::MAX, parse)?.unwrap_or_default();
+    let mut names: Vec<ObjectName> =
+        few_names_in_fan_out(dir, first, usize::MAX, parse)?.unwrap_or_default();
     names.sort_unstable();
     Ok(names)
 }
@@ -344,12 +360,17 @@ mod tests {
         let (prefix, rest) = hex.split_at(2);
         assert_eq!(loose_path(&name, RepoMode::Archive), format!("{prefix}/{rest}.filez"));
         assert_eq!(loose_path(&name, RepoMode::Bare), format!("{prefix}/{rest}.file"));
-        let listed = |extension: &str, mode| parse_loose_name(prefix, format!("{rest}{extension}").as_bytes(), mode);
+        let listed = |extension: &str, mode| {
+            parse_loose_name(prefix, format!("{rest}{extension}").as_bytes(), mode)
+        };
         assert_eq!(listed(".filez", RepoMode::Archive), Some(name));
         assert_eq!(listed(".file", RepoMode::Bare), Some(name));
         assert_eq!(listed(".file", RepoMode::Archive), None);
         assert_eq!(listed(".commitmeta", RepoMode::Bare), None);
-        assert_eq!(listed(".commit", RepoMode::Bare), Some(ObjectName::new(checksum, ObjectType::Commit)));
+        assert_eq!(
+            listed(".commit", RepoMode::Bare),
+            Some(ObjectName::new(checksum, ObjectType::Commit))
+        );
         assert_eq!(parse_loose_name(prefix, b"abc.commit", RepoMode::Bare), None);
     }
 }

@@ -1,7 +1,8 @@
 //! Which objects a repository has, for somebody who asks about very many.
 //!
-//! To list one of the 256 directories of objects costs much less for each name in it than to look for one object does. So
-//! a directory that is asked about often is listed and remembered, unless it holds far more than that.
+//! To list one of the 256 directories of objects costs much less for each name in it than to look
+//! for one object does. So a directory that is asked about often is listed and remembered, unless
+//! it holds far more than that.
 
 use std::collections::HashSet;
 use std::sync::OnceLock;
@@ -18,8 +19,8 @@ const NEXT_ATTEMPT: u32 = 4;
 /// An attempt is given up when a directory has more names than this for each question so far.
 const NAMES_PER_QUESTION: usize = 16;
 
-/// What is known about the files, dirtrees, dirmetas and commits of one repository. Those that others add meanwhile may
-/// not be seen.
+/// What is known about the files, dirtrees, dirmetas and commits of one repository. Those that
+/// others add meanwhile may not be seen.
 #[derive(Debug)]
 pub(in crate::repo) struct Presence([FanOut; 256]);
 
@@ -53,7 +54,8 @@ impl Presence {
         }
         let questions = fan_out.questions.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if is_attempt(questions)
-            && let Some(names) = repo.few_objects_starting_with(first, questions as usize * NAMES_PER_QUESTION)?
+            && let Some(names) =
+                repo.few_objects_starting_with(first, questions as usize * NAMES_PER_QUESTION)?
         {
             return Ok(fan_out.names.get_or_init(|| names).contains(name));
         }
@@ -65,7 +67,8 @@ impl Presence {
 fn is_attempt(questions: u32) -> bool {
     questions.is_multiple_of(FIRST_ATTEMPT) && {
         let times = questions / FIRST_ATTEMPT;
-        times.is_power_of_two() && times.trailing_zeros().is_multiple_of(NEXT_ATTEMPT.trailing_zeros())
+        times.is_power_of_two()
+            && times.trailing_zeros().is_multiple_of(NEXT_ATTEMPT.trailing_zeros())
     }
 }
 
@@ -90,7 +93,10 @@ mod tests {
         std::fs::create_dir(&fan_out).unwrap();
         let name = |number: u32| {
             let checksum = Checksum::from_hex(&format!("ab{number:062x}")).unwrap();
-            ObjectName::new(checksum, if number.is_multiple_of(2) { ObjectType::File } else { ObjectType::DirTree })
+            ObjectName::new(
+                checksum,
+                if number.is_multiple_of(2) { ObjectType::File } else { ObjectType::DirTree },
+            )
         };
         let file = |number: u32| {
             let extension = if number.is_multiple_of(2) { "filez" } else { "dirtree" };

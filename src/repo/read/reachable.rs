@@ -1,8 +1,8 @@
-//! What commits reach: the one walk over dirtrees that needs no paths, by several threads, level by level, each object
-//! read once.
+//! What commits reach: the one walk over dirtrees that needs no paths, by several threads, level by
+//! level, each object read once.
 //!
-//! The objects of a level are taken in the order of their names and a level is always finished, so neither what is
-//! reached nor which of several errors is returned depends on the threads.
+//! The objects of a level are taken in the order of their names and a level is always finished, so
+//! neither what is reached nor which of several errors is returned depends on the threads.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -60,7 +60,8 @@ impl ObjectSet {
         self.shards[usize::from(first)].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The objects in the order of their names. Each part of the set is freed once it has been copied.
+    /// The objects in the order of their names. Each part of the set is freed once it has been
+    /// copied.
     pub fn into_sorted(self) -> Vec<ObjectName> {
         let mut names = Vec::with_capacity(self.len());
         for shard in self.shards {
@@ -111,8 +112,8 @@ impl Walk<'_> {
     /// Adds commits with their dirtrees, dirmetas and files, but not their parents.
     ///
     /// # Errors
-    /// Those that [`AtHole::Fail`] is for. Of several the one nearest to the commits, and of these the one whose object
-    /// has the first name.
+    /// Those that [`AtHole::Fail`] is for. Of several the one nearest to the commits, and of these
+    /// the one whose object has the first name.
     pub fn commits(&self, commits: &[Checksum]) -> Result<Holes> {
         self.follow_all(commits, ObjectType::Commit)
     }
@@ -148,7 +149,8 @@ impl Walk<'_> {
         })
     }
 
-    /// Adds what a level refers to; returns the next level, in no order, and what could not be followed.
+    /// Adds what a level refers to; returns the next level, in no order, and what could not be
+    /// followed.
     fn below(&self, level: &[ObjectName]) -> (Vec<ObjectName>, Holes) {
         let found = Mutex::new(Holes::new());
         let follow = |name: &ObjectName| match self.follow(name) {
@@ -172,7 +174,8 @@ impl Walk<'_> {
         };
         let mut new = Vec::new();
         if name.object_type == ObjectType::Commit {
-            let Commit { root_dirtree, root_dirmeta, .. } = Commit::decode(&bytes).of_object(*name)?;
+            let Commit { root_dirtree, root_dirmeta, .. } =
+                Commit::decode(&bytes).of_object(*name)?;
             self.add_directory(root_dirtree, root_dirmeta, &mut new);
             return Ok(new);
         }
@@ -183,11 +186,16 @@ impl Walk<'_> {
         }
         for file in reader.files() {
             let file = file.of_object(*name)?;
-            self.reached.insert(ObjectName::new(Checksum::from_bytes(*file.checksum), ObjectType::File));
+            self.reached
+                .insert(ObjectName::new(Checksum::from_bytes(*file.checksum), ObjectType::File));
         }
         for dir in reader.dirs() {
             let dir = dir.of_object(*name)?;
-            self.add_directory(Checksum::from_bytes(*dir.dirtree), Checksum::from_bytes(*dir.dirmeta), &mut new);
+            self.add_directory(
+                Checksum::from_bytes(*dir.dirtree),
+                Checksum::from_bytes(*dir.dirmeta),
+                &mut new,
+            );
         }
         Ok(new)
     }
@@ -221,7 +229,8 @@ mod tests {
     fn walk(repo: &Repo, root: &Checksum, at_hole: AtHole) -> (Result<Holes>, Vec<ObjectName>) {
         let reached = ObjectSet::new();
         let at_hole = |_: &ObjectName, _: &Error| at_hole;
-        let holes = Walk { repo, reached: &reached, reading: Reading::AsStored, at_hole: &at_hole }.dirtrees(&[*root]);
+        let holes = Walk { repo, reached: &reached, reading: Reading::AsStored, at_hole: &at_hole }
+            .dirtrees(&[*root]);
         (holes, reached.into_sorted())
     }
 
@@ -230,17 +239,25 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut missing: Vec<Checksum> = (0..64u8).map(|number| Checksum::of(&[number])).collect();
         let dirmeta = Checksum::of(b"dirmeta");
-        let entry =
-            |(index, dirtree): (usize, &Checksum)| DirEntry { name: format!("{index:02}"), dirtree: *dirtree, dirmeta };
-        let tree = DirTree { files: Vec::new(), dirs: missing.iter().enumerate().map(entry).collect() };
+        let entry = |(index, dirtree): (usize, &Checksum)| DirEntry {
+            name: format!("{index:02}"),
+            dirtree: *dirtree,
+            dirmeta,
+        };
+        let tree =
+            DirTree { files: Vec::new(), dirs: missing.iter().enumerate().map(entry).collect() };
         let (repo, root) = repo_with(directory.path(), &tree.encode());
         missing.sort_unstable();
         for _ in 0..20 {
             let (failed, reached) = walk(&repo, &root, AtHole::Fail);
-            assert_eq!(failed.unwrap_err().chain(), format!("No such metadata object {}.dirtree", missing[0]));
+            assert_eq!(
+                failed.unwrap_err().chain(),
+                format!("No such metadata object {}.dirtree", missing[0])
+            );
             assert_eq!(reached.len(), missing.len() + 2);
             let (reported, _) = walk(&repo, &root, AtHole::Report);
-            let names: Vec<Checksum> = reported.unwrap().iter().map(|(name, _)| name.checksum).collect();
+            let names: Vec<Checksum> =
+                reported.unwrap().iter().map(|(name, _)| name.checksum).collect();
             assert_eq!(names, missing);
         }
         assert!(walk(&repo, &root, AtHole::Skip).0.unwrap().is_empty());
@@ -249,7 +266,8 @@ mod tests {
     #[test]
     fn nothing_that_a_malformed_dirtree_lists_is_reached() {
         let directory = tempfile::tempdir().unwrap();
-        let files = ["first", "second"].map(|name| (name.to_owned(), Checksum::of(name.as_bytes())));
+        let files =
+            ["first", "second"].map(|name| (name.to_owned(), Checksum::of(name.as_bytes())));
         let mut bytes = DirTree { files: files.to_vec(), dirs: Vec::new() }.encode();
         let second = bytes.windows(6).position(|window| window == b"second").unwrap();
         bytes[second] = b'/';

@@ -27,10 +27,11 @@ pub struct FileReader {
     content: Box<dyn Read + Send>,
 }
 
-/// Opens the file at `path` of a commit. A path is taken literally, with or without a slash at its beginning, and no
-/// symbolic link on the way is followed.
+/// Opens the file at `path` of a commit. A path is taken literally, with or without a slash at its
+/// beginning, and no symbolic link on the way is followed.
 ///
-/// The content is not compared with the checksum: `fsck` does that. What ends too early is an error when it is read.
+/// The content is not compared with the checksum: `fsck` does that. What ends too early is an error
+/// when it is read.
 ///
 /// ```
 /// use std::io::Read;
@@ -65,8 +66,8 @@ pub struct FileReader {
 /// ```
 ///
 /// # Errors
-/// [`Error::NoSuchPath`] when the commit has nothing of that path; when it is a directory, or something on the way is
-/// none; when an object on the way is missing or malformed.
+/// [`Error::NoSuchPath`] when the commit has nothing of that path; when it is a directory, or
+/// something on the way is none; when an object on the way is missing or malformed.
 pub fn read_file(repo: &Repo, commit: &Checksum, path: &str) -> Result<FileContent> {
     let root = Node::root_of(&repo.load_commit(commit)?);
     let place = lookup(repo, &root, path).map_err(|error| match error {
@@ -86,7 +87,13 @@ impl FileContent {
             return Self::Symlink(header.symlink_target);
         }
         let (size, checksum) = (object.size, *object.checksum());
-        Self::Regular(FileReader { header, size, left: size, checksum, content: object.into_reader() })
+        Self::Regular(FileReader {
+            header,
+            size,
+            left: size,
+            checksum,
+            content: object.into_reader(),
+        })
     }
 }
 
@@ -112,11 +119,16 @@ impl Read for FileReader {
     /// [`io::ErrorKind::InvalidData`] when the object cannot be inflated or ends before its size.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let broken = |what: String| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("malformed object {}.file: {what}", self.checksum))
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("malformed object {}.file: {what}", self.checksum),
+            )
         };
         let length = match self.content.read(buffer) {
             // What the system reports stays as it is, the inflater's complaints name the object.
-            Err(error) if error.raw_os_error().is_none() && error.kind() != io::ErrorKind::Interrupted => {
+            Err(error)
+                if error.raw_os_error().is_none() && error.kind() != io::ErrorKind::Interrupted =>
+            {
                 return Err(broken(error.to_string()));
             }
             read => read?,
@@ -131,6 +143,9 @@ impl Read for FileReader {
 
 impl std::fmt::Debug for FileReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FileReader").field("checksum", &self.checksum).field("left", &self.left).finish_non_exhaustive()
+        f.debug_struct("FileReader")
+            .field("checksum", &self.checksum)
+            .field("left", &self.left)
+            .finish_non_exhaustive()
     }
 }

@@ -1,8 +1,8 @@
 //! Paths within a commit.
 //!
-//! They are looked up as upstream does: literally. `.` and `..` are names like others (which no directory has), a slash at
-//! the end names an entry without a name, and what stands before a doubled slash does not count. Symbolic links are
-//! not followed.
+//! They are looked up as upstream does: literally. `.` and `..` are names like others (which no
+//! directory has), a slash at the end names an entry without a name, and what stands before a
+//! doubled slash does not count. Symbolic links are not followed.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::gvariant::DecodeError;
 use crate::object::{Commit, DirTree, ObjectName, ObjectType};
 use crate::repo::Repo;
 
-/// How many directories within each other are followed, on disk and in commits. A path of Linux has at most 2048 names, but
-/// programs that go from directory to directory make deeper trees.
+/// How many directories within each other are followed, on disk and in commits. A path of Linux has
+/// at most 2048 names, but programs that go from directory to directory make deeper trees.
 pub const MAX_DEPTH: usize = 4096;
 
 /// What is wrong with what is deeper.
@@ -49,7 +49,8 @@ impl Node {
     }
 }
 
-/// The path of a directory in a tree. It shares what it has in common with others, so that a walk holds each name once.
+/// The path of a directory in a tree. It shares what it has in common with others, so that a walk
+/// holds each name once.
 #[derive(Clone, Debug, Default)]
 pub struct TreePath(Option<Arc<Component>>);
 
@@ -74,7 +75,11 @@ impl TreePath {
     /// The path of a directory in this one.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
-        Self(Some(Arc::new(Component { above: self.clone(), name: name.into(), depth: self.depth() + 1 })))
+        Self(Some(Arc::new(Component {
+            above: self.clone(),
+            name: name.into(),
+            depth: self.depth() + 1,
+        })))
     }
 
     /// How many directories it is in: 0 for the root.
@@ -100,7 +105,9 @@ impl TreePath {
             names.push(&*component.name);
             next = &component.above.0;
         }
-        let mut text = String::with_capacity(names.iter().map(|name| name.len() + 1).sum::<usize>() + end.len());
+        let mut text = String::with_capacity(
+            names.iter().map(|name| name.len() + 1).sum::<usize>() + end.len(),
+        );
         for name in names.into_iter().rev() {
             text.push('/');
             text.push_str(name);
@@ -114,7 +121,9 @@ impl TreePath {
     /// # Errors
     /// When it is deeper than [`MAX_DEPTH`].
     pub fn check_depth(&self) -> Result<()> {
-        check_depth(self.depth(), || self.text().chars().take(SHOWN_CHARS).collect::<String>() + "...")
+        check_depth(self.depth(), || {
+            self.text().chars().take(SHOWN_CHARS).collect::<String>() + "..."
+        })
     }
 }
 
@@ -123,8 +132,8 @@ const SHOWN_CHARS: usize = 100;
 
 /// The dirtrees on the way down from a root.
 ///
-/// A dirtree that contains itself cannot be made, but a repository with damaged objects can have one, and nesting without
-/// end can be made: whoever goes down into directories enters them here.
+/// A dirtree that contains itself cannot be made, but a repository with damaged objects can have
+/// one, and nesting without end can be made: whoever goes down into directories enters them here.
 #[derive(Clone, Debug, Default)]
 pub struct Descent {
     entered: Vec<Checksum>,
@@ -212,7 +221,9 @@ pub fn lookup_from(repo: &Repo, root: &Node, directory: &[String], path: &str) -
     let names = resolve(directory, path);
     let mut node = *root;
     for (index, name) in names.iter().enumerate() {
-        let Node::Directory { dirtree, .. } = node else { return Err(Error::failed("Not a directory")) };
+        let Node::Directory { dirtree, .. } = node else {
+            return Err(Error::failed("Not a directory"));
+        };
         node = child(&repo.load_dirtree(&dirtree)?, name)
             .ok_or_else(|| Error::NoSuchPath { path: join(&names[..=index]) })?;
     }
@@ -220,7 +231,11 @@ pub fn lookup_from(repo: &Repo, root: &Node, directory: &[String], path: &str) -
 }
 
 fn child(dirtree: &DirTree, name: &str) -> Option<Node> {
-    let file = dirtree.files.iter().find(|(file, _)| file == name).map(|(_, checksum)| Node::File(*checksum));
+    let file = dirtree
+        .files
+        .iter()
+        .find(|(file, _)| file == name)
+        .map(|(_, checksum)| Node::File(*checksum));
     file.or_else(|| {
         let dir = dirtree.dirs.iter().find(|dir| dir.name == name)?;
         Some(Node::Directory { dirtree: dir.dirtree, dirmeta: dir.dirmeta })

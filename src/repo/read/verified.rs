@@ -7,8 +7,9 @@ use crate::object::{Commit, DirMeta, DirTreeReader, ObjectName, ObjectType};
 use crate::repo::Repo;
 
 impl Repo {
-    /// Loads a metadata object that is what its name says: its checksum, and the structure of a commit, dirtree or
-    /// dirmeta. Detached metadata has another object's name and cannot be verified.
+    /// Loads a metadata object that is what its name says: its checksum, and the structure of a
+    /// commit, dirtree or dirmeta. Detached metadata has another object's name and cannot be
+    /// verified.
     ///
     /// # Errors
     /// As [`Repo::load_metadata`]; [`Error::CorruptedObject`], [`Error::MalformedObject`].
@@ -19,7 +20,8 @@ impl Repo {
     }
 }
 
-/// Compares the bytes of a metadata object with its name, and their structure with what objects of its type may be.
+/// Compares the bytes of a metadata object with its name, and their structure with what objects of
+/// its type may be.
 ///
 /// # Errors
 /// [`Error::CorruptedObject`], [`Error::MalformedObject`].

@@ -1,4 +1,5 @@
-//! Walking a tree and a history: iterators that need neither recursion nor more memory than the way down takes.
+//! Walking a tree and a history: iterators that need neither recursion nor more memory than the way
+//! down takes.
 
 use super::tree::{Descent, Node};
 use crate::checksum::Checksum;
@@ -40,11 +41,13 @@ struct OpenDirectory {
     next_dir: usize,
 }
 
-/// Walks a file or directory and everything below it, depth first: a directory comes before what it contains, and in it
-/// the files come before the directories, both in name order. That is the order of `ostree ls -R`.
+/// Walks a file or directory and everything below it, depth first: a directory comes before what it
+/// contains, and in it the files come before the directories, both in name order. That is the order
+/// of `ostree ls -R`.
 ///
-/// A directory whose dirtree is missing or malformed is yielded, and then the error; the walk goes on behind it. Which
-/// objects a file is has been read from its directory: nothing says that the file itself is there.
+/// A directory whose dirtree is missing or malformed is yielded, and then the error; the walk goes
+/// on behind it. Which objects a file is has been read from its directory: nothing says that the
+/// file itself is there.
 ///
 /// ```
 /// use osier::commit::{CommitOptions, Description, Source, commit};
@@ -76,7 +79,14 @@ struct OpenDirectory {
 /// ```
 pub fn entries<'r>(repo: &'r Repo, root: &Node) -> Entries<'r> {
     let root = Some(TreeEntry { path: "/".to_owned(), node: *root });
-    Entries { repo, root, last_directory: None, path: String::new(), open: Vec::new(), descent: Descent::default() }
+    Entries {
+        repo,
+        root,
+        last_directory: None,
+        path: String::new(),
+        open: Vec::new(),
+        descent: Descent::default(),
+    }
 }
 
 impl Entries<'_> {
@@ -84,7 +94,12 @@ impl Entries<'_> {
         self.descent.enter(dirtree)?;
         match self.repo.load_dirtree(dirtree) {
             Ok(dirtree) => {
-                self.open.push(OpenDirectory { path_len: self.path.len(), dirtree, next_file: 0, next_dir: 0 });
+                self.open.push(OpenDirectory {
+                    path_len: self.path.len(),
+                    dirtree,
+                    next_file: 0,
+                    next_dir: 0,
+                });
                 Ok(())
             }
             Err(error) => {
@@ -96,7 +111,9 @@ impl Entries<'_> {
 
     /// The next entry of the innermost open directory that has one.
     fn step(&mut self) -> Option<TreeEntry> {
-        while let Some(OpenDirectory { path_len, dirtree, next_file, next_dir }) = self.open.last_mut() {
+        while let Some(OpenDirectory { path_len, dirtree, next_file, next_dir }) =
+            self.open.last_mut()
+        {
             self.path.truncate(*path_len);
             if let Some((name, checksum)) = dirtree.files.get(*next_file) {
                 *next_file += 1;
@@ -122,7 +139,8 @@ impl Iterator for Entries<'_> {
     type Item = Result<TreeEntry>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // The directory that was yielded last is opened only now, so that its error comes after its entry.
+        // The directory that was yielded last is opened only now, so that its error comes after its
+        // entry.
         if let Some(dirtree) = self.last_directory.take()
             && let Err(error) = self.open(&dirtree)
         {
@@ -149,8 +167,9 @@ pub struct History<'r> {
 /// Walks a commit and its ancestors, the youngest first.
 ///
 /// A parent that is not in the repository ends the walk, as histories are often fetched in part;
-/// [`History::missing_parent`] tells that end from the beginning of the history. That the first commit is missing is an
-/// error, as is a commit that is malformed or its own ancestor; nothing comes after an error.
+/// [`History::missing_parent`] tells that end from the beginning of the history. That the first
+/// commit is missing is an error, as is a commit that is malformed or its own ancestor; nothing
+/// comes after an error.
 ///
 /// ```
 /// use osier::commit::{CommitOptions, Description, Parent, Source, commit};
@@ -184,7 +203,13 @@ pub struct History<'r> {
 /// # }
 /// ```
 pub fn history<'r>(repo: &'r Repo, commit: &Checksum) -> History<'r> {
-    History { repo, next: Some(*commit), is_parent: false, missing_parent: None, ancestry: Ancestry::default() }
+    History {
+        repo,
+        next: Some(*commit),
+        is_parent: false,
+        missing_parent: None,
+        ancestry: Ancestry::default(),
+    }
 }
 
 impl History<'_> {

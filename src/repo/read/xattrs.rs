@@ -6,18 +6,22 @@ use rustix::io::Errno;
 
 use crate::object::Xattrs;
 
-/// Reads all xattrs of an open file or directory, sorted by name. Those with an empty value and those that vanish
-/// meanwhile are left out, and a file system without xattrs has none (docs/format.md, section 7).
+/// Reads all xattrs of an open file or directory, sorted by name. Those with an empty value and
+/// those that vanish meanwhile are left out, and a file system without xattrs has none
+/// (docs/format.md, section 7).
 ///
 /// # Errors
 /// The operating system's, for instance when a value may not be read.
 pub fn read_xattrs(file: impl AsFd) -> Result<Xattrs, Errno> {
     let file = file.as_fd();
-    collect(|buffer| rustix::fs::flistxattr(file, buffer), |name, buffer| rustix::fs::fgetxattr(file, name, buffer))
+    collect(
+        |buffer| rustix::fs::flistxattr(file, buffer),
+        |name, buffer| rustix::fs::fgetxattr(file, name, buffer),
+    )
 }
 
-/// Reads all xattrs of the symlink `name` in an open directory, like [`read_xattrs`]. Symlinks cannot be opened, so the
-/// way is through `/proc`.
+/// Reads all xattrs of the symlink `name` in an open directory, like [`read_xattrs`]. Symlinks
+/// cannot be opened, so the way is through `/proc`.
 ///
 /// # Errors
 /// As [`read_xattrs`].
@@ -29,7 +33,8 @@ pub fn read_xattrs_at(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Xattrs, Errno>
     )
 }
 
-/// A path by which the entry `name` of an open directory can be reached without changing the working directory.
+/// A path by which the entry `name` of an open directory can be reached without changing the
+/// working directory.
 pub(in crate::repo) fn proc_path(dir: BorrowedFd<'_>, name: &[u8]) -> Vec<u8> {
     let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
     path.extend_from_slice(name);
@@ -63,8 +68,12 @@ fn collect(
     Xattrs::from_pairs(pairs).map_err(|_| Errno::INVAL)
 }
 
-/// Reads a value whose length is not known; it may grow between asking for its length and reading it.
-fn read_growing(buffer: &mut Vec<u8>, read: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<&[u8], Errno> {
+/// Reads a value whose length is not known; it may grow between asking for its length and reading
+/// it.
+fn read_growing(
+    buffer: &mut Vec<u8>,
+    read: impl Fn(&mut [u8]) -> Result<usize, Errno>,
+) -> Result<&[u8], Errno> {
     // The kernel's limit is 64 KiB for a value and for the list of names.
     for size in [256, 4096, 1 << 16] {
         buffer.resize(size, 0);

@@ -37,7 +37,8 @@ pub enum RefFile {
 /// Directories deeper than this hold no refs; a loop of symlinks ends here.
 const MAX_DEPTH: usize = 128;
 
-/// A ref file has 65 bytes; shorter than this, in bytes, are most of those that were written by hand, too.
+/// A ref file has 65 bytes; shorter than this, in bytes, are most of those that were written by
+/// hand, too.
 const USUAL_REF: usize = 256;
 /// So many refs are read one after the other before it pays to have another thread help.
 const REFS_AT_A_TIME: usize = 64;
@@ -45,19 +46,26 @@ const REFS_AT_A_TIME: usize = 64;
 const LONGEST_REF: u64 = 1 << 20;
 
 impl Repo {
-    /// Lists refs of `refs/heads` and `refs/remotes` with their commits, sorted by their spelling. A `prefix` is a ref,
-    /// a directory of refs, or either with `remote:` before it; one that names nothing gives an empty list.
+    /// Lists refs of `refs/heads` and `refs/remotes` with their commits, sorted by their spelling.
+    /// A `prefix` is a ref, a directory of refs, or either with `remote:` before it; one that names
+    /// nothing gives an empty list.
     ///
     /// # Errors
-    /// For a prefix that cannot be one, for a ref whose content is no checksum, and, when all are asked for, for a
-    /// repository without `refs/heads` or `refs/remotes`.
-    pub fn list_refs(&self, prefix: Option<&str>, spelling: ListRefs) -> Result<Vec<(Refspec, Checksum)>> {
+    /// For a prefix that cannot be one, for a ref whose content is no checksum, and, when all are
+    /// asked for, for a repository without `refs/heads` or `refs/remotes`.
+    pub fn list_refs(
+        &self,
+        prefix: Option<&str>,
+        spelling: ListRefs,
+    ) -> Result<Vec<(Refspec, Checksum)>> {
         let read = |(refspec, path): (Refspec, String)| self.read_listed(&path, refspec);
         let listed = self.listed_refs(prefix, spelling).and_then(|refs| {
             // All are read, so that of several that are wrong the first is told.
             let read: Vec<_> = match refs.len() {
                 ..REFS_AT_A_TIME => refs.into_iter().map(read).collect(),
-                _ => threads::run(|| Ok(refs.into_par_iter().with_min_len(REFS_AT_A_TIME).map(read).collect()))?,
+                _ => threads::run(|| {
+                    Ok(refs.into_par_iter().with_min_len(REFS_AT_A_TIME).map(read).collect())
+                })?,
             };
             read.into_iter().filter_map(Result::transpose).collect()
         });
@@ -74,7 +82,11 @@ impl Repo {
     }
 
     /// Refs and their files, sorted.
-    fn listed_refs(&self, prefix: Option<&str>, spelling: ListRefs) -> Result<Vec<(Refspec, String)>> {
+    fn listed_refs(
+        &self,
+        prefix: Option<&str>,
+        spelling: ListRefs,
+    ) -> Result<Vec<(Refspec, String)>> {
         let mut refs = Vec::new();
         match prefix {
             None => {
@@ -82,7 +94,11 @@ impl Repo {
                 self.require_ref_directory("refs/remotes")?;
                 self.list_all_below("refs/heads", None, &mut refs)?;
                 for remote in self.remotes_with_refs()? {
-                    self.list_all_below(&format!("refs/remotes/{remote}"), Some(&remote), &mut refs)?;
+                    self.list_all_below(
+                        &format!("refs/remotes/{remote}"),
+                        Some(&remote),
+                        &mut refs,
+                    )?;
                 }
             }
             Some(prefix) => self.list_below(prefix, spelling, &mut refs)?,
@@ -92,7 +108,12 @@ impl Repo {
     }
 
     /// Adds the refs below a directory, which belong to `remote` if one is given.
-    fn list_all_below(&self, base: &str, remote: Option<&RemoteName>, refs: &mut Vec<(Refspec, String)>) -> Result<()> {
+    fn list_all_below(
+        &self,
+        base: &str,
+        remote: Option<&RemoteName>,
+        refs: &mut Vec<(Refspec, String)>,
+    ) -> Result<()> {
         for name in self.ref_names(Path::new(base))? {
             let path = format!("{base}/{name}");
             refs.push((Refspec { remote: remote.cloned(), name }, path));
@@ -100,8 +121,14 @@ impl Repo {
         Ok(())
     }
 
-    fn list_below(&self, prefix: &str, spelling: ListRefs, refs: &mut Vec<(Refspec, String)>) -> Result<()> {
-        // A remote alone stands for all its refs. Upstream spells these `REMOTE:./NAME` then, which names no ref.
+    fn list_below(
+        &self,
+        prefix: &str,
+        spelling: ListRefs,
+        refs: &mut Vec<(Refspec, String)>,
+    ) -> Result<()> {
+        // A remote alone stands for all its refs. Upstream spells these `REMOTE:./NAME` then, which
+        // names no ref.
         let alone = prefix.strip_suffix('.').unwrap_or(prefix).strip_suffix(':');
         if let Some(remote) = alone.and_then(|remote| RemoteName::parse(remote).ok()) {
             return self.list_all_below(&format!("refs/remotes/{remote}"), Some(&remote), refs);
@@ -130,12 +157,16 @@ impl Repo {
         Ok(())
     }
 
-    /// Lists refs with the collection they belong to, sorted: those in `refs/heads` if the repository has a collection,
-    /// mirrored ones, and those of remotes whose collection is configured. Only `collection`'s if one is given.
+    /// Lists refs with the collection they belong to, sorted: those in `refs/heads` if the
+    /// repository has a collection, mirrored ones, and those of remotes whose collection is
+    /// configured. Only `collection`'s if one is given.
     ///
     /// # Errors
     /// As [`Repo::list_refs`].
-    pub fn list_collection_refs(&self, collection: Option<&CollectionId>) -> Result<Vec<(CollectionRef, Checksum)>> {
+    pub fn list_collection_refs(
+        &self,
+        collection: Option<&CollectionId>,
+    ) -> Result<Vec<(CollectionRef, Checksum)>> {
         let mut bases = Vec::new();
         if let Some(own) = self.collection_id() {
             bases.push((own, "refs/heads".to_owned()));
@@ -147,7 +178,8 @@ impl Repo {
         }
         for remote in self.remotes_with_refs()? {
             let group = format!("remote \"{remote}\"");
-            let id = self.config().keyfile.get_raw(&group, "collection-id").map(CollectionId::parse);
+            let id =
+                self.config().keyfile.get_raw(&group, "collection-id").map(CollectionId::parse);
             if let Some(Ok(id)) = id {
                 bases.push((id, format!("refs/remotes/{remote}")));
             }
@@ -168,8 +200,8 @@ impl Repo {
         Ok(refs.into_iter().collect())
     }
 
-    /// Lists aliases (refs in `refs/heads` that are symlinks) with the refs they stand for, sorted; all, or those at or
-    /// below `prefix`.
+    /// Lists aliases (refs in `refs/heads` that are symlinks) with the refs they stand for, sorted;
+    /// all, or those at or below `prefix`.
     ///
     /// # Errors
     /// When a directory cannot be read.
@@ -185,7 +217,9 @@ impl Repo {
         }
         for name in self.ref_names(Path::new("refs/heads"))? {
             let wanted = prefix.is_none_or(|prefix| {
-                name.as_str().strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                name.as_str()
+                    .strip_prefix(prefix)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             });
             let path = self.path().join("refs/heads").join(name.as_str());
             if let (true, Ok(target)) = (wanted, fs::read_link(&path)) {
@@ -211,10 +245,14 @@ impl Repo {
                     _ => None,
                 };
                 let file = match target {
-                    Some(target) => Ok(RefFile::Alias(target.to_string_lossy().trim_start_matches("../").to_owned())),
+                    Some(target) => Ok(RefFile::Alias(
+                        target.to_string_lossy().trim_start_matches("../").to_owned(),
+                    )),
                     None => self
                         .read_ref(Path::new(&path))
-                        .and_then(|commit| commit.ok_or(Error::RefNotFound { refspec: name.to_string() }))
+                        .and_then(|commit| {
+                            commit.ok_or(Error::RefNotFound { refspec: name.to_string() })
+                        })
                         .map(RefFile::Commit),
                 };
                 files.push((path, file));
@@ -224,16 +262,22 @@ impl Repo {
         Ok(files)
     }
 
-    /// The commit that a ref of `refs/heads` of this repository itself names; none for a directory of refs.
+    /// The commit that a ref of `refs/heads` of this repository itself names; none for a directory
+    /// of refs.
     ///
     /// # Errors
     /// When its content is no checksum.
     pub fn read_local_ref(&self, name: &RefName) -> Result<Option<Checksum>> {
         let path = Path::new("refs/heads").join(name.as_str());
-        if is_directory(&self.path().join(&path))? == Some(true) { Ok(None) } else { self.read_ref(&path) }
+        if is_directory(&self.path().join(&path))? == Some(true) {
+            Ok(None)
+        } else {
+            self.read_ref(&path)
+        }
     }
 
-    /// The commit in a ref file, named relative to the repository; `None` when there is no such file.
+    /// The commit in a ref file, named relative to the repository; `None` when there is no such
+    /// file.
     pub(in crate::repo) fn read_ref(&self, path: &Path) -> Result<Option<Checksum>> {
         match read_file(self.dir(), path) {
             Ok(content) => {
@@ -245,7 +289,11 @@ impl Repo {
                     .map(Some)
                     .map_err(Error::from)
             }
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                Ok(None)
+            }
             Err(error) => {
                 let name = path.components().skip(2).collect::<PathBuf>();
                 Err(Error::refused(format!("Couldn't open ref '{}'", name.display()), error))
@@ -253,13 +301,15 @@ impl Repo {
         }
     }
 
-    /// A repository that has lost its refs is not one without refs: a prune would delete everything.
+    /// A repository that has lost its refs is not one without refs: a prune would delete
+    /// everything.
     fn require_ref_directory(&self, path: &str) -> Result<()> {
-        rustix::fs::accessat(self.dir(), path, Access::READ_OK, AtFlags::EACCESS).calling("opendir", path)
+        rustix::fs::accessat(self.dir(), path, Access::READ_OK, AtFlags::EACCESS)
+            .calling("opendir", path)
     }
 
-    /// A ref that vanished since it was listed is an error: the list would be wrong without it. `None` for a file of
-    /// `ostree` that has got the name of its ref meanwhile.
+    /// A ref that vanished since it was listed is an error: the list would be wrong without it.
+    /// `None` for a file of `ostree` that has got the name of its ref meanwhile.
     fn read_listed(&self, path: &str, refspec: Refspec) -> Result<Option<(Refspec, Checksum)>> {
         match self.read_ref(Path::new(path)).context(|| path.to_owned())? {
             Some(commit) => Ok(Some((refspec, commit))),
@@ -274,13 +324,19 @@ impl Repo {
         let root = self.path().join(base);
         let walk = walkdir::WalkDir::new(&root).min_depth(1).max_depth(MAX_DEPTH);
         // What is no valid fragment is not looked into.
-        let entries = walk
-            .into_iter()
-            .filter_entry(|entry| entry.depth() == 0 || entry.file_name().to_str().is_some_and(is_fragment));
+        let entries = walk.into_iter().filter_entry(|entry| {
+            entry.depth() == 0 || entry.file_name().to_str().is_some_and(is_fragment)
+        });
         for entry in entries {
             let entry = match entry {
                 Ok(entry) => entry,
-                Err(error) if error.io_error().is_some_and(|error| error.kind() == ErrorKind::NotFound) => continue,
+                Err(error)
+                    if error
+                        .io_error()
+                        .is_some_and(|error| error.kind() == ErrorKind::NotFound) =>
+                {
+                    continue;
+                }
                 Err(error) => {
                     let path = error.path().unwrap_or(&root).to_owned();
                     return Err(std::io::Error::from(error)).during("listing", path);
@@ -313,7 +369,8 @@ impl Repo {
         let mut names = Vec::new();
         for entry in entries {
             let entry = entry.during("listing", &path)?;
-            // To take one that may not be looked at for none would hide its refs, and a prune would delete their commits.
+            // To take one that may not be looked at for none would hide its refs, and a prune would
+            // delete their commits.
             if is_directory(&entry.path())? == Some(true) {
                 names.extend(entry.file_name().into_string());
             }
@@ -334,17 +391,21 @@ fn is_directory(path: &Path) -> Result<Option<bool>> {
     }
 }
 
-/// Whether `ostree` gives such names, `tmp.` and six letters or digits, to ref files for a moment, in their directory.
+/// Whether `ostree` gives such names, `tmp.` and six letters or digits, to ref files for a moment,
+/// in their directory.
 fn is_unplaced(path: &str) -> bool {
     let name = path.rsplit('/').next().and_then(|name| name.strip_prefix("tmp."));
-    name.is_some_and(|rest| rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    name.is_some_and(|rest| {
+        rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
 }
 
 /// Reads a ref file below `dir`, mostly with one system call.
 fn read_file(dir: BorrowedFd<'_>, path: &Path) -> std::io::Result<Vec<u8>> {
     // A pipe in a ref's place must not make us wait.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let mut file = input::require_regular(rustix::fs::openat(dir, path, flags, Mode::empty())?.into())?;
+    let mut file =
+        input::require_regular(rustix::fs::openat(dir, path, flags, Mode::empty())?.into())?;
     let mut content = vec![0; USUAL_REF];
     let length = file.read(&mut content)?;
     if length == content.len() {

@@ -12,8 +12,8 @@ use crate::repo::Repo;
 
 /// The commits on the way from one to its ancestors.
 ///
-/// A commit that is its own ancestor cannot be made, but a repository with damaged objects can have one: whoever follows
-/// parents to the end enters each commit here.
+/// A commit that is its own ancestor cannot be made, but a repository with damaged objects can have
+/// one: whoever follows parents to the end enters each commit here.
 #[derive(Clone, Debug, Default)]
 pub struct Ancestry {
     entered: HashSet<Checksum>,
@@ -34,12 +34,12 @@ impl Ancestry {
 }
 
 impl Repo {
-    /// Resolves a rev: 64 hexadecimal digits, the unique start of a commit's name, a ref, `remote:ref`, each with any
-    /// number of `^`.
+    /// Resolves a rev: 64 hexadecimal digits, the unique start of a commit's name, a ref,
+    /// `remote:ref`, each with any number of `^`.
     ///
     /// # Errors
-    /// [`Error::RefNotFound`] when it names nothing; [`Error::Failed`] when it cannot be a rev, is not unique, or a
-    /// commit has no parent.
+    /// [`Error::RefNotFound`] when it names nothing; [`Error::Failed`] when it cannot be a rev, is
+    /// not unique, or a commit has no parent.
     pub fn resolve_rev(&self, rev: &str) -> Result<Checksum> {
         self.try_resolve_rev(rev)?.ok_or_else(|| Error::RefNotFound { refspec: rev.to_owned() })
     }
@@ -52,7 +52,9 @@ impl Repo {
         let base = rev.trim_end_matches('^');
         let mut commit = match self.resolve_without_parents(base)? {
             Some(commit) => commit,
-            None if base.len() < rev.len() => return Err(Error::RefNotFound { refspec: base.to_owned() }),
+            None if base.len() < rev.len() => {
+                return Err(Error::RefNotFound { refspec: base.to_owned() });
+            }
             None => return Ok(None),
         };
         for _ in base.len()..rev.len() {
@@ -88,7 +90,8 @@ impl Repo {
 
     fn find_ref(&self, Refspec { remote, name }: &Refspec) -> Result<Option<Checksum>> {
         if let Some(remote) = remote {
-            return self.read_ref(&Path::new("refs/remotes").join(remote.as_str()).join(name.as_str()));
+            return self
+                .read_ref(&Path::new("refs/remotes").join(remote.as_str()).join(name.as_str()));
         }
         for base in ["refs/heads", "refs/remotes"] {
             if let Some(commit) = self.read_ref(&Path::new(base).join(name.as_str()))? {
@@ -96,7 +99,9 @@ impl Repo {
             }
         }
         for remote in self.remotes_with_refs()? {
-            if let Some(commit) = self.read_ref(&Path::new("refs/remotes").join(remote.as_str()).join(name.as_str()))? {
+            if let Some(commit) =
+                self.read_ref(&Path::new("refs/remotes").join(remote.as_str()).join(name.as_str()))?
+            {
                 return Ok(Some(commit));
             }
         }

@@ -1,4 +1,5 @@
-//! Writing refs, one at a time and atomically. A transaction calls this after its objects are in place.
+//! Writing refs, one at a time and atomically. A transaction calls this after its objects are in
+//! place.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +19,8 @@ impl Repo {
     /// Sets a ref of `refs/heads`, or of a remote, at once; `None` deletes it.
     ///
     /// # Errors
-    /// For a name that looks like a checksum, or that is a directory of refs; when it cannot be written.
+    /// For a name that looks like a checksum, or that is a directory of refs; when it cannot be
+    /// written.
     pub fn set_ref_immediate(
         &self,
         remote: Option<&RemoteName>,
@@ -29,11 +31,16 @@ impl Repo {
         self.touch()
     }
 
-    /// Sets a ref of a collection at once: the repository's own in `refs/heads`, others in `refs/mirrors`.
+    /// Sets a ref of a collection at once: the repository's own in `refs/heads`, others in
+    /// `refs/mirrors`.
     ///
     /// # Errors
     /// As [`Repo::set_ref_immediate`].
-    pub fn set_collection_ref_immediate(&self, name: &CollectionRef, commit: Option<&Checksum>) -> Result<()> {
+    pub fn set_collection_ref_immediate(
+        &self,
+        name: &CollectionRef,
+        commit: Option<&Checksum>,
+    ) -> Result<()> {
         self.write_collection_ref(name, commit)?;
         self.touch()
     }
@@ -74,11 +81,17 @@ impl Repo {
         }
         match remote {
             None => self.write_ref_below(Path::new("refs/heads"), name, commit),
-            Some(remote) => self.write_ref_below(&Path::new("refs/remotes").join(remote.as_str()), name, commit),
+            Some(remote) => {
+                self.write_ref_below(&Path::new("refs/remotes").join(remote.as_str()), name, commit)
+            }
         }
     }
 
-    pub(in crate::repo) fn write_collection_ref(&self, name: &CollectionRef, commit: Option<&Checksum>) -> Result<()> {
+    pub(in crate::repo) fn write_collection_ref(
+        &self,
+        name: &CollectionRef,
+        commit: Option<&Checksum>,
+    ) -> Result<()> {
         if self.collection_id().as_ref() == Some(&name.collection) {
             self.write_ref_below(Path::new("refs/heads"), &name.name, commit)
         } else {
@@ -87,7 +100,12 @@ impl Repo {
         }
     }
 
-    fn write_ref_below(&self, base: &Path, name: &RefName, commit: Option<&Checksum>) -> Result<()> {
+    fn write_ref_below(
+        &self,
+        base: &Path,
+        name: &RefName,
+        commit: Option<&Checksum>,
+    ) -> Result<()> {
         let path = base.join(name.as_str());
         let Some(commit) = commit else {
             return match dir::remove_file(self.dir(), &path) {
@@ -102,27 +120,36 @@ impl Repo {
         self.sync_directories(&path, &topmost)
     }
 
-    /// Makes the directories of a ref, and makes way for it where only empty directories have its name. Returns the
-    /// lowest directory on the way there that had been made before.
+    /// Makes the directories of a ref, and makes way for it where only empty directories have its
+    /// name. Returns the lowest directory on the way there that had been made before.
     fn prepare_ref(&self, base: &Path, name: &RefName) -> Result<PathBuf> {
         if Checksum::from_hex(name.as_str()).is_ok() {
-            return Err(Error::failed(format!("Rev name '{}' looks like a checksum", name.as_str())));
+            return Err(Error::failed(format!(
+                "Rev name '{}' looks like a checksum",
+                name.as_str()
+            )));
         }
         let path = base.join(name.as_str());
         let directory = path.parent().unwrap_or(base);
-        let is_directory = |path: &Path| dir::stat(self.dir(), path).is_ok_and(|stat| dir::is_directory(&stat));
-        let topmost = directory.ancestors().find(|above| is_directory(above)).unwrap_or(base).to_owned();
+        let is_directory =
+            |path: &Path| dir::stat(self.dir(), path).is_ok_and(|stat| dir::is_directory(&stat));
+        let topmost =
+            directory.ancestors().find(|above| is_directory(above)).unwrap_or(base).to_owned();
         match dir::make_dirs(self.dir(), directory, DIRECTORY_MODE) {
             Ok(_) => {}
-            // A ref stands where a directory should be; the words are those of upstream, which only hears it here.
-            Err(Errno::NOTDIR | Errno::LOOP | Errno::EXIST) => return Err(Errno::NOTDIR).calling("openat", &path),
+            // A ref stands where a directory should be; the words are those of upstream, which only
+            // hears it here.
+            Err(Errno::NOTDIR | Errno::LOOP | Errno::EXIST) => {
+                return Err(Errno::NOTDIR).calling("openat", &path);
+            }
             Err(error) => return Err(error).calling("mkdirat", directory),
         }
         if !is_directory(&path) {
             return Ok(topmost);
         }
         if let Some(below) = self.ref_names(&path)?.first() {
-            let message = format!("Conflict: {below} exists under {} when attempting write", name.as_str());
+            let message =
+                format!("Conflict: {below} exists under {} when attempting write", name.as_str());
             return Err(Error::failed(message));
         }
         self.remove_empty_directories(&path)?;
@@ -139,13 +166,15 @@ impl Repo {
         Ok(())
     }
 
-    /// The name of a ref is durable once its directory is, and those that were made for it are: up to `topmost`.
+    /// The name of a ref is durable once its directory is, and those that were made for it are: up
+    /// to `topmost`.
     fn sync_directories(&self, path: &Path, topmost: &Path) -> Result<()> {
         if !self.config().fsync {
             return Ok(());
         }
         for directory in path.ancestors().skip(1) {
-            let synced = Dir::beneath(self.dir(), directory).and_then(|dir| rustix::fs::fsync(&dir));
+            let synced =
+                Dir::beneath(self.dir(), directory).and_then(|dir| rustix::fs::fsync(&dir));
             synced.during("syncing", self.path().join(directory))?;
             if directory == topmost {
                 break;

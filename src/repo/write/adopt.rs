@@ -1,13 +1,14 @@
 //! Adopting: a source file that is about to be consumed becomes the object itself, by a hard link.
 //!
-//! Upstream renames the file. A link keeps the source where it is until the commit is safe on disk, so a kill in between
-//! loses nothing; what the file system cannot link is written like any other content. As upstream's, an adopted file keeps
-//! its modification time.
+//! Upstream renames the file. A link keeps the source where it is until the commit is safe on disk,
+//! so a kill in between loses nothing; what the file system cannot link is written like any other
+//! content. As upstream's, an adopted file keeps its modification time.
 //!
-//! A source that is left over from a kill can therefore be the object itself. While objects are staged that does no
-//! harm, for the next transaction takes over no file that has another name or was changed since. Once they are in
-//! place, which is a little before refs move, such a source must be removed and not be edited. Without staging that
-//! would be so all along: nothing is adopted then.
+//! A source that is left over from a kill can therefore be the object itself. While objects are
+//! staged that does no harm, for the next transaction takes over no file that has another name or
+//! was changed since. Once they are in place, which is a little before refs move, such a source
+//! must be removed and not be edited. Without staging that would be so all along: nothing is
+//! adopted then.
 
 use std::fs::File;
 use std::os::fd::BorrowedFd;
@@ -45,8 +46,8 @@ impl<'a> Candidate<'a> {
 }
 
 impl Transaction<'_> {
-    /// Links the file to its object name. False when the file is not what the object has to be, has changed, or cannot
-    /// be linked: nothing has happened then.
+    /// Links the file to its object name. False when the file is not what the object has to be, has
+    /// changed, or cannot be linked: nothing has happened then.
     pub(in crate::repo) fn adopt(
         &self,
         object: &ObjectName,
@@ -63,7 +64,9 @@ impl Transaction<'_> {
         }
         let linked = dir::at_free_name(
             || Ok(self.temporary_name()),
-            |temporary| rustix::fs::linkat(directory, *name, self.work_dir(), temporary, AtFlags::empty()),
+            |temporary| {
+                rustix::fs::linkat(directory, *name, self.work_dir(), temporary, AtFlags::empty())
+            },
             |error, _| Err(error),
         );
         // Another file system, too many links, a file that may not be linked.
@@ -99,18 +102,27 @@ impl Transaction<'_> {
 }
 
 fn is_same_content(one: &Stat, other: &Stat) -> bool {
-    (one.st_size, one.st_mtime, one.st_mtime_nsec) == (other.st_size, other.st_mtime, other.st_mtime_nsec)
+    (one.st_size, one.st_mtime, one.st_mtime_nsec)
+        == (other.st_size, other.st_mtime, other.st_mtime_nsec)
 }
 
-/// Whether nothing has to change for the file to be the object, except the permissions in bare-user-only, which keeps
-/// nothing else. The other modes keep an object's metadata where a file has none.
-fn may_become_object(mode: RepoMode, header: &FileHeader, file: &File, stat: &Stat) -> Result<bool> {
+/// Whether nothing has to change for the file to be the object, except the permissions in
+/// bare-user-only, which keeps nothing else. The other modes keep an object's metadata where a file
+/// has none.
+fn may_become_object(
+    mode: RepoMode,
+    header: &FileHeader,
+    file: &File,
+    stat: &Stat,
+) -> Result<bool> {
     match mode {
         RepoMode::BareUserOnly => Ok(true),
         RepoMode::Bare => {
             let as_it_is = stat.st_mode & PERMISSION_BITS == header.mode & PERMISSION_BITS
                 && (stat.st_uid, stat.st_gid) == (header.uid, header.gid);
-            Ok(as_it_is && crate::repo::read_xattrs(file).during("reading xattrs of", "a file")? == header.xattrs)
+            Ok(as_it_is
+                && crate::repo::read_xattrs(file).during("reading xattrs of", "a file")?
+                    == header.xattrs)
         }
         _ => Ok(false),
     }
@@ -130,16 +142,24 @@ mod tests {
     use crate::repo::Repo;
     use crate::repo::read::objects::loose_path;
 
-    /// Adopts a file with which something happens after it was opened, and says whether that went well, and how many
-    /// names the file has in the end.
-    fn adopt(directory: &Path, happen: impl FnOnce(&Transaction<'_>, &ObjectName, &Path)) -> (Result<bool>, u64) {
+    /// Adopts a file with which something happens after it was opened, and says whether that went
+    /// well, and how many names the file has in the end.
+    fn adopt(
+        directory: &Path,
+        happen: impl FnOnce(&Transaction<'_>, &ObjectName, &Path),
+    ) -> (Result<bool>, u64) {
         let repo = Repo::create(&directory.join("repo"), RepoMode::BareUserOnly, None).unwrap();
         let source = directory.join("source");
         fs::write(&source, "content").unwrap();
         fs::set_permissions(&source, fs::Permissions::from_mode(0o644)).unwrap();
         let [parent, file] = [directory, &source].map(|path| File::open(path).unwrap());
-        let header =
-            FileHeader { uid: 0, gid: 0, mode: 0o100644, symlink_target: String::new(), xattrs: Xattrs::default() };
+        let header = FileHeader {
+            uid: 0,
+            gid: 0,
+            mode: 0o100644,
+            symlink_target: String::new(),
+            xattrs: Xattrs::default(),
+        };
         let object = ObjectName::new(Checksum::of(b"content"), ObjectType::File);
         let transaction = Transaction::begin(&repo).unwrap();
         let place = Adoptable { directory: parent.as_fd(), name: "source" };
@@ -173,7 +193,8 @@ mod tests {
     fn what_cannot_be_placed_leaves_no_link() {
         let directory = tempfile::tempdir().unwrap();
         let failed = adopt(directory.path(), |transaction, object, _| {
-            let in_the_way = transaction.work_path().join(loose_path(object, RepoMode::BareUserOnly));
+            let in_the_way =
+                transaction.work_path().join(loose_path(object, RepoMode::BareUserOnly));
             fs::create_dir_all(in_the_way).unwrap();
         });
         assert!(matches!(failed, (Err(_), 1)), "{failed:?}");

@@ -1,9 +1,11 @@
 //! Writing file objects.
 //!
 //! There are three ways in, all with the same result:
-//! - [`Transaction::write_bytes`] for content that is in memory: hashed, and only if it is new compressed and written;
-//! - [`Transaction::write_file`] for content that can be read twice: where it may not be new it is hashed first, then, only
-//!   if it is, read again and hashed again, so that a file that changes meanwhile never gets a wrong name;
+//! - [`Transaction::write_bytes`] for content that is in memory: hashed, and only if it is new
+//!   compressed and written;
+//! - [`Transaction::write_file`] for content that can be read twice: where it may not be new it is
+//!   hashed first, then, only if it is, read again and hashed again, so that a file that changes
+//!   meanwhile never gets a wrong name;
 //! - [`ContentWriter`] for content that comes once, as from a tar stream.
 
 use std::io::Read;
@@ -59,8 +61,14 @@ impl<'r> Transaction<'r> {
         Ok(checksum)
     }
 
-    /// [`Transaction::write_bytes`] for what has been hashed: `checksum` is that of the header and the content.
-    pub(crate) fn write_hashed(&self, header: &FileHeader, content: &[u8], checksum: Checksum) -> Result<()> {
+    /// [`Transaction::write_bytes`] for what has been hashed: `checksum` is that of the header and
+    /// the content.
+    pub(crate) fn write_hashed(
+        &self,
+        header: &FileHeader,
+        content: &[u8],
+        checksum: Checksum,
+    ) -> Result<()> {
         let name = ObjectName::new(checksum, ObjectType::File);
         if self.begin_content(&name, header, content.len() as u64)? == Claim::Done {
             return Ok(());
@@ -71,7 +79,8 @@ impl<'r> Transaction<'r> {
             let mut temporary = self.create_object(&name)?;
             match self.repo.mode() {
                 RepoMode::Archive => {
-                    let mut encoder = self.encoders.take(self.deflate_settings(), header, content.len() as u64);
+                    let mut encoder =
+                        self.encoders.take(self.deflate_settings(), header, content.len() as u64);
                     if !header.is_symlink() {
                         encoder.push(content);
                         encoder.finish();
@@ -91,26 +100,31 @@ impl<'r> Transaction<'r> {
         self.end_content(&name, header, content.len() as u64)
     }
 
-    /// Stores a regular file that is read up to twice: once is enough if it is stored already, or if it is likely enough to
-    /// be new that it is stored while it is hashed.
+    /// Stores a regular file that is read up to twice: once is enough if it is stored already, or
+    /// if it is likely enough to be new that it is stored while it is hashed.
     ///
     /// # Errors
-    /// [`Error::SourceChanged`] when the file did not stay the same; else as [`Transaction::write_bytes`].
+    /// [`Error::SourceChanged`] when the file did not stay the same; else as
+    /// [`Transaction::write_bytes`].
     pub fn write_file(&self, header: &FileHeader, source: SourceFile<'_>) -> Result<Checksum> {
         use std::io::{Seek, SeekFrom};
         let SourceFile { mut file, size, path, adopt } = source;
         let changed = || Error::SourceChanged { path: path.to_owned() };
-        let adopt = adopt.filter(|_| self.adopts()).map(|place| Candidate::new(file, place)).transpose();
+        let adopt =
+            adopt.filter(|_| self.adopts()).map(|place| Candidate::new(file, place)).transpose();
         let adopt = adopt.during("reading", path)?;
         if adopt.is_none() && self.expects_new_content() {
             let mut writer = ContentWriter::begin(self, header.clone(), size)?;
             let read =
-                self.for_each_chunk(&mut file.take(size.saturating_add(1)), path, |chunk| writer.write(chunk))?;
+                self.for_each_chunk(&mut file.take(size.saturating_add(1)), path, |chunk| {
+                    writer.write(chunk)
+                })?;
             return if read == size { writer.finish() } else { Err(changed()) };
         }
         let mut hasher = Hasher::new();
         hasher.update(&header.content_header());
-        // One byte more than announced tells that the file grew; how much more does not matter, it may never end.
+        // One byte more than announced tells that the file grew; how much more does not matter, it
+        // may never end.
         let read = self.for_each_chunk(&mut file.take(size.saturating_add(1)), path, |chunk| {
             hasher.update(chunk);
             Ok(())
@@ -129,8 +143,11 @@ impl<'r> Transaction<'r> {
             return Ok(name.checksum);
         }
         file.seek(SeekFrom::Start(0)).during("reading", path)?;
-        let mut writer = ContentWriter::writing_to(self.create_object(&name)?, self, header.clone(), size);
-        let read = self.for_each_chunk(&mut file.take(size.saturating_add(1)), path, |chunk| writer.write(chunk))?;
+        let mut writer =
+            ContentWriter::writing_to(self.create_object(&name)?, self, header.clone(), size);
+        let read = self.for_each_chunk(&mut file.take(size.saturating_add(1)), path, |chunk| {
+            writer.write(chunk)
+        })?;
         if read != size || writer.hasher.clone().finish() != name.checksum {
             return Err(changed());
         }
@@ -163,8 +180,9 @@ impl<'r> Transaction<'r> {
         result
     }
 
-    /// Whether nearly all files so far were new, as in the first commit of a tree. Never in an archive: to compress a file
-    /// of which there is an equal one costs much more than to hash one twice.
+    /// Whether nearly all files so far were new, as in the first commit of a tree. Never in an
+    /// archive: to compress a file of which there is an equal one costs much more than to hash one
+    /// twice.
     fn expects_new_content(&self) -> bool {
         if self.repo.mode() == RepoMode::Archive {
             return false;
@@ -174,8 +192,8 @@ impl<'r> Transaction<'r> {
         old.saturating_mul(NEW_FOR_EACH_OLD) < written
     }
 
-    /// Takes an object that the caller knows its file to be, without having read it; `false` when it is not there. The file
-    /// has `unpacked` bytes of content, or its target has.
+    /// Takes an object that the caller knows its file to be, without having read it; `false` when
+    /// it is not there. The file has `unpacked` bytes of content, or its target has.
     ///
     /// # Errors
     /// When the operating system cannot tell.
@@ -204,8 +222,8 @@ impl<'r> Transaction<'r> {
         writer.finish()
     }
 
-    /// How the content of new objects is compressed. Where sizes are recorded the bytes have an identity, for their
-    /// number enters the commit: then they are zlib's.
+    /// How the content of new objects is compressed. Where sizes are recorded the bytes have an
+    /// identity, for their number enters the commit: then they are zlib's.
     fn deflate_settings(&self) -> Settings {
         let config = self.repo.config();
         let encoding = if self.records_sizes() { Encoding::Zlib } else { config.deflate };
@@ -239,7 +257,8 @@ impl<'r> Transaction<'r> {
         }
     }
 
-    /// Counts a file object that was copied as it is, with the bytes of content that count as written.
+    /// Counts a file object that was copied as it is, with the bytes of content that count as
+    /// written.
     pub(in crate::repo) fn count_copied_file(&self, bytes: u64) {
         self.counters.content_written.fetch_add(1, Ordering::Relaxed);
         self.counters.content_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -266,8 +285,14 @@ impl<'r> Transaction<'r> {
         Ok(())
     }
 
-    fn finish_regular(&self, temporary: Temporary<'_, '_>, name: &ObjectName, header: &FileHeader) -> Result<()> {
-        bare::apply_metadata(self.repo, &temporary.file, header).during("setting the metadata of", name.to_string())?;
+    fn finish_regular(
+        &self,
+        temporary: Temporary<'_, '_>,
+        name: &ObjectName,
+        header: &FileHeader,
+    ) -> Result<()> {
+        bare::apply_metadata(self.repo, &temporary.file, header)
+            .during("setting the metadata of", name.to_string())?;
         temporary.place(name)
     }
 
@@ -300,7 +325,8 @@ pub struct ContentWriter<'t, 'r> {
 }
 
 impl<'t, 'r> ContentWriter<'t, 'r> {
-    /// Begins a regular file of `size` bytes. Its space is reserved even if the object turns out to be there.
+    /// Begins a regular file of `size` bytes. Its space is reserved even if the object turns out to
+    /// be there.
     ///
     /// # Errors
     /// When there is no space, or no file can be created.
@@ -309,8 +335,8 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
         Ok(Self::writing_to(transaction.create_temporary()?, transaction, header, size))
     }
 
-    /// The same for content that is expected to have this name, which nobody else writes; to be ended by
-    /// [`ContentWriter::finish_as`].
+    /// The same for content that is expected to have this name, which nobody else writes; to be
+    /// ended by [`ContentWriter::finish_as`].
     pub(in crate::repo) fn begin_as(
         name: &ObjectName,
         transaction: &'t Transaction<'r>,

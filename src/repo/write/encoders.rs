@@ -1,4 +1,5 @@
-//! The encoders of a transaction that writes to an archive. There are never more than are in use at a time.
+//! The encoders of a transaction that writes to an archive. There are never more than are in use at
+//! a time.
 
 use super::pool::Pool;
 use crate::deflate::{Deflater, Settings};
@@ -16,10 +17,17 @@ pub(in crate::repo) struct Encoder {
 }
 
 impl Encoders {
-    /// One for a file of `size` bytes; it goes back with [`Encoders::put`], except when the file came to nothing.
-    pub(in crate::repo) fn take(&self, settings: Settings, header: &FileHeader, size: u64) -> Encoder {
+    /// One for a file of `size` bytes; it goes back with [`Encoders::put`], except when the file
+    /// came to nothing.
+    pub(in crate::repo) fn take(
+        &self,
+        settings: Settings,
+        header: &FileHeader,
+        size: u64,
+    ) -> Encoder {
         let kept = self.0.take().filter(|encoder| encoder.deflater.settings() == settings);
-        let mut encoder = kept.unwrap_or_else(|| Encoder { deflater: Deflater::new(settings), packed: Vec::new() });
+        let mut encoder = kept
+            .unwrap_or_else(|| Encoder { deflater: Deflater::new(settings), packed: Vec::new() });
         encoder.packed.clear();
         encoder.packed.extend_from_slice(&header.archive_header(size));
         if !header.is_symlink() {
@@ -52,8 +60,13 @@ mod tests {
     #[test]
     fn an_encoder_is_used_again_for_files_with_the_same_settings_only() {
         let encoders = Encoders::default();
-        let header =
-            FileHeader { uid: 0, gid: 0, mode: 0o100_644, symlink_target: String::new(), xattrs: Xattrs::default() };
+        let header = FileHeader {
+            uid: 0,
+            gid: 0,
+            mode: 0o100_644,
+            symlink_target: String::new(),
+            xattrs: Xattrs::default(),
+        };
         let fast = Settings { encoding: Encoding::Fast, level: 6 };
         let mut encoder = encoders.take(fast, &header, 5);
         encoder.push(b"hello");

@@ -1,9 +1,10 @@
-//! Writing objects whose names are known before their bytes are, wherever these come from: another repository, a web
-//! server, a delta.
+//! Writing objects whose names are known before their bytes are, wherever these come from: another
+//! repository, a web server, a delta.
 //!
-//! A file is compared with its name while it is written; metadata is if it is [`Trust::Untrusted`]; a `.filez` can be
-//! once it has been received, and a link only where it comes from. What is not what its name says leaves nothing behind.
-//! Whether an object is there already is for the caller to ask ([`Transaction::was_present`]).
+//! A file is compared with its name while it is written; metadata is if it is [`Trust::Untrusted`];
+//! a `.filez` can be once it has been received, and a link only where it comes from. What is not
+//! what its name says leaves nothing behind. Whether an object is there already is for the caller
+//! to ask ([`Transaction::was_present`]).
 
 use std::io::Read;
 
@@ -30,12 +31,17 @@ pub enum Trust {
 }
 
 impl<'r> Transaction<'r> {
-    /// Stores a metadata object. Detached metadata, which has another object's name, replaces what was there and cannot be
-    /// verified: its commit must have been.
+    /// Stores a metadata object. Detached metadata, which has another object's name, replaces what
+    /// was there and cannot be verified: its commit must have been.
     ///
     /// # Errors
     /// When it is not what its name says (unless it is trusted), or cannot be written.
-    pub(crate) fn write_metadata_as(&self, name: &ObjectName, bytes: &[u8], trust: Trust) -> Result<()> {
+    pub(crate) fn write_metadata_as(
+        &self,
+        name: &ObjectName,
+        bytes: &[u8],
+        trust: Trust,
+    ) -> Result<()> {
         if trust == Trust::Untrusted {
             verify_metadata(name, bytes)?;
         }
@@ -43,10 +49,12 @@ impl<'r> Transaction<'r> {
         self.write_loose(name, bytes)
     }
 
-    /// Stores a file whose content `read` passes on piece by piece, `size` bytes in all; nothing for a symlink.
+    /// Stores a file whose content `read` passes on piece by piece, `size` bytes in all; nothing
+    /// for a symlink.
     ///
     /// # Errors
-    /// When it is not what its name says or the repository cannot hold it, when it cannot be written, and as `read`.
+    /// When it is not what its name says or the repository cannot hold it, when it cannot be
+    /// written, and as `read`.
     pub(crate) fn write_file_as(
         &self,
         name: &ObjectName,
@@ -58,7 +66,8 @@ impl<'r> Transaction<'r> {
             bare::check_user_only_mode(name, header)?;
         }
         if header.is_symlink() {
-            // Content behind a symlink is no part of the object; it shows that the file was damaged.
+            // Content behind a symlink is no part of the object; it shows that the file was
+            // damaged.
             read(&mut |_| Ok(()))?;
             return self.write_symlink_as(name, header);
         }
@@ -82,15 +91,20 @@ impl<'r> Transaction<'r> {
     ///
     /// # Errors
     /// When it cannot be read or written.
-    pub(crate) fn receive_filez(&self, name: &ObjectName, filez: &mut impl Read) -> Result<Filez<'_, 'r>> {
+    pub(crate) fn receive_filez(
+        &self,
+        name: &ObjectName,
+        filez: &mut impl Read,
+    ) -> Result<Filez<'_, 'r>> {
         let mut temporary = self.create_object(name)?;
-        let copied = std::io::copy(filez, &mut temporary.file).during("copying", name.to_string())?;
+        let copied =
+            std::io::copy(filez, &mut temporary.file).during("copying", name.to_string())?;
         self.take_space(copied)?;
         Ok(Filez { transaction: self, name: *name, temporary })
     }
 
-    /// Gives an object of another repository on the same file system a name here, too. Nothing is verified. An object that has
-    /// the name already is left.
+    /// Gives an object of another repository on the same file system a name here, too. Nothing is
+    /// verified. An object that has the name already is left.
     ///
     /// # Errors
     /// When there is no such object or it cannot be linked.
@@ -106,7 +120,11 @@ impl<'r> Transaction<'r> {
 
     /// Removes the mark that a commit was deleted, if the object is one: it is about to come back.
     pub(crate) fn comes_back(&self, name: &ObjectName) -> Result<()> {
-        if name.object_type == ObjectType::Commit { self.remove_tombstone(&name.checksum) } else { Ok(()) }
+        if name.object_type == ObjectType::Commit {
+            self.remove_tombstone(&name.checksum)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -118,7 +136,8 @@ pub(crate) struct Filez<'t, 'r> {
 }
 
 impl Filez<'_, '_> {
-    /// Reads its header; the rest is read from what is returned, which can be verified, or written as another mode wants it.
+    /// Reads its header; the rest is read from what is returned, which can be verified, or written
+    /// as another mode wants it.
     ///
     /// # Errors
     /// When the header is malformed.

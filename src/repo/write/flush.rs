@@ -1,7 +1,8 @@
 //! Writing to disk while there is still work to do.
 //!
-//! A transaction ends with one `syncfs`. If nothing had been written back before, the disk would idle while files are
-//! compressed and the processors while the disk writes. A thread that syncs now and then lets both work at once.
+//! A transaction ends with one `syncfs`. If nothing had been written back before, the disk would
+//! idle while files are compressed and the processors while the disk writes. A thread that syncs
+//! now and then lets both work at once.
 
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,9 +27,11 @@ pub(in crate::repo) struct Flusher {
 
 impl Flusher {
     pub(in crate::repo) fn start(repo: &Repo) -> Result<Self> {
-        // A description of its own: an error of these syncs must still be reported to the one that counts, the last.
+        // A description of its own: an error of these syncs must still be reported to the one that
+        // counts, the last.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = rustix::fs::openat(repo.dir(), ".", flags, Mode::empty()).during("opening", repo.path())?;
+        let dir = rustix::fs::openat(repo.dir(), ".", flags, Mode::empty())
+            .during("opening", repo.path())?;
         let dir = File::from(dir);
         let (wake, woken) = sync_channel(1);
         let thread = thread::Builder::new().name("flush".to_owned()).spawn(move || {

@@ -1,4 +1,5 @@
-//! What tells that a file in a staging directory was not finished: a name that no object has, or a bit of its mode.
+//! What tells that a file in a staging directory was not finished: a name that no object has, or a
+//! bit of its mode.
 
 use std::fs::File;
 use std::os::fd::BorrowedFd;

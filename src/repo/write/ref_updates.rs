@@ -19,7 +19,11 @@ impl RefUpdates {
         self.refs.insert(refspec, commit);
     }
 
-    pub(in crate::repo) fn set_in_collection(&mut self, name: CollectionRef, commit: Option<Checksum>) {
+    pub(in crate::repo) fn set_in_collection(
+        &mut self,
+        name: CollectionRef,
+        commit: Option<Checksum>,
+    ) {
         self.collection_refs.insert(name, commit);
     }
 

@@ -13,14 +13,16 @@ use crate::error::{During, Error, Result};
 use crate::repo::Repo;
 use crate::repo::lock::{LockKind, try_lock};
 
-/// What replaces another file is in `tmp/` under such a name for a moment, and locked as long as its writer lives.
+/// What replaces another file is in `tmp/` under such a name for a moment, and locked as long as
+/// its writer lives.
 pub(in crate::repo) const REPLACEMENT_PREFIX: &str = "replace-";
 
 /// A file that is written to take the place of another one, in the same file system.
 ///
-/// As long as it is written it has no name, so that it goes with a process that is killed; from then until it is in its
-/// place it is locked, so that the next transaction can tell it from what a killed process left. Where the file system
-/// or a missing `/proc` does not allow that, it has a name in `tmp/` and, left behind, goes when that is old.
+/// As long as it is written it has no name, so that it goes with a process that is killed; from
+/// then until it is in its place it is locked, so that the next transaction can tell it from what a
+/// killed process left. Where the file system or a missing `/proc` does not allow that, it has a
+/// name in `tmp/` and, left behind, goes when that is old.
 #[derive(Debug)]
 pub(crate) struct Replacement<'r> {
     repo: &'r Repo,
@@ -68,16 +70,18 @@ impl Drop for Replacement<'_> {
 }
 
 impl Repo {
-    /// Replaces a file of the repository, named relative to it: readers see the old content or the new one, and the
-    /// new one is on disk before it gets the name (unless `core.fsync` is off).
+    /// Replaces a file of the repository, named relative to it: readers see the old content or the
+    /// new one, and the new one is on disk before it gets the name (unless `core.fsync` is off).
     ///
     /// # Errors
-    /// When the directory is not there or anything cannot be written; the old file is still whole then.
+    /// When the directory is not there or anything cannot be written; the old file is still whole
+    /// then.
     pub fn replace_file(&self, name: &Path, content: &[u8]) -> Result<()> {
         self.prepare_replacement(content)?.place(name).calling("openat", name)
     }
 
-    /// Writes a file of mode 0644 that is to replace another one. It is on disk then (unless `core.fsync` is off).
+    /// Writes a file of mode 0644 that is to replace another one. It is on disk then (unless
+    /// `core.fsync` is off).
     ///
     /// # Errors
     /// When it cannot be written; nothing is left of it.
@@ -101,7 +105,8 @@ impl Repo {
             Ok(fd) => {
                 let file = File::from(fd);
                 if rustix::fs::stat(descriptor_path(&file)).is_ok() {
-                    try_lock(&file, LockKind::Exclusive).during("locking a file in", self.path().join("tmp"))?;
+                    try_lock(&file, LockKind::Exclusive)
+                        .during("locking a file in", self.path().join("tmp"))?;
                     return Ok(Replacement { repo: self, file, name: None });
                 }
             }
@@ -112,7 +117,8 @@ impl Repo {
         Ok(Replacement { repo: self, file, name: Some(name) })
     }
 
-    /// Creates an empty file with a new name in `tmp/`, which is returned; what a killed process leaves there expires.
+    /// Creates an empty file with a new name in `tmp/`, which is returned; what a killed process
+    /// leaves there expires.
     pub(crate) fn create_temporary(&self, prefix: &str) -> Result<(String, File)> {
         let (tmp, flags) = (self.tmp()?, OFlags::CREATE | OFlags::EXCL | OFlags::RDWR);
         dir::at_free_name(
@@ -122,7 +128,8 @@ impl Repo {
         )
     }
 
-    /// Bumps the modification time of the repository, which tells clients and caches that refs have changed.
+    /// Bumps the modification time of the repository, which tells clients and caches that refs have
+    /// changed.
     pub(crate) fn touch(&self) -> Result<()> {
         let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
         rustix::fs::futimens(self.dir(), &Timestamps { last_access: now, last_modification: now })

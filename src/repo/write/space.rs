@@ -18,22 +18,30 @@ impl SpaceBudget {
     /// Looks at the file system; `None` when nothing has to stay free.
     pub(in crate::repo) fn of(repo: &Repo) -> Result<Option<Self>> {
         let limit = repo.config().min_free_space;
-        let stat = rustix::fs::fstatvfs(repo.dir()).during("reading the free space of", repo.path())?;
+        let stat =
+            rustix::fs::fstatvfs(repo.dir()).during("reading the free space of", repo.path())?;
         let block_size = stat.f_frsize.max(1);
         let reserved = match limit {
             MinFreeSpace::None => return Ok(None),
-            MinFreeSpace::Percent(percent) => (stat.f_blocks as f64 * (f64::from(percent) / 100.0)) as u64,
+            MinFreeSpace::Percent(percent) => {
+                (stat.f_blocks as f64 * (f64::from(percent) / 100.0)) as u64
+            }
             MinFreeSpace::Mebibytes(size) => size.saturating_mul(1 << 20) / block_size,
         };
         let free = if rustix::process::geteuid().is_root() { stat.f_bfree } else { stat.f_bavail };
-        Ok(Some(Self { limit, block_size, blocks_left: AtomicU64::new(free.saturating_sub(reserved)) }))
+        Ok(Some(Self {
+            limit,
+            block_size,
+            blocks_left: AtomicU64::new(free.saturating_sub(reserved)),
+        }))
     }
 
     /// Takes the blocks that `bytes` of content need.
     pub(in crate::repo) fn take(&self, bytes: u64) -> Result<()> {
         let blocks = self.blocks_of(bytes);
-        let taken =
-            self.blocks_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(blocks));
+        let taken = self
+            .blocks_left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(blocks));
         match taken {
             Ok(_) => Ok(()),
             Err(_) => {

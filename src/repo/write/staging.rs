@@ -1,13 +1,15 @@
-//! Where a transaction writes its objects, and keeps the finished ones until they are moved into place together.
+//! Where a transaction writes its objects, and keeps the finished ones until they are moved into
+//! place together.
 //!
-//! `tmp/staging-BOOTID-XXXXXX` belongs to whoever holds the exclusive lock of `tmp/staging-BOOTID-XXXXXX-lock` beside it.
-//! One that an aborted or killed transaction of the same boot left behind is taken over with the objects in it, but for
-//! commits, their detached metadata, and files that are or were linked to a source; those of other boots may hold
-//! objects that never reached the disk, so they are only ever removed.
+//! `tmp/staging-BOOTID-XXXXXX` belongs to whoever holds the exclusive lock of
+//! `tmp/staging-BOOTID-XXXXXX-lock` beside it. One that an aborted or killed transaction of the
+//! same boot left behind is taken over with the objects in it, but for commits, their detached
+//! metadata, and files that are or were linked to a source; those of other boots may hold objects
+//! that never reached the disk, so they are only ever removed.
 //!
-//! osier's objects lie in `osier/` in it. After a kill there may be unfinished files under the names of objects, which osier
-//! can tell; `ostree`, which takes such directories over as well, would not. It does not look into `osier/`, and removes it
-//! with the rest when it is done.
+//! osier's objects lie in `osier/` in it. After a kill there may be unfinished files under the
+//! names of objects, which osier can tell; `ostree`, which takes such directories over as well,
+//! would not. It does not look into `osier/`, and removes it with the rest when it is done.
 
 use std::fs::{self, File};
 use std::io;
@@ -29,7 +31,8 @@ use crate::repo::fan_out::FanOuts;
 use crate::repo::lock::{LockKind, try_lock, try_lock_removable};
 use crate::threads;
 
-/// A locked staging directory. When it is dropped it goes if it is empty, else it waits for the next transaction.
+/// A locked staging directory. When it is dropped it goes if it is empty, else it waits for the
+/// next transaction.
 #[derive(Debug)]
 pub(in crate::repo) struct Staging<'r> {
     repo: &'r Repo,
@@ -63,7 +66,8 @@ const COMMIT_SUFFIX: &str = ".commit";
 const DETACHED_SUFFIX: &str = ".commitmeta";
 /// Of files in the bare modes, one of which lets them have any permissions.
 const FILE_SUFFIX: &str = ".file";
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
 impl<'r> Staging<'r> {
     fn new(repo: &'r Repo, tmp: BorrowedFd<'r>, name: String, dir: File, lock: File) -> Self {
@@ -96,7 +100,8 @@ impl<'r> Staging<'r> {
             let name = format!("{prefix}{}", random_letters()?);
             let path = repo.path().join("tmp").join(&name);
             // The lock comes first, so that nobody takes over the directory in between.
-            let Some(lock) = try_lock_removable(tmp, &lock_name(&name)).during("locking", &path)? else {
+            let Some(lock) = try_lock_removable(tmp, &lock_name(&name)).during("locking", &path)?
+            else {
                 continue;
             };
             match rustix::fs::mkdirat(tmp, &name, Mode::from_raw_mode(0o775)) {
@@ -128,7 +133,8 @@ impl<'r> Staging<'r> {
         }
     }
 
-    /// Takes in the objects that `ostree` has staged. Its unfinished files have no names, or some that are no objects'.
+    /// Takes in the objects that `ostree` has staged. Its unfinished files have no names, or some
+    /// that are no objects'.
     fn take_in_others(&self) -> Result<()> {
         let outer = rustix::fs::openat(self.tmp, &self.name, DIRECTORY, Mode::empty());
         let outer = outer.during("opening", self.path())?;
@@ -145,30 +151,37 @@ impl<'r> Staging<'r> {
 
     fn take_in(&self, outer: &OwnedFd, prefix: &str) -> Result<()> {
         let path = || self.path().join(prefix);
-        let from = rustix::fs::openat(outer, prefix, DIRECTORY, Mode::empty()).during("opening", path())?;
-        let to = dir::make_dirs(&self.dir, prefix, 0o777).during("creating", self.own_path().join(prefix))?;
+        let from = rustix::fs::openat(outer, prefix, DIRECTORY, Mode::empty())
+            .during("opening", path())?;
+        let to = dir::make_dirs(&self.dir, prefix, 0o777)
+            .during("creating", self.own_path().join(prefix))?;
         for name in names_in(&from).during("listing", path())? {
             rustix::fs::renameat(&from, &name, &to, &name).during("moving", path().join(&name))?;
         }
         rustix::fs::unlinkat(outer, prefix, AtFlags::REMOVEDIR).during("removing", path())
     }
 
-    /// Removes what its owner had not finished when it was killed. What can have lost its worth since goes, too, and is
-    /// written again by whoever wants it: commits, for what they need may have been pruned; their detached metadata, for
-    /// which there may be a newer version; and files that are linked to, for their owner may have changed them.
+    /// Removes what its owner had not finished when it was killed. What can have lost its worth
+    /// since goes, too, and is written again by whoever wants it: commits, for what they need may
+    /// have been pruned; their detached metadata, for which there may be a newer version; and files
+    /// that are linked to, for their owner may have changed them.
     fn remove_unfinished(&self) -> Result<()> {
         let remove = |dir: &File, name: &str| {
-            rustix::fs::unlinkat(dir, name, AtFlags::empty()).during("removing", self.own_path().join(name))
+            rustix::fs::unlinkat(dir, name, AtFlags::empty())
+                .during("removing", self.own_path().join(name))
         };
         for name in names_in(&self.dir).during("listing", self.own_path())? {
             if name.starts_with(UNFINISHED_PREFIX) {
                 remove(&self.dir, &name)?;
             } else if is_fan_out(&name) {
                 let path = || self.own_path().join(&name);
-                let dir = rustix::fs::openat(&self.dir, &name, DIRECTORY, Mode::empty()).during("opening", path())?;
+                let dir = rustix::fs::openat(&self.dir, &name, DIRECTORY, Mode::empty())
+                    .during("opening", path())?;
                 let dir = File::from(dir);
                 for name in names_in(&dir).during("listing", path())? {
-                    if belongs_to_commit(&name) || self.is_unreliable(&dir, &name).during("reading", path())? {
+                    if belongs_to_commit(&name)
+                        || self.is_unreliable(&dir, &name).during("reading", path())?
+                    {
                         remove(&dir, &name)?;
                     }
                 }
@@ -177,13 +190,15 @@ impl<'r> Staging<'r> {
         Ok(())
     }
 
-    /// Whether an object was not finished, or may be a source that was about to be consumed: somebody else has a name
-    /// for it, or it lacks the modification time of objects. That time tells when it was edited there and then removed.
+    /// Whether an object was not finished, or may be a source that was about to be consumed:
+    /// somebody else has a name for it, or it lacks the modification time of objects. That time
+    /// tells when it was edited there and then removed.
     fn is_unreliable(&self, dir: &File, name: &str) -> Result<bool, Errno> {
         let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let is_file = name.ends_with(FILE_SUFFIX);
         let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        let is_source = is_file && (stat.st_nlink > 1 || is_regular && (stat.st_mtime, stat.st_mtime_nsec) != (0, 0));
+        let is_source = is_file
+            && (stat.st_nlink > 1 || is_regular && (stat.st_mtime, stat.st_mtime_nsec) != (0, 0));
         Ok(is_source || mark::is_unfinished(self.repo.mode(), is_file, &stat))
     }
 
@@ -196,9 +211,9 @@ impl<'r> Staging<'r> {
         self.path().join(OWN)
     }
 
-    /// Moves every object into `objects/`, commits last. One that is there already stays, except detached metadata, which
-    /// the new version replaces. The directories are synced: after this the objects survive a power loss, and at no
-    /// moment is there a commit without what it needs.
+    /// Moves every object into `objects/`, commits last. One that is there already stays, except
+    /// detached metadata, which the new version replaces. The directories are synced: after this
+    /// the objects survive a power loss, and at no moment is there a commit without what it needs.
     pub(in crate::repo) fn move_into_place(&self) -> Result<()> {
         let mut directories = names_in(&self.dir).during("listing", self.own_path())?;
         directories.retain(|name| is_fan_out(name));
@@ -222,8 +237,8 @@ impl<'r> Staging<'r> {
     /// Moves a part of a directory of objects and says whether something is left for another part.
     fn move_fan_out(&self, prefix: &str, part: Part) -> Result<bool> {
         let staged_path = || self.own_path().join(prefix);
-        let staged =
-            rustix::fs::openat(&self.dir, prefix, DIRECTORY, Mode::empty()).during("opening", staged_path())?;
+        let staged = rustix::fs::openat(&self.dir, prefix, DIRECTORY, Mode::empty())
+            .during("opening", staged_path())?;
         let target_path = || self.repo.path().join("objects").join(prefix);
         let names = names_in(&staged).during("listing", staged_path())?;
         let (mut now, later): (Vec<_>, Vec<_>) =
@@ -231,14 +246,24 @@ impl<'r> Staging<'r> {
         // Nobody would ever remove the detached metadata of a commit that never came.
         now.sort_by_key(|name| name.ends_with(DETACHED_SUFFIX));
         if later.is_empty() {
-            // Where `objects/` has no such directory yet the staged one takes its place, with one rename for all objects.
-            match rustix::fs::renameat_with(&self.dir, prefix, self.repo.objects_dir(), prefix, RenameFlags::NOREPLACE)
-            {
+            // Where `objects/` has no such directory yet the staged one takes its place, with one
+            // rename for all objects.
+            match rustix::fs::renameat_with(
+                &self.dir,
+                prefix,
+                self.repo.objects_dir(),
+                prefix,
+                RenameFlags::NOREPLACE,
+            ) {
                 Ok(()) => {
-                    let moved = dir::stat(self.repo.objects_dir(), prefix).during("reading", target_path())?;
+                    let moved = dir::stat(self.repo.objects_dir(), prefix)
+                        .during("reading", target_path())?;
                     let stat = rustix::fs::fstat(&staged).during("reading", target_path())?;
                     if dir::identity(&moved) != dir::identity(&stat) {
-                        return Err(Error::failed(format!("{} was swapped", staged_path().display())));
+                        return Err(Error::failed(format!(
+                            "{} was swapped",
+                            staged_path().display()
+                        )));
                     }
                     File::from(staged).sync_all().during("syncing", target_path())?;
                     return Ok(false);
@@ -250,7 +275,11 @@ impl<'r> Staging<'r> {
         let target = dir::make_dirs(self.repo.objects_dir(), prefix, 0o777);
         let target = File::from(target.during("opening", target_path())?);
         for name in now {
-            let flags = if name.ends_with(DETACHED_SUFFIX) { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
+            let flags = if name.ends_with(DETACHED_SUFFIX) {
+                RenameFlags::empty()
+            } else {
+                RenameFlags::NOREPLACE
+            };
             match rename(&staged, &target, &name, flags) {
                 Ok(()) => {}
                 Err(Errno::EXIST) => {
@@ -262,7 +291,8 @@ impl<'r> Staging<'r> {
         }
         target.sync_all().during("syncing", target_path())?;
         if later.is_empty() {
-            rustix::fs::unlinkat(&self.dir, prefix, AtFlags::REMOVEDIR).during("removing", staged_path())?;
+            rustix::fs::unlinkat(&self.dir, prefix, AtFlags::REMOVEDIR)
+                .during("removing", staged_path())?;
         }
         Ok(!later.is_empty())
     }
@@ -290,8 +320,8 @@ impl Drop for Staging<'_> {
     }
 }
 
-/// Removes what has no business in `tmp/` any more: staging directories of other boots that nobody holds, and unknown
-/// entries older than `core.tmp-expiry-secs`.
+/// Removes what has no business in `tmp/` any more: staging directories of other boots that nobody
+/// holds, and unknown entries older than `core.tmp-expiry-secs`.
 pub(in crate::repo) fn clean_tmp(repo: &Repo) -> Result<()> {
     let (tmp, path) = (repo.tmp()?, repo.path().join("tmp"));
     let this_boot = format!("{PREFIX}{}-", boot_id(repo)?);
@@ -305,7 +335,9 @@ pub(in crate::repo) fn clean_tmp(repo: &Repo) -> Result<()> {
         if name == "cache" || name.starts_with(&this_boot) {
             continue;
         }
-        if name.starts_with(REPLACEMENT_PREFIX) && remove_unlocked(tmp, &name).during("removing", path.join(&name))? {
+        if name.starts_with(REPLACEMENT_PREFIX)
+            && remove_unlocked(tmp, &name).during("removing", path.join(&name))?
+        {
             continue;
         }
         if name.starts_with(PREFIX) {
@@ -314,8 +346,9 @@ pub(in crate::repo) fn clean_tmp(repo: &Repo) -> Result<()> {
         }
         // What vanishes meanwhile was somebody else's to remove.
         let Ok(stat) = dir::stat(tmp, &name) else { continue };
-        let modified =
-            u64::try_from(stat.st_mtime).ok().and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+        let modified = u64::try_from(stat.st_mtime)
+            .ok()
+            .and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
         let age = SystemTime::now().duration_since(modified.unwrap_or(UNIX_EPOCH)).ok();
         if age.is_some_and(|age| age > expiry) {
             dir::remove_all(tmp, &name).during("removing", path.join(&name))?;
@@ -334,7 +367,8 @@ fn remove_abandoned(tmp: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the lock file of a staging directory whose owner was killed after it had removed the directory.
+/// Removes the lock file of a staging directory whose owner was killed after it had removed the
+/// directory.
 fn remove_stale_lock(tmp: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     let Some(staging) = name.strip_suffix(LOCK_SUFFIX) else { return Ok(()) };
     if dir::stat(tmp, staging).is_ok() {
@@ -347,13 +381,16 @@ fn remove_stale_lock(tmp: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes a file that was to replace another one, if its writer was killed. `false` when that cannot be told.
+/// Removes a file that was to replace another one, if its writer was killed. `false` when that
+/// cannot be told.
 fn remove_unlocked(tmp: BorrowedFd<'_>, name: &str) -> Result<bool, Errno> {
-    let file = match dir::open(tmp, name, OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty()) {
-        Ok(file) => file,
-        Err(Errno::NOENT) => return Ok(true),
-        Err(_) => return Ok(false),
-    };
+    let file =
+        match dir::open(tmp, name, OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty())
+        {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(true),
+            Err(_) => return Ok(false),
+        };
     let Ok(locked) = try_lock(&file, LockKind::Exclusive) else { return Ok(false) };
     if locked {
         // It may have got its place meanwhile; the name in `tmp/` is gone then.
@@ -365,8 +402,8 @@ fn remove_unlocked(tmp: BorrowedFd<'_>, name: &str) -> Result<bool, Errno> {
     Ok(true)
 }
 
-/// Renames without replacing where the file system can; else checks first, which is as good as long as all writers
-/// write equal objects.
+/// Renames without replacing where the file system can; else checks first, which is as good as long
+/// as all writers write equal objects.
 pub(in crate::repo) fn rename(
     from: impl std::os::fd::AsFd,
     to: &File,
@@ -429,6 +466,9 @@ fn boot_id(repo: &Repo) -> Result<String> {
     const KERNEL_BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
     match &repo.options().boot_id {
         Some(id) => Ok(id.clone()),
-        None => Ok(fs::read_to_string(KERNEL_BOOT_ID).during("reading", KERNEL_BOOT_ID)?.trim().to_owned()),
+        None => Ok(fs::read_to_string(KERNEL_BOOT_ID)
+            .during("reading", KERNEL_BOOT_ID)?
+            .trim()
+            .to_owned()),
     }
 }

@@ -1,9 +1,10 @@
 //! Files that are about to become objects.
 //!
-//! An object whose name is known beforehand is written under that name in the staging directory, where nobody looks for
-//! it before the end. Until it is finished its mode has a bit that no object has: whoever takes the directory over after
-//! a kill removes what still has it. Everything else is written under a name of its own and renamed once it is finished:
-//! content that is not known yet, files in bare (they may have any mode), and whatever becomes visible at once.
+//! An object whose name is known beforehand is written under that name in the staging directory,
+//! where nobody looks for it before the end. Until it is finished its mode has a bit that no object
+//! has: whoever takes the directory over after a kill removes what still has it. Everything else is
+//! written under a name of its own and renamed once it is finished: content that is not known yet,
+//! files in bare (they may have any mode), and whatever becomes visible at once.
 
 use std::fs::File;
 use std::io::Write;
@@ -44,7 +45,8 @@ impl<'r> Transaction<'r> {
             return self.create_temporary();
         }
         let path = loose_path(name, self.repo.mode());
-        let created = self.at_target(name, |dir, file_name| create(dir, file_name, OWNER_ONLY | UNFINISHED_MARK));
+        let created = self
+            .at_target(name, |dir, file_name| create(dir, file_name, OWNER_ONLY | UNFINISHED_MARK));
         match created {
             Ok(file) => Ok(Temporary { transaction: self, path: Some(path), file }),
             // It is there already, and will be replaced.
@@ -64,12 +66,14 @@ impl Temporary<'_, '_> {
     pub(in crate::repo) fn reopen(&self) -> Result<File> {
         let dir = self.transaction.work_dir();
         let path = self.path.as_deref().unwrap_or_default();
-        dir::open(dir, path, OFlags::RDONLY, Mode::empty()).during("opening", self.transaction.repo.path().join("tmp"))
+        dir::open(dir, path, OFlags::RDONLY, Mode::empty())
+            .during("opening", self.transaction.repo.path().join("tmp"))
     }
 
     /// Makes the file readable for everybody and gives it its name as an object.
     pub(in crate::repo) fn place_readable(self, name: &ObjectName) -> Result<()> {
-        rustix::fs::fchmod(&self.file, Mode::from_raw_mode(0o644)).during("changing the mode of", name.to_string())?;
+        rustix::fs::fchmod(&self.file, Mode::from_raw_mode(0o644))
+            .during("changing the mode of", name.to_string())?;
         self.place(name)
     }
 
@@ -109,10 +113,11 @@ mod tests {
     use crate::checksum::Checksum;
     use crate::repo::{Repo, RepoMode};
 
-    /// Writes one object to its end and another one not, as if the process were killed then; says whether each is there
-    /// for the next transaction.
+    /// Writes one object to its end and another one not, as if the process were killed then; says
+    /// whether each is there for the next transaction.
     fn what_is_left(repo: &Repo, object_type: ObjectType) -> [bool; 2] {
-        let names = [b"whole".as_slice(), b"half"].map(|bytes| ObjectName::new(Checksum::of(bytes), object_type));
+        let names = [b"whole".as_slice(), b"half"]
+            .map(|bytes| ObjectName::new(Checksum::of(bytes), object_type));
         let transaction = Transaction::begin(repo).unwrap();
         let mut whole = transaction.create_object(&names[0]).unwrap();
         whole.write(b"whole").unwrap();
@@ -125,7 +130,10 @@ mod tests {
         let next = Transaction::begin(repo).unwrap();
         let left = names.map(|name| next.is_stored(&name).unwrap());
         next.commit().unwrap();
-        assert_eq!(repo.list_objects().unwrap().len(), left.iter().filter(|&&is_left| is_left).count());
+        assert_eq!(
+            repo.list_objects().unwrap().len(),
+            left.iter().filter(|&&is_left| is_left).count()
+        );
         left
     }
 
@@ -139,7 +147,11 @@ mod tests {
         for mode in [RepoMode::Archive, RepoMode::BareUserOnly, RepoMode::Bare] {
             for object_type in [ObjectType::File, ObjectType::DirTree] {
                 let repo = repo(&directory.path().join(format!("{mode}-{object_type:?}")), mode);
-                assert_eq!(what_is_left(&repo, object_type), [true, false], "{mode} {object_type:?}");
+                assert_eq!(
+                    what_is_left(&repo, object_type),
+                    [true, false],
+                    "{mode} {object_type:?}"
+                );
             }
         }
     }
@@ -166,7 +178,8 @@ mod tests {
         let name = ObjectName::new(Checksum::of(b"x"), ObjectType::CommitMeta);
         let transaction = Transaction::begin(&repo).unwrap();
         let path = transaction.create_object(&name).unwrap().path.clone().unwrap();
-        let staged = |path: &str| rustix::fs::statat(transaction.work_dir(), path, AtFlags::empty());
+        let staged =
+            |path: &str| rustix::fs::statat(transaction.work_dir(), path, AtFlags::empty());
         assert_eq!(path, loose_path(&name, RepoMode::Archive));
         assert!(staged(&path).is_err());
         for content in [b"first".as_slice(), b"second"] {
@@ -183,11 +196,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let repo = repo(&directory.path().join("repo"), RepoMode::BareUserOnly);
         let transaction = Transaction::begin(&repo).unwrap();
-        let [linked, dated] =
-            [b"linked".as_slice(), b"dated"].map(|bytes| ObjectName::new(Checksum::of(bytes), ObjectType::File));
+        let [linked, dated] = [b"linked".as_slice(), b"dated"]
+            .map(|bytes| ObjectName::new(Checksum::of(bytes), ObjectType::File));
         let commit = Checksum::of(b"commit");
-        let [object, metadata] =
-            [ObjectType::Commit, ObjectType::CommitMeta].map(|object_type| ObjectName::new(commit, object_type));
+        let [object, metadata] = [ObjectType::Commit, ObjectType::CommitMeta]
+            .map(|object_type| ObjectName::new(commit, object_type));
         for name in [linked, dated, object, metadata] {
             let temporary = transaction.create_object(&name).unwrap();
             if name != dated {
@@ -199,7 +212,8 @@ mod tests {
         std::fs::hard_link(staged, directory.path().join("source")).unwrap();
         transaction.abort(None);
         Transaction::begin(&repo).unwrap().commit().unwrap();
-        let objects = walkdir::WalkDir::new(repo.path().join("objects")).into_iter().map(Result::unwrap);
+        let objects =
+            walkdir::WalkDir::new(repo.path().join("objects")).into_iter().map(Result::unwrap);
         assert_eq!(objects.filter(|entry| !entry.file_type().is_dir()).count(), 0);
     }
 
@@ -223,7 +237,8 @@ mod tests {
     fn another_name_in_the_end_is_the_one_that_counts() {
         let directory = tempfile::tempdir().unwrap();
         let repo = repo(&directory.path().join("repo"), RepoMode::Archive);
-        let [expected, found] = [b"a", b"b"].map(|bytes| ObjectName::new(Checksum::of(bytes), ObjectType::DirMeta));
+        let [expected, found] =
+            [b"a", b"b"].map(|bytes| ObjectName::new(Checksum::of(bytes), ObjectType::DirMeta));
         let transaction = Transaction::begin(&repo).unwrap();
         transaction.create_object(&expected).unwrap().place_readable(&found).unwrap();
         transaction.commit().unwrap();

@@ -1,9 +1,10 @@
 //! Writing: objects are staged, made durable and moved into place together, then refs are moved.
 //!
-//! Between [`Transaction::begin`] and [`Transaction::commit`] nothing in `objects/` or `refs/` changes, but for marks that a
-//! commit was deleted, which go when it is written again (with `core.fsync=false` or `core.per-object-fsync=true` each object
-//! appears as soon as it is written, refs still last). A kill at any moment therefore leaves a repository in which every ref
-//! names a commit that is whole.
+//! Between [`Transaction::begin`] and [`Transaction::commit`] nothing in `objects/` or `refs/`
+//! changes, but for marks that a commit was deleted, which go when it is written again (with
+//! `core.fsync=false` or `core.per-object-fsync=true` each object appears as soon as it is written,
+//! refs still last). A kill at any moment therefore leaves a repository in which every ref names a
+//! commit that is whole.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -34,13 +35,14 @@ use crate::repo::read::objects::{file_name, loose_path};
 use crate::repo::read::presence::Presence;
 use crate::repo::{Repo, RepoMode};
 
-/// A set of objects and refs on their way into the repository. All methods that write objects may be called from many
-/// threads at once.
+/// A set of objects and refs on their way into the repository. All methods that write objects may
+/// be called from many threads at once.
 #[derive(Debug)]
 pub struct Transaction<'r> {
     pub(in crate::repo) repo: &'r Repo,
     staging: Staging<'r>,
-    /// Whether finished objects stay in the staging directory until the end; else only unfinished ones are there.
+    /// Whether finished objects stay in the staging directory until the end; else only unfinished
+    /// ones are there.
     stages: bool,
     flusher: Option<Flusher>,
     pub(in crate::repo) space: Option<SpaceBudget>,
@@ -187,7 +189,8 @@ impl<'r> Transaction<'r> {
         Ok(name.checksum)
     }
 
-    /// Stores the detached metadata of a commit, replacing what it had. An empty dictionary leaves an empty file.
+    /// Stores the detached metadata of a commit, replacing what it had. An empty dictionary leaves
+    /// an empty file.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -216,14 +219,16 @@ impl<'r> Transaction<'r> {
 
     /// Finds out whether the object must be written, and if so makes it the caller's to write.
     pub(in crate::repo) fn claim(&self, name: &ObjectName) -> Result<Claim> {
-        if self.presence.has_listed(name) || !self.claimed.lock().unwrap_or_else(PoisonError::into_inner).insert(*name)
+        if self.presence.has_listed(name)
+            || !self.claimed.lock().unwrap_or_else(PoisonError::into_inner).insert(*name)
         {
             return Ok(Claim::Done);
         }
         Ok(if self.is_stored(name)? { Claim::Done } else { Claim::Write })
     }
 
-    /// Whether the object is there or about to be, which is as good: if it cannot be written, the transaction fails.
+    /// Whether the object is there or about to be, which is as good: if it cannot be written, the
+    /// transaction fails.
     pub(in crate::repo) fn is_claimed_or_stored(&self, name: &ObjectName) -> Result<bool> {
         if self.claimed.lock().unwrap_or_else(PoisonError::into_inner).contains(name) {
             return Ok(true);
@@ -235,8 +240,8 @@ impl<'r> Transaction<'r> {
         Ok(stored)
     }
 
-    /// Whether the object was in the repository, in a parent of it or among what an earlier transaction had staged, before
-    /// this one wrote it.
+    /// Whether the object was in the repository, in a parent of it or among what an earlier
+    /// transaction had staged, before this one wrote it.
     ///
     /// # Errors
     /// When the operating system cannot tell.
@@ -267,7 +272,9 @@ impl<'r> Transaction<'r> {
     pub(in crate::repo) fn stored_size(&self, name: &ObjectName) -> Result<u64> {
         let is_file = name.object_type == ObjectType::File;
         match self.stat_staged(name) {
-            Ok(stat) if mark::is_unfinished(self.repo.mode(), is_file, &stat) => Err(Error::missing(*name)),
+            Ok(stat) if mark::is_unfinished(self.repo.mode(), is_file, &stat) => {
+                Err(Error::missing(*name))
+            }
             Ok(stat) => Ok(u64::try_from(stat.st_size).unwrap_or(0)),
             Err(_) => self.repo.stored_size(name),
         }
@@ -310,11 +317,13 @@ impl<'r> Transaction<'r> {
         Ok(self.stats())
     }
 
-    /// Gives up. What was staged stays for the next transaction to take over, unless space is what was lacking.
+    /// Gives up. What was staged stays for the next transaction to take over, unless space is what
+    /// was lacking.
     pub fn abort(self, reason: Option<&Error>) {
         use std::io::ErrorKind::{QuotaExceeded, StorageFull};
         let is_full = |error: &Error| {
-            matches!(error, Error::MinFreeSpace { .. }) || matches!(error.io_kind(), Some(StorageFull | QuotaExceeded))
+            matches!(error, Error::MinFreeSpace { .. })
+                || matches!(error.io_kind(), Some(StorageFull | QuotaExceeded))
         };
         if reason.is_some_and(is_full) {
             self.staging.discard();
@@ -323,8 +332,14 @@ impl<'r> Transaction<'r> {
 
     /// What has been written so far.
     pub fn stats(&self) -> TransactionStats {
-        let Counters { metadata_total, metadata_written, content_total, content_written, content_bytes, devino_hits } =
-            &self.counters;
+        let Counters {
+            metadata_total,
+            metadata_written,
+            content_total,
+            content_written,
+            content_bytes,
+            devino_hits,
+        } = &self.counters;
         TransactionStats {
             metadata_objects_total: metadata_total.load(Ordering::Relaxed),
             metadata_objects_written: metadata_written.load(Ordering::Relaxed),
@@ -335,8 +350,9 @@ impl<'r> Transaction<'r> {
         }
     }
 
-    /// The directory that unfinished files are in. `tmp/` itself would not do: there the age of a file decides whether
-    /// others may remove it, and a file object of a bare repository is as old as 1970 before it gets its name.
+    /// The directory that unfinished files are in. `tmp/` itself would not do: there the age of a
+    /// file decides whether others may remove it, and a file object of a bare repository is as old
+    /// as 1970 before it gets its name.
     pub(in crate::repo) fn work_dir(&self) -> BorrowedFd<'_> {
         self.staging.dir.as_fd()
     }
@@ -346,13 +362,14 @@ impl<'r> Transaction<'r> {
         self.staging.own_path()
     }
 
-    /// Whether objects, files or others, may be written under their names. They must not be visible before the end, and
-    /// their mode has to tell that they are not finished.
+    /// Whether objects, files or others, may be written under their names. They must not be visible
+    /// before the end, and their mode has to tell that they are not finished.
     pub(in crate::repo) fn writes_in_place(&self, is_file: bool) -> bool {
         self.stages && mark::has_mark(self.repo.mode(), is_file) && self.staging.keeps_marks()
     }
 
-    /// Whether source files may become objects: not where these appear at once, long before the sources go.
+    /// Whether source files may become objects: not where these appear at once, long before the
+    /// sources go.
     pub(in crate::repo) fn adopts(&self) -> bool {
         self.stages
     }
@@ -387,16 +404,21 @@ impl<'r> Transaction<'r> {
         fan_outs.within_made(target, name.checksum.as_bytes()[0], |dir| act(dir, file_name(&path)))
     }
 
-    /// Renames a finished file in the work directory to its object name. Losing the race to an equal object is success.
+    /// Renames a finished file in the work directory to its object name. Losing the race to an
+    /// equal object is success.
     pub(in crate::repo) fn place(&self, temporary: &str, name: &ObjectName) -> Result<()> {
         let loose = loose_path(name, self.repo.mode());
-        let path = || if self.stages { self.work_path() } else { self.repo.path().join("objects") }.join(&loose);
+        let path = || {
+            if self.stages { self.work_path() } else { self.repo.path().join("objects") }
+                .join(&loose)
+        };
         let work_dir = self.work_dir();
         let replaces = self.stages || name.object_type == ObjectType::CommitMeta;
         let flags = if replaces { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
         let renamed = self.at_target(name, |dir, file_name| {
             match dir::rename((work_dir, temporary), (dir, file_name), flags) {
-                // A file system that cannot do it without replacing: an equal object is replaced by its equal.
+                // A file system that cannot do it without replacing: an equal object is replaced by
+                // its equal.
                 Err(Errno::INVAL | Errno::NOSYS) if !flags.is_empty() => {
                     dir::rename((work_dir, temporary), (dir, file_name), RenameFlags::empty())
                 }

@@ -9,7 +9,8 @@ use crate::repo::fan_out::FanOuts;
 use crate::repo::{Repo, lock};
 
 impl Transaction<'_> {
-    /// The repository together with the objects that this transaction has written so far, for reading only.
+    /// The repository together with the objects that this transaction has written so far, for
+    /// reading only.
     ///
     /// # Errors
     /// When the operating system has no more file descriptors.

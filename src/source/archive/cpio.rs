@@ -8,8 +8,9 @@
 //! binary 0o070707   13 words of 16 bits in either byte order; 32-bit numbers have their high word first            2
 //! ```
 //!
-//! The formats are described in cpio(5) of the BSDs and in the kernel's `buffer-format.rst`. A file with several names is
-//! an entry for each of them, with the same device and inode, and its content comes with some or all of them.
+//! The formats are described in cpio(5) of the BSDs and in the kernel's `buffer-format.rst`. A file
+//! with several names is an entry for each of them, with the same device and inode, and its content
+//! comes with some or all of them.
 
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -24,7 +25,8 @@ pub(super) const MAGIC_BYTES: u64 = 6;
 /// The name of the entry after the last.
 const TRAILER: &[u8] = b"TRAILER!!!";
 
-/// The longest name or link target that is taken, in bytes, as of libarchive; what may be committed is shorter.
+/// The longest name or link target that is taken, in bytes, as of libarchive; what may be committed
+/// is shorter.
 const MAX_TEXT_BYTES: u64 = 1 << 20;
 
 /// What a file that more names are expected for takes in memory besides its name, in bytes.
@@ -105,7 +107,8 @@ impl Header {
                 for (field, digits) in fields.iter_mut().zip(digits.chunks_exact(8)) {
                     *field = number(digits, 16)?;
                 }
-                let [inode, mode, uid, gid, links, _, size, major, minor, _, _, name_bytes, _] = fields;
+                let [inode, mode, uid, gid, links, _, size, major, minor, _, _, name_bytes, _] =
+                    fields;
                 Self::of((major, minor), [inode, mode, uid, gid, links, size, name_bytes])
             }
             Format::Octal => {
@@ -117,22 +120,34 @@ impl Header {
                     (*field, rest) = (number(digits, 8)?, after);
                 }
                 let [magic, device, inode, mode, uid, gid, links, _, _, name_bytes, size] = fields;
-                (magic == 0o070_707).then(|| Self::of((device, 0), [inode, mode, uid, gid, links, size, name_bytes]))?
+                (magic == 0o070_707).then(|| {
+                    Self::of((device, 0), [inode, mode, uid, gid, links, size, name_bytes])
+                })?
             }
             Format::LittleEndian | Format::BigEndian => {
                 let mut words = [0; 13];
                 for (word, &pair) in words.iter_mut().zip(bytes.as_chunks::<2>().0) {
-                    let read = if format == Format::LittleEndian { u16::from_le_bytes } else { u16::from_be_bytes };
+                    let read = if format == Format::LittleEndian {
+                        u16::from_le_bytes
+                    } else {
+                        u16::from_be_bytes
+                    };
                     *word = u64::from(read(pair));
                 }
-                let [magic, device, inode, mode, uid, gid, links, _, _, _, name_bytes, high, low] = words;
+                let [magic, device, inode, mode, uid, gid, links, _, _, _, name_bytes, high, low] =
+                    words;
                 let size = high << 16 | low;
-                (magic == 0o070_707).then(|| Self::of((device, 0), [inode, mode, uid, gid, links, size, name_bytes]))?
+                (magic == 0o070_707).then(|| {
+                    Self::of((device, 0), [inode, mode, uid, gid, links, size, name_bytes])
+                })?
             }
         }
     }
 
-    fn of(device: (u64, u64), [inode, mode, uid, gid, links, size, name_bytes]: [u64; 7]) -> Option<Self> {
+    fn of(
+        device: (u64, u64),
+        [inode, mode, uid, gid, links, size, name_bytes]: [u64; 7],
+    ) -> Option<Self> {
         let narrow = |number| u32::try_from(number).ok();
         let (mode, uid, gid) = (narrow(mode)?, narrow(uid)?, narrow(gid)?);
         Some(Self { device, inode, mode, uid, gid, links, size, name_bytes })
@@ -171,7 +186,15 @@ pub(super) struct Archive {
 impl Archive {
     /// An archive of this format from its first byte.
     pub(super) fn new(stream: Stream, format: Format) -> Self {
-        Self { stream, format, content: 0, padding: 0, linked: HashMap::new(), linked_bytes: 0, ended: false }
+        Self {
+            stream,
+            format,
+            content: 0,
+            padding: 0,
+            linked: HashMap::new(),
+            linked_bytes: 0,
+            ended: false,
+        }
     }
 
     /// Goes to the next entry; what was not read of the one before is skipped.
@@ -241,13 +264,15 @@ impl Archive {
         match self.linked.get_mut(&key) {
             None => {
                 self.linked_bytes += LINKED_BYTES + name.len() as u64;
-                self.linked.insert(key, Linked { name: name.to_owned(), names_left: header.links - 1 });
+                self.linked
+                    .insert(key, Linked { name: name.to_owned(), names_left: header.links - 1 });
                 None
             }
             // Inode numbers that did not fit the header repeat, so a file's names are counted.
             Some(Linked { names_left: 1, .. }) => {
                 let name = self.linked.remove(&key)?.name;
-                self.linked_bytes = self.linked_bytes.saturating_sub(LINKED_BYTES + name.len() as u64);
+                self.linked_bytes =
+                    self.linked_bytes.saturating_sub(LINKED_BYTES + name.len() as u64);
                 Some(name)
             }
             Some(linked) => {
@@ -262,7 +287,8 @@ impl Archive {
     /// # Errors
     /// When the archive ends early.
     pub(super) fn read_content(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = usize::try_from(self.content).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let length =
+            usize::try_from(self.content).map_or(buffer.len(), |left| left.min(buffer.len()));
         if length == 0 {
             return Ok(0);
         }
@@ -276,7 +302,9 @@ impl Archive {
 
     fn read_text(&mut self, bytes: u64) -> io::Result<Vec<u8>> {
         if bytes > MAX_TEXT_BYTES {
-            return Err(io::Error::other("Rejecting malformed cpio archive: a name or symlink target is too long"));
+            return Err(io::Error::other(
+                "Rejecting malformed cpio archive: a name or symlink target is too long",
+            ));
         }
         let mut text = Vec::new();
         self.stream.by_ref().take(bytes).read_to_end(&mut text)?;

@@ -1,5 +1,5 @@
-//! Archives as entries, one after another: what `commit --tree=tar=` reads. Which format it is, tar or cpio, is told by the
-//! first bytes; of the other formats that libarchive knows none is read.
+//! Archives as entries, one after another: what `commit --tree=tar=` reads. Which format it is, tar
+//! or cpio, is told by the first bytes; of the other formats that libarchive knows none is read.
 
 mod cpio;
 mod tar;
@@ -26,8 +26,8 @@ pub struct Entry {
     pub gid: u32,
     /// Permissions.
     pub mode: u32,
-    /// Extended attributes in the order in which libarchive reports them, which is from the last of the archive to the
-    /// first; a name that is repeated has its last value.
+    /// Extended attributes in the order in which libarchive reports them, which is from the last of
+    /// the archive to the first; a name that is repeated has its last value.
     pub xattrs: Pairs,
 }
 
@@ -74,7 +74,8 @@ enum Reader {
 }
 
 impl Archive {
-    /// Opens a stream that may be compressed. One without a single byte is an archive without entries.
+    /// Opens a stream that may be compressed. One without a single byte is an archive without
+    /// entries.
     ///
     /// # Errors
     /// `Unrecognized archive format`, or what the decompression says.
@@ -120,7 +121,8 @@ impl Archive {
         self.bytes_read.load(Ordering::Relaxed)
     }
 
-    /// Bytes that are held of entries that came before: cpio has to know the names of files that more names are expected for.
+    /// Bytes that are held of entries that came before: cpio has to know the names of files that
+    /// more names are expected for.
     pub fn held_bytes(&self) -> u64 {
         match &self.reader {
             Reader::Tar(_) => 0,
@@ -128,8 +130,8 @@ impl Archive {
         }
     }
 
-    /// Ends the reading after the last entry. A compressed stream is decoded to its end, so that one that was cut short
-    /// behind the last entry, or has a wrong checksum there, is noticed.
+    /// Ends the reading after the last entry. A compressed stream is decoded to its end, so that
+    /// one that was cut short behind the last entry, or has a wrong checksum there, is noticed.
     ///
     /// # Errors
     /// What the decompression says.

@@ -1,7 +1,7 @@
 //! Compressed streams one after another in one input.
 //!
-//! gzip and bzip2 ignore what follows the last member, as libarchive does; what follows a stream of xz must be another stream or
-//! padding of zeros in units of four bytes, as the format demands.
+//! gzip and bzip2 ignore what follows the last member, as libarchive does; what follows a stream of
+//! xz must be another stream or padding of zeros in units of four bytes, as the format demands.
 
 use std::io::{self, BufRead, Read};
 
@@ -66,7 +66,11 @@ fn skip_padding(input: &mut Input<Stream>) -> io::Result<()> {
             break;
         }
     }
-    if skipped % 4 == 0 { Ok(()) } else { Err(io::Error::other("padding of another length than a multiple of 4")) }
+    if skipped % 4 == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::other("padding of another length than a multiple of 4"))
+    }
 }
 
 impl<D: Read> Read for Members<D> {

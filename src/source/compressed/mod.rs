@@ -11,7 +11,8 @@ use lzma_rust2::LzmaReader;
 
 use input::Input;
 
-/// How often a stream may be compressed again: each layer takes memory, and no honest archive has more.
+/// How often a stream may be compressed again: each layer takes memory, and no honest archive has
+/// more.
 const MAX_LAYERS: usize = 4;
 
 /// What decoders of xz and lzma may take, in KiB. Their highest usual level needs 64 MiB.
@@ -30,10 +31,12 @@ pub(super) struct Decompressed {
     pub(super) is_compressed: bool,
 }
 
-/// Decompresses a stream for as long as it looks compressed: gzip, bzip2, xz, lzma or zstd, members one after another.
+/// Decompresses a stream for as long as it looks compressed: gzip, bzip2, xz, lzma or zstd, members
+/// one after another.
 ///
 /// # Errors
-/// What reading the first bytes of each layer says; later errors come with the bytes, in libarchive's words.
+/// What reading the first bytes of each layer says; later errors come with the bytes, in
+/// libarchive's words.
 pub(super) fn decompressed(stream: Stream) -> io::Result<Decompressed> {
     let mut stream = stream;
     for layer in 0..MAX_LAYERS {
@@ -44,14 +47,20 @@ pub(super) fn decompressed(stream: Stream) -> io::Result<Decompressed> {
         let input = Input::new(whole);
         stream = match format {
             None => return Ok(Decompressed { stream: Box::new(input), is_compressed: layer > 0 }),
-            Some(Format::Gzip) => named(members::gzip(input), "truncated gzip input", "gzip decompression failed"),
-            Some(Format::Bzip2) => named(members::bzip2(input), "truncated bzip2 input", "bzip decompression failed"),
+            Some(Format::Gzip) => {
+                named(members::gzip(input), "truncated gzip input", "gzip decompression failed")
+            }
+            Some(Format::Bzip2) => {
+                named(members::bzip2(input), "truncated bzip2 input", "bzip decompression failed")
+            }
             Some(Format::Xz) => named(members::xz(input), NO_PROGRESS, CORRUPTED),
             Some(Format::Lzma) => match LzmaReader::new_mem_limit(input, MAX_LZMA_MEMORY, None) {
                 Ok(decoder) => named(decoder, NO_PROGRESS, CORRUPTED),
                 Err(_) => return Err(io::Error::other(CORRUPTED)),
             },
-            Some(Format::Zstd) => named(zstd::Frames::new(input), "Truncated zstd input", "Zstd decompression failed"),
+            Some(Format::Zstd) => {
+                named(zstd::Frames::new(input), "Truncated zstd input", "Zstd decompression failed")
+            }
         };
     }
     Ok(Decompressed { stream, is_compressed: true })
@@ -78,7 +87,8 @@ impl Format {
             [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Self::Bzip2,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
-            // There is no magic: usual properties, a usual dictionary and an unknown or plausible size.
+            // There is no magic: usual properties, a usual dictionary and an unknown or plausible
+            // size.
             [0x5d, 0, 0, _, 0..=8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0] => Self::Lzma,
             [0x5d, 0, 0, _, 0..=8, _, _, _, _, _, 0, 0, 0, 0] => Self::Lzma,
             _ => return None,
@@ -93,7 +103,11 @@ struct Named<R> {
     failed: &'static str,
 }
 
-fn named<R: Read + Send + 'static>(decoder: R, truncated: &'static str, failed: &'static str) -> Stream {
+fn named<R: Read + Send + 'static>(
+    decoder: R,
+    truncated: &'static str,
+    failed: &'static str,
+) -> Stream {
     Box::new(Named { decoder, truncated, failed })
 }
 
@@ -147,7 +161,8 @@ mod tests {
     fn read(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
         let stream: Stream = Box::new(Cursor::new(bytes));
         let mut plain = Vec::new();
-        let read = decompressed(stream).and_then(|mut decompressed| decompressed.stream.read_to_end(&mut plain));
+        let read = decompressed(stream)
+            .and_then(|mut decompressed| decompressed.stream.read_to_end(&mut plain));
         read.map(|_| plain).map_err(|error| error.to_string())
     }
 
@@ -172,7 +187,8 @@ mod tests {
     #[test]
     fn skippable_frames_of_zstd_are_skipped() {
         let skippable = b"\x50\x2a\x4d\x18\x03\0\0\0abc";
-        let frames = [skippable.as_slice(), &zstd(b"one"), skippable, &zstd(b"two"), skippable].concat();
+        let frames =
+            [skippable.as_slice(), &zstd(b"one"), skippable, &zstd(b"two"), skippable].concat();
         assert_eq!(read(frames), Ok(b"onetwo".to_vec()));
     }
 

@@ -32,7 +32,10 @@ impl<R: BufRead> Frames<R> {
                     self.decoded = 0;
                     return Ok(true);
                 }
-                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                    length,
+                    ..
+                })) => {
                     let length = u64::from(length);
                     if io::copy(&mut self.input.by_ref().take(length), &mut io::sink())? < length {
                         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -52,7 +55,11 @@ impl<R: BufRead> Frames<R> {
         }
         // A frame that does not state its size has 0 here.
         let size = self.decoder.content_size();
-        if size != 0 && size != self.decoded { Err(io::Error::other("another size")) } else { Ok(()) }
+        if size != 0 && size != self.decoded {
+            Err(io::Error::other("another size"))
+        } else {
+            Ok(())
+        }
     }
 }
 

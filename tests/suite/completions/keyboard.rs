@@ -17,7 +17,8 @@ const MOST_PRESSES: u32 = 4;
 
 const REF: &str = "exampleos/22/x86_64/host";
 
-/// A directory with the repository `repo`, the tree `tree`, and what must not be offered: `bare-folder`.
+/// A directory with the repository `repo`, the tree `tree`, and what must not be offered:
+/// `bare-folder`.
 struct Place {
     directory: tempfile::TempDir,
     commit: String,
@@ -37,8 +38,14 @@ impl Place {
         osier.run(["init", "--repo=repo", "--mode=bare-user-only"]).success();
         osier.run(["commit", "--repo=repo", "-b", REF, "-s", "Compose 22.0", "tree"]).success();
         let version = "--add-metadata-string=version=22.1";
-        let commit = osier.run(["commit", "--repo=repo", "-b", REF, "-s", "Compose 22.1", version, "tree"]).line();
-        fs::write(path.join("compose.conf"), "[compose]\nrepo=repo\ntreefile=t\ncachedir=cache\nwork=work\n").unwrap();
+        let commit = osier
+            .run(["commit", "--repo=repo", "-b", REF, "-s", "Compose 22.1", version, "tree"])
+            .line();
+        fs::write(
+            path.join("compose.conf"),
+            "[compose]\nrepo=repo\ntreefile=t\ncachedir=cache\nwork=work\n",
+        )
+        .unwrap();
         osier.run(["remote", "add", "--repo=repo", "origin", "http://example.org"]).success();
         Self { directory, commit }
     }
@@ -55,7 +62,11 @@ impl Terminal {
         let directory = place.directory.path();
         let path = search_path_after(&directory.join("bin"));
         let tmux = Program::other("tmux", "tmux").in_directory(directory);
-        let tmux = tmux.with("PATH", path).with("TERM", "xterm").with("HOME", directory).with("SHELL", "/bin/sh");
+        let tmux = tmux
+            .with("PATH", path)
+            .with("TERM", "xterm")
+            .with("HOME", directory)
+            .with("SHELL", "/bin/sh");
         let terminal = Self { tmux, socket: directory.join("tmux") };
         terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "220", "-y", "30", shell]);
         terminal
@@ -137,10 +148,13 @@ fn completes_values(program: &'static str, shell: &str, set_up: &str) {
     let terminal = Terminal::start(&place, shell);
     terminal.run(set_up);
     let commit = place.commit.as_str();
-    let (parent, whole_parent) =
-        (format!("osier --repo=repo commit --parent={}", &commit[..9]), format!("--parent={commit}"));
+    let (parent, whole_parent) = (
+        format!("osier --repo=repo commit --parent={}", &commit[..9]),
+        format!("--parent={commit}"),
+    );
     // zsh quotes what it would expand.
-    let parent_rev = if program == "zsh" { "exampleos/22/x86_64/host\\^" } else { "exampleos/22/x86_64/host^" };
+    let parent_rev =
+        if program == "zsh" { "exampleos/22/x86_64/host\\^" } else { "exampleos/22/x86_64/host^" };
     for (typed, expected) in [
         ("osier rev-p", "osier rev-parse"),
         ("osier init --mo", "--mode="),

@@ -7,15 +7,26 @@ use std::path::Path;
 use crate::support::{Program, has_programs, osier, scratch, search_path_after};
 
 /// Sections of every page, in their order.
-const SECTIONS: [&str; 9] =
-    ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES", "SEE ALSO"];
+const SECTIONS: [&str; 9] = [
+    "NAME",
+    "SYNOPSIS",
+    "DESCRIPTION",
+    "OPTIONS",
+    "EXIT STATUS",
+    "ENVIRONMENT",
+    "FILES",
+    "EXAMPLES",
+    "SEE ALSO",
+];
 
 /// Pages with examples that need more than a repository: packages, a network, minutes of time.
 const NOT_RUN: [&str; 2] = ["osier-bench", "osier-compose"];
 
 fn pages(directory: &Path) -> Vec<(String, String)> {
     let man = directory.join("man1");
-    Program::other(env!("CARGO_BIN_EXE_osier"), "osier").run(["man".as_ref(), man.as_os_str()]).success();
+    Program::other(env!("CARGO_BIN_EXE_osier"), "osier")
+        .run(["man".as_ref(), man.as_os_str()])
+        .success();
     let mut pages: Vec<(String, String)> = fs::read_dir(&man)
         .unwrap()
         .map(|entry| {
@@ -30,8 +41,10 @@ fn pages(directory: &Path) -> Vec<(String, String)> {
 
 /// What a roff line shows.
 fn plain(line: &str) -> String {
-    let replacements = [("\\-", "-"), ("\\(aq", "'"), ("\\(ga", "`"), ("\\(ti", "~"), ("\\(ha", "^"), ("\\&", "")];
-    let line = replacements.iter().fold(line.to_owned(), |line, (roff, text)| line.replace(roff, text));
+    let replacements =
+        [("\\-", "-"), ("\\(aq", "'"), ("\\(ga", "`"), ("\\(ti", "~"), ("\\(ha", "^"), ("\\&", "")];
+    let line =
+        replacements.iter().fold(line.to_owned(), |line, (roff, text)| line.replace(roff, text));
     line.replace("\\e", "\\")
 }
 
@@ -49,9 +62,12 @@ fn every_man_page_has_all_sections() {
     let pages = pages(directory.path());
     let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();
     for (name, page) in &pages {
-        let headings: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix(".SH ")).collect();
-        let headings: Vec<&str> = headings.iter().map(|heading| heading.trim_matches('"')).collect();
-        let found: Vec<&str> = SECTIONS.iter().copied().filter(|section| headings.contains(section)).collect();
+        let headings: Vec<&str> =
+            page.lines().filter_map(|line| line.strip_prefix(".SH ")).collect();
+        let headings: Vec<&str> =
+            headings.iter().map(|heading| heading.trim_matches('"')).collect();
+        let found: Vec<&str> =
+            SECTIONS.iter().copied().filter(|section| headings.contains(section)).collect();
         assert_eq!(found, SECTIONS, "{name}: {headings:?}");
         assert!(!examples(page).is_empty(), "{name}");
         let (_, related) = page.split_once(".SH SEE ALSO\n").unwrap();
@@ -81,22 +97,39 @@ fn the_examples_of_man_pages_work() {
         osier.run(["init", "--repo=repo", "--mode=archive"]).success();
         osier.run(["init", "--repo=mirror", "--mode=archive"]).success();
         osier.run(["remote", "add", "--repo=repo", "origin", "https://example.org/repo"]).success();
-        osier.run(["remote", "add", "--repo=mirror", "origin", "https://example.org/repo"]).success();
+        osier
+            .run(["remote", "add", "--repo=mirror", "origin", "https://example.org/repo"])
+            .success();
         for version in ["22.1", "22.2"] {
             let subject = format!("Compose {version}");
-            let call = ["commit", "--repo=repo", "-b", "exampleos/22/x86_64/host", "-s", &subject, "rootfs"];
+            let call = [
+                "commit",
+                "--repo=repo",
+                "-b",
+                "exampleos/22/x86_64/host",
+                "-s",
+                &subject,
+                "rootfs",
+            ];
             osier.run(call.iter().chain(&["--no-xattrs"])).success();
         }
         osier.run(["summary", "--repo=repo", "-u"]).success();
         let path = search_path_after(&place.join("bin"));
-        let bash = Program::other("bash", "bash").in_directory(&place).with("PATH", path).with("HOME", &place);
+        let bash = Program::other("bash", "bash")
+            .in_directory(&place)
+            .with("PATH", path)
+            .with("HOME", &place);
         for example in examples(&page) {
             // Only root compares with a program of the machine.
             if example.contains("/srv/") {
                 continue;
             }
             let output = bash.run(["-e", "-o", "pipefail", "-c", &example]);
-            assert_eq!((output.status, output.stderr.as_slice()), (0, &b""[..]), "{name}: {example}{output:?}");
+            assert_eq!(
+                (output.status, output.stderr.as_slice()),
+                (0, &b""[..]),
+                "{name}: {example}{output:?}"
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! An ImageFactory and other users that lay traps: special files, links, floods, planted runs. No foreign file is touched, and
-//! nothing hangs.
+//! An ImageFactory and other users that lay traps: special files, links, floods, planted runs. No
+//! foreign file is touched, and nothing hangs.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -15,8 +15,8 @@ use super::release::{Release, UUID, report_of};
 const IMAGE: &str = "exampleos-22.3.qcow2";
 const CHECKSUM: &str = "exampleos-22.3-CHECKSUM";
 
-/// Lets shell commands run after the stand-in has built: with `$run` for the directory of the run, `$meta` and `$body` for what
-/// the stand-in left, and `$D` for the directory of the release.
+/// Lets shell commands run after the stand-in has built: with `$run` for the directory of the run,
+/// `$meta` and `$body` for what the stand-in left, and `$D` for the directory of the release.
 fn hook(release: &Release, after: &str) {
     let (program, real) = (release.path("bin/imagefactory"), release.path("bin/real-imagefactory"));
     if !real.exists() {
@@ -74,11 +74,17 @@ fn what_imagefactory_leaves_is_only_read_if_it_is_regular_and_small() {
     for (after, message) in [
         ("rm $meta; mkfifo $meta", "RUN/storage/UUID.meta is no regular file".to_owned()),
         ("ln -sf /dev/zero $meta", "RUN/storage/UUID.meta is no regular file".to_owned()),
-        ("cp $meta $meta.2; ln -sf $meta.2 $meta", "RUN/storage/UUID.meta is no regular file".to_owned()),
+        (
+            "cp $meta $meta.2; ln -sf $meta.2 $meta",
+            "RUN/storage/UUID.meta is no regular file".to_owned(),
+        ),
         ("truncate -s 100G $meta", "RUN/storage/UUID.meta has more than 8388608 bytes".to_owned()),
         ("rm $body; mkfifo $body", format!("{unproved}RUN/storage/UUID.body is no regular file")),
         ("ln -sf /dev/zero $body", format!("{unproved}RUN/storage/UUID.body is no regular file")),
-        ("cp $body $body.2; ln -sf $body.2 $body", format!("{unproved}RUN/storage/UUID.body is no regular file")),
+        (
+            "cp $body $body.2; ln -sf $body.2 $body",
+            format!("{unproved}RUN/storage/UUID.body is no regular file"),
+        ),
     ] {
         hook(&release, after);
         let started = Instant::now();
@@ -95,7 +101,10 @@ fn logs_and_reports_of_a_run_are_not_written_through_links() {
     release.configure(&[("compress", "true")]);
     let victim = precious(&release, "victim/file");
     for (after, message) in [
-        ("ln -s $D/victim/file $run/report.json.new; exit 1", Some("ImageFactory failed: exit status 1")),
+        (
+            "ln -s $D/victim/file $run/report.json.new; exit 1",
+            Some("ImageFactory failed: exit status 1"),
+        ),
         ("ln -s $D/victim/file $run/qemu-img.log", Some("creating RUN/qemu-img.log: File exists")),
         ("mkfifo $run/qemu-img.log", Some("creating RUN/qemu-img.log: File exists")),
         // qemu-img would write through it.
@@ -120,14 +129,24 @@ fn a_converted_image_that_cannot_be_copied_goes() {
     release.configure(&[("compress", "true")]);
     hook(&release, "mkdir -p $D/images; : > $D/images/exampleos-22.3.qcow2");
     let message = release.run("built", &["-q"]).failure();
-    assert!(message.ends_with("exampleos-22.3.qcow2 exists already; --force replaces it"), "{message}");
+    assert!(
+        message.ends_with("exampleos-22.3.qcow2 exists already; --force replaces it"),
+        "{message}"
+    );
     let (run, _) = release.only_run();
-    assert!(run.join("storage").is_dir() && run.join("qemu-img.log").exists() && !run.join("converted.qcow2").exists());
+    assert!(
+        run.join("storage").is_dir()
+            && run.join("qemu-img.log").exists()
+            && !run.join("converted.qcow2").exists()
+    );
 }
 
 #[test]
 fn a_temporary_directory_that_was_swapped_leads_to_no_foreign_processes_and_files() {
-    for swap in ["rmdir \"$TMPDIR\"; ln -s \"$D/other\" \"$TMPDIR\"", "rmdir \"$TMPDIR\"; mkfifo \"$TMPDIR\""] {
+    for swap in [
+        "rmdir \"$TMPDIR\"; ln -s \"$D/other\" \"$TMPDIR\"",
+        "rmdir \"$TMPDIR\"; mkfifo \"$TMPDIR\"",
+    ] {
         for end in ["exit 0", "kill -9 $PPID; exec sleep 1000"] {
             let Some(release) = Release::new() else { return };
             let victim = precious(&release, "other/file");
@@ -200,7 +219,8 @@ fn what_lies_under_the_names_of_a_killed_run_is_not_followed() {
         fs::create_dir_all(&run).unwrap();
         fs::create_dir_all(&images).unwrap();
         fs::write(run.join("running"), "").unwrap();
-        let document = json!({ "stage": "output", "image": { "file": images.join(IMAGE).to_str() } });
+        let document =
+            json!({ "stage": "output", "image": { "file": images.join(IMAGE).to_str() } });
         fs::write(run.join("report.json"), document.to_string()).unwrap();
         for half in [format!(".{IMAGE}.{name}"), format!(".{IMAGE}.{name}-CHECKSUM")] {
             let half = images.join(half);
@@ -213,7 +233,10 @@ fn what_lies_under_the_names_of_a_killed_run_is_not_followed() {
         let output = release.run("built", &["-q"]);
         if trap == "directory" {
             let message = release.shortened(&output.failure());
-            assert_eq!(message, format!("removing DIR/images/.{IMAGE}.{name}-CHECKSUM: Is a directory"));
+            assert_eq!(
+                message,
+                format!("removing DIR/images/.{IMAGE}.{name}-CHECKSUM: Is a directory")
+            );
         } else {
             output.success();
             assert_eq!(
@@ -236,7 +259,10 @@ fn links_and_special_files_in_the_output_directory_are_not_written_through() {
             let put = if link { "ln -s $D/victim/file" } else { "mkfifo" };
             hook(&release, &format!("mkdir -p $D/images; {put} $D/images/{taken}"));
             let message = release.run("built", &["-q"]).failure();
-            assert_eq!(message, format!("{} exists already; --force replaces it", images.join(taken).display()));
+            assert_eq!(
+                message,
+                format!("{} exists already; --force replaces it", images.join(taken).display())
+            );
             assert_precious(&victim);
             assert_eq!(release.images(), [taken]);
             release.forget_runs();
@@ -244,14 +270,16 @@ fn links_and_special_files_in_the_output_directory_are_not_written_through() {
             release.run("built", &["-q", "--force"]).success();
             assert_precious(&victim);
             assert_eq!(release.images(), [CHECKSUM, IMAGE]);
-            let is_regular = |name: &str| fs::symlink_metadata(images.join(name)).unwrap().is_file();
+            let is_regular =
+                |name: &str| fs::symlink_metadata(images.join(name)).unwrap().is_file();
             assert!(is_regular(IMAGE) && is_regular(CHECKSUM));
             release.forget_runs();
         }
     }
 }
 
-/// `images` becomes a link to another directory after the image was begun: what was opened first gets the image.
+/// `images` becomes a link to another directory after the image was begun: what was opened first
+/// gets the image.
 #[test]
 fn an_output_directory_that_is_swapped_while_the_image_is_copied_leads_to_no_other() {
     let Some(release) = Release::new() else { return };
@@ -277,7 +305,8 @@ fn an_output_directory_that_is_swapped_while_the_image_is_copied_leads_to_no_oth
     symlink(release.path("victim"), &images).unwrap();
     assert!(child.wait().unwrap().success());
     let names = |directory: &Path| {
-        let mut names: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         names
     };

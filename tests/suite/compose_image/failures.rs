@@ -95,7 +95,11 @@ fn with_backing_file(disk: &Path) {
 
 fn with_data_file(disk: &Path) {
     let options = format!("data_file={}", disk.with_extension("data").display());
-    tool("qemu-img", &["create", "-q", "-f", "qcow2", "-o", &options, disk.to_str().unwrap(), "1G"]).success();
+    tool(
+        "qemu-img",
+        &["create", "-q", "-f", "qcow2", "-o", &options, disk.to_str().unwrap(), "1G"],
+    )
+    .success();
 }
 
 /// The first cluster of the disk is not counted as used.
@@ -118,8 +122,12 @@ fn leaking(disk: &Path) {
 fn only_a_sound_image_of_the_right_kind_appears() {
     let Some(release) = Release::new() else { return };
     let refused = "RUN/storage/UUID.body is no image that can be published: ";
-    let too_small = |bytes: u64| format!("the disk in it has {bytes} bytes, not the 1073741824 that were asked for");
-    let takes = |bytes: u64| format!("it takes {bytes} bytes, and no installed system takes less than 1048576");
+    let too_small = |bytes: u64| {
+        format!("the disk in it has {bytes} bytes, not the 1073741824 that were asked for")
+    };
+    let takes = |bytes: u64| {
+        format!("it takes {bytes} bytes, and no installed system takes less than 1048576")
+    };
     type Make = fn(&Path);
     let bodies: [(&str, Make, Vec<String>); 11] = [
         ("truncated", truncated, vec!["qemu-img check: ".into(), " corruptions: ERROR".into()]),
@@ -157,7 +165,8 @@ fn only_a_sound_image_of_the_right_kind_appears() {
         (
             "another format",
             |disk| {
-                tool("qemu-img", &["create", "-q", "-f", "vdi", disk.to_str().unwrap(), "1G"]).success();
+                tool("qemu-img", &["create", "-q", "-f", "vdi", disk.to_str().unwrap(), "1G"])
+                    .success();
                 tool("qemu-io", &["-c", "write -q -P 1 0 2M", disk.to_str().unwrap()]).success();
             },
             vec!["its format is vdi, not qcow2 or raw".into()],
@@ -180,7 +189,10 @@ fn only_a_sound_image_of_the_right_kind_appears() {
     }
     // Little is in it, though it is sound.
     release.body_of(|disk| {
-        drop(tool("qemu-img", &["create", "-q", "-f", "qcow2", disk.to_str().unwrap(), "1G"]).success())
+        drop(
+            tool("qemu-img", &["create", "-q", "-f", "qcow2", disk.to_str().unwrap(), "1G"])
+                .success(),
+        )
     });
     let message = release.run("built", &["-q"]).failure();
     assert!(message.contains("and no installed system takes less than 1048576"), "{message}");
@@ -200,8 +212,11 @@ fn an_image_that_only_lost_space_appears_with_a_warning() {
     let (_, report) = release.only_run();
     let warnings = report["warnings"].to_string();
     assert!(
-        warnings
-            .contains("UUID.body: qemu-img check: 1 leaked clusters".replace("UUID", super::release::UUID).as_str()),
+        warnings.contains(
+            "UUID.body: qemu-img check: 1 leaked clusters"
+                .replace("UUID", super::release::UUID)
+                .as_str()
+        ),
         "{warnings}"
     );
     assert_eq!(release.images().len(), 2);
@@ -224,7 +239,8 @@ fn a_full_output_disk_leaves_the_old_image_and_no_litter() {
             rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).unwrap();
             fs::write(&random, bytes).unwrap();
             let pattern = format!("write -q -s {} 0 4M", random.display());
-            tool("qemu-img", &["create", "-q", "-f", "qcow2", disk.to_str().unwrap(), "1G"]).success();
+            tool("qemu-img", &["create", "-q", "-f", "qcow2", disk.to_str().unwrap(), "1G"])
+                .success();
             tool("qemu-io", &["-c", &pattern, disk.to_str().unwrap()]).success();
         });
         // The mount is seen by these processes only, and goes with them.
@@ -233,11 +249,13 @@ fn a_full_output_disk_leaves_the_old_image_and_no_litter() {
             echo old >\"$1/exampleos-22.3.qcow2\"; shift
             \"$@\"; status=$?
             ls -A \"$IMAGES\" >&2; cat \"$IMAGES/exampleos-22.3.qcow2\" >&2; exit $status";
-        let mut call: Vec<std::ffi::OsString> = ["-m", "sh", "-c", script, "sh"].map(Into::into).into();
+        let mut call: Vec<std::ffi::OsString> =
+            ["-m", "sh", "-c", script, "sh"].map(Into::into).into();
         call.push(images.clone().into());
         call.push(env!("CARGO_BIN_EXE_osier").into());
         call.extend(release.call(&["-q", "--force"]));
-        let mut unshare = super::support::Program::other("unshare", "unshare").with("IMAGES", &images);
+        let mut unshare =
+            super::support::Program::other("unshare", "unshare").with("IMAGES", &images);
         for (name, value) in release.program("built").variables() {
             unshare = unshare.with(name, value);
         }

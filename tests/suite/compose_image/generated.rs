@@ -1,4 +1,5 @@
-//! Kickstart files and templates from a generator, held against the programs that read them in earnest.
+//! Kickstart files and templates from a generator, held against the programs that read them in
+//! earnest.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -50,14 +51,22 @@ fn kickstart_file(numbers: &mut Numbers) -> Vec<u8> {
         let _ = write!(file, "{text}{end}");
     };
     line("# ostreesetup --osname=x --url=http://comment --ref=y");
-    for command in
-        ["text", "lang en_US.UTF-8", "keyboard us", "timezone --utc Etc/UTC # here", "rootpw --lock --iscrypted locked"]
-    {
+    for command in [
+        "text",
+        "lang en_US.UTF-8",
+        "keyboard us",
+        "timezone --utc Etc/UTC # here",
+        "rootpw --lock --iscrypted locked",
+    ] {
         if numbers.chance() {
             line(command);
         }
     }
-    line(numbers.pick(&["bootloader --timeout=1 --append=\"no_timer_check console=tty1\"", "bootloader", "zerombr"]));
+    line(numbers.pick(&[
+        "bootloader --timeout=1 --append=\"no_timer_check console=tty1\"",
+        "bootloader",
+        "zerombr",
+    ]));
     line("");
     let mut options = vec![
         option(numbers, "osname", "exampleos"),
@@ -75,11 +84,18 @@ fn kickstart_file(numbers: &mut Numbers) -> Vec<u8> {
     }
     let blank = numbers.pick(&[" ", "  ", "\t"]);
     let comment = numbers.pick(&["", " # the tree", "#the tree 'x"]);
-    line(&format!("{}ostreesetup{blank}{}{comment}", numbers.pick(&["", "  "]), options.join(blank)));
+    line(&format!(
+        "{}ostreesetup{blank}{}{comment}",
+        numbers.pick(&["", "  "]),
+        options.join(blank)
+    ));
     line("");
-    for command in
-        ["clearpart --all --initlabel", "part / --fstype=ext4 --size=3000 --grow", "reboot", "selinux --enforcing"]
-    {
+    for command in [
+        "clearpart --all --initlabel",
+        "part / --fstype=ext4 --size=3000 --grow",
+        "reboot",
+        "selinux --enforcing",
+    ] {
         if numbers.chance() {
             line(command);
         }
@@ -112,12 +128,26 @@ fn generated_kickstart_files_are_valid_and_say_what_they_should() {
     let commit = Checksum::from_bytes([0x5a; 32]);
     let mut cases = Vec::new();
     for index in 0..COUNT {
-        let reference = numbers.pick(&["exampleos/22/x86_64/host", "a", "exampleos/38/aarch64/very-long_name.1/x"]);
+        let reference = numbers.pick(&[
+            "exampleos/22/x86_64/host",
+            "a",
+            "exampleos/38/aarch64/very-long_name.1/x",
+        ]);
         let reference = RefName::parse(reference).unwrap();
         let values = Values {
-            url: numbers.pick(&["http://content.example.org/repo/", "https://c.example.org/r?a=b&c=d#e", "file:///r"]),
+            url: numbers.pick(&[
+                "http://content.example.org/repo/",
+                "https://c.example.org/r?a=b&c=d#e",
+                "file:///r",
+            ]),
             reference: &reference,
-            osname: numbers.pick(&[None, Some("exampleos"), Some("with blank"), Some("o'dd #$x\\y\\\\"), Some("ä")]),
+            osname: numbers.pick(&[
+                None,
+                Some("exampleos"),
+                Some("with blank"),
+                Some("o'dd #$x\\y\\\\"),
+                Some("ä"),
+            ]),
             remote: numbers.pick(&[None, Some("exampleos"), Some("a b")]),
             nogpg: numbers.pick(&[None, Some(true), Some(false)]),
             commit: &commit,
@@ -130,8 +160,11 @@ fn generated_kickstart_files_are_valid_and_say_what_they_should() {
         cases.push((path, version, result.setup));
     }
     for version in VERSIONS {
-        let files: Vec<&Path> =
-            cases.iter().filter(|(_, other, _)| *other == version).map(|(path, ..)| path.as_path()).collect();
+        let files: Vec<&Path> = cases
+            .iter()
+            .filter(|(_, other, _)| *other == version)
+            .map(|(path, ..)| path.as_path())
+            .collect();
         assert!(files.len() > 5, "{version}");
         validate(&ksvalidator, &files, version).unwrap_or_else(|message| panic!("{message}"));
     }
@@ -151,7 +184,11 @@ fn validate(ksvalidator: &Path, files: &[&Path], version: &str) -> Result<(), St
     let output = Program::other(ksvalidator, "ksvalidator").run(arguments);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let checked = said.lines().filter(|line| line.starts_with("Checking kickstart file ")).count();
-    if output.status == 0 && checked == files.len() { Ok(()) } else { Err(format!("{version}: {output:?}")) }
+    if output.status == 0 && checked == files.len() {
+        Ok(())
+    } else {
+        Err(format!("{version}: {output:?}"))
+    }
 }
 
 /// What the installer's own parser makes of the file must be what osier thinks it says.
@@ -161,8 +198,9 @@ fn read_back(ksflatten: &Path, file: &Path, version: &str, setup: &Setup) {
     let Setup { url, reference, osname, remote, nogpg } = setup;
     let remote = remote.as_ref().unwrap_or(osname);
     let nogpg = if *nogpg { " --nogpg" } else { "" };
-    let expected =
-        format!("ostreesetup --osname=\"{osname}\" --remote=\"{remote}\" --url=\"{url}\" --ref=\"{reference}\"{nogpg}");
+    let expected = format!(
+        "ostreesetup --osname=\"{osname}\" --remote=\"{remote}\" --url=\"{url}\" --ref=\"{reference}\"{nogpg}"
+    );
     let found = flat.lines().find(|line| line.starts_with("ostreesetup"));
     assert_eq!(found, Some(expected.as_str()), "{}", file.display());
 }
@@ -188,10 +226,22 @@ struct Parts {
 
 impl Parts {
     fn generated(numbers: &mut Numbers) -> Self {
-        let distributions = ["Fedora 22", "Fedora rawhide", "RHEL 7.4", "CentOS-7.9", "RHEL-9 2", "Fedora 42"];
-        let arches = ["i386", "x86_64", "ppc64", "ppc64le", "aarch64", "armv7l", "s390x", "armhfp", "i686"];
-        let texts = ["plain", "a & b <c> \"d\" 'e'", "]]> & &amp; <!--", "ü – 漢字", "exampleos/22/x86_64/host 22.3"];
-        let urls = ["http://p.example.org/os/", "https://p.example.org/?a=1&b=<2>", "ftp://p.example.org/'x'\"y\""];
+        let distributions =
+            ["Fedora 22", "Fedora rawhide", "RHEL 7.4", "CentOS-7.9", "RHEL-9 2", "Fedora 42"];
+        let arches =
+            ["i386", "x86_64", "ppc64", "ppc64le", "aarch64", "armv7l", "s390x", "armhfp", "i686"];
+        let texts = [
+            "plain",
+            "a & b <c> \"d\" 'e'",
+            "]]> & &amp; <!--",
+            "ü – 漢字",
+            "exampleos/22/x86_64/host 22.3",
+        ];
+        let urls = [
+            "http://p.example.org/os/",
+            "https://p.example.org/?a=1&b=<2>",
+            "ftp://p.example.org/'x'\"y\"",
+        ];
         Self {
             name: format!("exampleos-{}", numbers.below(100)),
             distribution: Distribution::parse(numbers.pick(&distributions)).unwrap(),
@@ -205,7 +255,14 @@ impl Parts {
     fn xml(&self) -> String {
         let Self { name, distribution, arch, install_url, description, disk_gib } = self;
         check_install_url(install_url).unwrap();
-        let template = Template { name, distribution, arch: *arch, install_url, description, disk_gib: *disk_gib };
+        let template = Template {
+            name,
+            distribution,
+            arch: *arch,
+            install_url,
+            description,
+            disk_gib: *disk_gib,
+        };
         template.to_xml().unwrap()
     }
 }
@@ -226,11 +283,15 @@ fn generated_templates_fit_the_schema_of_oz() {
     }
     let output = xmllint.run(&arguments);
     assert_eq!(output.status, 0, "{output:?}");
-    let valid = String::from_utf8_lossy(&output.stderr).lines().filter(|line| line.ends_with(" validates")).count();
+    let valid = String::from_utf8_lossy(&output.stderr)
+        .lines()
+        .filter(|line| line.ends_with(" validates"))
+        .count();
     assert_eq!(valid, COUNT);
     // The check can fail.
     let path = directory.path().join("wrong.tdl");
-    fs::write(&path, Parts::generated(&mut numbers).xml().replace("<disk><size>", "<disk><size>x")).unwrap();
+    fs::write(&path, Parts::generated(&mut numbers).xml().replace("<disk><size>", "<disk><size>x"))
+        .unwrap();
     arguments.truncate(3);
     arguments.push(path.into());
     assert_ne!(xmllint.run(&arguments).status, 0);
@@ -246,7 +307,8 @@ fn a_template_says_what_it_should() {
         let parts = Parts::generated(&mut numbers);
         fs::write(&path, parts.xml()).unwrap();
         let read = |xpath: &str| {
-            let arguments = [OsString::from("--xpath"), format!("string({xpath})").into(), path.clone().into()];
+            let arguments =
+                [OsString::from("--xpath"), format!("string({xpath})").into(), path.clone().into()];
             xmllint.run(arguments).line()
         };
         assert_eq!(read("/template/description"), parts.description);

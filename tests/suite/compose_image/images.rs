@@ -11,10 +11,16 @@ use super::release::{REF, Release, UUID, VERSION, qcow2, report_of, tool};
 fn a_published_commit_becomes_a_checked_and_compressed_image() {
     let Some(release) = Release::new() else { return };
     // As a configuration without these keys has it: 64 MiB at least are no empty disk.
-    release.configure(&[("min-size-mib", ""), ("compress", "true"), ("memory-mib", ""), ("timeout", "2h")]);
+    release.configure(&[
+        ("min-size-mib", ""),
+        ("compress", "true"),
+        ("memory-mib", ""),
+        ("timeout", "2h"),
+    ]);
     release.body_of(|disk| qcow2(disk, "1G", "70M"));
     let commit = release.commit();
-    let report: serde_json::Value = serde_json::from_str(&release.run("built", &["--json"]).success()).unwrap();
+    let report: serde_json::Value =
+        serde_json::from_str(&release.run("built", &["--json"]).success()).unwrap();
 
     assert_eq!(release.images(), ["exampleos-22.3-CHECKSUM", "exampleos-22.3.qcow2"]);
     let image = release.path("images/exampleos-22.3.qcow2");
@@ -22,13 +28,20 @@ fn a_published_commit_becomes_a_checked_and_compressed_image() {
     assert_eq!(metadata.mode() & 0o7777, 0o644);
     let sums = tool("sha256sum", &[image.to_str().unwrap()]).line();
     let sha256 = &sums[..64];
-    let expected =
-        format!("# exampleos-22.3.qcow2: {} bytes\nSHA256 (exampleos-22.3.qcow2) = {sha256}\n", metadata.len());
-    assert_eq!(fs::read_to_string(release.path("images/exampleos-22.3-CHECKSUM")).unwrap(), expected);
-    let check = super::support::Program::other("sha256sum", "sha256sum").in_directory(release.path("images"));
+    let expected = format!(
+        "# exampleos-22.3.qcow2: {} bytes\nSHA256 (exampleos-22.3.qcow2) = {sha256}\n",
+        metadata.len()
+    );
+    assert_eq!(
+        fs::read_to_string(release.path("images/exampleos-22.3-CHECKSUM")).unwrap(),
+        expected
+    );
+    let check = super::support::Program::other("sha256sum", "sha256sum")
+        .in_directory(release.path("images"));
     check.run(["-c", "exampleos-22.3-CHECKSUM"]).success();
     tool("qemu-img", &["check", image.to_str().unwrap()]).success();
-    tool("qemu-img", &["compare", image.to_str().unwrap(), release.path("body").to_str().unwrap()]).success();
+    tool("qemu-img", &["compare", image.to_str().unwrap(), release.path("body").to_str().unwrap()])
+        .success();
     assert!(metadata.len() < 10 << 20, "{} bytes are not compressed", metadata.len());
 
     let (run, written) = release.only_run();
@@ -42,13 +55,22 @@ fn a_published_commit_becomes_a_checked_and_compressed_image() {
         "sha256": sha256, "commit": commit, "ref": REF,
     });
     assert_eq!(report["image"], expected);
-    assert_eq!((&report["commit"], &report["ref"], &report["version"]), (&json!(commit), &json!(REF), &json!(VERSION)));
+    assert_eq!(
+        (&report["commit"], &report["ref"], &report["version"]),
+        (&json!(commit), &json!(REF), &json!(VERSION))
+    );
     assert_eq!(report["programs"]["imagefactory"], "1.1.16-stand-in");
-    assert!(report["programs"]["qemu-img"].as_str().unwrap().starts_with(|c: char| c.is_ascii_digit()));
+    assert!(
+        report["programs"]["qemu-img"].as_str().unwrap().starts_with(|c: char| c.is_ascii_digit())
+    );
     let warnings = report["warnings"].as_array().unwrap();
     let expected = "http://content.example.org/repo/ was not asked which commit it serves: ";
-    assert!(warnings.len() == 1 && warnings[0].as_str().unwrap().starts_with(expected), "{warnings:?}");
-    let programs: Vec<_> = report["commands"].as_array().unwrap().iter().map(|command| &command["log"]).collect();
+    assert!(
+        warnings.len() == 1 && warnings[0].as_str().unwrap().starts_with(expected),
+        "{warnings:?}"
+    );
+    let programs: Vec<_> =
+        report["commands"].as_array().unwrap().iter().map(|command| &command["log"]).collect();
     assert_eq!(programs, ["imagefactory.log", "qemu-img.log"]);
     for gone in ["storage", "images", "tmp", "running"] {
         assert!(!run.join(gone).exists(), "{gone}");
@@ -87,7 +109,10 @@ fn imagefactory_gets_exactly_what_it_needs() {
     ];
     assert_eq!(json!(record["argv"].as_array().unwrap()[1..]), words(&arguments));
     assert_eq!(json!(report["commands"][0]["argv"].as_array().unwrap()[1..]), words(&arguments));
-    assert_eq!((&record["env"]["LC_ALL"], &record["env"]["TMPDIR"]), (&json!("C.UTF-8"), &json!(at("tmp"))));
+    assert_eq!(
+        (&record["env"]["LC_ALL"], &record["env"]["TMPDIR"]),
+        (&json!("C.UTF-8"), &json!(at("tmp")))
+    );
     assert_eq!(record["env"]["HOME"], "/nonexistent");
 
     let kickstart = "\
@@ -127,7 +152,8 @@ echo exampleos/22/x86_64/host 22.3
     assert_eq!(configuration, expected);
     let image = release.path("images/exampleos-22.3.qcow2");
     let sum = tool("sha256sum", &[image.to_str().unwrap()]).line();
-    let expected = format!("{}: {REF} {} (22.3)\nsha256 {}\n", image.display(), release.commit(), &sum[..64]);
+    let expected =
+        format!("{}: {REF} {} (22.3)\nsha256 {}\n", image.display(), release.commit(), &sum[..64]);
     assert_eq!(said, expected);
     assert!(fs::read(image).unwrap() == fs::read(release.path("body")).unwrap());
 }
@@ -139,16 +165,24 @@ fn a_raw_body_is_converted_or_copied_as_the_configuration_wants() {
         qcow2(&disk.with_extension("qcow2"), "1G", "2M");
         let (from, to) = (disk.with_extension("qcow2"), disk.to_str().unwrap());
         tool("qemu-img", &["convert", "-O", "raw", from.to_str().unwrap(), to]).success();
-        tool("qemu-io", &["-f", "raw", "-c", "write -q -P 0x55 510 1", "-c", "write -q -P 0xaa 511 1", to]).success();
+        tool(
+            "qemu-io",
+            &["-f", "raw", "-c", "write -q -P 0x55 510 1", "-c", "write -q -P 0xaa 511 1", to],
+        )
+        .success();
     });
     let output = release.run("built", &["-q"]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     output.success();
-    assert!(stderr.contains("warning: ImageFactory made a raw disk, not qcow2; it is converted\n"), "{stderr}");
+    assert!(
+        stderr.contains("warning: ImageFactory made a raw disk, not qcow2; it is converted\n"),
+        "{stderr}"
+    );
     let image = release.path("images/exampleos-22.3.qcow2");
     tool("qemu-img", &["check", "-f", "qcow2", image.to_str().unwrap()]).success();
     let body = release.path("body");
-    tool("qemu-img", &["compare", "-F", "raw", image.to_str().unwrap(), body.to_str().unwrap()]).success();
+    tool("qemu-img", &["compare", "-F", "raw", image.to_str().unwrap(), body.to_str().unwrap()])
+        .success();
 
     release.configure(&[("format", "raw"), ("name", "disk")]);
     release.run("built", &["-q"]).success();
@@ -156,7 +190,11 @@ fn a_raw_body_is_converted_or_copied_as_the_configuration_wants() {
     let metadata = fs::metadata(&image).unwrap();
     assert_eq!(metadata.len(), 1 << 30);
     assert!(metadata.blocks() * 512 < 8 << 20, "{} blocks: the holes are gone", metadata.blocks());
-    tool("qemu-img", &["compare", "-f", "raw", "-F", "raw", image.to_str().unwrap(), body.to_str().unwrap()]).success();
+    tool(
+        "qemu-img",
+        &["compare", "-f", "raw", "-F", "raw", image.to_str().unwrap(), body.to_str().unwrap()],
+    )
+    .success();
 }
 
 #[test]
@@ -169,7 +207,10 @@ fn an_image_of_that_name_stays_unless_force_says_otherwise() {
     fs::remove_file(release.path("record")).unwrap();
     release.body_of(|disk| qcow2(disk, "1G", "3M"));
     let message = release.run("built", &[]).failure();
-    assert_eq!(release.shortened(&message), "DIR/images/exampleos-22.3.qcow2 exists already; --force replaces it");
+    assert_eq!(
+        release.shortened(&message),
+        "DIR/images/exampleos-22.3.qcow2 exists already; --force replaces it"
+    );
     assert!(!release.was_asked());
     assert!((fs::read(&image).unwrap(), fs::read(&checksum).unwrap()) == old);
     fs::rename(&image, release.path("kept")).unwrap();
@@ -181,7 +222,8 @@ fn an_image_of_that_name_stays_unless_force_says_otherwise() {
     fs::rename(release.path("kept"), &image).unwrap();
     release.run("built", &["--force"]).success();
     assert!(fs::read(&image).unwrap() == fs::read(release.path("body")).unwrap());
-    let check = super::support::Program::other("sha256sum", "sha256sum").in_directory(release.path("images"));
+    let check = super::support::Program::other("sha256sum", "sha256sum")
+        .in_directory(release.path("images"));
     check.run(["-c", "exampleos-22.3-CHECKSUM"]).success();
     assert_eq!(release.images().len(), 2);
 }
@@ -190,7 +232,8 @@ fn an_image_of_that_name_stays_unless_force_says_otherwise() {
 fn a_dry_run_says_what_would_be_run_and_writes_nothing() {
     let Some(release) = Release::new() else { return };
     release.configure(&[("compress", "true"), ("output", "my images")]);
-    let before: Vec<_> = fs::read_dir(release.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let before: Vec<_> =
+        fs::read_dir(release.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     let said = release.program("built").run(release.call(&["--dry-run"])).success();
     let lines: Vec<String> = said.lines().map(|line| release.shortened(line)).collect();
     let overrides = r#"'{"libvirt":{"memory":2048,"cpus":2,"image_type":"qcow2"}}'"#;
@@ -204,41 +247,65 @@ fn a_dry_run_says_what_would_be_run_and_writes_nothing() {
         ),
         format!("env LC_ALL=C.UTF-8 qemu-img info --output=json {body}"),
         format!("env LC_ALL=C.UTF-8 qemu-img check --output=json {body}"),
-        format!("env LC_ALL=C.UTF-8 TMPDIR={run}/tmp qemu-img convert -f qcow2 -O qcow2 -c {body} {temporary}"),
+        format!(
+            "env LC_ALL=C.UTF-8 TMPDIR={run}/tmp qemu-img convert -f qcow2 -O qcow2 -c {body} {temporary}"
+        ),
         format!("env LC_ALL=C.UTF-8 qemu-img info --output=json {temporary}"),
         format!("env LC_ALL=C.UTF-8 qemu-img check --output=json {temporary}"),
     ];
     // Checkers are only there when the machine has them.
-    let (checks, rest): (Vec<_>, Vec<_>) =
-        lines.into_iter().partition(|line| line.contains(" ksvalidator ") || line.contains(" xmllint "));
+    let (checks, rest): (Vec<_>, Vec<_>) = lines
+        .into_iter()
+        .partition(|line| line.contains(" ksvalidator ") || line.contains(" xmllint "));
     assert_eq!(rest, expected);
     for check in checks {
         let ends = [" -v F22 DIR/work/RUN/image.ks", " DIR/work/RUN/image.tdl"];
         assert!(ends.iter().any(|end| check.ends_with(end)), "{check}");
     }
-    let after: Vec<_> = fs::read_dir(release.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let after: Vec<_> =
+        fs::read_dir(release.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(before, after);
     assert!(!release.was_asked());
 
     let preview = release.path("preview");
     let option = format!("--preview={}", preview.display());
-    let said = release.program("built").run(release.call(&["--dry-run", "--json", &option])).success();
+    let said =
+        release.program("built").run(release.call(&["--dry-run", "--json", &option])).success();
     let report: serde_json::Value = serde_json::from_str(&said).unwrap();
-    assert_eq!((&report["status"], &report["commit"]), (&json!("dry-run"), &json!(release.commit())));
-    let given = report["command_lines"].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned());
-    let given: Vec<_> = given.filter(|line| line.contains(" imagefactory ") || line.contains(" qemu-img ")).collect();
-    expected.iter_mut().zip(&given).for_each(|(expected, given)| assert_eq!(*expected, release.shortened(given)));
+    assert_eq!(
+        (&report["status"], &report["commit"]),
+        (&json!("dry-run"), &json!(release.commit()))
+    );
+    let given = report["command_lines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line.as_str().unwrap().to_owned());
+    let given: Vec<_> = given
+        .filter(|line| line.contains(" imagefactory ") || line.contains(" qemu-img "))
+        .collect();
+    expected
+        .iter_mut()
+        .zip(&given)
+        .for_each(|(expected, given)| assert_eq!(*expected, release.shortened(given)));
     assert_eq!(given.len(), 6);
-    let written = ["image.ks", "image.tdl"].map(|name| preview.join(name).to_str().unwrap().to_owned());
+    let written =
+        ["image.ks", "image.tdl"].map(|name| preview.join(name).to_str().unwrap().to_owned());
     assert_eq!(report["preview"], json!(written));
     let kickstart = fs::read_to_string(&written[0]).unwrap();
-    assert!(kickstart.contains(&format!("--url=http://content.example.org/repo/ --ref={REF}\n")), "{kickstart}");
+    assert!(
+        kickstart.contains(&format!("--url=http://content.example.org/repo/ --ref={REF}\n")),
+        "{kickstart}"
+    );
     // Without the programs it is said what they are needed for, and the plan is shown all the same.
     fs::remove_file(release.path("bin/imagefactory")).unwrap();
     let output = release.program("built").run(release.call(&["--dry-run"]));
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.success().contains("\nenv LC_ALL=C.UTF-8 qemu-img check "));
-    assert!(stderr.contains("there is no program `imagefactory` on PATH, needed for building an image"), "{stderr}");
+    assert!(
+        stderr.contains("there is no program `imagefactory` on PATH, needed for building an image"),
+        "{stderr}"
+    );
     let message = release.program("built").run(release.call(&["--preview=x"])).failure();
     assert_eq!(message, "--preview=DIR needs --dry-run");
 }
@@ -267,7 +334,8 @@ fn the_ref_and_the_commit_may_stand_in_the_name() {
 fn images_of_one_name_share_a_checksum_file_that_holds_for_both() {
     let Some(release) = Release::new() else { return };
     let checked = || {
-        let check = super::support::Program::other("sha256sum", "sha256sum").in_directory(release.path("images"));
+        let check = super::support::Program::other("sha256sum", "sha256sum")
+            .in_directory(release.path("images"));
         check.run(["-c", "exampleos-22.3-CHECKSUM"]).success()
     };
     release.run("built", &["-q"]).success();
@@ -275,7 +343,14 @@ fn images_of_one_name_share_a_checksum_file_that_holds_for_both() {
     release.body_of(|disk| {
         let disk = disk.to_str().unwrap();
         tool("qemu-img", &["create", "-q", "-f", "raw", disk, "1G"]).success();
-        let script = ["-c", "write -q -P 1 1M 2M", "-c", "write -q -P 0x55 510 1", "-c", "write -q -P 0xaa 511 1"];
+        let script = [
+            "-c",
+            "write -q -P 1 1M 2M",
+            "-c",
+            "write -q -P 0x55 510 1",
+            "-c",
+            "write -q -P 0xaa 511 1",
+        ];
         tool("qemu-io", &[&["-f", "raw"], &script[..], &[disk]].concat()).success();
     });
     release.run("built", &["-q"]).success();
@@ -292,6 +367,9 @@ fn images_of_one_name_share_a_checksum_file_that_holds_for_both() {
     fs::write(release.path("images/exampleos-22.3-CHECKSUM"), signed).unwrap();
     fs::remove_file(release.path("images/exampleos-22.3.qcow2")).unwrap();
     let message = release.run("built", &["-q"]).failure();
-    assert_eq!(release.shortened(&message), "DIR/images/exampleos-22.3-CHECKSUM exists already; --force replaces it");
+    assert_eq!(
+        release.shortened(&message),
+        "DIR/images/exampleos-22.3-CHECKSUM exists already; --force replaces it"
+    );
     assert_eq!(fs::read_to_string(release.path("images/exampleos-22.3-CHECKSUM")).unwrap(), signed);
 }

@@ -77,11 +77,18 @@ fn a_signal_ends_imagefactory_and_leaves_a_report() {
         let mut hanging = Hanging::new(&release, "sigterm");
         hanging.signal(signal);
         let (run, report) = hanging.end();
-        assert_eq!((&report["status"], &report["stage"]), (&"failed".into(), &"imagefactory".into()));
+        assert_eq!(
+            (&report["status"], &report["stage"]),
+            (&"failed".into(), &"imagefactory".into())
+        );
         assert_eq!(report["error"], "interrupted");
         assert_eq!(report["commands"][0]["exit"], 1);
         assert_eq!(report["image"]["storage"], run.join("storage").to_str().unwrap());
-        assert!(run.join("storage").is_dir() && !run.join("tmp").exists() && !run.join("running").exists());
+        assert!(
+            run.join("storage").is_dir()
+                && !run.join("tmp").exists()
+                && !run.join("running").exists()
+        );
         assert!(report["warnings"].to_string().contains("virsh list --all"), "{report:#}");
         assert_eq!(release.images(), [""; 0]);
         release.assert_nothing_public_changed();
@@ -102,7 +109,10 @@ fn a_second_signal_does_not_wait_for_a_deaf_program() {
     let (_, report) = hanging.end();
     // A deaf program is given half a minute.
     assert!(started.elapsed() < Duration::from_secs(25), "{:?}", started.elapsed());
-    assert_eq!((&report["error"], &report["commands"][0]["signal"]), (&"interrupted".into(), &9.into()));
+    assert_eq!(
+        (&report["error"], &report["commands"][0]["signal"]),
+        (&"interrupted".into(), &9.into())
+    );
     assert_eq!(release.images(), [""; 0]);
 }
 
@@ -129,7 +139,8 @@ fn a_killed_run_is_told_of_and_cleaned_up_by_the_next() {
     let output = release.run("built", &["-q"]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     output.success();
-    let expected = format!("warning: the run {} was killed at the step `imagefactory`\n", killed.display());
+    let expected =
+        format!("warning: the run {} was killed at the step `imagefactory`\n", killed.display());
     assert!(stderr.contains(&expected), "{stderr}");
     hanging.wait_for_stand_in();
     let report = report_of(&killed);
@@ -139,8 +150,8 @@ fn a_killed_run_is_told_of_and_cleaned_up_by_the_next() {
     release.assert_nothing_public_changed();
 }
 
-/// Puts a `qemu-img` on the PATH that hangs in one of its commands, having said so in `record.pids`; the image is to be
-/// compressed, or it would only be copied.
+/// Puts a `qemu-img` on the PATH that hangs in one of its commands, having said so in
+/// `record.pids`; the image is to be compressed, or it would only be copied.
 fn qemu_img_that_hangs_in(release: &Release, command: &str) {
     release.configure(&[("compress", "true")]);
     let script = format!(
@@ -161,7 +172,11 @@ fn a_signal_ends_qemu_img_too() {
         let mut hanging = Hanging::new(&release, "built");
         hanging.signal(Signal::INT);
         let (_, report) = hanging.end();
-        assert_eq!((&report["stage"], &report["error"]), (&stage.into(), &"interrupted".into()), "{command}");
+        assert_eq!(
+            (&report["stage"], &report["error"]),
+            (&stage.into(), &"interrupted".into()),
+            "{command}"
+        );
         assert_eq!(release.images(), [""; 0]);
         release.assert_nothing_public_changed();
     }
@@ -189,7 +204,8 @@ fn a_run_that_was_killed_while_it_wrote_the_image_leaves_none() {
 /// What becomes visible does so by a rename. strace counts each of these calls by itself.
 const RENAMES: &str = "rename,renameat,renameat2";
 
-/// Runs osier under strace, with something injected into its own calls, not those of other programs.
+/// Runs osier under strace, with something injected into its own calls, not those of other
+/// programs.
 fn traced(release: &Release, calls: &str, what: &str) -> Output {
     let mut strace = Program::other("strace", "strace");
     for (name, value) in release.program("built").variables() {
@@ -197,13 +213,25 @@ fn traced(release: &Release, calls: &str, what: &str) -> Output {
     }
     let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:{what}"));
     let log = release.path("strace.log").to_str().unwrap().to_owned();
-    let options = ["-f", "-b", "execve", "-o", &log, "-e", &trace, "-e", &inject, env!("CARGO_BIN_EXE_osier")];
+    let options = [
+        "-f",
+        "-b",
+        "execve",
+        "-o",
+        &log,
+        "-e",
+        &trace,
+        "-e",
+        &inject,
+        env!("CARGO_BIN_EXE_osier"),
+    ];
     let mut call: Vec<OsString> = options.map(OsString::from).into();
     call.extend(release.call(&["-q"]));
     strace.run(call)
 }
 
-/// Whatever has happened to a run: nothing but whole images has a name, and the next run ends with one and its checksum.
+/// Whatever has happened to a run: nothing but whole images has a name, and the next run ends with
+/// one and its checksum.
 #[track_caller]
 fn nothing_is_half_done(release: &Release) {
     let image = "exampleos-22.3.qcow2";
@@ -212,7 +240,11 @@ fn nothing_is_half_done(release: &Release) {
         let (built, body) = (release.path("images").join(image), release.path("body"));
         assert!(fs::read(built).unwrap() == fs::read(body).unwrap(), "half an image has its name");
     } else {
-        assert!(release.images().iter().all(|name| name.starts_with('.')), "{:?}", release.images());
+        assert!(
+            release.images().iter().all(|name| name.starts_with('.')),
+            "{:?}",
+            release.images()
+        );
     }
     let (killed, victim) = (killed_runs(&release.path("work")), release.path("victim"));
     killed.iter().for_each(|run| lay_traps(run, &victim));
@@ -220,7 +252,8 @@ fn nothing_is_half_done(release: &Release) {
     for run in killed {
         assert_eq!(fs::read(victim.join("file")).unwrap(), b"precious");
         // One that was killed before it had an image is left to the tree stage.
-        let report = fs::read(run.join("report.json")).map_or(serde_json::Value::Null, |_| report_of(&run));
+        let report =
+            fs::read(run.join("report.json")).map_or(serde_json::Value::Null, |_| report_of(&run));
         if report["image"].is_object() {
             assert_eq!(report["error"], "killed");
             assert!(!run.join("tmp").is_symlink() && !run.join("converted.qcow2").is_symlink());
@@ -255,7 +288,9 @@ fn a_run_may_be_killed_whenever_something_becomes_visible() {
             }
             moments += 1;
             let is_there = |name: &str| release.path("images").join(name).exists();
-            without_checksum += usize::from(is_there("exampleos-22.3.qcow2") && !is_there("exampleos-22.3-CHECKSUM"));
+            without_checksum += usize::from(
+                is_there("exampleos-22.3.qcow2") && !is_there("exampleos-22.3-CHECKSUM"),
+            );
             nothing_is_half_done(&release);
         }
     }

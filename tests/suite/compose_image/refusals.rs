@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use super::release::{REF, Release, program};
 use crate::support::skip;
 
-/// Fails unless `compose image` is refused with that message, ImageFactory not asked and nothing written.
+/// Fails unless `compose image` is refused with that message, ImageFactory not asked and nothing
+/// written.
 #[track_caller]
 pub fn assert_refused(release: &Release, options: &[&str], message: &str) {
     let output = release.run("built", options);
@@ -25,20 +26,30 @@ fn an_image_is_only_made_of_what_is_published() {
     let repo_call = |arguments: &[&str]| osier.repo(&repo, arguments).success();
     let tree = release.path("tree");
     let new = osier.repo(&repo, ["commit", "--orphan", tree.to_str().unwrap()]).line();
-    assert_refused(&release, &["--commit", &new], &format!("commit {new} is not published: {REF} names {old}"));
+    assert_refused(
+        &release,
+        &["--commit", &new],
+        &format!("commit {new} is not published: {REF} names {old}"),
+    );
     repo_call(&["refs", &new, "--create", &format!("osier-pending:{REF}")]);
     let pending = "it waits for `osier compose publish`, and the installer could not fetch it";
-    assert_refused(&release, &["--commit", &new], &format!("commit {new} is not published: {pending}"));
+    assert_refused(
+        &release,
+        &["--commit", &new],
+        &format!("commit {new} is not published: {pending}"),
+    );
     assert_refused(&release, &["--commit", "none"], "Refspec 'none' not found");
     repo_call(&["reset", REF, &new]);
     let refresh = "`osier compose tree` or `osier summary -u` refreshes it";
-    let expected = format!("DIR/repo/summary is stale: it has {old} as {REF}, not {new}; {refresh}");
+    let expected =
+        format!("DIR/repo/summary is stale: it has {old} as {REF}, not {new}; {refresh}");
     assert_refused(&release, &[], &expected);
     fs::remove_file(repo.join("summary")).unwrap();
     assert_refused(&release, &[], &format!("DIR/repo/summary is missing; {refresh}"));
     repo_call(&["refs", "--delete", REF]);
     repo_call(&["summary", "-u"]);
-    let expected = format!("nothing is published as {REF}; {new} waits for `osier compose publish`");
+    let expected =
+        format!("nothing is published as {REF}; {new} waits for `osier compose publish`");
     assert_refused(&release, &[], &expected);
 }
 
@@ -55,8 +66,10 @@ fn a_file_url_must_show_the_same_commit() {
     osier.repo(&mirror, ["pull-local", release.path("repo").to_str().unwrap(), REF]).success();
     release.run("built", &["-q"]).success();
     let warnings = release.only_run().1["warnings"].clone();
-    let expected =
-        format!("{}:3: {url} is a path inside the installer, not on this machine", release.path("os.ks").display());
+    let expected = format!(
+        "{}:3: {url} is a path inside the installer, not on this machine",
+        release.path("os.ks").display()
+    );
     assert_eq!(warnings, serde_json::json!([expected]));
 }
 
@@ -106,15 +119,27 @@ fn values_that_no_image_can_be_made_of_are_refused_with_their_key() {
             "DIR/compose.conf: [image] ostree-url: `ftp://content.example.org/repo/` must begin with http://, https:// or \
              file:/// and be a URL",
         ),
-        ("osname", "a\"b", "osname: a\\\"b holds a quotation mark, a line break or a control character"),
+        (
+            "osname",
+            "a\"b",
+            "osname: a\\\"b holds a quotation mark, a line break or a control character",
+        ),
         (
             "arch",
             "vax",
             "DIR/compose.conf: [image] arch: `vax` is none of i386, x86_64, ppc64, ppc64le, aarch64, armv7l, s390x",
         ),
-        ("name", "a b", "name: `a b` must be letters, digits and ._+-, the first a letter or digit"),
+        (
+            "name",
+            "a b",
+            "name: `a b` must be letters, digits and ._+-, the first a letter or digit",
+        ),
         ("name", "{date}", "name: {date} is none of {version}, {commit} and {ref}"),
-        ("program", "image-factory", "there is no program `image-factory` on PATH, needed for building an image"),
+        (
+            "program",
+            "image-factory",
+            "there is no program `image-factory` on PATH, needed for building an image",
+        ),
     ] {
         release.configure(&[(key, value)]);
         assert_refused(&release, &[], message);
@@ -146,7 +171,8 @@ fn compose_check_tells_of_the_image_too() {
         let errors = document["errors"].as_array().unwrap().iter();
         errors.map(|error| release.shortened(error.as_str().unwrap())).collect::<Vec<_>>()
     };
-    let of_image = |errors: &[String]| errors.iter().filter(|error| !error.contains("rpm-ostree")).count();
+    let of_image =
+        |errors: &[String]| errors.iter().filter(|error| !error.contains("rpm-ostree")).count();
     let text = fs::read_to_string(release.path("compose.conf")).unwrap();
     assert_eq!(of_image(&errors()), 0, "{:?}", errors());
     fs::write(release.path("os.ks"), "text\n").unwrap();
@@ -163,7 +189,11 @@ fn compose_check_tells_of_the_image_too() {
     assert_eq!(of_image(&found), 3, "{found:?}");
     // Without a ref, and with all that can be wrong in the other files.
     let text = text.replace(&format!("ref={REF}\n"), "").replace("tree.json", "none.json");
-    let text: String = text.lines().filter(|line| !line.starts_with("name=")).map(|line| format!("{line}\n")).collect();
+    let text: String = text
+        .lines()
+        .filter(|line| !line.starts_with("name="))
+        .map(|line| format!("{line}\n"))
+        .collect();
     fs::write(release.path("compose.conf"), format!("{text}name=os-{{date}}\n")).unwrap();
     fs::write(release.path("os.ks"), "%include a\n%end\n@OSTREE_FOO@\n").unwrap();
     let found = errors();
@@ -188,21 +218,31 @@ fn script(release: &Release, name: &str, text: &str) {
 #[test]
 fn checkers_that_are_there_are_asked() {
     let Some(release) = Release::new() else { return };
-    script(&release, "ksvalidator", "echo 'The following problem occurred on line 3' >&2; echo 'more' >&2; exit 2");
+    script(
+        &release,
+        "ksvalidator",
+        "echo 'The following problem occurred on line 3' >&2; echo 'more' >&2; exit 2",
+    );
     let output = release.run("built", &["-q"]);
     let expected = "ksvalidator refuses the file: The following problem occurred on line 3; more";
     release.assert_failed_without_image(output, expected);
     assert!(!release.was_asked());
     release.forget_runs();
-    script(&release, "ksvalidator", "echo 'The version F22 is not supported by pykickstart'; exit 1");
+    script(
+        &release,
+        "ksvalidator",
+        "echo 'The version F22 is not supported by pykickstart'; exit 1",
+    );
     script(&release, "xmllint", "echo 'image.tdl:1: parser error' >&2; exit 1");
     let output = release.run("built", &["-q"]);
-    release.assert_failed_without_image(output, "xmllint refuses the file: image.tdl:1: parser error");
+    release
+        .assert_failed_without_image(output, "xmllint refuses the file: image.tdl:1: parser error");
     release.forget_runs();
     script(&release, "xmllint", "exit 0");
     release.run("built", &["-q"]).success();
     let warnings = release.only_run().1["warnings"].to_string();
-    let expected = "ksvalidator does not vouch for the file: The version F22 is not supported by pykickstart";
+    let expected =
+        "ksvalidator does not vouch for the file: The version F22 is not supported by pykickstart";
     assert!(warnings.contains(expected), "{warnings}");
 }
 
@@ -221,7 +261,10 @@ fn without_qemu_img_nothing_is_begun() {
     let Some(release) = Release::new() else { return };
     let program = release.program("built").with("PATH", release.path("bin"));
     let message = program.run(release.call(&["-q"])).failure();
-    assert!(message.contains("there is no program `qemu-img` on PATH, needed for checking an image"), "{message}");
+    assert!(
+        message.contains("there is no program `qemu-img` on PATH, needed for checking an image"),
+        "{message}"
+    );
     assert!(!release.was_asked() && !release.path("work").exists());
 }
 
@@ -231,11 +274,15 @@ fn an_output_directory_that_will_not_do_is_refused_before_an_hour_of_work() {
     release.configure_with_free(1 << 40, &[]);
     let message = release.shortened(&release.run("built", &[]).failure()).replace('\u{a0}', " ");
     let [work, output] = message.split("; ").collect::<Vec<_>>()[..] else { panic!("{message}") };
-    for (found, place) in [(work, "work directory DIR/work"), (output, "output directory DIR/images")] {
+    for (found, place) in
+        [(work, "work directory DIR/work"), (output, "output directory DIR/images")]
+    {
         assert!(found.starts_with(&format!("the {place} has ")), "{found}");
         assert!(found.ends_with("B free, needed are 1.2 EB (min-free-mib)"), "{found}");
     }
-    assert!(!release.was_asked() && !release.path("work").exists() && !release.path("images").exists());
+    assert!(
+        !release.was_asked() && !release.path("work").exists() && !release.path("images").exists()
+    );
     release.configure(&[("output", "os.ks")]);
     assert_refused(&release, &[], "the output directory DIR/os.ks is no directory");
     release.configure(&[("output", "os.ks/deep")]);

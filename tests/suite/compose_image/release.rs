@@ -1,4 +1,5 @@
-//! A small release: a published tree, a configuration, and a stand-in for ImageFactory on the search path.
+//! A small release: a published tree, a configuration, and a stand-in for ImageFactory on the
+//! search path.
 
 use std::ffi::OsString;
 use std::fs;
@@ -8,7 +9,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::support::{self, Output, Program, Snapshot, raw_snapshot, scratch, search_path_after, skip};
+use super::support::{
+    self, Output, Program, Snapshot, raw_snapshot, scratch, search_path_after, skip,
+};
 
 /// The ref of the tree.
 pub const REF: &str = "exampleos/22/x86_64/host";
@@ -71,7 +74,8 @@ impl Release {
         osier.repo(&repo, ["commit", "-b", REF, &version, tree.to_str().unwrap()]).success();
         osier.repo(&repo, ["summary", "-u"]).success();
         fs::create_dir(path.join("bin")).unwrap();
-        let stand_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/compose_image/imagefactory");
+        let stand_in =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/compose_image/imagefactory");
         symlink(stand_in, path.join("bin/imagefactory")).unwrap();
         fs::write(path.join("os.ks"), KICKSTART).unwrap();
         fs::write(path.join("tree.json"), "{}").unwrap();
@@ -86,7 +90,8 @@ impl Release {
         self.directory.path().join(name)
     }
 
-    /// Writes the configuration, with other values for some keys of `[image]`; an empty value takes a key away.
+    /// Writes the configuration, with other values for some keys of `[image]`; an empty value takes
+    /// a key away.
     pub fn configure(&self, changes: &[(&str, &str)]) {
         // Scratch space may be small.
         self.configure_with_free(0, changes);
@@ -128,8 +133,8 @@ impl Release {
         call
     }
 
-    /// From now on osier knows the loopback by the name `LOOPBACK`, too: every spelling of its addresses is refused. Where
-    /// nothing can be mounted the test is skipped.
+    /// From now on osier knows the loopback by the name `LOOPBACK`, too: every spelling of its
+    /// addresses is refused. Where nothing can be mounted the test is skipped.
     #[track_caller]
     pub fn name_the_loopback(&self) -> bool {
         let (hosts, wrapper) = (self.path("hosts"), self.path(WRAPPER));
@@ -199,19 +204,21 @@ impl Release {
     /// What is in the output directory, hidden files too.
     pub fn images(&self) -> Vec<String> {
         let entries = fs::read_dir(self.path("images")).into_iter().flatten();
-        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
 
-    /// What must hold after every run, however it ended: what is published is the same to the last byte.
+    /// What must hold after every run, however it ended: what is published is the same to the last
+    /// byte.
     #[track_caller]
     pub fn assert_nothing_public_changed(&self) {
         assert!(raw_snapshot(&self.path("repo")) == self.published, "the repository has changed");
     }
 
-    /// Fails unless there is a failed run whose report says so, nothing new in the output directory, and a storage that
-    /// was kept.
+    /// Fails unless there is a failed run whose report says so, nothing new in the output
+    /// directory, and a storage that was kept.
     #[track_caller]
     pub fn assert_failed_without_image(&self, output: Output, message: &str) {
         let shown = output.clone();

@@ -22,9 +22,14 @@ fn a_web_server_must_show_the_same_commit() {
     release.configure(&[("ostree-url", &url)]);
     let osier = program();
     osier.repo(&mirror, ["init", "--mode=archive"]).success();
-    assert_refused(&release, &[], &format!("{url} serves no commit as {REF}, the repository has {old}"));
+    assert_refused(
+        &release,
+        &[],
+        &format!("{url} serves no commit as {REF}, the repository has {old}"),
+    );
     let tree = release.path("tree");
-    let other = osier.repo(&mirror, ["commit", "-b", REF, "-s", "other", tree.to_str().unwrap()]).line();
+    let other =
+        osier.repo(&mirror, ["commit", "-b", REF, "-s", "other", tree.to_str().unwrap()]).line();
     let expected = format!("{url} serves commit {other} as {REF}, the repository has {old}");
     assert_refused(&release, &[], &expected);
     osier.repo(&mirror, ["summary", "-u"]).success();
@@ -86,9 +91,15 @@ fn what_an_odd_server_says_is_a_warning_or_an_error_and_never_believed() {
         output.success();
         let warnings = release.only_run().1["warnings"].clone();
         let warning = warnings[0].as_str().unwrap();
-        assert!(warning.starts_with(&format!("{base} was not asked which commit it serves: ")), "{warning}");
+        assert!(
+            warning.starts_with(&format!("{base} was not asked which commit it serves: ")),
+            "{warning}"
+        );
         assert!(warning.contains(why), "{warning} instead of {why}");
-        assert_eq!((warnings.as_array().unwrap().len(), stderr), (1, format!("warning: {warning}\n")));
+        assert_eq!(
+            (warnings.as_array().unwrap().len(), stderr),
+            (1, format!("warning: {warning}\n"))
+        );
         assert_eq!(release.images(), ["exampleos-22.3-CHECKSUM", "exampleos-22.3.qcow2"]);
         release.forget_runs();
     }
@@ -115,5 +126,7 @@ fn a_signal_does_not_wait_for_a_silent_server() {
     assert!(output.stderr.ends_with(b"error: interrupted\n"), "{output:?}");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["status"], &report["error"]), (&json!("failed"), &json!("interrupted")));
-    assert!(!release.was_asked() && !release.path("work").exists() && !release.path("images").exists());
+    assert!(
+        !release.was_asked() && !release.path("work").exists() && !release.path("images").exists()
+    );
 }

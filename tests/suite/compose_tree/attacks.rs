@@ -1,5 +1,5 @@
-//! Programs and other users that lay traps: links, FIFOs, devices, floods, planted runs. No foreign file, process or mount
-//! is touched, and nothing hangs.
+//! Programs and other users that lay traps: links, FIFOs, devices, floods, planted runs. No foreign
+//! file, process or mount is touched, and nothing hangs.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -15,8 +15,9 @@ use serde_json::json;
 use super::world::{REF, World, is_alive, report_of};
 use crate::support::needs_root;
 
-/// Lets shell commands run before and after the stand-in composes: with `$id`, `$js` and `$ch` for the files that it is to
-/// write, `$run` for the directory of the run and `$D` for that of the world.
+/// Lets shell commands run before and after the stand-in composes: with `$id`, `$js` and `$ch` for
+/// the files that it is to write, `$run` for the directory of the run and `$D` for that of the
+/// world.
 fn hook(world: &World, before: &str, after: &str) {
     let (program, real) = (world.path("bin/rpm-ostree"), world.path("bin/real-rpm-ostree"));
     if !real.exists() {
@@ -77,7 +78,10 @@ fn a_work_directory_that_others_can_write_to_is_refused() {
             "{shown} is not trusted: can be written to by {who} (mode {bits:04o}): run `chmod go-w {shown}`, or {ELSEWHERE}"
         );
         assert_eq!(world.tree(&[]).failure(), expected);
-        assert_eq!(world.osier().run(["compose", "check", "--config=compose.conf"]).failure(), "there is a problem");
+        assert_eq!(
+            world.osier().run(["compose", "check", "--config=compose.conf"]).failure(),
+            "there is a problem"
+        );
     }
     mode(&work, 0o755);
     // Neither may others rename it.
@@ -89,7 +93,8 @@ fn a_work_directory_that_others_can_write_to_is_refused() {
     world.tree(&[]).success();
 }
 
-/// A killed run that somebody made up: a report with the names of foreign files, a `tmp` that leads elsewhere.
+/// A killed run that somebody made up: a report with the names of foreign files, a `tmp` that leads
+/// elsewhere.
 fn plant(world: &World, process: &Path) -> std::path::PathBuf {
     let run = world.path("work/20200101T000000Z-0000");
     fs::create_dir_all(run.join("evil")).unwrap();
@@ -103,7 +108,8 @@ fn plant(world: &World, process: &Path) -> std::path::PathBuf {
         "file": world.path("victim/passwd").to_str(), "temporary": temporary.to_str(),
         "checksum-file": world.path("victim/passwd").to_str(),
     });
-    fs::write(run.join("report.json"), json!({ "stage": "output", "image": image }).to_string()).unwrap();
+    fs::write(run.join("report.json"), json!({ "stage": "output", "image": image }).to_string())
+        .unwrap();
     run
 }
 
@@ -140,15 +146,22 @@ fn a_run_of_another_user_is_left_alone() {
         stderr
     };
     chown(&run, Some(65534), Some(65534)).unwrap();
-    let expected = format!("the run {} is left alone: it belongs to the user 65534; remove it", run.display());
+    let expected =
+        format!("the run {} is left alone: it belongs to the user 65534; remove it", run.display());
     assert!(told(&world).contains(&expected));
     chown(&run, Some(0), Some(0)).unwrap();
     mode(&run, 0o775);
-    assert!(told(&world).contains("is left alone: it can be written to by its group (mode 0775); remove it"));
+    assert!(
+        told(&world)
+            .contains("is left alone: it can be written to by its group (mode 0775); remove it")
+    );
     assert_eq!(fs::read_to_string(run.join("report.json")).unwrap(), "{\"stage\":\"compose\"}");
     // And so is the whole directory.
     chown(world.path("work"), Some(65534), None).unwrap();
-    let expected = format!("{} is not trusted: belongs to the user 65534: {ELSEWHERE}", world.path("work").display());
+    let expected = format!(
+        "{} is not trusted: belongs to the user 65534: {ELSEWHERE}",
+        world.path("work").display()
+    );
     assert_eq!(world.tree(&[]).failure(), expected);
 }
 
@@ -221,7 +234,8 @@ fn a_lock_that_is_no_regular_file_is_refused_and_nothing_is_written_through_it()
                 fifo(&lock)
             }
             let message = world.tree(&[]).failure();
-            let expected = "should be a lock file and is no regular file; see who put it there and remove it";
+            let expected =
+                "should be a lock file and is no regular file; see who put it there and remove it";
             assert!(message.ends_with(&format!("{} {expected}", lock.display())), "{message}");
             assert_eq!(fs::read(&victim).unwrap(), b"precious");
         }
@@ -254,7 +268,10 @@ fn what_a_program_leaves_is_only_read_if_it_is_regular_and_small() {
     }
     // The log and the report belong to the run, whatever the program makes of them.
     for (before, after) in [
-        ("rm $run/rpm-ostree.log; mkfifo $run/rpm-ostree.log; exit 1", "rpm-ostree failed: exit status 1"),
+        (
+            "rm $run/rpm-ostree.log; mkfifo $run/rpm-ostree.log; exit 1",
+            "rpm-ostree failed: exit status 1",
+        ),
         ("ln -s $D/victim $run/report.json.new; exit 1", "rpm-ostree failed: exit status 1"),
         (
             "ln -s /dev/zero $run/rpm-ostree-2.log; echo 'error: Curl error' >&2; exit 1",
@@ -277,7 +294,10 @@ fn files_that_the_user_names_must_be_regular_and_small() {
     let config = world.path("compose.conf");
     let text = fs::read(&config).unwrap();
     fs::write(&config, "#".repeat((1 << 20) + 1)).unwrap();
-    assert_eq!(world.tree(&[]).failure(), format!("{} has more than 1048576 bytes", config.display()));
+    assert_eq!(
+        world.tree(&[]).failure(),
+        format!("{} has more than 1048576 bytes", config.display())
+    );
     fs::remove_file(&config).unwrap();
     fifo(&config);
     assert_eq!(world.tree(&[]).failure(), format!("{} is no regular file", config.display()));
@@ -309,8 +329,13 @@ fn a_flood_ends_at_the_time_limit_or_at_the_limit_of_the_log() {
     let message = world.tree(&["-q"]).failure();
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     let flooded = "rpm-ostree wrote more than 64 MiB into its log and was ended";
-    assert!([flooded, "rpm-ostree did not end within 2 s (timeout)"].contains(&message.as_str()), "{message}");
-    assert!(world.runs().pop().unwrap().join("rpm-ostree.log").metadata().unwrap().len() < 65 << 20);
+    assert!(
+        [flooded, "rpm-ostree did not end within 2 s (timeout)"].contains(&message.as_str()),
+        "{message}"
+    );
+    assert!(
+        world.runs().pop().unwrap().join("rpm-ostree.log").metadata().unwrap().len() < 65 << 20
+    );
     assert_eq!(world.public_commit(), Some(first));
     world.assert_clean();
 }
@@ -330,7 +355,11 @@ fn a_signal_is_heard_during_a_flood_and_in_the_pause_between_attempts() {
             .spawn()
             .unwrap();
         let started = Instant::now();
-        while !world.runs().pop().is_some_and(|run| run.join("rpm-ostree.log").exists() && world.runs().len() == 2) {
+        while !world
+            .runs()
+            .pop()
+            .is_some_and(|run| run.join("rpm-ostree.log").exists() && world.runs().len() == 2)
+        {
             assert!(started.elapsed() < Duration::from_secs(60));
             thread::sleep(Duration::from_millis(10));
         }
@@ -348,7 +377,11 @@ fn a_signal_is_heard_during_a_flood_and_in_the_pause_between_attempts() {
 fn escapes_of_a_program_do_not_reach_the_terminal() {
     let Some((world, _)) = World::composed() else { return };
     world.change(2);
-    hook(&world, "printf '\\033]0;title\\007\\302\\2332J\\n'; printf 'error: \\033[2Jgone\\n' >&2; exit 1", "");
+    hook(
+        &world,
+        "printf '\\033]0;title\\007\\302\\2332J\\n'; printf 'error: \\033[2Jgone\\n' >&2; exit 1",
+        "",
+    );
     let output = world.tree(&[]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!stderr.contains(['\u{1b}', '\u{7}', '\u{9b}']), "{stderr:?}");
@@ -373,8 +406,16 @@ fn a_version_that_steers_a_terminal_is_escaped() {
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     let shown = "22\\u{1b}]0;x\\u{7}";
     assert_eq!(output.success(), format!("{REF} => {commit} ({shown})\n"));
-    assert!(stderr.contains(&format!("the version of the commit is {shown}, the configuration says 22.9")), "{stderr}");
-    assert_eq!(world.publish(&commit).success(), format!("{REF} is unchanged: {commit} ({shown})\n"));
+    assert!(
+        stderr.contains(&format!(
+            "the version of the commit is {shown}, the configuration says 22.9"
+        )),
+        "{stderr}"
+    );
+    assert_eq!(
+        world.publish(&commit).success(),
+        format!("{REF} is unchanged: {commit} ({shown})\n")
+    );
     // The report has what is there.
     assert_eq!(world.report()["version"], "22\u{1b}]0;x\u{7}");
 }
@@ -389,7 +430,9 @@ fn attempts_are_made_with_a_pause_between_them() {
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     output.success();
     assert!(
-        stderr.contains("All mirrors were tried (a package repository cannot be reached); trying again in 5 s\n"),
+        stderr.contains(
+            "All mirrors were tried (a package repository cannot be reached); trying again in 5 s\n"
+        ),
         "{stderr}"
     );
     let report = world.report();

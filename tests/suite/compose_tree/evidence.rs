@@ -10,7 +10,8 @@ use super::world::{REF, World};
 /// The options of the newest call that say what came before.
 fn compared(world: &World) -> Vec<String> {
     let call = world.calls().pop().unwrap();
-    let argv = call["argv"].as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned());
+    let argv =
+        call["argv"].as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned());
     let names = ["--previous-commit=", "--parent=", "--no-parent", "--force-nocache"];
     argv.filter(|word| names.iter().any(|name| word.starts_with(name))).collect()
 }
@@ -19,7 +20,11 @@ fn compared(world: &World) -> Vec<String> {
 #[test]
 fn a_ref_that_only_the_configuration_names_keeps_its_history() {
     let Some(world) = World::new() else { return };
-    fs::write(world.path("exampleos-host.json"), r#"{ "repos": ["base"], "packages": ["payload"] }"#).unwrap();
+    fs::write(
+        world.path("exampleos-host.json"),
+        r#"{ "repos": ["base"], "packages": ["payload"] }"#,
+    )
+    .unwrap();
     world.set_config(&format!("ref={REF}\n"));
     world.tree(&[]).success();
     let first = world.public_commit().unwrap();
@@ -27,7 +32,10 @@ fn a_ref_that_only_the_configuration_names_keeps_its_history() {
     assert_eq!(world.rev(&format!("{REF}^")), None);
     world.tree(&[]).success();
     assert_eq!(world.report()["status"], "unchanged");
-    assert_eq!(compared(&world), [format!("--previous-commit={first}"), format!("--parent={first}")]);
+    assert_eq!(
+        compared(&world),
+        [format!("--previous-commit={first}"), format!("--parent={first}")]
+    );
     world.change(2);
     world.tree(&[]).success();
     let second = world.public_commit().unwrap();
@@ -45,7 +53,10 @@ fn a_ref_that_only_the_configuration_names_keeps_its_history() {
     world.set_config("");
     let third = world.public_commit().unwrap();
     world.tree(&["--ref", REF]).success();
-    assert_eq!((world.report()["status"].as_str(), world.public_commit()), (Some("unchanged"), Some(third.clone())));
+    assert_eq!(
+        (world.report()["status"].as_str(), world.public_commit()),
+        (Some("unchanged"), Some(third.clone()))
+    );
     fs::remove_file(world.path("bin/rpm-ostree")).unwrap();
     let line = world.tree(&["--dry-run", "--ref", REF]).success();
     assert!(line.contains(&format!(" --previous-commit={third} --parent={third} ")), "{line}");
@@ -57,12 +68,17 @@ fn an_end_with_status_0_and_without_files_is_no_proof_that_nothing_has_changed()
     world.change(2);
     let before = world.public();
     let message = world.tree_with("nothing", &[]).failure();
-    let expected =
-        "rpm-ostree ended with exit status 0, but it made no commit and did not say that nothing has changed";
+    let expected = "rpm-ostree ended with exit status 0, but it made no commit and did not say that nothing has changed";
     assert_eq!(message, expected);
-    assert_eq!((&world.report()["status"], &world.report()["error"]), (&json!("failed"), &json!(expected)));
+    assert_eq!(
+        (&world.report()["status"], &world.report()["error"]),
+        (&json!("failed"), &json!(expected))
+    );
     let message = world.tree_with("liar", &[]).failure();
-    assert!(message.starts_with("rpm-ostree says that nothing has changed, but its input hash is "), "{message}");
+    assert!(
+        message.starts_with("rpm-ostree says that nothing has changed, but its input hash is "),
+        "{message}"
+    );
     assert!(message.contains(&format!(" and that of {first} is ")), "{message}");
     assert_eq!(world.public(), before);
     world.assert_served(&first);
@@ -104,12 +120,14 @@ fn a_version_or_metadata_that_an_unchanged_compose_leaves_out_is_said() {
     let output = world.tree(&["--version=22.7"]);
     let told = "not applied, because packages and treefile are unchanged: org.example.build 2 (the commit has 1), \
                 org.example.new y (the commit has none), version 22.7 (the commit has 22); --force composes anew";
-    assert!(String::from_utf8_lossy(&output.stderr).contains(&format!("warning: {told}\n")), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains(&format!("warning: {told}\n")),
+        "{output:?}"
+    );
     assert_eq!(output.success(), format!("{REF} is unchanged: {first} (22)\n{told}\n"));
     let report = world.report();
     assert_eq!((&report["status"], &report["version"]), (&json!("unchanged"), &json!("22")));
-    let unapplied =
-        |key: &str, wanted: &str, found: Option<&str>| json!({ "key": key, "wanted": wanted, "found": found });
+    let unapplied = |key: &str, wanted: &str, found: Option<&str>| json!({ "key": key, "wanted": wanted, "found": found });
     let expected = [
         unapplied("org.example.build", "2", Some("1")),
         unapplied("org.example.new", "y", None),
@@ -125,11 +143,17 @@ fn a_version_or_metadata_that_an_unchanged_compose_leaves_out_is_said() {
     );
     assert_eq!(world.rev(&format!("{REF}^")), Some(first));
     world.tree(&["--version=22.7"]).success();
-    assert_eq!((&world.report()["status"], &world.report()["unapplied"]), (&json!("unchanged"), &json!([])));
+    assert_eq!(
+        (&world.report()["status"], &world.report()["unapplied"]),
+        (&json!("unchanged"), &json!([]))
+    );
     // The same through extra arguments.
     world.set_config("extra-args=--add-metadata-string=org.example.build=3\n");
     world.tree(&[]).success();
-    assert_eq!(world.report()["unapplied"], json!([unapplied("org.example.build", "3", Some("2"))]));
+    assert_eq!(
+        world.report()["unapplied"],
+        json!([unapplied("org.example.build", "3", Some("2"))])
+    );
 }
 
 /// rpm-ostree labels the first commit of a ref with the policy of the host.

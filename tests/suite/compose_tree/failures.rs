@@ -30,7 +30,10 @@ fn fails(world: &World, first: &str, mode: &str) -> String {
     let message = output.clone().failure();
     assert_eq!(world.public(), before, "{output:?}");
     let report = world.report();
-    assert_eq!((&report["status"], report["error"].as_str()), (&json!("failed"), Some(message.as_str())));
+    assert_eq!(
+        (&report["status"], report["error"].as_str()),
+        (&json!("failed"), Some(message.as_str()))
+    );
     world.assert_pulled(first);
     message
 }
@@ -48,13 +51,23 @@ fn next_run_succeeds(world: &World, first: &str) {
 #[test]
 fn a_program_that_is_missing_or_cannot_be_used_is_named_with_what_it_is_for() {
     let Some((world, first)) = World::composed() else { return };
-    refused(&world, &first, "old", &["/bin/rpm-ostree 2025.1 is too old: it does not know --write-commitid-to"]);
+    refused(
+        &world,
+        &first,
+        "old",
+        &["/bin/rpm-ostree 2025.1 is too old: it does not know --write-commitid-to"],
+    );
     let program = world.path("bin/rpm-ostree");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o644)).unwrap();
     let words = [program.to_str().unwrap(), "is not executable, needed for composing a tree"];
     refused(&world, &first, "", &words);
     fs::remove_file(&program).unwrap();
-    refused(&world, &first, "", &["there is no program `rpm-ostree` on PATH, needed for composing a tree"]);
+    refused(
+        &world,
+        &first,
+        "",
+        &["there is no program `rpm-ostree` on PATH, needed for composing a tree"],
+    );
 }
 
 #[test]
@@ -64,7 +77,10 @@ fn a_broken_treefile_is_told_in_the_programs_own_words() {
     let good = fs::read_to_string(&treefile).unwrap();
     for (text, words) in [
         ("{ \"ref\": ", "error: Loading treefile: Parsing treefile: "),
-        ("{ \"include\": \"common.json\" }", "error: Loading treefile: Can't open file \"common.json\" for reading"),
+        (
+            "{ \"include\": \"common.json\" }",
+            "error: Loading treefile: Can't open file \"common.json\" for reading",
+        ),
         ("{ \"packages\": [\"a\"] }", "there is no ref: neither `ref` in the configuration nor in"),
         ("{ \"ref\": \"a//b\" }", "Invalid ref name a//b"),
     ] {
@@ -82,19 +98,28 @@ fn a_broken_treefile_is_told_in_the_programs_own_words() {
 fn a_sandbox_that_is_refused_is_told_with_its_cause() {
     let Some((world, first)) = World::composed() else { return };
     let bwrap = world.path("bin/bwrap");
-    let script =
-        "#!/bin/sh\n[ \"$1\" = --version ] && echo bubblewrap 0.8.0 && exit\necho bwrap: No permissions >&2\nexit 1\n";
+    let script = "#!/bin/sh\n[ \"$1\" = --version ] && echo bubblewrap 0.8.0 && exit\necho bwrap: No permissions >&2\nexit 1\n";
     fs::write(&bwrap, script).unwrap();
     fs::set_permissions(&bwrap, fs::Permissions::from_mode(0o755)).unwrap();
-    refused(&world, &first, "", &["bwrap cannot make a sandbox here: bwrap: No permissions; a container needs"]);
+    refused(
+        &world,
+        &first,
+        "",
+        &["bwrap cannot make a sandbox here: bwrap: No permissions; a container needs"],
+    );
     fs::remove_file(&bwrap).unwrap();
     world.change(2);
     let message = fails(&world, &first, "bwrap");
     assert!(message.starts_with("rpm-ostree failed: error: bwrap test failed, see "), "{message}");
-    assert!(message.ends_with("a container needs the privileges for namespaces and mounts)"), "{message}");
+    assert!(
+        message.ends_with("a container needs the privileges for namespaces and mounts)"),
+        "{message}"
+    );
     let message = fails(&world, &first, "fuse");
     assert!(
-        message.ends_with("(it needs /dev/fuse and the right to mount with it; a container must be given both)"),
+        message.ends_with(
+            "(it needs /dev/fuse and the right to mount with it; a container must be given both)"
+        ),
         "{message}"
     );
     next_run_succeeds(&world, &first);
@@ -110,20 +135,28 @@ fn a_repository_that_cannot_be_published_from_is_refused() {
     let without = config.replace("create-repo=true\n", "");
     fs::write(world.path("compose.conf"), &without).unwrap();
     let message = world.tree(&[]).failure();
-    assert_eq!(message, format!("there is no repository {} (and create-repo is not set)", repo.display()));
+    assert_eq!(
+        message,
+        format!("there is no repository {} (and create-repo is not set)", repo.display())
+    );
     fs::write(&repo, "").unwrap();
     let message = world.tree(&[]).failure();
     assert!(message.starts_with(&format!("{}: opening repo: ", repo.display())), "{message}");
     fs::remove_file(&repo).unwrap();
     world.osier().repo(&repo, ["init", "--mode=bare-user-only"]).success();
     let message = world.tree(&[]).failure();
-    let expected = format!("the repository {} has mode bare-user-only, only archive can be served", repo.display());
+    let expected = format!(
+        "the repository {} has mode bare-user-only, only archive can be served",
+        repo.display()
+    );
     assert_eq!(message, expected);
     fs::remove_dir_all(&repo).unwrap();
     fs::rename(&away, &repo).unwrap();
     if is_root() {
         // Permissions do not stop root; a file system does.
-        let bind = |arguments: &[&str]| Command::new("mount").args(arguments).status().is_ok_and(|s| s.success());
+        let bind = |arguments: &[&str]| {
+            Command::new("mount").args(arguments).status().is_ok_and(|s| s.success())
+        };
         let path = repo.to_str().unwrap();
         if bind(&["--bind", path, path]) {
             let read_only = bind(&["-o", "remount,bind,ro", path]);
@@ -133,7 +166,9 @@ fn a_repository_that_cannot_be_published_from_is_refused() {
             let message = output.failure();
             assert!(message.contains("Read-only file system"), "{message}");
             assert!(
-                message.contains(&format!("{path}/objects is on a file system that is mounted read-only")),
+                message.contains(&format!(
+                    "{path}/objects is on a file system that is mounted read-only"
+                )),
                 "{message}"
             );
         } else {
@@ -164,13 +199,22 @@ fn the_network_is_tried_again_and_a_depsolve_failure_is_not() {
     world.set_config("attempts=2\n");
     world.change(2);
     let message = fails(&world, &first, "network");
-    assert!(message.starts_with("attempt 2 of 2: rpm-ostree failed: error: Updating rpm-md repo 'base'"), "{message}");
+    assert!(
+        message
+            .starts_with("attempt 2 of 2: rpm-ostree failed: error: Updating rpm-md repo 'base'"),
+        "{message}"
+    );
     assert_eq!(world.report()["commands"].as_array().unwrap().len(), 2);
     let output = world.tree_with("depsolve", &[]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    let shown = format!("the end of {}:\n", world.runs().pop().unwrap().join("rpm-ostree.log").display());
+    let shown =
+        format!("the end of {}:\n", world.runs().pop().unwrap().join("rpm-ostree.log").display());
     assert!(stderr.contains(&shown), "{stderr}");
-    assert!(stderr.contains("\n    - nothing provides /bin/sh needed by payload-1-1.noarch from base\n"), "{stderr}");
+    assert!(
+        stderr
+            .contains("\n    - nothing provides /bin/sh needed by payload-1-1.noarch from base\n"),
+        "{stderr}"
+    );
     let message = output.failure();
     let expected = "rpm-ostree failed: error: Could not depsolve transaction; 1 problem detected: \
                     Problem: conflicting requests - nothing provides /bin/sh needed by payload-1-1.noarch from base";
@@ -181,14 +225,18 @@ fn the_network_is_tried_again_and_a_depsolve_failure_is_not() {
     let second = world.public_commit().unwrap();
     let commands = world.report()["commands"].clone();
     assert_eq!((&commands[0]["exit"], &commands[1]["exit"]), (&json!(1), &json!(0)));
-    assert_eq!((&commands[1]["attempt"], &commands[1]["log"]), (&json!(2), &json!("rpm-ostree-2.log")));
+    assert_eq!(
+        (&commands[1]["attempt"], &commands[1]["log"]),
+        (&json!(2), &json!("rpm-ostree-2.log"))
+    );
     world.assert_served(&second);
 }
 
 #[test]
 fn a_container_that_may_not_use_fuse_is_told_before_anything_is_written() {
     let Some((world, first)) = World::composed() else { return };
-    // A device on a file system without devices is one that nobody may open; the machine's own may not be there at all.
+    // A device on a file system without devices is one that nobody may open; the machine's own may
+    // not be there at all.
     let script = "mkdir devices dev && mount -t tmpfs -o nodev osier-test devices && mknod devices/fuse c 10 229 &&
                   mount -t tmpfs osier-test dev && mknod -m 666 dev/null c 1 3 && mknod -m 666 dev/urandom c 1 9 &&
                   touch dev/fuse && mount --bind devices/fuse dev/fuse &&
@@ -196,14 +244,16 @@ fn a_container_that_may_not_use_fuse_is_told_before_anything_is_written() {
                   exec \"$0\" compose tree --config=compose.conf";
     let shell = Program::other("unshare", "unshare").in_directory(world.path(""));
     let path = search_path_after(&world.path("bin"));
-    let output = shell.with("PATH", path).run(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_osier")]);
+    let output =
+        shell.with("PATH", path).run(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_osier")]);
     if output.status == 99 || !is_root() {
         return skip("cannot mount, so no /dev/fuse that may not be opened");
     }
     let runs = world.runs().len();
     let message = output.failure();
     assert!(
-        message.contains("opening /dev/fuse: Permission denied; rpm-ostree needs it for its cachedir"),
+        message
+            .contains("opening /dev/fuse: Permission denied; rpm-ostree needs it for its cachedir"),
         "{message}"
     );
     assert_eq!(world.runs().len(), runs);
@@ -215,14 +265,30 @@ fn a_full_disk_is_told_with_what_is_free_where() {
     let Some((world, first)) = World::composed() else { return };
     world.change(2);
     let config = fs::read_to_string(world.path("compose.conf")).unwrap();
-    fs::write(world.path("compose.conf"), config.replace("min-free-mib=1", "min-free-mib=999999999")).unwrap();
-    let words = ["the repository ", "the cachedir ", "the work directory ", "free, needed are 1.0", "(min-free-mib)"];
+    fs::write(
+        world.path("compose.conf"),
+        config.replace("min-free-mib=1", "min-free-mib=999999999"),
+    )
+    .unwrap();
+    let words = [
+        "the repository ",
+        "the cachedir ",
+        "the work directory ",
+        "free, needed are 1.0",
+        "(min-free-mib)",
+    ];
     refused(&world, &first, "", &words);
     fs::write(world.path("compose.conf"), config).unwrap();
     let message = fails(&world, &first, "full");
-    assert!(message.starts_with(&format!("out of space (repository {}: ", world.repo().display())), "{message}");
+    assert!(
+        message.starts_with(&format!("out of space (repository {}: ", world.repo().display())),
+        "{message}"
+    );
     assert!(message.contains(" free; needed are 1.0"), "{message}");
-    assert!(message.ends_with("error: Writing content object: fallocate: No space left on device"), "{message}");
+    assert!(
+        message.ends_with("error: Writing content object: fallocate: No space left on device"),
+        "{message}"
+    );
     next_run_succeeds(&world, &first);
 }
 
@@ -234,7 +300,10 @@ impl SmallDisk {
     fn mount(path: &Path, size: &str) -> Option<Self> {
         fs::create_dir_all(path).unwrap();
         let options = format!("size={size},mode=755");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "osier-test"]).arg(path).status();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "osier-test"])
+            .arg(path)
+            .status();
         if !mounted.is_ok_and(|status| status.success()) {
             skip("cannot mount, so no small file system to fill");
             return None;
@@ -243,7 +312,8 @@ impl SmallDisk {
     }
 
     fn grow(&self) {
-        let status = Command::new("mount").args(["-o", "remount,size=64m"]).arg(&self.0).status().unwrap();
+        let status =
+            Command::new("mount").args(["-o", "remount,size=64m"]).arg(&self.0).status().unwrap();
         assert!(status.success());
     }
 }
@@ -261,17 +331,23 @@ fn a_repository_whose_file_system_is_full_gets_no_partial_object() {
     world.tree(&[]).success();
     let first = world.public_commit().unwrap();
     let objects = |world: &World| {
-        let files = walkdir::WalkDir::new(world.repo().join("objects")).into_iter().map(Result::unwrap);
-        let mut files: Vec<_> = files.filter(|f| f.file_type().is_file()).map(|f| f.path().to_owned()).collect();
+        let files =
+            walkdir::WalkDir::new(world.repo().join("objects")).into_iter().map(Result::unwrap);
+        let mut files: Vec<_> =
+            files.filter(|f| f.file_type().is_file()).map(|f| f.path().to_owned()).collect();
         files.sort();
         files
     };
     let before = objects(&world);
     // Nothing that compression makes small.
-    let noise: Vec<u8> = (0..100_000u32).flat_map(|n| *osier::Checksum::of(&n.to_le_bytes()).as_bytes()).collect();
+    let noise: Vec<u8> =
+        (0..100_000u32).flat_map(|n| *osier::Checksum::of(&n.to_le_bytes()).as_bytes()).collect();
     fs::write(world.path("packages/noise"), noise).unwrap();
     let message = fails(&world, &first, "");
-    assert!(message.starts_with(&format!("out of space (repository {}: ", world.repo().display())), "{message}");
+    assert!(
+        message.starts_with(&format!("out of space (repository {}: ", world.repo().display())),
+        "{message}"
+    );
     assert!(message.contains(" free; needed are 1.0"), "{message}");
     assert_eq!(objects(&world), before);
     disk.grow();
@@ -289,9 +365,13 @@ fn a_work_directory_that_is_full_stops_the_run_and_nothing_else() {
     let Some(disk) = SmallDisk::mount(&world.path("work"), "256k") else { return };
     let before = world.public();
     let config = fs::read_to_string(world.path("compose.conf")).unwrap();
-    fs::write(world.path("compose.conf"), config.replace("min-free-mib=1", "min-free-mib=0")).unwrap();
+    fs::write(world.path("compose.conf"), config.replace("min-free-mib=1", "min-free-mib=0"))
+        .unwrap();
     let message = world.tree_with("noisy", &["-q"]).failure();
-    assert!(message.contains("No space left on device") || message.contains("rpm-ostree failed"), "{message}");
+    assert!(
+        message.contains("No space left on device") || message.contains("rpm-ostree failed"),
+        "{message}"
+    );
     assert_eq!(world.public(), before);
     world.assert_served(&first);
     disk.grow();
@@ -306,7 +386,10 @@ fn a_damaged_cache_is_told_with_its_cure() {
     let Some((world, first)) = World::composed() else { return };
     world.change(2);
     let message = fails(&world, &first, "old-cache");
-    assert!(message.ends_with("(its cache was damaged by a crash of the machine; delete the cachedir)"), "{message}");
+    assert!(
+        message.ends_with("(its cache was damaged by a crash of the machine; delete the cachedir)"),
+        "{message}"
+    );
     fs::remove_dir_all(world.path("cache")).unwrap();
     next_run_succeeds(&world, &first);
 }
@@ -329,7 +412,10 @@ fn an_exit_status_of_0_is_not_believed_alone() {
         assert_eq!(world.rev(PENDING), None, "{mode}");
         if mode != "lost" {
             let warnings = world.report()["warnings"].to_string();
-            assert!(warnings.contains("which nothing names: the next prune takes it"), "{mode}: {warnings}");
+            assert!(
+                warnings.contains("which nothing names: the next prune takes it"),
+                "{mode}: {warnings}"
+            );
         }
         next_run_succeeds(&world, &first);
     }
@@ -351,9 +437,13 @@ fn a_commit_that_is_not_what_it_should_be_is_kept_and_not_published() {
         assert!(message.contains(words), "{mode}: {message}");
         assert_eq!(world.report()["stage"], "verify");
         let waiting = world.rev(PENDING).unwrap();
-        assert!(message.starts_with(&format!("the commit {waiting} waits as {PENDING}: the ")), "{mode}: {message}");
+        assert!(
+            message.starts_with(&format!("the commit {waiting} waits as {PENDING}: the ")),
+            "{mode}: {message}"
+        );
         if mode == "parent" {
-            let expected = format!("the parent of the commit {waiting} is none, expected is {first}");
+            let expected =
+                format!("the parent of the commit {waiting} is none, expected is {first}");
             assert!(message.ends_with(&expected), "{message}");
         }
         let output = world.publish(&waiting);
@@ -361,14 +451,21 @@ fn a_commit_that_is_not_what_it_should_be_is_kept_and_not_published() {
             // It is asked of a run, not of a commit that is given by name.
             let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
             output.success();
-            assert!(stderr.contains("version of the commit is 0.wrong, the configuration says 22.3"), "{stderr}");
+            assert!(
+                stderr.contains("version of the commit is 0.wrong, the configuration says 22.3"),
+                "{stderr}"
+            );
             world.assert_served(&waiting);
         } else {
             assert_eq!(output.failure(), message);
             assert_eq!(world.public_commit(), Some(first), "{mode}");
             // The damage is in the new commit alone, and a check of the repository tells it.
             let fsck = world.osier().repo(&world.repo(), ["fsck", "--quiet"]);
-            assert_eq!(fsck.status != 0, matches!(mode, "missing" | "truncated"), "{mode}: {fsck:?}");
+            assert_eq!(
+                fsck.status != 0,
+                matches!(mode, "missing" | "truncated"),
+                "{mode}: {fsck:?}"
+            );
         }
     }
 }
@@ -385,7 +482,10 @@ fn a_ref_that_somebody_else_moved_stays_where_it_is() {
          stays there"
     );
     assert_eq!(message, expected);
-    assert_eq!((&world.report()["commit"], &world.report()["status"]), (&json!(waiting), &json!("failed")));
+    assert_eq!(
+        (&world.report()["commit"], &world.report()["status"]),
+        (&json!(waiting), &json!("failed"))
+    );
     world.assert_served(&moved);
     world.change(3);
     world.tree(&[]).success();
@@ -400,7 +500,13 @@ fn a_ref_to_a_missing_commit_must_be_repaired_first() {
     fs::write(&lost, format!("{}\n", "5".repeat(64))).unwrap();
     let before = world.public();
     let message = world.tree(&[]).failure();
-    assert_eq!(message, format!("the ref lost names the commit {}, which is missing: repair it first", "5".repeat(64)));
+    assert_eq!(
+        message,
+        format!(
+            "the ref lost names the commit {}, which is missing: repair it first",
+            "5".repeat(64)
+        )
+    );
     assert_eq!(world.public(), before);
     fs::remove_file(lost).unwrap();
     next_run_succeeds(&world, &first);
@@ -413,7 +519,10 @@ fn a_clock_that_goes_back_is_told_and_does_not_stop_the_publishing() {
     let output = world.tree_with("clock", &[]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     output.success();
-    assert!(stderr.contains("warning: the new commit is of 2001-09-09T01:46:40Z, its parent of "), "{stderr}");
+    assert!(
+        stderr.contains("warning: the new commit is of 2001-09-09T01:46:40Z, its parent of "),
+        "{stderr}"
+    );
     let second = world.public_commit().unwrap();
     assert_eq!(world.rev(&format!("{REF}^")), Some(first));
     world.assert_served(&second);

@@ -1,4 +1,5 @@
-//! Runs that are interrupted or killed, at each step: the first commit stays served, and the next run succeeds.
+//! Runs that are interrupted or killed, at each step: the first commit stays served, and the next
+//! run succeeds.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -39,7 +40,8 @@ fn next_run_succeeds(world: &World, first: &str) {
 fn an_interrupt_ends_the_check_before_anything_is_written() {
     for script in ["exec sleep 1000", "sleep 3; echo rpm-ostree 2025.1"] {
         let Some(world) = World::new() else { return };
-        fs::write(world.path("bin/rpm-ostree"), format!("#!/bin/sh\necho > asked\n{script}\n")).unwrap();
+        fs::write(world.path("bin/rpm-ostree"), format!("#!/bin/sh\necho > asked\n{script}\n"))
+            .unwrap();
         let child = world.spawn("");
         let started = Instant::now();
         while !world.path("asked").exists() {
@@ -50,7 +52,10 @@ fn an_interrupt_ends_the_check_before_anything_is_written() {
         send(&child, Signal::INT);
         assert_eq!(end(child), (Some(1), "error: interrupted\n".to_owned()));
         assert!(sent.elapsed() < Duration::from_secs(3), "{script}");
-        assert!(["repo", "cache", "work"].iter().all(|name| !world.path(name).exists()), "{script}");
+        assert!(
+            ["repo", "cache", "work"].iter().all(|name| !world.path(name).exists()),
+            "{script}"
+        );
     }
 }
 
@@ -69,7 +74,10 @@ fn an_interrupt_ends_the_program_and_is_reported() {
         assert!(!is_alive(program));
         let report = world.report();
         assert_eq!((&report["status"], &report["stage"]), (&json!("failed"), &json!("compose")));
-        assert_eq!((&report["error"], &report["commands"][0]["signal"]), (&json!("interrupted"), &json!(15)));
+        assert_eq!(
+            (&report["error"], &report["commands"][0]["signal"]),
+            (&json!("interrupted"), &json!(15))
+        );
         assert_eq!(world.public(), before);
         world.assert_clean();
         next_run_succeeds(&world, &first);
@@ -137,9 +145,13 @@ fn when_osier_is_killed_the_next_run_cleans_up_after_both() {
         let output = world.tree(&[]);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         output.success();
-        let told = format!("warning: the run {} was killed at the step `compose`\n", killed.display());
+        let told =
+            format!("warning: the run {} was killed at the step `compose`\n", killed.display());
         assert!(stderr.contains(&told), "{stderr}");
-        assert_eq!((&report_of(&killed)["status"], &report_of(&killed)["error"]), (&json!("failed"), &json!("killed")));
+        assert_eq!(
+            (&report_of(&killed)["status"], &report_of(&killed)["error"]),
+            (&json!("failed"), &json!("killed"))
+        );
         let second = world.public_commit().unwrap();
         assert_eq!(world.rev(&format!("{REF}^")), Some(first));
         world.assert_served(&second);
@@ -153,14 +165,16 @@ fn a_killed_run_of_another_cache_is_left_to_the_next_run_of_its_own() {
     let Some((world, _)) = World::composed() else { return };
     let config = fs::read_to_string(world.path("compose.conf")).unwrap();
     let scratch = || {
-        let entries = fs::read_dir(world.path("cache")).unwrap().map(|entry| entry.unwrap().file_name());
+        let entries =
+            fs::read_dir(world.path("cache")).unwrap().map(|entry| entry.unwrap().file_name());
         entries.filter(|name| name.to_str().unwrap().starts_with("rpm-ostree-compose.")).count()
     };
     world.change(2);
     assert_eq!(world.tree_with("kill-parent:6", &[]).status, -9);
     let killed = world.runs().pop().unwrap();
     assert_eq!(scratch(), 1);
-    fs::write(world.path("compose.conf"), config.replace("cachedir=cache", "cachedir=other-cache")).unwrap();
+    fs::write(world.path("compose.conf"), config.replace("cachedir=cache", "cachedir=other-cache"))
+        .unwrap();
     world.tree(&[]).success();
     assert_eq!((scratch(), &report_of(&killed)["status"]), (1, &json!("running")));
     fs::write(world.path("compose.conf"), config).unwrap();
@@ -183,7 +197,10 @@ fn a_repository_that_was_half_made_is_finished() {
     let Some(other) = World::new() else { return };
     fs::create_dir_all(other.repo().join("photos")).unwrap();
     let message = other.tree(&[]).failure();
-    assert!(message.starts_with(&format!("{}: opening repo: ", other.repo().display())), "{message}");
+    assert!(
+        message.starts_with(&format!("{}: opening repo: ", other.repo().display())),
+        "{message}"
+    );
     assert_eq!(fs::read_dir(other.repo()).unwrap().count(), 1);
 }
 
@@ -191,7 +208,10 @@ fn a_repository_that_was_half_made_is_finished() {
 fn mounts_and_daemons_of_a_killed_program_go() {
     let point = tempfile::tempdir().unwrap();
     let mount = |program: &str, arguments: &[&str]| {
-        std::process::Command::new(program).args(arguments).status().is_ok_and(|status| status.success())
+        std::process::Command::new(program)
+            .args(arguments)
+            .status()
+            .is_ok_and(|status| status.success())
     };
     if !mount("mount", &["-t", "tmpfs", "osier-test", point.path().to_str().unwrap()]) {
         return skip("cannot mount");
@@ -222,7 +242,8 @@ fn mounts_and_daemons_of_a_killed_program_go() {
     }
 }
 
-/// What happens to system calls of osier: those calls, what is injected, and the one path that it is about, if it is.
+/// What happens to system calls of osier: those calls, what is injected, and the one path that it
+/// is about, if it is.
 struct Injection<'i> {
     calls: &'i str,
     what: String,
@@ -239,25 +260,33 @@ fn traced(world: &World, injection: &Injection<'_>) -> Output {
     let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:{what}"));
     let log = world.path("strace.log");
     // Threads are followed, other programs are not: what they do is not counted.
-    let mut arguments = vec!["-f", "-b", "execve", "-o", log.to_str().unwrap(), "-e", &trace, "-e", &inject];
+    let mut arguments =
+        vec!["-f", "-b", "execve", "-o", log.to_str().unwrap(), "-e", &trace, "-e", &inject];
     if let Some(path) = path {
         arguments.extend(["-P", path]);
     }
-    arguments.extend([env!("CARGO_BIN_EXE_osier"), "compose", "tree", "--config=compose.conf", "-q"]);
+    arguments.extend([
+        env!("CARGO_BIN_EXE_osier"),
+        "compose",
+        "tree",
+        "--config=compose.conf",
+        "-q",
+    ]);
     strace.run(arguments)
 }
 
 /// What becomes visible does so by a rename: reports, refs, the summary.
 const RENAMES: &str = "rename,renameat,renameat2";
 
-/// Whatever happened to the run that was to follow `first`: one of the two commits is public and whole, and the next run
-/// ends with the second one published.
+/// Whatever happened to the run that was to follow `first`: one of the two commits is public and
+/// whole, and the next run ends with the second one published.
 #[track_caller]
 fn nothing_is_half_done(world: &World, first: &str) {
     let public = world.public_commit().unwrap();
     world.osier().repo(&world.repo(), ["fsck", "--quiet"]).success();
     if public != first {
-        // The ref has moved; the next run mends the summary, if it was left behind, and finds nothing new.
+        // The ref has moved; the next run mends the summary, if it was left behind, and finds
+        // nothing new.
         assert_eq!(world.rev(&format!("{public}^")).as_deref(), Some(first));
     }
     world.tree(&[]).success();
@@ -270,7 +299,8 @@ fn nothing_is_half_done(world: &World, first: &str) {
     world.assert_clean();
 }
 
-/// What may lie in the place of a killed run's own files, and beside them: links to foreign files, and special files.
+/// What may lie in the place of a killed run's own files, and beside them: links to foreign files,
+/// and special files.
 pub fn lay_traps(run: &Path, victim: &Path) {
     let foreign = victim.join("file");
     fs::create_dir_all(victim).unwrap();
@@ -298,7 +328,8 @@ fn osier_may_be_killed_at_any_rename() {
     let Some((origin, first)) = World::composed() else { return };
     origin.change(2);
     let (mut moments, mut trapped) = (0, 0);
-    // strace counts each call by itself, so all of them at once would be killed at the first of the most frequent.
+    // strace counts each call by itself, so all of them at once would be killed at the first of the
+    // most frequent.
     for calls in RENAMES.split(',') {
         for moment in 1.. {
             let world = origin.copied();
@@ -321,7 +352,10 @@ fn osier_may_be_killed_at_any_rename() {
             }
         }
     }
-    assert!(moments >= 8 && trapped >= 6, "killed at {moments} renames only, {trapped} of them within a run");
+    assert!(
+        moments >= 8 && trapped >= 6,
+        "killed at {moments} renames only, {trapped} of them within a run"
+    );
 }
 
 #[test]
@@ -331,7 +365,9 @@ fn any_write_of_osier_may_fail() {
     }
     let Some((origin, first)) = World::composed() else { return };
     origin.change(2);
-    for (calls, least) in [(RENAMES, 8), ("fdatasync,fsync", 8), ("mkdir,mkdirat", 2), ("unlink,unlinkat", 2)] {
+    for (calls, least) in
+        [(RENAMES, 8), ("fdatasync,fsync", 8), ("mkdir,mkdirat", 2), ("unlink,unlinkat", 2)]
+    {
         let mut failures = 0;
         for moment in 1.. {
             let world = origin.copied();
@@ -339,13 +375,17 @@ fn any_write_of_osier_may_fail() {
             let what = format!("error=EIO:when={moment}..{}", moment + 2);
             let output = traced(&world, &Injection { calls, what, path: None });
             output.assert_no_panic();
-            let injected = fs::read_to_string(world.path("strace.log")).unwrap().matches("(INJECTED)").count();
+            let injected =
+                fs::read_to_string(world.path("strace.log")).unwrap().matches("(INJECTED)").count();
             if injected == 0 {
                 break;
             }
             failures = moment;
             // It may have done without.
-            assert!(output.status != 0 || world.public_commit().as_ref() != Some(&first), "{output:?}");
+            assert!(
+                output.status != 0 || world.public_commit().as_ref() != Some(&first),
+                "{output:?}"
+            );
             nothing_is_half_done(&world, &first);
         }
         assert!(failures >= least, "{calls}: {failures} failures only");
@@ -360,7 +400,8 @@ fn a_summary_that_cannot_be_replaced_takes_the_ref_back() {
     let Some((world, first)) = World::composed() else { return };
     let before = world.public();
     world.change(2);
-    let injection = Injection { calls: RENAMES, what: "error=EIO".to_owned(), path: Some("summary") };
+    let injection =
+        Injection { calls: RENAMES, what: "error=EIO".to_owned(), path: Some("summary") };
     let message = traced(&world, &injection).failure();
     let waiting = world.rev(PENDING).unwrap();
     let expected = format!(
@@ -368,7 +409,11 @@ fn a_summary_that_cannot_be_replaced_takes_the_ref_back() {
     );
     assert!(message.starts_with(&expected) && message.ends_with("Input/output error"), "{message}");
     assert_eq!(world.public(), before);
-    assert_eq!(fs::read_dir(world.repo().join("tmp")).unwrap().count(), 1, "only the cache is left in tmp");
+    assert_eq!(
+        fs::read_dir(world.repo().join("tmp")).unwrap().count(),
+        1,
+        "only the cache is left in tmp"
+    );
     world.assert_served(&first);
     world.publish(&waiting).success();
     world.assert_served(&waiting);

@@ -50,7 +50,9 @@ fn the_first_commit_may_wait_too_and_a_newer_one_takes_its_place() {
     output.success();
     let second = world.rev(PENDING).unwrap();
     assert!(
-        stderr.contains(&format!("warning: an earlier run left the commit {first} unpublished as {PENDING}")),
+        stderr.contains(&format!(
+            "warning: an earlier run left the commit {first} unpublished as {PENDING}"
+        )),
         "{stderr}"
     );
     assert!(stderr.contains(&format!("warning: {second} takes the place of {first}")), "{stderr}");
@@ -67,12 +69,17 @@ fn a_commit_that_does_not_follow_the_published_one_is_not_published() {
     world.tree(&["--no-publish"]).success();
     let waiting = world.rev(PENDING).unwrap();
     // Somebody publishes something else in the meantime.
-    let other = world.osier().repo(&world.repo(), ["commit", "-b", REF, "--tree=dir=packages"]).line();
+    let other =
+        world.osier().repo(&world.repo(), ["commit", "-b", REF, "--tree=dir=packages"]).line();
     world.osier().repo(&world.repo(), ["summary", "-u"]).success();
     let before = world.public();
     let message = world.publish(PENDING).failure();
-    let expected = format!("the commit {waiting} waits as {PENDING}: the parent of the commit {waiting} is ");
-    assert!(message.starts_with(&expected) && message.ends_with(&format!(", expected is {other}")), "{message}");
+    let expected =
+        format!("the commit {waiting} waits as {PENDING}: the parent of the commit {waiting} is ");
+    assert!(
+        message.starts_with(&expected) && message.ends_with(&format!(", expected is {other}")),
+        "{message}"
+    );
     assert_eq!(world.public(), before);
     assert_eq!(world.rev(PENDING), Some(waiting));
 }
@@ -82,7 +89,10 @@ fn an_unchanged_compose_refreshes_a_missing_summary() {
     let Some((world, first)) = World::composed() else { return };
     fs::remove_file(world.repo().join("summary")).unwrap();
     world.tree(&[]).success();
-    assert_eq!((&world.report()["status"], world.rev(REF)), (&json!("unchanged"), Some(first.clone())));
+    assert_eq!(
+        (&world.report()["status"], world.rev(REF)),
+        (&json!("unchanged"), Some(first.clone()))
+    );
     assert_eq!(
         world.report()["warnings"].as_array().unwrap().last().unwrap(),
         "the summary was missing and has been written"
@@ -95,7 +105,10 @@ fn an_unchanged_compose_refreshes_a_stale_summary_but_not_one_that_only_has_anot
     let Some((world, first)) = World::composed() else { return };
     world.osier().repo(&world.repo(), ["refs", "--create=other", REF]).success();
     let output = world.tree(&[]);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("warning: the summary does not say what the refs say"));
+    assert!(
+        String::from_utf8_lossy(&output.stderr)
+            .contains("warning: the summary does not say what the refs say")
+    );
     output.success();
     let view = world.osier().repo(&world.repo(), ["summary", "--view"]).success();
     assert!(view.contains("* other\n"), "{view}");
@@ -117,11 +130,17 @@ fn composes_of_different_refs_share_a_repository() {
     let repo = world.repo();
     let repo = repo.to_str().unwrap();
     world.change(2);
-    // Caches and work directories of their own; the patience of a minute, since they wait for each other.
-    let names: Vec<String> = (0..3).map(|number| format!("exampleos/22/x86_64/variant-{number}")).collect();
+    // Caches and work directories of their own; the patience of a minute, since they wait for each
+    // other.
+    let names: Vec<String> =
+        (0..3).map(|number| format!("exampleos/22/x86_64/variant-{number}")).collect();
     for other in others.iter().chain([&world]) {
         let config = fs::read_to_string(other.path("compose.conf")).unwrap();
-        fs::write(other.path("compose.conf"), config.replace("lock-timeout=1s", "lock-timeout=60s")).unwrap();
+        fs::write(
+            other.path("compose.conf"),
+            config.replace("lock-timeout=1s", "lock-timeout=60s"),
+        )
+        .unwrap();
     }
     std::thread::scope(|scope| {
         for (other, name) in others.iter().zip(&names) {
@@ -153,15 +172,25 @@ fn locks_are_waited_for_and_their_holders_named() {
     drop(lock);
     let cache = locked(&world.path("cache/.osier-compose.lock"), "builder-7, process 4711, run x");
     let message = world.tree(&[]).failure();
-    assert!(message.contains("is locked by builder-7, process 4711, run x for more than 1 s"), "{message}");
+    assert!(
+        message.contains("is locked by builder-7, process 4711, run x for more than 1 s"),
+        "{message}"
+    );
     drop(cache);
     assert_eq!((world.runs().len(), world.public()), (runs, before), "nothing was written");
-    let publishing = locked(&world.repo().join(".osier-publish.lock"), "builder-8, process 1, run y");
+    let publishing =
+        locked(&world.repo().join(".osier-publish.lock"), "builder-8, process 1, run y");
     let message = world.tree(&[]).failure();
-    assert!(message.contains("is locked by builder-8, process 1, run y for more than 1 s"), "{message}");
+    assert!(
+        message.contains("is locked by builder-8, process 1, run y for more than 1 s"),
+        "{message}"
+    );
     drop(publishing);
     let waiting = world.rev(PENDING).unwrap();
-    assert!(message.starts_with(&format!("the commit {waiting} waits as {PENDING}: ")), "{message}");
+    assert!(
+        message.starts_with(&format!("the commit {waiting} waits as {PENDING}: ")),
+        "{message}"
+    );
     world.assert_served(&first);
     world.publish(&waiting).success();
     world.assert_served(&waiting);

@@ -1,5 +1,5 @@
-//! A compose with the real rpm-ostree, from RPMs made here. It is in no package that CI can install, so without it the
-//! test says that it did not run, and does not fail for that.
+//! A compose with the real rpm-ostree, from RPMs made here. It is in no package that CI can
+//! install, so without it the test says that it did not run, and does not fail for that.
 
 use std::fs;
 use std::io::Write;
@@ -22,15 +22,23 @@ fn did_not_run(reason: &str) {
 }
 
 fn run(program: &str, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
-    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// Builds a package whose files are made by a shell script with `$R` as the root.
 fn build(top: &Path, name: &str, version: u32, tags: &str, install: &str) {
     let spec = top.join(format!("{name}.spec"));
     // Only the package of this very name may own directories at the top.
-    let directories = if name == "filesystem" { r#"-type d -printf '%%%%dir "/%%P"\n' -o"# } else { "" };
+    let directories =
+        if name == "filesystem" { r#"-type d -printf '%%%%dir "/%%P"\n' -o"# } else { "" };
     let text = format!(
         "Name: {name}\nVersion: {version}\nRelease: 1\nSummary: x\nLicense: MIT\n{tags}\n%global debug_package %{{nil}}\n\
          %global __os_install_post %{{nil}}\nAutoReqProv: no\n%description\nx\n%install\nR=%{{buildroot}}\nmkdir -p $R\n\
@@ -51,8 +59,9 @@ fn build_packages(world: &World, version: u32) {
     build(&top, "filesystem", 1, "", filesystem);
     let shell = "mkdir -p $R/usr/bin\ncp $(command -v busybox) $R/usr/bin/sh";
     build(&top, "static-shell", 1, "Provides: /bin/sh\nRequires: filesystem", shell);
-    let payload =
-        format!("mkdir -p $R/usr/lib\nprintf 'ID=exampleos\\nVERSION_ID={version}\\n' > $R/usr/lib/os-release");
+    let payload = format!(
+        "mkdir -p $R/usr/lib\nprintf 'ID=exampleos\\nVERSION_ID={version}\\n' > $R/usr/lib/os-release"
+    );
     build(&top, "payload", version, "Requires: filesystem", &payload);
     run("createrepo_c", &["--quiet", top.join("RPMS").to_str().unwrap()]);
 }
@@ -87,7 +96,8 @@ fn the_packages_for_a_real_compose_can_be_built() {
     assert!(listed(shell).lines().any(|line| line == "/usr/bin/sh"));
 }
 
-/// A world with packages, a package repository and the real program; `None` without that, which is said.
+/// A world with packages, a package repository and the real program; `None` without that, which is
+/// said.
 fn real_world(ref_in_treefile: &str, config: &str) -> Option<World> {
     let Some(program) = rpm_ostree() else {
         did_not_run("there is none on PATH, and OSIER_RPM_OSTREE names none");
@@ -118,7 +128,10 @@ fn the_real_rpm_ostree_composes_published_trees() {
     let first = world.public_commit().unwrap();
     world.assert_served(&first);
     world.tree(&[]).success();
-    assert_eq!((world.public_commit(), &world.report()["status"]), (Some(first.clone()), &"unchanged".into()));
+    assert_eq!(
+        (world.public_commit(), &world.report()["status"]),
+        (Some(first.clone()), &"unchanged".into())
+    );
     build_packages(&world, 2);
     world.tree(&[]).success();
     let second = world.public_commit().unwrap();
@@ -135,7 +148,10 @@ fn the_real_rpm_ostree_follows_a_ref_that_only_the_configuration_names() {
     world.tree(&[]).success();
     let first = world.public_commit().unwrap();
     world.tree(&["--version=22.7"]).success();
-    assert_eq!((world.public_commit(), &world.report()["status"]), (Some(first.clone()), &"unchanged".into()));
+    assert_eq!(
+        (world.public_commit(), &world.report()["status"]),
+        (Some(first.clone()), &"unchanged".into())
+    );
     assert_eq!(world.report()["unapplied"][0]["wanted"], "22.7");
     build_packages(&world, 2);
     world.tree(&[]).success();

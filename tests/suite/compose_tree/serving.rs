@@ -14,7 +14,10 @@ fn the_real_client_pulls_each_tree_over_http() {
     ostree.repo(&client, [&add[..], &[&format!("{}/repo", server.url)]].concat()).success();
     let pull = |expected: &str, payload: &str| {
         ostree.repo(&client, ["pull", "exampleos", REF]).success();
-        assert_eq!(ostree.repo(&client, ["rev-parse", &format!("exampleos:{REF}")]).line(), expected);
+        assert_eq!(
+            ostree.repo(&client, ["rev-parse", &format!("exampleos:{REF}")]).line(),
+            expected
+        );
         let content = ostree.repo(&client, ["cat", expected, "/usr/lib/payload"]).success();
         assert!(content.starts_with(payload), "{content:.20}");
         ostree.repo(&client, ["fsck", "--quiet"]).success();

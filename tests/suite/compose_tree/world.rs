@@ -1,4 +1,5 @@
-//! A place to compose in: a configuration, a treefile, packages, and a stand-in for rpm-ostree on PATH.
+//! A place to compose in: a configuration, a treefile, packages, and a stand-in for rpm-ostree on
+//! PATH.
 
 use std::ffi::OsString;
 use std::fs;
@@ -45,7 +46,8 @@ pub struct Public {
 }
 
 impl World {
-    /// An empty directory with the configuration and one package; `None` where the stand-in cannot run.
+    /// An empty directory with the configuration and one package; `None` where the stand-in cannot
+    /// run.
     #[track_caller]
     pub fn new() -> Option<Self> {
         has_programs(&["python3"]).then(Self::make)
@@ -57,11 +59,16 @@ impl World {
         fs::create_dir_all(path.join("bin")).unwrap();
         fs::create_dir_all(path.join("packages")).unwrap();
         let program = path.join("bin/rpm-ostree");
-        fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/compose_tree/rpm-ostree"), &program).unwrap();
+        fs::copy(
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/compose_tree/rpm-ostree"),
+            &program,
+        )
+        .unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(path.join("compose.conf"), CONFIG).unwrap();
         fs::write(path.join("exampleos-host.json"), TREEFILE).unwrap();
-        fs::write(path.join("base.repo"), "[base]\nbaseurl=http://packages.example.org/\n").unwrap();
+        fs::write(path.join("base.repo"), "[base]\nbaseurl=http://packages.example.org/\n")
+            .unwrap();
         fs::write(path.join("packages/payload"), "payload 1\n".repeat(1000)).unwrap();
         let osier = env!("CARGO_BIN_EXE_osier");
         let program = Program::other(osier, "osier")
@@ -85,7 +92,8 @@ impl World {
     pub fn copied(&self) -> Self {
         let world = Self::make();
         let from = format!("{}/.", self.directory.path().display());
-        let status = Command::new("cp").arg("-a").arg(from).arg(world.directory.path()).status().unwrap();
+        let status =
+            Command::new("cp").arg("-a").arg(from).arg(world.directory.path()).status().unwrap();
         assert!(status.success());
         world
     }
@@ -109,7 +117,8 @@ impl World {
 
     /// Another version of the package: the next compose has something new.
     pub fn change(&self, version: u32) {
-        fs::write(self.path("packages/payload"), format!("payload {version}\n").repeat(1000)).unwrap();
+        fs::write(self.path("packages/payload"), format!("payload {version}\n").repeat(1000))
+            .unwrap();
     }
 
     pub fn tree(&self, arguments: &[&str]) -> Output {
@@ -134,7 +143,10 @@ impl World {
             ("OSIER".into(), env!("CARGO_BIN_EXE_osier").into()),
             ("STANDIN_MODE".into(), mode.into()),
         ];
-        command.args(["compose", "tree", "--config=compose.conf"]).current_dir(self.directory.path()).env_clear();
+        command
+            .args(["compose", "tree", "--config=compose.conf"])
+            .current_dir(self.directory.path())
+            .env_clear();
         command.envs(variables).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
@@ -143,7 +155,10 @@ impl World {
         let started = Instant::now();
         loop {
             assert!(started.elapsed() < PATIENCE, "the stand-in does not come to its sleep");
-            let asleep = self.runs().pop().map(|run| fs::read_to_string(run.join("asleep")).unwrap_or_default());
+            let asleep = self
+                .runs()
+                .pop()
+                .map(|run| fs::read_to_string(run.join("asleep")).unwrap_or_default());
             match asleep.and_then(|text| text.parse().ok()) {
                 Some(process) => return process,
                 None => thread::sleep(Duration::from_millis(10)),
@@ -191,7 +206,8 @@ impl World {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Whatever went wrong: `commit` is served as before, the repository is sound, and a client gets the tree.
+    /// Whatever went wrong: `commit` is served as before, the repository is sound, and a client
+    /// gets the tree.
     #[track_caller]
     pub fn assert_served(&self, commit: &str) {
         assert_eq!(self.public_commit().as_deref(), Some(commit), "the ref");
@@ -199,14 +215,17 @@ impl World {
         self.assert_pulled(commit);
     }
 
-    /// A client gets the tree of `commit` by the name of the ref, with the real program where there is one.
+    /// A client gets the tree of `commit` by the name of the ref, with the real program where there
+    /// is one.
     #[track_caller]
     pub fn assert_pulled(&self, commit: &str) {
         let client = tempfile::tempdir_in(self.directory.path()).unwrap();
         let path = client.path().join("client");
         let program = ostree().unwrap_or_else(crate::support::osier);
         program.repo(&path, ["init", "--mode=bare-user-only"]).success();
-        program.repo(&path, ["pull-local", "--untrusted", self.repo().to_str().unwrap(), REF]).success();
+        program
+            .repo(&path, ["pull-local", "--untrusted", self.repo().to_str().unwrap(), REF])
+            .success();
         assert_eq!(program.repo(&path, ["rev-parse", REF]).line(), commit);
         program.repo(&path, ["fsck", "--quiet"]).success();
         let summary = self.program.repo(&self.repo(), ["summary", "--view"]).success();
@@ -225,7 +244,10 @@ impl World {
         for run in self.runs() {
             assert!(!run.join("tmp").exists(), "{} has a tmp", run.display());
         }
-        let marks: Vec<_> = fs::read_dir(self.repo().join("state")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let marks: Vec<_> = fs::read_dir(self.repo().join("state"))
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
         assert!(marks.is_empty(), "{marks:?}");
     }
 }

@@ -1,4 +1,5 @@
-//! Reads an image as the kernel would, from the structures in Linux' `erofs_fs.h`, and checks what it relies on.
+//! Reads an image as the kernel would, from the structures in Linux' `erofs_fs.h`, and checks what
+//! it relies on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -104,7 +105,8 @@ impl Walk<'_> {
     fn inode(&mut self, nid: u64, parent: u64, path: String) {
         let image = Image { bytes: self.image.bytes };
         let offset = nid as usize * 32;
-        let (format, count, mode) = (image.u16(offset), image.u16(offset + 2), u32::from(image.u16(offset + 4)));
+        let (format, count, mode) =
+            (image.u16(offset), image.u16(offset + 2), u32::from(image.u16(offset + 4)));
         let number;
         let (mut found, place, header) = if format & 1 == 1 {
             number = image.u32(offset + 20);
@@ -129,7 +131,8 @@ impl Walk<'_> {
                     rest > 0 && tail / BLOCK == (tail + rest - 1) / BLOCK,
                     "{path}: tail at {tail:x}, {rest} bytes"
                 );
-                [image.slice(place as usize * BLOCK, whole * BLOCK), image.slice(tail, rest)].concat()
+                [image.slice(place as usize * BLOCK, whole * BLOCK), image.slice(tail, rest)]
+                    .concat()
             }
             4 => {
                 assert_eq!(mode & 0o170_000, 0o100_000, "{path}: only regular files have chunks");
@@ -157,7 +160,11 @@ impl Walk<'_> {
             let count = usize::from(block.u16(8)) / 12;
             for index in 0..count {
                 let start = usize::from(block.u16(12 * index + 8));
-                let end = if index + 1 < count { usize::from(block.u16(12 * index + 20)) } else { block.bytes.len() };
+                let end = if index + 1 < count {
+                    usize::from(block.u16(12 * index + 20))
+                } else {
+                    block.bytes.len()
+                };
                 // The last name of a block may be followed by zeros.
                 let name = block.slice(start, end - start).split(|byte| *byte == 0).next().unwrap();
                 let name = String::from_utf8(name.to_vec()).unwrap();
@@ -181,6 +188,9 @@ impl Walk<'_> {
             }
         }
         assert!(names.is_sorted(), "{path}: the kernel searches names by halves");
-        assert!([".", ".."].iter().all(|name| names.iter().any(|other| other == name)), "{path}: . and ..");
+        assert!(
+            [".", ".."].iter().all(|name| names.iter().any(|other| other == name)),
+            "{path}: . and .."
+        );
     }
 }

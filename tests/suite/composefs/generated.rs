@@ -20,7 +20,8 @@ pub struct Chance(u64);
 impl Chance {
     /// A number below `limit`.
     fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % limit
     }
 
@@ -37,7 +38,11 @@ impl Chance {
             // As the whiteouts of the root.
             0 => format!("{:02x}", self.below(256)),
             // Before and behind `.` and `..`.
-            1 => format!("{}{}", self.of(&["!", "-", "..x", ".x", "~", "ä", "日", "a.", "a-"]), self.below(30)),
+            1 => format!(
+                "{}{}",
+                self.of(&["!", "-", "..x", ".x", "~", "ä", "日", "a.", "a-"]),
+                self.below(30)
+            ),
             2 => self.of(&["x", "Y"]).repeat(1 + self.below(255)),
             3 => self.of(&["etc", "usr", "var", "boot", "sysroot", "opt"]).to_owned(),
             _ => format!("{}-{}", self.of(&["file", "lib", "z"]), self.below(100_000)),
@@ -97,7 +102,11 @@ impl Chance {
                 // libcomposefs 1.0 aborts where a target does not fit behind its inode.
                 Item::File(
                     FileHeader {
-                        xattrs: if header.symlink_target.len() > 700 { Xattrs::new() } else { header.xattrs },
+                        xattrs: if header.symlink_target.len() > 700 {
+                            Xattrs::new()
+                        } else {
+                            header.xattrs
+                        },
                         ..header
                     },
                     Vec::new(),
@@ -113,7 +122,13 @@ impl Chance {
     }
 
     fn header(&mut self, mode: u32, symlink_target: String) -> FileHeader {
-        FileHeader { uid: self.owner(), gid: self.owner(), mode, symlink_target, xattrs: self.xattrs() }
+        FileHeader {
+            uid: self.owner(),
+            gid: self.owner(),
+            mode,
+            symlink_target,
+            xattrs: self.xattrs(),
+        }
     }
 
     fn directory(&mut self, depth: usize, left: &mut usize) -> Item {
@@ -162,7 +177,9 @@ fn write_directory(transaction: &Transaction<'_>, item: &Item) -> (Checksum, Che
     for (name, item) in items {
         match item {
             Item::File(header, content) => {
-                dirtree.files.push((name.clone(), transaction.write_bytes(header, content).unwrap()));
+                dirtree
+                    .files
+                    .push((name.clone(), transaction.write_bytes(header, content).unwrap()));
             }
             Item::Directory(..) => {
                 let (dirtree_of, dirmeta) = write_directory(transaction, item);

@@ -17,7 +17,8 @@ pub enum Access {
     Verifies,
     /// Does without it if it is not there, else as `Verifies`.
     VerifiesIfThere,
-    /// Holds it against a sound one: status 1 if it is not there, 2 if it is not what its checksum says.
+    /// Holds it against a sound one: status 1 if it is not there, 2 if it is not what its checksum
+    /// says.
     Compares,
     /// The same, and the bytes of a compressed file count, too.
     ComparesBytes,
@@ -34,8 +35,8 @@ pub enum Effect {
     Writes,
 }
 
-/// A command line, run where the damaged repository is `trial` and the sound one is `../repo`. All but `compare` get
-/// the damaged one, or the one that is pulled into, as `--repo` in front.
+/// A command line, run where the damaged repository is `trial` and the sound one is `../repo`. All
+/// but `compare` get the damaged one, or the one that is pulled into, as `--repo` in front.
 pub struct Call {
     pub arguments: &'static [&'static str],
     pub effect: Effect,
@@ -55,17 +56,34 @@ impl Call {
 pub const MODES: [&str; 4] = ["archive", "bare", "bare-user", "bare-user-only"];
 const ALL: &[&str] = &MODES;
 
-const EVERYTHING: &[Role] = &[Tip, RootDirtree, SubDirtree, RootDirmeta, SubDirmeta, SmallFile, LargeFile, Symlink];
+const EVERYTHING: &[Role] =
+    &[Tip, RootDirtree, SubDirtree, RootDirmeta, SubDirmeta, SmallFile, LargeFile, Symlink];
 
 /// What a repository holds, whether `main` needs it or not.
-const ALL_OBJECTS: &[Role] =
-    &[Tip, Parent, Detached, RootDirtree, SubDirtree, RootDirmeta, SubDirmeta, SmallFile, LargeFile, Symlink];
+const ALL_OBJECTS: &[Role] = &[
+    Tip,
+    Parent,
+    Detached,
+    RootDirtree,
+    SubDirtree,
+    RootDirmeta,
+    SubDirmeta,
+    SmallFile,
+    LargeFile,
+    Symlink,
+];
 
-const fn reading(arguments: &'static [&'static str], reads: &'static [(Access, &'static [Role])]) -> Call {
+const fn reading(
+    arguments: &'static [&'static str],
+    reads: &'static [(Access, &'static [Role])],
+) -> Call {
     Call { arguments, effect: Effect::Reads, reads, modes: ALL }
 }
 
-const fn writing(arguments: &'static [&'static str], reads: &'static [(Access, &'static [Role])]) -> Call {
+const fn writing(
+    arguments: &'static [&'static str],
+    reads: &'static [(Access, &'static [Role])],
+) -> Call {
     Call { arguments, effect: Effect::Writes, reads, modes: ALL }
 }
 
@@ -76,17 +94,26 @@ pub const CALLS: &[Call] = &[
     reading(&["log", "main"], &[(Access::Reads, &[Tip]), (Access::IfThere, &[Parent])]),
     reading(&["show", "main"], &[(Access::Reads, &[Tip]), (Access::IfThere, &[Detached])]),
     reading(&["show", "--raw", "main"], &[(Access::Reads, &[Tip]), (Access::IfThere, &[Detached])]),
-    reading(&["show", "--print-detached-metadata-key=detached", "main"], &[(Access::Reads, &[Detached])]),
+    reading(
+        &["show", "--print-detached-metadata-key=detached", "main"],
+        &[(Access::Reads, &[Detached])],
+    ),
     reading(&["summary", "-v"], &[]),
     reading(
         &["ls", "main"],
-        &[(Access::Reads, &[Tip, RootDirtree, RootDirmeta, SubDirmeta, SmallFile, LargeFile, Symlink])],
+        &[(
+            Access::Reads,
+            &[Tip, RootDirtree, RootDirmeta, SubDirmeta, SmallFile, LargeFile, Symlink],
+        )],
     ),
     reading(&["ls", "-R", "main"], &[(Access::Reads, EVERYTHING)]),
     reading(&["ls", "-RCX", "main"], &[(Access::Reads, EVERYTHING)]),
     reading(&["cat", "main", "/small"], &[(Access::Reads, &[Tip, RootDirtree, SmallFile])]),
     reading(&["cat", "main", "/large"], &[(Access::Reads, &[Tip, RootDirtree, LargeFile])]),
-    reading(&["diff", "main^", "main"], &[(Access::Reads, &[Tip, Parent, RootDirtree, SubDirtree])]),
+    reading(
+        &["diff", "main^", "main"],
+        &[(Access::Reads, &[Tip, Parent, RootDirtree, SubDirtree])],
+    ),
     reading(&["export", "main", "-o", "out"], &[(Access::Reads, EVERYTHING)]),
     reading(&["checkout", "-U", "main", "out"], &[(Access::Reads, EVERYTHING)]),
     Call {
@@ -151,19 +178,41 @@ pub const CALLS: &[Call] = &[
     writing(
         &["prune", "--refs-only"],
         // As upstream, it does without commits that are not there, even if refs point to them.
-        &[(Access::Verifies, &[RootDirtree, SubDirtree]), (Access::VerifiesIfThere, &[Tip, Parent])],
+        &[
+            (Access::Verifies, &[RootDirtree, SubDirtree]),
+            (Access::VerifiesIfThere, &[Tip, Parent]),
+        ],
     ),
     writing(&["summary", "-u"], &[(Access::Reads, &[Tip])]),
     writing(&["reset", "main", "main^"], &[(Access::Reads, &[Tip, Parent])]),
     writing(&["refs", "--create=new", "main"], &[]),
-    writing(&["commit", "-b", "new", "--timestamp=@9", "--tree=ref=main"], &[(Access::Reads, &[Tip, RootDirtree])]),
+    writing(
+        &["commit", "-b", "new", "--timestamp=@9", "--tree=ref=main"],
+        &[(Access::Reads, &[Tip, RootDirtree])],
+    ),
     // With anything that may change a file, all of them are stored anew.
     writing(
-        &["commit", "-b", "new", "--timestamp=@9", "--no-xattrs", "--tree=ref=main", "--tree=dir=../extra"],
+        &[
+            "commit",
+            "-b",
+            "new",
+            "--timestamp=@9",
+            "--no-xattrs",
+            "--tree=ref=main",
+            "--tree=dir=../extra",
+        ],
         &[(Access::Reads, EVERYTHING)],
     ),
     writing(
-        &["commit", "-b", "new", "--timestamp=@9", "--no-xattrs", "--base=main", "--tree=dir=../extra"],
+        &[
+            "commit",
+            "-b",
+            "new",
+            "--timestamp=@9",
+            "--no-xattrs",
+            "--base=main",
+            "--tree=dir=../extra",
+        ],
         &[(Access::Reads, &[Tip, RootDirtree])],
     ),
 ];

@@ -1,10 +1,13 @@
-//! Every kind of object, in every mode, damaged in every way, met by every command that could meet it.
+//! Every kind of object, in every mode, damaged in every way, met by every command that could meet
+//! it.
 //!
-//! What must come out follows from the table of which command reads which object: one that does not read it does what it
-//! always does; one that needs it says which object it cannot read; one that verifies it notices whatever its checksum
-//! covers. Nothing hangs or panics, and nothing else in the repository is touched.
+//! What must come out follows from the table of which command reads which object: one that does not
+//! read it does what it always does; one that needs it says which object it cannot read; one that
+//! verifies it notices whatever its checksum covers. Nothing hangs or panics, and nothing else in
+//! the repository is touched.
 //!
-//! The short form tries few flips and, for each case, a part of the commands; the long one everything.
+//! The short form tries few flips and, for each case, a part of the commands; the long one
+//! everything.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -15,7 +18,9 @@ use std::time::Instant;
 use super::calls::{Access, CALLS, Call, Effect, MODES};
 use super::place::Place;
 use super::subject::{Damage, Piece, Role, Subject};
-use crate::support::{Output, Snapshot, differences, has_xattrs, long_tests, raw_snapshot, scratch_root, skip};
+use crate::support::{
+    Output, Snapshot, differences, has_xattrs, long_tests, raw_snapshot, scratch_root, skip,
+};
 
 /// Of so many commands the short form tries one for each case; `fsck` is always tried.
 const SHORT_SHARE: usize = 12;
@@ -77,7 +82,8 @@ fn all_in(mode: &str) {
         let all = Damage::all_of(&repo, piece, flips);
         all.into_iter().map(move |damage| (piece, damage))
     });
-    let cases: Vec<Case<'_>> = damages.enumerate().map(|(number, (piece, damage))| (number, piece, damage)).collect();
+    let cases: Vec<Case<'_>> =
+        damages.enumerate().map(|(number, (piece, damage))| (number, piece, damage)).collect();
     let next = AtomicUsize::new(0);
     let work = |worker: usize| {
         let mut place = Place::new(&subject, &sound, &format!("place-{worker}"));
@@ -90,13 +96,17 @@ fn all_in(mode: &str) {
     let results: Vec<(usize, Vec<String>)> = thread::scope(|scope| {
         let workers = thread::available_parallelism().map_or(1, usize::from);
         let work = &work;
-        let threads: Vec<_> = (0..workers).map(|worker| scope.spawn(move || work(worker))).collect();
+        let threads: Vec<_> =
+            (0..workers).map(|worker| scope.spawn(move || work(worker))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     let runs: usize = results.iter().map(|(runs, _)| runs).sum();
     let wrong: Vec<String> = results.into_iter().flat_map(|(_, wrong)| wrong).collect();
     let (cases, took) = (cases.len(), started.elapsed());
-    println!("{mode}: {cases} cases of damage, {runs} runs of {} commands in {took:.1?}", calls.len());
+    println!(
+        "{mode}: {cases} cases of damage, {runs} runs of {} commands in {took:.1?}",
+        calls.len()
+    );
     assert!(wrong.is_empty(), "{mode}: {} of {runs} are wrong:\n{}", wrong.len(), wrong.join("\n"));
     assert!(cases >= 70, "only {cases} cases");
     let touched = differences(&sound, &raw_snapshot(&repo));
@@ -147,13 +157,22 @@ impl Usual {
 }
 
 /// Runs the command on a copy with the damage, and says what is wrong with what comes out.
-fn one(place: &mut Place<'_>, (call, usual): (&Call, &Usual), (piece, damage): (&Piece, Damage)) -> Result<(), String> {
+fn one(
+    place: &mut Place<'_>,
+    (call, usual): (&Call, &Usual),
+    (piece, damage): (&Piece, Damage),
+) -> Result<(), String> {
     place.prepare(Some((piece, damage)));
     let output = place.run(call);
     let changed = place.changed(Some((piece, damage)));
-    let verdict = judge(expected(call.access(piece.role), piece, damage, place.sound()), (call, usual), &output, piece)
-        .and_then(|()| untouched((call, usual), &output, &changed, (piece, damage)))
-        .and_then(|()| pulled_nothing_by_halves(place, &output));
+    let verdict = judge(
+        expected(call.access(piece.role), piece, damage, place.sound()),
+        (call, usual),
+        &output,
+        piece,
+    )
+    .and_then(|()| untouched((call, usual), &output, &changed, (piece, damage)))
+    .and_then(|()| pulled_nothing_by_halves(place, &output));
     place.clear_output();
     verdict.map_err(|problem| format!("{problem}\n{output:?}"))
 }
@@ -171,15 +190,21 @@ fn expected(access: Access, piece: &Piece, damage: Damage, sound: &Snapshot) -> 
         Access::Compares | Access::ComparesBytes if damage == Damage::Deleted => Outcome::Different,
         Access::Compares | Access::ComparesBytes if unreadable => Outcome::Unknown,
         // It has no checksum: what still is a dictionary differs.
-        Access::Compares | Access::ComparesBytes if piece.role == Role::Detached => Outcome::Unequal,
-        Access::Compares | Access::ComparesBytes if is_covered(piece, damage, sound) => Outcome::Unknown,
+        Access::Compares | Access::ComparesBytes if piece.role == Role::Detached => {
+            Outcome::Unequal
+        }
+        Access::Compares | Access::ComparesBytes if is_covered(piece, damage, sound) => {
+            Outcome::Unknown
+        }
         Access::ComparesBytes if piece.path.ends_with(".filez") => Outcome::Unequal,
         Access::IfThere | Access::VerifiesIfThere if damage == Damage::Deleted => Outcome::Either,
         // A link needs no permission.
         Access::Takes if !matches!(damage, Damage::Deleted | Damage::Directory) => Outcome::Either,
         _ if unreadable || damage == Damage::Deleted => Outcome::Refused,
         _ if no_object && damage == Damage::Emptied => Outcome::Refused,
-        Access::Verifies | Access::VerifiesIfThere if is_covered(piece, damage, sound) => Outcome::Refused,
+        Access::Verifies | Access::VerifiesIfThere if is_covered(piece, damage, sound) => {
+            Outcome::Refused
+        }
         _ => Outcome::Either,
     }
 }
@@ -189,13 +214,15 @@ fn is_covered(piece: &Piece, damage: Damage, sound: &Snapshot) -> bool {
     let stored_as_content = piece.role == Role::Symlink && piece.path.ends_with(".file");
     let original = &sound[&piece.path];
     match damage {
-        // The size that a compressed file gives for itself is not covered, nor are bits of the stream that only pad it.
+        // The size that a compressed file gives for itself is not covered, nor are bits of the
+        // stream that only pad it.
         Damage::Flipped(bit) if piece.path.ends_with(".filez") => {
             let mut damaged = original.content.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             unpacked(&damaged).is_none_or(|damaged| Some(damaged) != unpacked(&original.content))
         }
-        // The target of a symlink in a bare-user repository ends with the first NUL or with the file.
+        // The target of a symlink in a bare-user repository ends with the first NUL or with the
+        // file.
         Damage::Extended(_) if stored_as_content => original.content.last() != Some(&0),
         Damage::Truncated(to) if stored_as_content => original.content.get(to) != Some(&0),
         Damage::Flipped(bit) if stored_as_content => original.content[bit / 8] != 0,
@@ -203,7 +230,8 @@ fn is_covered(piece: &Piece, damage: Damage, sound: &Snapshot) -> bool {
     }
 }
 
-/// What the checksum of a `.filez` covers: the header without length, padding and size, and the content.
+/// What the checksum of a `.filez` covers: the header without length, padding and size, and the
+/// content.
 fn unpacked(filez: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let length = u32::from_be_bytes(*filez.first_chunk::<4>()?) as usize;
     let (header, stream) = filez.split_at_checked(length.checked_add(8)?)?;
@@ -214,7 +242,12 @@ fn unpacked(filez: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((header.get(16..)?.to_vec(), content))
 }
 
-fn judge(outcome: Outcome, (call, usual): (&Call, &Usual), output: &Output, piece: &Piece) -> Result<(), String> {
+fn judge(
+    outcome: Outcome,
+    (call, usual): (&Call, &Usual),
+    output: &Output,
+    piece: &Piece,
+) -> Result<(), String> {
     // Its findings are what it was asked for, and its status is a verdict.
     let compares = call.arguments[0] == "compare";
     let mut told = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -232,9 +265,12 @@ fn judge(outcome: Outcome, (call, usual): (&Call, &Usual), output: &Output, piec
     }
     // An object's path is its checksum, too.
     let mut names_it = told.replace('/', "").contains(&piece.hex);
-    // A wrong checksum inside of what is followed makes the object come up first that is missing now.
-    let is_followed = matches!(piece.role, Role::Tip | Role::Parent | Role::RootDirtree | Role::SubDirtree);
-    names_it |= is_followed && call.arguments[0] == "fsck" && told.contains("No such metadata object ");
+    // A wrong checksum inside of what is followed makes the object come up first that is missing
+    // now.
+    let is_followed =
+        matches!(piece.role, Role::Tip | Role::Parent | Role::RootDirtree | Role::SubDirtree);
+    names_it |=
+        is_followed && call.arguments[0] == "fsck" && told.contains("No such metadata object ");
     // Prune counts all objects, whether it needs them or not.
     let says_the_same = output.stdout == usual.stdout || call.arguments[0] == "prune";
     match outcome {
@@ -246,24 +282,32 @@ fn judge(outcome: Outcome, (call, usual): (&Call, &Usual), output: &Output, piec
         }
         Outcome::Different if output.status != 1 => Err("could not tell what is plain".to_owned()),
         Outcome::Unknown if output.status != 2 => Err("takes damage for a difference".to_owned()),
-        Outcome::Refused | Outcome::Different | Outcome::Unknown | Outcome::Unequal if !names_it => {
+        Outcome::Refused | Outcome::Different | Outcome::Unknown | Outcome::Unequal
+            if !names_it =>
+        {
             Err("does not name it".to_owned())
         }
         // What it made of the bytes may have led it elsewhere.
-        Outcome::Either if failed && !names_it && !names_any(&told) => Err("names nothing".to_owned()),
+        Outcome::Either if failed && !names_it && !names_any(&told) => {
+            Err("names nothing".to_owned())
+        }
         _ => Ok(()),
     }
 }
 
-/// Whether the text names an object, a path of the tree, or the key that is not in the metadata any more.
+/// Whether the text names an object, a path of the tree, or the key that is not in the metadata any
+/// more.
 fn names_any(told: &str) -> bool {
     let told = told.replace('/', "");
     let longest = told.split(|c: char| !c.is_ascii_hexdigit()).map(str::len).max().unwrap_or(0);
     longest >= 62
-        || ["small", "large", "link", "sub", "inner", "out", "'detached'"].iter().any(|name| told.contains(name))
+        || ["small", "large", "link", "sub", "inner", "out", "'detached'"]
+            .iter()
+            .any(|name| told.contains(name))
 }
 
-/// A command that fails changes nothing; one that succeeds changes what it always does, and may add objects.
+/// A command that fails changes nothing; one that succeeds changes what it always does, and may add
+/// objects.
 fn untouched(
     (call, usual): (&Call, &Usual),
     output: &Output,
@@ -272,10 +316,13 @@ fn untouched(
 ) -> Result<(), String> {
     let writes = call.effect == Effect::Writes && output.status == 0;
     // What only a commit needed that is gone is prune's to remove.
-    let orphaned = call.arguments[0] == "prune" && piece.path.ends_with(".commit") && damage == Damage::Deleted;
+    let orphaned = call.arguments[0] == "prune"
+        && piece.path.ends_with(".commit")
+        && damage == Damage::Deleted;
     let may_change = |path: &str| {
         let marks = call.effect == Effect::Marks && path.starts_with("state/");
-        let objects = writes && (call.arguments[0] == "commit" || orphaned) && path.starts_with("objects/");
+        let objects =
+            writes && (call.arguments[0] == "commit" || orphaned) && path.starts_with("objects/");
         path == piece.path || marks || objects || (writes && usual.changed.contains(path))
     };
     match changed.iter().find(|path| !may_change(path)) {

@@ -93,9 +93,9 @@ impl<'s> Place<'s> {
         }
     }
 
-    /// The paths that are not as in the sound repository; none if the command has touched nothing, which takes no reading.
-    /// A copy that was touched is used up. What is changed within one tick of the clock has no other stamp, but shows
-    /// when the next command has touched something.
+    /// The paths that are not as in the sound repository; none if the command has touched nothing,
+    /// which takes no reading. A copy that was touched is used up. What is changed within one tick
+    /// of the clock has no other stamp, but shows when the next command has touched something.
     pub fn changed(&mut self, damage: Option<(&Piece, Damage)>) -> BTreeSet<String> {
         let trial = self.path("trial");
         if self.trial.as_ref() == Some(&stamps(&trial)) {
@@ -107,7 +107,10 @@ impl<'s> Place<'s> {
             let _ = fs::set_permissions(trial.join(&piece.path), fs::Permissions::from_mode(0o644));
         }
         let after = raw_snapshot(&trial);
-        differences(self.sound, &after).iter().map(|line| line.split(": ").next().unwrap().to_owned()).collect()
+        differences(self.sound, &after)
+            .iter()
+            .map(|line| line.split(": ").next().unwrap().to_owned())
+            .collect()
     }
 }
 
@@ -118,12 +121,16 @@ fn stamps(directory: &Path) -> BTreeMap<PathBuf, Stamp> {
         for item in fs::read_dir(directory).unwrap() {
             let path = item.unwrap().path();
             let metadata = path.symlink_metadata().unwrap();
-            let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
+            let times =
+                [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
             let content = (!metadata.is_dir()).then(|| (metadata.ino(), metadata.len(), times));
             if metadata.is_dir() {
                 directories.push(path.clone());
             }
-            stamps.insert(path, Stamp { mode: metadata.mode(), owner: (metadata.uid(), metadata.gid()), content });
+            stamps.insert(
+                path,
+                Stamp { mode: metadata.mode(), owner: (metadata.uid(), metadata.gid()), content },
+            );
         }
     }
     stamps

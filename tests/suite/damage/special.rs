@@ -1,5 +1,5 @@
-//! Something that is no file in the place of each kind of file of a repository: nothing waits, nothing fills the memory,
-//! and whoever needs the file says which it is.
+//! Something that is no file in the place of each kind of file of a repository: nothing waits,
+//! nothing fills the memory, and whoever needs the file says which it is.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -91,7 +91,10 @@ fn run(directory: &Path, command: &[&str], what: &str) -> (i32, String) {
     };
     let stderr = String::from_utf8_lossy(&fs::read(directory.join("stderr")).unwrap()).into_owned();
     let status = status.code().unwrap_or_else(|| panic!("{what}: {command:?} {status}: {stderr}"));
-    assert!((0..=worst).contains(&status) && !stderr.contains("panicked"), "{what}: {command:?} {status}: {stderr}");
+    assert!(
+        (0..=worst).contains(&status) && !stderr.contains("panicked"),
+        "{what}: {command:?} {status}: {stderr}"
+    );
     (status, stderr)
 }
 
@@ -102,7 +105,10 @@ struct Kind {
 }
 
 fn kinds(victim: &Victim) -> Vec<Kind> {
-    let kind = |path: &str, needed_by: &'static [&'static [&'static str]]| Kind { path: path.to_owned(), needed_by };
+    let kind = |path: &str, needed_by: &'static [&'static [&'static str]]| Kind {
+        path: path.to_owned(),
+        needed_by,
+    };
     let object = |extension: &str| victim.objects(extension).swap_remove(0);
     let (first, rest) = victim.commit.split_at(2);
     vec![
@@ -115,7 +121,10 @@ fn kinds(victim: &Victim) -> Vec<Kind> {
         kind("tmp/cache/stat-cache", &[]),
         kind(&format!("state/{}.commitpartial", victim.commit), &[]),
         kind("origin.trustedkeys.gpg", &[]),
-        kind(&format!("objects/{first}/{rest}.commit"), &[&["show", "main"], &["fsck"], &["ls", "main"]]),
+        kind(
+            &format!("objects/{first}/{rest}.commit"),
+            &[&["show", "main"], &["fsck"], &["ls", "main"]],
+        ),
         kind(&format!("objects/{first}/{rest}.commitmeta"), &[]),
         kind(&object("dirtree"), &[&["fsck"], &["export", "main", "-o", "out.tar"]]),
         kind(&object("dirmeta"), &[&["fsck"], &["checkout", "-U", "main", "out"]]),
@@ -153,7 +162,10 @@ fn what_is_no_file_makes_no_command_wait_or_eat_the_memory() {
             let what = format!("{special:?} as {}", kind.path);
             let others: Vec<_> = match long_tests() {
                 true => OTHERS.to_vec(),
-                false => vec![OTHERS[cases % OTHERS.len()], OTHERS[(cases + cases / 10 + 5) % OTHERS.len()]],
+                false => vec![
+                    OTHERS[cases % OTHERS.len()],
+                    OTHERS[(cases + cases / 10 + 5) % OTHERS.len()],
+                ],
             };
             let prepare = || {
                 let _ = fs::remove_dir_all(root.join("repo"));
@@ -174,7 +186,10 @@ fn what_is_no_file_makes_no_command_wait_or_eat_the_memory() {
                 if !is_fan_out_directory {
                     assert_eq!(status, 1, "{what}: {command:?} did not notice");
                     assert!(stderr.contains("error: "), "{what}: {command:?}: {stderr}");
-                    assert!(stderr.lines().all(|line| line.len() < 1000), "{what}: {command:?}: {stderr}");
+                    assert!(
+                        stderr.lines().all(|line| line.len() < 1000),
+                        "{what}: {command:?}: {stderr}"
+                    );
                 }
             }
             prepare();

@@ -55,8 +55,8 @@ pub struct Piece {
     pub other: String,
 }
 
-/// A repository `repo` with two commits of every kind of object. `target` is an empty one, and `other` an archive that
-/// holds the same if the first is none.
+/// A repository `repo` with two commits of every kind of object. `target` is an empty one, and
+/// `other` an archive that holds the same if the first is none.
 pub struct Subject {
     directory: tempfile::TempDir,
     /// Runs osier in the directory that holds `repo`.
@@ -106,7 +106,8 @@ impl Subject {
             fs::write(at.join(tree).join("sub/inner"), b"inner\n").unwrap();
             symlink("small", at.join(tree).join("link")).unwrap();
             symlink("elsewhere", at.join(tree).join("sub/link")).unwrap();
-            fs::set_permissions(at.join(tree).join("sub"), fs::Permissions::from_mode(0o700)).unwrap();
+            fs::set_permissions(at.join(tree).join("sub"), fs::Permissions::from_mode(0o700))
+                .unwrap();
         }
         fs::create_dir_all(at.join("repo")).unwrap();
         fs::create_dir_all(at.join("target")).unwrap();
@@ -186,23 +187,26 @@ fn pieces(repo: &Path, orphan: &str) -> Vec<Piece> {
     if sub.dirmeta != commit.root_dirmeta {
         all.push((Role::SubDirmeta, sub.dirmeta, "dirmeta", commit.root_dirmeta));
     }
-    let piece = |(role, checksum, kind, other): (Role, osier::Checksum, &str, osier::Checksum)| Piece {
-        role,
-        hex: checksum.to_hex(),
-        path: path(checksum, kind),
-        other: path(other, kind),
+    let piece = |(role, checksum, kind, other): (Role, osier::Checksum, &str, osier::Checksum)| {
+        Piece { role, hex: checksum.to_hex(), path: path(checksum, kind), other: path(other, kind) }
     };
     all.into_iter().map(piece).collect()
 }
 
 impl Damage {
-    /// All that can be done to an object, with up to `flips` flipped bits and some more lengths if those are many.
+    /// All that can be done to an object, with up to `flips` flipped bits and some more lengths if
+    /// those are many.
     pub fn all_of(repo: &Path, piece: &Piece, flips: usize) -> Vec<Self> {
         let path = repo.join(&piece.path);
         let real_link = path.is_symlink();
         let length = bytes_of(&path).len();
-        let mut all =
-            vec![Self::Deleted, Self::Emptied, Self::Directory, Self::Extended(1), Self::Truncated(length / 2)];
+        let mut all = vec![
+            Self::Deleted,
+            Self::Emptied,
+            Self::Directory,
+            Self::Extended(1),
+            Self::Truncated(length / 2),
+        ];
         if !real_link {
             all.push(Self::Forbidden);
         }
@@ -232,7 +236,9 @@ impl Damage {
         let mut bytes = bytes_of(&path);
         match self {
             Self::Deleted => return fs::remove_file(&path).unwrap(),
-            Self::Forbidden => return fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap(),
+            Self::Forbidden => {
+                return fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+            }
             Self::Directory => {
                 fs::remove_file(&path).unwrap();
                 fs::create_dir(&path).unwrap();

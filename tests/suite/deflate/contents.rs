@@ -15,7 +15,8 @@ impl Dice {
 
     /// A number below `limit`.
     pub fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % limit
     }
 }
@@ -31,8 +32,9 @@ fn skewed(seed: u64, length: usize, symbols: usize, skew: u32) -> Vec<u8> {
     (0..length).map(|_| (0..skew).map(|_| dice.below(symbols)).min().unwrap() as u8).collect()
 }
 
-/// Different words of four bytes that the encoder puts into the same chain when it hashes as it does today: what somebody
-/// would do who wants it to take long. The factor is the inverse of the encoder's.
+/// Different words of four bytes that the encoder puts into the same chain when it hashes as it
+/// does today: what somebody would do who wants it to take long. The factor is the inverse of the
+/// encoder's.
 fn colliding_words(seed: u64, count: usize) -> Vec<u8> {
     let mut dice = Dice::new(seed);
     let mut word = || (0x5eed_0000 | dice.below(3000) as u32).wrapping_mul(0x0e8b_2f51);
@@ -77,7 +79,9 @@ pub fn all() -> Vec<(String, Vec<u8>)> {
     for length in [100, 5000, 100_000] {
         add("noise", noise(11, length));
     }
-    for (symbols, skew) in [(2, 1), (4, 1), (4, 3), (16, 1), (100, 2), (200, 1), (250, 1), (256, 4), (256, 40)] {
+    for (symbols, skew) in
+        [(2, 1), (4, 1), (4, 3), (16, 1), (100, 2), (200, 1), (250, 1), (256, 4), (256, 40)]
+    {
         add(&format!("{symbols} symbols, {skew} times skewed"), skewed(13, 110_000, symbols, skew));
     }
     // Fibonacci frequencies, for codes that are longer than allowed.
@@ -92,7 +96,8 @@ pub fn all() -> Vec<(String, Vec<u8>)> {
         fibonacci.swap(at, dice.below(at + 1));
     }
     add("fibonacci", fibonacci);
-    let rising = |width: usize| (0..60_000u32).flat_map(|n| n.to_be_bytes()[4 - width..].to_vec()).collect();
+    let rising =
+        |width: usize| (0..60_000u32).flat_map(|n| n.to_be_bytes()[4 - width..].to_vec()).collect();
     add("16-bit numbers", rising(2));
     add("32-bit numbers", rising(4));
     add("words that share a chain", colliding_words(19, 12_000));
@@ -108,17 +113,25 @@ pub fn all() -> Vec<(String, Vec<u8>)> {
 /// Programs, their source and compressed files, as far as the machine has them.
 pub fn real_files() -> Vec<(String, Vec<u8>)> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let mut files = vec![root.join("Cargo.lock"), root.join("src/deflate/block.rs"), "/etc/passwd".into()];
+    let mut files =
+        vec![root.join("Cargo.lock"), root.join("src/deflate/block.rs"), "/etc/passwd".into()];
     for directory in ["/usr/bin", "/usr/share/doc/ostree", "/usr/lib/locale/C.utf8"] {
         let mut found: Vec<PathBuf> = fs::read_dir(directory)
-            .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()).collect())
+            .map(|entries| {
+                entries
+                    .filter_map(|entry| Some(entry.ok()?.path()))
+                    .filter(|path| path.is_file())
+                    .collect()
+            })
             .unwrap_or_default();
         found.sort();
         let step = (found.len() / 5).max(1);
         files.extend(found.into_iter().step_by(step));
     }
-    let mut contents: Vec<(String, Vec<u8>)> =
-        files.into_iter().filter_map(|path| Some((path.display().to_string(), fs::read(&path).ok()?))).collect();
+    let mut contents: Vec<(String, Vec<u8>)> = files
+        .into_iter()
+        .filter_map(|path| Some((path.display().to_string(), fs::read(&path).ok()?)))
+        .collect();
     contents.iter_mut().for_each(|(_, content)| content.truncate(130_000));
     contents
 }
@@ -155,7 +168,9 @@ impl Mix {
         for piece in pieces {
             match *piece {
                 Self::Noise(seed, length) => content.extend(noise(seed, length)),
-                Self::Skewed(seed, symbols, length) => content.extend(skewed(seed, length, symbols, 2)),
+                Self::Skewed(seed, symbols, length) => {
+                    content.extend(skewed(seed, length, symbols, 2))
+                }
                 Self::Run(byte, length) => content.extend(std::iter::repeat_n(byte, length)),
                 Self::Mixture(seed, length) => content.extend(mixture(seed, length)),
                 Self::Copy(back, length) if back <= content.len() => {

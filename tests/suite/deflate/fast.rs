@@ -1,4 +1,5 @@
-//! The encoder that is quick: what it writes is read by zlib, and is about as large as what zlib would have written.
+//! The encoder that is quick: what it writes is read by zlib, and is about as large as what zlib
+//! would have written.
 
 use osier::deflate::{Deflater, Encoding, Settings};
 use proptest::prelude::*;
@@ -26,8 +27,12 @@ fn real_files_are_hardly_larger_than_zlibs_at_any_level() {
     let files = contents::real_files();
     for level in 1..=9 {
         let mut deflater = fast(level);
-        let ours: usize = files.iter().map(|(_, content)| deflate(&mut deflater, content, USUAL_STEP).len()).sum();
-        let zlibs: usize = files.iter().map(|(_, content)| oracle.deflate(level, 0, content).len()).sum();
+        let ours: usize = files
+            .iter()
+            .map(|(_, content)| deflate(&mut deflater, content, USUAL_STEP).len())
+            .sum();
+        let zlibs: usize =
+            files.iter().map(|(_, content)| oracle.deflate(level, 0, content).len()).sum();
         // Which files there are depends on the machine, and of some kinds zlib's are smaller.
         assert!(ours <= zlibs + zlibs / 200, "level {level}: {ours}, zlib {zlibs}");
     }
@@ -40,7 +45,11 @@ fn ten_megabytes_of_noise_are_stored() {
     for level in [1, 6, 9] {
         let packed = deflate(&mut fast(level), &content, USUAL_STEP);
         // At the end of a block stands a length of four bytes, behind three bits that fill a byte.
-        assert!(packed.len() - content.len() <= 5 * (content.len() / 20_000), "{} bytes", packed.len());
+        assert!(
+            packed.len() - content.len() <= 5 * (content.len() / 20_000),
+            "{} bytes",
+            packed.len()
+        );
         assert!(oracle.inflate(&packed) == content);
     }
 }

@@ -1,4 +1,5 @@
-//! The encoders, held against zlib itself, which Python brings along: here the one that gives zlib's own bytes.
+//! The encoders, held against zlib itself, which Python brings along: here the one that gives
+//! zlib's own bytes.
 
 mod contents;
 mod fast;
@@ -21,7 +22,11 @@ fn every_kind_of_content_becomes_zlibs_bytes_at_every_level() {
         for (deflater, level) in deflaters.iter_mut().zip(1..) {
             let expected = oracle.deflate(level, USUAL_STEP, &content);
             let packed = deflate(deflater, &content, USUAL_STEP);
-            assert_same(&expected, &packed, &format!("{name}, {} bytes, level {level}", content.len()));
+            assert_same(
+                &expected,
+                &packed,
+                &format!("{name}, {} bytes, level {level}", content.len()),
+            );
         }
     }
 }
@@ -35,8 +40,15 @@ fn the_size_of_the_pieces_does_not_matter() {
         let mut deflater = zlib(level);
         for step in [1, 13, 258, 4096, 32_768, 65_535, 65_536, 65_537, 1 << 20] {
             // zlib's word that it does not matter to zlib either.
-            assert!(oracle.deflate(level, step, &content) == expected, "zlib, level {level}, steps of {step}");
-            assert_same(&expected, &deflate(&mut deflater, &content, step), &format!("level {level}, steps of {step}"));
+            assert!(
+                oracle.deflate(level, step, &content) == expected,
+                "zlib, level {level}, steps of {step}"
+            );
+            assert_same(
+                &expected,
+                &deflate(&mut deflater, &content, step),
+                &format!("level {level}, steps of {step}"),
+            );
         }
     }
 }
@@ -45,13 +57,17 @@ fn the_size_of_the_pieces_does_not_matter() {
 fn sizes_around_every_limit_become_zlibs_bytes() {
     let Some(oracle) = Oracle::start() else { return };
     let (text, noise) = (contents::mixture(3, 140_000), noise(5, 140_000));
-    // The longest match; the reach of matches, with and without zlib's margin; the symbols of a block; the window.
+    // The longest match; the reach of matches, with and without zlib's margin; the symbols of a
+    // block; the window.
     let limits = [2, 6, 258, 262, 16_383, 32_506, 32_768, 65_274, 65_536, 98_042, 98_304, 131_072];
     let mut deflater = zlib(6);
     for limit in limits {
         for length in limit - 2..=limit + 2 {
-            for (name, content) in [("text", &text[..length]), ("noise", &noise[..length]), ("zeros", &vec![0; length])]
-            {
+            for (name, content) in [
+                ("text", &text[..length]),
+                ("noise", &noise[..length]),
+                ("zeros", &vec![0; length]),
+            ] {
                 let expected = oracle.deflate(6, USUAL_STEP, content);
                 assert_same(
                     &expected,
@@ -104,8 +120,11 @@ fn assert_same(expected: &[u8], packed: &[u8], what: &str) {
     if expected != packed {
         let at = expected.iter().zip(packed).take_while(|(one, other)| one == other).count();
         let (zlib, ours) = (expected.len(), packed.len());
-        let good = inflated_length(packed).map_or("which is broken".to_owned(), |l| format!("which holds {l} bytes"));
-        panic!("{what}: zlib gives {zlib} bytes, ours are {ours} ({good}); the first difference is at {at}");
+        let good = inflated_length(packed)
+            .map_or("which is broken".to_owned(), |l| format!("which holds {l} bytes"));
+        panic!(
+            "{what}: zlib gives {zlib} bytes, ours are {ours} ({good}); the first difference is at {at}"
+        );
     }
 }
 

@@ -67,7 +67,11 @@ fn programs_and_texts_become_the_same_archive_at_every_level_of_the_config() {
 fn the_environment_decides_before_the_config() {
     let Some(pair) = Pair::new() else { return };
     fs::create_dir(pair.path("tree")).unwrap();
-    fs::write(pair.path("tree/text"), fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock")).unwrap()).unwrap();
+    fs::write(
+        pair.path("tree/text"),
+        fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock")).unwrap(),
+    )
+    .unwrap();
     pair.both(&["init", "--mode=archive"]);
     pair.line("config set archive.deflate zlib");
     pair.line(&format!("OSIER_DEFLATE=fast {COMMIT}"));
@@ -89,12 +93,15 @@ fn compare(pair: &Pair) -> Vec<String> {
     differences(&raw_snapshot(&pair.path("theirs/repo")), &raw_snapshot(&pair.path("ours/repo")))
 }
 
-/// Some of the machine's programs, also such as are too large to be held in memory, texts and compressed files.
+/// Some of the machine's programs, also such as are too large to be held in memory, texts and
+/// compressed files.
 fn real_tree(tree: &Path) {
     const ENOUGH: u64 = 9 << 20;
     fs::create_dir(tree).unwrap();
     let mut total = 0;
-    for directory in ["/usr/share/doc/ostree", "/usr/share/man/man1", "/usr/bin", "/usr/lib/x86_64-linux-gnu"] {
+    for directory in
+        ["/usr/share/doc/ostree", "/usr/share/man/man1", "/usr/bin", "/usr/lib/x86_64-linux-gnu"]
+    {
         let copy = tree.join(directory.replace('/', "_"));
         fs::create_dir(&copy).unwrap();
         let Ok(entries) = fs::read_dir(directory) else { continue };

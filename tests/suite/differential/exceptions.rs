@@ -1,5 +1,5 @@
-//! Where the `ostree` of the machine (2022.7 in Debian 12) and the 2026.4 that osier follows are known to differ. The
-//! golden fixtures, made by 2026.4, hold these.
+//! Where the `ostree` of the machine (2022.7 in Debian 12) and the 2026.4 that osier follows are
+//! known to differ. The golden fixtures, made by 2026.4, hold these.
 
 /// One known difference.
 pub struct Exception {
@@ -40,6 +40,7 @@ pub const EXCEPTIONS: &[Exception] = &[
 pub fn excepted(command: &str, part: Part) -> bool {
     EXCEPTIONS.iter().any(|exception| {
         assert!(!exception.specification.is_empty());
-        command.contains(exception.command) && (exception.part == part || exception.part == Part::Output)
+        command.contains(exception.command)
+            && (exception.part == part || exception.part == Part::Output)
     })
 }

@@ -1,5 +1,5 @@
-//! The same work done by the real `ostree` and by osier: same output, same status, same bytes, each content with the
-//! other's repository.
+//! The same work done by the real `ostree` and by osier: same output, same status, same bytes, each
+//! content with the other's repository.
 
 mod compressed;
 mod exceptions;
@@ -43,7 +43,15 @@ fn generated_trees(mode: &str, cases: u32) {
         let Some(pair) = Pair::new() else { return };
         tree.build(&pair.path("tree"));
         pair.both(&["init", &format!("--mode={mode}")]);
-        pair.both(&["commit", "-b", "main", "--timestamp=@1700000000", "-s", "Generated", "--tree=dir=../tree"]);
+        pair.both(&[
+            "commit",
+            "-b",
+            "main",
+            "--timestamp=@1700000000",
+            "-s",
+            "Generated",
+            "--tree=dir=../tree",
+        ]);
         pair.assert_same_repositories();
         reading::assert_read_alike(&pair, "main", &tree.file_paths());
         pair.assert_each_checks_the_other();
@@ -55,16 +63,24 @@ fn one_generated_tree_after_the_other_becomes_the_same_history() {
     if !able() {
         return;
     }
-    let two = proptest::strategy::Strategy::prop_map((mixed_tree(), mixed_tree()), |(first, second)| Tree {
-        meta: Meta::default(),
-        children: vec![("1".to_owned(), Node::Directory(first)), ("2".to_owned(), Node::Directory(second))],
-    });
+    let two =
+        proptest::strategy::Strategy::prop_map((mixed_tree(), mixed_tree()), |(first, second)| {
+            Tree {
+                meta: Meta::default(),
+                children: vec![
+                    ("1".to_owned(), Node::Directory(first)),
+                    ("2".to_owned(), Node::Directory(second)),
+                ],
+            }
+        });
     for_trees(16, two, |tree| {
         let Some(pair) = Pair::new() else { return };
         tree.build(&pair.path("tree"));
         pair.both(&["init", "--mode=archive"]);
         let commit = ["commit", "-b", "main", "--timestamp=@1700000000", "--table-output"];
-        for trees in [&["--tree=dir=../tree/1"][..], &["--tree=dir=../tree/2"], &["--tree=dir=../tree/1"]] {
+        for trees in
+            [&["--tree=dir=../tree/1"][..], &["--tree=dir=../tree/2"], &["--tree=dir=../tree/1"]]
+        {
             pair.both(&[&commit[..], trees].concat());
         }
         pair.both(&[&commit[..], &["--tree=dir=../tree/1", "--tree=dir=../tree/2"]].concat());
@@ -79,7 +95,8 @@ fn one_generated_tree_after_the_other_becomes_the_same_history() {
 #[test]
 fn large_files_stand_where_they_were_found() {
     let Some(pair) = Pair::new() else { return };
-    let content = |seed: u8, size: usize| (0..size).map(|at| seed ^ (at >> 9) as u8).collect::<Vec<u8>>();
+    let content =
+        |seed: u8, size: usize| (0..size).map(|at| seed ^ (at >> 9) as u8).collect::<Vec<u8>>();
     for (name, content) in [
         ("one/large", content(1, 6 << 20)),
         ("one/small", content(2, 10)),
@@ -96,7 +113,8 @@ fn large_files_stand_where_they_were_found() {
         std::fs::write(path, content).unwrap();
     }
     pair.both(&["init", "--mode=archive"]);
-    let commit = ["commit", "-b", "main", "--timestamp=@1700000000", "--table-output", "--tree=dir=../one"];
+    let commit =
+        ["commit", "-b", "main", "--timestamp=@1700000000", "--table-output", "--tree=dir=../one"];
     pair.both(&commit);
     pair.both(&[&commit[..], &["--tree=dir=../two"]].concat());
     pair.both(&[&commit[..], &["--base=main^"]].concat());
@@ -138,7 +156,8 @@ fn fsck_finds_the_same_in_a_damaged_bare_user_repository() {
     damaged("bare-user");
 }
 
-/// Damages one object after the other, in both repositories alike, and lets both programs check what is left.
+/// Damages one object after the other, in both repositories alike, and lets both programs check
+/// what is left.
 fn damaged(mode: &str) {
     if !able() {
         return;
@@ -155,7 +174,12 @@ fn damaged(mode: &str) {
         .map(|(path, _)| path)
         .collect();
     for object in &objects {
-        for damage in ["rm -f {}", ": > {}", "printf x >> {}", "printf '\\377' | dd of={} conv=notrunc bs=1 seek=20"] {
+        for damage in [
+            "rm -f {}",
+            ": > {}",
+            "printf x >> {}",
+            "printf '\\377' | dd of={} conv=notrunc bs=1 seek=20",
+        ] {
             // A compressed file with something behind its end is still what it was.
             if damage.contains(">>") && object.ends_with("filez") {
                 continue;
@@ -163,8 +187,9 @@ fn damaged(mode: &str) {
             let path = format!("repo/{object}");
             let damage = damage.replace("{}", &path);
             pair.line(&format!("sh: cp -a {path} saved; {damage} 2>&1 || :"));
-            // An object that is missing is named by both in the same words. In a damaged one upstream stops at the first
-            // thing that it cannot read, often without a name, where osier says which object is wrong.
+            // An object that is missing is named by both in the same words. In a damaged one
+            // upstream stops at the first thing that it cannot read, often without a name, where
+            // osier says which object is wrong.
             if damage.starts_with("rm") {
                 pair.both(&["fsck"]);
                 pair.both(&["fsck"]);
@@ -192,12 +217,17 @@ fn scripts(mode: &str) {
     let wanted = std::env::var("OSIER_SCRIPT").unwrap_or_default();
     for (name, lines) in scripts::SCRIPTS.iter().filter(|(name, _)| name.contains(&wanted)) {
         let outcome = std::panic::catch_unwind(|| run_script(mode, name, lines));
-        let open =
-            scripts::OPEN.iter().find(|(modes, open, _)| open == name && modes.split(' ').any(|one| one == mode));
+        let open = scripts::OPEN
+            .iter()
+            .find(|(modes, open, _)| open == name && modes.split(' ').any(|one| one == mode));
         match (outcome, open) {
             (Ok(()), None) => {}
-            (Ok(()), Some(_)) => failures.push(format!("== {name}\ndoes the same now: strike it from OPEN")),
-            (Err(_), Some((_, _, what))) => told.push_str(&format!("OPEN in {mode}: {name}: {what}\n")),
+            (Ok(()), Some(_)) => {
+                failures.push(format!("== {name}\ndoes the same now: strike it from OPEN"))
+            }
+            (Err(_), Some((_, _, what))) => {
+                told.push_str(&format!("OPEN in {mode}: {name}: {what}\n"))
+            }
             (Err(panic), None) => {
                 let reason = panic.downcast_ref::<String>().cloned().unwrap_or_default();
                 failures.push(format!("== {name}\n{reason}"));
@@ -206,7 +236,12 @@ fn scripts(mode: &str) {
     }
     let _ = std::io::stderr().write_all(told.as_bytes());
     let all = scripts::SCRIPTS.len();
-    assert!(failures.is_empty(), "{} of {all} scripts differ in {mode}:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {all} scripts differ in {mode}:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }
 
 #[track_caller]
@@ -235,13 +270,20 @@ fn prepare(directory: &Path) {
         ("override-broken", "no number here\n"),
         ("skip", "/usr/share\n/etc/link\n"),
         ("skip-unmatched", "/usr/share\n/not/there\n"),
-        ("editor", "#!/bin/sh\nprintf 'Subject from the editor\\n\\nBody 1\\nBody 2\\n\\n# comment\\n' > \"$1\"\n"),
+        (
+            "editor",
+            "#!/bin/sh\nprintf 'Subject from the editor\\n\\nBody 1\\nBody 2\\n\\n# comment\\n' > \"$1\"\n",
+        ),
         ("editor-empty", "#!/bin/sh\nprintf '\\n\\n' > \"$1\"\n"),
     ];
     for (name, text) in files {
         let path = directory.join(name);
         std::fs::write(&path, text).unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(if name.starts_with("editor") { 0o755 } else { 0o644 });
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(if name.starts_with("editor") {
+            0o755
+        } else {
+            0o644
+        });
         std::fs::set_permissions(&path, mode).unwrap();
     }
 }
@@ -250,32 +292,63 @@ fn sample_tree() -> Tree {
     let text = |size| Content { size, kind: ContentKind::Text, seed: 1 };
     let file = |mode, size| Node::File(Meta { mode, ..Meta::default() }, text(size));
     let owned = Meta { uid: 1000, gid: 2000, mode: 0o640, ..Meta::default() };
-    let labelled = vec![("user.zeta".to_owned(), b"last".to_vec()), ("user.alpha".to_owned(), b"\x00\xff".to_vec())];
+    let labelled = vec![
+        ("user.zeta".to_owned(), b"last".to_vec()),
+        ("user.alpha".to_owned(), b"\x00\xff".to_vec()),
+    ];
     let link = |target: &str| Node::Symlink(Meta::default(), target.to_owned());
     directory(vec![
-        ("etc", directory_node(vec![("passwd", file(0o644, 100)), ("link", link("passwd")), ("dangling", link("no"))])),
-        ("tmp", Node::Directory(Tree { meta: Meta { mode: 0o1777, ..Meta::default() }, children: Vec::new() })),
+        (
+            "etc",
+            directory_node(vec![
+                ("passwd", file(0o644, 100)),
+                ("link", link("passwd")),
+                ("dangling", link("no")),
+            ]),
+        ),
+        (
+            "tmp",
+            Node::Directory(Tree {
+                meta: Meta { mode: 0o1777, ..Meta::default() },
+                children: Vec::new(),
+            }),
+        ),
         (
             "usr",
             directory_node(vec![
-                ("bin", directory_node(vec![("tool", file(0o755, 5000)), ("suid", file(0o4755, 5000))])),
+                (
+                    "bin",
+                    directory_node(vec![("tool", file(0o755, 5000)), ("suid", file(0o4755, 5000))]),
+                ),
                 (
                     "lib",
                     directory_node(vec![(
                         "modules",
-                        directory_node(vec![("6.1.0", directory_node(vec![("vmlinuz", file(0o644, 70000))]))]),
+                        directory_node(vec![(
+                            "6.1.0",
+                            directory_node(vec![("vmlinuz", file(0o644, 70000))]),
+                        )]),
                     )]),
                 ),
                 (
                     "share",
                     directory_node(vec![
-                        ("doc", directory_node(vec![("read me", file(0o664, 10)), ("ä", file(0o600, 0))])),
+                        (
+                            "doc",
+                            directory_node(vec![
+                                ("read me", file(0o664, 10)),
+                                ("ä", file(0o600, 0)),
+                            ]),
+                        ),
                         ("group-writable", file(0o775, 20)),
                         ("owned", Node::File(owned.clone(), text(30))),
                         ("labelled", Node::File(Meta { xattrs: labelled, ..owned }, text(40))),
                         (
                             "noise",
-                            Node::File(Meta::default(), Content { size: 100_000, kind: ContentKind::Random, seed: 3 }),
+                            Node::File(
+                                Meta::default(),
+                                Content { size: 100_000, kind: ContentKind::Random, seed: 3 },
+                            ),
                         ),
                     ]),
                 ),

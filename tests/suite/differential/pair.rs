@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{Output, Program, assert_same_repository, assert_same_text, osier, ostree, scratch};
+use crate::support::{
+    Output, Program, assert_same_repository, assert_same_text, osier, ostree, scratch,
+};
 
 use super::exceptions::{Part, excepted};
 
-/// A scratch directory with `theirs/repo`, written by the real `ostree`, and `ours/repo`, written by osier. Inputs lie
-/// beside the two; commands run inside, so that all paths are the same for both.
+/// A scratch directory with `theirs/repo`, written by the real `ostree`, and `ours/repo`, written
+/// by osier. Inputs lie beside the two; commands run inside, so that all paths are the same for
+/// both.
 pub struct Pair {
     directory: tempfile::TempDir,
     theirs: Program,
@@ -35,8 +38,8 @@ impl Pair {
         self.directory.path().join(relative)
     }
 
-    /// Runs the command with `--repo=repo` in both directories and compares all that can be seen of it. Returns what
-    /// osier printed.
+    /// Runs the command with `--repo=repo` in both directories and compares all that can be seen of
+    /// it. Returns what osier printed.
     #[track_caller]
     pub fn both(&self, arguments: &[&str]) -> Output {
         let repo = Path::new("repo");
@@ -53,9 +56,10 @@ impl Pair {
         compare_results(&arguments.join(" "), &theirs, &ours);
     }
 
-    /// One line of a script. `sh: TEXT` is run by the shell in both directories, with the real `ostree` on its path;
-    /// `raw: ARGUMENTS` has no `--repo` in front, `NAME=VALUE ` sets a variable for the command; everything else is the
-    /// arguments, split at blanks, `'...'` around those that hold some.
+    /// One line of a script. `sh: TEXT` is run by the shell in both directories, with the real
+    /// `ostree` on its path; `raw: ARGUMENTS` has no `--repo` in front, `NAME=VALUE ` sets a
+    /// variable for the command; everything else is the arguments, split at blanks, `'...'` around
+    /// those that hold some.
     #[track_caller]
     pub fn line(&self, line: &str) {
         if let Some(text) = line.strip_prefix("sh: ") {
@@ -68,7 +72,9 @@ impl Pair {
         let words = words(line);
         let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
         let (mut theirs, mut ours) = (self.theirs.clone(), self.ours.clone());
-        while let Some((name, value)) = words[0].split_once('=').filter(|(name, _)| !name.starts_with('-')) {
+        while let Some((name, value)) =
+            words[0].split_once('=').filter(|(name, _)| !name.starts_with('-'))
+        {
             theirs = theirs.with(name, value);
             ours = ours.with(name, value);
             words.remove(0);
@@ -122,8 +128,8 @@ fn compare_results(command: &str, theirs: &Output, ours: &Output) {
     }
 }
 
-/// Standard error without what must differ: the directory of either side, and the help that precedes a usage error (it
-/// lists options that came after 2022.7).
+/// Standard error without what must differ: the directory of either side, and the help that
+/// precedes a usage error (it lists options that came after 2022.7).
 fn messages(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr)
         .replace("/theirs/", "/SIDE/")
@@ -133,19 +139,23 @@ fn messages(stderr: &[u8]) -> String {
     text.split_inclusive('\n').filter(|line| !usage || line.starts_with("error: ")).collect()
 }
 
-/// What precedes the time of a summary that is made anew, and what follows it, as `--view` and `--raw` print it: the two
-/// programs may run in two seconds.
-const LAST_MODIFIED: [(&[u8], u8); 2] =
-    [(b"Last-Modified (ostree.summary.last-modified): ", b'\n'), (b"'ostree.summary.last-modified': <uint64 ", b'>')];
+/// What precedes the time of a summary that is made anew, and what follows it, as `--view` and
+/// `--raw` print it: the two programs may run in two seconds.
+const LAST_MODIFIED: [(&[u8], u8); 2] = [
+    (b"Last-Modified (ostree.summary.last-modified): ", b'\n'),
+    (b"'ostree.summary.last-modified': <uint64 ", b'>'),
+];
 
-/// Standard output without what depends on the clock. fsck prints how far it has come once a second: only the first and
-/// the last such line are dependable, and none of them when it stops at damage, for osier looks at many objects at once.
+/// Standard output without what depends on the clock. fsck prints how far it has come once a
+/// second: only the first and the last such line are dependable, and none of them when it stops at
+/// damage, for osier looks at many objects at once.
 fn without_times(output: &Output) -> Vec<u8> {
     let is_left_out = |line: &[u8]| {
         let is_end = line.starts_with(b"fsck objects (1/") || line.ends_with(b" 100%\n");
         line.starts_with(b"fsck objects (") && (output.status != 0 || !is_end)
     };
-    let lines = output.stdout.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_left_out(line));
+    let lines =
+        output.stdout.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_left_out(line));
     let mut text: Vec<u8> = lines.flatten().copied().collect();
     for (before, end) in LAST_MODIFIED {
         if let Some(found) = text.windows(before.len()).position(|window| window == before) {

@@ -55,7 +55,11 @@ pub fn assert_read_alike(pair: &Pair, branch: &str, files: &[String]) {
     }
     let mut shown = std::collections::BTreeMap::new();
     for path in snapshot(&pair.path("ours/repo")).keys() {
-        let Some((name, kind)) = path.strip_prefix("objects/").and_then(|path| path.split_once('.')) else { continue };
+        let Some((name, kind)) =
+            path.strip_prefix("objects/").and_then(|path| path.split_once('.'))
+        else {
+            continue;
+        };
         let so_far = shown.entry(kind.to_owned()).or_insert(0);
         *so_far += 1;
         if *so_far <= OBJECTS_SHOWN {

@@ -1,36 +1,54 @@
-//! Command lines for both programs, see `Pair::line` for their syntax. Every script but those named `init...` starts in
-//! a fresh repository of the mode that is being tried.
+//! Command lines for both programs, see `Pair::line` for their syntax. Every script but those named
+//! `init...` starts in a fresh repository of the mode that is being tried.
 
 /// A name that says what is tried, and the lines.
 pub type Script = (&'static str, &'static [&'static str]);
 
-/// Scripts in which osier does otherwise on purpose: the modes, the name, and what differs. A row that no longer holds
-/// makes the test fail, so this list only shrinks.
+/// Scripts in which osier does otherwise on purpose: the modes, the name, and what differs. A row
+/// that no longer holds makes the test fail, so this list only shrinks.
 pub const OPEN: &[(&str, &str, &str)] = &[
     ("archive bare bare-user bare-user-only", "init does not make parents", "ours says which path"),
-    ("bare-user-only", "hard links into the repository are reused", "more cache hits: upstream reads such files again"),
+    (
+        "bare-user-only",
+        "hard links into the repository are reused",
+        "more cache hits: upstream reads such files again",
+    ),
 ];
 
 /// All scripts.
 pub const SCRIPTS: &[Script] = &[
     // init and opening
-    ("init twice changes nothing", &["init --mode=archive", "init --mode=bare", "config get core.mode"]),
+    (
+        "init twice changes nothing",
+        &["init --mode=archive", "init --mode=bare", "config get core.mode"],
+    ),
     ("init defaults to bare", &["init", "config get core.mode"]),
     (
         "init with a collection id",
-        &["init --mode=archive-z2 --collection-id=org.example.Main", "config get core.collection-id"],
+        &[
+            "init --mode=archive-z2 --collection-id=org.example.Main",
+            "config get core.collection-id",
+        ],
     ),
     ("init refuses a bad collection id", &["init --collection-id=nodots", "init --mode=archive"]),
     ("init refuses a bad mode", &["init --mode=squashed", "init --mode=archive"]),
     (
         "init does not make parents",
-        &["init", "raw: --repo=a/b/c init", "raw: --repo=fresh init --mode=archive", "raw: --repo=fresh refs"],
+        &[
+            "init",
+            "raw: --repo=a/b/c init",
+            "raw: --repo=fresh init --mode=archive",
+            "raw: --repo=fresh refs",
+        ],
     ),
     (
         "a path that is no repository is refused",
         &["raw: --repo=nowhere refs", "raw: --repo=../body refs", "raw: --repo=../tree refs"],
     ),
-    ("the repository is found in the current directory", &["sh: cd repo && $OSTREE refs", "raw: refs"]),
+    (
+        "the repository is found in the current directory",
+        &["sh: cd repo && $OSTREE refs", "raw: refs"],
+    ),
     (
         "OSTREE_REPO names the repository",
         &["OSTREE_REPO=repo raw: config get core.mode", "OSTREE_REPO=nowhere raw: refs"],
@@ -69,12 +87,21 @@ pub const SCRIPTS: &[Script] = &[
         ],
     ),
     // commit: metadata
-    ("commit prints the id", &["commit -b main --timestamp=@1700000000 --tree=dir=../tree", "rev-parse main"]),
-    ("commit takes a path argument", &["commit -b main --timestamp=@1700000000 ../tree", "ls -R main"]),
+    (
+        "commit prints the id",
+        &["commit -b main --timestamp=@1700000000 --tree=dir=../tree", "rev-parse main"],
+    ),
+    (
+        "commit takes a path argument",
+        &["commit -b main --timestamp=@1700000000 ../tree", "ls -R main"],
+    ),
     ("commit needs a branch", &["commit --timestamp=@1 --tree=dir=../tree"]),
     (
         "commit keeps subject and body",
-        &["commit -b main -s 'The Subject – ü' -m 'Body one' --timestamp=@1 --tree=dir=../tree2", "log main"],
+        &[
+            "commit -b main -s 'The Subject – ü' -m 'Body one' --timestamp=@1 --tree=dir=../tree2",
+            "log main",
+        ],
     ),
     (
         "commit reads the body from a file",
@@ -86,7 +113,10 @@ pub const SCRIPTS: &[Script] = &[
     ),
     (
         "commit asks an editor",
-        &["OSTREE_EDITOR=../editor commit -b main -e --timestamp=@1 --tree=dir=../tree2", "show main"],
+        &[
+            "OSTREE_EDITOR=../editor commit -b main -e --timestamp=@1 --tree=dir=../tree2",
+            "show main",
+        ],
     ),
     (
         "commit with an empty subject from the editor aborts",
@@ -143,7 +173,10 @@ pub const SCRIPTS: &[Script] = &[
     ),
     (
         "commit binds refs in name order",
-        &["commit -b main --bind-ref=zz --bind-ref=aa --timestamp=@1 --tree=dir=../tree2", "show --raw main"],
+        &[
+            "commit -b main --bind-ref=zz --bind-ref=aa --timestamp=@1 --tree=dir=../tree2",
+            "show --raw main",
+        ],
     ),
     (
         "commit without bindings",
@@ -168,7 +201,10 @@ pub const SCRIPTS: &[Script] = &[
             "refs -c",
         ],
     ),
-    ("commit --orphan writes no ref", &["commit --orphan --timestamp=@1 --tree=dir=../tree2", "refs", "rev-parse -S"]),
+    (
+        "commit --orphan writes no ref",
+        &["commit --orphan --timestamp=@1 --tree=dir=../tree2", "refs", "rev-parse -S"],
+    ),
     (
         "commit --bootable finds the kernel",
         &[
@@ -293,8 +329,17 @@ pub const SCRIPTS: &[Script] = &[
         "--mode-ro-executables",
         &["commit -b main --mode-ro-executables --timestamp=@1 --tree=dir=../tree", "ls -R main"],
     ),
-    ("--no-xattrs", &["commit -b main --no-xattrs --timestamp=@1 --tree=dir=../tree", "ls -RCX main"]),
-    ("--statoverride", &["commit -b main --statoverride=../override --timestamp=@1 --tree=dir=../tree", "ls -R main"]),
+    (
+        "--no-xattrs",
+        &["commit -b main --no-xattrs --timestamp=@1 --tree=dir=../tree", "ls -RCX main"],
+    ),
+    (
+        "--statoverride",
+        &[
+            "commit -b main --statoverride=../override --timestamp=@1 --tree=dir=../tree",
+            "ls -R main",
+        ],
+    ),
     (
         "--statoverride unmatched",
         &[

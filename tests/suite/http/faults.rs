@@ -36,7 +36,11 @@ fn each_status_has_its_kind() {
         ("408 Request Timeout", "", HttpErrorKind::Busy(408, None)),
         ("429 Too Many Requests", "7", HttpErrorKind::Busy(429, Some(Duration::from_secs(7)))),
         ("500 Internal Server Error", "soon", HttpErrorKind::Busy(500, None)),
-        ("503 Service Unavailable", "Fri, 01 Jan 1999 00:00:00 GMT", HttpErrorKind::Busy(503, None)),
+        (
+            "503 Service Unavailable",
+            "Fri, 01 Jan 1999 00:00:00 GMT",
+            HttpErrorKind::Busy(503, None),
+        ),
     ] {
         let headers: &[(&str, &str)] = &[("Retry-After", extra)];
         let bytes = answer(status, if extra.is_empty() { &[] } else { headers }, b"<html>");
@@ -49,21 +53,33 @@ fn each_status_has_its_kind() {
 
 #[test]
 fn what_breaks_is_told_from_what_stalls() {
-    let cut = fault(|stream| drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n123")));
+    let cut =
+        fault(|stream| drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n123")));
     assert_eq!(cut.kind, HttpErrorKind::Broken, "{cut}");
     let nothing = fault(|_| ());
-    assert_eq!((nothing.kind, nothing.what.as_str()), (HttpErrorKind::Broken, "the connection ended early"));
+    assert_eq!(
+        (nothing.kind, nothing.what.as_str()),
+        (HttpErrorKind::Broken, "the connection ended early")
+    );
     let garbage = fault(|stream| drop(stream.write_all(b"\0\xff no http\r\n\r\n")));
     assert_eq!(garbage.kind, HttpErrorKind::Broken, "{garbage}");
-    let chunks = fault(|stream| drop(stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")));
+    let chunks = fault(|stream| {
+        drop(stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"))
+    });
     assert_eq!(chunks.kind, HttpErrorKind::Broken, "{chunks}");
     let silent = fault(|_| thread::sleep(Duration::from_secs(4)));
-    assert_eq!((silent.kind, silent.what.as_str()), (HttpErrorKind::Stalled, "the server does not answer in time"));
+    assert_eq!(
+        (silent.kind, silent.what.as_str()),
+        (HttpErrorKind::Stalled, "the server does not answer in time")
+    );
     let half = fault(|stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n1");
         thread::sleep(Duration::from_secs(4));
     });
-    assert_eq!((half.kind, half.what.as_str()), (HttpErrorKind::Stalled, "the server sends too slowly"));
+    assert_eq!(
+        (half.kind, half.what.as_str()),
+        (HttpErrorKind::Stalled, "the server sends too slowly")
+    );
     let slow_header = fault(|stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX: ");
         while stream.write_all(b"x").is_ok() {
@@ -81,7 +97,10 @@ fn what_breaks_is_told_from_what_stalls() {
     });
     let started = Instant::now();
     let error = get(&client(), &drip.url, u64::MAX).unwrap_err();
-    assert_eq!((error.kind, error.what.as_str()), (HttpErrorKind::Stalled, "the server sends too slowly"));
+    assert_eq!(
+        (error.kind, error.what.as_str()),
+        (HttpErrorKind::Stalled, "the server sends too slowly")
+    );
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
 
@@ -91,8 +110,13 @@ fn floods_are_cut_off() {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
         while stream.write_all(&[b'x'; 4096]).is_ok() {}
     });
-    assert_eq!((endless.kind, endless.what.as_str()), (HttpErrorKind::TooLarge, "exceeded maximum size of 5 bytes"));
-    let announced = fault(|stream| drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n")));
+    assert_eq!(
+        (endless.kind, endless.what.as_str()),
+        (HttpErrorKind::TooLarge, "exceeded maximum size of 5 bytes")
+    );
+    let announced = fault(|stream| {
+        drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n"))
+    });
     assert_eq!(announced.kind, HttpErrorKind::TooLarge);
     let long_header = fault(|stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX: ");
@@ -109,7 +133,8 @@ fn floods_are_cut_off() {
         let _ = stream.write_all(&bytes);
         Then::Close
     });
-    let error = client().get(Request { from: 3, ..Request::get(url(&other_range.url)) }).unwrap_err();
+    let error =
+        client().get(Request { from: 3, ..Request::get(url(&other_range.url)) }).unwrap_err();
     assert_eq!(error.what, "the server sent another range than was asked for");
 }
 

@@ -20,8 +20,10 @@ struct Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        let _ =
-            rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::QUIT);
+        let _ = rustix::process::kill_process(
+            rustix::process::Pid::from_child(&self.child),
+            rustix::process::Signal::QUIT,
+        );
         let _ = self.child.wait();
     }
 }
@@ -79,7 +81,12 @@ impl Nginx {
         fs::write(root.join("nginx.conf"), text).unwrap();
         let nginx = program("nginx")?;
         let child = Command::new(nginx.path)
-            .args(["-p".as_ref(), root.as_os_str(), "-c".as_ref(), root.join("nginx.conf").as_os_str()])
+            .args([
+                "-p".as_ref(),
+                root.as_os_str(),
+                "-c".as_ref(),
+                root.join("nginx.conf").as_os_str(),
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -92,7 +99,10 @@ impl Nginx {
             }
             thread::sleep(Duration::from_millis(25));
         }
-        panic!("nginx does not listen: {}", fs::read_to_string(server.path("error")).unwrap_or_default());
+        panic!(
+            "nginx does not listen: {}",
+            fs::read_to_string(server.path("error")).unwrap_or_default()
+        );
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -139,7 +149,10 @@ fn a_server_is_trusted_by_its_root_and_no_other() {
     assert_eq!(fetch(permissive, &nginx.url("summary")).unwrap(), b"12345");
     let missing = fetch(trusting("missing.pem"), &nginx.url("summary")).unwrap_err();
     assert_eq!(missing.kind, HttpErrorKind::Invalid);
-    assert!(missing.what.starts_with(&nginx.path("missing.pem").display().to_string()), "{missing}");
+    assert!(
+        missing.what.starts_with(&nginx.path("missing.pem").display().to_string()),
+        "{missing}"
+    );
     // A broken TLS configuration does not matter to plain HTTP.
     let directory = scratch();
     fs::write(directory.path().join("file"), "plain").unwrap();
@@ -172,13 +185,19 @@ fn a_client_certificate_is_shown() {
     let roots = Roots::File(nginx.path("own.pem"));
     let with = |certificate: &str, key: &str| {
         let client_certificate = Some((nginx.path(certificate), nginx.path(key)));
-        fetch(ClientOptions { roots: roots.clone(), client_certificate, ..options() }, &nginx.url("summary"))
+        fetch(
+            ClientOptions { roots: roots.clone(), client_certificate, ..options() },
+            &nginx.url("summary"),
+        )
     };
     assert_eq!(with("other.pem", "other.key").unwrap(), b"12345");
     let line = nginx.access(1)[0].clone();
     let verdict = line.split(' ').nth(2).unwrap();
     assert!(verdict == "SUCCESS" || verdict.starts_with("FAILED"), "{line}");
-    assert_eq!(fetch(ClientOptions { roots: roots.clone(), ..options() }, &nginx.url("summary")).unwrap(), b"12345");
+    assert_eq!(
+        fetch(ClientOptions { roots: roots.clone(), ..options() }, &nginx.url("summary")).unwrap(),
+        b"12345"
+    );
     assert_eq!(nginx.access(2)[1].split(' ').nth(2), Some("NONE"));
     let swapped = with("other.key", "other.pem").unwrap_err();
     assert_eq!(swapped.kind, HttpErrorKind::Invalid, "{swapped}");
@@ -189,9 +208,16 @@ fn a_client_certificate_is_shown() {
 #[test]
 fn a_redirect_out_of_tls_can_be_refused() {
     let Some(nginx) = Nginx::start() else { return };
-    let options = |downgrade| ClientOptions { roots: Roots::File(nginx.path("own.pem")), downgrade, ..options() };
+    let options = |downgrade| ClientOptions {
+        roots: Roots::File(nginx.path("own.pem")),
+        downgrade,
+        ..options()
+    };
     let refused = fetch(options(Downgrade::Refused), &nginx.url("plain")).unwrap_err();
     assert_eq!(refused.what, "redirected from https to http://localhost:1/x");
     let followed = fetch(options(Downgrade::Allowed), &nginx.url("plain")).unwrap_err();
-    assert_eq!((followed.kind, followed.url.as_str()), (HttpErrorKind::Unreachable, "http://localhost:1/x"));
+    assert_eq!(
+        (followed.kind, followed.url.as_str()),
+        (HttpErrorKind::Unreachable, "http://localhost:1/x")
+    );
 }

@@ -1,8 +1,10 @@
-//! A disk that is full, at every write: a small file system in memory whose size grows step by step until a command gets
-//! through, the same with the number of files that it can hold, and strace failing each call by itself.
+//! A disk that is full, at every write: a small file system in memory whose size grows step by step
+//! until a command gets through, the same with the number of files that it can hold, and strace
+//! failing each call by itself.
 //!
-//! Each time the error says what is wrong, refs and objects are as they were (or as they should become), and once there
-//! is room the same command brings the repository to the very state that it reaches elsewhere.
+//! Each time the error says what is wrong, refs and objects are as they were (or as they should
+//! become), and once there is room the same command brings the repository to the very state that it
+//! reaches elsewhere.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +14,9 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
 use super::stage::{Operation, State, check_between, commit, stage, words};
-use crate::support::{Output, Program, can_trace, copy_all, long_tests, needs_root, osier, scratch, skip};
+use crate::support::{
+    Output, Program, can_trace, copy_all, long_tests, needs_root, osier, scratch, skip,
+};
 
 /// What a file system in memory needs for a page of a file or a directory, in bytes.
 const PAGE: u64 = 4096;
@@ -67,7 +71,9 @@ fn grow(repo: &'static str, call: impl Fn(&dyn Fn(&str) -> String) -> Vec<String
     stage(&before);
     for name in ["archive", "bare-user", "empty"] {
         // The limits that a repository sets itself come much earlier.
-        osier().repo(&before.join(name), ["config", "set", "core.min-free-space-percent", "0"]).success();
+        osier()
+            .repo(&before.join(name), ["config", "set", "core.min-free-space-percent", "0"])
+            .success();
     }
     let call = call(&|rev| osier().repo(&before.join("archive"), ["rev-parse", rev]).line());
     let operation = Operation { repo, call };
@@ -81,15 +87,20 @@ fn grow(repo: &'static str, call: impl Fn(&dyn Fn(&str) -> String) -> Vec<String
             // The mounts are seen by this thread and what it starts, and go away with it.
             let apart = unshare(CloneFlags::CLONE_NEWNS);
             let none = None::<&str>;
-            match apart.and_then(|()| mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)) {
-                Ok(()) => {
-                    Some([Room::Pages, Room::Files].map(|of| until_enough(directory.path(), &operation, &sides, of)))
-                }
+            match apart
+                .and_then(|()| mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none))
+            {
+                Ok(()) => Some(
+                    [Room::Pages, Room::Files]
+                        .map(|of| until_enough(directory.path(), &operation, &sides, of)),
+                ),
                 Err(_) => None,
             }
         });
         match disks.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
-            Some([pages, files]) => println!("{:?}: {pages} sizes, {files} numbers of files", operation.call),
+            Some([pages, files]) => {
+                println!("{:?}: {pages} sizes, {files} numbers of files", operation.call)
+            }
             None => skip("no right to mount"),
         }
     });
@@ -98,7 +109,12 @@ fn grow(repo: &'static str, call: impl Fn(&dyn Fn(&str) -> String) -> Vec<String
 }
 
 /// Returns in how many rooms the command was tried.
-fn until_enough(directory: &Path, operation: &Operation, sides: &(State, State), room: fn(u64) -> Room) -> u64 {
+fn until_enough(
+    directory: &Path,
+    operation: &Operation,
+    sides: &(State, State),
+    room: fn(u64) -> Room,
+) -> u64 {
     let (mut step, mut tried) = (0, 0);
     loop {
         tried += 1;
@@ -139,7 +155,8 @@ fn every_call_fails(directory: &Path, operation: &Operation, sides: &(State, Sta
             let _ = fs::remove_dir_all(&at);
             copy_all(&directory.join("before"), &at);
             let strace = strace.clone().in_directory(&at).with("RAYON_NUM_THREADS", "2");
-            let output = strace.run(operation.traced(calls, &format!("error={error}:when={number}")));
+            let output =
+                strace.run(operation.traced(calls, &format!("error={error}:when={number}")));
             let what = format!("{:?} with {error} at {calls} {number}", operation.call);
             // The call that failed may have been the one that was to tell so.
             let silent = output.status == 1 && output.stderr.is_empty() && calls == "write";
@@ -174,7 +191,8 @@ impl Disk {
     /// Mounts it with a copy of what is in `content`.
     fn mount(at: &Path, content: &Path) -> Self {
         let _ = fs::create_dir(at);
-        mount(Some("none"), at, Some("tmpfs"), MsFlags::empty(), Some("size=64m,nr_inodes=100000")).unwrap();
+        mount(Some("none"), at, Some("tmpfs"), MsFlags::empty(), Some("size=64m,nr_inodes=100000"))
+            .unwrap();
         let disk = Self(at.to_owned());
         copy_all(&content.join("."), at);
         disk

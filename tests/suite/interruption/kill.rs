@@ -1,8 +1,9 @@
 //! `kill -9` and SIGINT, at random moments and before every system call that changes something.
 //!
-//! Whatever the moment: both programs' fsck is clean, each ref and the summary is the old one or the new one, no object
-//! is lost that both states have; and the same command again brings the repository to the very state that it reaches
-//! without interruption, with nothing left over in `tmp/`.
+//! Whatever the moment: both programs' fsck is clean, each ref and the summary is the old one or
+//! the new one, no object is lost that both states have; and the same command again brings the
+//! repository to the very state that it reaches without interruption, with nothing left over in
+//! `tmp/`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +16,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::stage::{Operation, State, check_between, commit, stage, words};
 use super::trace::record;
 use crate::support::{
-    Dice, Program, copy_all, has_xattrs, long_tests, needs_user_xattrs, osier, scratch, scratch_root, skip,
+    Dice, Program, copy_all, has_xattrs, long_tests, needs_user_xattrs, osier, scratch,
+    scratch_root, skip,
 };
 
 /// What ends the program.
@@ -100,7 +102,10 @@ fn run_all(seed: u64, repo: &'static str, call: impl Fn(&dyn Fn(&str) -> String)
         finished += u32::from(round(directory.path(), &operation, blow, &sides));
     }
     let calls = before_calls(directory.path(), &operation, &sides);
-    println!("{:?}: {rounds} random moments ({finished} came too late), before {calls} calls", operation.call);
+    println!(
+        "{:?}: {rounds} random moments ({finished} came too late), before {calls} calls",
+        operation.call
+    );
 }
 
 /// Kills before every changing call, in the short form before some; says how often.
@@ -109,7 +114,9 @@ fn before_calls(directory: &Path, operation: &Operation, sides: &(State, State))
     let _ = fs::remove_dir_all(&at);
     copy_all(&directory.join("before"), &at);
     let arguments = operation.arguments();
-    let Some(calls) = record(&at, &arguments.iter().map(String::as_str).collect::<Vec<_>>()) else { return 0 };
+    let Some(calls) = record(&at, &arguments.iter().map(String::as_str).collect::<Vec<_>>()) else {
+        return 0;
+    };
     let names: BTreeSet<&str> = calls.iter().map(|call| call.name.as_str()).collect();
     let mut killed = 0;
     for name in names {
@@ -123,9 +130,15 @@ fn before_calls(directory: &Path, operation: &Operation, sides: &(State, State))
     killed
 }
 
-/// One blow on a fresh copy and what must be true afterwards; whether the program had finished by itself.
+/// One blow on a fresh copy and what must be true afterwards; whether the program had finished by
+/// itself.
 #[track_caller]
-fn round(directory: &Path, operation: &Operation, blow: Blow<'_>, (old, new): &(State, State)) -> bool {
+fn round(
+    directory: &Path,
+    operation: &Operation,
+    blow: Blow<'_>,
+    (old, new): &(State, State),
+) -> bool {
     let at = directory.join("work");
     let _ = fs::remove_dir_all(&at);
     copy_all(&directory.join("before"), &at);
@@ -145,8 +158,10 @@ fn strike(operation: &Operation, at: &Path, blow: Blow<'_>) -> bool {
             child.wait().unwrap().success()
         }
         Blow::BeforeCall(name, number) => {
-            let strace = Program::other("strace", "strace").in_directory(at).with("RAYON_NUM_THREADS", "2");
-            let output = strace.run(operation.traced(name, &format!("signal=SIGKILL:when={number}")));
+            let strace =
+                Program::other("strace", "strace").in_directory(at).with("RAYON_NUM_THREADS", "2");
+            let output =
+                strace.run(operation.traced(name, &format!("signal=SIGKILL:when={number}")));
             assert!(matches!(output.status, 0 | -9 | 137), "{output:?}");
             output.status == 0
         }

@@ -17,19 +17,24 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 /// Runs osier on `repo` while strace tampers with calls.
 fn tampered(repo: &Path, tampering: &[&str], call: &[&str]) -> i32 {
     let osier = [osier().path.to_str().unwrap().to_owned(), format!("--repo={}", repo.display())];
-    let strace = ["-f", "-qq", "-o", "/dev/null"].iter().chain(tampering).map(|&word| word.to_owned());
+    let strace =
+        ["-f", "-qq", "-o", "/dev/null"].iter().chain(tampering).map(|&word| word.to_owned());
     let call = call.iter().map(|&word| word.to_owned());
     Program::other("strace", "strace").run(strace.chain(osier).chain(call)).status
 }
 
-/// A source repository with one commit that has detached metadata; the commit and where the metadata is.
+/// A source repository with one commit that has detached metadata; the commit and where the
+/// metadata is.
 fn annotated(repo: &Path, tree: &Path) -> (String, PathBuf) {
     init(repo, "archive");
     fs::create_dir(tree).unwrap();
     fs::write(tree.join("file"), "content").unwrap();
     let tree = tree.to_str().unwrap();
-    let commit = osier().repo(repo, ["commit", "--branch=main", "--add-detached-metadata-string=key=old", tree]).line();
-    let metadata = Path::new("objects").join(&commit[..2]).join(format!("{}.commitmeta", &commit[2..]));
+    let commit = osier()
+        .repo(repo, ["commit", "--branch=main", "--add-detached-metadata-string=key=old", tree])
+        .line();
+    let metadata =
+        Path::new("objects").join(&commit[..2]).join(format!("{}.commitmeta", &commit[2..]));
     (commit, metadata)
 }
 
@@ -44,10 +49,18 @@ fn a_source_that_was_edited_after_a_failed_commit_is_no_object() {
             fs::create_dir(tree).unwrap();
             fs::write(tree.join("file"), "content").unwrap();
             // As a checkout has it.
-            File::options().write(true).open(tree.join("file")).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+            File::options()
+                .write(true)
+                .open(tree.join("file"))
+                .unwrap()
+                .set_modified(SystemTime::UNIX_EPOCH)
+                .unwrap();
         }
         let consume = ["commit", "--branch=main", "--consume", tree.to_str().unwrap()];
-        assert_eq!(osier().with("OSTREE_REPO_TEST_ERROR", "pre-commit").repo(&repo, consume).status, 1);
+        assert_eq!(
+            osier().with("OSTREE_REPO_TEST_ERROR", "pre-commit").repo(&repo, consume).status,
+            1
+        );
         let mut file = File::options().append(true).open(tree.join("file")).unwrap();
         file.write_all(b", edited").unwrap();
         if is_removed {
@@ -55,7 +68,11 @@ fn a_source_that_was_edited_after_a_failed_commit_is_no_object() {
         }
 
         osier().repo(&repo, ["commit", "--branch=other", other.to_str().unwrap()]).success();
-        assert_eq!(osier().repo(&repo, ["cat", "other", "/file"]).success(), "content", "{fsync} {is_removed}");
+        assert_eq!(
+            osier().repo(&repo, ["cat", "other", "/file"]).success(),
+            "content",
+            "{fsync} {is_removed}"
+        );
         if !is_removed {
             osier().repo(&repo, consume).success();
             assert_eq!(osier().repo(&repo, ["cat", "main", "/file"]).success(), "content, edited");
@@ -76,7 +93,10 @@ fn staged_detached_metadata_does_not_replace_a_newer_version() {
     osier().repo(&repo, pull).success();
     assert_eq!(osier().with("OSTREE_REPO_TEST_ERROR", "pre-commit").repo(&repo, pull).status, 1);
     let staged = files(&repo.join("tmp"));
-    assert!(staged.iter().any(|path| path.extension().is_some_and(|kind| kind == "commitmeta")), "{staged:?}");
+    assert!(
+        staged.iter().any(|path| path.extension().is_some_and(|kind| kind == "commitmeta")),
+        "{staged:?}"
+    );
 
     let newer = b"a newer version";
     fs::write(repo.join(&metadata), newer).unwrap();
@@ -103,7 +123,11 @@ fn detached_metadata_is_not_in_place_before_its_commit() {
         let name = format!("{}.{kind}", &commit[2..]);
         let kill = ["-P", &name, "-e", "trace=renameat2", "-e", "inject=renameat2:signal=SIGKILL"];
         assert!(matches!(tampered(&repo, &kill, &pull), -9 | 137));
-        assert_eq!((object.exists(), repo.join(&metadata).exists()), (is_commit_there, false), "{kind}");
+        assert_eq!(
+            (object.exists(), repo.join(&metadata).exists()),
+            (is_commit_there, false),
+            "{kind}"
+        );
     }
     osier().repo(&repo, pull).success();
     assert_eq!(fs::read(repo.join(&metadata)).unwrap(), fs::read(source.join(&metadata)).unwrap());

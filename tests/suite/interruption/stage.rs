@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use osier::Checksum;
 use osier::repo::{ListRefs, Repo};
 
-use crate::support::{Program, Snapshot, differences, masked_summary, osier, ostree, raw_snapshot, snapshot};
+use crate::support::{
+    Program, Snapshot, differences, masked_summary, osier, ostree, raw_snapshot, snapshot,
+};
 
 /// A command in a directory as [`stage`] makes it.
 #[derive(Clone, Debug)]
@@ -28,24 +30,43 @@ pub struct State {
 
 /// Makes a directory with trees and repositories to work on.
 ///
-/// `archive` and `bare-user` hold three commits of `main`, the refs `side` and `late` (which the summary does not know
-/// yet), and commits that no ref needs; `empty` is a fresh archive.
+/// `archive` and `bare-user` hold three commits of `main`, the refs `side` and `late` (which the
+/// summary does not know yet), and commits that no ref needs; `empty` is a fresh archive.
 pub fn stage(at: &Path) {
-    for (tree, text) in [("first", "one"), ("second", "two"), ("third", "three"), ("fourth", "four")] {
+    for (tree, text) in
+        [("first", "one"), ("second", "two"), ("third", "three"), ("fourth", "four")]
+    {
         for file in 0..24 {
             let folder = at.join(tree).join(format!("folder-{}", file % 5));
             fs::create_dir_all(&folder).unwrap();
             let same = if file % 2 == 0 { "same" } else { text };
-            fs::write(folder.join(format!("file-{file}")), format!("{same} {file}\n").repeat(file * 37)).unwrap();
+            fs::write(
+                folder.join(format!("file-{file}")),
+                format!("{same} {file}\n").repeat(file * 37),
+            )
+            .unwrap();
         }
     }
-    let run = |repo: &str, arguments: &[&str]| osier().in_directory(at).repo(Path::new(repo), arguments).line();
+    let run = |repo: &str, arguments: &[&str]| {
+        osier().in_directory(at).repo(Path::new(repo), arguments).line()
+    };
     run("empty", &["init", "--mode=archive"]);
     for mode in ["archive", "bare-user"] {
         run(mode, &["init", &format!("--mode={mode}")]);
         let commit = |place: &str, time: &str, tree: &str| {
             let tree = format!("--tree=dir={tree}");
-            run(mode, &["commit", place, "--canonical-permissions", "--no-xattrs", "--no-bindings", time, &tree])
+            run(
+                mode,
+                &[
+                    "commit",
+                    place,
+                    "--canonical-permissions",
+                    "--no-xattrs",
+                    "--no-bindings",
+                    time,
+                    &tree,
+                ],
+            )
         };
         commit("--branch=main", "--timestamp=@1", "first");
         commit("--branch=main", "--timestamp=@2", "second");
@@ -83,7 +104,8 @@ impl Operation {
         arguments
     }
 
-    /// Runs the command once more, which must bring the repository to the state `new` and leave nothing behind.
+    /// Runs the command once more, which must bring the repository to the state `new` and leave
+    /// nothing behind.
     #[track_caller]
     pub fn finish(&self, at: &Path, new: &State, what: &str) {
         let again = self.program(at).run(self.arguments());
@@ -92,11 +114,15 @@ impl Operation {
         let missing = differences(&new.snapshot, &reached.snapshot);
         assert!(missing.is_empty(), "{what}: the next run does not reach the end: {missing:?}");
         let mut missing = differences(&new.out, &reached.out);
-        // As with upstream, a directory that is there already keeps the mode that it has, which is a provisional one.
+        // As with upstream, a directory that is there already keeps the mode that it has, which is
+        // a provisional one.
         missing.retain(|line| !line.contains(": mode 40"));
         assert!(missing.is_empty(), "{what}: the checkout is not what it should be: {missing:?}");
         // What a command without a transaction leaves is the next transaction's to clean.
-        osier().in_directory(at).repo(Path::new(self.repo), ["commit", "--orphan", "--tree=dir=first"]).success();
+        osier()
+            .in_directory(at)
+            .repo(Path::new(self.repo), ["commit", "--orphan", "--tree=dir=first"])
+            .success();
         let litter = litter(&at.join(self.repo).join("tmp"));
         assert!(litter.is_empty(), "{what}: left over: {litter:?}");
     }
@@ -138,7 +164,10 @@ pub fn check_between(repo: &Path, old: &State, new: &State, what: &str) {
         assert!(known, "{what}: the ref {name} is neither old nor new: {commit:?}");
     }
     let found = summary(repo);
-    assert!(found == old.summary || found == new.summary, "{what}: the summary is neither old nor new");
+    assert!(
+        found == old.summary || found == new.summary,
+        "{what}: the summary is neither old nor new"
+    );
     let found = snapshot(repo);
     for (path, entry) in old.snapshot.iter().filter(|(path, _)| path.starts_with("objects/")) {
         let kept = found.get(path) == Some(entry) || !new.snapshot.contains_key(path);
@@ -153,7 +182,8 @@ fn litter(tmp: &Path) -> Vec<PathBuf> {
 
 /// `commit` on top of that parent; the same whatever was done of it before.
 pub fn commit(parent: &str) -> Vec<String> {
-    let options = "commit --branch=main --canonical-permissions --no-xattrs --timestamp=@4 --tree=dir=fourth";
+    let options =
+        "commit --branch=main --canonical-permissions --no-xattrs --timestamp=@4 --tree=dir=fourth";
     words(&format!("{options} --parent={parent} --add-detached-metadata-string=detached=x"))
 }
 

@@ -32,7 +32,8 @@ pub fn record(at: &Path, arguments: &[&str]) -> Option<Vec<Call>> {
     let strace = Program::other("strace", "strace").in_directory(at);
     let trace = format!("trace={CALLS}");
     let program = osier().path;
-    let options = ["-f", "-qq", "-y", "-s", "4096", "-o", "trace", "-e", &trace, program.to_str().unwrap()];
+    let options =
+        ["-f", "-qq", "-y", "-s", "4096", "-o", "trace", "-e", &trace, program.to_str().unwrap()];
     strace.run([&options, arguments].concat()).success();
     Some(parse(&fs::read_to_string(at.join("trace")).unwrap()))
 }
@@ -87,17 +88,30 @@ impl Call {
 
     /// The number of the descriptor at that place.
     pub fn fd_number(&self, place: usize) -> &str {
-        self.arguments.get(place).and_then(|argument| argument.split_once('<')).map_or("", |(number, _)| number)
+        self.arguments
+            .get(place)
+            .and_then(|argument| argument.split_once('<'))
+            .map_or("", |(number, _)| number)
     }
 
-    /// The path that a directory at that place and the name after it make, or a call without directories has there.
+    /// The path that a directory at that place and the name after it make, or a call without
+    /// directories has there.
     pub fn path(&self, place: usize) -> String {
         if !self.name.contains("at") {
             // `rename(FROM, TO)`: the places are counted as if there were directories.
-            return self.arguments.get(place / 2).map(|name| name.trim_matches('"').to_owned()).unwrap_or_default();
+            return self
+                .arguments
+                .get(place / 2)
+                .map(|name| name.trim_matches('"').to_owned())
+                .unwrap_or_default();
         }
-        let name = self.arguments.get(place + 1).map(|name| name.trim_matches('"')).unwrap_or_default();
-        if name.starts_with('/') { name.to_owned() } else { format!("{}/{name}", self.fd_path(place)) }
+        let name =
+            self.arguments.get(place + 1).map(|name| name.trim_matches('"')).unwrap_or_default();
+        if name.starts_with('/') {
+            name.to_owned()
+        } else {
+            format!("{}/{name}", self.fd_path(place))
+        }
     }
 }
 

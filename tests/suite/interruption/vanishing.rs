@@ -1,8 +1,10 @@
-//! Objects that vanish while a command needs them: `rm` and pruners ask no reader, and readers take no lock, as upstream's.
+//! Objects that vanish while a command needs them: `rm` and pruners ask no reader, and readers take
+//! no lock, as upstream's.
 //!
-//! strace stops the command behind some call of `openat`, so that what is removed goes at that very moment. Whatever it
-//! is: the command ends with what it should make, or with an error that names a removed object; what was there before is
-//! as it was, what is new is whole, no ref is set to something incomplete, and the repository that is read is not touched.
+//! strace stops the command behind some call of `openat`, so that what is removed goes at that very
+//! moment. Whatever it is: the command ends with what it should make, or with an error that names a
+//! removed object; what was there before is as it was, what is new is whole, no ref is set to
+//! something incomplete, and the repository that is read is not touched.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -15,8 +17,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::stage::{stage, words};
 use crate::support::{
-    Dice, Snapshot, can_trace, copy_all, differences, long_tests, needs_user_xattrs, osier, ostree, raw_snapshot,
-    scratch, search_path,
+    Dice, Snapshot, can_trace, copy_all, differences, long_tests, needs_user_xattrs, osier, ostree,
+    raw_snapshot, scratch, search_path,
 };
 
 /// No command takes longer, even when the machine does other things.
@@ -48,12 +50,23 @@ enum Loss {
 
 #[test]
 fn a_checkout_tells_which_object_vanished_and_leaves_whole_files() {
-    all_of(&Reading { call: "checkout -U main out", repo: "archive", source: "archive", made: "out" }, 1);
+    all_of(
+        &Reading { call: "checkout -U main out", repo: "archive", source: "archive", made: "out" },
+        1,
+    );
 }
 
 #[test]
 fn a_checkout_over_other_files_tells_which_object_vanished_and_leaves_each_old_or_new() {
-    all_of(&Reading { call: "checkout -U --union main full", repo: "archive", source: "archive", made: "full" }, 2);
+    all_of(
+        &Reading {
+            call: "checkout -U --union main full",
+            repo: "archive",
+            source: "archive",
+            made: "full",
+        },
+        2,
+    );
 }
 
 #[test]
@@ -64,30 +77,67 @@ fn a_checkout_by_links_tells_which_object_vanished_and_leaves_each_file_old_or_n
 
 #[test]
 fn a_composefs_image_is_not_made_of_objects_that_vanished() {
-    all_of(&Reading { call: "checkout --composefs main out", repo: "archive", source: "archive", made: "out" }, 4);
+    all_of(
+        &Reading {
+            call: "checkout --composefs main out",
+            repo: "archive",
+            source: "archive",
+            made: "out",
+        },
+        4,
+    );
 }
 
 #[test]
 fn an_export_tells_which_object_vanished() {
-    all_of(&Reading { call: "export main -o made.tar", repo: "archive", source: "archive", made: "made.tar" }, 5);
+    all_of(
+        &Reading {
+            call: "export main -o made.tar",
+            repo: "archive",
+            source: "archive",
+            made: "made.tar",
+        },
+        5,
+    );
 }
 
 #[test]
 fn a_pull_sets_no_ref_when_objects_of_its_source_vanish() {
-    all_of(&Reading { call: "pull-local archive main", repo: "empty", source: "archive", made: "empty" }, 6);
+    all_of(
+        &Reading {
+            call: "pull-local archive main",
+            repo: "empty",
+            source: "archive",
+            made: "empty",
+        },
+        6,
+    );
 }
 
 #[test]
 fn a_pull_that_checks_everything_sets_no_ref_when_objects_of_its_source_vanish() {
     all_of(
-        &Reading { call: "pull-local --untrusted archive main", repo: "empty", source: "archive", made: "empty" },
+        &Reading {
+            call: "pull-local --untrusted archive main",
+            repo: "empty",
+            source: "archive",
+            made: "empty",
+        },
         7,
     );
 }
 
 #[test]
 fn a_pull_between_modes_sets_no_ref_when_objects_of_its_source_vanish() {
-    all_of(&Reading { call: "pull-local bare-user main", repo: "empty", source: "bare-user", made: "empty" }, 8);
+    all_of(
+        &Reading {
+            call: "pull-local bare-user main",
+            repo: "empty",
+            source: "bare-user",
+            made: "empty",
+        },
+        8,
+    );
 }
 
 /// What a command works on, before it and after it when nothing vanishes.
@@ -114,7 +164,10 @@ fn all_of(reading: &Reading, seed: u64) {
         fs::write(path, b"mine\n").unwrap();
     }
     copy_all(&at("before"), &at("after"));
-    osier().in_directory(at("after")).repo(Path::new(reading.repo), reading.call.split(' ')).success();
+    osier()
+        .in_directory(at("after"))
+        .repo(Path::new(reading.repo), reading.call.split(' '))
+        .success();
     copy_all(&at("before"), &at("pruned"));
     prune(&at("pruned").join(reading.source));
     let sides = Sides {
@@ -128,7 +181,12 @@ fn all_of(reading: &Reading, seed: u64) {
     let (mut stops, mut failed) = (0, 0);
     let mut number = 1;
     loop {
-        let kinds = ["commit", "dirtree", "dirmeta", if reading.source == "archive" { "filez" } else { "file" }];
+        let kinds = [
+            "commit",
+            "dirtree",
+            "dirmeta",
+            if reading.source == "archive" { "filez" } else { "file" },
+        ];
         let other = match dice.below(3) {
             0 => Loss::Kind(kinds[dice.below(4) as usize]),
             1 => Loss::One(dice.bits()),
@@ -164,8 +222,14 @@ fn made(path: &Path) -> Snapshot {
     }
 }
 
-/// Removes something behind that many calls of a thread, and says what must be true then. `None` if there are fewer.
-fn round(directory: &Path, reading: &Reading, (number, loss): (u32, Loss), sides: &Sides) -> Option<i32> {
+/// Removes something behind that many calls of a thread, and says what must be true then. `None` if
+/// there are fewer.
+fn round(
+    directory: &Path,
+    reading: &Reading,
+    (number, loss): (u32, Loss),
+    sides: &Sides,
+) -> Option<i32> {
     let at = directory.join("work");
     let source = at.join(reading.source);
     let what = format!("{}, stopped behind call {number}, {loss:?}", reading.call);
@@ -173,7 +237,8 @@ fn round(directory: &Path, reading: &Reading, (number, loss): (u32, Loss), sides
         let _ = fs::remove_dir_all(&at);
         copy_all(&directory.join("before"), &at);
         let mut removed = None;
-        let status = run_stopped(&at, reading, number, &what, &mut || removed = Some(remove(&source, loss)));
+        let status =
+            run_stopped(&at, reading, number, &what, &mut || removed = Some(remove(&source, loss)));
         (status, removed, fs::read_to_string(at.join("told")).unwrap())
     };
     // strace itself fails now and then when a thread ends while it is stopped.
@@ -192,7 +257,10 @@ fn round(directory: &Path, reading: &Reading, (number, loss): (u32, Loss), sides
         let error = told.lines().rev().find_map(|line| line.strip_prefix("error: "));
         let error = error.unwrap_or_else(|| panic!("{what}: no error: {told}")).replace('/', "");
         let no_ref = matches!(loss, Loss::Pruned) && error.contains("Refspec 'main' not found");
-        assert!(no_ref || removed.iter().any(|hex| error.contains(hex)), "{what}: names nothing removed: {told}");
+        assert!(
+            no_ref || removed.iter().any(|hex| error.contains(hex)),
+            "{what}: names nothing removed: {told}"
+        );
         match reading.made {
             "empty" => pulled_nothing_by_halves(&at, &what),
             // As upstream's, an archive is written while it is read; its end is missing.
@@ -204,8 +272,10 @@ fn round(directory: &Path, reading: &Reading, (number, loss): (u32, Loss), sides
     match loss {
         Loss::Pruned => assert_same(&sides.pruned, &left, &what),
         _ => {
-            let is_removed = |path: &str| removed.iter().any(|hex| path.replace('/', "").contains(hex));
-            let is_directory = |path: &str| matches!(loss, Loss::Everything) && path.len() <= "objects/00".len();
+            let is_removed =
+                |path: &str| removed.iter().any(|hex| path.replace('/', "").contains(hex));
+            let is_directory =
+                |path: &str| matches!(loss, Loss::Everything) && path.len() <= "objects/00".len();
             let mut changed = differences(&sides.source, &left);
             changed.retain(|line| {
                 let (path, how) = line.split_once(": ").unwrap();
@@ -228,7 +298,9 @@ fn remove(repo: &Path, loss: Loss) -> BTreeSet<String> {
         .collect();
     let chosen: Vec<&PathBuf> = match loss {
         Loss::Everything | Loss::Pruned => all.iter().collect(),
-        Loss::Kind(kind) => all.iter().filter(|path| path.extension().is_some_and(|end| end == kind)).collect(),
+        Loss::Kind(kind) => {
+            all.iter().filter(|path| path.extension().is_some_and(|end| end == kind)).collect()
+        }
         Loss::One(number) => vec![&all[(number % all.len() as u64) as usize]],
     };
     match loss {
@@ -238,7 +310,9 @@ fn remove(repo: &Path, loss: Loss) -> BTreeSet<String> {
                 fs::remove_dir_all(entry.unwrap().path()).unwrap();
             }
         }
-        Loss::Kind(_) | Loss::One(_) => chosen.iter().for_each(|path| fs::remove_file(path).unwrap()),
+        Loss::Kind(_) | Loss::One(_) => {
+            chosen.iter().for_each(|path| fs::remove_file(path).unwrap())
+        }
     }
     let hex = |path: &&PathBuf| {
         let directory = path.parent().unwrap().file_name().unwrap().to_str().unwrap();
@@ -256,15 +330,29 @@ fn prune(repo: &Path) {
     program.repo(repo, ["prune", "--refs-only"]).success();
 }
 
-/// Runs the command under strace, which stops it behind a thread's so many-th `openat`; `meanwhile` happens before it goes
-/// on. Returns its exit status.
-fn run_stopped(at: &Path, reading: &Reading, number: u32, what: &str, meanwhile: &mut dyn FnMut()) -> i32 {
+/// Runs the command under strace, which stops it behind a thread's so many-th `openat`; `meanwhile`
+/// happens before it goes on. Returns its exit status.
+fn run_stopped(
+    at: &Path,
+    reading: &Reading,
+    number: u32,
+    what: &str,
+    meanwhile: &mut dyn FnMut(),
+) -> i32 {
     let mut command = Command::new("strace");
     let inject = format!("inject=openat:signal=SIGSTOP:when={number}");
     command.args(["-f", "-qq", "-o", "calls", "-e", "trace=openat", "-e", &inject]);
     command.arg(&osier().path).arg(format!("--repo={}", reading.repo)).args(words(reading.call));
-    command.env_clear().env("PATH", search_path()).env("HOME", "/nonexistent").env("LC_ALL", "C.UTF-8");
-    command.env("RAYON_NUM_THREADS", "2").current_dir(at).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .env_clear()
+        .env("PATH", search_path())
+        .env("HOME", "/nonexistent")
+        .env("LC_ALL", "C.UTF-8");
+    command
+        .env("RAYON_NUM_THREADS", "2")
+        .current_dir(at)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     command.stderr(File::create(at.join("told")).unwrap());
     let mut child = command.spawn().unwrap();
     let started = Instant::now();
@@ -312,7 +400,8 @@ fn assert_each_old_or_new(found: &Snapshot, sides: &Sides, what: &str) {
         // A directory gets its mode when everything in it is there.
         let is_directory = entry.mode & 0o170_000 == 0o040_000;
         let known = [&sides.old, &sides.new].into_iter().filter_map(|side| side.get(path));
-        let mut known = known.map(|known| known == entry || (is_directory && known.mode & 0o170_000 == 0o040_000));
+        let mut known = known
+            .map(|known| known == entry || (is_directory && known.mode & 0o170_000 == 0o040_000));
         assert!(known.any(|known| known), "{what}: {path} is neither old nor new");
     }
     let lost: Vec<_> = sides.old.keys().filter(|path| !found.contains_key(*path)).collect();
@@ -323,14 +412,20 @@ fn assert_each_old_or_new(found: &Snapshot, sides: &Sides, what: &str) {
 #[track_caller]
 fn pulled_nothing_by_halves(at: &Path, what: &str) {
     let repo = at.join("empty");
-    assert!(!repo.join("refs/heads/main").exists(), "{what}: the ref was set in spite of the error");
+    assert!(
+        !repo.join("refs/heads/main").exists(),
+        "{what}: the ref was set in spite of the error"
+    );
     for program in [Some(osier()), ostree()].into_iter().flatten() {
         let output = program.repo(&repo, ["fsck", "--quiet"]);
         assert_eq!(output.status, 0, "{what}: {output:?}");
     }
-    let again = osier().in_directory(at).repo(Path::new("empty"), ["pull-local", "../before/archive", "main"]);
+    let again = osier()
+        .in_directory(at)
+        .repo(Path::new("empty"), ["pull-local", "../before/archive", "main"]);
     assert_eq!(again.status, 0, "{what}: the next pull: {again:?}");
     osier().repo(&repo, ["fsck", "--quiet"]).success();
-    let left: Vec<_> = fs::read_dir(repo.join("tmp")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(repo.join("tmp")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["cache"], "{what}: left over");
 }

@@ -37,7 +37,8 @@ pub fn schemas() -> BTreeMap<String, Value> {
     let named = blocks.map(|block| block.split_once('\n').unwrap());
     named
         .map(|(name, schema)| {
-            let schema = serde_json::from_str(schema).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let schema =
+                serde_json::from_str(schema).unwrap_or_else(|error| panic!("{name}: {error}"));
             (name.to_owned(), schema)
         })
         .collect()
@@ -59,7 +60,9 @@ pub fn misfit(schemas: &BTreeMap<String, Value>, schema: &Value, value: &Value) 
                 return Some(format!("{unknown} is not documented"));
             }
             fields.iter().find_map(|(name, schema)| match values.get(name.trim_end_matches('?')) {
-                Some(value) => misfit(schemas, schema, value).map(|misfit| format!("{name}: {misfit}")),
+                Some(value) => {
+                    misfit(schemas, schema, value).map(|misfit| format!("{name}: {misfit}"))
+                }
                 None if name.ends_with('?') => None,
                 None => Some(format!("{name} is missing")),
             })
@@ -81,12 +84,17 @@ fn has_type(schemas: &BTreeMap<String, Value>, name: &str, value: &Value) -> boo
         "mode" => text().len() == 4 && text().bytes().all(|byte| matches!(byte, b'0'..=b'7')),
         "time" => has_fields(&["seconds", "iso"]),
         "metadata" => value.as_object().is_some_and(|metadata| {
-            metadata.values().all(|value| value.get("type").is_some() && value.get("value").is_some())
+            metadata
+                .values()
+                .all(|value| value.get("type").is_some() && value.get("value").is_some())
         }),
-        "xattrs" => value.as_array().is_some_and(|xattrs| xattrs.iter().all(|xattr| xattr.get("value").is_some())),
+        "xattrs" => value
+            .as_array()
+            .is_some_and(|xattrs| xattrs.iter().all(|xattr| xattr.get("value").is_some())),
         quoted if quoted.starts_with('\'') => value.as_str() == Some(quoted.trim_matches('\'')),
         other => {
-            let schema = schemas.get(other).unwrap_or_else(|| panic!("no schema {other} in docs/json.md"));
+            let schema =
+                schemas.get(other).unwrap_or_else(|| panic!("no schema {other} in docs/json.md"));
             misfit(schemas, schema, value).is_none()
         }
     }
@@ -103,13 +111,22 @@ fn documents_have_the_shape_that_the_documentation_gives() {
         let path = |name: &str| place.join(name).to_str().unwrap().to_owned();
         let [tree, repo_path, archive, out, part, other] =
             ["tree", "archive", "a.tar", "out", "part", "other"].map(path);
-        let repo_path = if Path::new(&repo_path).exists() { repo_path } else { repo.to_str().unwrap().to_owned() };
+        let repo_path = if Path::new(&repo_path).exists() {
+            repo_path
+        } else {
+            repo.to_str().unwrap().to_owned()
+        };
         let c3 = golden_commit("c3");
         let commit = read(repo, &["show", &c3]);
-        let [root, root_meta] =
-            ["root_dirtree", "root_dirmeta"].map(|field| commit[field].as_str().unwrap().to_owned());
+        let [root, root_meta] = ["root_dirtree", "root_dirmeta"]
+            .map(|field| commit[field].as_str().unwrap().to_owned());
         let files = read(repo, &["ls", "-R", &c3]);
-        let file = files["entries"].as_array().unwrap().iter().find_map(|entry| entry["checksum"].as_str()).unwrap();
+        let file = files["entries"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find_map(|entry| entry["checksum"].as_str())
+            .unwrap();
         let root_file = format!("{}/objects/{}/{}.dirtree", repo.display(), &root[..2], &root[2..]);
         let create = format!("--repo={other}");
         let mut tested = BTreeSet::new();
@@ -120,14 +137,20 @@ fn documents_have_the_shape_that_the_documentation_gives() {
             ("show dirmeta", &["show", &root_meta]),
             ("show file", &["show", file]),
             ("show --print-metadata-key", &["show", &c3, "--print-metadata-key=version"]),
-            ("show --print-metadata-key", &["show", &c3, "--print-detached-metadata-key=ostree.sign.ed25519"]),
+            (
+                "show --print-metadata-key",
+                &["show", &c3, "--print-detached-metadata-key=ostree.sign.ed25519"],
+            ),
             ("show --print-metadata-key", &["summary", "--print-metadata-key=ostree.summary.mode"]),
             ("show --list-metadata-keys", &["show", &c3, "--list-metadata-keys"]),
             ("show --list-metadata-keys", &["show", &c3, "--list-detached-metadata-keys"]),
             ("show --list-metadata-keys", &["summary", "--list-metadata-keys"]),
             ("show --print-related", &["show", &c3, "--print-related"]),
             ("show --print-sizes", &["show", &c3, "--print-sizes"]),
-            ("show --print-variant-type", &["show", "--print-variant-type=(a(say)a(sayay))", &root_file]),
+            (
+                "show --print-variant-type",
+                &["show", "--print-variant-type=(a(say)a(sayay))", &root_file],
+            ),
             ("summary --raw", &["summary", "--raw"]),
             ("ls", &["ls", "-R", &c3]),
             ("refs", &["refs"]),
@@ -163,14 +186,28 @@ fn documents_have_the_shape_that_the_documentation_gives() {
             } else {
                 read(repo, arguments)
             };
-            assert_eq!(misfit(&schemas, &schemas[schema], &document), None, "{arguments:?}: {document}");
+            assert_eq!(
+                misfit(&schemas, &schemas[schema], &document),
+                None,
+                "{arguments:?}: {document}"
+            );
             tested.insert(schema);
         }
         // Those that are parts of others are tested with them, and those of other tests here.
-        let parts = ["commit-statistics", "checkout-statistics", "diff stats", "entry", "fsck finding", "summary ref"];
+        let parts = [
+            "commit-statistics",
+            "checkout-statistics",
+            "diff stats",
+            "entry",
+            "fsck finding",
+            "summary ref",
+        ];
         let parts = parts.iter().chain(&OF_OWN_COMMANDS);
         for name in schemas.keys() {
-            assert!(tested.contains(name.as_str()) || parts.clone().any(|part| part == name), "{name} is not tested");
+            assert!(
+                tested.contains(name.as_str()) || parts.clone().any(|part| part == name),
+                "{name} is not tested"
+            );
         }
     });
 }
@@ -182,7 +219,8 @@ fn own(directory: &Path) -> Program {
 
 #[track_caller]
 fn assert_shape(name: &str, text: &str) {
-    let document: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}: {text}"));
+    let document: Value =
+        serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}: {text}"));
     let schemas = schemas();
     assert_eq!(misfit(&schemas, &schemas[name], &document), None, "{name}: {document}");
 }

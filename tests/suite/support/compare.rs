@@ -10,7 +10,8 @@ use std::path::Path;
 /// What is left out: scratch files, the lock, and directories that are only there once needed.
 const LEFT_OUT: [&str; 4] = ["tmp", ".lock", "uncompressed-objects-cache", "extensions"];
 
-/// Where the big-endian mode ends in a `.filez`: length, padding, size, owner and group stand before it.
+/// Where the big-endian mode ends in a `.filez`: length, padding, size, owner and group stand
+/// before it.
 const MODE_END: usize = 4 + 4 + 8 + 4 + 4 + 4;
 
 /// One file of a repository, as far as two programs must agree on it.
@@ -24,7 +25,8 @@ pub struct Entry {
     pub seconds: Option<i64>,
     /// Xattrs in name order.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The bytes, inflated and with the header in front for `.filez`; a symlink's target; nothing for a directory.
+    /// The bytes, inflated and with the header in front for `.filez`; a symlink's target; nothing
+    /// for a directory.
     pub content: Vec<u8>,
 }
 
@@ -58,7 +60,13 @@ enum Bytes {
 #[track_caller]
 pub fn assert_same_repository(left: &Path, right: &Path) {
     let found = differences(&snapshot(left), &snapshot(right));
-    assert!(found.is_empty(), "{} and {} differ:\n{}", left.display(), right.display(), found.join("\n"));
+    assert!(
+        found.is_empty(),
+        "{} and {} differ:\n{}",
+        left.display(),
+        right.display(),
+        found.join("\n")
+    );
 }
 
 /// Every path on which the two do not agree, one line each.
@@ -70,13 +78,19 @@ pub fn differences(left: &Snapshot, right: &Snapshot) -> Vec<String> {
             Some(other) => found.extend(entry_difference(path, entry, other)),
         }
     }
-    found
-        .extend(right.keys().filter(|path| !left.contains_key(*path)).map(|path| format!("{path}: only on the right")));
+    found.extend(
+        right
+            .keys()
+            .filter(|path| !left.contains_key(*path))
+            .map(|path| format!("{path}: only on the right")),
+    );
     found
 }
 
 fn entry_difference(path: &str, left: &Entry, right: &Entry) -> Option<String> {
-    let both = |name: &str, a: String, b: String| Some(format!("{path}: {name} {a} on the left, {b} on the right"));
+    let both = |name: &str, a: String, b: String| {
+        Some(format!("{path}: {name} {a} on the left, {b} on the right"))
+    };
     if left.mode != right.mode {
         return both("mode", format!("{:o}", left.mode), format!("{:o}", right.mode));
     }
@@ -91,16 +105,24 @@ fn entry_difference(path: &str, left: &Entry, right: &Entry) -> Option<String> {
     }
     if left.content != right.content {
         let at = left.content.iter().zip(&right.content).take_while(|(a, b)| a == b).count();
-        let around = |bytes: &[u8]| bytes[at.saturating_sub(8)..bytes.len().min(at + 24)].escape_ascii().to_string();
+        let around = |bytes: &[u8]| {
+            bytes[at.saturating_sub(8)..bytes.len().min(at + 24)].escape_ascii().to_string()
+        };
         let lengths = (left.content.len(), right.content.len());
         let (a, b) = (around(&left.content), around(&right.content));
-        return Some(format!("{path}: content differs at {at} (lengths {lengths:?}): `{a}` and `{b}`"));
+        return Some(format!(
+            "{path}: content differs at {at} (lengths {lengths:?}): `{a}` and `{b}`"
+        ));
     }
     None
 }
 
 fn show_xattrs(entry: &Entry) -> String {
-    let all: Vec<_> = entry.xattrs.iter().map(|(n, v)| format!("{}={}", n.escape_ascii(), v.escape_ascii())).collect();
+    let all: Vec<_> = entry
+        .xattrs
+        .iter()
+        .map(|(n, v)| format!("{}={}", n.escape_ascii(), v.escape_ascii()))
+        .collect();
     format!("[{}]", all.join(", "))
 }
 
@@ -129,17 +151,22 @@ fn add(directory: &Path, prefix: &str, taken: Bytes, entries: &mut Snapshot) {
         let seconds = (metadata.is_file() && relative.ends_with(".file")).then(|| metadata.mtime());
         let xattrs = xattrs(&path);
         let owner = (metadata.uid(), metadata.gid());
-        entries.insert(relative.clone(), Entry { mode: metadata.mode(), owner, seconds, xattrs, content });
+        entries.insert(
+            relative.clone(),
+            Entry { mode: metadata.mode(), owner, seconds, xattrs, content },
+        );
         if metadata.is_dir() {
             add(&path, &format!("{relative}/"), taken, entries);
         }
     }
 }
 
-/// Compressors differ, the checksum covers the content: the header as it is, then the content inflated.
+/// Compressors differ, the checksum covers the content: the header as it is, then the content
+/// inflated.
 fn inflated(name: &str, bytes: &[u8]) -> Vec<u8> {
     let length = bytes.first_chunk::<4>().map(|prefix| u32::from_be_bytes(*prefix) as usize);
-    let header_end = length.map(|length| length + 8).filter(|end| (MODE_END..=bytes.len()).contains(end));
+    let header_end =
+        length.map(|length| length + 8).filter(|end| (MODE_END..=bytes.len()).contains(end));
     let header_end = header_end.unwrap_or_else(|| panic!("{name}: no header"));
     let mut content = bytes[..header_end].to_vec();
     let mut stream = &bytes[header_end..];

@@ -1,12 +1,21 @@
-//! The golden fixtures: repositories, trees and output of the real `ostree` 2026.4, see tests/golden/README.md.
+//! The golden fixtures: repositories, trees and output of the real `ostree` 2026.4, see
+//! tests/golden/README.md.
 
 use std::path::{Path, PathBuf};
 
 use super::{Program, has_xattrs, is_root, skip};
 
 /// The repositories in `tests/golden/repos`.
-pub const GOLDEN_REPOS: [&str; 8] =
-    ["archive", "plain", "gpg", "pruned", "bare", "bare-user", "bare-user-only", "bare-split-xattrs"];
+pub const GOLDEN_REPOS: [&str; 8] = [
+    "archive",
+    "plain",
+    "gpg",
+    "pruned",
+    "bare",
+    "bare-user",
+    "bare-user-only",
+    "bare-split-xattrs",
+];
 
 /// The path of a fixture.
 pub fn golden(relative: impl AsRef<Path>) -> PathBuf {
@@ -26,7 +35,8 @@ pub fn golden_commit(name: &str) -> String {
     found.unwrap_or_else(|| panic!("no commit {name} in commits.txt")).to_owned()
 }
 
-/// Unpacks a golden repository into `directory` and returns its path; skips where the machine cannot hold it.
+/// Unpacks a golden repository into `directory` and returns its path; skips where the machine
+/// cannot hold it.
 #[track_caller]
 pub fn extract_repo(name: &str, directory: &Path) -> Option<PathBuf> {
     match name {
@@ -43,7 +53,8 @@ pub fn extract_repo(name: &str, directory: &Path) -> Option<PathBuf> {
     Some(directory.join(name))
 }
 
-/// Unpacks a golden input tree (`tree1` to `tree3`) into `directory/NAME`; skips where the machine cannot hold it.
+/// Unpacks a golden input tree (`tree1` to `tree3`) into `directory/NAME`; skips where the machine
+/// cannot hold it.
 #[track_caller]
 pub fn extract_tree(name: &str, directory: &Path) -> Option<PathBuf> {
     if !can_hold_anything(directory) {
@@ -58,7 +69,8 @@ pub fn extract_tree(name: &str, directory: &Path) -> Option<PathBuf> {
 /// Whether owners, setuid bits and `trusted.*` xattrs survive unpacking.
 #[track_caller]
 fn can_hold_anything(directory: &Path) -> bool {
-    let able = is_root() && has_xattrs(directory, "trusted.osier") && has_xattrs(directory, "user.osier");
+    let able =
+        is_root() && has_xattrs(directory, "trusted.osier") && has_xattrs(directory, "user.osier");
     if !able {
         skip("this golden fixture needs root and trusted xattrs");
     }

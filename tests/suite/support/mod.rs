@@ -1,6 +1,7 @@
 //! What the tests share: running programs, scratch directories, golden fixtures, comparing.
 //!
-//! Nothing skips silently: a test that needs something the machine lacks looks for it first, see `optional.rs`.
+//! Nothing skips silently: a test that needs something the machine lacks looks for it first, see
+//! `optional.rs`.
 
 // Other modules of the suite come and go; what they share need not be used by each of them.
 #![allow(dead_code, unused_imports)]
@@ -18,11 +19,14 @@ use std::sync::OnceLock;
 
 use rustix::fs::XattrFlags;
 
-pub use compare::{Entry, Snapshot, assert_same_repository, differences, masked_summary, raw_snapshot, snapshot};
+pub use compare::{
+    Entry, Snapshot, assert_same_repository, differences, masked_summary, raw_snapshot, snapshot,
+};
 pub use dice::Dice;
 pub use fixtures::{GOLDEN_REPOS, expected, extract_repo, extract_tree, golden, golden_commit};
 pub use optional::{
-    find, has_programs, ksvalidator, lacks, program, search_path, search_path_after, skip, template_schema,
+    find, has_programs, ksvalidator, lacks, program, search_path, search_path_after, skip,
+    template_schema,
 };
 pub use program::{Output, Program, osier, ostree, path_with_osier_as_ostree};
 pub use server::{Asked, Server, Then, answer};
@@ -74,14 +78,19 @@ pub fn scratch() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("osier-test-").tempdir_in(scratch_root()).unwrap()
 }
 
-/// Where scratch directories are made: in memory where that has `user.*` xattrs and room (no time lost in fsync), else
-/// in the temporary directory.
+/// Where scratch directories are made: in memory where that has `user.*` xattrs and room (no time
+/// lost in fsync), else in the temporary directory.
 pub fn scratch_root() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
         let memory = Path::new("/dev/shm");
-        let room = rustix::fs::statvfs(memory).is_ok_and(|s| s.f_bavail * s.f_frsize >= ENOUGH_SHARED_MEMORY);
-        if room && has_xattrs(memory, "user.osier") { memory.to_owned() } else { std::env::temp_dir() }
+        let room = rustix::fs::statvfs(memory)
+            .is_ok_and(|s| s.f_bavail * s.f_frsize >= ENOUGH_SHARED_MEMORY);
+        if room && has_xattrs(memory, "user.osier") {
+            memory.to_owned()
+        } else {
+            std::env::temp_dir()
+        }
     })
 }
 

@@ -1,8 +1,8 @@
 //! What a machine may lack: programs that nothing but Rust and a linker brings along, and rights.
 //!
-//! A test asks here before it uses any of them. What is missing is said once a test, on the real standard error (the test
-//! runner captures `print!` and `eprint!` only), and in one line when the whole run is over. With `OSIER_REQUIRE_OSTREE=1`
-//! a test fails instead.
+//! A test asks here before it uses any of them. What is missing is said once a test, on the real
+//! standard error (the test runner captures `print!` and `eprint!` only), and in one line when the
+//! whole run is over. With `OSIER_REQUIRE_OSTREE=1` a test fails instead.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -36,7 +36,9 @@ pub fn search_path_after(directory: &Path) -> OsString {
 
 /// A program on the search path, if it is there.
 pub fn find(name: &str) -> Option<PathBuf> {
-    let is_program = |path: &PathBuf| path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+    let is_program = |path: &PathBuf| {
+        path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    };
     std::env::split_paths(search_path()).map(|directory| directory.join(name)).find(is_program)
 }
 
@@ -58,23 +60,35 @@ pub fn program(name: &'static str) -> Option<Program> {
     Some(Program::other(path?, name))
 }
 
-/// pykickstart's checker: named by `OSIER_KSVALIDATOR`, on the search path, or as `setup-tests` installs it.
+/// pykickstart's checker: named by `OSIER_KSVALIDATOR`, on the search path, or as `setup-tests`
+/// installs it.
 #[track_caller]
 pub fn ksvalidator() -> Option<PathBuf> {
     checker("OSIER_KSVALIDATOR", find("ksvalidator"), "pykickstart/bin/ksvalidator", "ksvalidator")
 }
 
-/// The schema of Oz for templates: named by `OSIER_TDL_SCHEMA`, or as the package or `setup-tests` installs it.
+/// The schema of Oz for templates: named by `OSIER_TDL_SCHEMA`, or as the package or `setup-tests`
+/// installs it.
 #[track_caller]
 pub fn template_schema() -> Option<PathBuf> {
     let modules = Path::new("usr/lib/python3/dist-packages/oz/tdl.rng");
     let packaged = Path::new("/").join(modules);
     let installed = format!("oz/{}", modules.display());
-    checker("OSIER_TDL_SCHEMA", packaged.is_file().then_some(packaged), &installed, "the schema of Oz")
+    checker(
+        "OSIER_TDL_SCHEMA",
+        packaged.is_file().then_some(packaged),
+        &installed,
+        "the schema of Oz",
+    )
 }
 
 #[track_caller]
-fn checker(variable: &str, usual: Option<PathBuf>, installed: &str, name: &'static str) -> Option<PathBuf> {
+fn checker(
+    variable: &str,
+    usual: Option<PathBuf>,
+    installed: &str,
+    name: &'static str,
+) -> Option<PathBuf> {
     let given = std::env::var_os(variable).map(PathBuf::from);
     // Both come from the world of Python, and are of no use without it.
     let installed = find("python3").map(|_| Path::new(CHECKERS).join(installed));
@@ -90,7 +104,9 @@ fn checker(variable: &str, usual: Option<PathBuf>, installed: &str, name: &'stat
 pub fn lacks(programs: &[&str]) {
     let verb = if programs.len() == 1 { "is" } else { "are" };
     let reason = format!("{} {verb} missing", listed(programs.iter().copied()));
-    note(&reason, |lacking| lacking.programs.extend(programs.iter().map(|name| (*name).to_owned())));
+    note(&reason, |lacking| {
+        lacking.programs.extend(programs.iter().map(|name| (*name).to_owned()))
+    });
 }
 
 /// Says why a test does not run, or not wholly; with `OSIER_REQUIRE_OSTREE=1` it fails.
@@ -108,7 +124,10 @@ struct Lacking {
 
 #[track_caller]
 fn note(reason: &str, add: impl FnOnce(&mut Lacking)) {
-    assert!(std::env::var_os("OSIER_REQUIRE_OSTREE").is_none_or(|value| value != "1"), "cannot run: {reason}");
+    assert!(
+        std::env::var_os("OSIER_REQUIRE_OSTREE").is_none_or(|value| value != "1"),
+        "cannot run: {reason}"
+    );
     static TESTS: Mutex<BTreeMap<String, Lacking>> = Mutex::new(BTreeMap::new());
     let mut tests = TESTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let thread = std::thread::current();
@@ -132,10 +151,13 @@ fn total(tests: &BTreeMap<String, Lacking>) -> String {
         let verb = if programs.len() == 1 { "is" } else { "are" };
         let number = count(without_programs.len());
         let programs = listed(programs);
-        parts.push(format!("{number} compared nothing: {programs} {verb} missing; `./setup-tests` installs them"));
+        parts.push(format!(
+            "{number} compared nothing: {programs} {verb} missing; `./setup-tests` installs them"
+        ));
     }
     if !others.is_empty() {
-        let reasons: BTreeSet<&str> = others.iter().flat_map(|test| &test.reasons).map(String::as_str).collect();
+        let reasons: BTreeSet<&str> =
+            others.iter().flat_map(|test| &test.reasons).map(String::as_str).collect();
         let reasons = reasons.into_iter().collect::<Vec<_>>().join("; ");
         parts.push(format!("{} left something out: {reasons}", count(others.len())));
     }
@@ -151,12 +173,14 @@ fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     }
 }
 
-/// Prints a line when the run is over. The test runner has no place for that, so a shell waits for the end of its standard
-/// input, which comes with the end of this process, however it ends, and prints the last line that it has read.
+/// Prints a line when the run is over. The test runner has no place for that, so a shell waits for
+/// the end of its standard input, which comes with the end of this process, however it ends, and
+/// prints the last line that it has read.
 struct Closing(Child);
 
 impl Closing {
-    const SCRIPT: &str = "while IFS= read -r line; do last=$line; done; printf '\\n%s\\n' \"$last\" >&2";
+    const SCRIPT: &str =
+        "while IFS= read -r line; do last=$line; done; printf '\\n%s\\n' \"$last\" >&2";
 
     /// Sets the line.
     fn line(line: &str) {
@@ -171,7 +195,11 @@ impl Closing {
     }
 
     fn start() -> std::io::Result<Self> {
-        let shell = Command::new("sh").args(["-c", Self::SCRIPT]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+        let shell = Command::new("sh")
+            .args(["-c", Self::SCRIPT])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn();
         shell.map(Self)
     }
 }
@@ -183,7 +211,10 @@ fn what_is_missing_is_told_in_one_line() {
         reasons: reasons.iter().map(|reason| (*reason).to_owned()).collect(),
     };
     let mut tests = BTreeMap::from([("one".to_owned(), lacking(&["strace"], &[]))]);
-    assert_eq!(total(&tests), "1 test compared nothing: strace is missing; `./setup-tests` installs them");
+    assert_eq!(
+        total(&tests),
+        "1 test compared nothing: strace is missing; `./setup-tests` installs them"
+    );
     tests.insert("two".to_owned(), lacking(&["ostree", "git"], &["needs root"]));
     tests.insert("three".to_owned(), lacking(&[], &["needs root"]));
     let expected = "2 tests compared nothing: git, ostree and strace are missing; `./setup-tests` installs them. \
@@ -229,13 +260,14 @@ fn without_programs_each_test_says_once_what_is_missing_and_the_run_ends_with_a_
     let total = lines.pop().unwrap();
     lines.sort_unstable();
     let skipped = tests.into_iter().zip(["python3", "python3", "nginx and openssl", "ostree"]);
-    let skipped: Vec<String> = skipped.map(|(test, name)| format!("SKIPPED {test}: {name} {}", verb(name))).collect();
+    let skipped: Vec<String> =
+        skipped.map(|(test, name)| format!("SKIPPED {test}: {name} {}", verb(name))).collect();
     assert_eq!(lines, skipped);
-    let expected =
-        "4 tests compared nothing: nginx, openssl, ostree and python3 are missing; `./setup-tests` installs them";
+    let expected = "4 tests compared nothing: nginx, openssl, ostree and python3 are missing; `./setup-tests` installs them";
     assert_eq!(total, expected);
 
-    for (test, name) in tests.into_iter().zip(["python3", "python3", "nginx and openssl", "ostree"]) {
+    for (test, name) in tests.into_iter().zip(["python3", "python3", "nginx and openssl", "ostree"])
+    {
         let output = run_bare(&[test], "1");
         assert_eq!(output.status, 101, "{output:?}");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -15,8 +15,9 @@ use super::optional::{lacks, search_path, search_path_after};
 /// No command of a test takes longer unless it hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 
-/// osier, called by the name `ostree`. `OSIER_UNDER_TEST` names another program to put in its place: the real `ostree`
-/// shows what the tests themselves get wrong, an installed osier can be tried where nothing can be built.
+/// osier, called by the name `ostree`. `OSIER_UNDER_TEST` names another program to put in its
+/// place: the real `ostree` shows what the tests themselves get wrong, an installed osier can be
+/// tried where nothing can be built.
 pub fn osier() -> Program {
     Program {
         path: as_ostree().join("ostree"),
@@ -33,27 +34,38 @@ pub fn osier() -> Program {
 pub fn ostree() -> Option<Program> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
     let found = FOUND.get_or_init(|| {
-        let mut candidates = std::env::split_paths(search_path()).map(|directory| directory.join("ostree"));
+        let mut candidates =
+            std::env::split_paths(search_path()).map(|directory| directory.join("ostree"));
         candidates.find(|candidate| is_genuine(candidate))
     });
     if found.is_none() {
         lacks(&["ostree"]);
     }
     let path = found.clone()?;
-    Some(Program { path, name: "ostree", called: Some("ostree"), directory: None, variables: Vec::new(), user: None })
+    Some(Program {
+        path,
+        name: "ostree",
+        called: Some("ostree"),
+        directory: None,
+        variables: Vec::new(),
+        user: None,
+    })
 }
 
 /// osier itself may be installed under the name.
 fn is_genuine(candidate: &Path) -> bool {
     let ours = Path::new(env!("CARGO_BIN_EXE_osier")).canonicalize().ok();
-    candidate.canonicalize().is_ok_and(|path| Some(&path) != ours.as_ref() && !path.ends_with("osier"))
+    candidate
+        .canonicalize()
+        .is_ok_and(|path| Some(&path) != ours.as_ref() && !path.ends_with("osier"))
 }
 
 /// The directory that holds the symbolic link `ostree` to osier.
 fn as_ostree() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     DIRECTORY.get_or_init(|| {
-        let program = std::env::var_os("OSIER_UNDER_TEST").unwrap_or_else(|| env!("CARGO_BIN_EXE_osier").into());
+        let program = std::env::var_os("OSIER_UNDER_TEST")
+            .unwrap_or_else(|| env!("CARGO_BIN_EXE_osier").into());
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("as-ostree");
         std::fs::create_dir_all(&directory).unwrap();
         // Another test process may be doing the same: make the link aside and rename it into place.
@@ -86,7 +98,14 @@ pub struct Program {
 impl Program {
     /// Any other program, by its path or by its name on the search path.
     pub fn other(path: impl Into<PathBuf>, name: &'static str) -> Self {
-        Self { path: path.into(), name, called: None, directory: None, variables: Vec::new(), user: None }
+        Self {
+            path: path.into(),
+            name,
+            called: None,
+            directory: None,
+            variables: Vec::new(),
+            user: None,
+        }
     }
 
     /// Runs in that directory.
@@ -112,10 +131,12 @@ impl Program {
         self
     }
 
-    /// Starts the program in a process group of its own, with nothing to read and nobody who reads what it prints.
+    /// Starts the program in a process group of its own, with nothing to read and nobody who reads
+    /// what it prints.
     #[track_caller]
     pub fn start<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Child {
-        let arguments: Vec<OsString> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
+        let arguments: Vec<OsString> =
+            arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
         let mut command = self.command(&arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.path.display()))
@@ -129,7 +150,11 @@ impl Program {
 
     /// Runs the program with `--repo=REPO` in front.
     #[track_caller]
-    pub fn repo<A: AsRef<OsStr>>(&self, repo: &Path, arguments: impl IntoIterator<Item = A>) -> Output {
+    pub fn repo<A: AsRef<OsStr>>(
+        &self,
+        repo: &Path,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Output {
         let mut all = vec![OsString::from("--repo=")];
         all[0].push(repo);
         all.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
@@ -138,11 +163,17 @@ impl Program {
 
     /// Runs the program with `input` on its standard input.
     #[track_caller]
-    pub fn run_with_input<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>, input: &[u8]) -> Output {
-        let arguments: Vec<OsString> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
+    pub fn run_with_input<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+        input: &[u8],
+    ) -> Output {
+        let arguments: Vec<OsString> =
+            arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
         let mut command = self.command(&arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.path.display()));
+        let mut child =
+            command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.path.display()));
 
         let mut stdin = child.stdin.take().unwrap();
         let input = input.to_vec();
@@ -247,7 +278,8 @@ impl Output {
         self.success().trim_end_matches('\n').to_owned()
     }
 
-    /// Fails unless the program ended with status 1 and an `error: ` line; returns that line without the prefix.
+    /// Fails unless the program ended with status 1 and an `error: ` line; returns that line
+    /// without the prefix.
     #[track_caller]
     pub fn failure(self) -> String {
         self.assert_no_panic();

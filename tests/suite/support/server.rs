@@ -58,11 +58,16 @@ impl Server {
     }
 
     /// Answers each request with what `answer` writes.
-    pub fn answering(answer: impl Fn(&Asked, &mut TcpStream) -> Then + Send + Sync + 'static) -> Self {
+    pub fn answering(
+        answer: impl Fn(&Asked, &mut TcpStream) -> Then + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let state =
-            Arc::new(State { stopped: AtomicBool::new(false), connections: Mutex::default(), asked: Mutex::default() });
+        let state = Arc::new(State {
+            stopped: AtomicBool::new(false),
+            connections: Mutex::default(),
+            asked: Mutex::default(),
+        });
         let (shared, answer): (_, Arc<Answer>) = (Arc::clone(&state), Arc::new(answer));
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -147,12 +152,18 @@ fn file(directory: &Path, asked: &Asked) -> Vec<u8> {
     }
     let fresh = asked.header("if-range").is_none_or(|wanted| wanted == etag);
     let from = asked.header("range").filter(|_| fresh);
-    match from.map(|range| range.trim_start_matches("bytes=").trim_end_matches('-').parse::<usize>().unwrap()) {
+    match from.map(|range| {
+        range.trim_start_matches("bytes=").trim_end_matches('-').parse::<usize>().unwrap()
+    }) {
         None => answer("200 OK", &[("ETag", &etag)], &bytes),
         Some(from) if from >= bytes.len() => answer("416 Range Not Satisfiable", &[], b""),
         Some(from) => {
             let range = format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len());
-            answer("206 Partial Content", &[("ETag", &etag), ("Content-Range", &range)], &bytes[from..])
+            answer(
+                "206 Partial Content",
+                &[("ETag", &etag), ("Content-Range", &range)],
+                &bytes[from..],
+            )
         }
     }
 }

@@ -19,7 +19,8 @@ pub fn assert_same_text(what: &str, left: (&str, &[u8]), right: (&str, &[u8])) {
     let mut message = format!("{what} differs from line {} on\n", before + 1);
     for ((name, _), side) in [(left, &left_lines), (right, &right_lines)] {
         let differing = &side[before..side.len() - after];
-        let _ = writeln!(message, "--- {name}: {} differing lines of {}", differing.len(), side.len());
+        let _ =
+            writeln!(message, "--- {name}: {} differing lines of {}", differing.len(), side.len());
         for line in differing.iter().take(LINES_SHOWN) {
             let _ = writeln!(message, "    {line}");
         }
@@ -28,5 +29,8 @@ pub fn assert_same_text(what: &str, left: (&str, &[u8]), right: (&str, &[u8])) {
 }
 
 fn lines(bytes: &[u8]) -> Vec<String> {
-    bytes.split_inclusive(|byte| *byte == b'\n').map(|line| line.escape_ascii().to_string()).collect()
+    bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(|line| line.escape_ascii().to_string())
+        .collect()
 }

@@ -1,5 +1,5 @@
-//! Links that stand in the place of something when a command begins: one case for each place that is removed from or
-//! replaced.
+//! Links that stand in the place of something when a command begins: one case for each place that
+//! is removed from or replaced.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -38,10 +38,19 @@ impl Scene {
     }
 
     fn commit(&self, branch: &str) -> Output {
-        self.run(&["commit", "-b", branch, "--parent=none", "--no-xattrs", "--timestamp=@1", "--tree=dir=tree"])
+        self.run(&[
+            "commit",
+            "-b",
+            branch,
+            "--parent=none",
+            "--no-xattrs",
+            "--timestamp=@1",
+            "--tree=dir=tree",
+        ])
     }
 
-    /// Moves a directory of the repository to `victim` and puts a link in its place; returns what is in it.
+    /// Moves a directory of the repository to `victim` and puts a link in its place; returns what
+    /// is in it.
     fn swap(&self, name: &str) -> Snapshot {
         if !self.repo.join(name).exists() {
             fs::create_dir(self.repo.join(name)).unwrap();
@@ -81,7 +90,9 @@ fn unneeded(scene: &Scene, extension: &str) -> PathBuf {
     let objects = walkdir::WalkDir::new(scene.repo.join("objects")).into_iter().map(Result::unwrap);
     let gone = objects
         .map(|entry| entry.path().strip_prefix(&scene.repo).unwrap().to_owned())
-        .find(|path| path.extension().is_some_and(|found| found == extension) && !copy.join(path).exists());
+        .find(|path| {
+            path.extension().is_some_and(|found| found == extension) && !copy.join(path).exists()
+        });
     fs::remove_dir_all(copy).unwrap();
     gone.unwrap()
 }
@@ -93,7 +104,9 @@ fn prune_and_fsck_delete_no_object_behind_a_link() {
     let fan_out = object.parent().unwrap().to_str().unwrap().to_owned();
     fs::write(scene.repo.join(&object), "damaged").unwrap();
     let before = scene.swap(&fan_out);
-    for command in [&["prune", "--refs-only"][..], &["fsck", "--delete"], &["fsck", "-a", "--delete"]] {
+    for command in
+        [&["prune", "--refs-only"][..], &["fsck", "--delete"], &["fsck", "-a", "--delete"]]
+    {
         let refused = scene.run(command);
         assert_eq!(refused.status, 1, "{refused:?}");
         assert!(stderr(&refused).contains(&fan_out), "{refused:?}");
@@ -136,8 +149,10 @@ fn no_object_is_written_or_linked_behind_a_link() {
 fn a_link_in_the_place_of_a_directory_of_the_repository_is_refused_by_name() {
     let scene = Scene::new("archive");
     let first = unneeded(&scene, "commit");
-    let commit: String = first.with_extension("").iter().skip(1).map(|part| part.to_str().unwrap()).collect();
-    let directories = ["objects", "refs", "refs/heads", "refs/remotes", "refs/mirrors", "state", "tmp", "deltas"];
+    let commit: String =
+        first.with_extension("").iter().skip(1).map(|part| part.to_str().unwrap()).collect();
+    let directories =
+        ["objects", "refs", "refs/heads", "refs/remotes", "refs/mirrors", "state", "tmp", "deltas"];
     for name in directories.into_iter().chain(["delta-indexes"]) {
         let before = scene.swap(name);
         let delete = format!("--delete-commit={commit}");
@@ -155,7 +170,11 @@ fn a_link_in_the_place_of_a_directory_of_the_repository_is_refused_by_name() {
             assert!(stderr(&refused).contains(&expected), "{name} {command:?}: {refused:?}");
             scene.assert_victim(&before, name);
         }
-        for command in [&["refs", "--delete", "main"][..], &["refs", "--create=more", "main"], &["summary", "-u"]] {
+        for command in [
+            &["refs", "--delete", "main"][..],
+            &["refs", "--create=more", "main"],
+            &["summary", "-u"],
+        ] {
             scene.run(command);
             scene.assert_victim(&before, name);
         }
@@ -186,7 +205,8 @@ fn a_delta_is_not_removed_behind_a_link() {
     assert!(!delta.exists());
 }
 
-/// Files of the repository that are replaced or removed: a link in the place of one goes, what it points to stays.
+/// Files of the repository that are replaced or removed: a link in the place of one goes, what it
+/// points to stays.
 #[test]
 fn files_of_the_repository_are_replaced_and_not_written_through() {
     let scene = Scene::new("archive");
@@ -200,7 +220,16 @@ fn files_of_the_repository_are_replaced_and_not_written_through() {
         (".lock", &["prune", "--refs-only"]),
     ];
     for (name, command) in cases {
-        scene.run(&["remote", "add", "--if-not-exists", "--no-gpg-verify", "origin", "http://example.com"]).success();
+        scene
+            .run(&[
+                "remote",
+                "add",
+                "--if-not-exists",
+                "--no-gpg-verify",
+                "origin",
+                "http://example.com",
+            ])
+            .success();
         let path = scene.repo.join(name);
         let content = fs::read(&path).unwrap_or_else(|_| b"precious".to_vec());
         let _ = fs::remove_file(&path);
@@ -228,7 +257,9 @@ fn a_file_of_the_remotes_directory_is_replaced_and_not_written_through() {
     fs::write(scene.path("victim/file"), "[remote \"origin\"]\nurl=http://example.com/\n").unwrap();
     fs::rename(&scene.repo, scene.path("root/ostree/repo")).unwrap();
     let before = raw_snapshot(&scene.path("victim"));
-    for command in [&["add", "--force", "origin", "http://other.example.com"][..], &["delete", "origin"]] {
+    for command in
+        [&["add", "--force", "origin", "http://other.example.com"][..], &["delete", "origin"]]
+    {
         let _ = fs::remove_file(remotes.join("origin.conf"));
         symlink(scene.path("victim/file"), remotes.join("origin.conf")).unwrap();
         let sysroot = format!("--sysroot={}", scene.path("root").display());
@@ -307,7 +338,8 @@ fn assert_refused(scene: &Scene, why: &str, commands: &[&[&str]]) {
 fn a_summary_that_is_no_file_or_too_large_is_refused() {
     let scene = Scene::new("archive");
     let path: &Path = &scene.repo.join("summary");
-    let commands: [&[&str]; 3] = [&["summary", "-v"], &["summary", "--raw"], &["summary", "--list-metadata-keys"]];
+    let commands: [&[&str]; 3] =
+        [&["summary", "-v"], &["summary", "--raw"], &["summary", "--list-metadata-keys"]];
     scene.run(&["summary", "-u"]).success();
     crate::support::copy_all(&scene.repo, &scene.path("copy"));
     fs::remove_file(path).unwrap();

@@ -30,7 +30,10 @@ impl Code {
         let mut at = 0;
         while at < tokens.len() {
             if tokens[at] == "use" {
-                let end = tokens[at..].iter().position(|token| token == ";").map_or(tokens.len(), |end| at + end);
+                let end = tokens[at..]
+                    .iter()
+                    .position(|token| token == ";")
+                    .map_or(tokens.len(), |end| at + end);
                 let is_reexport = at > 0 && (tokens[at - 1] == "pub" || tokens[at - 1] == ")");
                 code.add_imports(&tokens[at + 1..end], &[], is_reexport);
                 at = end;
@@ -77,7 +80,11 @@ impl Code {
                 rest = after;
             }
             if let Some(last) = path.last() {
-                self.imports.push(Import { name: name.unwrap_or_else(|| last.clone()), path, is_reexport });
+                self.imports.push(Import {
+                    name: name.unwrap_or_else(|| last.clone()),
+                    path,
+                    is_reexport,
+                });
             }
         }
     }
@@ -97,10 +104,13 @@ fn is_name(token: &str) -> bool {
     token.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
-/// Names, `::`, and every other character by itself; without comments, and without what stands in quotes.
+/// Names, `::`, and every other character by itself; without comments, and without what stands in
+/// quotes.
 fn tokens(text: &str) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
-    let begins = |at: usize, what: &str| what.chars().enumerate().all(|(i, c)| chars.get(at + i) == Some(&c));
+    let begins = |at: usize, what: &str| {
+        what.chars().enumerate().all(|(i, c)| chars.get(at + i) == Some(&c))
+    };
     let mut tokens: Vec<String> = Vec::new();
     let mut at = 0;
     while at < chars.len() {
@@ -114,17 +124,24 @@ fn tokens(text: &str) -> Vec<String> {
             let raw = tokens.pop_if(|token| *token == "r" || *token == "br");
             let hashes = tokens.iter().rev().take_while(|token| *token == "#").count();
             at = match raw {
-                None if hashes > 0 && tokens.len() > hashes && tokens[tokens.len() - hashes - 1].ends_with('r') => {
+                None if hashes > 0
+                    && tokens.len() > hashes
+                    && tokens[tokens.len() - hashes - 1].ends_with('r') =>
+                {
                     let end = format!("\"{}", "#".repeat(hashes));
-                    (at..chars.len()).find(|&at| begins(at, &end)).unwrap_or(chars.len()) + end.len()
+                    (at..chars.len()).find(|&at| begins(at, &end)).unwrap_or(chars.len())
+                        + end.len()
                 }
-                Some(_) => (at..chars.len()).find(|&at| chars[at] == '"').unwrap_or(chars.len()) + 1,
+                Some(_) => {
+                    (at..chars.len()).find(|&at| chars[at] == '"').unwrap_or(chars.len()) + 1
+                }
                 None => end_of_string(&chars, at),
             };
         } else if chars[from] == '\'' {
             // A character, else a lifetime.
             if begins(at, "\\") {
-                at = (at + 2..chars.len()).find(|&end| chars[end] == '\'').unwrap_or(chars.len()) + 1;
+                at = (at + 2..chars.len()).find(|&end| chars[end] == '\'').unwrap_or(chars.len())
+                    + 1;
             } else if begins(at + 1, "'") {
                 at += 2;
             }
@@ -175,7 +192,10 @@ mod tests {
             "walk = crate::repo::read::walk",
         ];
         assert_eq!(imports(nested), wanted);
-        assert_eq!(imports("use super::*;\n#[cfg(test)]\nmod tests { use super::x; }"), ["* = super::*"]);
+        assert_eq!(
+            imports("use super::*;\n#[cfg(test)]\nmod tests { use super::x; }"),
+            ["* = super::*"]
+        );
     }
 
     #[test]
@@ -188,7 +208,8 @@ mod tests {
                 super::fsck::run::<Checksum>(Self::of(c))
             }
         "##;
-        let paths: Vec<String> = Code::parse(text).paths.iter().map(|path| path.join("::")).collect();
+        let paths: Vec<String> =
+            Code::parse(text).paths.iter().map(|path| path.join("::")).collect();
         assert_eq!(paths, ["crate::Result", "log::debug", "super::fsck::run", "Self::of"]);
         assert!(Code::parse(text).names.contains(&"Checksum".to_owned()));
     }

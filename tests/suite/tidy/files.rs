@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::code::{Code, Import};
 
-/// `src/repo/refs/list.rs` is `["repo", "refs", "list"]`, `src/repo/mod.rs` is `["repo"]`, `src/lib.rs` is `[]`.
+/// `src/repo/refs/list.rs` is `["repo", "refs", "list"]`, `src/repo/mod.rs` is `["repo"]`,
+/// `src/lib.rs` is `[]`.
 pub type Module = Vec<String>;
 
 /// The files of the library, and of the command line, which names it `osier`.
@@ -19,7 +20,8 @@ pub struct Files {
 const MAX_REEXPORTS: usize = 16;
 
 impl Files {
-    /// `files` are paths below the folder `src`, and what they hold. The file of the program itself is left out.
+    /// `files` are paths below the folder `src`, and what they hold. The file of the program itself
+    /// is left out.
     pub fn parse(files: impl IntoIterator<Item = (PathBuf, String)>) -> Self {
         let mut parsed = Self { code: BTreeMap::new(), paths: BTreeMap::new() };
         for (path, text) in files {
@@ -39,12 +41,16 @@ impl Files {
 
     /// For each file the files that it uses, and the names that it takes from them.
     ///
-    /// An item belongs to the file that defines it, whatever other file hands it on with `pub use`. To declare a module
-    /// is not to use it, and neither is to hand on an item of it, unless the same file works with the item.
+    /// An item belongs to the file that defines it, whatever other file hands it on with `pub use`.
+    /// To declare a module is not to use it, and neither is to hand on an item of it, unless the
+    /// same file works with the item.
     pub fn uses(&self) -> BTreeMap<&Module, BTreeMap<&Module, BTreeSet<String>>> {
         let mut uses = BTreeMap::new();
         for (module, code) in &self.code {
-            let imports = code.imports.iter().filter(|import| !import.is_reexport || is_worked_with(code, import));
+            let imports = code
+                .imports
+                .iter()
+                .filter(|import| !import.is_reexport || is_worked_with(code, import));
             let mut used: BTreeMap<&Module, BTreeSet<String>> = BTreeMap::new();
             for path in imports.map(|import| &import.path).chain(&code.paths) {
                 if let Some(target) = self.file_of(module, path, MAX_REEXPORTS)
@@ -58,7 +64,8 @@ impl Files {
         uses
     }
 
-    /// The file that defines what a path in `module` names; none for other crates and for local names.
+    /// The file that defines what a path in `module` names; none for other crates and for local
+    /// names.
     fn file_of(&self, module: &Module, path: &[String], lookups: usize) -> Option<&Module> {
         let (first, mut rest) = path.split_first()?;
         let mut place = match first.as_str() {
@@ -70,7 +77,12 @@ impl Files {
                 if self.code.contains_key(&child) {
                     child
                 } else {
-                    let import = self.code.get(module)?.imports.iter().find(|import| import.name == *name)?;
+                    let import = self
+                        .code
+                        .get(module)?
+                        .imports
+                        .iter()
+                        .find(|import| import.name == *name)?;
                     return self.follow(module, import, rest, lookups);
                 }
             }
@@ -82,7 +94,8 @@ impl Files {
             } else if self.code.contains_key(&below) {
                 place = below;
             } else {
-                let import = self.code.get(&place)?.imports.iter().find(|import| import.name == *name);
+                let import =
+                    self.code.get(&place)?.imports.iter().find(|import| import.name == *name);
                 return match import {
                     Some(import) => self.follow(&place, import, after, lookups),
                     None => self.code.get_key_value(&place).map(|(module, _)| module),
@@ -93,7 +106,13 @@ impl Files {
         self.code.get_key_value(&place).map(|(module, _)| module)
     }
 
-    fn follow(&self, module: &Module, import: &Import, rest: &[String], lookups: usize) -> Option<&Module> {
+    fn follow(
+        &self,
+        module: &Module,
+        import: &Import,
+        rest: &[String],
+        lookups: usize,
+    ) -> Option<&Module> {
         let is_itself = import.path.first() == Some(&import.name);
         let path = [&import.path[..], rest].concat();
         if is_itself { None } else { self.file_of(module, &path, lookups.checked_sub(1)?) }
@@ -101,8 +120,9 @@ impl Files {
 
     /// The groups of files that use each other in a circle, each with the ties between its files.
     ///
-    /// A folder's `mod.rs` holds what its files share and the functions that they serve. What they take from it is
-    /// no tie, but what its other files take from one another, from folders beside it and from those below is.
+    /// A folder's `mod.rs` holds what its files share and the functions that they serve. What they
+    /// take from it is no tie, but what its other files take from one another, from folders beside
+    /// it and from those below is.
     pub fn circles(&self) -> Vec<Circle<'_>> {
         let mut uses = self.uses();
         for (from, used) in &mut uses {
@@ -184,7 +204,9 @@ mod tests {
         let uses = files.uses();
         let show = |(from, used): (&&Module, &BTreeMap<&Module, BTreeSet<String>>)| {
             let from = files.path(from).display().to_string();
-            used.keys().map(|to| format!("{from} -> {}", files.path(to).display())).collect::<Vec<_>>()
+            used.keys()
+                .map(|to| format!("{from} -> {}", files.path(to).display()))
+                .collect::<Vec<_>>()
         };
         uses.iter().flat_map(show).collect()
     }
@@ -208,19 +230,31 @@ mod tests {
                 ("c/mod.rs", "mod d;"),
                 ("c/d.rs", code),
             ];
-            assert!(uses(&all).contains(&"c/d.rs -> a/b.rs".to_owned()), "{code}: {:?}", uses(&all));
+            assert!(
+                uses(&all).contains(&"c/d.rs -> a/b.rs".to_owned()),
+                "{code}: {:?}",
+                uses(&all)
+            );
         }
     }
 
     #[test]
     fn declarations_and_items_that_are_handed_on_are_no_use() {
-        let all =
-            |code| [("lib.rs", "pub mod a;"), ("a/mod.rs", code), ("a/b.rs", "use super::Item; use std::b::Other;")];
+        let all = |code| {
+            [
+                ("lib.rs", "pub mod a;"),
+                ("a/mod.rs", code),
+                ("a/b.rs", "use super::Item; use std::b::Other;"),
+            ]
+        };
         assert_eq!(uses(&all("mod b; pub struct Item; pub use b::Thing;")), ["a/b.rs -> a/mod.rs"]);
         let worked_with = "mod b; pub struct Item(Thing); pub use b::Thing;";
         assert_eq!(uses(&all(worked_with)), ["a/mod.rs -> a/b.rs", "a/b.rs -> a/mod.rs"]);
         assert_eq!(uses(&all("mod b; pub struct Item; fn f() { b::run() }")).len(), 2);
-        assert_eq!(uses(&all("mod b; pub struct Item; #[cfg(test)]\nmod tests { use super::b; }")).len(), 1);
+        assert_eq!(
+            uses(&all("mod b; pub struct Item; #[cfg(test)]\nmod tests { use super::b; }")).len(),
+            1
+        );
     }
 
     #[test]
@@ -235,7 +269,11 @@ mod tests {
         let files = files(&all);
         let circles = files.circles();
         assert_eq!(circles.len(), 1);
-        let ties: Vec<_> = circles[0].ties.iter().map(|(from, to, _)| (from[0].as_str(), to[0].as_str())).collect();
+        let ties: Vec<_> = circles[0]
+            .ties
+            .iter()
+            .map(|(from, to, _)| (from[0].as_str(), to[0].as_str()))
+            .collect();
         assert_eq!(ties, [("a", "b"), ("b", "c"), ("c", "a")]);
     }
 }

@@ -14,14 +14,16 @@ impl<'b> Header<'b> {
         Self(tar::Header::from_byte_slice(block))
     }
 
-    /// Whether the block carries the checksum of itself, which old programs computed with signed bytes.
+    /// Whether the block carries the checksum of itself, which old programs computed with signed
+    /// bytes.
     pub(super) fn is_valid(&self) -> bool {
         let Ok(expected) = self.0.cksum() else { return false };
         let bytes = self.0.as_bytes();
         let others = || bytes[..148].iter().chain(&bytes[156..]);
         let blanks = 8 * u32::from(b' ');
         let unsigned = others().map(|&byte| u32::from(byte)).sum::<u32>() + blanks;
-        let signed = others().map(|&byte| i32::from(byte.cast_signed())).sum::<i32>() + blanks.cast_signed();
+        let signed =
+            others().map(|&byte| i32::from(byte.cast_signed())).sum::<i32>() + blanks.cast_signed();
         expected == unsigned || i32::try_from(expected) == Ok(signed)
     }
 
@@ -59,7 +61,8 @@ impl<'b> Header<'b> {
         number(&header.realsize, header.real_size()).and_then(checked_size)
     }
 
-    /// The first chunks of a sparse file of GNU's old format, and whether more follow in the next block.
+    /// The first chunks of a sparse file of GNU's old format, and whether more follow in the next
+    /// block.
     pub(super) fn sparse_map(&self) -> io::Result<(Vec<Chunk>, bool)> {
         let header = self.0.as_gnu().ok_or_else(damaged)?;
         Ok((chunks(&header.sparse)?, header.isextended[0] != 0))
@@ -85,5 +88,7 @@ fn chunks(headers: &[GnuSparseHeader]) -> io::Result<Vec<Chunk>> {
 
 /// A field that holds nothing but blanks and NUL is zero.
 fn number(field: &[u8], parsed: io::Result<u64>) -> io::Result<u64> {
-    parsed.or_else(|_| if field.iter().all(|byte| matches!(byte, 0 | b' ')) { Ok(0) } else { Err(damaged()) })
+    parsed.or_else(|_| {
+        if field.iter().all(|byte| matches!(byte, 0 | b' ')) { Ok(0) } else { Err(damaged()) }
+    })
 }

@@ -8,9 +8,9 @@
 //! sparse   files with holes: GNU's old format and the three of PAX
 //! ```
 //!
-//! The formats are those of POSIX `pax` and of GNU tar's manual; where archives leave something open, libarchive's reading is
-//! ours, and its words are those of the errors. Only headers are held in memory, up to [`MAX_EXTENSION_BYTES`] for one
-//! entry; content streams.
+//! The formats are those of POSIX `pax` and of GNU tar's manual; where archives leave something
+//! open, libarchive's reading is ours, and its words are those of the errors. Only headers are held
+//! in memory, up to [`MAX_EXTENSION_BYTES`] for one entry; content streams.
 
 mod fields;
 mod header;
@@ -26,13 +26,15 @@ use fields::{BLOCK_BYTES, Chunk, damaged, malformed, truncated, without_nul};
 use header::Header;
 use pax::Extensions;
 
-/// The most that the extended headers of one entry may take, in bytes. Linux limits the xattrs of a file to far less.
+/// The most that the extended headers of one entry may take, in bytes. Linux limits the xattrs of a
+/// file to far less.
 pub const MAX_EXTENSION_BYTES: u64 = 16 << 20;
 
 /// An archive that is being read.
 pub(super) struct Archive {
     stream: Stream,
-    /// The first block, which was read to recognise the format, or one that was looked at ahead of its time.
+    /// The first block, which was read to recognise the format, or one that was looked at ahead of
+    /// its time.
     ahead: Option<[u8; BLOCK_BYTES]>,
     content: Content,
 }
@@ -53,7 +55,8 @@ struct Content {
 }
 
 impl Archive {
-    /// An archive from its first byte. A stream without a single byte is an archive without entries.
+    /// An archive from its first byte. A stream without a single byte is an archive without
+    /// entries.
     ///
     /// # Errors
     /// `Unrecognized archive format`.
@@ -62,7 +65,9 @@ impl Archive {
         let ahead = match fill_block(&mut stream, &mut block)? {
             Filled::None => None,
             Filled::Whole if Header::new(&block).is_valid() || is_zero(&block) => Some(block),
-            Filled::Whole | Filled::Partial => return Err(io::Error::other("Unrecognized archive format")),
+            Filled::Whole | Filled::Partial => {
+                return Err(io::Error::other("Unrecognized archive format"));
+            }
         };
         Ok(Self { stream, ahead, content: Content::default() })
     }
@@ -90,7 +95,8 @@ impl Archive {
                 b'x' | b'X' => extensions.add_records(&self.read_extension(size)?)?,
                 b'L' => extensions.path = Some(without_nul(self.read_extension(size)?)),
                 b'K' => extensions.link_path = Some(without_nul(self.read_extension(size)?)),
-                // Global headers, access control lists and volume labels say nothing about an entry.
+                // Global headers, access control lists and volume labels say nothing about an
+                // entry.
                 b'g' | b'A' | b'V' => self.content = Content::stored(size),
                 _ => return self.entry(&header, extensions).map(Some),
             }
@@ -120,7 +126,8 @@ impl Archive {
                 false
             }
         };
-        let length = usize::try_from(wanted).map_or(buffer.len(), |wanted| wanted.min(buffer.len()));
+        let length =
+            usize::try_from(wanted).map_or(buffer.len(), |wanted| wanted.min(buffer.len()));
         let buffer = &mut buffer[..length];
         if in_hole {
             buffer.fill(0);
@@ -151,7 +158,11 @@ impl Archive {
         let link_path = extensions.link_path.clone().unwrap_or_else(|| header.link_path());
         let kind = match header.type_flag() {
             b'1' => {
-                self.content = if self.has_no_body(stored)? { Content::default() } else { Content::stored(stored) };
+                self.content = if self.has_no_body(stored)? {
+                    Content::default()
+                } else {
+                    Content::stored(stored)
+                };
                 Kind::HardLink { target: link_path, size: 0 }
             }
             b'2' => Kind::Symlink { target: link_path },
@@ -180,7 +191,12 @@ impl Archive {
     }
 
     /// Prepares the content of a regular file, and returns its size.
-    fn begin_regular(&mut self, header: &Header<'_>, stored: u64, extensions: &Extensions) -> io::Result<u64> {
+    fn begin_regular(
+        &mut self,
+        header: &Header<'_>,
+        stored: u64,
+        extensions: &Extensions,
+    ) -> io::Result<u64> {
         self.content = Content::stored(stored);
         let sparse = if header.type_flag() == b'S' {
             Some(self.old_gnu_map(header)?)
@@ -217,7 +233,8 @@ impl Archive {
         Ok((map, header.real_size()?))
     }
 
-    /// Whether the size of a hard link is only repeated from the file: pax may store the content again, others do not.
+    /// Whether the size of a hard link is only repeated from the file: pax may store the content
+    /// again, others do not.
     fn has_no_body(&mut self, stored: u64) -> io::Result<bool> {
         if stored == 0 {
             return Ok(true);
@@ -263,7 +280,8 @@ impl Archive {
         }
         let skipped = io::copy(&mut self.stream.by_ref().take(left), &mut io::sink())?;
         if skipped < left {
-            let message = format!("Truncated input file (needed {left} bytes, only {skipped} available)");
+            let message =
+                format!("Truncated input file (needed {left} bytes, only {skipped} available)");
             return Err(io::Error::other(message));
         }
         Ok(())
@@ -338,12 +356,16 @@ mod tests {
 
     #[test]
     fn the_headers_before_one_entry_are_limited_together() {
-        let record = |length: usize| format!("{length} comment={}\n", "x".repeat(length - "8000000 comment=\n".len()));
+        let record = |length: usize| {
+            format!("{length} comment={}\n", "x".repeat(length - "8000000 comment=\n".len()))
+        };
         let third = entry(b'x', record(6_000_000).as_bytes());
         let file = entry(b'0', b"");
         let paths = |parts: &[&[u8]]| {
             let mut archive = Archive::open(Box::new(Cursor::new(parts.concat()))).unwrap();
-            let entries = std::iter::from_fn(|| archive.next_entry().map_err(|error| error.to_string()).transpose());
+            let entries = std::iter::from_fn(|| {
+                archive.next_entry().map_err(|error| error.to_string()).transpose()
+            });
             entries.map(|entry| entry.map(|entry| entry.path)).collect::<Result<Vec<_>, _>>()
         };
         let twice = [&third[..], &third, &file].concat();

@@ -1,5 +1,5 @@
-//! Extended headers: records `LENGTH KEYWORD=VALUE\n`, where the length counts the whole record and values may hold any
-//! byte.
+//! Extended headers: records `LENGTH KEYWORD=VALUE\n`, where the length counts the whole record and
+//! values may hold any byte.
 
 use std::io;
 
@@ -13,7 +13,8 @@ use super::sparse::PaxSparse;
 use crate::source::archive::Pairs;
 
 /// Spare bits of the last digit mean nothing.
-const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
 
 /// What was said about an entry ahead of its header.
 #[derive(Debug, Default)]
@@ -73,13 +74,15 @@ impl Extensions {
     /// Takes an attribute in libarchive's spelling, whose name ends where it has a NUL.
     fn add_encoded_xattr(&mut self, name: &[u8], value: &[u8]) {
         if !name.is_empty() {
-            // One that is empty now is not passed over: it would be refused as the name of an attribute, as it should be.
+            // One that is empty now is not passed over: it would be refused as the name of an
+            // attribute, as it should be.
             self.xattrs.push((without_nul(percent_decoded(name)), base64_decoded(value)));
         }
     }
 
-    /// The extended attributes from the last to the first, which is libarchive's order. Archives of bsdtar have each
-    /// twice, in both spellings; no object can hold a name twice, so the last one counts.
+    /// The extended attributes from the last to the first, which is libarchive's order. Archives of
+    /// bsdtar have each twice, in both spellings; no object can hold a name twice, so the last one
+    /// counts.
     pub(super) fn into_xattrs(self) -> Pairs {
         let mut seen = std::collections::HashSet::new();
         self.xattrs.into_iter().rev().filter(|(name, _)| seen.insert(name.clone())).collect()
@@ -118,10 +121,12 @@ fn percent_decoded(name: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// Base64 with or without padding; other characters are passed over, and so are bits that make no byte.
+/// Base64 with or without padding; other characters are passed over, and so are bits that make no
+/// byte.
 fn base64_decoded(text: &[u8]) -> Vec<u8> {
     let digits = text.iter().copied().take_while(|&byte| byte != b'=');
-    let mut digits: Vec<u8> = digits.filter(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte)).collect();
+    let mut digits: Vec<u8> =
+        digits.filter(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte)).collect();
     if digits.len() % 4 == 1 {
         digits.pop();
     }
@@ -134,7 +139,8 @@ mod tests {
 
     fn record(keyword: &str, value: &[u8]) -> Vec<u8> {
         let body = [b" ", keyword.as_bytes(), b"=", value, b"\n"].concat();
-        let digits = (1..).find(|digits| (body.len() + digits).to_string().len() == *digits).unwrap();
+        let digits =
+            (1..).find(|digits| (body.len() + digits).to_string().len() == *digits).unwrap();
         [(body.len() + digits).to_string().as_bytes(), &body].concat()
     }
 
@@ -157,7 +163,12 @@ mod tests {
         let pair = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
         assert_eq!(
             extensions.into_xattrs(),
-            [pair("security.selinux", "t"), pair("user.b", "1"), pair("user.x", ""), pair("user.A", "12")]
+            [
+                pair("security.selinux", "t"),
+                pair("user.b", "1"),
+                pair("user.x", ""),
+                pair("user.A", "12")
+            ]
         );
     }
 
@@ -168,13 +179,20 @@ mod tests {
             let error = extensions.add_records(&record(keyword, b"v")).unwrap_err();
             assert_eq!(error.to_string(), "Invalid pax extended attributes", "{keyword:?}");
         }
-        extensions.add_records(&[record("path", b"a\0b"), record("linkpath", b"\0b")].concat()).unwrap();
-        assert_eq!((extensions.path.as_deref(), extensions.link_path.as_deref()), (Some(&b"a"[..]), None));
+        extensions
+            .add_records(&[record("path", b"a\0b"), record("linkpath", b"\0b")].concat())
+            .unwrap();
+        assert_eq!(
+            (extensions.path.as_deref(), extensions.link_path.as_deref()),
+            (Some(&b"a"[..]), None)
+        );
     }
 
     #[test]
     fn records_whose_length_lies_are_refused() {
-        for bad in ["5 a=b\n", "7 a=b\n", "99 a=b\n", "6a=b\n", " a=b\n", "-6 a=b\n", "6 ab \n", "6"] {
+        for bad in
+            ["5 a=b\n", "7 a=b\n", "99 a=b\n", "6a=b\n", " a=b\n", "-6 a=b\n", "6 ab \n", "6"]
+        {
             let mut extensions = Extensions::default();
             assert!(extensions.add_records(bad.as_bytes()).is_err(), "{bad:?}");
         }
@@ -184,9 +202,15 @@ mod tests {
     fn libarchives_spelling_of_xattrs_is_decoded() {
         assert_eq!(percent_decoded(b"user.%41%4g%"), b"user.A%4g%");
         assert_eq!(base64_decoded(b"MTIz"), b"123");
-        for (text, bytes) in
-            [("MQ", "1"), ("MQ==", "1"), ("MR", "1"), ("M Q\n", "1"), ("MTIzN", "123"), ("=MQ", ""), ("", "")]
-        {
+        for (text, bytes) in [
+            ("MQ", "1"),
+            ("MQ==", "1"),
+            ("MR", "1"),
+            ("M Q\n", "1"),
+            ("MTIzN", "123"),
+            ("=MQ", ""),
+            ("", ""),
+        ] {
             assert_eq!(base64_decoded(text.as_bytes()), bytes.as_bytes(), "{text:?}");
         }
     }

@@ -2,7 +2,9 @@
 
 use std::io::{self, Read};
 
-use super::fields::{BLOCK_BYTES, Chunk, checked_size, damaged, malformed, number, text, truncated};
+use super::fields::{
+    BLOCK_BYTES, Chunk, checked_size, damaged, malformed, number, text, truncated,
+};
 
 /// The most chunks of a file; more are a sign of a hostile archive, and this many take 16 MiB.
 const MAX_CHUNKS: usize = 1 << 20;
@@ -64,12 +66,13 @@ impl PaxSparse {
     }
 }
 
-/// Reads the map of version 1.0: decimal numbers, each on a line, the number of chunks first, padded to a whole block.
-/// Returns how many bytes that was.
+/// Reads the map of version 1.0: decimal numbers, each on a line, the number of chunks first,
+/// padded to a whole block. Returns how many bytes that was.
 pub(super) fn read_map(content: &mut impl Read) -> io::Result<(Vec<Chunk>, u64)> {
     let mut lines = Lines { content, block: Vec::new(), position: 0, blocks: 0 };
     let count = lines.number()?;
-    let count = usize::try_from(count).ok().filter(|&count| count <= MAX_CHUNKS).ok_or_else(damaged)?;
+    let count =
+        usize::try_from(count).ok().filter(|&count| count <= MAX_CHUNKS).ok_or_else(damaged)?;
     let mut chunks = Vec::new();
     for _ in 0..count {
         chunks.push(Chunk { offset: lines.number()?, length: lines.number()? });
@@ -117,7 +120,11 @@ pub(super) fn check(chunks: &[Chunk], stored: u64, size: u64) -> io::Result<()> 
         if chunk.offset < end {
             return Err(damaged());
         }
-        end = chunk.offset.checked_add(chunk.length).filter(|&end| end <= size).ok_or_else(damaged)?;
+        end = chunk
+            .offset
+            .checked_add(chunk.length)
+            .filter(|&end| end <= size)
+            .ok_or_else(damaged)?;
         sum += chunk.length;
     }
     if sum > stored { Err(damaged()) } else { Ok(()) }
@@ -133,7 +140,8 @@ fn pairs(numbers: &[u64]) -> io::Result<Vec<Chunk>> {
     if !rest.is_empty() {
         return Err(malformed());
     }
-    let chunks: Vec<Chunk> = pairs.iter().map(|&[offset, length]| Chunk { offset, length }).collect();
+    let chunks: Vec<Chunk> =
+        pairs.iter().map(|&[offset, length]| Chunk { offset, length }).collect();
     check_length(&chunks)?;
     Ok(chunks)
 }
