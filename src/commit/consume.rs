@@ -1,10 +1,10 @@
-//! `--consume`: source files that are in the commit are removed once it is safe on disk.
+//! `--consume`: removes the source files that went into the commit once it is safe on disk.
 //!
-//! Exactly those go. Each was noted when it was read, and is removed by the descriptor of its
-//! directory, only while the name is still that of the inode that was read, unchanged since.
-//! Whatever appeared or was changed meanwhile stays, and so does what the commit left out; a
-//! warning says so. A directory goes when it is empty, but for a mount point. Upstream deletes
-//! while it reads.
+//! Only those are removed. Each is recorded when it is read, and removed through the descriptor of
+//! its directory, provided that the name still refers to the same unchanged inode. Files that
+//! appeared or changed meanwhile stay, and so does what the commit left out; a warning lists them.
+//! A directory is removed when it is empty, unless it is a mount point. Upstream deletes while it
+//! reads.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -23,7 +23,7 @@ use crate::source::Directory;
 /// Device and inode.
 type Identity = (u64, u64);
 
-/// The source directories of a commit, and what was read in them.
+/// The source directories of a commit, and the entries read in them.
 #[derive(Default)]
 pub(super) struct Consumed {
     roots: Vec<Root>,
@@ -34,7 +34,8 @@ pub(super) struct Consumed {
 struct Root {
     path: PathBuf,
     directory: Arc<Directory>,
-    /// The directory that holds it and its name there; none for one such as `.`, which stays.
+    /// The directory that holds it and its name there; `None` for a source such as `.`, which
+    /// stays.
     parent: Option<(Dir, OsString)>,
 }
 
@@ -50,7 +51,7 @@ struct Contents {
 pub(super) struct Seen(Stat);
 
 impl Seen {
-    /// Looks at a file that is about to be read.
+    /// Records the state of a file that is about to be read.
     pub(super) fn of(directory: &Directory, name: &str) -> Result<Self> {
         let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
         stat.map(Self).calling("fstatat", directory.shown_path(name))
@@ -60,7 +61,7 @@ impl Seen {
         let Self(before) = self;
         let content = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
         let inode = |stat: &Stat| (stat.st_mode, stat.st_ctime, stat.st_ctime_nsec);
-        // A file that has become the object has another name since, and may have other permissions.
+        // A file that has become the object has gained a name, and may have other permissions.
         // Where it had several names all the time, the removal of one changes the time of the
         // others.
         let had_one_name = before.st_nlink == 1 && now.st_nlink == 1;
@@ -71,7 +72,7 @@ impl Seen {
 }
 
 impl Consumed {
-    /// Opens a source, which stays the same directory whatever gets its name.
+    /// Opens a source, so that it stays the same directory even if the name is reused.
     pub(super) fn open(&mut self, path: &Path) -> Result<Arc<Directory>> {
         let parent = match path.file_name() {
             Some(_) => Some(Dir::open_parent(path).calling("opendir", path)?),
@@ -82,12 +83,12 @@ impl Consumed {
         Ok(directory)
     }
 
-    /// Notes a file that has been read.
+    /// Records a file that has been read.
     pub(super) fn note_file(&self, directory: Identity, name: &str, seen: Seen) {
         self.noting(directory, |contents| contents.files.push((name.to_owned(), seen)));
     }
 
-    /// Notes a directory that has been read.
+    /// Records a directory that has been read.
     pub(super) fn note_directory(&self, parent: Identity, name: &str, directory: Identity) {
         self.noting(parent, |contents| contents.directories.push((name.to_owned(), directory)));
     }
@@ -102,7 +103,7 @@ impl Consumed {
         );
     }
 
-    /// Removes what was noted. The commit is made, so whatever cannot be removed is a warning.
+    /// Removes what was recorded. The commit exists already, so a failed removal is only a warning.
     pub(super) fn remove(self, progress: &dyn Progress) {
         let directories = self.directories.into_inner().unwrap_or_else(PoisonError::into_inner);
         for Root { path, directory, parent } in self.roots {
@@ -114,7 +115,7 @@ impl Consumed {
                 Ok(root) => removal.empty(root, identity),
                 Err(error) => removal.cannot_remove("".as_ref(), error),
             }
-            // What could not be left again is named, and the rest with it.
+            // A directory without a way back up is named, and the rest of the source with it.
             removal.path.clone_from(&path);
             if let Some((parent, name)) = parent {
                 removal.remove_directory(parent.as_fd(), &name, (directory.as_fd(), identity));
@@ -127,13 +128,13 @@ impl Consumed {
 /// The removal of one source.
 struct Removal<'r> {
     directories: &'r HashMap<Identity, Contents>,
-    /// Of the directory that it has come to, for messages.
+    /// The path of the current directory, for messages.
     path: PathBuf,
     progress: &'r dyn Progress,
     warnings: usize,
 }
 
-/// Of a source; more are only counted.
+/// The number of leftovers of a source that are named; further ones are only counted.
 const MOST_WARNINGS: usize = 20;
 
 /// A directory on the way down to the one that is being emptied.
@@ -146,7 +147,7 @@ struct Level<'r> {
 }
 
 impl<'r> Removal<'r> {
-    /// Removes what was noted in a directory and in those below it.
+    /// Removes what was recorded in a directory and in those below it.
     ///
     /// One descriptor is open at a time, however deep the tree is, and nothing is called
     /// recursively: the way back is `..`, which must be the directory from which the way down led.
@@ -198,7 +199,7 @@ impl<'r> Removal<'r> {
                     Ok(()) | Err(Errno::NOENT) => {}
                     Err(error) => self.cannot_remove(name.as_ref(), error),
                 },
-                // Whoever changed it hears of it when its directory cannot go.
+                // The change is reported when the directory cannot be removed.
                 Ok(_) | Err(Errno::NOENT) => {}
                 Err(error) => self.cannot_remove(name.as_ref(), error),
             }
@@ -206,8 +207,7 @@ impl<'r> Removal<'r> {
         Level { name, identity, left: contents.directories.iter() }
     }
 
-    /// Removes the directory that it has come to if that is empty; what is left in it is named
-    /// otherwise.
+    /// Removes the current directory if it is empty, else names what is left in it.
     fn remove_directory(
         &mut self,
         parent: BorrowedFd<'_>,
@@ -220,7 +220,7 @@ impl<'r> Removal<'r> {
             Ok(()) if !is_same => {
                 self.warn(format!("{} is another file now and is kept", self.path.display()))
             }
-            // A mount point stays, and so does a directory that is in use as one elsewhere.
+            // A mount point stays, here or in another mount namespace.
             Ok(()) | Err(Errno::NOENT | Errno::BUSY) => {}
             Err(Errno::NOTEMPTY | Errno::EXIST) => self.name_what_is_left(directory, identity),
             Err(error) => self.cannot_remove("".as_ref(), error),
@@ -240,7 +240,7 @@ impl<'r> Removal<'r> {
         names.sort_unstable();
         for name in names {
             let what = match name.to_str() {
-                // What keeps it was named already.
+                // What keeps it has been named already.
                 Some(name) if directories.contains(name) => continue,
                 Some(name) if files.contains(name) => "was changed and is kept",
                 _ => "is not in the commit and is kept",
@@ -249,7 +249,7 @@ impl<'r> Removal<'r> {
         }
     }
 
-    /// Something in the directory that it has come to; nothing for the directory itself.
+    /// The path of an entry of the current directory; an empty name means the directory itself.
     fn cannot_remove(&mut self, name: &Path, error: Errno) {
         let path =
             if name.as_os_str().is_empty() { self.path.clone() } else { self.path.join(name) };

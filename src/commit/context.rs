@@ -1,4 +1,4 @@
-//! What those share who turn sources into objects.
+//! The state shared by all code that turns sources into objects.
 
 use super::consume::Consumed;
 use super::devino::DevInoCache;
@@ -11,17 +11,17 @@ use crate::progress::Progress;
 use crate::repo::Transaction;
 use crate::source::{Filter, Metadata, Ownership};
 
-/// What all threads share while reading sources.
+/// The state all threads share while reading sources.
 pub(super) struct Ingest<'i, 'r> {
     pub(super) transaction: &'i Transaction<'r>,
     pub(super) filter: &'i Filter<'i>,
     /// Labels what the filter lets through.
     pub(super) policy: Option<&'i Policy>,
     pub(super) hard_links: HardLinks,
-    /// Notes what goes away after the commit; such files may become objects.
+    /// Records what is removed after the commit; such files may become objects.
     pub(super) consumed: Option<&'i Consumed>,
     pub(super) devino: DevInoCache,
-    /// Knows what files became that were not changed since.
+    /// The stat cache: the objects of files that have not changed since.
     pub(super) stat_cache: Option<&'i StatCache>,
     pub(super) large_files: LargeFiles,
     /// Device and inode of the `tmp` directory of the repository that is written to.

@@ -1,4 +1,4 @@
-//! How much a commit has to read: a walk that runs ahead of the one that reads, and looks at names
+//! Counts how much a commit has to read: a walk ahead of the one that reads, which looks at names
 //! and sizes only.
 
 use std::collections::HashSet;
@@ -14,10 +14,10 @@ use crate::source::{Directory, EntryKind};
 const MOST_LEVELS: usize = 64;
 
 /// Counts the entries of all sources that the progress of the commit shows. `loads_commits` says
-/// whether sources that are commits are gone through.
+/// whether sources that are commits are walked.
 ///
-/// `None` when that cannot be known beforehand, as of archives; when something cannot be read,
-/// which the commit itself reports; and when it is `over`.
+/// `None` when the number cannot be known beforehand, as for archives; when something cannot be
+/// read, which the commit itself reports; and when `over` says to stop.
 pub(super) fn count(
     repo: &Repo,
     options: &CommitOptions,
@@ -41,7 +41,7 @@ pub(super) fn count(
                 steps += counter.steps;
                 bytes = bytes.map(|bytes: u64| bytes.saturating_add(counter.bytes));
             }
-            // What is in memory takes no time.
+            // Trees in memory take no time.
             Source::Tar(..) | Source::Memory(_) => return None,
             Source::Commit(_) if !loads_commits => {}
             Source::Commit(commit) => {

@@ -27,8 +27,8 @@ pub(super) fn metadata(
     }
     keep_metadata(repo, &description.keep_metadata, parent, &mut metadata)?;
     if let Bindings::Refs(refs) = &description.bindings {
-        // Upstream does not look whether the user has given one; the first of the two is the one
-        // that is read.
+        // Upstream does not check whether the user has given one; readers take the first of the
+        // two.
         let branch = options.branch.iter().map(|branch| branch.to_string());
         let mut names: Vec<String> = branch.chain(refs.iter().cloned()).collect();
         names.sort_unstable();

@@ -1,4 +1,4 @@
-//! Recognising files that are hard links to objects of the repository.
+//! Recognises files that are hard links to objects of the repository.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::repo::Repo;
 pub(super) struct DevInoCache(HashMap<(u64, u64), Checksum>);
 
 impl DevInoCache {
-    /// Looks at all file objects of the repository, and at its uncompressed cache.
+    /// Records all file objects of the repository and of its uncompressed cache.
     pub(super) fn scan(repo: &Repo) -> Result<Self> {
         let objects = repo.list_objects()?;
         let files: Vec<Checksum> = objects

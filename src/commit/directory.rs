@@ -1,8 +1,8 @@
 //! Directories -> file and dirmeta objects, in parallel.
 //!
-//! Each directory is listed by one thread; its files are then read, hashed and, if they are new,
-//! compressed and staged by all, and its subdirectories gone into. Results are collected in name
-//! order, so timing has no say in them.
+//! One thread lists a directory; all threads then read and hash its files, compress and stage those
+//! that are new, and enter its subdirectories. Results are collected in name order, so they do not
+//! depend on timing.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::object::{DirMeta, ObjectType};
 use crate::source::{Directory, Entry, EntryKind, Metadata, Ownership};
 use crate::threads::{Fold, Opened, fold};
 
-/// A directory that is open, and what its inode said.
+/// An open directory, with the metadata of its inode.
 struct Listed {
     directory: Arc<Directory>,
     metadata: Metadata,
@@ -21,16 +21,16 @@ struct Listed {
 
 enum Part {
     Root(Arc<Directory>, Tree),
-    /// A subdirectory, and what the tree has under its name.
+    /// A subdirectory, and the entry that the tree has under its name.
     Directory(Arc<Listed>, String, Option<Tree>),
     Files(Arc<Listed>, Vec<Entry>),
 }
 
-/// Files that one piece of work has.
+/// The number of files in one piece of work.
 const FILES_AT_A_TIME: usize = 8;
 
 impl Ingest<'_, '_> {
-    /// Lays a directory with everything in it over `tree`.
+    /// Overlays a directory with everything in it onto `tree`.
     pub(super) fn root(&self, directory: Arc<Directory>, tree: Tree) -> Result<Tree> {
         let mut tree = Done::root(fold(&Directories(self), Part::Root(directory, tree))?)?;
         self.store_large_files(&mut tree)?;
@@ -116,8 +116,8 @@ impl Directories<'_, '_, '_> {
             DirMeta { uid: ownership.uid, gid: ownership.gid, mode: ownership.mode, xattrs };
         tree.dirmeta =
             Some(ingest.transaction.write_metadata(ObjectType::DirMeta, &dirmeta.encode())?);
-        // The repository may lie in the tree, and this very commit makes files come and go in its
-        // `tmp`.
+        // The repository may be inside the tree, and this very commit makes files come and go in
+        // its `tmp`.
         let is_own_tmp = ingest.own_tmp == (metadata.dev, metadata.ino);
         let is_left_out = |name: &str| ingest.filter.leaves_out(&directory.child_path(name));
         let entries =

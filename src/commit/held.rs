@@ -1,4 +1,4 @@
-//! How much memory the names of an archive may take.
+//! Limits the memory that the names of an archive may take.
 //!
 //! The tree that an archive becomes is held in memory until it is written, and so are hard links,
 //! whose targets may come after them. Both grow with the number of entries, and a compressed
@@ -8,27 +8,27 @@
 use crate::error::{Error, Result};
 use crate::source::archive::Archive;
 
-/// What any archive may take, in bytes: over a million files.
+/// The memory that any archive may take, in bytes: over a million files.
 const BASE_BYTES: u64 = 256 << 20;
 
-/// What an archive may take besides, for each of its bytes as they are stored. An entry of a
-/// compressed archive takes at least some ten bytes, and a file in the tree some two hundred.
+/// The additional memory for each stored byte of the archive. An entry of a compressed archive
+/// takes at least about ten bytes, and a file in the tree about two hundred.
 const BYTES_PER_BYTE: u64 = 64;
 
-/// What a file takes besides its name, in bytes.
+/// The memory of a file besides its name, in bytes.
 const FILE_BYTES: u64 = 128;
 
-/// What a directory takes besides its name, in bytes: one that holds a single entry has room for
+/// The memory of a directory besides its name, in bytes: one that holds a single entry has room for
 /// eleven.
 const DIRECTORY_BYTES: u64 = 2048;
 
-/// What a hard link takes besides its names, in bytes.
+/// The memory of a hard link besides its names, in bytes.
 const LINK_BYTES: u64 = 256;
 
-/// What an extended attribute takes besides name and value, in bytes.
+/// The memory of an extended attribute besides name and value, in bytes.
 pub(super) const XATTR_BYTES: usize = 64;
 
-/// Bytes that are held of entries that came before.
+/// Bytes held for the entries so far.
 #[derive(Debug, Default)]
 pub(super) struct Held(u64);
 

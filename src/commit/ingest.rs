@@ -1,4 +1,4 @@
-//! What a source needs to know of an entry: known objects, filter, xattrs, label.
+//! What every source needs for an entry: known objects, filter, xattrs, label.
 
 use super::context::Ingest;
 use crate::checksum::Checksum;
@@ -17,7 +17,7 @@ impl Ingest<'_, '_> {
         self.done(checksum, bytes)
     }
 
-    /// Reports that one more entry is done, whose content of so many bytes need not be read.
+    /// Reports that one more entry is done, without its `bytes` of content having to be read.
     pub(super) fn done(&self, checksum: Checksum, bytes: u64) -> Checksum {
         self.progress.event(Event::Advanced { steps: 1, bytes });
         checksum

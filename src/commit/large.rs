@@ -1,9 +1,8 @@
-//! Large files are put off until the rest of the tree has been read, and then stored the largest
+//! Large files are deferred until the rest of the tree has been read, and then stored, largest
 //! first.
 //!
-//! One file is worked on by one thread. A large one that is found last would keep a single
-//! processor busy while all others have nothing to do; sorted by size, the last ones are the least
-//! large.
+//! Each file is processed by one thread. A large one found last would keep a single processor busy
+//! while all others idle; sorted by size, the last ones are the smallest of them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -13,38 +12,38 @@ use crate::checksum::Checksum;
 use crate::object::FileHeader;
 use crate::source::OpenFile;
 
-/// Files from this size on are put off, in bytes.
+/// Files of at least this size, in bytes, are deferred.
 const MIN_SIZE: u64 = 4 << 20;
-/// Each of them is kept open; further ones are not put off.
+/// The most files that are deferred, because each is kept open.
 const MOST: usize = 64;
-/// This part of the files that the process may have open are these, at most.
+/// Deferred files take at most one in this many of the descriptors that the process may have.
 const PART_OF_OPEN_FILES: u64 = 8;
 
-/// Stands in the tree for a file that is put off.
-pub(super) const PUT_OFF: Checksum = Checksum::from_bytes([0; 32]);
+/// The placeholder in the tree for a deferred file.
+pub(super) const DEFERRED: Checksum = Checksum::from_bytes([0; 32]);
 
-/// A file that is put off.
+/// A deferred file.
 pub(super) struct LargeFile {
     /// From the root of the tree, as in `/usr/lib/large`.
     pub(super) path: String,
-    /// What it is called in messages.
+    /// Its path in messages.
     pub(super) shown_path: String,
     pub(super) header: FileHeader,
     pub(super) file: OpenFile,
-    /// What the stat cache shall be told the answer to.
+    /// The question whose answer goes into the stat cache.
     pub(super) question: Option<Question>,
 }
 
-/// The files that are put off.
+/// The deferred files.
 pub(super) struct LargeFiles {
     files: Mutex<Vec<LargeFile>>,
-    /// Of files that are there or were promised room.
+    /// The number of files that are here or have a place reserved.
     number: AtomicUsize,
     most: usize,
 }
 
 impl LargeFiles {
-    /// None so far, with as much room as the limit of the process for open files leaves.
+    /// An empty list, with room for as many files as the process's limit of open files leaves.
     pub(super) fn new() -> Self {
         Self::within(rustix::process::getrlimit(rustix::process::Resource::Nofile).current)
     }
@@ -58,12 +57,12 @@ impl LargeFiles {
         }
     }
 
-    /// Whether a file of `size` bytes shall be put off; it has to be, then.
+    /// Whether to defer a file of `size` bytes. If so, a place is reserved that must be used.
     pub(super) fn takes(&self, size: u64) -> bool {
         size >= MIN_SIZE && self.number.fetch_add(1, Ordering::Relaxed) < self.most
     }
 
-    pub(super) fn put_off(&self, large: LargeFile) {
+    pub(super) fn defer(&self, large: LargeFile) {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).push(large);
     }
 
@@ -78,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn small_files_and_more_than_can_be_open_are_not_put_off() {
+    fn small_files_and_more_than_can_be_open_are_not_deferred() {
         for (limit, most) in [(None, MOST), (Some(1 << 20), MOST), (Some(40), 5), (Some(7), 0)] {
             let files = LargeFiles::within(limit);
             assert!(!files.takes(MIN_SIZE - 1));

@@ -1,9 +1,9 @@
-//! Files and symbolic links -> file objects, some entries of one directory at a time.
+//! Files and symbolic links -> file objects, several entries of one directory at a time.
 //!
 //! Each entry is identified (does the stat cache or a checkout know its object?), described (what
-//! header its object has) and stored. What is small is held in a buffer of the thread until the
-//! last entry has been read, because two files are hashed in less time together than one after the
-//! other. Larger files stream, and the largest wait for the end.
+//! header its object has) and stored. Small content is held in a buffer of the thread until the
+//! last entry has been read, because hashing two files together is faster than one after the other.
+//! Larger files stream, and the largest are deferred.
 
 use std::cell::RefCell;
 use std::io::{self, Read};
@@ -12,7 +12,7 @@ use std::path::Path;
 
 use super::consume::Seen;
 use super::context::{Ingest, header, ownership, ownership_of_header};
-use super::large::{LargeFile, PUT_OFF};
+use super::large::{DEFERRED, LargeFile};
 use super::options::HardLinks;
 use super::stat_cache::Question;
 use super::unchanged::{Look, Recorded};
@@ -22,14 +22,14 @@ use crate::object::FileHeader;
 use crate::repo::{Adoptable, SourceFile};
 use crate::source::{Directory, Entry, EntryKind, Metadata, OpenFile};
 
-/// Files up to this size, in bytes, are read once and held in memory; above it they may be read
+/// Files up to this size, in bytes, are read once and held in memory; larger ones may be read
 /// twice, to be hashed and to be stored.
 const MAX_HELD: u64 = 1 << 20;
-/// Files that are held together have at most this many bytes: two of the largest.
+/// The most bytes that held files have together: two of the largest.
 const MAX_HELD_TOGETHER: u64 = 2 * MAX_HELD;
 
 thread_local! {
-    /// The content that this thread holds, which keeps its buffer.
+    /// The content held by this thread. Kept, so that its buffer is reused.
     static MESSAGES: RefCell<Messages> = const { RefCell::new(Messages::new()) };
 }
 
@@ -46,13 +46,13 @@ enum Inode {
     Symlink,
 }
 
-/// An entry that has been looked at.
+/// An entry that has been identified.
 struct Identified {
     inode: Inode,
     metadata: Metadata,
-    /// What was recorded when it was looked at by name.
+    /// What was recorded when it was identified by name.
     looked: Option<Recorded>,
-    /// The object that it is a hard link to, or was checked out from.
+    /// The object that it is a hard link to or was checked out from.
     known: Option<Checksum>,
 }
 
@@ -60,13 +60,13 @@ struct Identified {
 struct Described {
     inode: Inode,
     header: FileHeader,
-    /// The stat cache is given the answer to it.
+    /// The question whose answer goes into the stat cache.
     question: Option<Question>,
 }
 
-/// Whether there is anything left to do for an entry.
+/// Whether an entry still has to be stored.
 enum Step<T> {
-    /// No: it is this object, or is left out.
+    /// It is this object, or is left out.
     Done(Option<Checksum>),
     Next(T),
 }
@@ -79,12 +79,12 @@ struct Held {
 }
 
 struct HeldEntry {
-    /// Its number among the entries that are worked on.
+    /// Its index among the entries being processed.
     index: usize,
     header: FileHeader,
     /// Where in the message the content starts.
     header_len: usize,
-    /// The length that the content had when it was opened, in bytes.
+    /// The length of the content when it was opened, in bytes.
     size: u64,
     question: Option<Question>,
 }
@@ -93,7 +93,7 @@ type Stored = Result<Option<Checksum>>;
 
 impl Ingest<'_, '_> {
     /// Stores files and symbolic links of one directory, which is `found`; `None` for what is left
-    /// out. All of them are worked on, whatever is wrong with one.
+    /// out. All of them are processed, even if one fails.
     pub(super) fn leaves(
         &self,
         directory: &Directory,
@@ -106,8 +106,8 @@ impl Ingest<'_, '_> {
         let mut seen = Vec::new();
         for (index, Entry { name, kind }) in entries.iter().enumerate() {
             let place = Place { directory, name };
-            // What goes away after the commit is looked at before it is read, so that it stays if
-            // it is exchanged in between.
+            // A file that is to be removed after the commit is recorded before it is read, so that
+            // it stays if it is replaced in between.
             let looked = self.consumed.map(|_| Seen::of(directory, name)).transpose();
             let step = looked.and_then(|looked| {
                 seen.extend(looked.map(|looked| (index, looked)));
@@ -127,7 +127,7 @@ impl Ingest<'_, '_> {
                     if held.messages.held() as u64 + described.inode.size() > MAX_HELD_TOGETHER {
                         self.store_held(&mut held, &mut stored);
                     }
-                    // The checksum follows.
+                    // The checksum is filled in later.
                     self.hold(place, described, index, &mut held).map(|()| None)
                 }
                 Err(error) => Err(error),
@@ -146,7 +146,7 @@ impl Ingest<'_, '_> {
         stored
     }
 
-    /// Looks at the entry, and opens it if it is a file.
+    /// Identifies the entry, and opens it if it is a file.
     fn identify(
         &self,
         Place { directory, name }: Place<'_>,
@@ -225,7 +225,7 @@ impl Ingest<'_, '_> {
         };
         let is_certain = match &inode {
             Inode::File(_) => true,
-            // Everything was asked for by name; it must have been one link all the time.
+            // Everything was looked up by name; it must have been the same link throughout.
             Inode::Symlink => was_looked_at && directory.metadata_of(name)? == metadata,
         };
         let question = match is_certain {
@@ -242,7 +242,8 @@ impl Ingest<'_, '_> {
         Ok(Step::Next(Described { inode, header, question }))
     }
 
-    /// Whether a file is not held; what may become the object itself never is.
+    /// Whether a file is stored directly instead of being held. A file that may become the object
+    /// itself is never held.
     fn streams(&self, file: &OpenFile) -> bool {
         file.metadata.size > MAX_HELD || self.consumed.is_some()
     }
@@ -297,7 +298,7 @@ impl Ingest<'_, '_> {
         held.messages.clear();
     }
 
-    /// Stores a file that is not held, or puts it off.
+    /// Stores a file that is not held, or defers it.
     fn stream(
         &self,
         Place { directory, name }: Place<'_>,
@@ -307,8 +308,8 @@ impl Ingest<'_, '_> {
     ) -> Result<Checksum> {
         if self.consumed.is_none() && self.large_files.takes(file.metadata.size) {
             let (path, shown_path) = (directory.child_path(name), directory.shown_path(name));
-            self.large_files.put_off(LargeFile { path, shown_path, header, file, question });
-            return Ok(PUT_OFF);
+            self.large_files.defer(LargeFile { path, shown_path, header, file, question });
+            return Ok(DEFERRED);
         }
         let adopt =
             self.consumed.is_some().then(|| Adoptable { directory: directory.as_fd(), name });
@@ -319,7 +320,7 @@ impl Ingest<'_, '_> {
         Ok(checksum)
     }
 
-    /// Stores the content of a file; `shown` is what it is called in messages.
+    /// Stores the content of a file; `shown` is its path in messages.
     pub(super) fn content(
         &self,
         header: &FileHeader,
@@ -345,8 +346,8 @@ impl Inode {
     }
 }
 
-/// Reads a file that had `size` bytes, with one system call if it still has. `false` when it grew
-/// beyond what may be held.
+/// Reads a file that had `size` bytes, with one system call if it still has. `false` when it has
+/// grown beyond what may be held.
 fn read_whole(mut file: &std::fs::File, size: u64, messages: &mut Messages) -> io::Result<bool> {
     // One byte more shows whether it grew.
     let mut length = read_some(&mut file, size + 1, messages)?;

@@ -16,7 +16,7 @@ struct Memory<'m, 'i, 'r> {
 }
 
 enum Part<'m> {
-    /// The number of a directory of the source, and what the tree has under its name.
+    /// The index of a directory of the source, and the entry that the tree has under its name.
     Directory {
         name: &'m str,
         path: TreePath,
@@ -27,7 +27,7 @@ enum Part<'m> {
 }
 
 impl Ingest<'_, '_> {
-    /// Lays a tree in memory over `tree`. Filter, xattrs and labels are as for directories.
+    /// Overlays a tree in memory onto `tree`. Filter, xattrs and labels apply as for directories.
     pub(super) fn memory(&self, source: &MemoryTree, tree: Tree) -> Result<Tree> {
         let root = Part::Directory {
             name: "",

@@ -3,24 +3,25 @@
 //! ```text
 //! options    what is asked for
 //! count      how much there is to read, found ahead
-//! context    what those share who make objects
+//! context    the state shared by all that make objects
 //! ingest     directories -> file and dirmeta objects, in parallel
 //! leaf       files and symbolic links -> file objects, some at a time
 //! large      files that wait until everything else is done
-//! put_off    storing them
-//! unchanged  files that the stat cache knows
-//! stat_cache what files became that were not changed since
+//! deferred   storing them
+//! unchanged  looking files up in the stat cache
+//! stat_cache the objects of files that have not changed since
 //! tar        tar archives -> the same
-//! no_tar     what stands there without the feature `archives`
+//! no_tar     its replacement without the feature `archives`
 //! memory     trees in memory -> the same
 //! tree       names and checksums in memory; dirtree objects, leaves first
-//! consume    sources that go once the commit is safe
+//! consume    removing sources once the commit is safe
 //! description  the commit's metadata
 //! ```
 
 mod consume;
 mod context;
 mod count;
+mod deferred;
 mod description;
 mod devino;
 mod directory;
@@ -33,7 +34,6 @@ mod memory;
 mod options;
 #[cfg(feature = "archives")]
 mod pathname_filter;
-mod put_off;
 mod stat_cache;
 mod stored;
 #[cfg(feature = "archives")]
@@ -66,28 +66,28 @@ use tree::Tree;
 pub use options::{
     Bindings, CommitOptions, Description, HardLinks, Parent, Reading, Source, TarOptions,
 };
-// For the fuzzer; there is nothing else to do with them.
+// For the fuzzer only.
 #[doc(hidden)]
 pub use stat_cache::{RecordQuestion as StatCacheQuestion, Records as StatCacheRecords};
 pub use stat_cache::{StatCacheOptions, StatCacheStats};
 
-/// What came of a commit.
+/// The result of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommitOutcome {
     /// The new commit, or the parent if nothing had changed and that was to be skipped.
     pub commit: Checksum,
     /// Whether the commit was skipped.
     pub skipped: bool,
-    /// What was written.
+    /// Counts of what was written.
     pub stats: TransactionStats,
-    /// What the stat cache was good for, if one was asked for and could be used.
+    /// How useful the stat cache was, if one was requested and could be used.
     pub stat_cache: Option<StatCacheStats>,
 }
 
 /// Makes a commit. The summary follows if the config asks for it (`core.auto-update-summary`).
 ///
 /// # Errors
-/// Whatever a source, the repository or the options have wrong. The ref has not moved then.
+/// For anything wrong with a source, the repository or the options. The ref has not moved then.
 pub fn commit(
     repo: &Repo,
     options: &CommitOptions,
@@ -144,7 +144,7 @@ fn find_parent(repo: &Repo, options: &CommitOptions) -> Result<Option<Checksum>>
     }
 }
 
-/// Writes everything up to the commit object; `None` when that is skipped.
+/// Writes everything up to the commit object; `None` when the commit is skipped.
 fn write_objects(
     transaction: &Transaction<'_>,
     options: &CommitOptions,
@@ -213,7 +213,8 @@ fn read_sources(
         DevInoCache::scan(repo)?
     };
     let own_tmp = repo.tmp_identity()?;
-    // They are opened before anything is read: what gets their names later is not what was named.
+    // They are opened before anything is read, so that a directory that takes over a name later is
+    // not mistaken for the source.
     let mut directories = Vec::new();
     for source in &options.sources {
         if let (Source::Directory(path), Some(consumed)) = (source, consumed.as_mut()) {
@@ -242,8 +243,8 @@ fn read_sources(
         }
     };
     for source in &options.sources {
-        // Upstream's way: the sizes of files are those of the last source, and directories follow
-        // when they are written.
+        // As upstream: the sizes of files are those of the last source, and directories follow when
+        // they are written.
         transaction.restart_sizes();
         match source {
             Source::Directory(path) => {
@@ -270,8 +271,8 @@ fn read_sources(
     Ok(tree)
 }
 
-/// Whether sources that are commits are gone through: their files may be recorded otherwise, or
-/// their sizes be recorded.
+/// Whether sources that are commits are walked: their files may be recorded differently, or their
+/// sizes recorded.
 fn visits_commits(transaction: &Transaction<'_>, options: &CommitOptions) -> bool {
     let has_policy =
         options.selinux_policy.is_some() && transaction.repo().mode() != RepoMode::BareUserOnly;

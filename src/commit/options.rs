@@ -1,4 +1,4 @@
-//! What can be asked of a commit.
+//! The options of a commit.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,32 +11,33 @@ use crate::source::{MemoryTree, Modifier};
 
 use super::stat_cache::StatCacheOptions;
 
-/// A commit to be made. There is no default, because a commit has a time: [`CommitOptions::new`].
+/// The commit to make. There is no `Default`, because a commit needs a time: see
+/// [`CommitOptions::new`].
 #[derive(Clone, Debug)]
 pub struct CommitOptions {
     /// The ref that will point to the commit; none makes an orphan.
     pub branch: Option<Refspec>,
     /// Which commit it follows.
     pub parent: Parent,
-    /// A commit that the sources are laid over. The modifier does not apply to it.
+    /// A commit that the sources are overlaid onto. The modifier does not apply to it.
     pub base: Option<Checksum>,
-    /// The trees, in the order in which they are laid over each other.
+    /// The trees, in the order in which they are overlaid.
     pub sources: Vec<Source>,
-    /// What is recorded otherwise than the sources say.
+    /// Overrides of the metadata that the sources have.
     pub modifier: Modifier,
     /// Gives each file and directory of the sources its SELinux label, whatever the modifier says
     /// about xattrs. Without effect in a bare-user-only repository, which cannot keep any.
     pub selinux_policy: Option<Arc<Policy>>,
     /// How directories are read.
     pub reading: Reading,
-    /// What the commit object says besides its tree.
+    /// The contents of the commit object besides its tree.
     pub description: Description,
-    /// Make no commit if the tree is the parent's.
+    /// Make no commit if the tree equals the parent's.
     pub skip_if_unchanged: bool,
 }
 
 impl CommitOptions {
-    /// An orphan commit of nothing with this description, to be completed by
+    /// An orphan commit of an empty tree with this description, to be completed by
     /// `..CommitOptions::new(description)`.
     pub fn new(description: Description) -> Self {
         Self {
@@ -60,9 +61,9 @@ pub enum Source {
     Directory(PathBuf),
     /// A tar archive; `None` is standard input. Refused without the feature `archives`.
     Tar(Option<PathBuf>, TarOptions),
-    /// The tree of a commit that is in the repository.
+    /// The tree of a commit in the repository.
     Commit(Checksum),
-    /// A tree that was built from values.
+    /// A tree built in memory.
     Memory(MemoryTree),
 }
 
@@ -78,43 +79,45 @@ pub struct TarOptions {
 /// The parent of a new commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Parent {
-    /// What the branch points to, if anything; an orphan has none.
+    /// The commit that the branch points to, if any; an orphan has none.
     #[default]
     OfBranch,
-    /// None.
+    /// No parent.
     None,
-    /// This one.
+    /// This commit.
     Commit(Checksum),
 }
 
 /// How directories are read.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
-    /// What files that are hard links to objects of the repository are taken for.
+    /// How files that are hard links to objects of the repository are treated.
     pub hard_links: HardLinks,
     /// Delete the source directories once the commit is safe.
     pub consume: bool,
-    /// Record the size of each object in the commit (`ostree.sizes`); nothing in repositories other
-    /// than archives.
+    /// Record the size of each object in the commit (`ostree.sizes`); no effect in repositories
+    /// other than archives.
     pub generate_sizes: bool,
     /// Do not read files of directories again that the stat cache knows to be unchanged.
     pub stat_cache: Option<StatCacheOptions>,
 }
 
-/// Trust in files that share device and inode with an object, as those of a hard-link checkout do.
+/// How far files are trusted that share device and inode with an object, as those of a hard-link
+/// checkout do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HardLinks {
     /// They are read like any other file.
     #[default]
     Read,
-    /// They are that object, if owner, mode and xattrs are to be recorded as the object has them.
+    /// They count as that object if owner, mode and xattrs are to be recorded as the object has
+    /// them.
     Compare,
-    /// They are that object.
+    /// They count as that object.
     Trust,
 }
 
-/// What a commit object says besides its tree. There is no default, because a commit has a time:
-/// [`Description::new`].
+/// The contents of a commit object besides its tree. There is no `Default`, because a commit needs
+/// a time: see [`Description::new`].
 #[derive(Clone, Debug)]
 pub struct Description {
     /// One line; may be empty.
@@ -123,15 +126,15 @@ pub struct Description {
     pub body: String,
     /// Seconds since 1970, UTC.
     pub timestamp: u64,
-    /// Metadata in the order in which it is to stand.
+    /// Metadata, in the order in which it is written.
     pub metadata: Vec<(String, Value)>,
     /// Keys whose values are copied from the parent.
     pub keep_metadata: Vec<String>,
-    /// Detached metadata of the commit; replaces what it has, if any is given.
+    /// Detached metadata of the commit; if not empty, replaces what the commit has.
     pub detached_metadata: Dict,
-    /// Which refs and collection the commit says it belongs to.
+    /// The refs and collection that the commit is bound to.
     pub bindings: Bindings,
-    /// Record the version of the one kernel in the tree, and that it boots.
+    /// Record the version of the only kernel in the tree, and that the tree is bootable.
     pub bootable: bool,
     /// Record the digest of the tree's composefs image.
     pub composefs_digest: bool,

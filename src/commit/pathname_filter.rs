@@ -1,9 +1,9 @@
-//! `REGEX,REPLACEMENT`: other names for the entries of an archive.
+//! `REGEX,REPLACEMENT`: renames the entries of an archive.
 //!
 //! The replacement is in GRegex's language: `\1` `\12` `\g<1>` `\g<name>` and `\0` are groups
-//! (empty if there is no such one), `\n` `\t` and the like characters, `\x41` `\x{e9}` codes, `\u`
-//! `\l` change the case of one character and `\U` `\L` of all up to `\E`. The pattern may look
-//! around and refer back, as PCRE's; a match that takes too long is an error.
+//! (empty if there is no such group), `\n` `\t` and the like characters, `\x41` `\x{e9}` codes,
+//! `\u` `\l` change the case of one character and `\U` `\L` of all up to `\E`. The pattern may use
+//! look-around and back-references, as in PCRE; a match that takes too long is an error.
 
 use fancy_regex::{Captures, Regex};
 
@@ -59,14 +59,14 @@ impl PathnameFilter {
     /// The name with every match replaced.
     ///
     /// # Errors
-    /// When the pattern goes back and forth in the name for too long.
+    /// When the pattern backtracks for too long.
     pub(super) fn apply(&self, name: &str) -> Result<String> {
         let replaced = self
             .pattern
             .try_replacen(name, 0, |captures: &Captures<'_, str>| self.expand(captures));
-        let told =
+        let describe =
             |error| Error::failed(format!("--tar-pathname-filter: matching {name}: {error}"));
-        Ok(replaced.map_err(told)?.into_owned())
+        Ok(replaced.map_err(describe)?.into_owned())
     }
 
     fn expand(&self, captures: &Captures<'_, str>) -> String {
@@ -98,7 +98,7 @@ impl PathnameFilter {
     }
 }
 
-/// Where in the replacement the error is, in characters, and what it is.
+/// The position of an error in the replacement, in characters, and its description.
 type Bad = (usize, &'static str);
 
 fn pieces(replacement: &str) -> Result<Vec<Piece>, Bad> {

@@ -1,5 +1,5 @@
-//! Trees of commits -> file and dirmeta objects, where the files and directories may be recorded
-//! otherwise.
+//! Trees of commits -> file and dirmeta objects, where the metadata of files and directories may be
+//! changed.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::repo::tree::{TreePath, check_object_depth, contains_itself};
 use crate::source::Ownership;
 use crate::threads::{Fold, Opened, fold, pieces};
 
-/// A directory of the commit with those that it is in.
+/// A directory of the commit with its parents.
 struct Place {
     above: Option<Arc<Place>>,
     dirtree: Checksum,
@@ -47,7 +47,7 @@ enum Part {
     Files(Arc<Place>, Vec<(String, Checksum)>),
 }
 
-/// A directory that is laid over another one.
+/// A directory that is overlaid onto another one.
 struct Open {
     name: String,
     tree: Tree,
@@ -56,8 +56,8 @@ struct Open {
 struct Stored<'s, 'i, 'r>(&'s Ingest<'i, 'r>);
 
 impl Ingest<'_, '_> {
-    /// Lays the tree of a stored directory over `tree`, running every file and directory through
-    /// the filter.
+    /// Overlays the tree of a stored directory onto `tree`, running every file and directory
+    /// through the filter.
     pub(super) fn stored(
         &self,
         dirtree: &Checksum,

@@ -22,7 +22,7 @@ pub(super) struct Tree {
 /// A subdirectory.
 #[derive(Clone, Debug)]
 enum Node {
-    /// Taken from a commit and not looked into yet: most of a base is never touched.
+    /// Taken from a commit and not loaded yet: most of a base is never touched.
     Stored { dirtree: Checksum, dirmeta: Checksum },
     /// In memory.
     Loaded(Tree),
@@ -106,7 +106,7 @@ impl Tree {
         self.dirs.insert(name, Node::Loaded(tree));
     }
 
-    /// Puts in what became of the entries of a directory; those that were there before have been
+    /// Adds the results for the entries of a directory; those that were there before have been
     /// taken out.
     pub(super) fn put_all(&mut self, entries: impl IntoIterator<Item = Done>) -> Result<()> {
         for done in entries {
@@ -124,7 +124,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Lays a stored directory over this one. Where this one has nothing, nothing is loaded.
+    /// Overlays a stored directory onto this one. Where this one is empty, nothing is loaded.
     pub(super) fn lay_over(
         &mut self,
         repo: &Repo,
@@ -167,18 +167,18 @@ impl Tree {
     }
 }
 
-/// What became of an entry of a source.
+/// The result for an entry of a source.
 pub(super) enum Done {
     /// A file of that name.
     File(String, Checksum),
     /// A directory of that name.
     Directory(String, Tree),
-    /// It is left out; what the tree had under that name stays.
+    /// The entry is left out; what the tree had under that name stays.
     Nothing,
 }
 
 impl Done {
-    /// What became of the root of a source.
+    /// The result for the root of a source.
     pub(super) fn root(done: Vec<Self>) -> Result<Tree> {
         let mut trees = done.into_iter().filter_map(|done| match done {
             Self::Directory(_, tree) => Some(tree),
@@ -188,11 +188,11 @@ impl Done {
     }
 }
 
-/// A directory that another one is being laid over.
+/// A directory that another one is being overlaid onto.
 struct Level {
     name: String,
     tree: Tree,
-    /// Name, dirtree and dirmeta of what both have, from the last to the first.
+    /// Name, dirtree and dirmeta of the subdirectories that both have, from the last to the first.
     shared: Vec<(String, Checksum, Checksum)>,
 }
 

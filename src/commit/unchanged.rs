@@ -1,4 +1,4 @@
-//! The stat cache at work: files that need not be read because nothing about them has changed.
+//! Uses the stat cache: files that need not be read because nothing about them has changed.
 
 use super::context::{Ingest, ownership};
 use super::stat_cache::{Question, StatCache, Trust, XattrSource};
@@ -7,26 +7,26 @@ use crate::error::{Error, Result};
 use crate::object::Xattrs;
 use crate::source::{Directory, EntryKind, Metadata, Ownership};
 
-/// What a look at an entry by its name has told.
+/// The result of looking up an entry by its name.
 pub(super) enum Look {
-    /// Nothing: the cache is not for it.
+    /// Nothing is known: the cache does not apply to it.
     Nothing,
     /// The filter leaves it out.
     Skipped,
-    /// It is this object, of so many bytes; neither it nor its xattrs were read.
+    /// It is this object, with its size in bytes; neither content nor xattrs were read.
     Unchanged(Checksum, u64),
-    /// It has to be read. The filter has had its say, which it may only have once.
+    /// It has to be read. The filter has been applied already, and must not be applied twice.
     Changed(Recorded),
 }
 
-/// What is recorded for an entry that looked so.
+/// The metadata to record for an entry with this status.
 pub(super) struct Recorded {
     seen: Metadata,
     recorded: Ownership,
 }
 
 impl Recorded {
-    /// What is recorded for the entry, which has been opened meanwhile.
+    /// The metadata to record for the entry, which has been opened meanwhile.
     pub(super) fn of(
         self,
         opened: &Metadata,
@@ -65,8 +65,7 @@ impl Ingest<'_, '_> {
         })
     }
 
-    /// The question for a file that is open and whose xattrs were read; `None` if nothing can
-    /// answer it.
+    /// The question for an open file whose xattrs have been read; `None` if nothing can answer it.
     pub(super) fn question_of_opened(
         &self,
         directory: &Directory,
@@ -106,7 +105,7 @@ impl Ingest<'_, '_> {
         }
     }
 
-    /// The label that the object gets whatever the inode has.
+    /// The label that the object gets, regardless of the inode's.
     fn label(&self, directory: &Directory, name: &str, mode: u32) -> Result<Option<&str>> {
         match self.policy {
             None => Ok(None),

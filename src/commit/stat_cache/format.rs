@@ -6,7 +6,7 @@
 //!            4  version, 1
 //!            4  generation: how often the cache was written
 //!            8  number of records
-//! records  104  each, sorted by the first 32 bytes, no two alike in those:
+//! records  104  each, sorted by the first 32 bytes, which are unique:
 //!            8  device
 //!            8  inode
 //!           16  recipe (the first half of a SHA-256)
@@ -16,7 +16,7 @@
 //!            8  ctime, seconds since 1970, signed
 //!            4  ctime, nanoseconds
 //!           32  checksum of the file object
-//!            4  generation in which the record was last of use
+//!            4  generation in which the record was last used
 //!            4  zero
 //! trailer   32  SHA-256 of everything before
 //! ```
@@ -38,7 +38,7 @@ const QUESTION_LEN: usize = 64;
 const CHECKSUM_END: usize = QUESTION_LEN + 32;
 const GENERATION_END: usize = CHECKSUM_END + 4;
 
-/// The most records that are kept; of more files than that, some are read each time.
+/// The most records that are kept; beyond that, some files are read each time.
 const MAX_RECORDS: usize = 1 << 21;
 /// The longest file that is read, in bytes.
 pub(super) const MAX_FILE_LEN: u64 = (HEADER_LEN + MAX_RECORDS * RECORD_LEN + TRAILER_LEN) as u64;
@@ -51,7 +51,7 @@ pub struct Question {
 }
 
 impl Question {
-    /// `None` when the nanoseconds are no nanoseconds.
+    /// `None` when the nanoseconds are out of range.
     pub fn new(metadata: &Metadata, recipe: &Checksum) -> Option<Self> {
         let nanoseconds = |(_, nanoseconds): (i64, u64)| u32::try_from(nanoseconds).ok();
         let ctime = (metadata.ctime.0, nanoseconds(metadata.ctime)?);
@@ -80,7 +80,7 @@ impl Question {
     }
 }
 
-/// A record as it stands in the file.
+/// A record as stored in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record([u8; RECORD_LEN]);
 
@@ -107,7 +107,7 @@ impl Record {
     }
 }
 
-/// The records of a file that was found to be whole.
+/// The records of a file that has been verified.
 #[derive(Debug, Default)]
 pub struct Records {
     bytes: Vec<u8>,
@@ -118,7 +118,7 @@ impl Records {
     /// Takes the bytes of a file.
     ///
     /// # Errors
-    /// When they are not the whole of such a file; the message says how that shows.
+    /// When they are not a complete, valid file; the message says why.
     pub fn decode(mut bytes: Vec<u8>) -> Result<Self, DecodeError> {
         let refuse = |what: &str| Err(DecodeError::new(what));
         let Some((body, trailer)) = bytes.split_last_chunk::<TRAILER_LEN>() else {
@@ -176,15 +176,15 @@ impl Records {
         checksum.then(|| Some((low, Checksum::from_slice(&record[QUESTION_LEN..CHECKSUM_END])?)))?
     }
 
-    /// How many times the cache was written since a record was of use.
+    /// How many times the cache was written since a record was last used.
     pub fn age(&self, record: &[u8]) -> u32 {
         self.generation.saturating_sub(generation_of(record))
     }
 
     /// The bytes of the next generation's file: the fresh records, and the old ones that were used
-    /// or are not older than `max_age`. Of two with one key the fresh one is kept.
+    /// or are not older than `max_age`. Of two with the same key the fresh one is kept.
     pub fn renewed(&self, used: &[bool], fresh: &mut Vec<Record>, max_age: u32) -> Vec<u8> {
-        // A cache that was written four thousand million times is as good as new.
+        // The generation wraps around after four thousand million writes, which does no harm.
         let generation = self.generation.checked_add(1).unwrap_or(1);
         let mut all: Vec<Record> =
             fresh.drain(..).map(|record| record.with_generation(generation)).collect();
@@ -208,7 +208,7 @@ impl Records {
         encoded(generation, all.iter().map(|record| &record.0[..]))
     }
 
-    /// The bytes of a file with these very records.
+    /// The bytes of a file with exactly these records.
     pub fn encode(&self) -> Vec<u8> {
         encoded(self.generation, self.iter())
     }

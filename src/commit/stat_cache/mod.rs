@@ -1,10 +1,10 @@
 //! The stat cache: which object an unchanged file became when it was last committed, so that it
 //! need not be read again.
 //!
-//! # What is believed, and why
+//! # What is trusted, and why
 //!
 //! An object's name depends on the content of a file, on its xattrs, and on the owner and mode that
-//! are *recorded* for it, which options change. So a record answers one whole question (see
+//! are *recorded* for it, which options change. So a record answers one complete question (see
 //! [`Question`]): an inode, its size, mtime and ctime, and a **recipe**, a digest of everything
 //! else that enters the object:
 //!
@@ -15,8 +15,8 @@
 //! - if xattrs are the inode's, who reads them: capabilities and user namespace decide which ones
 //!   are shown, and how.
 //!
-//! Other options ask another question, which has no answer yet: an answer can be old, but it cannot
-//! be for something else. What keeps it from being old:
+//! Other options ask another question, which has no answer yet: an answer can be stale, but it
+//! cannot belong to something else. What keeps it from being stale:
 //!
 //! - Whatever changes content, xattrs, owner or mode of a file gives the inode a new ctime, which
 //!   nobody can choose. That holds for the file systems in [`trust`] and is relied on only there.
@@ -25,7 +25,7 @@
 //!   began.
 //! - The answer is an object that is in the repository, else the file is read.
 //!
-//! What cannot be noticed: a program that goes on writing through a shared memory mapping that was
+//! What cannot be detected: a program that goes on writing through a shared memory mapping that was
 //! dirty before (the kernel stamps the first write only), and a clock that is set back so that a
 //! later change gets the very nanosecond of an earlier one. Trees that are written to while they
 //! are committed have no definite content with or without a cache.
@@ -33,9 +33,9 @@
 //! # Upkeep
 //!
 //! The file is read as a whole, and written as a whole next to the old one and renamed over it, so
-//! a reader sees one or the other and of two commits at once the last one's counts. Nothing is
-//! locked. It is only written when there is something new, or when records in use have grown old.
-//! Those that [`MAX_AGE`] writings in a row had no use for are left out. The format is in
+//! a reader sees one or the other, and of two simultaneous commits the last one's is kept. Nothing
+//! is locked. It is only written when there is something new, or when records in use have grown
+//! old. Those unused in [`MAX_AGE`] consecutive writes are left out. The format is in
 //! [`mod@format`]; a file that is damaged in any way is dropped with a warning.
 
 mod format;
@@ -67,12 +67,12 @@ use trust::{Devices, Reader};
 /// Where the stat cache is and how careful it has to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatCacheOptions {
-    /// The file; without one it is `tmp/cache/stat-cache` in the repository, where neither program
-    /// cleans up.
+    /// The file; by default `tmp/cache/stat-cache` in the repository, where neither osier nor
+    /// ostree cleans up.
     pub file: Option<PathBuf>,
     /// A file that was changed less than this before the commit began is not remembered. It must be
-    /// longer than the time in which a file system may stamp two changes alike, which is a second
-    /// on old ones; 2 seconds are the default.
+    /// longer than the time in which a file system may give two changes the same time stamp, a
+    /// second on old ones; 2 seconds by default.
     pub settling: Duration,
 }
 
@@ -94,9 +94,9 @@ pub struct StatCacheStats {
 /// The default place, relative to the repository.
 const DEFAULT_FILE: &str = "tmp/cache/stat-cache";
 const DEFAULT_NAME: &str = "stat-cache";
-/// Records that so many writings of the cache had no use for are left out of the next: as many
-/// trees or sets of options may take turns with one file, and of trees that are made anew each time
-/// no more is left than this.
+/// Records unused in this many writes of the cache are left out of the next one. So this many trees
+/// or sets of options can share one file, and trees that are made anew each time leave no more
+/// behind than this.
 const MAX_AGE: u32 = 16;
 
 /// A stat cache during one commit. Any thread may ask it.
@@ -109,7 +109,7 @@ pub(super) struct StatCache {
     hits: AtomicU64,
     devices: Devices,
     reader: Reader,
-    /// Files with a later ctime (seconds since 1970, nanoseconds) are not remembered.
+    /// Files with a later ctime (seconds since 1970, nanoseconds) are not recorded.
     settled_before: (i64, u32),
 }
 
@@ -122,15 +122,15 @@ pub(super) struct Question(format::Question);
 pub(super) enum XattrSource {
     /// There are none.
     None,
-    /// They are whatever the inode has, which the ctime answers for.
+    /// They are the inode's, which the ctime vouches for.
     Inode,
-    /// They were read; the digest is of all of them.
+    /// They were read; this is the digest of all of them.
     Read(Checksum),
 }
 
 impl StatCache {
-    /// Reads the cache. `None`, with a warning, when it could not be relied on or not be found out
-    /// whether it can be; when only the file is unusable, an empty cache.
+    /// Reads the cache. `None`, with a warning, when it cannot be relied on or that cannot be
+    /// determined; an empty cache when only the file is unusable.
     pub(super) fn open(
         repo: &Repo,
         options: &StatCacheOptions,
@@ -175,8 +175,7 @@ impl StatCache {
         self.devices.trust(directory, name, device, progress)
     }
 
-    /// Puts the question for a file or symbolic link; `None` if its inode holds times that no file
-    /// can have.
+    /// The question for a file or symbolic link; `None` if its inode holds impossible times.
     pub(super) fn question(
         &self,
         metadata: &Metadata,
@@ -208,21 +207,20 @@ impl StatCache {
     /// The object that the file is, as far as the cache knows.
     pub(super) fn find(&self, question: &Question) -> Option<Checksum> {
         let (index, checksum) = self.records.find(&question.0)?;
-        // Most files were found before by nobody else; not to write what is there keeps the threads
-        // apart.
+        // Skipping the write when the flag is set already avoids contention between threads.
         if let Some(used) = self.used.get(index).filter(|used| !used.load(Ordering::Relaxed)) {
             used.store(true, Ordering::Relaxed);
         }
         Some(checksum)
     }
 
-    /// Counts an answer that was believed.
+    /// Counts an answer that was used.
     pub(super) fn count_hit(&self) {
         self.hits.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Takes note of what a file that was read has become, unless it may still change without a
-    /// sign. The question must be for what the inode said *before* it was read.
+    /// Records the object of a file that was read, unless it may still change undetected. The
+    /// question must be for the state of the inode *before* it was read.
     pub(super) fn remember(&self, question: Question, checksum: Checksum) {
         if question.0.ctime() < self.settled_before {
             let record = Record::new(&question.0, &checksum);
@@ -230,7 +228,7 @@ impl StatCache {
         }
     }
 
-    /// Writes what is new; that it cannot is a warning, because the commit is made.
+    /// Writes what is new. Failure is a warning, because the commit exists already.
     pub(super) fn finish(
         self,
         repo: &Repo,
@@ -240,7 +238,7 @@ impl StatCache {
         let mut fresh = self.fresh.into_inner().unwrap_or_else(PoisonError::into_inner);
         let stats = StatCacheStats { hits: self.hits.into_inner(), remembered: fresh.len() as u64 };
         let used: Vec<bool> = self.used.into_iter().map(AtomicBool::into_inner).collect();
-        // Records in use must not grow old only because other trees have made others forget them.
+        // Records in use must not age only because of commits of other trees.
         let aging = self
             .records
             .iter()
@@ -273,7 +271,7 @@ fn read(path: &Path) -> Result<Records> {
         .map_err(|source| Error::Malformed { what: path.display().to_string(), source })
 }
 
-/// Replaces the file. It is not synced: whatever a power loss leaves of it, its checksum tells.
+/// Replaces the file. It is not synced: after a power loss its checksum shows whether it is whole.
 fn write(repo: &Repo, options: &StatCacheOptions, bytes: &[u8]) -> Result<()> {
     let path = path_of(repo, options);
     match &options.file {
@@ -290,7 +288,7 @@ fn write(repo: &Repo, options: &StatCacheOptions, bytes: &[u8]) -> Result<()> {
             let (directory, last) = Dir::open_parent(path).during("opening", path)?;
             let mut name = last.clone();
             name.push(format!(".{}.new", rustix::process::getpid().as_raw_nonzero()));
-            // Only a process of this number that was killed can have left one.
+            // Only a killed process with the same number can have left one.
             let _ = dir::remove_file(&directory, &name);
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
             let file = dir::open(&directory, &name, flags, Mode::from_raw_mode(0o600))

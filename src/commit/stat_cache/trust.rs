@@ -2,9 +2,9 @@
 //!
 //! Local Linux file systems give an inode a new ctime with every change of content, owner, mode and
 //! xattrs. Network file systems answer from caches of their own, FUSE and others as they please,
-//! FAT has no ctime: there nothing is believed. In two cases the times answer for everything but
-//! the xattrs, which are read then: memory file systems, also under an overlay, give no new ctime
-//! for xattrs before Linux 6.1, and SELinux may show other labels than the inode has.
+//! FAT has no ctime: none of these is trusted. In two cases the times vouch for everything but the
+//! xattrs, which are read then: memory file systems, also under an overlay, give no new ctime for
+//! xattrs before Linux 6.1, and SELinux may report other labels than the inode has.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::error::{During, Error, Result};
 use crate::progress::{Event, Progress};
 use crate::source::Directory;
 
-/// What the times of an inode answer for.
+/// What the times of an inode vouch for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::commit) enum Trust {
     /// Nothing.
@@ -40,10 +40,10 @@ const ZFS: u64 = 0x2fc1_2fc1;
 
 /// Since this version of Linux an xattr of a file in memory changes its ctime.
 const TMPFS_STAMPS_XATTRS: (u32, u32) = (6, 1);
-/// It is there when SELinux is in use.
+/// Exists when SELinux is in use.
 const SELINUX: &str = "/sys/fs/selinux/enforce";
 
-/// What is known about the devices that were met so far: seldom more than one.
+/// What is known about the devices seen so far: rarely more than one.
 #[derive(Debug)]
 pub(super) struct Devices {
     known: RwLock<Vec<(u64, Trust)>>,
@@ -79,7 +79,7 @@ impl Devices {
         });
         let kind = match answer {
             Ok((answered, kind)) if answered == device => kind & 0xffff_ffff,
-            // It was exchanged meanwhile; the next file of the device will tell.
+            // It was replaced meanwhile; the next file of the device will show.
             _ => return Trust::Nothing,
         };
         let trust = self.trust_in(kind);

@@ -1,7 +1,7 @@
 //! Archives, tar and cpio, as sources.
 //!
-//! The archive is read by one thread; small files are collected, and hashed and compressed by all
-//! when there are enough of them. Hard links wait for the end, as they may come before their
+//! One thread reads the archive and collects small files; when there are enough of them, all
+//! threads hash and compress them. Hard links wait for the end, as they may come before their
 //! target. What the names in an archive mean is in [`names`].
 
 mod names;
@@ -35,7 +35,7 @@ use names::{absolute, relative, shown, split};
 /// Files up to this size, in bytes, are collected; larger ones are stored at once.
 const MAX_COLLECTED: u64 = 1 << 20;
 
-/// How much is collected: bytes of contents, names, link targets and xattrs, and the number of
+/// How much is collected: bytes of content, names, link targets and xattrs, and the number of
 /// files.
 const BATCH_BYTES: usize = 32 << 20;
 const BATCH_FILES: usize = 4096;
@@ -43,7 +43,7 @@ const BATCH_FILES: usize = 4096;
 /// The buffer for the content of large files.
 const BUFFER_BYTES: usize = 128 << 10;
 
-/// Lays an archive over `tree`; no path is standard input.
+/// Overlays an archive onto `tree`; without a path, standard input is read.
 pub(super) fn read(
     ingest: &Ingest<'_, '_>,
     path: Option<&Path>,
@@ -74,8 +74,8 @@ pub(super) fn read(
     import.finish()
 }
 
-/// What an archive is read from, if it is a pipe or socket: who writes into one is not to die of a
-/// reader that has seen enough.
+/// The pipe or socket that an archive is read from, if any: it is read to its end, so that the
+/// writer is not killed by a reader that stops early.
 struct Pipe(Option<File>);
 
 impl Pipe {
@@ -114,7 +114,7 @@ fn open(path: Option<&Path>) -> Result<(Archive, Pipe)> {
     opened().context(|| "archive_read_open_filename".to_owned())
 }
 
-/// Errors of the archive come in libarchive's words and need no more.
+/// Errors of the archive use libarchive's wording and need no context.
 fn in_archive(error: std::io::Error) -> Error {
     Error::failed(error.to_string())
 }
@@ -227,7 +227,7 @@ impl Import<'_, '_, '_> {
         }
     }
 
-    /// Takes the content of the current entry for the file at `path`.
+    /// Reads the content of the current entry as that of the file at `path`.
     fn regular(
         &mut self,
         path: String,
@@ -245,7 +245,7 @@ impl Import<'_, '_, '_> {
         self.collect(path, work)
     }
 
-    /// The name in the tree: without what makes it absolute, and as the pathname filter wants it.
+    /// The name in the tree: made relative, and after the pathname filter.
     fn relative_path(&self, raw: &[u8]) -> Result<String> {
         let raw = relative(raw);
         let path = String::from_utf8(raw.to_vec()).map_err(|_| {
@@ -291,8 +291,8 @@ impl Import<'_, '_, '_> {
         self.ingest.transaction.write_metadata(ObjectType::DirMeta, &dirmeta.encode())
     }
 
-    /// Requires the directories above an entry, or makes them with its owner; the filter has no say
-    /// in these.
+    /// Requires the directories above an entry, or makes them with its owner; the filter does not
+    /// apply to these.
     fn make_parents(&mut self, parents: &[&str], found: Ownership) -> Result<()> {
         let made = Ownership { mode: S_IFDIR | 0o755, ..found };
         if self.options.autocreate_parents && self.tree.dirmeta.is_none() {
@@ -359,7 +359,7 @@ impl Import<'_, '_, '_> {
             ingest.progress.event(Event::Advanced { steps: 1, bytes });
             Ok((path, checksum))
         };
-        // All are waited for, so that of several errors always the same one is reported.
+        // All are waited for, so that the same error is always reported if there are several.
         let stored: Vec<Result<(String, Checksum)>> =
             std::mem::take(&mut self.batch).into_par_iter().map(store).collect();
         for result in stored {
@@ -475,7 +475,7 @@ fn error_in(error: Error, what: &str) -> Error {
     Error::During { what: what.to_owned(), source: Box::new(error) }
 }
 
-/// The directory at a place that is known to be there.
+/// The directory at a path that is known to exist.
 fn descend<'t>(
     tree: &'t mut Tree,
     repo: &crate::repo::Repo,

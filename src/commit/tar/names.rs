@@ -10,13 +10,12 @@ const MAX_PATH_BYTES: usize = 4096;
 /// How much of a path an error shows, in bytes.
 const SHOWN_BYTES: usize = 1024;
 
-/// The path as the filter and the policy want it.
+/// The path in the form that the filter and the policy take.
 pub(super) fn absolute(place: &[&str]) -> String {
     format!("/{}", place.join("/"))
 }
 
-/// Without what makes a name absolute, `./` in front, and `..` that would lead above the root of a
-/// file system.
+/// Strips what makes a name absolute, a leading `./`, and any `..` that would lead above the root.
 pub(super) fn relative(raw: &[u8]) -> &[u8] {
     let mut path = raw;
     while let Some(rest) = path.strip_prefix(b"/") {
@@ -34,7 +33,7 @@ pub(super) fn relative(raw: &[u8]) -> &[u8] {
     if path == b"." { b"" } else { path }
 }
 
-/// The names in a path. A `.` is passed over, except at the end, where no name can be made of it.
+/// The names in a path. A `.` is skipped, except at the end, where it makes no valid name.
 pub(super) fn split(path: &str) -> Result<Vec<&str>> {
     if path.len() > MAX_PATH_BYTES {
         return Err(Error::failed(format!("Path '{}' is too long", shown(path))));
@@ -52,7 +51,7 @@ pub(super) fn split(path: &str) -> Result<Vec<&str>> {
     Ok(names)
 }
 
-/// A path as an error shows it: an archive may have any.
+/// A path as an error shows it, cut short: an archive may contain paths of any length.
 pub(super) fn shown(path: &str) -> Cow<'_, str> {
     match path.get(..path.floor_char_boundary(SHOWN_BYTES)) {
         Some(start) if start.len() < path.len() => Cow::Owned(format!("{start}...")),
@@ -64,7 +63,7 @@ pub(super) fn shown(path: &str) -> Cow<'_, str> {
 mod tests {
     use super::{relative, split};
 
-    /// As `ostree commit` shows them.
+    /// As `ostree commit` reports them.
     #[test]
     fn names_are_made_relative() {
         for (raw, expected) in [

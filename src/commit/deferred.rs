@@ -1,4 +1,4 @@
-//! Storing the large files that were put off, see [`large`](super::large).
+//! Stores the large files that were deferred, see [`large`](super::large).
 
 use std::cmp::Reverse;
 
@@ -11,14 +11,14 @@ use crate::checksum::Checksum;
 use crate::error::Result;
 
 impl Ingest<'_, '_> {
-    /// Stores what was put off, and enters it into the tree.
+    /// Stores the deferred files, and enters them into the tree.
     pub(super) fn store_large_files(&self, tree: &mut Tree) -> Result<()> {
         let mut files = self.large_files.take();
         files.sort_unstable_by_key(|large| Reverse(large.file.metadata.size));
-        // They are handed out one by one, in this order.
+        // Threads take them one by one, in this order.
         let mut stored: Vec<(String, Result<Checksum>)> =
             files.into_iter().par_bridge().map(|large| self.store_large_file(large)).collect();
-        // All are waited for, so that of several errors always the same one is reported.
+        // All are waited for, so that the same error is always reported if there are several.
         stored.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         for (path, checksum) in stored {
             let (parents, name) = path.rsplit_once('/').unwrap_or_default();
