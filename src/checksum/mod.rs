@@ -21,14 +21,14 @@ pub use pair::Messages;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Checksum([u8; 32]);
 
-/// The text is not 64 lower-case hexadecimal digits; `Display` gives upstream's words.
+/// The text is not 64 lower-case hexadecimal digits; `Display` uses upstream's wording.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidChecksum {
-    /// The text has another length than 64.
+    /// The text is not 64 characters long.
     #[error("Invalid rev {0}")]
     Length(String),
-    /// The text holds a character that is no lower-case hexadecimal digit; the number is its code,
-    /// as upstream prints it.
+    /// The text holds a character that is not a lower-case hexadecimal digit, given by its code as
+    /// upstream prints it.
     #[error("Invalid character '{character}' in rev '{rev}'")]
     Character {
         /// The byte, as a number.
@@ -39,10 +39,9 @@ pub enum InvalidChecksum {
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
-/// What stands in [`DIGIT_VALUES`] for a character that is no digit.
+/// The entry in [`DIGIT_VALUES`] for a character that is not a digit.
 const NO_DIGIT: u8 = 0xff;
-/// What each character is worth as a digit. A table, because to choose by the character is slow for
-/// digits at random.
+/// The value of each character as a digit. A table, because branching on random digits is slow.
 const DIGIT_VALUES: [u8; 256] = {
     let mut values = [NO_DIGIT; 256];
     let mut value = 0;
@@ -52,8 +51,8 @@ const DIGIT_VALUES: [u8; 256] = {
     }
     values
 };
-/// The base64 of static delta names: `_` stands for `/`, so that they are file names. Spare bits of
-/// the last character must be zero, else two names would mean the same checksum.
+/// The base64 of static delta names: `_` replaces `/`, so that the result is a file name. Spare
+/// bits of the last character must be zero, else two names would mean the same checksum.
 const BASE64: GeneralPurpose = {
     let alphabet =
         Alphabet::new("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+_");
@@ -167,7 +166,7 @@ impl FromStr for Checksum {
 pub struct Hasher(Sha256);
 
 impl Hasher {
-    /// A hasher that has seen nothing.
+    /// A hasher with no input yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -177,7 +176,7 @@ impl Hasher {
         self.0.update(bytes);
     }
 
-    /// The checksum of all bytes seen.
+    /// The checksum of all bytes hashed so far.
     pub fn finish(self) -> Checksum {
         Checksum(self.0.finalize().into())
     }

@@ -1,8 +1,8 @@
-//! Several messages hashed two at a time on one processor.
+//! Hashes several messages, two at a time on one processor.
 //!
 //! Each round of SHA-256 waits for the one before it, so a processor that hashes one message leaves
-//! a part of its hashing unit idle. Two messages that take turns, one block each, use it; `cargo
-//! bench --bench hashing` shows by how much.
+//! part of its hashing unit idle. Interleaving the blocks of two messages uses it; `cargo bench
+//! --bench hashing` shows by how much.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -32,18 +32,18 @@ const INITIAL_STATE: [u32; 8] = [
     0x5be0_cd19,
 ];
 
-/// Messages that are held in one buffer, to be hashed together.
+/// Messages held in one buffer, to be hashed together.
 ///
 /// [`push`](Self::push) and [`grow`](Self::grow) add to the open message, [`end`](Self::end) closes
 /// it.
 #[derive(Debug, Default)]
 pub struct Messages {
-    /// The messages, each with its padding. The bytes from `filled` on mean nothing.
+    /// The messages, each with its padding. Bytes from `filled` on are unused.
     buffer: Vec<u8>,
     filled: usize,
     /// Where the open message starts.
     open: usize,
-    /// Where the closed ones are, without their padding.
+    /// The ranges of the closed messages, without their padding.
     closed: Vec<Range<usize>>,
 }
 
@@ -53,18 +53,18 @@ impl Messages {
         Self { buffer: Vec::new(), filled: 0, open: 0, closed: Vec::new() }
     }
 
-    /// Forgets all messages, and keeps the buffer.
+    /// Drops all messages but keeps the buffer.
     pub fn clear(&mut self) {
         (self.filled, self.open) = (0, 0);
         self.closed.clear();
     }
 
-    /// Forgets the open message.
+    /// Drops the open message.
     pub fn cancel(&mut self) {
         self.filled = self.open;
     }
 
-    /// The bytes that are held, the padding included.
+    /// The number of bytes held, padding included.
     pub fn held(&self) -> usize {
         self.filled
     }
@@ -75,7 +75,7 @@ impl Messages {
         self.grow(bytes.len());
     }
 
-    /// At least `length` bytes of buffer behind the open message, with anything in them.
+    /// At least `length` bytes of buffer after the open message, with unspecified content.
     pub fn room(&mut self, length: usize) -> &mut [u8] {
         let needed = self.filled + length;
         if self.buffer.len() < needed {
@@ -116,7 +116,7 @@ impl Messages {
             self.closed.iter().zip(ends).map(|(range, end)| &self.buffer[range.start..end]);
         let mut lanes: Vec<Lane<'_>> =
             padded.enumerate().map(|(index, bytes)| Lane::new(index, bytes)).collect();
-        // The longest are first: then few blocks are left for the last one to hash alone.
+        // The longest come first, so that few blocks are left for the last one to hash alone.
         lanes.sort_unstable_by_key(|lane| Reverse(lane.blocks.len()));
         let mut waiting = lanes.into_iter();
         let (mut one, mut other) = (waiting.next(), waiting.next());
@@ -152,7 +152,7 @@ impl<'m> Lane<'m> {
         Self { index, state: INITIAL_STATE, blocks }
     }
 
-    /// Hashes two messages by turns, to the end of the shorter one.
+    /// Hashes two messages in alternation, to the end of the shorter one.
     fn advance(first: &mut Self, second: &mut Self) {
         let common = first.blocks.len().min(second.blocks.len());
         for (one, other) in first.blocks.iter().zip(second.blocks) {
