@@ -1,4 +1,4 @@
-//! Bindings: a commit's metadata say which refs, of which collection, it was made for.
+//! Bindings: the refs, and their collection, that a commit's metadata says it was made for.
 
 use crate::checksum::Checksum;
 use crate::error::{During, Error, Result};
@@ -10,7 +10,7 @@ use crate::repo::Repo;
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'n> {
     pub(crate) name: &'n str,
-    /// `Some` demands that the commit has both bindings; `None` is content without any.
+    /// `Some` requires both bindings; `None` accepts a commit without any.
     pub(crate) collection: Option<&'n str>,
 }
 
@@ -68,7 +68,7 @@ pub(super) fn verify_back_refs(repo: &Repo, checksum: &Checksum, commit: &Commit
 }
 
 fn resolve_collection_ref(repo: &Repo, collection: &str, name: &str) -> Result<Option<Checksum>> {
-    // What is no collection id has no refs.
+    // An invalid collection id has no refs.
     let Ok(collection) = CollectionId::parse(collection) else { return Ok(None) };
     let refs = repo.list_collection_refs(Some(&collection))?;
     Ok(refs.into_iter().find(|(found, _)| found.name.as_str() == name).map(|(_, commit)| commit))

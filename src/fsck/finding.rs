@@ -1,4 +1,4 @@
-//! What a check finds, one record for each object.
+//! The findings of a check, one record for each object.
 
 use crate::checksum::Checksum;
 use crate::object::ObjectName;
@@ -10,23 +10,23 @@ pub struct Finding {
     pub object: ObjectName,
     /// What is wrong with it.
     pub fault: Fault,
-    /// The commits that reach it, as far as they were looked at.
+    /// The commits that reach it, among those that were checked.
     pub commits: Vec<Checksum>,
-    /// The same in words.
+    /// A description for users.
     pub message: String,
 }
 
 /// What is wrong with an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// It is not there.
+    /// It is missing.
     Missing,
-    /// It is not what its name says, or not what an object of its type may be.
+    /// Its bytes do not match its name or are not valid for its type.
     Corrupted,
-    /// It could not be read: that proves nothing about it.
+    /// It could not be read, which proves nothing about it.
     Unreadable,
-    /// It is a commit whose bindings do not agree with the refs.
+    /// It is a commit whose bindings do not match the refs.
     Binding,
-    /// It is a commit that an earlier check found to be damaged, and that was left out of this one.
+    /// It is a commit that an earlier check found damaged, and that this one skipped.
     Damaged,
 }

@@ -1,11 +1,11 @@
-//! Checking a repository: does every commit have all that it reaches, and is it what its name says?
+//! Checks a repository: whether every object that a commit reaches is there, and matches its name.
 //!
 //! In upstream's order: the commits that refs point to, those of collection refs, then all objects
 //! that any commit reaches unless it is known to be partial. Objects are verified in parallel, each
-//! read once; what is found is told in the order of the objects' names, whatever the threads do. A
-//! missing object is reported and its commits are marked as partial; anything else wrong ends the
+//! read once; findings are reported in the order of the objects' names, independent of timing. A
+//! missing object is reported and its commits are marked as partial; any other problem ends the
 //! check, unless [`FsckOptions::all`] or [`FsckOptions::delete`]. An object whose bytes cannot be
-//! had is neither missing nor corrupted: it is counted, and left alone.
+//! read is neither missing nor corrupted: it is counted, and left alone.
 
 pub(crate) mod bindings;
 mod finding;
@@ -29,10 +29,10 @@ use verify::{Problem, unreadable, verify};
 /// What to check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FsckOptions {
-    /// Go on after corruption, and tell everything.
+    /// Continue after corruption, and report everything.
     pub all: bool,
-    /// Delete corrupted objects and mark their commits as partial; go on as with `all`. What cannot
-    /// be read is reported and stays: that proves nothing about it.
+    /// Delete corrupted objects and mark their commits as partial; continue as with `all`. An
+    /// object that cannot be read is reported and stays: it may be intact.
     pub delete: bool,
     /// Delete commits whose parent is missing, and leave tombstones for them.
     pub add_tombstones: bool,
@@ -49,12 +49,12 @@ pub struct FsckReport {
     pub commits: u64,
     /// Commits left out because they are partial.
     pub partial_commits: u64,
-    /// Those of them that an earlier check found to be damaged.
+    /// Those of `partial_commits` that an earlier check found damaged.
     pub damaged_commits: u64,
     /// Whether objects are missing or corrupted.
     pub corrupted: bool,
-    /// Objects that could not be read, as without permission or from a failing disk. What a commit
-    /// or dirtree among them refers to was not verified unless something else refers to it.
+    /// Objects that could not be read, for instance without permission or from a failing disk.
+    /// Objects that only such a commit or dirtree refers to were not verified.
     pub unreadable_objects: u64,
     /// Commits that were replaced by tombstones.
     pub tombstones: Vec<Checksum>,
@@ -62,19 +62,19 @@ pub struct FsckReport {
 
 /// Checks the repository.
 ///
-/// The phases are told as [`Event::Message`], what is wrong as [`Event::Warning`].
+/// Phases are reported as [`Event::Message`], problems as [`Event::Warning`].
 ///
 /// # Errors
-/// When a ref points to a commit that is missing, a dirtree is missing, a binding does not fit, or
-/// (unless [`FsckOptions::all`]) an object is corrupted or cannot be read; nothing after it is
+/// When a ref points to a commit that is missing, a dirtree is missing, a binding does not match,
+/// or (unless [`FsckOptions::all`]) an object is corrupted or cannot be read; nothing after it is
 /// checked then. When something has to be deleted or marked in a repository that cannot be written
 /// to. [`Error::LockTimeout`].
 pub fn fsck(repo: &Repo, options: &FsckOptions, progress: &dyn Progress) -> Result<FsckReport> {
     fsck_into(repo, options, &mut Vec::new(), progress)
 }
 
-/// Checks the repository as [`fsck`] does, and has a record of each thing that is wrong with an
-/// object: also of what ends the check.
+/// Checks the repository as [`fsck`] does, and returns a record of each problem with an object,
+/// including the one that ends the check.
 ///
 /// # Errors
 /// As [`fsck`].
@@ -87,8 +87,8 @@ pub fn fsck_into(
     if options.delete {
         repo.refuse_links()?;
     }
-    // A prune at the same time would make us miss what it removes. Where the lock file cannot be
-    // made, as on a full disk, a check is still wanted.
+    // A concurrent prune would make objects appear missing. Where the lock file cannot be created,
+    // as on a full disk, the check runs all the same.
     let _lock = match repo.lock(LockKind::Shared) {
         Err(error @ Error::LockTimeout { .. }) => return Err(error),
         lock => lock.ok(),
@@ -103,14 +103,15 @@ pub fn fsck_into(
 /// objects.
 ///
 /// # Errors
-/// What is wrong with the first object, in the order of their names, that is missing or corrupted.
+/// The problem of the first object, in the order of their names, that is missing or corrupted.
 pub fn verify_commit(repo: &Repo, commit: &Checksum, progress: &dyn Progress) -> Result<u64> {
     threads::run(|| verify_in_pool(repo, commit, progress))
 }
 
 fn verify_in_pool(repo: &Repo, commit: &Checksum, progress: &dyn Progress) -> Result<u64> {
     let reached = ObjectSet::new();
-    // What cannot be followed shows when it is verified, unless the reason is gone by then.
+    // An object that cannot be followed is reported when it is verified, unless it can be read by
+    // then.
     let at_hole = |_: &ObjectName, error: &Error| match error {
         Error::MalformedObject { .. } => AtHole::Skip,
         _ => AtHole::Report,
@@ -131,7 +132,7 @@ fn verify_in_pool(repo: &Repo, commit: &Checksum, progress: &dyn Progress) -> Re
     }
 }
 
-/// A check that is under way.
+/// A running check.
 struct Check<'r> {
     repo: &'r Repo,
     options: &'r FsckOptions,
@@ -192,15 +193,15 @@ impl<'r> Check<'r> {
         Ok(report)
     }
 
-    /// Records what is wrong with an object. One that is looked at twice, as the commit behind a
-    /// ref is, has one record.
+    /// Records a problem with an object. An object that is checked twice, such as the commit that a
+    /// ref points to, has one record.
     fn note(&mut self, object: ObjectName, fault: Fault, commits: &[Checksum], message: String) {
         if self.noted.insert((object, fault)) {
             self.findings.push(Finding { object, fault, commits: commits.to_vec(), message });
         }
     }
 
-    /// Checks the commit that a ref points to; `label` is how messages call the ref.
+    /// Checks the commit that a ref points to; `label` is the name of the ref in messages.
     fn commit_of_ref(
         &mut self,
         commit: Checksum,
@@ -286,7 +287,7 @@ impl<'r> Check<'r> {
                 self.note_binding(commit, &result);
                 result
             }
-            // What is wrong with its bytes is told when they are verified.
+            // Corruption is reported when its bytes are verified.
             Err(Error::MalformedObject { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -304,8 +305,8 @@ impl<'r> Check<'r> {
     /// Verifies everything that the commits reach.
     fn contents(&mut self, commits: &[Checksum]) -> Result<()> {
         let reached = ObjectSet::new();
-        // A read may fail now and succeed later. What was not walked then has not been verified,
-        // whatever comes after.
+        // A read may fail now and succeed later. What could not be walked has not been verified,
+        // even if a later read succeeds.
         let at_unreadable = if self.goes_on() { AtHole::Report } else { AtHole::Fail };
         let not_followed = walk(self.repo, commits, &reached, &|_| at_unreadable)?;
         let objects = reached.into_sorted();
@@ -318,20 +319,20 @@ impl<'r> Check<'r> {
                 problems.insert(place, (name, unreadable(&name, error)));
             }
         }
-        let result = self.tell(commits, problems);
+        let result = self.report_problems(commits, problems);
         self.progress.event(Event::Finished);
         result
     }
 
-    /// Whether corruption does not end the check.
+    /// Whether the check continues after corruption.
     fn goes_on(&self) -> bool {
         self.options.all || self.options.delete
     }
 
     /// Verifies objects in parallel and returns what is wrong, in order. Unless the check [goes
     /// on](Self::goes_on) that ends with the first corrupted or unreadable object: the same one on
-    /// every run, because nothing before it is skipped. It is no progress, so that a check that
-    /// ends so never claims to have come through.
+    /// every run, because nothing before it is skipped. The object is not counted as progress, so
+    /// that a check that ends early never appears complete.
     fn verify_all(&self, objects: &[ObjectName]) -> Vec<(ObjectName, Problem)> {
         let first_corrupted = AtomicUsize::new(usize::MAX);
         let mut problems: Vec<_> = objects
@@ -357,7 +358,11 @@ impl<'r> Check<'r> {
         problems.into_iter().map(|(_, name, problem)| (name, problem)).collect()
     }
 
-    fn tell(&mut self, commits: &[Checksum], problems: Vec<(ObjectName, Problem)>) -> Result<()> {
+    fn report_problems(
+        &mut self,
+        commits: &[Checksum],
+        problems: Vec<(ObjectName, Problem)>,
+    ) -> Result<()> {
         if problems.is_empty() {
             return Ok(());
         }
@@ -414,7 +419,7 @@ impl<'r> Check<'r> {
         if !self.goes_on() {
             return Err(error);
         }
-        // A commit behind a ref is looked at once more with everything else.
+        // A commit that a ref points to is checked once more with everything else.
         if self.unreadable.insert(name) {
             self.progress.event(Event::Warning(&error.chain()));
         }
@@ -446,8 +451,8 @@ fn decoded<T>(object: Result<T>) -> Result<Option<T>> {
 }
 
 /// Which of the commits reach each of some objects, as far as can be seen without those that are
-/// `skipped`. Asked only when something is wrong: keeping it for all objects would take more memory
-/// than everything else.
+/// `skipped`. Computed only when something is wrong: keeping it for all objects would take more
+/// memory than everything else.
 fn owners(
     repo: &Repo,
     commits: &[Checksum],
@@ -457,8 +462,8 @@ fn owners(
     let mut owners = BTreeMap::<ObjectName, Vec<Checksum>>::new();
     for commit in commits {
         let reached = ObjectSet::new();
-        // Nothing may be deleted whose commits are not known, so another object that cannot be read
-        // now is an error.
+        // No object may be deleted unless its commits are known, so another object that cannot be
+        // read now is an error.
         let at_unreadable =
             |name: &ObjectName| if skipped.contains(name) { AtHole::Skip } else { AtHole::Fail };
         walk(repo, &[*commit], &reached, &at_unreadable)?;

@@ -1,4 +1,4 @@
-//! Whether one object is what its name says.
+//! Verifies one object against its name.
 
 use std::fs;
 
@@ -13,10 +13,10 @@ use crate::repo::{self, Repo, RepoMode};
 pub(super) enum Problem {
     /// It is not there.
     Missing,
-    /// Its bytes are there, and they are not what the name says.
+    /// Its bytes do not match its name.
     Corrupted(Error),
-    /// Its bytes could not be had (no permission, a failing disk, no more file descriptors), which
-    /// proves nothing.
+    /// Its bytes could not be read (no permission, a failing disk, no more file descriptors), which
+    /// proves nothing about them.
     Unreadable(Error),
 }
 
@@ -29,7 +29,7 @@ impl Problem {
         }
     }
 
-    /// What is wrong with the object, in words.
+    /// Describes what is wrong with the object.
     pub(super) fn message(&self, name: &ObjectName) -> String {
         match self {
             Self::Missing => format!("Object missing: {name}"),
@@ -38,8 +38,7 @@ impl Problem {
     }
 }
 
-/// Reads an object and compares it with its name, and its structure with what objects of its type
-/// may be.
+/// Reads an object, compares it with its name and checks its structure against its type.
 pub(super) fn verify(repo: &Repo, name: &ObjectName) -> Result<(), Problem> {
     let result = match name.object_type {
         ObjectType::File => verify_file(repo, name),
@@ -53,7 +52,7 @@ pub(super) fn verify(repo: &Repo, name: &ObjectName) -> Result<(), Problem> {
     })
 }
 
-/// What is said of an object that could not be read.
+/// The description of an object that could not be read.
 pub(super) fn unreadable(name: &ObjectName, error: Error) -> Problem {
     let error = Error::During { what: "could not be read".to_owned(), source: Box::new(error) };
     Problem::Unreadable(of_object(name, error))
@@ -88,19 +87,19 @@ fn verify_file(repo: &Repo, name: &ObjectName) -> Result<()> {
 fn verify_metadata(repo: &Repo, name: &ObjectName) -> Result<()> {
     let bytes = repo.load_metadata(name)?;
     repo::verify_metadata(name, &bytes).map_err(|error| match error {
-        // The name of the object stands before the message already.
+        // The message already starts with the name of the object.
         Error::MalformedObject { source, .. } => Error::failed(source.what),
         other => other,
     })
 }
 
-/// Whether the error is about the bytes of the object, and not about getting at them.
+/// Whether the error is about the bytes of the object, rather than about reading them.
 fn proves_damage(repo: &Repo, name: &ObjectName, error: &Error) -> bool {
     match error {
         Error::During { .. } => false,
-        // Something that is no file lies in the object's place.
+        // Something that is not a file has the object's name.
         Error::Io { .. } | Error::SystemCall { .. } => is_something_else(repo, name),
-        // A part of the object that is kept apart, as the xattrs of bare-split-xattrs.
+        // A part of the object that is stored separately, as the xattrs of bare-split-xattrs.
         Error::MissingMetadata { .. } => false,
         _ => true,
     }
@@ -119,9 +118,9 @@ fn is_something_else(repo: &Repo, name: &ObjectName) -> bool {
     }
 }
 
-/// Whether this process is shown the true owner and every xattr of a file that has this owner as
-/// far as it can see. `trusted.*` xattrs are shown to nobody without the capability for it, and a
-/// user namespace shows all owners that it does not map as one.
+/// Whether this process sees the true owner and every xattr of a file that appears to have this
+/// owner. Reading `trusted.*` xattrs takes a capability, and a user namespace shows all owners that
+/// it does not map as the same one.
 fn sees_all_of(owner: u32) -> bool {
     /// `CAP_SYS_ADMIN`, as a bit of the line `CapEff`.
     const SYS_ADMIN: u64 = 1 << 21;
