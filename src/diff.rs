@@ -1,9 +1,9 @@
-//! What differs between two trees, each a commit or a directory.
+//! Compares two trees, each a commit or a directory.
 //!
-//! Entries are compared by the names that they have or would have as objects: content, owner, mode
-//! and xattrs of files, the dirmeta of directories. The root itself is not compared. The order of
-//! the result is upstream's: a directory of the first tree is gone through with its subdirectories
-//! before what the second has in addition is added, and local directories are listed in
+//! Entries are compared by the checksums that they have or would have as objects: content, owner,
+//! mode and xattrs of files, the dirmeta of directories. The root itself is not compared. The order
+//! of the result is upstream's: a directory of the first tree is walked with its subdirectories
+//! before the additions of the second tree follow, and local directories are listed in the order of
 //! `Local::entries`.
 
 use std::collections::{HashMap, HashSet};
@@ -35,30 +35,30 @@ pub enum DiffTree {
     Directory(PathBuf),
 }
 
-/// What is taken for true of the files in directories.
+/// Assumptions about the files in directories.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DiffOptions {
-    /// Those of the second tree all have this owner.
+    /// All files of the second tree have this owner.
     pub owner_uid: Option<u32>,
-    /// Those of the second tree all have this group.
+    /// All files of the second tree have this group.
     pub owner_gid: Option<u32>,
-    /// None has xattrs.
+    /// No file has xattrs.
     pub no_xattrs: bool,
 }
 
 /// The paths that differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diff {
-    /// In both trees, and not the same. Of a directory that became something else, or the reverse,
-    /// only this is told.
+    /// In both trees, and not the same. For a directory that became something else, or the reverse,
+    /// nothing else is listed.
     pub modified: Vec<String>,
-    /// In the first tree only; of a directory only its own path.
+    /// In the first tree only; for a directory only its own path.
     pub removed: Vec<String>,
-    /// In the second tree only; a directory and everything in it.
+    /// In the second tree only; for a directory also everything in it.
     pub added: Vec<String>,
 }
 
-/// What two commits share.
+/// The objects that two commits share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiffStats {
     /// The number of objects that the first needs.
@@ -71,11 +71,11 @@ pub struct DiffStats {
     pub common_bytes: u64,
 }
 
-/// Upstream gets so many entries of a directory at a time, and sorts those by inode.
+/// Upstream gets this many entries of a directory at a time, and sorts those by inode.
 const LISTING_LEN: usize = 1000;
 /// Listings are read in pieces of this many bytes.
 const LISTING_BUFFER_LEN: usize = 16 << 10;
-/// Files that one piece of work has.
+/// The number of files in one piece of work.
 const FILES_AT_A_TIME: usize = 8;
 /// Files are read in pieces of this many bytes.
 const BUFFER_LEN: usize = 128 << 10;
@@ -83,7 +83,7 @@ const BUFFER_LEN: usize = 128 << 10;
 /// Compares two trees.
 ///
 /// # Errors
-/// When something of them cannot be read.
+/// When part of them cannot be read.
 pub fn diff(
     repo: &Repo,
     first: &DiffTree,
@@ -93,7 +93,7 @@ pub fn diff(
     let keeps_xattrs = repo.mode() != RepoMode::BareUserOnly && !repo.config().disable_xattrs;
     let is_commit = |tree: &DiffTree| matches!(tree, DiffTree::Commit(_));
     let mut options = *options;
-    // The objects of such a repository have none, so nothing that is compared with them has.
+    // The objects of such a repository have no xattrs, so those of directories are ignored too.
     options.no_xattrs |= !keeps_xattrs && (is_commit(first) || is_commit(second));
     let comparison = Comparison { repo, options, listed: AtomicU64::new(0) };
     threads::run(|| {
@@ -130,7 +130,7 @@ fn reached(repo: &Repo, commit: &Checksum) -> Result<ObjectSet> {
     Ok(reached)
 }
 
-/// Whose owners count: upstream's options are for the second tree only.
+/// Whether owners are compared: upstream's options apply to the second tree only.
 #[derive(Clone, Copy)]
 enum Side {
     First,
@@ -140,7 +140,7 @@ enum Side {
 struct Comparison<'r> {
     repo: &'r Repo,
     options: DiffOptions,
-    /// Bytes that the paths found so far take.
+    /// Bytes taken by the paths found so far.
     listed: AtomicU64,
 }
 
@@ -193,7 +193,7 @@ impl Kind {
 impl Diff {
     fn append(&mut self, other: Self) {
         let append = |own: &mut Vec<String>, other: Vec<String>| {
-            // What comes up from a deep tree is not moved at every level.
+            // Results from a deep tree are not copied at every level.
             if own.is_empty() {
                 *own = other;
             } else {
@@ -206,17 +206,16 @@ impl Diff {
     }
 }
 
-/// What is still to be compared.
+/// A comparison that is still to be made.
 enum Part {
     Roots(Arc<Tree>, Arc<Tree>),
-    /// Entries of the first tree and those of the same names in the second, of which none are
-    /// directories.
+    /// Entries of the first tree with those of the same names in the second; none are directories.
     Files((Arc<Tree>, Arc<Tree>), Vec<(Item, Kind)>),
-    /// A directory of both.
+    /// A directory in both trees.
     Directory((Arc<Tree>, Arc<Tree>), Item, Kind),
-    /// A directory that only the second has.
+    /// A directory only in the second tree.
     Added(Arc<Tree>, Item),
-    /// Something is known already.
+    /// A result that is known already.
     Found(Diff),
 }
 
@@ -264,7 +263,7 @@ impl Fold for Comparison<'_> {
     }
 }
 
-/// Ends a run of files: what is to be compared, and what is known of those among them.
+/// Ends a run of files: those to be compared, and the results already known among them.
 fn files_and_found(
     both: &dyn Fn() -> (Arc<Tree>, Arc<Tree>),
     files: &mut Vec<(Item, Kind)>,
@@ -289,8 +288,8 @@ impl Comparison<'_> {
         Ok(path)
     }
 
-    /// What of the second tree the first does not have: the paths of entries, and each directory
-    /// behind its own.
+    /// The additions of the second tree: the paths of entries, and the content of each directory
+    /// after its own path.
     fn added(&self, parent: &Arc<Tree>, items: Vec<Item>) -> Result<Vec<Part>> {
         let mut parts = Vec::new();
         let mut paths = Vec::new();
@@ -325,7 +324,8 @@ impl Comparison<'_> {
         Ok(Tree::Stored(Stored { dirtree, path, contents: self.repo.load_dirtree(&dirtree)? }))
     }
 
-    /// What two directories have to be compared; `diff` is what is known of them themselves.
+    /// The comparisons to make for two directories; `diff` is what is known about the directories
+    /// themselves.
     fn directories(
         &self,
         diff: Diff,
@@ -407,7 +407,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// The name that a file has or would have as an object.
+    /// The checksum that a file has or would have as an object.
     fn file(&self, parent: &Tree, (name, kind): (&str, Kind), side: Side) -> Result<Checksum> {
         let (local, metadata) = match (parent, kind) {
             (_, Kind::StoredFile(checksum)) => return Ok(checksum),
@@ -438,7 +438,7 @@ impl Comparison<'_> {
                 header.xattrs = self.xattrs(|| directory.xattrs_of_file(name, &file))?;
                 hash(&header, file.into_file(), &local.child_path(name))
             }
-            // No object can be a device or pipe, but two of them can be compared.
+            // Devices and pipes cannot be objects, but two of them can be compared.
             _ => Ok(Checksum::of(&header.content_header())),
         }
     }
@@ -556,7 +556,7 @@ fn open_root(path: &Path) -> Result<Directory> {
             shown.display()
         )));
     }
-    // With a slash at the end, because it may be a symlink to one.
+    // With a trailing slash, because it may be a symlink to a directory.
     Directory::open(&absolute.join(""))
 }
 
