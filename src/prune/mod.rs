@@ -1,13 +1,13 @@
-//! Removing what no commit needs, and commits that nobody needs any more (docs/format.md, section
-//! 20).
+//! Removes commits that are no longer wanted and objects that no commit needs (docs/format.md,
+//! section 20).
 //!
 //! A commit is kept because of its [`Roots`]; what a kept commit reaches is kept, everything else
-//! goes. All names are known before the first file is removed, so an error on the way there removes
-//! nothing; and because a damaged dirtree no longer tells what it kept alive, what is read on that
-//! way is compared with its checksum. Commits are removed before what they need, and dirtrees
-//! before what they list: a killed prune leaves objects that the next one removes, never a commit
-//! with holes, and neither does a power loss, because the removal of commits is synced before
-//! anything else goes.
+//! is removed. All names are collected before the first file is removed, so an error until then
+//! removes nothing; and because a damaged dirtree no longer shows what it kept alive, commits and
+//! dirtrees are compared with their checksums on the way. Commits are removed before what they
+//! need, and dirtrees before what they list: a killed prune leaves objects that the next one
+//! removes, never an incomplete commit. The same holds for a power loss, because the removal of
+//! commits is synced before anything else is removed.
 
 mod commits;
 mod reach;
@@ -29,16 +29,16 @@ use crate::threads;
 /// What to remove.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PruneOptions {
-    /// Which commits are kept.
+    /// The commits to keep.
     pub roots: Roots,
-    /// Which objects are looked at.
+    /// The objects to consider.
     pub scope: Scope,
-    /// Remove nothing, only count.
+    /// Only count, remove nothing.
     pub dry_run: bool,
 }
 
-/// Which commits are kept, with the parents that come with them. Commits that are not in the
-/// repository are skipped.
+/// The commits to keep, and how many of their parents. Commits that are not in the repository are
+/// skipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Roots {
     /// All commits in the repository.
@@ -50,56 +50,57 @@ pub enum Roots {
     Retained(Retention),
 }
 
-/// How many parents of a commit come with it.
+/// How many parents of a commit are kept with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
-    /// So many.
+    /// At most this many.
     Parents(u32),
-    /// All.
+    /// No limit.
     Unlimited,
 }
 
-/// What is kept of each ref's history. The commit that a ref points to is always kept.
+/// How much of each ref's history is kept. The commit that a ref points to is always kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// The parents that come with a ref for which nothing else is said.
+    /// The parents kept for a ref that no other rule covers.
     pub depth: Depth,
-    /// Instead of `depth`: parents down to the first that is older than this time, in seconds since
-    /// 1970.
+    /// Instead of `depth`: keep parents up to the first that is older than this time, in seconds
+    /// since 1970.
     pub younger_than: Option<i64>,
-    /// Keep the whole history of all refs but these; empty for no such rule. A ref is spelled as in
+    /// Keep the whole history of all refs but these; empty for no such rule. Refs are written as in
     /// [`Repo::list_refs`].
     pub only_branches: Vec<String>,
-    /// The parents that come with particular refs, whatever the other rules say.
+    /// The parents kept for particular refs, regardless of the other rules.
     pub branch_depth: BTreeMap<String, Depth>,
 }
 
-/// Which objects are looked at.
+/// The objects to consider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
-    /// All.
+    /// No limit.
     #[default]
     AllObjects,
-    /// Commits alone, with what belongs to them; what they reach is neither counted nor removed.
+    /// Commits alone, with their detached metadata and partial marks; what they reach is neither
+    /// counted nor removed.
     CommitsOnly,
 }
 
-/// What was removed.
+/// Counts of what was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PruneStats {
-    /// Objects that were there.
+    /// Objects that were there before.
     pub objects_total: u64,
-    /// Those of them that were removed, or would have been.
+    /// Objects that were removed, or would have been.
     pub objects_deleted: u64,
     /// Their size in the repository, in bytes.
     pub bytes_freed: u64,
 }
 
-/// Removes unreachable objects, static deltas to commits that are gone, and summaries of remotes
-/// that are gone. Nobody else can use the repository meanwhile.
+/// Removes unreachable objects, static deltas to commits that no longer exist, and summaries of
+/// remotes that no longer exist. The repository is locked exclusively meanwhile.
 ///
-/// A commit that goes takes its detached metadata and its mark of being partial with it, and leaves
-/// a tombstone if `core.tombstone-commits` says so.
+/// A commit is removed together with its detached metadata and its partial mark, and leaves a
+/// tombstone if `core.tombstone-commits` is set.
 ///
 /// # Errors
 /// When a dirtree of a kept commit is missing, unless the commit is marked as partial, and when a
@@ -134,7 +135,7 @@ fn prune_in_pool(
     Ok(found.stats)
 }
 
-/// Removes one commit, as [`prune`] would, but not what it alone needs.
+/// Removes one commit as [`prune`] would, but not the objects that only it needs.
 ///
 /// # Errors
 /// When a ref points to it, in upstream's words; when it is not in the repository.
@@ -181,7 +182,7 @@ fn remove_deltas(repo: &Repo, is_gone: impl Fn(&DeltaName) -> Result<bool>) -> R
     Ok(())
 }
 
-/// Where the summaries of remotes are kept between two pulls, as `REMOTE` and `REMOTE.sig`.
+/// The directory that caches the summaries of remotes, as `REMOTE` and `REMOTE.sig`.
 const SUMMARY_CACHE: &str = "tmp/cache/summaries";
 
 fn remove_stale_summaries(repo: &Repo) -> Result<()> {

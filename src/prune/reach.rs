@@ -1,11 +1,11 @@
-//! What the kept commits reach.
+//! Finds what the kept commits reach.
 
 use super::commits::CommitRoot;
 use crate::error::{Error, Result};
 use crate::object::{ObjectName, ObjectType};
 use crate::repo::{AtHole, CommitState, ObjectSet, Reading, Repo, Walk};
 
-/// The commits with nothing that they reach.
+/// The commits without what they reach.
 pub(super) fn commits_alone(commits: &[CommitRoot]) -> ObjectSet {
     let set = ObjectSet::new();
     for root in commits {
@@ -27,7 +27,8 @@ pub(super) fn from_commits(repo: &Repo, commits: &[CommitRoot]) -> Result<Object
             CommitState::Partial | CommitState::PartialFsck => partial.push(root.dirtree),
         }
     }
-    // A dirtree that both kinds need must be there, so those that insist on it go first.
+    // A dirtree that both kinds of commits need must be there, so the commits that require it come
+    // first.
     for (dirtrees, missing) in [(complete, AtHole::Fail), (partial, AtHole::Skip)] {
         let at_hole = |_: &ObjectName, error: &Error| match error {
             Error::MissingMetadata { .. } => missing,

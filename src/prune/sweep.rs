@@ -1,5 +1,5 @@
-//! Finding the objects that are not reachable, and removing them: each of the 256 directories is
-//! listed once, and one thread at a time works on it.
+//! Finds and removes unreachable objects. Each of the 256 directories is listed once, and processed
+//! by one thread at a time.
 
 use rayon::prelude::*;
 use rustix::io::Errno;
@@ -54,7 +54,7 @@ fn in_directory(
     Ok((stats, names))
 }
 
-/// Removes the objects: first all commits, then all dirtrees, then what these needed.
+/// Removes the objects: first all commits, then all dirtrees, then all others.
 pub(super) fn remove(repo: &Repo, found: &Unreachable, progress: &dyn Progress) -> Result<()> {
     let total = Some(found.stats.objects_deleted);
     progress.event(Event::Started { task: "deleting objects", total });
@@ -77,7 +77,7 @@ pub(super) fn remove(repo: &Repo, found: &Unreachable, progress: &dyn Progress) 
             Ok(())
         };
         found.objects.par_iter().try_for_each(|names| of_phase(names))?;
-        // Commits are gone for good before anything that they need goes.
+        // The removal of commits is durable before anything that they need is removed.
         if phase(ObjectType::Commit) && repo.config().fsync && has_commits {
             rustix::fs::syncfs(repo.dir()).during("syncing", repo.path())?;
         }
@@ -86,14 +86,14 @@ pub(super) fn remove(repo: &Repo, found: &Unreachable, progress: &dyn Progress) 
     Ok(())
 }
 
-/// What it means that a commit to be removed is not there.
+/// How a missing commit is treated when it is to be removed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Absent {
     IsAnError,
     IsFine,
 }
 
-/// Removes a commit and what belongs to it; the tombstone is there before the commit is gone.
+/// Removes a commit and what belongs to it; the tombstone is written before the commit is removed.
 pub(super) fn remove_commit(repo: &Repo, commit: &Checksum, absent: Absent) -> Result<()> {
     let name = ObjectName::new(*commit, ObjectType::Commit);
     if repo.config().tombstone_commits && repo.has_own_object(&name)? {
