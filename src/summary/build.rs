@@ -1,4 +1,4 @@
-//! The summary of a repository, made from its refs.
+//! Builds the summary of a repository from its refs.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -20,18 +20,18 @@ use crate::threads;
 /// The ref whose commits carry the metadata of a repository that has a collection id.
 pub const METADATA_REF: &str = "ostree-metadata";
 
-/// The seconds of the years 1 to 9999. Upstream leaves out times that GLib's calendar cannot show.
+/// Times in the years 1 to 9999, in seconds since 1970. Upstream leaves out times that GLib's
+/// calendar cannot represent.
 const CALENDAR: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
-/// What `summary -u` writes besides what it finds in the repository.
+/// What `summary -u` writes in addition to what is in the repository.
 #[derive(Clone, Debug, Default)]
 pub struct UpdateOptions {
-    /// Metadata of the user, ahead of ours.
+    /// The user's metadata, written before our own.
     pub metadata: Dict,
     /// The time of the summary, in seconds since 1970.
     pub now: u64,
-    /// The time of the commit that is made when the repository has a collection id, in seconds
-    /// since 1970.
+    /// The time of the commit made when the repository has a collection id, in seconds since 1970.
     pub commit_timestamp: u64,
 }
 
@@ -47,8 +47,8 @@ pub fn update(repo: &Repo, options: &UpdateOptions) -> Result<()> {
     regenerate(repo, &options.metadata, options.now)
 }
 
-/// What operations that move refs call when they are done: updates the summary if the config asks
-/// for it (`core.auto-update-summary`).
+/// Updates the summary if `core.auto-update-summary` is set. Operations that move refs call this
+/// when they are done.
 ///
 /// # Errors
 /// As [`regenerate`].
@@ -56,14 +56,14 @@ pub fn auto_update(repo: &Repo) -> Result<()> {
     if !repo.config().auto_update_summary {
         return Ok(());
     }
-    // A clock before 1970 counts as the beginning of that year.
+    // A clock before 1970 counts as the start of 1970.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     regenerate(repo, &Dict::new(), now)
 }
 
 /// Writes the summary anew, with `additional` metadata and `now` (seconds since 1970) as its time;
-/// updates the delta indexes and removes the signatures of the old summary. Of several at once, the
-/// last has the refs of then.
+/// updates the delta indexes and removes the signatures of the old summary. Of several concurrent
+/// updates the last one has the latest refs.
 ///
 /// # Errors
 /// When a ref points to a commit that is missing or malformed, or something cannot be written.
@@ -75,8 +75,8 @@ pub fn regenerate(repo: &Repo, additional: &Dict, now: u64) -> Result<()> {
     store::prepare(repo, &lock, &summary.encode(), None)?.place()
 }
 
-/// What the summary of the repository says once `moved` refs of its own name those commits; nothing
-/// is written. With `additional` metadata and `now` (seconds since 1970) as its time.
+/// The summary of the repository as it will be when its own refs in `moved` point to those commits,
+/// with `additional` metadata and `now` (seconds since 1970) as its time. Nothing is written.
 ///
 /// # Errors
 /// When a ref points to a commit that is missing or malformed.
@@ -126,11 +126,11 @@ pub fn prospective(
     Ok(Summary { refs: describe(repo, own)?, metadata: metadata.in_table_order() })
 }
 
-/// Looks up what the summary says about each ref, in name order. A commit that several refs name is
-/// looked at once.
+/// Collects the metadata of each ref, in name order. A commit that several refs point to is loaded
+/// once.
 fn describe(repo: &Repo, mut refs: Vec<(RefName, Checksum)>) -> Result<Vec<SummaryRef>> {
     refs.sort_unstable_by_key(|(_, commit)| *commit);
-    // All are waited for, so that of several errors always the same one is reported.
+    // All are waited for, so that the same error is always reported if there are several.
     let equal = |(_, one): &(RefName, Checksum), (_, other): &(RefName, Checksum)| one == other;
     let described: Vec<Result<Vec<SummaryRef>>> = threads::run(|| {
         Ok(refs.par_chunk_by(equal).map(|refs| describe_equal(repo, refs)).collect())
@@ -143,7 +143,7 @@ fn describe(repo: &Repo, mut refs: Vec<(RefName, Checksum)>) -> Result<Vec<Summa
     Ok(entries)
 }
 
-/// Describes refs that all name the same commit.
+/// Describes refs that all point to the same commit.
 fn describe_equal(repo: &Repo, refs: &[(RefName, Checksum)]) -> Result<Vec<SummaryRef>> {
     let Some((_, commit)) = refs.first() else { return Ok(Vec::new()) };
     let (commit_size, metadata) = describe_commit(repo, commit)?;
@@ -156,7 +156,7 @@ fn describe_equal(repo: &Repo, refs: &[(RefName, Checksum)]) -> Result<Vec<Summa
     Ok(refs.iter().map(entry).collect())
 }
 
-/// The size of a commit, and what the summary says about it.
+/// The size of a commit, and its metadata in the summary.
 fn describe_commit(repo: &Repo, commit: &Checksum) -> Result<(u64, Dict)> {
     let bytes = repo.load_metadata(&name_of(*commit))?;
     let object = Commit::decode(&bytes).of_object(name_of(*commit))?;
@@ -174,7 +174,7 @@ fn name_of(commit: Checksum) -> ObjectName {
     ObjectName::new(commit, ObjectType::Commit)
 }
 
-/// Commits an empty tree whose metadata are the user's, on top of the last such commit.
+/// Commits an empty tree with the user's metadata, on top of the last such commit.
 fn commit_metadata(repo: &Repo, collection: &CollectionId, options: &UpdateOptions) -> Result<()> {
     let mut metadata = options.metadata.clone();
     metadata.push(COLLECTION_BINDING, Value::string(collection.as_str()));

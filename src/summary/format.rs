@@ -1,4 +1,4 @@
-//! The bytes of a summary (docs/format.md, section 13).
+//! The format of a summary (docs/format.md, section 13).
 //!
 //! ```text
 //! (a(s(taya{sv}))a{sv})
@@ -7,12 +7,12 @@
 //! ```
 //!
 //! The size is in the host's byte order, unlike every other number. Both kinds of metadata are
-//! written in the order of GLib's hash tables; read summaries keep the order that they have.
+//! written in the order of GLib's hash tables; a summary that is read keeps its order.
 
 use crate::checksum::Checksum;
 use crate::gvariant::{DecodeError, Dict, Encoder, Type, Value, Variant};
 
-/// The GVariant type of the whole.
+/// The GVariant type of a summary.
 pub const SUMMARY_TYPE: &str = "(a(s(taya{sv}))a{sv})";
 /// The type of the refs.
 const REFS_TYPE: &str = "a(s(taya{sv}))";
@@ -33,7 +33,7 @@ pub mod key {
     pub const LAST_MODIFIED: &str = "ostree.summary.last-modified";
     /// Seconds since 1970, big-endian (`t`); only users write it.
     pub const EXPIRES: &str = "ostree.summary.expires";
-    /// The repository's mode, as its config spells it (`s`).
+    /// The repository's mode, as in its config (`s`).
     pub const MODE: &str = "ostree.summary.mode";
     /// Whether deleted commits leave tombstones (`b`).
     pub const TOMBSTONE_COMMITS: &str = "ostree.summary.tombstone-commits";
@@ -50,7 +50,7 @@ pub mod key {
 pub struct Summary {
     /// The refs, in name order.
     pub refs: Vec<SummaryRef>,
-    /// The metadata of the repository, in the order in which it stands in the file.
+    /// The metadata of the repository, in file order.
     pub metadata: Dict,
 }
 
@@ -59,11 +59,11 @@ pub struct Summary {
 pub struct SummaryRef {
     /// Its name.
     pub name: String,
-    /// Bytes of the commit object.
+    /// The size of the commit object, in bytes.
     pub commit_size: u64,
     /// The commit that it points to.
     pub commit: Checksum,
-    /// What else is known about it, in the order in which it stands in the file.
+    /// Further metadata of the ref, in file order.
     pub metadata: Dict,
 }
 
@@ -71,7 +71,7 @@ impl Summary {
     /// Reads a summary file.
     ///
     /// # Errors
-    /// When it is not in normal form, or a checksum has not 32 bytes.
+    /// When it is not in normal form, or a checksum is not 32 bytes long.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let summary = Variant::decode(Type::parse(SUMMARY_TYPE)?, bytes)?;
         let (Some(refs), Some(metadata)) = (summary.child(0), summary.child(1)) else {
@@ -94,7 +94,7 @@ impl Summary {
         encoder.finish()
     }
 
-    /// The metadata that a user has added: all that an update does not write by itself.
+    /// The metadata that a user has added: every key that an update does not write itself.
     pub fn added_metadata(&self) -> Dict {
         let written = [
             key::STATIC_DELTAS,
@@ -112,8 +112,7 @@ impl Summary {
         added
     }
 
-    /// Whether both say the same; the time of their making and the order of metadata are no
-    /// difference.
+    /// Whether both have the same content, apart from the time and the order of metadata.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         let facts = |summary: &Self| {
             let mut facts: Vec<(String, Value)> = Vec::new();
@@ -128,10 +127,10 @@ impl Summary {
         self.refs == other.refs && facts(self) == facts(other)
     }
 
-    /// The refs of other collections, in the order in which they stand in the file.
+    /// The refs of other collections, in file order.
     ///
     /// # Errors
-    /// When the map has another type than it should, or a checksum has not 32 bytes.
+    /// When the map has the wrong type, or a checksum is not 32 bytes long.
     pub fn collection_map(&self) -> Result<Vec<(String, Vec<SummaryRef>)>, DecodeError> {
         let Some(map) = self.metadata.get(key::COLLECTION_MAP) else { return Ok(Vec::new()) };
         if map.type_string() != COLLECTION_MAP_TYPE {

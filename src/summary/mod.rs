@@ -1,5 +1,4 @@
-//! The summary: which refs a repository offers, and what clients want to know before they ask for
-//! more.
+//! The summary: the refs that a repository offers, with the metadata that clients read first.
 //!
 //! ```text
 //! format  bytes <-> values

@@ -1,5 +1,4 @@
-//! The files `summary` and `summary.sig` of a repository: they are read, placed and removed here
-//! and nowhere else.
+//! The files `summary` and `summary.sig` of a repository: read, placed and removed only here.
 //!
 //! ```text
 //! 1. under the lock, the summary is made from the refs as they are then
@@ -8,8 +7,8 @@
 //! 4. a failure between the two: the ref goes back
 //! ```
 //!
-//! A kill in the third step leaves a summary that is stale, or one beside the signature of the old:
-//! the next update mends it, and until then a client that checks signatures refuses the pair.
+//! A kill in the third step leaves a stale summary, or a new one beside the old signature. The next
+//! update repairs that; until then a client that checks signatures rejects the pair.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -26,16 +25,16 @@ use crate::input;
 use crate::refspec::RefName;
 use crate::repo::{Replacement, Repo, UpdateLock};
 
-/// The longest summary that is read, in bytes: that of metadata in general.
+/// The largest summary that is read, in bytes: the limit for all metadata.
 pub const MAX_SUMMARY_SIZE: u64 = 128 << 20;
 
 const SUMMARY: &str = "summary";
 const SIGNATURE: &str = "summary.sig";
 /// The lock file, in `tmp/`.
 const LOCK: &str = "staging-summary-lock";
-/// A rename that fails is tried so often.
+/// How often a failing rename is tried.
 const ATTEMPTS: u32 = 3;
-/// How long is waited before it is tried again.
+/// The delay between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A ref that moves together with the summary.
@@ -43,22 +42,22 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Move<'m> {
     /// The ref.
     pub name: &'m RefName,
-    /// What it names now; nothing, if it is not there.
+    /// The commit that it points to now; `None` if it does not exist.
     pub old: Option<Checksum>,
-    /// What it will name.
+    /// The commit that it will point to.
     pub new: Checksum,
 }
 
-/// The summary as it stands in the repository.
+/// The bytes of the summary.
 ///
 /// # Errors
-/// When there is none, it is no regular file, has more than [`MAX_SUMMARY_SIZE`] bytes, or cannot
-/// be read.
+/// When there is none, it is not a regular file, has more than [`MAX_SUMMARY_SIZE`] bytes, or
+/// cannot be read.
 pub fn load_bytes(repo: &Repo) -> Result<Vec<u8>> {
     input::read_stored(repo.dir(), SUMMARY, MAX_SUMMARY_SIZE).calling("openat", SUMMARY)
 }
 
-/// The summary as it stands in the repository; `None` when there is none.
+/// The bytes of the summary; `None` when there is none.
 ///
 /// # Errors
 /// As [`load_bytes`].
@@ -66,7 +65,7 @@ pub fn load_bytes_if_present(repo: &Repo) -> Result<Option<Vec<u8>>> {
     if_present(load_bytes(repo))
 }
 
-/// What the summary says.
+/// The decoded summary.
 ///
 /// # Errors
 /// As [`load_bytes`], and when it is malformed.
@@ -88,7 +87,7 @@ pub fn load_signature(repo: &Repo) -> Result<Option<Vec<u8>>> {
 /// Whether the summary has a signature.
 ///
 /// # Errors
-/// When the operating system cannot tell.
+/// When the operating system cannot determine it.
 pub fn is_signed(repo: &Repo) -> Result<bool> {
     let path = repo.path().join(SIGNATURE);
     path.try_exists().during("looking for", path)
@@ -104,16 +103,15 @@ pub fn remove(repo: &Repo) -> Result<()> {
     remove_file(repo, SUMMARY)
 }
 
-/// Keeps other updates of the summary away, from the time its refs are read until it is in its
-/// place.
+/// Locks out other updates of the summary, from reading the refs until the summary is in place.
 ///
 /// # Errors
-/// [`Error::LockTimeout`] when another process keeps it for too long.
+/// [`Error::LockTimeout`] when another process holds the lock for too long.
 pub fn lock(repo: &Repo) -> Result<UpdateLock<'_>> {
     repo.lock_update(LOCK)
 }
 
-/// A summary that is written and has no place yet.
+/// A summary that is written but not in place yet.
 #[derive(Debug)]
 pub struct Prepared<'r> {
     repo: &'r Repo,
@@ -122,11 +120,11 @@ pub struct Prepared<'r> {
     _lock: &'r UpdateLock<'r>,
 }
 
-/// Writes a summary, with a signature if it has one, without giving it its place. The lock must be
-/// the one of [`lock`].
+/// Writes a summary, and its signature if any, without moving them into place. The lock must come
+/// from [`lock`].
 ///
 /// # Errors
-/// When it cannot be written; nothing is left of it.
+/// When it cannot be written; nothing is left behind.
 pub fn prepare<'r>(
     repo: &'r Repo,
     lock: &'r UpdateLock<'r>,
@@ -138,25 +136,23 @@ pub fn prepare<'r>(
 }
 
 impl Prepared<'_> {
-    /// Gives summary and signature their places. Without a signature, the one of the old summary
-    /// goes.
+    /// Moves summary and signature into place. Without a new signature, the old one is removed.
     ///
     /// # Errors
-    /// When the summary cannot be replaced; the old one is still whole then.
+    /// When the summary cannot be replaced; the old one is then still intact.
     pub fn place(mut self) -> Result<()> {
         self.place_summary()?;
         self.finish()
     }
 
-    /// Moves a ref and gives the summary its place: both, or neither.
+    /// Moves a ref and the summary into place: both, or neither.
     ///
     /// # Errors
-    /// When either cannot be done. The error says what is public then, if that is not what was
-    /// public before.
+    /// When either fails. The error says what is public then, if that differs from before.
     pub fn place_with(mut self, moved: &Move<'_>) -> Result<()> {
         let Move { name, new, .. } = *moved;
         if let Err(error) = again(|| self.repo.set_ref_immediate(None, name, Some(&new))) {
-            // It may have been renamed, and only its directory not be synced.
+            // It may have been renamed without its directory being synced.
             put_back(self.repo, moved)?;
             return Err(error);
         }
@@ -174,7 +170,7 @@ impl Prepared<'_> {
         self.summary.place(Path::new(SUMMARY)).calling("openat", SUMMARY)
     }
 
-    /// Places or removes the signature, and makes durable what was renamed.
+    /// Places or removes the signature, and makes the renames durable.
     fn finish(&mut self) -> Result<()> {
         match &mut self.signature {
             Some(signature) => {
