@@ -1,10 +1,10 @@
-//! Trees worked through by all threads, without recursion.
+//! Processes trees with all threads, without recursion.
 //!
 //! A thread that waits for its part of a parallel iterator takes other work meanwhile, on the same
-//! stack. In a tree that is wide and deep one stack can get any number of branches that way, each
-//! as deep as the tree. Here nothing waits: each part of a tree is a piece of work of its own, and
-//! the thread that ends the last part of a directory goes on with the directory. So the stack does
-//! not grow with the tree.
+//! stack. In a wide and deep tree one stack can collect any number of branches that way, each as
+//! deep as the tree. Here nothing waits: each part of a tree is a separate task, and the thread
+//! that finishes the last part of a directory continues with the directory. So the stack does not
+//! grow with the tree.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,35 +13,35 @@ use rayon::Scope;
 
 use crate::error::{Error, Result};
 
-/// How a tree is worked through.
+/// How a tree is processed.
 pub(crate) trait Fold: Sync {
-    /// What has not been looked at yet: a directory, or files of one.
+    /// A part that has not been processed yet: a directory, or some of its files.
     type Part: Send;
-    /// What is kept of a directory while its parts are worked on.
+    /// The state of a directory while its parts are processed.
     type Open: Send + Sync;
-    /// What becomes of a part.
+    /// The result of a part.
     type Folded: Send;
 
-    /// Looks at a part.
+    /// Starts a part.
     fn open(&self, part: Self::Part) -> Result<Opened<Self::Open, Self::Part, Self::Folded>>;
 
-    /// Ends a part when those below are done; `below` has what became of them, in their order.
+    /// Finishes a part when those below it are done; `below` has their results, in order.
     fn close(&self, open: Self::Open, below: Vec<Self::Folded>) -> Result<Self::Folded>;
 }
 
-/// What there is to a part.
+/// The outcome of starting a part.
 pub(crate) enum Opened<O, P, F> {
-    /// Nothing more.
+    /// It is finished.
     Whole(F),
-    /// Other parts, which come first.
+    /// It has other parts, which must be finished first.
     Parts(O, Vec<P>),
 }
 
-/// Works through a tree, its first parts first. It must be called inside of [`run`](super::run).
+/// Processes a tree, its first parts first. Must be called inside [`run`](super::run).
 ///
 /// # Errors
-/// Of several errors that of the first part in the order of the tree, whatever happened first. Of
-/// what comes after it in the same directory some may have been left out.
+/// The error of the first failing part in the order of the tree, independent of timing. Some of the
+/// parts after it in the same directory may have been skipped.
 pub(crate) fn fold<F: Fold>(work: &F, root: F::Part) -> Result<F::Folded> {
     let result = Mutex::new(None);
     rayon::scope(|scope| go_on(scope, work, root, None, &result));
@@ -49,7 +49,7 @@ pub(crate) fn fold<F: Fold>(work: &F, root: F::Part) -> Result<F::Folded> {
     result.unwrap_or_else(|| Err(Error::failed("a part of the tree was lost")))
 }
 
-/// A directory whose parts are worked on. It belongs to those parts: the last one closes it.
+/// A directory whose parts are being processed. Those parts own it: the last one closes it.
 struct Level<F: Fold> {
     open: F::Open,
     results: Mutex<Vec<Option<Result<F::Folded>>>>,
@@ -58,7 +58,7 @@ struct Level<F: Fold> {
     above: Above<F>,
 }
 
-/// Where the result of a part belongs; nowhere for the root.
+/// Where the result of a part goes; `None` for the root.
 type Above<F> = Option<(Arc<Level<F>>, usize)>;
 
 fn go_on<'s, F: Fold>(
@@ -88,7 +88,7 @@ fn go_on<'s, F: Fold>(
         };
         let level =
             Arc::new(Level { open, results, first_failed: AtomicUsize::new(usize::MAX), above });
-        // A thread takes what it has put off last; others take what was put off first.
+        // A thread takes its most recent task first; others steal its oldest.
         for (index, part) in parts.rev() {
             let above = Some((level.clone(), index));
             scope.spawn(move |scope| go_on(scope, work, part, above, result));
@@ -97,8 +97,8 @@ fn go_on<'s, F: Fold>(
     }
 }
 
-/// Hands a result up, and closes every directory of which it was the last; without one the part has
-/// been left out.
+/// Passes a result up, and closes every directory that it completes. `None` means that the part was
+/// skipped.
 fn end<F: Fold>(
     work: &F,
     mut folded: Option<Result<F::Folded>>,
@@ -114,10 +114,10 @@ fn end<F: Fold>(
         {
             *place = folded;
         }
-        // Of all that hold the directory exactly one gets it.
+        // Exactly one of the owners gets the directory.
         let Some(Level { open, results, above: next, .. }) = Arc::into_inner(level) else { return };
         let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // What was left out comes after an error.
+        // Skipped parts only come after an error.
         let below: Result<Vec<_>> = results.into_iter().flatten().collect();
         folded = Some(below.and_then(|below| work.close(open, below)));
         above = next;
@@ -125,7 +125,7 @@ fn end<F: Fold>(
     *result.lock().unwrap_or_else(PoisonError::into_inner) = folded;
 }
 
-/// Cuts a list into parts that are worth a piece of work.
+/// Splits a list into parts large enough to be tasks.
 pub(crate) fn pieces<T>(items: Vec<T>) -> impl Iterator<Item = Vec<T>> {
     const AT_A_TIME: usize = 8;
     let mut items = items.into_iter();
@@ -140,8 +140,7 @@ mod tests {
     use super::*;
     use crate::threads::run;
 
-    /// Numbers with as many parts as are left of a depth, each a comb: one deep part and `WIDTH`
-    /// flat ones.
+    /// Numbers as combs: each has one part a level deeper and `WIDTH` flat ones.
     struct Comb {
         depth: usize,
         fails_from: usize,

@@ -1,9 +1,9 @@
-//! The one pool of threads, and what happens where no thread can be made.
+//! The single thread pool, and the fallback where no thread can be created.
 //!
-//! rayon makes a pool of its own when it is first needed and panics when it cannot, as in a
-//! container whose limit of processes is reached. So every operation that works in parallel runs
-//! inside [`run`]. The pool is made once, with as many threads as can be had; without any, the
-//! calling thread does all work itself.
+//! rayon creates its global pool on first use and panics when it cannot, as in a container that has
+//! reached its process limit. So every operation that works in parallel runs inside [`run`]. The
+//! pool is created once, with as many threads as possible; without any, the calling thread does all
+//! the work.
 
 mod fold;
 
@@ -18,13 +18,13 @@ use crate::error::{Error, Result};
 
 pub(crate) use fold::{Fold, Opened, fold, pieces};
 
-/// The stack of a thread, in bytes. Nothing recurses into trees, but a thread that waits takes
+/// The stack size of a thread, in bytes. Nothing recurses into trees, but a waiting thread takes
 /// other work on its stack.
 const STACK_SIZE: usize = 64 << 20;
 
-/// Runs `work` where it may use rayon. A caller that is in a pool stays there. Locks are taken
-/// before: a thread that waits for its part of one operation may begin another one meanwhile, which
-/// would wait for a lock of the first.
+/// Runs `work` where it may use rayon. A caller that is in a pool stays there. Take locks before
+/// calling this: a thread that waits for its part of one operation may start another one meanwhile,
+/// which would wait for a lock of the first.
 ///
 /// # Errors
 /// As `work`; when not even the calling thread can be used.
@@ -42,8 +42,8 @@ pub(crate) fn run<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T>
     }
 }
 
-/// Works on all items in parallel, the first ones first. Of several errors the one of the first
-/// item is returned: an error ends the work on later items, not on those before.
+/// Processes all items in parallel, the first ones first. The error of the first failing item is
+/// returned: an error stops work on later items, not on earlier ones.
 ///
 /// # Errors
 /// As `work`.
@@ -67,7 +67,7 @@ pub(crate) fn for_each_in_order<T: Sync>(
     first_error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
-/// A pool with the usual number of threads, or with as many as can be made.
+/// A pool with the usual number of threads, or with as many as can be created.
 fn make() -> Option<ThreadPool> {
     let mut builder = ThreadPoolBuilder::new().stack_size(STACK_SIZE);
     let mut threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -86,7 +86,7 @@ fn make() -> Option<ThreadPool> {
     }
 }
 
-/// Makes the calling thread the only one of a pool, which it stays in.
+/// Makes the calling thread the only thread of a pool, which it stays in.
 fn serial() -> Result<()> {
     allow_stack();
     let pool = ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
@@ -94,14 +94,13 @@ fn serial() -> Result<()> {
         .map_err(|error| Error::failed(format!("working without threads: {error}")))
 }
 
-/// Lets the stack of the first thread of the process grow as large as that of one of the pool. The
-/// kernel looks at the limit whenever the stack grows, and leaves at least 128 MiB of addresses
-/// free for it.
+/// Raises the stack limit of the main thread to that of the pool's threads. The kernel checks the
+/// limit whenever the stack grows, and leaves at least 128 MiB of address space free for it.
 fn allow_stack() {
     let limit = getrlimit(Resource::Stack);
     let wanted = limit.maximum.map_or(STACK_SIZE as u64, |most| most.min(STACK_SIZE as u64));
     if limit.current.is_some_and(|current| current < wanted) {
-        // Where it is not allowed, shallow trees work all the same.
+        // If that is not permitted, shallow trees still work.
         let _ = setrlimit(Resource::Stack, Rlimit { current: Some(wanted), ..limit });
     }
 }
