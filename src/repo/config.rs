@@ -13,10 +13,10 @@ use crate::refspec::CollectionId;
 
 use super::{OpenOptions, RepoMode};
 
-/// What a repository's `config` says.
+/// The settings in a repository's `config`.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The file itself, for `config get` and for what later operations look up.
+    /// The file itself, for `config get` and for keys that operations look up themselves.
     pub keyfile: KeyFile,
     /// `core.mode`.
     pub mode: RepoMode,
@@ -35,7 +35,7 @@ pub struct Config {
     pub tmp_expiry_secs: u64,
     /// `core.locking`.
     pub locking: bool,
-    /// `core.lock-timeout-secs`; negative is for ever.
+    /// `core.lock-timeout-secs`; negative means no limit.
     pub lock_timeout_secs: i64,
     /// `core.min-free-space-percent` and `-size`.
     pub min_free_space: MinFreeSpace,
@@ -51,19 +51,19 @@ pub struct Config {
     pub indexed_deltas: bool,
     /// `archive.zlib-level`, 1 to 9.
     pub zlib_level: u32,
-    /// `archive.deflate`, osier's own: `zlib` for the very bytes that ostree writes, `fast`
-    /// otherwise.
+    /// `archive.deflate`, specific to osier: `zlib` for exactly the bytes that ostree writes, else
+    /// `fast`.
     pub deflate: Encoding,
 }
 
-/// How much space of the file system a transaction must leave.
+/// How much space of the file system a transaction must leave free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MinFreeSpace {
     /// Nothing.
     None,
-    /// A share of the file system's size.
+    /// A percentage of the file system's size.
     Percent(u8),
-    /// So many MiB.
+    /// A size in MiB.
     Mebibytes(u64),
 }
 
@@ -143,7 +143,7 @@ impl Config {
         })
     }
 
-    /// The same, where the environment decides otherwise.
+    /// Applies the overrides of the environment.
     pub(super) fn with(mut self, options: &OpenOptions) -> Self {
         self.fsync &= !options.disable_fsync;
         self.per_object_fsync |= options.per_object_fsync;
@@ -152,7 +152,7 @@ impl Config {
     }
 }
 
-/// One group of the file, read with defaults.
+/// One group of the file, with defaults.
 struct Group<'k> {
     keyfile: &'k KeyFile,
     name: &'static str,
@@ -169,15 +169,15 @@ impl Group<'_> {
     }
 
     fn string(&self, key: &str) -> Result<Option<String>> {
-        self.keyfile.get(self.name, key).map_err(in_words)
+        self.keyfile.get(self.name, key).map_err(config_error)
     }
 
     fn boolean(&self, key: &str, default: bool) -> Result<bool> {
-        Ok(self.keyfile.get_bool(self.name, key).map_err(in_words)?.unwrap_or(default))
+        Ok(self.keyfile.get_bool(self.name, key).map_err(config_error)?.unwrap_or(default))
     }
 
-    /// Upstream reads numbers as C's `strtoll` does: what follows the digits is ignored, and no
-    /// digits are 0.
+    /// Upstream reads numbers with `strtoll`: anything after the digits is ignored, and no digits
+    /// mean 0.
     fn number(&self, key: &str, default: i64) -> i64 {
         let Some(text) = self.keyfile.get_raw(self.name, key) else { return default };
         let text = text.trim_start();
@@ -194,7 +194,7 @@ impl Group<'_> {
     }
 }
 
-fn in_words(error: DecodeError) -> Error {
+fn config_error(error: DecodeError) -> Error {
     Error::failed(error.to_string())
 }
 
@@ -226,7 +226,7 @@ fn min_free_space(core: &Group<'_>) -> Result<MinFreeSpace> {
             .parse::<u64>()
             .ok()
             .and_then(|number| number.checked_mul(1 << shift))
-            // The number of bytes must fit, too.
+            // The number of bytes must fit into 64 bits, too.
             .filter(|&number| number <= u64::MAX >> 20)
             .ok_or_else(|| refused("Value was too high"))?;
         if mebibytes > 0 {
@@ -247,7 +247,7 @@ fn check_default_repo_finders(core: &Group<'_>) -> Result<()> {
     let finders = core
         .keyfile
         .get_list(core.name, "default-repo-finders")
-        .map_err(in_words)?
+        .map_err(config_error)?
         .unwrap_or_default();
     if finders.is_empty() {
         return Err(Error::failed("Invalid empty default-repo-finders configuration"));
@@ -271,8 +271,10 @@ fn check_sysroot(sysroot: &Group<'_>) -> Result<()> {
             )));
         }
     }
-    let entries =
-        sysroot.keyfile.get_list(sysroot.name, "bls-append-except-default").map_err(in_words)?;
+    let entries = sysroot
+        .keyfile
+        .get_list(sysroot.name, "bls-append-except-default")
+        .map_err(config_error)?;
     if entries.unwrap_or_default().iter().any(|entry| !entry.contains('=')) {
         let form =
             "bls-append-except-default key must be of the form \"key1=value1;key2=value2...\"";
@@ -281,9 +283,9 @@ fn check_sysroot(sysroot: &Group<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What osier does not do is to switch fs-verity on for objects: where that is wished but not
-/// required it is let be, and so with composefs, which is about deployments and wishes for
-/// fs-verity besides.
+/// Refuses a config that requires fs-verity, which osier does not enable on objects. Where it is
+/// only preferred, the setting is ignored; so is composefs, which concerns deployments and prefers
+/// fs-verity.
 fn check_integrity(keyfile: &KeyFile) -> Result<()> {
     let (integrity, older) = ("ex-integrity", Group { keyfile, name: "ex-fsverity" });
     is_required(keyfile, integrity, "composefs")?;
@@ -297,9 +299,10 @@ fn check_integrity(keyfile: &KeyFile) -> Result<()> {
     Ok(())
 }
 
-/// Whether something is required, and not only wished (`maybe`) or not wanted (`no`, the default).
+/// Whether a feature is required (`yes`), rather than preferred (`maybe`) or off (`no`, the
+/// default).
 fn is_required(keyfile: &KeyFile, group: &str, key: &str) -> Result<bool> {
-    let Some(value) = keyfile.get(group, key).map_err(in_words)? else { return Ok(false) };
+    let Some(value) = keyfile.get(group, key).map_err(config_error)? else { return Ok(false) };
     match value.as_str() {
         "yes" | "true" | "1" => Ok(true),
         "maybe" | "no" | "false" | "0" => Ok(false),

@@ -1,4 +1,4 @@
-//! Making a repository.
+//! Creates repositories.
 
 use std::fs::File;
 use std::io::Write;
@@ -18,15 +18,15 @@ const DIRECTORIES: [&str; 8] =
     ["tmp", "extensions", "state", "refs", "refs/heads", "refs/mirrors", "refs/remotes", "objects"];
 
 const DIRECTORY_MODE: u32 = 0o775;
-/// Whatever the umask is, as upstream's `config`.
+/// Independent of the umask, as upstream's `config`.
 const CONFIG_MODE: u32 = 0o644;
 /// The `config` until it is complete.
 const NEW_CONFIG: &str = ".config-new";
 const XATTR_PROBE: &str = ".xattr-probe";
 
 impl Repo {
-    /// Makes a repository at `path` (its parent directory must exist) and opens it. One that is
-    /// there is only opened: `mode` and `collection_id` are ignored then.
+    /// Creates a repository at `path` (its parent directory must exist) and opens it. An existing
+    /// one is only opened: `mode` and `collection_id` are ignored then.
     ///
     /// # Errors
     /// When a directory or the config cannot be written; for bare-user also when user xattrs
@@ -39,7 +39,7 @@ impl Repo {
         Self::create_with(path, mode, collection_id, &OpenOptions::default())
     }
 
-    /// [`Repo::create`] with what the environment says.
+    /// [`Repo::create`] with settings from the environment.
     ///
     /// # Errors
     /// As [`Repo::create`].
@@ -89,7 +89,7 @@ fn write_skeleton(path: &Path, mode: RepoMode, collection_id: Option<&Collection
     Ok(())
 }
 
-/// Creates a file; one of a creation that was killed makes way.
+/// Creates a file, replacing one left by a killed process.
 fn create_anew(repo: &Dir, name: &str) -> std::io::Result<File> {
     match dir::remove_file(repo, name) {
         Ok(()) | Err(Errno::NOENT) => {}
@@ -103,8 +103,8 @@ fn create_anew(repo: &Dir, name: &str) -> std::io::Result<File> {
     )?)
 }
 
-/// bare-user repositories keep owner and mode in a user xattr: better to hear at once that there
-/// are none.
+/// bare-user repositories keep owner and mode in a user xattr: better to fail at once if the file
+/// system has none.
 fn probe_user_xattrs(repo: &Dir, path: &Path) -> Result<()> {
     let probe = path.join(XATTR_PROBE);
     let file = create_anew(repo, XATTR_PROBE).during("creating", &probe)?;

@@ -79,7 +79,8 @@ fn split(directory: &str, name: &str, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{directory}/{prefix}/{rest}{suffix}"))
 }
 
-/// Lists the static deltas of the repository, sorted; directories without a superblock are none.
+/// Lists the static deltas of the repository, sorted; directories without a superblock do not
+/// count.
 ///
 /// # Errors
 /// When a directory cannot be read.
@@ -97,16 +98,16 @@ pub fn list(repo: &Repo) -> Result<Vec<DeltaName>> {
     Ok(names)
 }
 
-/// Whether the commit that a delta leads to is in the repository or a parent.
+/// Whether the target commit of a delta is in the repository or a parent.
 ///
 /// # Errors
-/// When the operating system cannot tell.
+/// When the operating system cannot determine it.
 pub fn target_exists(repo: &Repo, name: &DeltaName) -> Result<bool> {
     repo.has_object(&ObjectName::new(name.to, ObjectType::Commit))
 }
 
-/// Removes a static delta. It disappears at once: what is left of it in `tmp` when this is
-/// interrupted expires.
+/// Removes a static delta. It disappears atomically: leftovers in `tmp` after an interruption
+/// expire.
 ///
 /// # Errors
 /// When it cannot be removed.
@@ -142,10 +143,9 @@ pub fn digests(repo: &Repo, names: &[DeltaName]) -> Result<Dict> {
     Ok(map.in_table_order())
 }
 
-/// Makes the delta indexes agree with the deltas, and notes in the config that there are indexes.
+/// Makes the delta indexes match the deltas, and records in the config that there are indexes.
 ///
-/// Files that would not change are left alone; indexes of commits that no delta leads to any more
-/// are removed.
+/// Files that would not change are left alone; indexes of commits without any delta are removed.
 ///
 /// # Errors
 /// When a superblock cannot be read, or an index or the config not be written.
@@ -184,8 +184,7 @@ pub fn reindex(repo: &Repo) -> Result<()> {
     Ok(())
 }
 
-/// The names `XX/REST` below a directory that may be absent; those that are not UTF-8 are none of
-/// ours.
+/// The names `XX/REST` below a directory that may be absent; names that are not UTF-8 are ignored.
 fn two_levels(top: &Path) -> Result<Vec<(String, String)>> {
     let mut names = Vec::new();
     for prefix in entries(top)?.into_iter().filter(|prefix| prefix.len() == 2) {
@@ -226,7 +225,7 @@ fn read_if_present(repo: &Repo, path: &Path) -> Result<Option<Vec<u8>>> {
 mod tests {
     use super::*;
 
-    // Names of the golden repository `archive`, whose directories the real program made.
+    // Names from the golden repository `archive`, whose directories ostree made.
     const C1: &str = "6d7db1e20af1b7bd81fd73677c8179a909059164c9a98637517f636dafa44143";
     const C2: &str = "1cff384c55a0129652a190c7a2c8d4255d733ee48bb4f54f07c0098741094f2c";
 

@@ -1,7 +1,7 @@
-//! Changing the `config`: one edit after the other, each of what is on disk then.
+//! Changes the `config`: edits are serialised, and each starts from the file on disk.
 //!
-//! A lock file in `tmp/` keeps two edits apart, in one process or in several; it goes when it is
-//! released. The repository lock would make an edit wait for every commit that is being made.
+//! A lock file in `tmp/` serialises edits, within one process and between processes; it is removed
+//! when released. The repository lock would make an edit wait for every running commit.
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
@@ -13,7 +13,7 @@ use crate::keyfile::KeyFile;
 /// The lock file, in `tmp/`.
 const LOCK: &str = "staging-config-lock";
 
-/// What becomes of an edit.
+/// The outcome of an edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigEdit {
     /// The file is replaced.
@@ -23,12 +23,11 @@ pub enum ConfigEdit {
 }
 
 impl Repo {
-    /// Changes the `config`: reads it again, has `edit` change it, and replaces it, while no other
-    /// edit can. What the open repository knows is what was written then, except for its mode and
-    /// its parent.
+    /// Changes the `config`: reads it again, applies `edit` and replaces the file, under a lock.
+    /// The open repository then uses the new settings, except for its mode and its parent.
     ///
-    /// The edit may make a config that no repository can be opened with; the open one goes on with
-    /// what it knows then.
+    /// The edit may produce a config that no repository can be opened with; the open one then keeps
+    /// its settings.
     ///
     /// # Errors
     /// Those of `edit`; when the config cannot be read or replaced;
@@ -68,7 +67,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("repo");
         Repo::create(&path, RepoMode::Archive, None).unwrap();
-        // Nothing is synced: this is about order, not about power.
+        // Nothing is synced: this is about ordering, not durability.
         let options = OpenOptions { disable_fsync: true, ..OpenOptions::default() };
         let (one, other) =
             (Repo::open_with(&path, &options).unwrap(), Repo::open_with(&path, &options).unwrap());
@@ -109,7 +108,7 @@ mod tests {
         let repo = Repo::create_with(&path, RepoMode::Archive, None, &options).unwrap();
         repo.enable_tombstones().unwrap();
         assert!(repo.config().tombstone_commits);
-        // What the environment decides stays decided.
+        // Overrides of the environment still apply.
         assert!(!repo.config().fsync);
         let unusable = |keyfile: &mut KeyFile| {
             keyfile.remove("core", "repo_version");

@@ -1,9 +1,9 @@
-//! The 256 directories `00` to `ff` that objects are in, each opened without following a link.
+//! The 256 directories `00` to `ff` that hold the objects, each opened without following links.
 //!
-//! `objects/XX` may be swapped for a link while osier works. So nothing is written, linked, renamed
-//! or removed under a path `XX/REST`: the directory is opened first, and what follows goes by its
-//! descriptor. Descriptors are kept as long as the process has enough of them; without, a directory
-//! is opened for each use.
+//! `objects/XX` may be replaced by a link while osier runs. So nothing is written, linked, renamed
+//! or removed under a path `XX/REST`: the directory is opened first, and everything else goes
+//! through its descriptor. Descriptors are cached as long as the process has enough of them;
+//! otherwise the directory is opened for each use.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
@@ -14,13 +14,14 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::dir::{self, Dir};
 
-/// Of the descriptors that the process may have, one in so many is kept for directories of objects.
+/// At most one in this many of the descriptors that the process may have is used for object
+/// directories.
 const SHARE_OF_DESCRIPTORS: u64 = 4;
 
-/// How many are kept in the whole process.
+/// The number of cached descriptors in the whole process.
 static HELD: AtomicU64 = AtomicU64::new(0);
 
-/// The directories of objects in one directory, which has to be the same each time.
+/// The object directories in one parent directory, which has to be the same each time.
 #[derive(Debug)]
 pub(super) struct FanOuts([OnceLock<Dir>; 256]);
 
@@ -31,8 +32,8 @@ impl Default for FanOuts {
 }
 
 impl FanOuts {
-    /// Calls `act` with the directory of objects whose names start with `first`; `ENOENT` where
-    /// there is none, `ENOTDIR` where something else has its name.
+    /// Calls `act` with the directory of the objects whose names start with `first`; `ENOENT` if
+    /// there is none, `ENOTDIR` if its name is taken by something else.
     pub(super) fn within<T>(
         &self,
         parent: BorrowedFd<'_>,
@@ -42,7 +43,7 @@ impl FanOuts {
         let slot = &self.0[usize::from(first)];
         if let Some(held) = slot.get() {
             match act(held.as_fd()) {
-                // Somebody has removed it since, and may have made another one.
+                // It has been removed since, and possibly recreated.
                 Err(Errno::NOENT) if is_removed(held) => {}
                 result => return result,
             }
@@ -53,13 +54,13 @@ impl FanOuts {
             return act(dir.as_fd());
         }
         if slot.set(dir).is_err() {
-            // Another thread was quicker.
+            // Another thread was faster.
             HELD.fetch_sub(1, Ordering::Relaxed);
         }
         self.within(parent, first, act)
     }
 
-    /// The same; the directory is made if there is none.
+    /// Like [`Self::within`], but creates the directory if there is none.
     pub(super) fn within_made<T>(
         &self,
         parent: BorrowedFd<'_>,
@@ -92,7 +93,7 @@ fn is_removed(dir: &Dir) -> bool {
     rustix::fs::fstat(dir).is_ok_and(|stat| stat.st_nlink == 0)
 }
 
-/// Whether one more descriptor may be kept; it counts then.
+/// Whether one more descriptor may be cached; if so, it is counted.
 fn reserve() -> bool {
     static MOST: OnceLock<u64> = OnceLock::new();
     let most = *MOST.get_or_init(|| {

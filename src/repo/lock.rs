@@ -1,9 +1,9 @@
 //! The repository lock and the locks of staging directories: open-file-description locks on files
-//! that stay.
+//! that are never removed.
 //!
-//! A lock belongs to an open file, so one that a killed process held is gone with it. Within a
-//! process the repository lock is a stack: whoever holds it may take it again, in either kind, and
-//! the file is locked in the strongest kind that is held.
+//! A lock belongs to an open file, so the lock of a killed process is released with it. Within a
+//! process the repository lock is a stack: it may be taken again while it is held, in either kind,
+//! and the file is locked in the strongest kind held.
 
 use std::fs::File;
 use std::io;
@@ -22,12 +22,12 @@ use crate::dir;
 use crate::error::{During, Error, Result};
 use crate::input;
 
-/// What a lock keeps away.
+/// The kind of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LockKind {
-    /// Keeps away whoever deletes objects.
+    /// Excludes processes that delete objects.
     Shared,
-    /// Keeps away everybody else.
+    /// Excludes all other processes.
     Exclusive,
 }
 
@@ -40,12 +40,12 @@ impl LockKind {
     }
 }
 
-/// How often a busy lock is tried again.
+/// The interval at which a busy lock is tried again.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
-/// The same for a lock that is held for a moment.
+/// The same for a lock that is held only briefly.
 const UPDATE_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// The lock file of an open repository with the kinds of lock that this process holds, the latest
+/// The lock file of an open repository with the kinds of lock held by this process, the latest
 /// last.
 #[derive(Debug, Default)]
 pub(super) struct LockStack(Mutex<Held>);
@@ -69,7 +69,7 @@ impl Repo {
     /// writable, or that has `core.locking=false`, is not locked.
     ///
     /// # Errors
-    /// [`Error::LockTimeout`] when somebody else keeps it for longer.
+    /// [`Error::LockTimeout`] when another process holds it for longer.
     pub fn lock(&self, kind: LockKind) -> Result<RepoLock<'_>> {
         if !self.is_writable() || !self.config().locking {
             return Ok(RepoLock { stack: None, kind });
@@ -77,7 +77,7 @@ impl Repo {
         let timeout = u64::try_from(self.config().lock_timeout_secs).ok().map(Duration::from_secs);
         let started = Instant::now();
         loop {
-            // The mutex is not held while waiting: another thread may be about to release.
+            // The mutex is not held while waiting, so that another thread can release the lock.
             log::debug!("Locking repo {}", kind.name());
             if self.lock_stack.try_push(self, kind)? {
                 return Ok(RepoLock { stack: Some(&self.lock_stack), kind });
@@ -91,8 +91,8 @@ impl Repo {
         }
     }
 
-    /// Takes the repository lock if that can be done at once; `None` when somebody else has it.
-    /// Otherwise as [`Repo::lock`].
+    /// Takes the repository lock without waiting; `None` when another process holds it. Otherwise
+    /// as [`Repo::lock`].
     ///
     /// # Errors
     /// When the lock file cannot be opened or locked.
@@ -106,9 +106,9 @@ impl Repo {
 }
 
 impl Repo {
-    /// Keeps away others that update the same thing, which a file in `tmp/` stands for. Its name
+    /// Locks out other updates of the same thing, which a lock file in `tmp/` represents. Its name
     /// starts with `staging-` and ends in `-lock`, as the lock files of staging directories do:
-    /// what cleans `tmp/` removes it only when it is not locked. Nothing is locked with
+    /// cleaning up `tmp/` removes it only when it is not locked. Nothing is locked with
     /// `core.locking=false`.
     ///
     /// # Errors
@@ -133,7 +133,7 @@ impl Repo {
     }
 }
 
-/// Keeps other updates of the same thing away until it is dropped.
+/// Locks out other updates of the same thing until it is dropped.
 #[derive(Debug)]
 #[must_use = "the lock is released when this is dropped"]
 pub struct UpdateLock<'r> {
@@ -144,7 +144,7 @@ pub struct UpdateLock<'r> {
 
 impl Drop for UpdateLock<'_> {
     fn drop(&mut self) {
-        // Removed while it is still locked, so that another process cannot be holding it.
+        // Removed while it is still locked, so that no other process can be holding it.
         if let (Some(_), Ok(tmp)) = (&self.file, self.repo.tmp()) {
             let _ = dir::remove_file(tmp, self.name);
         }
@@ -158,8 +158,7 @@ impl LockStack {
         if strongest < Some(kind) {
             if held.file.is_none() {
                 let mode = Mode::from_raw_mode(0o660);
-                // A link could lead to a file of somebody else's, and a pipe or device cannot be
-                // locked.
+                // A link could lead to an unrelated file, and a pipe or device cannot be locked.
                 let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY;
                 let opened = dir::open(repo.dir(), ".lock", flags, mode).map_err(io::Error::from);
                 let file = opened.and_then(input::require_regular);
@@ -184,7 +183,7 @@ impl LockStack {
             None => held.file = None,
             Some(remaining) if remaining < kind => {
                 if let Some(file) = &held.file {
-                    // Weakening a lock that is held cannot fail to get it.
+                    // Downgrading a held lock cannot block.
                     let _ = try_lock(file, remaining);
                 }
             }
@@ -201,7 +200,7 @@ impl Drop for RepoLock<'_> {
     }
 }
 
-/// Locks a whole file without waiting; `false` when somebody else has it.
+/// Locks a whole file without waiting; `false` when another process holds the lock.
 pub(crate) fn try_lock(file: &File, kind: LockKind) -> io::Result<bool> {
     let lock = libc::flock {
         l_type: match kind {
@@ -232,17 +231,18 @@ pub(crate) fn try_lock(file: &File, kind: LockKind) -> io::Result<bool> {
     }
 }
 
-/// Takes the exclusive lock of a lock file that is removed when it is released, as those of staging
+/// Takes the exclusive lock of a lock file that is removed on release, as those of staging
 /// directories are.
 ///
-/// Returns `None` when somebody else has it, or removed it while we were looking.
+/// Returns `None` when another process holds the lock, or removed the file meanwhile.
 pub(super) fn try_lock_removable(dir: impl AsFd, name: &str) -> io::Result<Option<File>> {
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = input::require_regular(dir::open(dir, name, flags, Mode::from_raw_mode(0o660))?)?;
     if !try_lock(&file, LockKind::Exclusive)? {
         return Ok(None);
     }
-    // Whoever released it between our open and our lock has unlinked the file that we now hold.
+    // A process that released it between our open and our lock has unlinked the file that we now
+    // hold.
     let still_there = rustix::fs::fstat(&file)?.st_nlink > 0;
     Ok(still_there.then_some(file))
 }

@@ -21,8 +21,8 @@
 //! | | commits: `tree` (paths in one), `walk` (in order), `reachable` (in parallel), `count`, `read_file` |
 //! | `write` | a transaction: `transaction`, `staging`, `temporary`, `content`, `adopt`, `space`, `flush`, `view` |
 //! | | of it: `expected` (under known names), `mark` (of unfinished files), `encoders`, `pool`, `sizes`, `ref_updates` |
-//! | | else: `replace` (files as a whole) |
-//! | `refs` | `list`, `write`, `revs` (what users type for a commit) |
+//! | | else: `replace` (whole files) |
+//! | `refs` | `list`, `write`, `revs` (resolving what users type for a commit) |
 
 mod config;
 mod create;
@@ -85,11 +85,11 @@ pub struct Repo {
     dir: File,
     objects: File,
     fan_outs: FanOuts,
-    /// Opened when it is first needed, and the same directory from then on.
+    /// Opened on first use, and the same directory from then on.
     tmp: OnceLock<Dir>,
     path: PathBuf,
     mode: RepoMode,
-    /// As it was read last: when the repository was opened, or by an edit.
+    /// As last read: when the repository was opened, or by an edit.
     config: RwLock<Arc<Config>>,
     parent: Option<Box<Repo>>,
     writable: bool,
@@ -97,30 +97,30 @@ pub struct Repo {
     lock_stack: lock::LockStack,
 }
 
-/// What the environment of a program decides about the repositories it opens.
+/// Settings that a program takes from its environment for the repositories it opens.
 #[derive(Clone, Debug, Default)]
 pub struct OpenOptions {
-    /// Stands in the names of staging directories; the kernel's boot id when absent.
+    /// Used in the names of staging directories; the kernel's boot id if absent.
     pub boot_id: Option<String>,
     /// Do not create `tmp/cache`.
     pub skip_cache: bool,
     /// Write bare-split-xattrs repositories in upstream's experimental, incomplete way instead of
     /// refusing.
     pub write_bare_split_xattrs: bool,
-    /// Fail just before a transaction is committed, as upstream's test-suite asks for.
+    /// Fail just before a transaction is committed, as upstream's test suite requires.
     pub fail_before_commit: bool,
     /// Sync nothing, as with `core.fsync=false`.
     pub disable_fsync: bool,
     /// Sync each file object by itself, as with `core.per-object-fsync=true`.
     pub per_object_fsync: bool,
-    /// How file objects are compressed, whatever `archive.deflate` says.
+    /// How file objects are compressed, overriding `archive.deflate`.
     pub deflate: Option<Encoding>,
 }
 
-/// How many parents of parents are followed; a repository that is its own ancestor ends here.
+/// How many parents of parents are followed, which stops a repository that is its own ancestor.
 const MAX_PARENT_DEPTH: usize = 32;
 
-/// What things are removed from and replaced in.
+/// The directories in which entries are removed and replaced.
 const OWN_DIRECTORIES: [&str; 9] = [
     "objects",
     "refs",
@@ -133,20 +133,19 @@ const OWN_DIRECTORIES: [&str; 9] = [
     "delta-indexes",
 ];
 
-/// The longest `config` that is read, in bytes.
+/// The largest `config` that is read, in bytes.
 const MAX_CONFIG_SIZE: u64 = 16 << 20;
 
 impl Repo {
     /// Opens the repository at `path`.
     ///
     /// # Errors
-    /// When it is not there, or its `config` is not one that can be worked with; the error starts
-    /// with `opening repo`.
+    /// When it is missing, or its `config` is unusable; the error starts with `opening repo`.
     pub fn open(path: &Path) -> Result<Self> {
         Self::open_with(path, &OpenOptions::default())
     }
 
-    /// Opens the repository at `path` with what the environment says.
+    /// Opens the repository at `path` with settings from the environment.
     ///
     /// # Errors
     /// As [`Repo::open`].
@@ -203,7 +202,7 @@ impl Repo {
         Ok(repo)
     }
 
-    /// Where the repository was opened.
+    /// The path that the repository was opened at.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -223,8 +222,7 @@ impl Repo {
         self.mode
     }
 
-    /// What the `config` said when the repository was opened, or after the last edit of this
-    /// process since.
+    /// The `config` as of opening the repository, or of the last edit by this process.
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -239,25 +237,25 @@ impl Repo {
         self.config().collection_id.clone()
     }
 
-    /// Whether objects may be written, as far as permissions tell.
+    /// Whether permissions allow writing objects.
     pub fn is_writable(&self) -> bool {
         self.writable
     }
 
-    /// What the environment said when the repository was opened.
+    /// The environment settings that the repository was opened with.
     pub fn options(&self) -> &OpenOptions {
         &self.options
     }
 
     /// # Errors
-    /// The operating system's reason why `objects` cannot be written to.
+    /// The operating system's error when `objects` cannot be written to.
     pub fn check_writable(&self) -> Result<()> {
         rustix::fs::accessat(&self.objects, ".", Access::WRITE_OK, AtFlags::EACCESS)
             .during("Cannot write to repository:", self.path.join("objects"))
     }
 
-    /// Refuses a repository in which one of the directories that something may be removed from is a
-    /// link: what is behind it may be somebody else's.
+    /// Refuses a repository in which a directory that files are removed from is a link, because the
+    /// target may not belong to the repository.
     pub(crate) fn refuse_links(&self) -> Result<()> {
         for name in OWN_DIRECTORIES {
             let is_link = dir::stat(&self.dir, name)
@@ -270,8 +268,7 @@ impl Repo {
         Ok(())
     }
 
-    /// The directory `tmp`, which must not be a link: it stays the one that it was when it was
-    /// first asked for.
+    /// The directory `tmp`, which must not be a link. Once opened it stays the same directory.
     pub(crate) fn tmp(&self) -> Result<BorrowedFd<'_>> {
         if let Some(tmp) = self.tmp.get() {
             return Ok(tmp.as_fd());
@@ -282,14 +279,14 @@ impl Repo {
 
     fn ensure_directory(&self, name: &str) -> Result<()> {
         match dir::make_dir(&self.dir, name, 0o775) {
-            // What stands in the way of a directory keeps out those who write, and they say so.
+            // Anything else in place of the directory is reported when something is written.
             Ok(()) | Err(Errno::EXIST | Errno::NOTDIR | Errno::LOOP) => Ok(()),
             Err(error) => Err(error).calling("mkdirat", name),
         }
     }
 }
 
-/// Reads the `config` below the directory of a repository.
+/// Reads the `config` in the directory of a repository.
 fn read_config(dir: impl AsFd) -> Result<KeyFile> {
     let text = input::read_stored(dir, "config", MAX_CONFIG_SIZE).calling("openat", "config")?;
     let text = String::from_utf8(text).map_err(|_| {

@@ -6,11 +6,11 @@ use std::fmt;
 /// (docs/format.md, section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RepoMode {
-    /// Files as they are, owner, mode and xattrs in the inode; needs root.
+    /// Files with owner, mode and xattrs in the inode; needs root.
     Bare,
     /// Files owned by the writer; owner, mode and xattrs in the xattr `user.ostreemeta`.
     BareUser,
-    /// Files owned by the writer; owner and xattrs nowhere.
+    /// Files owned by the writer; owner and xattrs are not kept.
     BareUserOnly,
     /// Like bare, with xattrs in objects of their own.
     BareSplitXattrs,
@@ -19,7 +19,7 @@ pub enum RepoMode {
 }
 
 impl RepoMode {
-    /// Parses a mode as the config and `init --mode` spell it.
+    /// Parses a mode as written in the config and for `init --mode`.
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text {
             "bare" => Self::Bare,

@@ -1,6 +1,6 @@
-//! File objects of the modes that keep files as files (docs/format.md, section 5).
+//! File objects in the bare modes, which keep files as files (docs/format.md, section 5).
 //!
-//! | mode | owner, mode and xattrs live in |
+//! | mode | owner, mode and xattrs are in |
 //! |---|---|
 //! | bare | the inode |
 //! | bare-user | the xattr `user.ostreemeta`, `(uuua(ayay))`, big-endian numbers |
@@ -24,15 +24,15 @@ use crate::gvariant::DecodeError;
 use crate::object::{FileHeader, ObjectName, ObjectType, S_IFMT, Xattrs};
 use crate::repo::{Repo, RepoMode};
 
-/// Where bare-user keeps a file's metadata.
+/// The xattr in which bare-user keeps a file's metadata.
 const METADATA_XATTR: &str = "user.ostreemeta";
 /// The mode bits that bare-user and bare-user-only let a file have.
 const USER_MODE_BITS: u32 = 0o775;
 /// The longest target that Linux allows, in bytes.
 const MAX_TARGET: u64 = 4096;
 
-/// Reads the header of a file object and opens its content (`None` for symlinks); `None` when it is
-/// not there.
+/// Reads the header of a file object and opens its content (`None` for symlinks); `None` when the
+/// object is missing.
 pub(in crate::repo) fn load(
     repo: &Repo,
     name: ObjectName,
@@ -40,7 +40,7 @@ pub(in crate::repo) fn load(
     let file = match repo.open_own_object(&name) {
         Ok(Some(file)) => file,
         Ok(None) => return Ok(None),
-        // `O_NOFOLLOW` says so of symlinks.
+        // `O_NOFOLLOW` fails with this on symlinks.
         Err(error) if is_symlink_error(&error) => return load_symlink(repo, name).map(Some),
         Err(error) => return Err(error),
     };
@@ -83,8 +83,8 @@ pub(in crate::repo) fn load(
 }
 
 /// The header of a file object without its xattrs and the length of its content, from the inode
-/// alone where the mode keeps it there, so that the object need not be readable; `None` when it is
-/// not there.
+/// alone where the repository mode keeps them there, so that the object need not be readable;
+/// `None` when the object is missing.
 pub(in crate::repo) fn stat(repo: &Repo, name: ObjectName) -> Result<Option<(FileHeader, u64)>> {
     if matches!(repo.mode(), RepoMode::BareUser | RepoMode::Archive) {
         return Ok(load(repo, name)?.map(|(header, size, _)| (header, size)));
@@ -176,8 +176,8 @@ fn read_target(file: File, name: ObjectName) -> Result<String> {
         .of_object(name)
 }
 
-/// Gives a finished temporary file the owner, mode, xattrs and modification time that it has as an
-/// object. Where the mode tells that a file is not finished, it comes last.
+/// Gives a finished temporary file the owner, mode, xattrs and modification time of the object.
+/// Where the mode marks unfinished files, it is set last.
 pub(in crate::repo) fn apply_metadata(
     repo: &Repo,
     file: &File,
@@ -214,7 +214,7 @@ pub(in crate::repo) fn apply_metadata(
             rustix::fs::fchmod(file, Mode::from_raw_mode(mode))?;
         }
         RepoMode::BareUserOnly => rustix::fs::fchmod(file, Mode::from_raw_mode(permissions))?,
-        // Upstream's experimental writer leaves everything but the content out.
+        // Upstream's experimental writer stores only the content.
         RepoMode::BareSplitXattrs | RepoMode::Archive => {
             rustix::fs::fchmod(file, Mode::from_raw_mode(0o644))?
         }

@@ -1,4 +1,4 @@
-//! How many files a stored tree has, found by reading its dirtrees only.
+//! Counts the files of a stored tree by reading only its dirtrees.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,14 +8,15 @@ use crate::checksum::Checksum;
 use crate::object::{DirTreeReader, ObjectName, ObjectType};
 use crate::repo::Repo;
 
-/// Directories that wait to be read, at most. With more, or with a directory that contains itself,
-/// nothing is counted.
+/// The most directories waiting to be read. With more, or with a directory that contains itself,
+/// counting stops.
 const MOST_WAITING: usize = 1 << 20;
 
-/// Counts files and symbolic links below a directory, those twice that are there twice. `skipped`
-/// holds paths that do not count: `/usr/bin/env` of files, `/usr/bin/` of directories.
+/// Counts files and symbolic links below a directory, repeated ones each time. `skipped` holds
+/// paths to leave out: `/usr/bin/env` of files, `/usr/bin/` of directories.
 ///
-/// `None` when a dirtree cannot be read, which the operation itself reports, and when it is `over`.
+/// `None` when a dirtree cannot be read, which the operation itself reports, and when `over` says
+/// to stop.
 pub(crate) fn count_files(
     repo: &Repo,
     root: &Checksum,
@@ -28,7 +29,7 @@ pub(crate) fn count_files(
         if over.load(Ordering::Relaxed) || waiting.len() > MOST_WAITING {
             return None;
         }
-        // Without a list nothing asks for paths.
+        // Without a skip list no paths are needed.
         if !skipped.is_empty() && skipped.contains(parent.below("/").as_str()) {
             continue;
         }

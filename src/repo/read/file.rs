@@ -1,8 +1,8 @@
 //! Reading file objects, in every mode.
 //!
 //! A `.filez` of an archive is `u32be(length of Z)`, four zero bytes, `Z` of type
-//! `(tuuuusa(ayay))`, then for regular files a raw deflate stream (docs/format.md, section 7).
-//! Where owner, mode and xattrs are in the other modes: [`super::bare`].
+//! `(tuuuusa(ayay))`, then for regular files a raw deflate stream (docs/format.md, section 7). For
+//! the other modes see [`super::bare`].
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -19,7 +19,7 @@ use crate::object::{FileHeader, ObjectName, ObjectType, Xattrs};
 use super::objects::MAX_METADATA_SIZE;
 use crate::repo::{Repo, RepoMode};
 
-/// A file object that has been opened: its header is read, its content is not.
+/// An open file object: its header has been read, its content has not.
 #[derive(Debug)]
 pub struct FileObject {
     /// Owner, mode, xattrs and symlink target.
@@ -32,20 +32,20 @@ pub struct FileObject {
 
 #[derive(Debug)]
 enum Content {
-    /// Symlinks.
+    /// A symlink.
     None,
-    /// Symlinks of an archive that have a size or content. It is never used, but the file is not
-    /// what was written.
+    /// A symlink in an archive with a size or content. These are never used, but show that the file
+    /// is damaged.
     Stray,
-    /// The file is the content.
+    /// The file itself is the content.
     Plain(File),
     /// Deflated; `read_ahead` has been read from the file already.
     Deflated { file: File, read_ahead: Vec<u8> },
 }
 
-/// How much of a `.filez` is read at first: nearly always the whole header, often the whole file.
+/// The size of the first read of a `.filez`: nearly always the whole header, often the whole file.
 const FIRST_READ: usize = 4 << 10;
-/// How much is read at a time after that.
+/// The size of the reads after that.
 const READ_SIZE: usize = 128 << 10;
 
 thread_local! {
@@ -59,7 +59,7 @@ impl Repo {
     ///
     /// # Errors
     /// [`Error::MissingFile`] when it is neither here nor in a parent; [`Error::MalformedObject`]
-    /// when its header makes no sense.
+    /// when its header is invalid.
     pub fn load_file(&self, checksum: &Checksum) -> Result<FileObject> {
         let name = ObjectName::new(*checksum, ObjectType::File);
         let found = match self.mode() {
@@ -79,7 +79,7 @@ impl Repo {
     }
 
     /// The header of a file object without its xattrs, and the length of its content in bytes. In
-    /// bare, bare-user-only and bare-split-xattrs repositories that takes no permission to read the
+    /// bare, bare-user-only and bare-split-xattrs repositories this needs no permission to read the
     /// object.
     ///
     /// # Errors
@@ -147,16 +147,16 @@ impl FileObject {
         Ok(Self { header, size, name, content })
     }
 
-    /// The object's checksum, which nobody has compared with the content yet.
+    /// The object's checksum, which has not been compared with the content.
     pub fn checksum(&self) -> &Checksum {
         &self.name.checksum
     }
 
-    /// Gives the content to `sink`, piece by piece in order, and returns its length in bytes.
+    /// Passes the content to `sink` piece by piece, in order, and returns its length in bytes.
     ///
     /// # Errors
-    /// Those of `sink`; [`Error::MalformedObject`] when the content cannot be inflated, has another
-    /// length than the header says, or is followed by more bytes.
+    /// Those of `sink`; [`Error::MalformedObject`] when the content cannot be inflated, does not
+    /// have the length given in the header, or is followed by more bytes.
     pub fn read_chunks(self, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<u64> {
         SCRATCH.with_borrow_mut(|(inflater, buffer)| match self.content {
             Content::None => Ok(0),
@@ -173,7 +173,7 @@ impl FileObject {
     /// bytes.
     ///
     /// # Errors
-    /// [`Error::CorruptedObject`] when the content or header is not what the name says, else as
+    /// [`Error::CorruptedObject`] when the content or header does not match the name, else as
     /// [`FileObject::read_chunks`].
     pub fn verify(self) -> Result<u64> {
         let name = self.name;
@@ -196,7 +196,7 @@ impl FileObject {
         Ok((hasher.finish(), size))
     }
 
-    /// A reader of the content; an error in the object comes as [`io::ErrorKind::InvalidData`].
+    /// A reader of the content; damage to the object is reported as [`io::ErrorKind::InvalidData`].
     pub fn into_reader(self) -> Box<dyn Read + Send> {
         match self.content {
             Content::None | Content::Stray => Box::new(io::empty()),
@@ -209,7 +209,7 @@ impl FileObject {
         }
     }
 
-    /// The open file whose bytes are the content, when the repository keeps it that way.
+    /// The open file whose bytes are the content, if the repository stores it that way.
     pub fn plain_file(&self) -> Option<&File> {
         match &self.content {
             Content::Plain(file) => Some(file),

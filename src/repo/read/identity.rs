@@ -1,4 +1,4 @@
-//! Which inodes the file objects are, for recognising hard links to them.
+//! The inodes of file objects, for recognising hard links to them.
 
 use rustix::io::Errno;
 
@@ -10,15 +10,15 @@ use crate::repo::{Repo, RepoMode};
 /// Device and inode number.
 pub type FileIdentity = (u64, u64);
 
-/// Where archives keep the content of files that were checked out in user mode.
+/// Where archives cache the content of files that were checked out in user mode.
 pub(crate) const UNCOMPRESSED_CACHE: &str = "uncompressed-objects-cache";
 
 impl Repo {
     /// The inode of a file object that is stored as a file; `None` in archives, and when it has
-    /// vanished.
+    /// disappeared.
     ///
     /// # Errors
-    /// When the operating system cannot tell.
+    /// When the operating system cannot determine it.
     pub fn file_identity(&self, checksum: &Checksum) -> Result<Option<FileIdentity>> {
         if self.mode() == RepoMode::Archive {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Reading: objects, files, trees and histories.
+//! Reads objects, files, trees and histories.
 
 pub(in crate::repo) mod bare;
 pub(in crate::repo) mod count;

@@ -1,4 +1,4 @@
-//! Loose objects: their paths, whether they are there, metadata objects, listing.
+//! Loose objects: paths, presence, metadata objects, listing.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -36,7 +36,7 @@ pub(crate) fn loose_path(name: &ObjectName, mode: RepoMode) -> String {
     path
 }
 
-/// The part of a loose path that is the name in its directory.
+/// The file name in a loose path.
 pub(in crate::repo) fn file_name(loose_path: &str) -> &str {
     loose_path.split_once('/').map_or(loose_path, |(_, name)| name)
 }
@@ -66,7 +66,7 @@ impl Repo {
         }
     }
 
-    /// The number of bytes that the object takes in the repository, compressed if it is.
+    /// The stored size of the object in bytes, compressed where it is.
     ///
     /// # Errors
     /// When it is missing.
@@ -81,13 +81,13 @@ impl Repo {
         }
     }
 
-    /// Where a loose object is, for messages.
+    /// The path of a loose object, for messages.
     pub(crate) fn object_path(&self, name: &ObjectName) -> PathBuf {
         self.path().join("objects").join(loose_path(name, self.mode()))
     }
 
-    /// Calls `act` with the directory that a loose object of this repository is in, and the
-    /// object's name there.
+    /// Calls `act` with the directory of a loose object of this repository, and the object's name
+    /// there.
     pub(crate) fn at_object<T>(
         &self,
         name: &ObjectName,
@@ -98,14 +98,14 @@ impl Repo {
         self.fan_outs.within(self.objects_dir(), first, |dir| act(dir, file_name(&path)))
     }
 
-    /// What stands in the place of a loose object of this repository.
+    /// The status of the file at a loose object's path in this repository.
     pub(crate) fn stat_object(&self, name: &ObjectName) -> Result<Stat, Errno> {
         self.at_object(name, |dir, file_name| dir::stat(dir, file_name))
     }
 
     /// Opens a loose object of this repository for reading; `None` when it is not there.
     pub(crate) fn open_own_object(&self, name: &ObjectName) -> Result<Option<File>> {
-        // A fifo in an object's place must not make us wait.
+        // A fifo in an object's place must not block.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         match self.at_object(name, |dir, file_name| {
             rustix::fs::openat(dir, file_name, flags, Mode::empty())
@@ -117,12 +117,12 @@ impl Repo {
     }
 
     /// The bytes of a metadata object (commit, dirtree, dirmeta, detached metadata, tombstone, file
-    /// xattrs). They are not compared with the checksum.
+    /// xattrs). The checksum is not verified.
     ///
     /// # Errors
     /// [`Error::MissingMetadata`] when it is neither here nor in a parent;
-    /// [`Error::MalformedObject`] when it is larger than any metadata object may be, or no regular
-    /// file.
+    /// [`Error::MalformedObject`] when it is larger than any metadata object may be, or not a
+    /// regular file.
     pub fn load_metadata(&self, name: &ObjectName) -> Result<FileBytes> {
         let Some(file) = self.open_own_object(name)? else {
             return match self.parent() {
@@ -198,8 +198,8 @@ impl Repo {
         Ok(per_directory.concat())
     }
 
-    /// Removes a loose object of this repository and says whether it was there. What belongs to it
-    /// (the mark and the detached metadata of a commit) stays.
+    /// Removes a loose object of this repository and returns whether it was there. Files that
+    /// belong to it (the partial mark and the detached metadata of a commit) stay.
     ///
     /// # Errors
     /// When it is there and cannot be removed.
@@ -231,8 +231,8 @@ impl Repo {
         Ok(commits)
     }
 
-    /// What can be compared with another repository's in one of the 256 directories: files,
-    /// dirtrees, dirmetas, commits, detached metadata and tombstones.
+    /// The objects of one of the 256 directories that can be compared with another repository's:
+    /// files, dirtrees, dirmetas, commits, detached metadata and tombstones.
     ///
     /// # Errors
     /// When the directory cannot be read.
@@ -249,7 +249,7 @@ impl Repo {
             .during("listing", self.path().join("objects").join(format!("{first:02x}")))
     }
 
-    /// [`Repo::list_objects`], only those in one of the 256 directories.
+    /// [`Repo::list_objects`] for one of the 256 directories.
     ///
     /// # Errors
     /// When the directory cannot be read.
@@ -258,7 +258,7 @@ impl Repo {
             .during("listing", self.path().join("objects").join(format!("{first:02x}")))
     }
 
-    /// The same in no order; `None` when the directory has more than `most` entries.
+    /// The same, unsorted; `None` when the directory has more than `most` entries.
     pub(in crate::repo) fn few_objects_starting_with(
         &self,
         first: u8,
@@ -271,7 +271,7 @@ impl Repo {
     }
 }
 
-/// The objects in one of the 256 directories of `dir`, sorted; none if it is not there.
+/// The objects in one of the 256 directories of `dir`, sorted; none if it is missing.
 fn list_fan_out(dir: BorrowedFd<'_>, first: u8, mode: RepoMode) -> Result<Vec<ObjectName>, Errno> {
     names_in_fan_out(dir, first, |prefix, file_name| parse_loose_name(prefix, file_name, mode))
 }
@@ -287,7 +287,7 @@ fn names_in_fan_out(
     Ok(names)
 }
 
-/// In no order; `None` when the directory has more than `most` entries.
+/// Unsorted; `None` when the directory has more than `most` entries.
 fn few_names_in_fan_out<C: Default + Extend<ObjectName>>(
     dir: BorrowedFd<'_>,
     first: u8,
@@ -310,7 +310,8 @@ fn few_names_in_fan_out<C: Default + Extend<ObjectName>>(
     Ok(Some(names))
 }
 
-/// What a file name in `objects/XX` stands for; `None` for anything that upstream does not list.
+/// The object that a file name in `objects/XX` represents; `None` for anything that upstream does
+/// not list.
 fn parse_loose_name(prefix: &str, file_name: &[u8], mode: RepoMode) -> Option<ObjectName> {
     let (rest, extension) = std::str::from_utf8(file_name).ok()?.split_once('.')?;
     let object_type = match (extension, mode) {
@@ -337,7 +338,7 @@ fn joined(prefix: &str, rest: &str) -> Option<Checksum> {
     Checksum::from_hex_digits(&digits)
 }
 
-/// The same for what belongs to a commit and is not listed.
+/// The same for files that belong to a commit and are not listed.
 fn parse_name_beside_commit(prefix: &str, file_name: &[u8]) -> Option<ObjectName> {
     let (rest, extension) = std::str::from_utf8(file_name).ok()?.split_once('.')?;
     let object_type = match extension {

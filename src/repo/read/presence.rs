@@ -1,8 +1,8 @@
-//! Which objects a repository has, for somebody who asks about very many.
+//! Caches which objects a repository has, for callers that ask about very many.
 //!
-//! To list one of the 256 directories of objects costs much less for each name in it than to look
-//! for one object does. So a directory that is asked about often is listed and remembered, unless
-//! it holds far more than that.
+//! Listing one of the 256 object directories costs much less per name than looking up a single
+//! object. So a directory that is queried often is listed and remembered, unless it holds far more
+//! names than there are queries.
 
 use std::collections::HashSet;
 use std::sync::OnceLock;
@@ -12,15 +12,15 @@ use crate::error::Result;
 use crate::object::ObjectName;
 use crate::repo::Repo;
 
-/// So many questions about one directory make it worth a first attempt to list it.
+/// The number of queries for one directory at which it is first listed.
 const FIRST_ATTEMPT: u32 = 8;
-/// The next attempt comes after so many times as many questions.
+/// The next attempt is made after this many times as many queries.
 const NEXT_ATTEMPT: u32 = 4;
-/// An attempt is given up when a directory has more names than this for each question so far.
+/// An attempt is abandoned when a directory has more names than this for each query so far.
 const NAMES_PER_QUESTION: usize = 16;
 
-/// What is known about the files, dirtrees, dirmetas and commits of one repository. Those that
-/// others add meanwhile may not be seen.
+/// What is known about the files, dirtrees, dirmetas and commits of one repository. Objects that
+/// other processes add meanwhile may be missed.
 #[derive(Debug)]
 pub(in crate::repo) struct Presence([FanOut; 256]);
 
@@ -28,7 +28,7 @@ pub(in crate::repo) struct Presence([FanOut; 256]);
 #[derive(Debug, Default)]
 struct FanOut {
     questions: AtomicU32,
-    /// Once it has been listed.
+    /// The names, once the directory has been listed.
     names: OnceLock<HashSet<ObjectName>>,
 }
 
@@ -39,7 +39,7 @@ impl Default for Presence {
 }
 
 impl Presence {
-    /// Whether the object is among those that were listed.
+    /// Whether the object is among the listed ones.
     pub(in crate::repo) fn has_listed(&self, name: &ObjectName) -> bool {
         let fan_out = &self.0[usize::from(name.checksum.as_bytes()[0])];
         fan_out.names.get().is_some_and(|names| names.contains(name))
@@ -63,7 +63,7 @@ impl Presence {
     }
 }
 
-/// Whether the number is 8, 32, 128 and so on.
+/// Whether the number is one of 8, 32, 128 and so on.
 fn is_attempt(questions: u32) -> bool {
     questions.is_multiple_of(FIRST_ATTEMPT) && {
         let times = questions / FIRST_ATTEMPT;
@@ -111,7 +111,7 @@ mod tests {
             assert_eq!(presence.has(&repo, &name(number)).unwrap(), number % 3 == 0, "{number}");
             assert_eq!(presence.0[0xab].names.get().is_some(), number + 1 >= 32, "{number}");
         }
-        // Neither another type of the same checksum nor another directory is mixed up with it.
+        // It is confused neither with another type of the same checksum nor with another directory.
         let other = ObjectName::new(name(0).checksum, ObjectType::DirTree);
         assert!(!presence.has(&repo, &other).unwrap());
         let elsewhere = ObjectName::new(Checksum::of(b""), ObjectType::File);

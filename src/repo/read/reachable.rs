@@ -1,8 +1,8 @@
-//! What commits reach: the one walk over dirtrees that needs no paths, by several threads, level by
-//! level, each object read once.
+//! Finds what commits reach: the walk over dirtrees that needs no paths, parallel and level by
+//! level, with each object read once.
 //!
-//! The objects of a level are taken in the order of their names and a level is always finished, so
-//! neither what is reached nor which of several errors is returned depends on the threads.
+//! The objects of a level are processed in the order of their names and a level is always finished,
+//! so neither the result nor the choice among several errors depends on timing.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -34,7 +34,7 @@ impl ObjectSet {
         Self::default()
     }
 
-    /// Adds an object and says whether it is new.
+    /// Adds an object and returns whether it is new.
     pub fn insert(&self, name: ObjectName) -> bool {
         self.shard(name.checksum.as_bytes()[0]).insert(name)
     }
@@ -54,9 +54,9 @@ impl ObjectSet {
         self.len() == 0
     }
 
-    /// The objects whose checksums start with a byte; no thread can add others meanwhile.
+    /// The objects whose checksums start with a byte. Blocks threads that add others meanwhile.
     pub fn shard(&self, first: u8) -> MutexGuard<'_, HashSet<ObjectName>> {
-        // A panic while inserting leaves the set whole.
+        // A panic while inserting leaves the set intact.
         self.shards[usize::from(first)].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -78,29 +78,29 @@ impl ObjectSet {
 pub enum Reading {
     /// Their structure is checked.
     AsStored,
-    /// They are compared with their checksums too, as [`Repo::load_verified`] does.
+    /// Their checksums are verified too, as [`Repo::load_verified`] does.
     Verified,
 }
 
-/// What happens at a commit or dirtree that cannot be read or decoded, and so not be followed.
+/// What happens at a commit or dirtree that cannot be read or decoded, and so cannot be followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AtHole {
     /// The walk fails with the error.
     Fail,
-    /// The walk goes on without it, and returns the error in the end.
+    /// The walk continues without it, and reports the error at the end.
     Report,
-    /// The walk goes on without it.
+    /// The walk continues without it.
     Skip,
 }
 
-/// The objects that could not be followed and are to be reported, in the order of their names.
+/// The objects that could not be followed and are to be reported, sorted by name.
 pub type Holes = Vec<(ObjectName, Error)>;
 
 /// A walk over everything that commits or dirtrees reach.
 pub struct Walk<'w> {
     /// Where the objects are.
     pub repo: &'w Repo,
-    /// What has been reached. Commits and dirtrees that are in it already are not followed again.
+    /// The objects reached so far. Commits and dirtrees in it are not followed again.
     pub reached: &'w ObjectSet,
     /// How commits and dirtrees are read.
     pub reading: Reading,
@@ -112,8 +112,8 @@ impl Walk<'_> {
     /// Adds commits with their dirtrees, dirmetas and files, but not their parents.
     ///
     /// # Errors
-    /// Those that [`AtHole::Fail`] is for. Of several the one nearest to the commits, and of these
-    /// the one whose object has the first name.
+    /// Where `at_hole` returns [`AtHole::Fail`]. Of several errors the one nearest to the commits
+    /// is returned, and among these the one whose object sorts first.
     pub fn commits(&self, commits: &[Checksum]) -> Result<Holes> {
         self.follow_all(commits, ObjectType::Commit)
     }
@@ -132,7 +132,7 @@ impl Walk<'_> {
         let mut holes = Holes::new();
         threads::run(|| {
             while !level.is_empty() {
-                // Which thread was the first to come to an object decides nothing.
+                // Sorting makes the result independent of which thread reached an object first.
                 level.par_sort_unstable();
                 let (below, found) = self.below(&level);
                 for (name, error) in found {
@@ -149,7 +149,7 @@ impl Walk<'_> {
         })
     }
 
-    /// Adds what a level refers to; returns the next level, in no order, and what could not be
+    /// Adds what a level refers to; returns the next level, unsorted, and what could not be
     /// followed.
     fn below(&self, level: &[ObjectName]) -> (Vec<ObjectName>, Holes) {
         let found = Mutex::new(Holes::new());
@@ -181,7 +181,7 @@ impl Walk<'_> {
         }
         let reader = DirTreeReader::new(&bytes).of_object(*name)?;
         if self.reading == Reading::AsStored {
-            // Nothing of a dirtree that is malformed further on is followed.
+            // A dirtree that is malformed anywhere is not followed at all.
             reader.check().of_object(*name)?;
         }
         for file in reader.files() {

@@ -1,4 +1,4 @@
-//! Reading one file of a commit by its path.
+//! Reads one file of a commit by its path.
 
 use std::io::{self, Read};
 
@@ -30,8 +30,7 @@ pub struct FileReader {
 /// Opens the file at `path` of a commit. A path is taken literally, with or without a slash at its
 /// beginning, and no symbolic link on the way is followed.
 ///
-/// The content is not compared with the checksum: `fsck` does that. What ends too early is an error
-/// when it is read.
+/// The checksum is not verified: `fsck` does that. Truncated content is an error when it is read.
 ///
 /// ```
 /// use std::io::Read;
@@ -66,8 +65,8 @@ pub struct FileReader {
 /// ```
 ///
 /// # Errors
-/// [`Error::NoSuchPath`] when the commit has nothing of that path; when it is a directory, or
-/// something on the way is none; when an object on the way is missing or malformed.
+/// [`Error::NoSuchPath`] when the commit has no such path, when it is a directory, or when a parent
+/// of it is not; when an object on the way is missing or malformed.
 pub fn read_file(repo: &Repo, commit: &Checksum, path: &str) -> Result<FileContent> {
     let root = Node::root_of(&repo.load_commit(commit)?);
     let place = lookup(repo, &root, path).map_err(|error| match error {
@@ -125,7 +124,7 @@ impl Read for FileReader {
             )
         };
         let length = match self.content.read(buffer) {
-            // What the system reports stays as it is, the inflater's complaints name the object.
+            // Errors of the system are kept, errors of the inflater name the object.
             Err(error)
                 if error.raw_os_error().is_none() && error.kind() != io::ErrorKind::Interrupted =>
             {

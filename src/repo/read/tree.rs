@@ -1,8 +1,8 @@
 //! Paths within a commit.
 //!
-//! They are looked up as upstream does: literally. `.` and `..` are names like others (which no
-//! directory has), a slash at the end names an entry without a name, and what stands before a
-//! doubled slash does not count. Symbolic links are not followed.
+//! They are looked up literally, as upstream does: `.` and `..` are ordinary names (which no
+//! directory has), a trailing slash refers to an entry with an empty name, and everything before a
+//! doubled slash is ignored. Symbolic links are not followed.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::gvariant::DecodeError;
 use crate::object::{Commit, DirTree, ObjectName, ObjectType};
 use crate::repo::Repo;
 
-/// How many directories within each other are followed, on disk and in commits. A path of Linux has
-/// at most 2048 names, but programs that go from directory to directory make deeper trees.
+/// The deepest nesting of directories that is followed, on disk and in commits. A path on Linux has
+/// at most 2048 names, but programs that change directories can make deeper trees.
 pub const MAX_DEPTH: usize = 4096;
 
-/// What is wrong with what is deeper.
+/// The error for deeper directories.
 const TOO_DEEP: &str = "too many directories within each other";
 
 /// Checks the depth of a directory, counted from 0 for the root; `path` names it.
@@ -49,8 +49,8 @@ impl Node {
     }
 }
 
-/// The path of a directory in a tree. It shares what it has in common with others, so that a walk
-/// holds each name once.
+/// The path of a directory in a tree. It shares its parents with other paths, so that a walk holds
+/// each name once.
 #[derive(Clone, Debug, Default)]
 pub struct TreePath(Option<Arc<Component>>);
 
@@ -82,7 +82,7 @@ impl TreePath {
         })))
     }
 
-    /// How many directories it is in: 0 for the root.
+    /// Its depth: 0 for the root.
     pub fn depth(&self) -> usize {
         self.0.as_ref().map_or(0, |component| component.depth)
     }
@@ -127,17 +127,17 @@ impl TreePath {
     }
 }
 
-/// How much of a path an error shows of a directory that is too deep.
+/// How much of the path of a too deep directory an error shows.
 const SHOWN_CHARS: usize = 100;
 
 /// The dirtrees on the way down from a root.
 ///
 /// A dirtree that contains itself cannot be made, but a repository with damaged objects can have
-/// one, and nesting without end can be made: whoever goes down into directories enters them here.
+/// one, and endless nesting can be made: code that descends into directories enters them here.
 #[derive(Clone, Debug, Default)]
 pub struct Descent {
     entered: Vec<Checksum>,
-    /// The same ones.
+    /// The same dirtrees, for lookup.
     known: HashSet<Checksum>,
 }
 
@@ -145,7 +145,7 @@ impl Descent {
     /// Goes down into a directory.
     ///
     /// # Errors
-    /// [`Error::MalformedObject`] when the directory is within itself, or within too many others.
+    /// [`Error::MalformedObject`] when the directory contains itself, or is nested too deeply.
     pub fn enter(&mut self, dirtree: &Checksum) -> Result<()> {
         if self.known.contains(dirtree) {
             return Err(contains_itself(dirtree));
@@ -172,7 +172,7 @@ pub fn check_object_depth(depth: usize, dirtree: &Checksum) -> Result<()> {
     if depth > MAX_DEPTH { Err(refused(dirtree, TOO_DEEP)) } else { Ok(()) }
 }
 
-/// What is wrong with a dirtree that is within itself.
+/// The error for a dirtree that contains itself.
 pub(crate) fn contains_itself(dirtree: &Checksum) -> Error {
     refused(dirtree, "the directory contains itself")
 }
@@ -208,7 +208,7 @@ impl Place {
 /// Finds a path; a relative one starts at the root too.
 ///
 /// # Errors
-/// In upstream's words when there is no such file, or something on the way is no directory.
+/// With upstream's messages when there is no such file, or a parent is not a directory.
 pub fn lookup(repo: &Repo, root: &Node, path: &str) -> Result<Place> {
     lookup_from(repo, root, &[], path)
 }
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn paths_are_taken_literally() {
-        // What the real program looks for, as far as its messages show: `ls COMMIT PATH`.
+        // What ostree looks for, as its messages for `ls COMMIT PATH` show.
         let cases: [(&str, &[&str]); 10] = [
             ("/", &[]),
             ("///", &[]),

@@ -1,4 +1,4 @@
-//! Metadata objects that are what their names say.
+//! Metadata objects that match their names.
 
 use crate::checksum::Checksum;
 use crate::error::{Error, OfObject, Result};
@@ -7,9 +7,8 @@ use crate::object::{Commit, DirMeta, DirTreeReader, ObjectName, ObjectType};
 use crate::repo::Repo;
 
 impl Repo {
-    /// Loads a metadata object that is what its name says: its checksum, and the structure of a
-    /// commit, dirtree or dirmeta. Detached metadata has another object's name and cannot be
-    /// verified.
+    /// Loads a metadata object and verifies its checksum, and the structure of a commit, dirtree or
+    /// dirmeta. Detached metadata is named after another object and cannot be verified.
     ///
     /// # Errors
     /// As [`Repo::load_metadata`]; [`Error::CorruptedObject`], [`Error::MalformedObject`].
@@ -20,8 +19,7 @@ impl Repo {
     }
 }
 
-/// Compares the bytes of a metadata object with its name, and their structure with what objects of
-/// its type may be.
+/// Verifies the bytes of a metadata object against its name, and their structure against its type.
 ///
 /// # Errors
 /// [`Error::CorruptedObject`], [`Error::MalformedObject`].

@@ -1,5 +1,5 @@
-//! Walking a tree and a history: iterators that need neither recursion nor more memory than the way
-//! down takes.
+//! Walks a tree or a history: iterators without recursion, which need memory only for the current
+//! path.
 
 use super::tree::{Descent, Node};
 use crate::checksum::Checksum;
@@ -12,7 +12,7 @@ use crate::repo::{Ancestry, Repo};
 pub struct TreeEntry {
     /// The absolute path; `/` for the root.
     pub path: String,
-    /// Which objects it is.
+    /// The objects it consists of.
     pub node: Node,
 }
 
@@ -22,11 +22,11 @@ pub struct Entries<'r> {
     repo: &'r Repo,
     /// Where the walk starts, until it has been yielded.
     root: Option<TreeEntry>,
-    /// The dirtree of what was yielded last, if it is a directory.
+    /// The dirtree of the last yielded entry, if it is a directory.
     last_directory: Option<Checksum>,
-    /// The path of what was yielded last; of `/` the empty one.
+    /// The path of the last yielded entry; empty for `/`.
     path: String,
-    /// The directories on the way down to where the walk is.
+    /// The directories from the root to the current position.
     open: Vec<OpenDirectory>,
     descent: Descent,
 }
@@ -45,9 +45,9 @@ struct OpenDirectory {
 /// contains, and in it the files come before the directories, both in name order. That is the order
 /// of `ostree ls -R`.
 ///
-/// A directory whose dirtree is missing or malformed is yielded, and then the error; the walk goes
-/// on behind it. Which objects a file is has been read from its directory: nothing says that the
-/// file itself is there.
+/// A directory whose dirtree is missing or malformed is yielded, and then the error; the walk
+/// continues after it. The objects of a file are taken from its directory; the file itself may be
+/// missing.
 ///
 /// ```
 /// use osier::commit::{CommitOptions, Description, Source, commit};
@@ -167,9 +167,9 @@ pub struct History<'r> {
 /// Walks a commit and its ancestors, the youngest first.
 ///
 /// A parent that is not in the repository ends the walk, as histories are often fetched in part;
-/// [`History::missing_parent`] tells that end from the beginning of the history. That the first
-/// commit is missing is an error, as is a commit that is malformed or its own ancestor; nothing
-/// comes after an error.
+/// [`History::missing_parent`] distinguishes that from the beginning of the history. A missing
+/// first commit is an error, as is a commit that is malformed or its own ancestor; nothing follows
+/// an error.
 ///
 /// ```
 /// use osier::commit::{CommitOptions, Description, Parent, Source, commit};

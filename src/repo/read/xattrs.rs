@@ -1,4 +1,4 @@
-//! Extended attributes of files, as they enter objects.
+//! Extended attributes of files, in the form used in objects.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::object::Xattrs;
 
 /// Reads all xattrs of an open file or directory, sorted by name. Those with an empty value and
-/// those that vanish meanwhile are left out, and a file system without xattrs has none
+/// those that disappear meanwhile are left out; a file system without xattrs yields none
 /// (docs/format.md, section 7).
 ///
 /// # Errors
@@ -21,7 +21,7 @@ pub fn read_xattrs(file: impl AsFd) -> Result<Xattrs, Errno> {
 }
 
 /// Reads all xattrs of the symlink `name` in an open directory, like [`read_xattrs`]. Symlinks
-/// cannot be opened, so the way is through `/proc`.
+/// cannot be opened, so this goes through `/proc`.
 ///
 /// # Errors
 /// As [`read_xattrs`].
@@ -62,7 +62,7 @@ fn collect(
             Err(error) => return Err(error),
         }
     }
-    // A file system in user space may list a name twice.
+    // A FUSE file system may list a name twice.
     pairs.sort();
     pairs.dedup_by(|(later, _), (earlier, _)| later == earlier);
     Xattrs::from_pairs(pairs).map_err(|_| Errno::INVAL)

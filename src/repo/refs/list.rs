@@ -1,4 +1,4 @@
-//! Reading refs: files below `refs/` that hold a commit's checksum (docs/format.md, section 12).
+//! Reads refs: files below `refs/` that hold a commit's checksum (docs/format.md, section 12).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,16 +16,16 @@ use crate::refspec::{CollectionId, CollectionRef, RefName, Refspec, RemoteName, 
 use crate::repo::Repo;
 use crate::{input, threads};
 
-/// How listed refs are spelled.
+/// How listed refs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListRefs {
-    /// Whole: `exampleos/x86_64/host`, `remote:exampleos/x86_64/host`.
+    /// In full: `exampleos/x86_64/host`, `remote:exampleos/x86_64/host`.
     Full,
-    /// Without the prefix that was asked for: `x86_64/host`.
+    /// Without the requested prefix: `x86_64/host`.
     BelowPrefix,
 }
 
-/// What a file below `refs/` says.
+/// The content of a file below `refs/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RefFile {
     /// The commit that the ref names.
@@ -34,15 +34,15 @@ pub enum RefFile {
     Alias(String),
 }
 
-/// Directories deeper than this hold no refs; a loop of symlinks ends here.
+/// Deeper directories are not searched, which stops loops of symlinks.
 const MAX_DEPTH: usize = 128;
 
-/// A ref file has 65 bytes; shorter than this, in bytes, are most of those that were written by
-/// hand, too.
+/// A buffer size in bytes: a ref file has 65 bytes, and most of those written by hand are shorter
+/// than this, too.
 const USUAL_REF: usize = 256;
-/// So many refs are read one after the other before it pays to have another thread help.
+/// The number of refs in one piece of work, from which a second thread pays off.
 const REFS_AT_A_TIME: usize = 64;
-/// No more is read of what should be a ref file.
+/// The most that is read of a ref file.
 const LONGEST_REF: u64 = 1 << 20;
 
 impl Repo {
@@ -51,8 +51,8 @@ impl Repo {
     /// nothing gives an empty list.
     ///
     /// # Errors
-    /// For a prefix that cannot be one, for a ref whose content is no checksum, and, when all are
-    /// asked for, for a repository without `refs/heads` or `refs/remotes`.
+    /// For an invalid prefix, for a ref whose content is not a checksum, and, when all are listed,
+    /// for a repository without `refs/heads` or `refs/remotes`.
     pub fn list_refs(
         &self,
         prefix: Option<&str>,
@@ -60,7 +60,7 @@ impl Repo {
     ) -> Result<Vec<(Refspec, Checksum)>> {
         let read = |(refspec, path): (Refspec, String)| self.read_listed(&path, refspec);
         let listed = self.listed_refs(prefix, spelling).and_then(|refs| {
-            // All are read, so that of several that are wrong the first is told.
+            // All are read, so that the first of several errors is reported.
             let read: Vec<_> = match refs.len() {
                 ..REFS_AT_A_TIME => refs.into_iter().map(read).collect(),
                 _ => threads::run(|| {
@@ -72,10 +72,10 @@ impl Repo {
         listed.context(|| "Listing refs".to_owned())
     }
 
-    /// Lists refs as [`Repo::list_refs`], without looking into them.
+    /// Lists refs as [`Repo::list_refs`], without reading them.
     ///
     /// # Errors
-    /// As [`Repo::list_refs`], except for what is in a ref.
+    /// As [`Repo::list_refs`], except for the content of refs.
     pub fn list_ref_names(&self, prefix: Option<&str>, spelling: ListRefs) -> Result<Vec<Refspec>> {
         let listed = self.listed_refs(prefix, spelling).context(|| "Listing refs".to_owned())?;
         Ok(listed.into_iter().map(|(refspec, _)| refspec).collect())
@@ -127,7 +127,7 @@ impl Repo {
         spelling: ListRefs,
         refs: &mut Vec<(Refspec, String)>,
     ) -> Result<()> {
-        // A remote alone stands for all its refs. Upstream spells these `REMOTE:./NAME` then, which
+        // A remote alone stands for all its refs. Upstream writes these as `REMOTE:./NAME`, which
         // names no ref.
         let alone = prefix.strip_suffix('.').unwrap_or(prefix).strip_suffix(':');
         if let Some(remote) = alone.and_then(|remote| RemoteName::parse(remote).ok()) {
@@ -192,7 +192,7 @@ impl Repo {
             for name in self.ref_names(Path::new(&base))? {
                 let path = format!("{base}/{name}");
                 if let Some(commit) = self.read_ref(Path::new(&path))? {
-                    // A mirrored ref may also be a remote's: the first found counts.
+                    // A mirrored ref may also be a remote's: the first one found wins.
                     refs.entry(CollectionRef { collection: id.clone(), name }).or_insert(commit);
                 }
             }
@@ -231,7 +231,7 @@ impl Repo {
     }
 
     /// All refs of this repository itself as files (`refs/heads/main`, `refs/remotes/origin/main`,
-    /// `refs/mirrors/org.example/main`), sorted. What is wrong with one is told in its place.
+    /// `refs/mirrors/org.example/main`), sorted. An invalid ref has its error in its place.
     ///
     /// # Errors
     /// When a directory cannot be read.
@@ -283,7 +283,7 @@ impl Repo {
             Ok(content) => {
                 let text = String::from_utf8_lossy(&content);
                 let text = text.trim_end_matches(|c: char| c.is_ascii_whitespace());
-                // The error quotes what it is given, which may be anything here.
+                // The error quotes its input, which may be anything here.
                 Checksum::from_hex(text)
                     .or_else(|_| Checksum::from_hex(&input::quotable(text)))
                     .map(Some)
@@ -301,15 +301,15 @@ impl Repo {
         }
     }
 
-    /// A repository that has lost its refs is not one without refs: a prune would delete
-    /// everything.
+    /// A repository that has lost its refs must not look like one without refs: a prune would
+    /// delete everything.
     fn require_ref_directory(&self, path: &str) -> Result<()> {
         rustix::fs::accessat(self.dir(), path, Access::READ_OK, AtFlags::EACCESS)
             .calling("opendir", path)
     }
 
-    /// A ref that vanished since it was listed is an error: the list would be wrong without it.
-    /// `None` for a file of `ostree` that has got the name of its ref meanwhile.
+    /// A ref that disappeared since it was listed is an error: the list would be wrong without it.
+    /// `None` for a temporary file of `ostree` that has been renamed meanwhile.
     fn read_listed(&self, path: &str, refspec: Refspec) -> Result<Option<(Refspec, Checksum)>> {
         match self.read_ref(Path::new(path)).context(|| path.to_owned())? {
             Some(commit) => Ok(Some((refspec, commit))),
@@ -323,7 +323,7 @@ impl Repo {
         let mut names = Vec::new();
         let root = self.path().join(base);
         let walk = walkdir::WalkDir::new(&root).min_depth(1).max_depth(MAX_DEPTH);
-        // What is no valid fragment is not looked into.
+        // Invalid fragments are skipped.
         let entries = walk.into_iter().filter_entry(|entry| {
             entry.depth() == 0 || entry.file_name().to_str().is_some_and(is_fragment)
         });
@@ -342,7 +342,7 @@ impl Repo {
                     return Err(std::io::Error::from(error)).during("listing", path);
                 }
             };
-            // As upstream, whatever is neither a file nor a link is no ref.
+            // As upstream, only files and links are refs.
             if !(entry.file_type().is_file() || entry.file_type().is_symlink()) {
                 continue;
             }
@@ -369,8 +369,8 @@ impl Repo {
         let mut names = Vec::new();
         for entry in entries {
             let entry = entry.during("listing", &path)?;
-            // To take one that may not be looked at for none would hide its refs, and a prune would
-            // delete their commits.
+            // Treating an inaccessible one as missing would hide its refs, and a prune would delete
+            // their commits.
             if is_directory(&entry.path())? == Some(true) {
                 names.extend(entry.file_name().into_string());
             }
@@ -380,7 +380,7 @@ impl Repo {
     }
 }
 
-/// Whether the path leads to a directory; `None` when it leads to nothing.
+/// Whether the path leads to a directory; `None` when it does not exist.
 fn is_directory(path: &Path) -> Result<Option<bool>> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata.is_dir())),
@@ -391,8 +391,8 @@ fn is_directory(path: &Path) -> Result<Option<bool>> {
     }
 }
 
-/// Whether `ostree` gives such names, `tmp.` and six letters or digits, to ref files for a moment,
-/// in their directory.
+/// Whether this is a temporary name that `ostree` gives to ref files in their directory: `tmp.` and
+/// six letters or digits.
 fn is_unplaced(path: &str) -> bool {
     let name = path.rsplit('/').next().and_then(|name| name.strip_prefix("tmp."));
     name.is_some_and(|rest| {
@@ -402,7 +402,7 @@ fn is_unplaced(path: &str) -> bool {
 
 /// Reads a ref file below `dir`, mostly with one system call.
 fn read_file(dir: BorrowedFd<'_>, path: &Path) -> std::io::Result<Vec<u8>> {
-    // A pipe in a ref's place must not make us wait.
+    // A pipe in a ref's place must not block.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let mut file =
         input::require_regular(rustix::fs::openat(dir, path, flags, Mode::empty())?.into())?;

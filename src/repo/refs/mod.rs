@@ -1,4 +1,4 @@
-//! Refs: listing them, writing them, and what users type for a commit.
+//! Refs: listing, writing, and resolving what users type for a commit.
 
 pub(in crate::repo) mod list;
 pub(in crate::repo) mod revs;

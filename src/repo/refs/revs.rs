@@ -1,4 +1,4 @@
-//! What the user types for a commit, resolved to its checksum (docs/format.md, section 12).
+//! Resolves what the user types for a commit to its checksum (docs/format.md, section 12).
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -13,17 +13,17 @@ use crate::repo::Repo;
 /// The commits on the way from one to its ancestors.
 ///
 /// A commit that is its own ancestor cannot be made, but a repository with damaged objects can have
-/// one: whoever follows parents to the end enters each commit here.
+/// one: code that follows parents to the end enters each commit here.
 #[derive(Clone, Debug, Default)]
 pub struct Ancestry {
     entered: HashSet<Checksum>,
 }
 
 impl Ancestry {
-    /// Goes to a commit.
+    /// Enters a commit.
     ///
     /// # Errors
-    /// [`Error::MalformedObject`] when the way has led there before.
+    /// [`Error::MalformedObject`] when it has been entered before.
     pub fn enter(&mut self, commit: &Checksum) -> Result<()> {
         match self.entered.insert(*commit) {
             true => Ok(()),
@@ -38,8 +38,8 @@ impl Repo {
     /// `remote:ref`, each with any number of `^`.
     ///
     /// # Errors
-    /// [`Error::RefNotFound`] when it names nothing; [`Error::Failed`] when it cannot be a rev, is
-    /// not unique, or a commit has no parent.
+    /// [`Error::RefNotFound`] when it names nothing; [`Error::Failed`] when it is not a valid rev,
+    /// is not unique, or a commit has no parent.
     pub fn resolve_rev(&self, rev: &str) -> Result<Checksum> {
         self.try_resolve_rev(rev)?.ok_or_else(|| Error::RefNotFound { refspec: rev.to_owned() })
     }
@@ -70,7 +70,7 @@ impl Repo {
         if let Ok(checksum) = Checksum::from_hex(rev) {
             return Ok(Some(checksum));
         }
-        // The empty prefix counts: it names the only commit of a repository.
+        // The empty prefix is valid: it names the only commit of a repository.
         if rev.len() < 64 && rev.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             match self.list_commits_starting_with(rev)?[..] {
                 [] => {}

@@ -1,4 +1,4 @@
-//! Writing refs, one at a time and atomically. A transaction calls this after its objects are in
+//! Writes refs, one at a time and atomically. A transaction calls this after its objects are in
 //! place.
 
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::error::{During, Error, Result};
 use crate::refspec::{CollectionRef, RefName, RemoteName};
 use crate::repo::Repo;
 
-/// Of the directories of refs, less the umask.
+/// The mode of ref directories, before the umask.
 const DIRECTORY_MODE: u32 = 0o777;
 
 impl Repo {
@@ -109,7 +109,7 @@ impl Repo {
         let path = base.join(name.as_str());
         let Some(commit) = commit else {
             return match dir::remove_file(self.dir(), &path) {
-                // Prune may be about to remove what the ref protected.
+                // A later prune may remove what the ref protected.
                 Ok(()) => self.sync_directories(&path, path.parent().unwrap_or(base)),
                 Err(Errno::NOENT) => Ok(()),
                 Err(error) => Err(error).calling("unlinkat", path),
@@ -120,8 +120,8 @@ impl Repo {
         self.sync_directories(&path, &topmost)
     }
 
-    /// Makes the directories of a ref, and makes way for it where only empty directories have its
-    /// name. Returns the lowest directory on the way there that had been made before.
+    /// Creates the directories of a ref, and removes empty directories that have its name. Returns
+    /// the deepest directory that existed before.
     fn prepare_ref(&self, base: &Path, name: &RefName) -> Result<PathBuf> {
         if Checksum::from_hex(name.as_str()).is_ok() {
             return Err(Error::failed(format!(
@@ -137,8 +137,8 @@ impl Repo {
             directory.ancestors().find(|above| is_directory(above)).unwrap_or(base).to_owned();
         match dir::make_dirs(self.dir(), directory, DIRECTORY_MODE) {
             Ok(_) => {}
-            // A ref stands where a directory should be; the words are those of upstream, which only
-            // hears it here.
+            // A ref has the name of a directory. The wording is upstream's, which notices only
+            // here.
             Err(Errno::NOTDIR | Errno::LOOP | Errno::EXIST) => {
                 return Err(Errno::NOTDIR).calling("openat", &path);
             }
@@ -156,7 +156,7 @@ impl Repo {
         Ok(topmost)
     }
 
-    /// Removes a directory that holds nothing but directories, of which none can be one of a ref.
+    /// Removes a directory that contains only directories, none of them part of a ref's path.
     fn remove_empty_directories(&self, path: &Path) -> Result<()> {
         for entry in walkdir::WalkDir::new(self.path().join(path)).contents_first(true) {
             let entry = entry.map_err(std::io::Error::from).during("listing", path)?;
@@ -166,8 +166,8 @@ impl Repo {
         Ok(())
     }
 
-    /// The name of a ref is durable once its directory is, and those that were made for it are: up
-    /// to `topmost`.
+    /// A ref's name is durable once its directory and those created for it are synced, up to
+    /// `topmost`.
     fn sync_directories(&self, path: &Path, topmost: &Path) -> Result<()> {
         if !self.config().fsync {
             return Ok(());

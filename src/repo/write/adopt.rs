@@ -1,14 +1,14 @@
-//! Adopting: a source file that is about to be consumed becomes the object itself, by a hard link.
+//! Adoption: a source file that is to be consumed becomes the object itself, by a hard link.
 //!
-//! Upstream renames the file. A link keeps the source where it is until the commit is safe on disk,
-//! so a kill in between loses nothing; what the file system cannot link is written like any other
-//! content. As upstream's, an adopted file keeps its modification time.
+//! Upstream renames the file. A link keeps the source in place until the commit is safe on disk, so
+//! a kill in between loses nothing; a file that cannot be linked is written like any other content.
+//! As upstream, an adopted file keeps its modification time.
 //!
-//! A source that is left over from a kill can therefore be the object itself. While objects are
-//! staged that does no harm, for the next transaction takes over no file that has another name or
-//! was changed since. Once they are in place, which is a little before refs move, such a source
-//! must be removed and not be edited. Without staging that would be so all along: nothing is
-//! adopted then.
+//! A source left over after a kill can therefore be the object itself. While objects are staged
+//! that does no harm, because the next transaction does not take over files that have another name
+//! or were changed since. Once objects are in place, shortly before refs move, the source must be
+//! removed and not edited. Without staging that would hold from the start, so nothing is adopted
+//! then.
 
 use std::fs::File;
 use std::os::fd::BorrowedFd;
@@ -22,7 +22,7 @@ use crate::error::{During, Result};
 use crate::object::{FileHeader, ObjectName, PERMISSION_BITS};
 use crate::repo::RepoMode;
 
-/// The place of a regular file that the repository may take over.
+/// The location of a regular file that the repository may take over.
 #[derive(Clone, Copy, Debug)]
 pub struct Adoptable<'a> {
     /// The directory it is in.
@@ -31,7 +31,7 @@ pub struct Adoptable<'a> {
     pub name: &'a str,
 }
 
-/// A file that may be adopted, and what it was like before it was read.
+/// A file that may be adopted, and its status before it was read.
 pub(in crate::repo) struct Candidate<'a> {
     place: Adoptable<'a>,
     file: &'a File,
@@ -46,8 +46,8 @@ impl<'a> Candidate<'a> {
 }
 
 impl Transaction<'_> {
-    /// Links the file to its object name. False when the file is not what the object has to be, has
-    /// changed, or cannot be linked: nothing has happened then.
+    /// Links the file to its object name. Returns false, with nothing changed, when the file does
+    /// not match the object, has changed, or cannot be linked.
     pub(in crate::repo) fn adopt(
         &self,
         object: &ObjectName,
@@ -56,7 +56,7 @@ impl Transaction<'_> {
     ) -> Result<bool> {
         let Candidate { place: Adoptable { directory, name }, file, before } = candidate;
         let now = rustix::fs::fstat(file).during("reading", self.work_path())?;
-        // To link it changes the time of the status, so that this is the last moment to compare it.
+        // Linking changes the ctime, so this is the last moment to compare it.
         let is_untouched = is_same_content(before, &now)
             && (before.st_ctime, before.st_ctime_nsec) == (now.st_ctime, now.st_ctime_nsec);
         if !is_untouched || !may_become_object(self.repo().mode(), header, file, &now)? {
@@ -78,7 +78,7 @@ impl Transaction<'_> {
         placed
     }
 
-    /// Gives the link its name as an object if it is one to the file that was read.
+    /// Gives the link its name as an object if it refers to the file that was read.
     fn place_linked(
         &self,
         temporary: &str,
@@ -106,9 +106,9 @@ fn is_same_content(one: &Stat, other: &Stat) -> bool {
         == (other.st_size, other.st_mtime, other.st_mtime_nsec)
 }
 
-/// Whether nothing has to change for the file to be the object, except the permissions in
-/// bare-user-only, which keeps nothing else. The other modes keep an object's metadata where a file
-/// has none.
+/// Whether the file can be the object unchanged, except for the permissions in bare-user-only,
+/// which keeps nothing else. The other modes keep an object's metadata where an ordinary file has
+/// none.
 fn may_become_object(
     mode: RepoMode,
     header: &FileHeader,
@@ -142,8 +142,8 @@ mod tests {
     use crate::repo::Repo;
     use crate::repo::read::objects::loose_path;
 
-    /// Adopts a file with which something happens after it was opened, and says whether that went
-    /// well, and how many names the file has in the end.
+    /// Adopts a file that `change` modifies after it was opened; returns whether that worked, and
+    /// how many names the file has in the end.
     fn adopt(
         directory: &Path,
         happen: impl FnOnce(&Transaction<'_>, &ObjectName, &Path),
@@ -180,7 +180,7 @@ mod tests {
         assert!(matches!(adopt(&at("untouched"), |_, _, _| {}), (Ok(true), 2)));
         let changed = adopt(&at("changed"), |_, _, source| {
             let modified = source.metadata().unwrap().modified().unwrap();
-            // The clock of the file system may be that coarse.
+            // The clock of the file system may be this coarse.
             std::thread::sleep(Duration::from_millis(50));
             let file = File::options().write(true).open(source).unwrap();
             std::os::unix::fs::FileExt::write_all_at(&file, b"C", 0).unwrap();

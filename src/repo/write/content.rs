@@ -1,7 +1,7 @@
-//! Writing file objects.
+//! Writes file objects.
 //!
-//! There are three ways in, all with the same result:
-//! - [`Transaction::write_bytes`] for content that is in memory: hashed, and only if it is new
+//! There are three entry points, all with the same result:
+//! - [`Transaction::write_bytes`] for content in memory: hashed, and only if it is new
 //!   compressed and written;
 //! - [`Transaction::write_file`] for content that can be read twice: where it may not be new it is
 //!   hashed first, then, only if it is, read again and hashed again, so that a file that changes
@@ -28,10 +28,10 @@ use crate::repo::{FileObject, RepoMode};
 
 /// How much of a file is read at a time, in bytes.
 const READ_SIZE: usize = 128 << 10;
-/// Compressed output is written once so much has come together, in bytes.
+/// How much compressed output is collected before it is written, in bytes.
 const WRITE_SIZE: usize = 128 << 10;
 
-/// With so many new files for each that was stored already, the next one is expected to be new.
+/// With this many new files for each one already stored, the next one is expected to be new.
 const NEW_FOR_EACH_OLD: u64 = 8;
 
 /// A regular file to be stored.
@@ -39,11 +39,11 @@ const NEW_FOR_EACH_OLD: u64 = 8;
 pub struct SourceFile<'a> {
     /// Open for reading, at its start.
     pub file: &'a std::fs::File,
-    /// How long it is, in bytes.
+    /// Its length in bytes.
     pub size: u64,
-    /// What it is called in messages.
+    /// Its path in messages.
     pub path: &'a Path,
-    /// Where it is, if it may become the object itself; it must be on its way out then.
+    /// Its location if it may become the object itself, which requires that it is being consumed.
     pub adopt: Option<Adoptable<'a>>,
 }
 
@@ -51,7 +51,7 @@ impl<'r> Transaction<'r> {
     /// Stores a symlink, or a regular file whose content is in memory, and returns its checksum.
     ///
     /// # Errors
-    /// When it cannot be written; in bare-user-only also for a mode that cannot be kept.
+    /// When it cannot be written; in bare-user-only also for a mode that cannot be stored.
     pub fn write_bytes(&self, header: &FileHeader, content: &[u8]) -> Result<Checksum> {
         let mut hasher = Hasher::new();
         hasher.update(&header.content_header());
@@ -61,8 +61,8 @@ impl<'r> Transaction<'r> {
         Ok(checksum)
     }
 
-    /// [`Transaction::write_bytes`] for what has been hashed: `checksum` is that of the header and
-    /// the content.
+    /// [`Transaction::write_bytes`] for content that has been hashed: `checksum` covers header and
+    /// content.
     pub(crate) fn write_hashed(
         &self,
         header: &FileHeader,
@@ -104,7 +104,7 @@ impl<'r> Transaction<'r> {
     /// if it is likely enough to be new that it is stored while it is hashed.
     ///
     /// # Errors
-    /// [`Error::SourceChanged`] when the file did not stay the same; else as
+    /// [`Error::SourceChanged`] when the file changed meanwhile; else as
     /// [`Transaction::write_bytes`].
     pub fn write_file(&self, header: &FileHeader, source: SourceFile<'_>) -> Result<Checksum> {
         use std::io::{Seek, SeekFrom};
@@ -123,8 +123,8 @@ impl<'r> Transaction<'r> {
         }
         let mut hasher = Hasher::new();
         hasher.update(&header.content_header());
-        // One byte more than announced tells that the file grew; how much more does not matter, it
-        // may never end.
+        // One byte more than announced shows that the file grew; it may be endless, so no more is
+        // read.
         let read = self.for_each_chunk(&mut file.take(size.saturating_add(1)), path, |chunk| {
             hasher.update(chunk);
             Ok(())
@@ -181,7 +181,7 @@ impl<'r> Transaction<'r> {
     }
 
     /// Whether nearly all files so far were new, as in the first commit of a tree. Never in an
-    /// archive: to compress a file of which there is an equal one costs much more than to hash one
+    /// archive: compressing a file that turns out to be stored costs much more than hashing one
     /// twice.
     fn expects_new_content(&self) -> bool {
         if self.repo.mode() == RepoMode::Archive {
@@ -192,11 +192,11 @@ impl<'r> Transaction<'r> {
         old.saturating_mul(NEW_FOR_EACH_OLD) < written
     }
 
-    /// Takes an object that the caller knows its file to be, without having read it; `false` when
-    /// it is not there. The file has `unpacked` bytes of content, or its target has.
+    /// Uses an object that the caller knows to match its file, without reading it; `false` when it
+    /// is missing. The content or symlink target has `unpacked` bytes.
     ///
     /// # Errors
-    /// When the operating system cannot tell.
+    /// When the operating system cannot determine it.
     pub fn reuse_file(&self, checksum: &Checksum, unpacked: u64) -> Result<bool> {
         let name = ObjectName::new(*checksum, ObjectType::File);
         if !self.is_claimed_or_stored(&name)? {
@@ -222,15 +222,15 @@ impl<'r> Transaction<'r> {
         writer.finish()
     }
 
-    /// How the content of new objects is compressed. Where sizes are recorded the bytes have an
-    /// identity, for their number enters the commit: then they are zlib's.
+    /// How the content of new objects is compressed. Where sizes are recorded the compressed size
+    /// enters the commit, so zlib's exact output is used.
     fn deflate_settings(&self) -> Settings {
         let config = self.repo.config();
         let encoding = if self.records_sizes() { Encoding::Zlib } else { config.deflate };
         Settings { encoding, level: config.zlib_level }
     }
 
-    /// Counts the object and finds out whether it has to be written.
+    /// Counts the object and determines whether it has to be written.
     fn begin_content(&self, name: &ObjectName, header: &FileHeader, size: u64) -> Result<Claim> {
         if self.repo.mode() == RepoMode::BareUserOnly {
             bare::check_user_only_mode(name, header)?;
@@ -249,7 +249,7 @@ impl<'r> Transaction<'r> {
         Ok(claim)
     }
 
-    /// Reserves space for content of so many bytes.
+    /// Reserves space for `size` bytes of content.
     pub(in crate::repo) fn take_space(&self, bytes: u64) -> Result<()> {
         match &self.space {
             Some(space) => space.take(bytes),
@@ -257,7 +257,7 @@ impl<'r> Transaction<'r> {
         }
     }
 
-    /// Counts a file object that was copied as it is, with the bytes of content that count as
+    /// Counts a file object that was copied unchanged, with the bytes of content that count as
     /// written.
     pub(in crate::repo) fn count_copied_file(&self, bytes: u64) {
         self.counters.content_written.fetch_add(1, Ordering::Relaxed);
@@ -326,17 +326,17 @@ pub struct ContentWriter<'t, 'r> {
 
 impl<'t, 'r> ContentWriter<'t, 'r> {
     /// Begins a regular file of `size` bytes. Its space is reserved even if the object turns out to
-    /// be there.
+    /// exist.
     ///
     /// # Errors
-    /// When there is no space, or no file can be created.
+    /// When there is not enough space, or no file can be created.
     pub fn begin(transaction: &'t Transaction<'r>, header: FileHeader, size: u64) -> Result<Self> {
         transaction.take_space(size)?;
         Ok(Self::writing_to(transaction.create_temporary()?, transaction, header, size))
     }
 
-    /// The same for content that is expected to have this name, which nobody else writes; to be
-    /// ended by [`ContentWriter::finish_as`].
+    /// The same for content that is expected to have this name, which no one else is writing; to be
+    /// finished by [`ContentWriter::finish_as`].
     pub(in crate::repo) fn begin_as(
         name: &ObjectName,
         transaction: &'t Transaction<'r>,
@@ -376,10 +376,10 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
         Ok(())
     }
 
-    /// Ends the file, stores it unless the object is there, and returns its checksum.
+    /// Finishes the file, stores it unless the object exists, and returns its checksum.
     ///
     /// # Errors
-    /// When the content had another length than announced, or cannot be written.
+    /// When the content did not have the announced length, or cannot be written.
     pub fn finish(self) -> Result<Checksum> {
         let name = ObjectName::new(self.hasher.clone().finish(), ObjectType::File);
         let (transaction, size) = (self.transaction, self.size);
@@ -402,7 +402,7 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
         }
     }
 
-    /// Ends the file, and stores it under the name that it was begun with.
+    /// Finishes the file, and stores it under the name that it was begun with.
     pub(in crate::repo) fn finish_as(self, name: &ObjectName) -> Result<()> {
         let actual = self.hasher.clone().finish();
         if actual != name.checksum {

@@ -1,5 +1,5 @@
-//! The encoders of a transaction that writes to an archive. There are never more than are in use at
-//! a time.
+//! The encoders of a transaction that writes to an archive. Never more exist than are used at the
+//! same time.
 
 use super::pool::Pool;
 use crate::deflate::{Deflater, Settings};
@@ -9,16 +9,16 @@ use crate::object::FileHeader;
 #[derive(Debug, Default)]
 pub(in crate::repo) struct Encoders(Pool<Encoder>);
 
-/// Makes a `.filez` of a file whose content comes piece by piece.
+/// Encodes a file whose content comes piece by piece as a `.filez`.
 pub(in crate::repo) struct Encoder {
     deflater: Deflater,
-    /// What is not written yet.
+    /// Output that is not written yet.
     pub(in crate::repo) packed: Vec<u8>,
 }
 
 impl Encoders {
-    /// One for a file of `size` bytes; it goes back with [`Encoders::put`], except when the file
-    /// came to nothing.
+    /// An encoder for a file of `size` bytes; it is returned with [`Encoders::put`], unless the
+    /// file is abandoned.
     pub(in crate::repo) fn take(
         &self,
         settings: Settings,

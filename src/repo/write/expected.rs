@@ -1,10 +1,10 @@
-//! Writing objects whose names are known before their bytes are, wherever these come from: another
+//! Writes objects whose names are known before their bytes, wherever these come from: another
 //! repository, a web server, a delta.
 //!
-//! A file is compared with its name while it is written; metadata is if it is [`Trust::Untrusted`];
-//! a `.filez` can be once it has been received, and a link only where it comes from. What is not
-//! what its name says leaves nothing behind. Whether an object is there already is for the caller
-//! to ask ([`Transaction::was_present`]).
+//! A file is verified while it is written; metadata is if it is [`Trust::Untrusted`]; a `.filez`
+//! can be verified once it has been received, and a link only in the repository that it comes from.
+//! An object that does not match its name leaves nothing behind. The caller checks whether an
+//! object exists already ([`Transaction::was_present`]).
 
 use std::io::Read;
 
@@ -20,22 +20,22 @@ use crate::object::{FileHeader, ObjectName, ObjectType};
 use crate::repo::read::bare;
 use crate::repo::{FileObject, Repo, RepoMode, verify_metadata};
 
-/// Whether objects of a repository are taken for what their names say.
+/// Whether the objects of a repository are trusted to match their names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Trust {
-    /// They are, or have been verified already.
+    /// They are trusted, or have been verified already.
     #[default]
     Trusted,
-    /// Each is compared with its checksum first.
+    /// Each checksum is verified first.
     Untrusted,
 }
 
 impl<'r> Transaction<'r> {
-    /// Stores a metadata object. Detached metadata, which has another object's name, replaces what
-    /// was there and cannot be verified: its commit must have been.
+    /// Stores a metadata object. Detached metadata replaces what was there and cannot be verified,
+    /// because it is named after its commit: that must have been verified.
     ///
     /// # Errors
-    /// When it is not what its name says (unless it is trusted), or cannot be written.
+    /// When it does not match its name (unless it is trusted), or cannot be written.
     pub(crate) fn write_metadata_as(
         &self,
         name: &ObjectName,
@@ -49,11 +49,11 @@ impl<'r> Transaction<'r> {
         self.write_loose(name, bytes)
     }
 
-    /// Stores a file whose content `read` passes on piece by piece, `size` bytes in all; nothing
+    /// Stores a file whose content `read` passes on piece by piece, `size` bytes in all; no content
     /// for a symlink.
     ///
     /// # Errors
-    /// When it is not what its name says or the repository cannot hold it, when it cannot be
+    /// When it does not match its name, when the repository cannot store it or it cannot be
     /// written, and as `read`.
     pub(crate) fn write_file_as(
         &self,
@@ -66,8 +66,7 @@ impl<'r> Transaction<'r> {
             bare::check_user_only_mode(name, header)?;
         }
         if header.is_symlink() {
-            // Content behind a symlink is no part of the object; it shows that the file was
-            // damaged.
+            // Content of a symlink is not part of the object; it shows that the file was damaged.
             read(&mut |_| Ok(()))?;
             return self.write_symlink_as(name, header);
         }
@@ -76,7 +75,7 @@ impl<'r> Transaction<'r> {
         writer.finish_as(name)
     }
 
-    /// Makes a symlink object, or what stands for one.
+    /// Creates a symlink object, in the form that the mode uses.
     fn write_symlink_as(&self, name: &ObjectName, header: &FileHeader) -> Result<()> {
         let mut hasher = Hasher::new();
         hasher.update(&header.content_header());
@@ -87,7 +86,7 @@ impl<'r> Transaction<'r> {
         self.write_bytes(header, b"").map(drop)
     }
 
-    /// Writes a `.filez` as it comes, under no name yet: where others cannot change it any more.
+    /// Writes a `.filez` as received, without a name yet, so that no one else can change it.
     ///
     /// # Errors
     /// When it cannot be read or written.
@@ -103,8 +102,8 @@ impl<'r> Transaction<'r> {
         Ok(Filez { transaction: self, name: *name, temporary })
     }
 
-    /// Gives an object of another repository on the same file system a name here, too. Nothing is
-    /// verified. An object that has the name already is left.
+    /// Hard-links an object of another repository on the same file system into this one. Nothing is
+    /// verified. An existing object of that name is left alone.
     ///
     /// # Errors
     /// When there is no such object or it cannot be linked.
@@ -118,7 +117,7 @@ impl<'r> Transaction<'r> {
         }
     }
 
-    /// Removes the mark that a commit was deleted, if the object is one: it is about to come back.
+    /// Removes the tombstone if the object is a commit: it is about to be restored.
     pub(crate) fn comes_back(&self, name: &ObjectName) -> Result<()> {
         if name.object_type == ObjectType::Commit {
             self.remove_tombstone(&name.checksum)
@@ -128,7 +127,7 @@ impl<'r> Transaction<'r> {
     }
 }
 
-/// A `.filez` that has arrived whole and is no object yet; it goes unless it is placed.
+/// A completely received `.filez` that is not an object yet; it is removed unless it is placed.
 pub(crate) struct Filez<'t, 'r> {
     transaction: &'t Transaction<'r>,
     name: ObjectName,
@@ -136,8 +135,8 @@ pub(crate) struct Filez<'t, 'r> {
 }
 
 impl Filez<'_, '_> {
-    /// Reads its header; the rest is read from what is returned, which can be verified, or written
-    /// as another mode wants it.
+    /// Reads its header; the content can be read from the result, to verify it or to store it in
+    /// another mode.
     ///
     /// # Errors
     /// When the header is malformed.
@@ -146,7 +145,7 @@ impl Filez<'_, '_> {
         FileObject::of_archive_file(self.temporary.reopen()?, self.name, directory)
     }
 
-    /// Gives it its name, in an archive. `content` is how many bytes count as written.
+    /// Gives it its name, in an archive. `content` is the number of bytes that count as written.
     ///
     /// # Errors
     /// When it cannot be placed.

@@ -1,8 +1,8 @@
-//! Writing to disk while there is still work to do.
+//! Writes to disk while there is still work to do.
 //!
 //! A transaction ends with one `syncfs`. If nothing had been written back before, the disk would
-//! idle while files are compressed and the processors while the disk writes. A thread that syncs
-//! now and then lets both work at once.
+//! idle while files are compressed, and the processors while the disk writes. A thread that syncs
+//! periodically keeps both busy.
 
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,8 +27,8 @@ pub(in crate::repo) struct Flusher {
 
 impl Flusher {
     pub(in crate::repo) fn start(repo: &Repo) -> Result<Self> {
-        // A description of its own: an error of these syncs must still be reported to the one that
-        // counts, the last.
+        // A separate file description, so that an error seen by these syncs is still reported to
+        // the final one.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::openat(repo.dir(), ".", flags, Mode::empty())
             .during("opening", repo.path())?;
@@ -39,18 +39,18 @@ impl Flusher {
                 let _ = rustix::fs::syncfs(&dir);
             }
         });
-        // Without the thread everything is written at the end.
+        // Without this thread everything is written at the end.
         Ok(Self { written: AtomicU64::new(0), wake: Some(wake), thread: thread.ok() })
     }
 
-    /// Takes note of bytes that were written.
+    /// Counts bytes that were written.
     pub(in crate::repo) fn wrote(&self, bytes: usize) {
         let bytes = bytes as u64;
         let before = self.written.fetch_add(bytes, Ordering::Relaxed);
         if before / STEP != (before + bytes) / STEP
             && let Some(wake) = &self.wake
         {
-            // A sync that is waiting to start will do for this, too.
+            // A sync that has not started yet covers these bytes, too.
             let _ = wake.try_send(());
         }
     }

@@ -1,4 +1,4 @@
-//! Writing: transactions, and the files of a repository that are replaced as a whole.
+//! Writes transactions, and files of a repository that are replaced as a whole.
 
 pub(in crate::repo) mod adopt;
 pub(in crate::repo) mod content;

@@ -1,9 +1,9 @@
-//! What is costly to make and used by one thread at a time.
+//! A pool of things that are costly to make and used by one thread at a time.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-/// Things that wait for their next user.
+/// The idle items.
 pub(in crate::repo) struct Pool<T>(Mutex<Vec<T>>);
 
 impl<T> Default for Pool<T> {
@@ -19,12 +19,12 @@ impl<T> fmt::Debug for Pool<T> {
 }
 
 impl<T> Pool<T> {
-    /// The one that was used last, if any waits.
+    /// Takes the most recently used item, if any is idle.
     pub(in crate::repo) fn take(&self) -> Option<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    /// Lets it wait for its next user.
+    /// Returns an item to the pool.
     pub(in crate::repo) fn put(&self, thing: T) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(thing);
     }

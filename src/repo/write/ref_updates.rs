@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::refspec::{CollectionRef, Refspec};
 use crate::repo::Repo;
 
-/// Refs with the commits that they will point to; `None` deletes one.
+/// Refs with the commits that they will point to; `None` deletes a ref.
 #[derive(Debug, Default)]
 pub(in crate::repo) struct RefUpdates {
     refs: BTreeMap<Refspec, Option<Checksum>>,
@@ -27,7 +27,7 @@ impl RefUpdates {
         self.collection_refs.insert(name, commit);
     }
 
-    /// Moves them, one after another.
+    /// Updates the refs, one after another.
     pub(in crate::repo) fn write(&self, repo: &Repo) -> Result<()> {
         for (refspec, commit) in &self.refs {
             repo.write_ref(refspec.remote.as_ref(), &refspec.name, commit.as_ref())?;

@@ -13,16 +13,16 @@ use crate::error::{During, Error, Result};
 use crate::repo::Repo;
 use crate::repo::lock::{LockKind, try_lock};
 
-/// What replaces another file is in `tmp/` under such a name for a moment, and locked as long as
-/// its writer lives.
+/// A replacement is briefly in `tmp/` under a name with this prefix, and locked as long as its
+/// writer lives.
 pub(in crate::repo) const REPLACEMENT_PREFIX: &str = "replace-";
 
-/// A file that is written to take the place of another one, in the same file system.
+/// A file written to replace another one, in the same file system.
 ///
-/// As long as it is written it has no name, so that it goes with a process that is killed; from
-/// then until it is in its place it is locked, so that the next transaction can tell it from what a
-/// killed process left. Where the file system or a missing `/proc` does not allow that, it has a
-/// name in `tmp/` and, left behind, goes when that is old.
+/// While it is being written it has no name, so that it disappears with a killed process; from then
+/// until it is in place it is locked, so that the next transaction can distinguish it from a
+/// leftover. Where the file system or a missing `/proc` does not allow that, it has a name in
+/// `tmp/`, and a leftover is removed when it is old.
 #[derive(Debug)]
 pub(crate) struct Replacement<'r> {
     repo: &'r Repo,
@@ -32,10 +32,10 @@ pub(crate) struct Replacement<'r> {
 }
 
 impl Replacement<'_> {
-    /// Gives the file its place, relative to the repository.
+    /// Moves the file into place, relative to the repository.
     ///
     /// # Errors
-    /// As `renameat`; it can be tried again then.
+    /// As `renameat`; the call can be repeated.
     pub(crate) fn place(&mut self, path: &Path) -> Result<(), Errno> {
         let name = match self.name.take() {
             Some(name) => name,
@@ -70,21 +70,22 @@ impl Drop for Replacement<'_> {
 }
 
 impl Repo {
-    /// Replaces a file of the repository, named relative to it: readers see the old content or the
-    /// new one, and the new one is on disk before it gets the name (unless `core.fsync` is off).
+    /// Replaces a file of the repository, named relative to it: readers see either the old or the
+    /// new content, and the new one is on disk before it gets the name (unless `core.fsync` is
+    /// off).
     ///
     /// # Errors
-    /// When the directory is not there or anything cannot be written; the old file is still whole
-    /// then.
+    /// When the directory is missing or something cannot be written; the old file is then still
+    /// intact.
     pub fn replace_file(&self, name: &Path, content: &[u8]) -> Result<()> {
         self.prepare_replacement(content)?.place(name).calling("openat", name)
     }
 
-    /// Writes a file of mode 0644 that is to replace another one. It is on disk then (unless
-    /// `core.fsync` is off).
+    /// Writes a file of mode 0644 that is to replace another one, and syncs it (unless `core.fsync`
+    /// is off).
     ///
     /// # Errors
-    /// When it cannot be written; nothing is left of it.
+    /// When it cannot be written; nothing is left behind.
     pub(crate) fn prepare_replacement(&self, content: &[u8]) -> Result<Replacement<'_>> {
         let mut replacement = self.start_replacement()?;
         let written = replacement.file.write_all(content).and_then(|()| {
@@ -117,8 +118,8 @@ impl Repo {
         Ok(Replacement { repo: self, file, name: Some(name) })
     }
 
-    /// Creates an empty file with a new name in `tmp/`, which is returned; what a killed process
-    /// leaves there expires.
+    /// Creates an empty file with a new name in `tmp/` and returns the name; leftovers of a killed
+    /// process expire.
     pub(crate) fn create_temporary(&self, prefix: &str) -> Result<(String, File)> {
         let (tmp, flags) = (self.tmp()?, OFlags::CREATE | OFlags::EXCL | OFlags::RDWR);
         dir::at_free_name(
@@ -128,7 +129,7 @@ impl Repo {
         )
     }
 
-    /// Bumps the modification time of the repository, which tells clients and caches that refs have
+    /// Bumps the modification time of the repository, which shows clients and caches that refs have
     /// changed.
     pub(crate) fn touch(&self) -> Result<()> {
         let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
@@ -137,12 +138,12 @@ impl Repo {
     }
 }
 
-/// Where a file without a name can be found to be given one.
+/// The path through which a file without a name can be linked.
 fn descriptor_path(file: &File) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
-/// Six letters and digits, as `mkdtemp` gives.
+/// Six random letters and digits, as `mkdtemp` uses.
 pub(in crate::repo) fn random_letters() -> Result<String> {
     const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut bytes = [0u8; 6];

@@ -1,4 +1,4 @@
-//! The sizes of objects that a commit is to carry as `ostree.sizes`.
+//! The object sizes that a commit carries as `ostree.sizes`.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

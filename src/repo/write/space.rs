@@ -15,7 +15,7 @@ pub(in crate::repo) struct SpaceBudget {
 }
 
 impl SpaceBudget {
-    /// Looks at the file system; `None` when nothing has to stay free.
+    /// Checks the file system; `None` when no space has to stay free.
     pub(in crate::repo) fn of(repo: &Repo) -> Result<Option<Self>> {
         let limit = repo.config().min_free_space;
         let stat =
@@ -36,7 +36,7 @@ impl SpaceBudget {
         }))
     }
 
-    /// Takes the blocks that `bytes` of content need.
+    /// Reserves the blocks that `bytes` of content need.
     pub(in crate::repo) fn take(&self, bytes: u64) -> Result<()> {
         let blocks = self.blocks_of(bytes);
         let taken = self
@@ -51,7 +51,7 @@ impl SpaceBudget {
         }
     }
 
-    /// Gives the blocks back: the object was there already.
+    /// Releases the blocks: the object existed already.
     pub(in crate::repo) fn give_back(&self, bytes: u64) {
         self.blocks_left.fetch_add(self.blocks_of(bytes), Ordering::Relaxed);
     }

@@ -1,15 +1,15 @@
-//! Where a transaction writes its objects, and keeps the finished ones until they are moved into
-//! place together.
+//! The directory in which a transaction writes its objects, and keeps finished ones until they are
+//! moved into place together.
 //!
-//! `tmp/staging-BOOTID-XXXXXX` belongs to whoever holds the exclusive lock of
-//! `tmp/staging-BOOTID-XXXXXX-lock` beside it. One that an aborted or killed transaction of the
-//! same boot left behind is taken over with the objects in it, but for commits, their detached
-//! metadata, and files that are or were linked to a source; those of other boots may hold objects
-//! that never reached the disk, so they are only ever removed.
+//! `tmp/staging-BOOTID-XXXXXX` belongs to the holder of the exclusive lock on
+//! `tmp/staging-BOOTID-XXXXXX-lock` next to it. One left behind by an aborted or killed transaction
+//! of the same boot is taken over with its objects, except commits, their detached metadata, and
+//! files that are or were linked to a source; those of other boots may hold objects that never
+//! reached the disk, so they are only removed.
 //!
-//! osier's objects lie in `osier/` in it. After a kill there may be unfinished files under the
-//! names of objects, which osier can tell; `ostree`, which takes such directories over as well,
-//! would not. It does not look into `osier/`, and removes it with the rest when it is done.
+//! osier's objects are in `osier/` in it. After a kill there may be unfinished files under the
+//! names of objects, which osier recognises; `ostree`, which takes over such directories too, would
+//! not. It ignores `osier/`, and removes it with the rest when it is done.
 
 use std::fs::{self, File};
 use std::io;
@@ -31,16 +31,16 @@ use crate::repo::fan_out::FanOuts;
 use crate::repo::lock::{LockKind, try_lock, try_lock_removable};
 use crate::threads;
 
-/// A locked staging directory. When it is dropped it goes if it is empty, else it waits for the
-/// next transaction.
+/// A locked staging directory. Dropping it removes it if it is empty, else it is left for the next
+/// transaction.
 #[derive(Debug)]
 pub(in crate::repo) struct Staging<'r> {
     repo: &'r Repo,
-    /// The directory `tmp/`, which stays the same whatever gets its name.
+    /// The directory `tmp/`, which stays the same even if its name is reused.
     tmp: BorrowedFd<'r>,
     /// The name in `tmp/`.
     name: String,
-    /// Where the objects are, finished and unfinished.
+    /// The directory of the objects, finished and unfinished.
     pub(in crate::repo) dir: File,
     pub(in crate::repo) fan_outs: FanOuts,
     /// Whether objects of an earlier transaction may be in it.
@@ -58,13 +58,13 @@ enum Part {
 }
 
 const PREFIX: &str = "staging-";
-/// The directory of osier's objects in a staging directory.
+/// The name of the directory of osier's objects in a staging directory.
 const OWN: &str = "osier";
 const LOCK_SUFFIX: &str = "-lock";
 const COMMIT_SUFFIX: &str = ".commit";
-/// Of a commit's detached metadata, the only objects of which there is a new version now and then.
+/// The extension of detached metadata, the only objects that are ever replaced by a new version.
 const DETACHED_SUFFIX: &str = ".commitmeta";
-/// Of files in the bare modes, one of which lets them have any permissions.
+/// The extension of files in the bare modes, one of which allows any permissions.
 const FILE_SUFFIX: &str = ".file";
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
@@ -80,7 +80,7 @@ impl<'r> Staging<'r> {
         *self.keeps_marks.get_or_init(|| mark::is_mark_kept(self.dir.as_fd()).unwrap_or(false))
     }
 
-    /// Takes over a staging directory of this boot that nobody holds, or makes one.
+    /// Takes over an unlocked staging directory of this boot, or creates one.
     pub(in crate::repo) fn acquire(repo: &'r Repo) -> Result<Self> {
         let prefix = format!("{PREFIX}{}-", boot_id(repo)?);
         let tmp = repo.tmp()?;
@@ -99,7 +99,7 @@ impl<'r> Staging<'r> {
         loop {
             let name = format!("{prefix}{}", random_letters()?);
             let path = repo.path().join("tmp").join(&name);
-            // The lock comes first, so that nobody takes over the directory in between.
+            // The lock comes first, so that no other process takes over the directory in between.
             let Some(lock) = try_lock_removable(tmp, &lock_name(&name)).during("locking", &path)?
             else {
                 continue;
@@ -127,14 +127,14 @@ impl<'r> Staging<'r> {
                 let _ = dir::remove_file(tmp, lock_name(name));
                 Ok(None)
             }
-            // Somebody else has put that there.
+            // Another process has created it.
             Err(Errno::NOTDIR | Errno::LOOP) => Ok(None),
             Err(error) => Err(error).during("opening", path),
         }
     }
 
-    /// Takes in the objects that `ostree` has staged. Its unfinished files have no names, or some
-    /// that are no objects'.
+    /// Takes over the objects that `ostree` has staged. Its unfinished files have no names, or
+    /// names that are not those of objects.
     fn take_in_others(&self) -> Result<()> {
         let outer = rustix::fs::openat(self.tmp, &self.name, DIRECTORY, Mode::empty());
         let outer = outer.during("opening", self.path())?;
@@ -161,10 +161,10 @@ impl<'r> Staging<'r> {
         rustix::fs::unlinkat(outer, prefix, AtFlags::REMOVEDIR).during("removing", path())
     }
 
-    /// Removes what its owner had not finished when it was killed. What can have lost its worth
-    /// since goes, too, and is written again by whoever wants it: commits, for what they need may
-    /// have been pruned; their detached metadata, for which there may be a newer version; and files
-    /// that are linked to, for their owner may have changed them.
+    /// Removes what its owner had not finished when it was killed. What may be outdated is removed
+    /// too, and written again if it is needed: commits, because what they need may have been
+    /// pruned; their detached metadata, because there may be a newer version; and files with other
+    /// links, because their owner may have changed them.
     fn remove_unfinished(&self) -> Result<()> {
         let remove = |dir: &File, name: &str| {
             rustix::fs::unlinkat(dir, name, AtFlags::empty())
@@ -190,9 +190,9 @@ impl<'r> Staging<'r> {
         Ok(())
     }
 
-    /// Whether an object was not finished, or may be a source that was about to be consumed:
-    /// somebody else has a name for it, or it lacks the modification time of objects. That time
-    /// tells when it was edited there and then removed.
+    /// Whether an object was not finished, or may be a source that was about to be consumed: it has
+    /// another name, or lacks the modification time of objects, which shows that it was edited
+    /// under its old name before that was removed.
     fn is_unreliable(&self, dir: &File, name: &str) -> Result<bool, Errno> {
         let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let is_file = name.ends_with(FILE_SUFFIX);
@@ -206,14 +206,14 @@ impl<'r> Staging<'r> {
         self.repo.path().join("tmp").join(&self.name)
     }
 
-    /// Of the directory of osier's objects.
+    /// The path of the directory of osier's objects.
     pub(in crate::repo) fn own_path(&self) -> PathBuf {
         self.path().join(OWN)
     }
 
     /// Moves every object into `objects/`, commits last. One that is there already stays, except
     /// detached metadata, which the new version replaces. The directories are synced: after this
-    /// the objects survive a power loss, and at no moment is there a commit without what it needs.
+    /// the objects survive a power loss, and a commit is never there without what it needs.
     pub(in crate::repo) fn move_into_place(&self) -> Result<()> {
         let mut directories = names_in(&self.dir).during("listing", self.own_path())?;
         directories.retain(|name| is_fan_out(name));
@@ -234,7 +234,8 @@ impl<'r> Staging<'r> {
         Ok(())
     }
 
-    /// Moves a part of a directory of objects and says whether something is left for another part.
+    /// Moves one part of an object directory and returns whether something is left for another
+    /// part.
     fn move_fan_out(&self, prefix: &str, part: Part) -> Result<bool> {
         let staged_path = || self.own_path().join(prefix);
         let staged = rustix::fs::openat(&self.dir, prefix, DIRECTORY, Mode::empty())
@@ -243,7 +244,7 @@ impl<'r> Staging<'r> {
         let names = names_in(&staged).during("listing", staged_path())?;
         let (mut now, later): (Vec<_>, Vec<_>) =
             names.into_iter().partition(|name| part == Part::Commits || !belongs_to_commit(name));
-        // Nobody would ever remove the detached metadata of a commit that never came.
+        // The detached metadata of a commit that was never written would stay for ever.
         now.sort_by_key(|name| name.ends_with(DETACHED_SUFFIX));
         if later.is_empty() {
             // Where `objects/` has no such directory yet the staged one takes its place, with one
@@ -297,13 +298,13 @@ impl<'r> Staging<'r> {
         Ok(!later.is_empty())
     }
 
-    /// Throws away what was staged.
+    /// Discards what was staged.
     pub(in crate::repo) fn discard(&self) {
         let _ = dir::remove_all(self.tmp, &self.name);
     }
 
     fn remove_empty(&self) {
-        // `rmdir` refuses what is not empty, and then it shall stay.
+        // `rmdir` fails if it is not empty, and then it should stay.
         for name in names_in(&self.dir).unwrap_or_default() {
             let _ = rustix::fs::unlinkat(&self.dir, &name, AtFlags::REMOVEDIR);
         }
@@ -315,13 +316,13 @@ impl<'r> Staging<'r> {
 impl Drop for Staging<'_> {
     fn drop(&mut self) {
         self.remove_empty();
-        // Removed while it is still locked, so that nobody can be holding it.
+        // Removed while it is still locked, so that no other process can be holding it.
         let _ = dir::remove_file(self.tmp, lock_name(&self.name));
     }
 }
 
-/// Removes what has no business in `tmp/` any more: staging directories of other boots that nobody
-/// holds, and unknown entries older than `core.tmp-expiry-secs`.
+/// Removes leftovers from `tmp/`: unlocked staging directories of other boots, and unknown entries
+/// older than `core.tmp-expiry-secs`.
 pub(in crate::repo) fn clean_tmp(repo: &Repo) -> Result<()> {
     let (tmp, path) = (repo.tmp()?, repo.path().join("tmp"));
     let this_boot = format!("{PREFIX}{}-", boot_id(repo)?);
@@ -344,7 +345,7 @@ pub(in crate::repo) fn clean_tmp(repo: &Repo) -> Result<()> {
             remove_abandoned(tmp, &name).during("locking", path.join(&name))?;
             continue;
         }
-        // What vanishes meanwhile was somebody else's to remove.
+        // An entry that disappears meanwhile was removed by another process.
         let Ok(stat) = dir::stat(tmp, &name) else { continue };
         let modified = u64::try_from(stat.st_mtime)
             .ok()
@@ -357,11 +358,11 @@ pub(in crate::repo) fn clean_tmp(repo: &Repo) -> Result<()> {
     Ok(())
 }
 
-/// Removes a staging directory that nobody holds.
+/// Removes an unlocked staging directory.
 fn remove_abandoned(tmp: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     if let Some(_lock) = try_lock_removable(tmp, &lock_name(name))? {
         let _ = dir::remove_all(tmp, name);
-        // While it is still locked, as in the end of one that is held.
+        // Removed while it is still locked, as when a held one is dropped.
         let _ = dir::remove_file(tmp, lock_name(name));
     }
     Ok(())
@@ -374,15 +375,14 @@ fn remove_stale_lock(tmp: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     if dir::stat(tmp, staging).is_ok() {
         return Ok(());
     }
-    // Whoever is about to make the directory holds the lock already.
+    // A process that is about to create the directory already holds the lock.
     if let Some(_lock) = try_lock_removable(tmp, name)? {
         let _ = dir::remove_file(tmp, name);
     }
     Ok(())
 }
 
-/// Removes a file that was to replace another one, if its writer was killed. `false` when that
-/// cannot be told.
+/// Removes a replacement file if its writer was killed. `false` when that cannot be determined.
 fn remove_unlocked(tmp: BorrowedFd<'_>, name: &str) -> Result<bool, Errno> {
     let file =
         match dir::open(tmp, name, OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty())
@@ -393,7 +393,7 @@ fn remove_unlocked(tmp: BorrowedFd<'_>, name: &str) -> Result<bool, Errno> {
         };
     let Ok(locked) = try_lock(&file, LockKind::Exclusive) else { return Ok(false) };
     if locked {
-        // It may have got its place meanwhile; the name in `tmp/` is gone then.
+        // It may have been moved into place meanwhile, and its name in `tmp/` be gone.
         match dir::remove_file(tmp, name) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(error),
@@ -402,8 +402,8 @@ fn remove_unlocked(tmp: BorrowedFd<'_>, name: &str) -> Result<bool, Errno> {
     Ok(true)
 }
 
-/// Renames without replacing where the file system can; else checks first, which is as good as long
-/// as all writers write equal objects.
+/// Renames without replacing where the file system can; otherwise checks first, which is sufficient
+/// because all writers write equal objects.
 pub(in crate::repo) fn rename(
     from: impl std::os::fd::AsFd,
     to: &File,
@@ -422,12 +422,12 @@ pub(in crate::repo) fn rename(
     }
 }
 
-/// Whether a name is that of a commit or of its detached metadata.
+/// Whether a name belongs to a commit or its detached metadata.
 fn belongs_to_commit(name: &str) -> bool {
     name.ends_with(COMMIT_SUFFIX) || name.ends_with(DETACHED_SUFFIX)
 }
 
-/// Whether a name is that of one of the 256 directories of objects.
+/// Whether a name belongs to one of the 256 object directories.
 fn is_fan_out(name: &str) -> bool {
     name.len() == 2 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -439,7 +439,7 @@ fn staging_names(repo: &Repo) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The names in a directory, without `.` and `..`; those that are no UTF-8 are not ours.
+/// The names in a directory, without `.` and `..`; names that are not UTF-8 are ignored.
 fn names_in(dir: impl std::os::fd::AsFd) -> Result<Vec<String>, Errno> {
     let mut names = Vec::new();
     for entry in rustix::fs::Dir::read_from(dir)? {
@@ -456,7 +456,7 @@ fn lock_name(name: &str) -> String {
     format!("{name}{LOCK_SUFFIX}")
 }
 
-/// Opens the directory of osier's objects in a staging directory, and makes it if it is not there.
+/// Opens the directory of osier's objects in a staging directory, creating it if missing.
 fn open_own(tmp: BorrowedFd<'_>, name: &str) -> Result<File, Errno> {
     let outer = Dir::beneath(tmp, name)?;
     dir::make_dirs(&outer, OWN, 0o775).map(File::from)

@@ -1,10 +1,10 @@
 //! Files that are about to become objects.
 //!
 //! An object whose name is known beforehand is written under that name in the staging directory,
-//! where nobody looks for it before the end. Until it is finished its mode has a bit that no object
-//! has: whoever takes the directory over after a kill removes what still has it. Everything else is
-//! written under a name of its own and renamed once it is finished: content that is not known yet,
-//! files in bare (they may have any mode), and whatever becomes visible at once.
+//! where it is not looked up before the end. Until it is finished its mode has a bit that no object
+//! has: a process that takes the directory over after a kill removes such files. Everything else is
+//! written under a temporary name and renamed once it is finished: content whose checksum is not
+//! known yet, files in bare (they may have any mode), and objects that become visible at once.
 
 use std::fs::File;
 use std::io::Write;
@@ -49,7 +49,7 @@ impl<'r> Transaction<'r> {
             .at_target(name, |dir, file_name| create(dir, file_name, OWNER_ONLY | UNFINISHED_MARK));
         match created {
             Ok(file) => Ok(Temporary { transaction: self, path: Some(path), file }),
-            // It is there already, and will be replaced.
+            // It exists already, and will be replaced.
             Err(Errno::EXIST) => self.create_temporary(),
             Err(error) => Err(error).during("creating", self.work_path().join(path)),
         }
@@ -70,7 +70,7 @@ impl Temporary<'_, '_> {
             .during("opening", self.transaction.repo.path().join("tmp"))
     }
 
-    /// Makes the file readable for everybody and gives it its name as an object.
+    /// Makes the file world-readable and gives it its name as an object.
     pub(in crate::repo) fn place_readable(self, name: &ObjectName) -> Result<()> {
         rustix::fs::fchmod(&self.file, Mode::from_raw_mode(0o644))
             .during("changing the mode of", name.to_string())?;
@@ -113,8 +113,8 @@ mod tests {
     use crate::checksum::Checksum;
     use crate::repo::{Repo, RepoMode};
 
-    /// Writes one object to its end and another one not, as if the process were killed then; says
-    /// whether each is there for the next transaction.
+    /// Finishes one object but not another, as if the process had been killed; returns whether each
+    /// is there for the next transaction.
     fn what_is_left(repo: &Repo, object_type: ObjectType) -> [bool; 2] {
         let names = [b"whole".as_slice(), b"half"]
             .map(|bytes| ObjectName::new(Checksum::of(bytes), object_type));

@@ -1,10 +1,11 @@
-//! Writing: objects are staged, made durable and moved into place together, then refs are moved.
+//! Transactions: objects are staged, made durable and moved into place together, then refs are
+//! moved.
 //!
 //! Between [`Transaction::begin`] and [`Transaction::commit`] nothing in `objects/` or `refs/`
-//! changes, but for marks that a commit was deleted, which go when it is written again (with
+//! changes, except for tombstones, which are removed when their commit is written again (with
 //! `core.fsync=false` or `core.per-object-fsync=true` each object appears as soon as it is written,
-//! refs still last). A kill at any moment therefore leaves a repository in which every ref names a
-//! commit that is whole.
+//! refs still last). A kill at any moment therefore leaves a repository in which every ref points
+//! to a complete commit.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -46,30 +47,30 @@ pub struct Transaction<'r> {
     stages: bool,
     flusher: Option<Flusher>,
     pub(in crate::repo) space: Option<SpaceBudget>,
-    /// What was in the repository before.
+    /// The objects in the repository before the transaction.
     presence: Presence,
-    /// What is in each of its parents, the nearest first.
+    /// The objects in each of its parents, the nearest first.
     presence_of_parents: Vec<Presence>,
     /// Objects that a thread of this transaction has written, is writing, or has found.
     claimed: Mutex<HashSet<ObjectName>>,
     sizes: Sizes,
     refs: RefUpdates,
     pub(in crate::repo) encoders: Encoders,
-    /// What files are read into.
+    /// Buffers that files are read into.
     pub(in crate::repo) read_buffers: Pool<Vec<u8>>,
     pub(in crate::repo) counters: Counters,
     temporary_number: AtomicU64,
     _lock: RepoLock<'r>,
 }
 
-/// What a transaction has written, as `commit --table-output` prints it.
+/// Counts of what a transaction has written, as `commit --table-output` prints them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TransactionStats {
-    /// Metadata objects that were asked to be written.
+    /// Metadata objects that were to be written.
     pub metadata_objects_total: u64,
     /// Metadata objects that were not there before.
     pub metadata_objects_written: u64,
-    /// File objects that were asked to be written.
+    /// File objects that were to be written.
     pub content_objects_total: u64,
     /// File objects that were not there before.
     pub content_objects_written: u64,
@@ -94,7 +95,7 @@ pub(in crate::repo) struct Counters {
 pub(in crate::repo) enum Claim {
     /// The caller is the one to write it.
     Write,
-    /// It is there, or another thread of the transaction sees to it.
+    /// It exists, or another thread of the transaction writes it.
     Done,
 }
 
@@ -102,7 +103,7 @@ impl<'r> Transaction<'r> {
     /// Locks the repository against deletion and prepares to write.
     ///
     /// # Errors
-    /// [`Error::LockTimeout`]; whatever keeps the repository from being written to.
+    /// [`Error::LockTimeout`], or when the repository cannot be written to.
     pub fn begin(repo: &'r Repo) -> Result<Self> {
         repo.check_writable()?;
         repo.refuse_links()?;
@@ -166,7 +167,7 @@ impl<'r> Transaction<'r> {
         self.sizes.record(SizeEntry { name, stored, unpacked });
     }
 
-    /// Counts a file that did not have to be read.
+    /// Counts a file that was recognised without being read.
     pub fn count_devino_hit(&self) {
         self.counters.devino_hits.fetch_add(1, Ordering::Relaxed);
     }
@@ -212,12 +213,12 @@ impl<'r> Transaction<'r> {
         temporary.place_readable(name)
     }
 
-    /// Removes the mark that a commit was deleted: it is about to come back.
+    /// Removes the tombstone of a commit that is about to be restored.
     pub(in crate::repo) fn remove_tombstone(&self, commit: &Checksum) -> Result<()> {
         self.repo.delete_object(&ObjectName::new(*commit, ObjectType::TombstoneCommit)).map(drop)
     }
 
-    /// Finds out whether the object must be written, and if so makes it the caller's to write.
+    /// Determines whether the object must be written; if so, claims it for the caller.
     pub(in crate::repo) fn claim(&self, name: &ObjectName) -> Result<Claim> {
         if self.presence.has_listed(name)
             || !self.claimed.lock().unwrap_or_else(PoisonError::into_inner).insert(*name)
@@ -227,7 +228,7 @@ impl<'r> Transaction<'r> {
         Ok(if self.is_stored(name)? { Claim::Done } else { Claim::Write })
     }
 
-    /// Whether the object is there or about to be, which is as good: if it cannot be written, the
+    /// Whether the object exists or is being written, which is equivalent: if that fails, the
     /// transaction fails.
     pub(in crate::repo) fn is_claimed_or_stored(&self, name: &ObjectName) -> Result<bool> {
         if self.claimed.lock().unwrap_or_else(PoisonError::into_inner).contains(name) {
@@ -244,7 +245,7 @@ impl<'r> Transaction<'r> {
     /// transaction had staged, before this one wrote it.
     ///
     /// # Errors
-    /// When the operating system cannot tell.
+    /// When the operating system cannot determine it.
     pub(crate) fn was_present(&self, name: &ObjectName) -> Result<bool> {
         if self.is_stored(name)? {
             return Ok(true);
@@ -308,7 +309,8 @@ impl<'r> Transaction<'r> {
         self.flusher = None;
         if self.repo.config().fsync {
             let synced = rustix::fs::syncfs(self.repo.dir()).during("syncing", self.repo.path());
-            // The kernel tells of lost data once: the next transaction must not find it here.
+            // The kernel reports lost data only once, so the next transaction must not find these
+            // objects.
             synced.inspect_err(|_| self.staging.discard())?;
         }
         self.staging.move_into_place()?;
@@ -317,8 +319,7 @@ impl<'r> Transaction<'r> {
         Ok(self.stats())
     }
 
-    /// Gives up. What was staged stays for the next transaction to take over, unless space is what
-    /// was lacking.
+    /// Aborts. What was staged is left for the next transaction to take over, unless space ran out.
     pub fn abort(self, reason: Option<&Error>) {
         use std::io::ErrorKind::{QuotaExceeded, StorageFull};
         let is_full = |error: &Error| {
@@ -330,7 +331,7 @@ impl<'r> Transaction<'r> {
         }
     }
 
-    /// What has been written so far.
+    /// Counts of what has been written so far.
     pub fn stats(&self) -> TransactionStats {
         let Counters {
             metadata_total,
@@ -350,9 +351,9 @@ impl<'r> Transaction<'r> {
         }
     }
 
-    /// The directory that unfinished files are in. `tmp/` itself would not do: there the age of a
-    /// file decides whether others may remove it, and a file object of a bare repository is as old
-    /// as 1970 before it gets its name.
+    /// The directory of unfinished files. `tmp/` itself is unsuitable: there others remove files by
+    /// age, and a file object of a bare repository has a modification time of 1970 before it gets
+    /// its name.
     pub(in crate::repo) fn work_dir(&self) -> BorrowedFd<'_> {
         self.staging.dir.as_fd()
     }
@@ -363,18 +364,18 @@ impl<'r> Transaction<'r> {
     }
 
     /// Whether objects, files or others, may be written under their names. They must not be visible
-    /// before the end, and their mode has to tell that they are not finished.
+    /// before the end, and their mode has to mark them as unfinished.
     pub(in crate::repo) fn writes_in_place(&self, is_file: bool) -> bool {
         self.stages && mark::has_mark(self.repo.mode(), is_file) && self.staging.keeps_marks()
     }
 
-    /// Whether source files may become objects: not where these appear at once, long before the
-    /// sources go.
+    /// Whether source files may become objects: not where objects appear at once, long before the
+    /// sources are removed.
     pub(in crate::repo) fn adopts(&self) -> bool {
         self.stages
     }
 
-    /// The directory that has the finished objects, if they do not appear at once.
+    /// The directory of the finished objects, if they are staged.
     pub(in crate::repo) fn staging_dir(&self) -> &File {
         &self.staging.dir
     }
@@ -417,8 +418,7 @@ impl<'r> Transaction<'r> {
         let flags = if replaces { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
         let renamed = self.at_target(name, |dir, file_name| {
             match dir::rename((work_dir, temporary), (dir, file_name), flags) {
-                // A file system that cannot do it without replacing: an equal object is replaced by
-                // its equal.
+                // The file system cannot rename without replacing: an equal object is replaced.
                 Err(Errno::INVAL | Errno::NOSYS) if !flags.is_empty() => {
                     dir::rename((work_dir, temporary), (dir, file_name), RenameFlags::empty())
                 }

@@ -9,14 +9,14 @@ use crate::repo::fan_out::FanOuts;
 use crate::repo::{Repo, lock};
 
 impl Transaction<'_> {
-    /// The repository together with the objects that this transaction has written so far, for
-    /// reading only.
+    /// The repository together with the objects that this transaction has written so far,
+    /// read-only.
     ///
     /// # Errors
     /// When the operating system has no more file descriptors.
     pub fn view(&self) -> Result<Repo> {
         let repo = self.repo();
-        // What is missing among the staged objects is looked for in the parent, as ever.
+        // Objects that are not staged are looked up in the parent, as usual.
         repo.copy(self.staging_dir(), Some(Box::new(repo.copy_whole()?)))
     }
 }
