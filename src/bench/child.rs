@@ -1,4 +1,4 @@
-//! Running one program with the clock on.
+//! Runs one program and measures it.
 
 use std::fs;
 use std::path::Path;
@@ -12,49 +12,46 @@ use crate::error::{During, Error, Result};
 use crate::progress::Progress;
 use crate::trial;
 
-/// How often the memory of a program is looked at when it has just begun: the shortest runs take
-/// milliseconds.
+/// The first interval for sampling a program's memory: the shortest runs take milliseconds.
 const FIRST_INTERVAL: Duration = Duration::from_micros(200);
-/// How often it is looked at at least.
+/// The longest sampling interval.
 const SAMPLING_INTERVAL: Duration = Duration::from_millis(50);
-/// The interval is this part of the time that the program has been running, within the limits
-/// above, so that looking takes no processor time worth mentioning: a program that uses all
-/// processors would notice more of it than one that does not.
+/// The interval is this fraction of the time that the program has been running, within the limits
+/// above, so that sampling takes no significant processor time: that would slow a program that uses
+/// all processors more than one that does not.
 const SAMPLES_PER_TIME: u32 = 20;
-/// What `/proc/PID/status` calls the most memory that a process has had.
+/// The field of `/proc/PID/status` with the peak memory of a process.
 const HIGH_WATER_MARK: &str = "VmHWM:";
-/// No page is smaller, in bytes.
+/// The smallest page size, in bytes.
 const PAGE_LEN: usize = 4096;
 
-/// What a run took.
+/// The cost of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Measurement {
     /// From start to end.
     pub time: Duration,
     /// Processor time of all its threads, in the program and in the kernel.
     pub cpu: Duration,
-    /// The most memory in use, in bytes, as far as samples saw it; 0 if the program ended before
-    /// the first.
+    /// The peak memory in bytes, as sampled; 0 if the program ended before the first sample.
     pub peak_memory: u64,
     /// What the program printed.
     pub stdout: String,
 }
 
-/// Uses so many bytes of memory, at most half of what is available, and gives them back. A virtual
-/// machine takes memory away that has not been used for a while, and whoever needs it next waits
-/// for it, page by page; that is no program's doing, and would be most of what a step costs that
-/// writes much.
+/// Touches this many bytes of memory, at most half of what is available, and frees them. A virtual
+/// machine takes back memory that has not been used for a while, and the next user waits for it,
+/// page by page; that would otherwise dominate the cost of steps that write much.
 pub(super) fn warm_memory(bytes: u64) {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let available = value_of(&meminfo, "MemAvailable:").unwrap_or(0);
     let mut memory = vec![0u8; usize::try_from(bytes.min(available / 2)).unwrap_or(0)];
-    // Zeros are not there before something else is written.
+    // Pages of zeros are not allocated until something else is written.
     memory.iter_mut().step_by(PAGE_LEN).for_each(|byte| *byte = 1);
     std::hint::black_box(&memory);
 }
 
-/// Runs `PROGRAM --repo=REPO ARGUMENTS` to its end; a failure of the program is an error with its
-/// words. Other children of this process must not end meanwhile: their processor time would be
+/// Runs `PROGRAM --repo=REPO ARGUMENTS` to its end; if the program fails, the error contains its
+/// message. Other children of this process must not end meanwhile, or their processor time would be
 /// counted.
 pub(super) fn run(
     program: &Path,
@@ -69,7 +66,7 @@ pub(super) fn run(
         .args(arguments)
         .env("LC_ALL", "C.UTF-8")
         .env("TZ", "UTC");
-    // What earlier steps wrote must not be written out, or waited for, at this one's expense.
+    // Data of earlier steps must not be written back at this one's expense.
     rustix::fs::sync();
     let before = cpu_time(UsageWho::RUSAGE_CHILDREN)?;
     let (mut peak_memory, started) = (0, Instant::now());
@@ -111,8 +108,7 @@ pub(super) fn version(program: &Path) -> Result<Option<String>> {
     Ok(version.map(|version| version.trim().trim_matches('\'').to_owned()))
 }
 
-/// Processor time so far, in the program and in the kernel together: of this process, or of its
-/// children that have ended.
+/// Processor time so far, user and system: of this process, or of its children that have ended.
 pub(super) fn cpu_time(who: UsageWho) -> Result<Duration> {
     let usage = getrusage(who).map_err(|error| Error::failed(format!("getrusage: {error}")))?;
     let duration = |time: TimeVal| {
@@ -122,9 +118,9 @@ pub(super) fn cpu_time(who: UsageWho) -> Result<Duration> {
     Ok(duration(usage.user_time()) + duration(usage.system_time()))
 }
 
-/// The most memory that a process has had so far.
+/// The peak memory of a process so far.
 fn memory_of(process: u32) -> u64 {
-    // Between its end and our noticing, a process has no such line any more.
+    // A process that has ended but not been waited for has no such line.
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     value_of(&status, HIGH_WATER_MARK).unwrap_or(0)
 }

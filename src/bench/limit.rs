@@ -1,5 +1,5 @@
-//! What a first commit into an archive cannot do without: reading, hashing and deflating the files,
-//! on all processors, with nothing around it. No objects, no directories, nothing written.
+//! The lower bound for a first commit into an archive: reading, hashing and deflating the files on
+//! all processors. No objects, no directories, nothing written.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -20,21 +20,21 @@ use crate::progress::Progress;
 use crate::threads;
 use crate::trial::check_interrupt;
 
-/// Those of archives whose config does not say otherwise.
+/// The defaults of archives.
 const SETTINGS: Settings = Settings { encoding: Encoding::Fast, level: 6 };
 
-/// As much of a file is read at a time, in bytes; larger ones are read a second time to be
+/// How much of a file is read at a time, in bytes; larger files are read a second time to be
 /// deflated, as by a commit.
 const READ_SIZE: usize = 1 << 20;
 
-/// What the bare work took.
+/// The cost of the bare work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limit {
     /// From start to end.
     pub time: Duration,
     /// Processor time of all threads.
     pub cpu: Duration,
-    /// Bytes that came out of the encoder.
+    /// Bytes produced by the encoder.
     pub deflated_bytes: u64,
 }
 
@@ -58,7 +58,7 @@ pub(super) fn measure(tree: &Path, progress: &dyn Progress) -> Result<Limit> {
     Ok(Limit { time, cpu: cpu_time(UsageWho::RUSAGE_SELF)?.saturating_sub(before), deflated_bytes })
 }
 
-/// All regular files, so that no thread waits for the last large one.
+/// All regular files, ordered so that no thread is left with a large one at the end.
 fn largest_first(tree: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in WalkDir::new(tree) {
@@ -76,12 +76,11 @@ fn largest_first(tree: &Path) -> Result<Vec<PathBuf>> {
     Ok(files.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Leaves what was read last in the buffer, which is the whole file if it fits.
+/// Leaves the last part read in the buffer, which is the whole file if it fits.
 fn hash(file: &mut File, buffer: &mut [u8]) -> std::io::Result<(Checksum, usize)> {
     let (mut hasher, mut total) = (Hasher::new(), 0);
     loop {
-        // A full buffer is emptied; a file that fits ends with a read of nothing behind its
-        // content.
+        // A full buffer is emptied; a file that fits ends with an empty read after its content.
         let room = total % buffer.len();
         let length = file.read(&mut buffer[room..])?;
         if length == 0 {

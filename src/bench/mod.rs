@@ -1,22 +1,20 @@
-//! The comparing benchmark: the same work done by osier and by the `ostree` of the machine, in
-//! turns.
+//! The comparing benchmark: osier and the machine's `ostree` do the same work, in turns.
 //!
 //! ```text
-//! step       what is measured: a table of commands
-//! side       one of the two programs: its repositories, its figures
-//! child      running a program with the clock on
-//! limit      what hashing and deflating cost with nothing around them
+//! step       the table of measured commands
+//! side       one of the two programs: its repositories and figures
+//! child      running and measuring a program
+//! limit      the cost of hashing and deflating alone
 //! sample     a tree to commit
-//! synthetic  repositories that no tree was read for
-//! scale      what operations cost on small and large ones
+//! synthetic  generated repositories
+//! scale      the cost of operations as repositories grow
 //! ```
 //!
 //! Every round starts with fresh directories, because creating files right after deleting a tree is
 //! many times slower on some file systems, and nothing is deleted before the end. Before the clock
-//! starts, whatever the step before has left in memory is written out, and as much memory as a step
-//! may write is used once, so that no program waits for a virtual machine to hand it out. The
-//! programs themselves run with durability on, as users run them. After each step both must have
-//! come to the same result.
+//! starts, dirty data of the previous step is written out, and as much memory as a step may write
+//! is touched once, so that no program waits for a virtual machine to provide it. The programs run
+//! with fsync on, as users run them. After each step both must have the same result.
 
 mod child;
 mod limit;
@@ -43,25 +41,25 @@ pub use step::{STEPS, Step, find as find_step};
 
 use side::{Side, Work, check_agreement, median};
 
-/// What is compared, and where.
+/// The options of a comparison.
 #[derive(Clone, Debug)]
 pub struct BenchOptions {
     /// The program under test.
     pub osier: PathBuf,
-    /// The program it is held against; without one only osier is measured.
+    /// The program to compare with; without one only osier is measured.
     pub ostree: Option<PathBuf>,
-    /// The tree to commit; without one it is built from what the machine has, see [`build_sample`].
+    /// The tree to commit; by default a sample of the machine's files, see [`build_sample`].
     pub tree: Option<PathBuf>,
-    /// An existing directory for trees and repositories. A subdirectory is made in it and taken
-    /// away at the end.
+    /// An existing directory for trees and repositories. A subdirectory is created in it and
+    /// removed at the end.
     pub scratch: PathBuf,
-    /// How often everything is done; the report holds medians.
+    /// The number of rounds; the report holds medians.
     pub rounds: usize,
-    /// Refs that the summary is made of.
+    /// The number of refs in the summary.
     pub refs: usize,
-    /// Objects in the repository that is pruned.
+    /// The number of objects in the repository that is pruned.
     pub objects: u64,
-    /// Names of the steps to measure; all when there are none.
+    /// The names of the steps to measure; all if empty.
     pub only: Vec<String>,
 }
 
@@ -83,11 +81,11 @@ impl Default for BenchOptions {
 /// One line of the table.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// What was done.
+    /// The step.
     pub step: &'static Step,
-    /// By osier.
+    /// The figures of osier.
     pub osier: Figures,
-    /// By `ostree`, if it took part.
+    /// The figures of `ostree`, if it took part.
     pub ostree: Option<Figures>,
     /// Content bytes that pass through the program, for steps that handle content.
     pub content_bytes: Option<u64>,
@@ -107,24 +105,24 @@ impl Row {
     }
 }
 
-/// What a run found out.
+/// The results of a run.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// What was committed.
     pub tree: TreeSize,
-    /// How often.
+    /// The number of rounds.
     pub rounds: usize,
     /// Refs in the summary.
     pub refs: usize,
     /// Objects in the repository that was pruned.
     pub objects: u64,
-    /// What `ostree` calls its own version.
+    /// The version that `ostree` reports.
     pub ostree_version: Option<String>,
     /// One for each step.
     pub rows: Vec<Row>,
-    /// What no first commit of the tree can do without; `None` if none was measured.
+    /// The lower bound for a first commit; `None` if no first commit was measured.
     pub limit: Option<Limit>,
-    /// What all programs and rounds agreed on for the first commit, if there was one.
+    /// The outcome of the first commit, equal in all programs and rounds, if there was one.
     pub first_commit: Option<FirstCommit>,
 }
 
@@ -133,9 +131,9 @@ pub struct Report {
 pub struct FirstCommit {
     /// Its id, the same for both programs.
     pub commit: String,
-    /// Bytes in the `.filez` of osier's archive.
+    /// The total size of the `.filez` in osier's archive, in bytes.
     pub osier_archive_bytes: u64,
-    /// Bytes in the `.filez` of the archive of `ostree`.
+    /// The total size of the `.filez` in the archive of `ostree`, in bytes.
     pub ostree_archive_bytes: Option<u64>,
 }
 
@@ -148,15 +146,15 @@ impl Report {
     }
 }
 
-/// The step that the limit stands beside.
+/// The step that the limit is shown for.
 const FIRST_COMMIT: &str = "commit";
 
 /// Runs the benchmark.
 ///
 /// # Errors
-/// When the two programs do not come to the same result; when one of them fails;
-/// [`Error::SmallSample`] when a tree is needed and none can be made; `interrupted`, when the
-/// progress says so. The scratch directory is removed first.
+/// When the two programs have different results; when one of them fails; [`Error::SmallSample`]
+/// when a tree is needed and none can be built; `interrupted`, when the progress requests it. The
+/// scratch directory is removed first.
 pub fn run(options: &BenchOptions, progress: &dyn Progress) -> Result<Report> {
     if options.rounds == 0 {
         return Err(Error::failed("at least one round is needed"));
@@ -207,7 +205,7 @@ pub fn run(options: &BenchOptions, progress: &dyn Progress) -> Result<Report> {
             limits.push(limit::measure(&work.tree, progress)?);
         }
         for step in &steps {
-            // Neither program always comes first.
+            // The programs alternate in going first.
             sides.rotate_left(1);
             for side in sides.iter_mut().filter(|side| side.takes_part_in(step)) {
                 announced.begin(&format!("{}: {}{in_round}", side.name, step.title))?;
@@ -235,14 +233,14 @@ pub fn run(options: &BenchOptions, progress: &dyn Progress) -> Result<Report> {
     })
 }
 
-/// What is committed where it does not matter what.
+/// The tree to commit where its content does not matter.
 fn empty_tree(scratch: &Path) -> Result<PathBuf> {
     let tree = scratch.join("tree");
     fs::create_dir(&tree).during("creating", &tree)?;
     Ok(tree)
 }
 
-/// The median of each figure by itself.
+/// The median of each figure separately.
 fn middle(limits: &[Limit]) -> Option<Limit> {
     let deflated_bytes = limits.first()?.deflated_bytes;
     let time = median(limits.iter().map(|limit| limit.time));

@@ -1,4 +1,4 @@
-//! Where the steps of a round work.
+//! The directories in which the steps of a round work.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use super::child;
 use crate::error::Result;
 use crate::progress::Progress;
 
-/// Where a program works in a round, and on what.
+/// The directory and inputs of a program in a round.
 pub(super) struct Place<'p> {
     pub(super) program: &'p Path,
     pub(super) directory: &'p Path,
@@ -20,7 +20,7 @@ pub(super) struct Place<'p> {
 }
 
 impl Place<'_> {
-    /// Of something that is the program's own in this round.
+    /// A path that belongs to the program in this round.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }

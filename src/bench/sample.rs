@@ -1,4 +1,4 @@
-//! A real tree to commit, chosen from what the machine has, always in the same way.
+//! A real tree to commit, chosen from the machine's files, always in the same way.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,19 +11,19 @@ use crate::error::{During, Error, Result};
 use crate::progress::Progress;
 use crate::trial::check_interrupt;
 
-/// The tree has at least that many files.
+/// The least number of files in the tree.
 const MIN_FILES: u64 = 20_000;
 
-/// The tree has at least that many bytes of content.
+/// The least content of the tree, in bytes.
 const MIN_BYTES: u64 = 300_000_000;
 
 /// Once there are enough bytes, larger files are left out until there are enough files.
 const SMALL_FILE: u64 = 16 * 1024;
 
-/// Larger files are never taken: one of them would be most of the work.
+/// Larger files are never taken: one would be most of the work.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 
-/// How large a tree is.
+/// The size of a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TreeSize {
     /// Regular files.
@@ -37,13 +37,13 @@ pub struct TreeSize {
 }
 
 impl TreeSize {
-    /// More than a commit or checkout of the tree writes, in bytes.
+    /// An upper bound for what a commit or checkout of the tree writes, in bytes.
     pub(super) fn bytes_to_write(&self) -> u64 {
         self.bytes.saturating_mul(2)
     }
 }
 
-/// Counts what is in a tree.
+/// Measures a tree.
 pub fn measure_tree(tree: &Path) -> Result<TreeSize> {
     let mut size = TreeSize::default();
     for entry in WalkDir::new(tree) {
@@ -100,7 +100,7 @@ struct Candidate {
     is_link: bool,
 }
 
-/// All that could be taken, in an order that has nothing to do with folders, so that every kind of
+/// All candidates, in an order that does not depend on their directories, so that every kind of
 /// file is in the sample, and that is the same each time.
 fn candidates(source: &Path, progress: &dyn Progress) -> Result<Vec<Candidate>> {
     let mut all: Vec<(Checksum, Candidate)> = WalkDir::new(source)
@@ -111,7 +111,7 @@ fn candidates(source: &Path, progress: &dyn Progress) -> Result<Vec<Candidate>> 
             let metadata = entry.metadata().ok()?;
             let is_link = metadata.is_symlink();
             let path = entry.path().strip_prefix(source).ok()?.to_owned();
-            // Names that are no UTF-8 cannot be committed.
+            // Names that are not UTF-8 cannot be committed.
             let place = Checksum::of(path.to_str()?.as_bytes());
             let readable = || fs::File::open(entry.path()).is_ok();
             let taken = is_link || (metadata.is_file() && metadata.len() <= MAX_FILE && readable());

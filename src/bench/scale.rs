@@ -1,8 +1,9 @@
-//! How the cost of each operation grows with a repository, in time and in memory, for osier alone.
+//! Measures how the cost of each operation grows with a repository, in time and in memory, for
+//! osier alone.
 //!
-//! A [`Shape`] is a kind of repository that is large in one way. It is made in several sizes, and
-//! operations run on each, one after the other. What an operation has written goes away before the
-//! next one, because the largest sizes do not fit several times.
+//! A [`Shape`] is a kind of repository that is large in one way. It is created in several sizes,
+//! and operations run on each, one after the other. The output of an operation is removed before
+//! the next one, because the largest sizes do not fit on the disk several times.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,19 +16,19 @@ use crate::progress::Progress;
 use crate::repo::Transaction;
 use crate::trial::{Scratch, Steps, check_interrupt};
 
-/// What is measured, and where.
+/// The options of a measurement.
 #[derive(Clone, Debug)]
 pub struct ScaleOptions {
     /// The program under test.
     pub osier: PathBuf,
-    /// An existing directory for repositories. A subdirectory is made in it and taken away at the
+    /// An existing directory for repositories. A subdirectory is created in it and removed at the
     /// end.
     pub scratch: PathBuf,
     /// Objects in the largest repository; everything else is in proportion to it.
     pub objects: u64,
 }
 
-/// What a run found out.
+/// The results of a run.
 #[derive(Clone, Debug)]
 pub struct ScaleReport {
     /// One for each kind of repository.
@@ -37,9 +38,9 @@ pub struct ScaleReport {
 /// The figures of one kind of repository.
 #[derive(Clone, Debug)]
 pub struct ShapeReport {
-    /// What there is much of.
+    /// The unit of its size, such as refs.
     pub unit: &'static str,
-    /// How much of it there is, smallest first.
+    /// The sizes, smallest first.
     pub sizes: Vec<u64>,
     /// One for each operation.
     pub rows: Vec<ScaleRow>,
@@ -50,15 +51,15 @@ pub struct ShapeReport {
 /// One operation on repositories of one kind.
 #[derive(Clone, Debug)]
 pub struct ScaleRow {
-    /// The command in short.
+    /// A short form of the command.
     pub operation: &'static str,
     /// One for each size.
     pub runs: Vec<Measurement>,
 }
 
 impl ShapeReport {
-    /// How many times longer an operation takes for each time that the repository is larger, from
-    /// the last size but one to the last: 1 is linear growth. `None` for fewer than two sizes.
+    /// The growth in time relative to the growth of the repository, from the last size but one to
+    /// the last: 1 is linear growth. `None` for fewer than two sizes.
     pub fn growth(&self, row: &ScaleRow) -> Option<f64> {
         let (larger, smaller) = (row.runs.last()?, row.runs.iter().rev().nth(1)?);
         let (more, fewer) = (self.sizes.last()?, self.sizes.iter().rev().nth(1)?);
@@ -66,8 +67,8 @@ impl ShapeReport {
         Some(times / (*more as f64 / *fewer as f64))
     }
 
-    /// Bytes of memory that each further unit takes, from the smallest size to the largest. `None`
-    /// for fewer than two.
+    /// Bytes of memory for each additional unit, from the smallest size to the largest. `None` for
+    /// fewer than two.
     pub fn bytes_each(&self, row: &ScaleRow) -> Option<f64> {
         let (more, fewer) = (*self.sizes.last()? as f64, *self.sizes.first()? as f64);
         let (larger, smaller) =
@@ -79,10 +80,10 @@ impl ShapeReport {
 /// The branch of every commit.
 const BRANCH: &str = "main";
 
-/// The branch of half of what [`BRANCH`] has.
+/// The branch with half of the content of [`BRANCH`].
 const HALF: &str = "half";
 
-/// Directories in each other, whatever the largest repository is.
+/// The depth of nested directories, independent of the largest repository.
 const DEPTH: u64 = 200;
 
 /// Bytes of a file for each object of the largest repository: 6 GiB for a million.
@@ -91,9 +92,9 @@ const FILE_BYTES_PER_OBJECT: u64 = (6 << 30) / 1_000_000;
 /// A kind of repository.
 struct Shape {
     unit: &'static str,
-    /// From the number of objects in the largest repository.
+    /// The largest size, computed from the number of objects in the largest repository.
     sizes: fn(u64) -> Vec<u64>,
-    /// Makes `repo`, or the directory `tree`, in a directory.
+    /// Creates `repo`, or the directory `tree`, in a directory.
     make: fn(&Path, u64, &dyn Progress) -> Result<()>,
     /// Free bytes that the operations need for each unit.
     bytes_each: u64,
@@ -102,17 +103,17 @@ struct Shape {
     operations: &'static [Operation],
 }
 
-/// A command to be measured.
+/// A command to measure.
 struct Operation {
     name: &'static str,
-    /// What must have run before, without the clock; first words name the repository.
+    /// Commands to run before, unmeasured; the first word names the repository.
     before: &'static [&'static [&'static str]],
-    /// What goes away before that.
+    /// What to remove before that.
     make_room: &'static [&'static str],
     /// The command; the first word names the repository. `@name` is a path in the directory of the
     /// size.
     command: &'static [&'static str],
-    /// What goes away afterwards.
+    /// What to remove afterwards.
     remove: &'static [&'static str],
 }
 
@@ -140,11 +141,11 @@ const EXPORT: Operation = Operation {
     remove: &["export.tar"],
 };
 const DIFF: Operation = operation("diff", &["repo", "diff", HALF, BRANCH]);
-/// Leaves the tree for [`COMMIT`].
+/// Keeps the tree for [`COMMIT`].
 const CHECKOUT: Operation =
     operation("checkout -U", &["repo", "checkout", "-U", "--disable-cache", BRANCH, "@tree"]);
 const PRUNE: Operation = operation("prune, nothing to remove", &["repo", "prune", "--refs-only"]);
-/// Leaves too little of the repository for others.
+/// Comes last, because it removes most of the repository.
 const PRUNE_HALF: Operation = Operation {
     name: "prune of one half",
     make_room: &[],
@@ -152,7 +153,7 @@ const PRUNE_HALF: Operation = Operation {
     command: &["repo", "prune", "--refs-only"],
     remove: &[],
 };
-/// The repository that was read before goes, so that there is room for another.
+/// The repository that was read before is removed to make room for another.
 const COMMIT: Operation = Operation {
     name: "first commit, archive",
     make_room: &["repo"],
@@ -167,7 +168,7 @@ const AGAIN: Operation = Operation {
     command: &["committed", "commit", "-b", BRANCH, "--timestamp=1970-01-01", "--tree=dir=@tree"],
     remove: &[],
 };
-/// Of a tree that was made without a repository.
+/// For a tree that was created without a repository.
 const COMMIT_FILE: Operation = Operation {
     name: "first commit, archive",
     make_room: &[],
@@ -228,14 +229,14 @@ static SHAPES: [Shape; 6] = [
     },
 ];
 
-/// Sizes that grow. There is at least one of everything.
+/// Growing sizes, at least 1 each.
 fn parts(whole: u64, divisors: [u64; 3]) -> Vec<u64> {
     let mut sizes = divisors.map(|divisor| (whole / divisor).max(1)).to_vec();
     sizes.dedup();
     sizes
 }
 
-/// Runs everything. Sizes for which there is no room are left out, and the report says so.
+/// Runs all measurements. Sizes for which there is no room are left out, and the report says so.
 ///
 /// # Errors
 /// When a repository cannot be made, or an operation fails.
@@ -247,7 +248,7 @@ pub fn run_scale(options: &ScaleOptions, progress: &dyn Progress) -> Result<Scal
         )));
     }
     let scratch = Scratch::create(&options.scratch, "osier-bench", progress)?;
-    // A repository is made, then come the operations.
+    // The repository is created first, then the operations run.
     let runs = |shape: &Shape| (shape.sizes)(options.objects).len() * (1 + shape.operations.len());
     let mut steps = Steps::new(progress, SHAPES.iter().map(runs).sum());
     let mut shapes = Vec::new();
@@ -289,12 +290,12 @@ fn lacks_room(scratch: &Path, shape: &Shape, size: u64) -> Result<Option<String>
     let found = rustix::fs::statvfs(scratch).during("looking at", scratch)?;
     let (bytes, files) =
         (size.saturating_mul(shape.bytes_each), size.saturating_mul(shape.files_each));
-    // A tenth more, for what is around it.
+    // A tenth more, for overhead.
     let (needed_bytes, needed_files) = (bytes + bytes / 10, files + files / 10);
     let free_bytes = found.f_bavail.saturating_mul(found.f_frsize);
     let lacking = if free_bytes < needed_bytes {
         format!("{needed_bytes} bytes are needed, {free_bytes} are free")
-    // Some file systems have no limit, and say 0.
+    // File systems without a limit report 0.
     } else if found.f_files > 0 && found.f_favail < needed_files {
         format!("{needed_files} files are needed, there is room for {}", found.f_favail)
     } else {
@@ -330,7 +331,7 @@ fn measure(place: &Place<'_>, operation: &Operation, memory: u64) -> Result<Meas
         run(command)?;
     }
     child::warm_memory(memory);
-    // Only the figures are of interest; what is printed can be as long as the repository is large.
+    // Only the figures matter; the output can grow with the repository.
     let measured = Measurement { stdout: String::new(), ..run(operation.command)? };
     remove(directory, operation.remove)?;
     Ok(measured)
@@ -348,7 +349,7 @@ fn remove(directory: &Path, names: &[&str]) -> Result<()> {
 fn make_objects(directory: &Path, objects: u64, progress: &dyn Progress) -> Result<()> {
     let repo = create(&directory.join("repo"))?;
     let mut transaction = Transaction::begin(&repo)?;
-    // The commits and dirtrees of the half are not among the objects.
+    // The commits and dirtrees of the half are not counted among the objects.
     let whole = synthetic::write_objects(&transaction, 0..objects, "all", progress)?;
     let half = synthetic::write_objects(&transaction, 0..objects / 2, "one half", progress)?;
     transaction.set_ref(local(BRANCH)?, Some(whole));

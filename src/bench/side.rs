@@ -1,4 +1,4 @@
-//! One of the two programs, with its repositories and what was measured.
+//! One of the two programs, with its repositories and figures.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,13 +21,13 @@ pub struct Figures {
     pub fastest: Duration,
     /// Processor time of all threads, in the program and in the kernel; the median of all rounds.
     pub cpu: Duration,
-    /// The most memory the program had in use in any round, in bytes; sampled from `/proc`. 0 if no
-    /// sample came in time.
+    /// The peak memory of the program over all rounds, in bytes, sampled from `/proc`. 0 if no
+    /// sample was taken in time.
     pub peak_memory: u64,
 }
 
 impl Figures {
-    /// Of at least one run.
+    /// Needs at least one run.
     pub(super) fn of<'m>(runs: impl Iterator<Item = &'m Measurement> + Clone) -> Self {
         Self {
             median: median(runs.clone().map(|run| run.time)),
@@ -38,14 +38,14 @@ impl Figures {
     }
 }
 
-/// The upper one of the two in the middle, if their number is even.
+/// For an even number of values, the upper one of the two in the middle.
 pub(super) fn median(times: impl Iterator<Item = Duration>) -> Duration {
     let mut times: Vec<Duration> = times.collect();
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-/// What both programs work on.
+/// The input of both programs.
 pub(super) struct Work {
     pub(super) scratch: PathBuf,
     pub(super) tree: PathBuf,
@@ -61,7 +61,7 @@ pub(super) struct Side {
     program: PathBuf,
     directory: PathBuf,
     measured: BTreeMap<&'static str, Vec<Measurement>>,
-    /// What came of each step, in every round the same.
+    /// The result of each step, the same in every round.
     outcomes: BTreeMap<&'static str, String>,
 }
 
@@ -71,7 +71,7 @@ impl Side {
         Self { name, program: program.to_owned(), directory: PathBuf::new(), measured, outcomes }
     }
 
-    /// Whether the step is one that this program knows.
+    /// Whether this program can run the step.
     pub(super) fn takes_part_in(&self, step: &Step) -> bool {
         self.name == "osier" || step.ostree_has.is_none()
     }
@@ -111,7 +111,7 @@ impl Side {
     }
 
     fn note(&mut self, step: &Step, measured: Measurement, outcome: String) -> Result<()> {
-        // The text may be long, and has been judged.
+        // The text may be long, and has been evaluated.
         let measured = Measurement { stdout: String::new(), ..measured };
         self.measured.entry(step.name).or_default().push(measured);
         match self.outcomes.insert(step.name, outcome.clone()) {
@@ -126,24 +126,24 @@ impl Side {
         }
     }
 
-    /// What the program's result was, if it ran the step.
+    /// The program's result of the step, if it ran it.
     pub(super) fn outcome(&self, step: &str) -> Option<&str> {
         self.outcomes.get(step).map(String::as_str)
     }
 
-    /// What the step took, or what stands in for it.
+    /// The figures of the step, or of the one that stands in for it.
     pub(super) fn figures(&self, step: &Step) -> Figures {
         let name = step.ostree_has.filter(|_| !self.takes_part_in(step)).unwrap_or(step.name);
         Figures::of(self.measured.get(name).into_iter().flatten())
     }
 
-    /// Bytes in the `.filez` of the archive.
+    /// The total size of the archive's `.filez`, in bytes.
     pub(super) fn archive_bytes(&self) -> Result<u64> {
         sample::bytes_with_extension(&self.directory.join("archive/objects"), "filez")
     }
 }
 
-/// Makes sure that both programs did the same.
+/// Verifies that both programs had the same result.
 pub(super) fn check_agreement(sides: &[Side], step: &Step) -> Result<()> {
     let mut results = sides.iter().filter_map(|side| Some((side.name, side.outcome(step.name)?)));
     let Some((first, expected)) = results.next() else { return Ok(()) };

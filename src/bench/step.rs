@@ -1,7 +1,7 @@
-//! What is measured: a table of steps, in the order in which they are run.
+//! The measured steps: a table, in the order in which they run.
 //!
-//! A step works on one of the [`REPOS`] that each program has in each round. What it needs from
-//! others stands in the table, too, so that any selection of steps can be run alone.
+//! A step works on one of the [`REPOS`] that each program has in each round. The table also lists
+//! the steps that it depends on, so that any selection of steps can run.
 
 use std::collections::HashMap;
 use std::fs;
@@ -23,7 +23,7 @@ use crate::trial::check_interrupt;
 /// The branch that is committed.
 pub(super) const BRANCH: &str = "bench";
 
-/// The branch of the commit that is held against [`BRANCH`].
+/// The branch of the commit that is compared with [`BRANCH`].
 const CHANGED_BRANCH: &str = "changed";
 
 /// The repositories that each program has, with their modes.
@@ -35,40 +35,40 @@ pub(super) const REPOS: [(&str, &str); 5] = [
     ("verified", "archive"),
 ];
 
-/// The repository of the step `prune`, which is copied and not made by the program.
+/// The repository of the step `prune`, which is a copy and not made by the program.
 pub(super) const PRUNABLE: &str = "prunable";
 
-/// One kind of work that is measured.
+/// A kind of work to measure.
 #[derive(Debug)]
 pub struct Step {
     /// Its short name.
     pub name: &'static str,
-    /// What a reader is told.
+    /// The description for readers.
     pub title: &'static str,
-    /// How many times faster than `ostree` osier means to be.
+    /// The goal: how many times faster than `ostree` osier should be.
     pub goal: f64,
     /// Whether the content of the whole tree passes through the program.
     pub handles_content: bool,
     /// Whether the cost depends on the tree. The others are measured with an empty one if no tree
     /// is needed otherwise.
     pub is_of_tree: bool,
-    /// For work that `ostree` cannot do: the step whose figures stand in for it.
+    /// For work that `ostree` cannot do: the step to compare with instead.
     pub(super) ostree_has: Option<&'static str>,
     /// The repository that the program works on.
     pub(super) repo: &'static str,
-    /// Steps that must have been run before.
+    /// Steps that must have run before.
     pub(super) needs: &'static [&'static str],
-    /// Does what must be there before, without the clock.
+    /// Prepares the step, unmeasured.
     pub(super) prepare: fn(&Place<'_>) -> Result<()>,
     /// The command.
     pub(super) arguments: fn(&Place<'_>) -> Vec<String>,
-    /// In what both programs, and all rounds, have to agree.
+    /// The result in which all programs and rounds must agree.
     pub(super) outcome: fn(&Place<'_>, &Measurement) -> Result<String>,
 }
 
 const NOTHING: fn(&Place<'_>) -> Result<()> = |_| Ok(());
 
-/// What most steps have in common.
+/// The defaults of most steps.
 const COMMON: Step = Step {
     name: "",
     title: "",
@@ -131,7 +131,7 @@ pub static STEPS: [Step; 15] = [
         handles_content: true,
         needs: &["commit"],
         arguments: |_| words(&["fsck", "-q"]),
-        // How often the programs say how far they are depends on how long they take.
+        // The number of progress lines depends on how long the programs take.
         outcome: |_, measured| Ok(measured.stdout.lines().last().unwrap_or_default().to_owned()),
         ..COMMON
     },
@@ -238,7 +238,7 @@ pub static STEPS: [Step; 15] = [
     },
 ];
 
-/// The step of that name.
+/// The step with this name.
 pub fn find(name: &str) -> Result<&'static Step> {
     STEPS.iter().find(|step| step.name == name).ok_or_else(|| {
         let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
@@ -246,14 +246,14 @@ pub fn find(name: &str) -> Result<&'static Step> {
     })
 }
 
-/// These steps and all that they need, in the order of the table; all there are when none is named.
+/// These steps and their dependencies, in the order of the table; all steps if none is named.
 pub(super) fn selection(names: &[String]) -> Result<Vec<&'static Step>> {
     let mut wanted: Vec<&str> =
         if names.is_empty() { STEPS.iter().map(|step| step.name).collect() } else { Vec::new() };
     for name in names {
         wanted.push(find(name)?.name);
     }
-    // What a step needs stands before it.
+    // Dependencies precede a step.
     let mut steps = Vec::new();
     for step in STEPS.iter().rev() {
         if wanted.contains(&step.name) {
@@ -295,7 +295,7 @@ fn commit_changed(place: &Place<'_>) -> Result<()> {
     let entries = WalkDir::new(place.tree).sort_by_file_name().into_iter().filter_map(|entry| {
         let entry = entry.ok()?;
         let name = entry.path().strip_prefix(place.tree).ok()?.to_str()?.to_owned();
-        // The format of the list has no way to write other names.
+        // The format of the list cannot express other names.
         (entry.file_type().is_file() && !name.contains(char::is_whitespace)).then_some(name)
     });
     for name in entries.step_by(10) {
@@ -341,8 +341,8 @@ fn repo_content(path: &Path) -> Result<String> {
     Ok(format!("{} objects, {}; {}", objects.len(), digest(&objects.concat()), refs.join(", ")))
 }
 
-/// What is in an archive, whichever of several equal files are stored as hard links: newer versions
-/// of `ostree` do that, older ones store each by itself.
+/// The content of an archive, regardless of which equal files are stored as hard links: newer
+/// versions of `ostree` do that, older ones store each file.
 fn tar_content(path: &Path) -> Result<String> {
     let file = fs::File::open(path).during("opening", path)?;
     let mut archive = tar::Archive::new(std::io::BufReader::new(file));
@@ -367,7 +367,7 @@ fn summary_content(path: &Path) -> Result<String> {
     Ok(format!("{} refs, {}", refs.len(), digest(&refs.concat())))
 }
 
-/// What stands in for a long text.
+/// A placeholder for a long text.
 fn digest(text: &str) -> String {
     format!("{} bytes with the checksum {}", text.len(), Checksum::of(text.as_bytes()))
 }

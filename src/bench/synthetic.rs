@@ -1,8 +1,7 @@
-//! Repositories of any size that no tree was read for: many small objects, many refs, long
-//! histories.
+//! Generated repositories of any size: many small objects, many refs, long histories.
 //!
-//! They are written through the library, so they are what a user's repository would be, and the
-//! same each time.
+//! They are written through the library, so they equal a user's repository, and are the same each
+//! time.
 
 use std::ops::Range;
 use std::path::Path;
@@ -28,8 +27,8 @@ const REF_FOLDERS: usize = 20;
 /// A root directory: its dirtree and its dirmeta.
 pub(super) type Root = (Checksum, Checksum);
 
-/// Makes an archive with that many objects, half of which (rounded down) only a commit without a
-/// ref needs. The branch is called as that of the comparing benchmark.
+/// Creates an archive with this many objects, half of which (rounded down) only a commit without a
+/// ref needs. The branch has the name used by the comparing benchmark.
 pub(super) fn write_prunable(
     path: &Path,
     objects: u64,
@@ -45,8 +44,8 @@ pub(super) fn write_prunable(
     Ok(())
 }
 
-/// Gives an archive so many refs, in a few folders, each to a commit of its own on top of the
-/// branch. To make them one command at a time would take minutes.
+/// Adds this many refs to an archive, in a few folders, each to a separate commit on top of the
+/// branch. Creating them one command at a time would take minutes.
 pub(super) fn write_refs(path: &Path, branch: &str, refs: usize) -> Result<()> {
     let repo = Repo::open_with(path, &unsynced())?;
     let parent = repo.resolve_rev(branch)?;
@@ -66,18 +65,19 @@ pub(super) fn write_refs(path: &Path, branch: &str, refs: usize) -> Result<()> {
     Ok(())
 }
 
-/// Makes an archive that is written to without syncing.
+/// Creates an archive that is written without syncing.
 pub(super) fn create(path: &Path) -> Result<Repo> {
     Repo::create_with(path, RepoMode::Archive, None, &unsynced())
 }
 
-/// Without syncing: what is written is thrown away when the figures are known.
+/// Without syncing: the repository is discarded after measuring.
 fn unsynced() -> OpenOptions {
     OpenOptions { disable_fsync: true, ..OpenOptions::default() }
 }
 
-/// Writes a commit with so many objects: its own, those of its directories, and files for all the
-/// rest. The numbers of the range make the files different from those of other ranges.
+/// Writes a commit with as many objects as the range has numbers: the commit itself, those of its
+/// directories, and files for the rest. The numbers make the files differ from those of other
+/// ranges.
 pub(super) fn write_objects(
     transaction: &Transaction<'_>,
     numbers: Range<u64>,
