@@ -1,4 +1,4 @@
-//! In which field two objects differ first, and what stands there.
+//! Finds the first field in which two objects differ, and its values.
 
 use std::fmt::Display;
 
@@ -7,14 +7,14 @@ use crate::gvariant::Dict;
 use crate::gvariant::text::{Annotate, print};
 use crate::object::{Commit, DirMeta, DirTree, FileHeader, Xattrs};
 
-/// A field that is not the same in both.
+/// A field that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldDifference {
-    /// Where: `mode`, `xattrs[2].value`, `metadata["version"]`.
+    /// The name of the field: `mode`, `xattrs[2].value`, `metadata["version"]`.
     pub field: String,
-    /// What the first has, as text; nothing if it has no such field.
+    /// The value in the first, as text; `None` if it has no such field.
     pub first: Option<String>,
-    /// What the second has.
+    /// The value in the second.
     pub second: Option<String>,
 }
 
@@ -22,7 +22,7 @@ pub struct FieldDifference {
 const MAX_SHOWN: usize = 200;
 
 impl FieldDifference {
-    /// Of values that are shown as they are.
+    /// For values that are shown unchanged.
     pub(super) fn new(
         field: impl Into<String>,
         first: impl ToString,
@@ -35,14 +35,14 @@ impl FieldDifference {
         }
     }
 
-    /// The same in a larger whole.
+    /// The same difference as part of a larger value.
     pub(super) fn within(mut self, whole: &str) -> Self {
         self.field = format!("{whole}{}", self.field);
         self
     }
 }
 
-/// A difference between two values that are shown as they are.
+/// A difference between two values that are shown unchanged.
 fn plain<T: PartialEq + Display>(field: &str, first: &T, second: &T) -> Option<FieldDifference> {
     (first != second).then(|| FieldDifference::new(field, first, second))
 }
@@ -80,7 +80,7 @@ pub(super) fn commit(first: &Commit, second: &Commit) -> Option<FieldDifference>
         .or_else(|| plain("root_dirmeta", &first.root_dirmeta, &second.root_dirmeta))
 }
 
-/// A difference between two values of which either may not be there.
+/// A difference between two optional values.
 pub(super) fn optional(
     field: impl Into<String>,
     first: Option<String>,
@@ -100,7 +100,7 @@ pub(super) fn dict(name: &str, first: &Dict, second: &Dict) -> Option<FieldDiffe
     })
 }
 
-/// The keys of both, those of the first in its order before what only the second has.
+/// The keys of both: those of the first in its order, then those only in the second.
 pub(super) fn dict_keys<'d>(first: &'d Dict, second: &'d Dict) -> impl Iterator<Item = &'d str> {
     let keys = |dict: &'d Dict| dict.iter().map(|(key, _)| key);
     keys(first).chain(keys(second).filter(|key| !first.contains_key(key)))

@@ -1,6 +1,6 @@
-//! Two repositories, object by object and ref by ref.
+//! Compares two repositories, object by object and ref by ref.
 //!
-//! Compared is what a repository holds, not how it is set up:
+//! The content of the repositories is compared, not their setup:
 //!
 //! | what | how |
 //! |---|---|
@@ -11,15 +11,14 @@
 //! | file objects | by header and content. Between two archives, other compressed bytes are a note |
 //! | static deltas | whether they are there |
 //!
-//! The config, remotes, caches and whatever lies in a parent repository are not looked at.
-//! Repositories of different modes are compared by what both keep: bare-user-only keeps no owners
-//! and xattrs, and where `core.disable-xattrs` is set a bare repository shows none, so there the
-//! other's are taken for true.
+//! The config, remotes, caches and parent repositories are ignored. Repositories of different modes
+//! are compared by what both keep: bare-user-only keeps no owners and xattrs, and with
+//! `core.disable-xattrs` a bare repository has no xattrs, so the other's are assumed.
 //!
-//! Objects are named by what is in them, so two of one name that are not equal cannot both be
-//! whole. The damaged one is named and told by the first field in which it differs; whether the
-//! repositories are equal cannot be told then. Everything else is still compared. Equal bytes are
-//! taken for equal without asking whether they are whole: `fsck` does.
+//! Objects are named by their content, so two of the same name that differ cannot both be intact.
+//! The damaged one is reported with the first field in which it differs; whether the repositories
+//! are equal is then undetermined. Everything else is still compared. Equal bytes count as equal
+//! without being verified: `fsck` does that.
 
 mod fields;
 mod objects;
@@ -43,7 +42,7 @@ pub use with::{ModeReport, WithOptions, compare_with};
 /// What counts as a difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CompareOptions {
-    /// What else would be a note is a difference: compressed bytes, and the time of the summary.
+    /// Whether notes count as differences: compressed bytes, and the time of the summary.
     pub exact: bool,
 }
 
@@ -56,16 +55,16 @@ pub enum Side {
     Second,
 }
 
-/// Something that is not the same in both, or that could not be compared.
+/// Something that differs or could not be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is about.
+    /// The subject of the finding.
     pub subject: Subject,
     /// What was found.
     pub verdict: Verdict,
 }
 
-/// What is compared.
+/// The subject of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// A file below the repository: `refs/heads/main`.
@@ -106,35 +105,35 @@ impl fmt::Display for Subject {
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is in one of the two only.
+    /// It is in only one of the two.
     OnlyIn(Side),
     /// It differs, in these fields.
     Different(Vec<FieldDifference>),
     /// It could not be compared.
     Unknown {
-        /// Where the reason lies.
+        /// The side that caused it.
         side: Side,
-        /// What is wrong.
+        /// A description of the problem.
         reason: String,
-        /// The first field that differs, where that could be found out nevertheless.
+        /// The first field that differs, if it could be determined nevertheless.
         field: Option<FieldDifference>,
     },
-    /// It is the same in all that counts; this differs.
+    /// It is equal in everything that counts; this differs.
     Note(FieldDifference),
 }
 
-/// How the comparison came out.
+/// The result of the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The repositories are equal.
     Equal,
     /// They are not.
     Different,
-    /// Something could not be compared, whatever else is equal or different.
+    /// Something could not be compared.
     Unknown,
 }
 
-/// What was compared, and how it came out.
+/// Counts of what was compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CompareReport {
     /// Objects that were in either repository.
@@ -150,7 +149,7 @@ pub struct CompareReport {
 }
 
 impl CompareReport {
-    /// The verdict on the whole.
+    /// The overall verdict.
     pub fn outcome(&self) -> Outcome {
         match self {
             Self { unknown: 1.., .. } => Outcome::Unknown,
@@ -160,7 +159,7 @@ impl CompareReport {
     }
 }
 
-/// Takes findings one by one, in an order that is always the same.
+/// Takes findings one by one, in a fixed order.
 pub type Sink<'s> = dyn FnMut(Finding) -> Result<()> + Send + 's;
 
 /// Compares two repositories. Findings go to `sink` as they are made, so that memory does not grow
@@ -168,7 +167,7 @@ pub type Sink<'s> = dyn FnMut(Finding) -> Result<()> + Send + 's;
 ///
 /// # Errors
 /// Those of `sink`, and when a repository cannot be locked or its refs or deltas not be listed.
-/// Whatever is wrong with single objects and refs is a finding.
+/// Problems with single objects and refs are findings.
 pub fn compare(
     first: &Repo,
     second: &Repo,
@@ -176,7 +175,7 @@ pub fn compare(
     sink: &mut Sink<'_>,
     progress: &dyn Progress,
 ) -> Result<CompareReport> {
-    // Keeps away whoever deletes objects meanwhile.
+    // Excludes processes that delete objects meanwhile.
     let _locks = (first.lock(LockKind::Shared)?, second.lock(LockKind::Shared)?);
     let mut comparison =
         Comparison { first, second, options, sink, report: CompareReport::default() };
@@ -191,7 +190,7 @@ pub fn compare(
     result.map(|()| comparison.report)
 }
 
-/// A comparison that is going on.
+/// A running comparison.
 struct Comparison<'c, 's> {
     first: &'c Repo,
     second: &'c Repo,
@@ -226,7 +225,7 @@ impl Verdict {
     }
 }
 
-/// Loads the same thing from both; the error says where it could not be loaded.
+/// Loads the same object from both; the error says from which side it could not be loaded.
 fn both<T>(first: Result<T>, second: Result<T>) -> Result<(T, T), Verdict> {
     match (first, second) {
         (Ok(first), Ok(second)) => Ok((first, second)),
@@ -235,7 +234,7 @@ fn both<T>(first: Result<T>, second: Result<T>) -> Result<(T, T), Verdict> {
     }
 }
 
-/// Where the members of two sorted lists are.
+/// Which of two sorted lists have an item.
 enum Place<T> {
     One(Side, T),
     Both(T, T),

@@ -1,4 +1,4 @@
-//! Objects of one name in both repositories.
+//! Compares objects of the same name in both repositories.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -15,8 +15,8 @@ use crate::progress::{Event, Progress};
 use crate::repo::{CommitState, FileObject, Repo, RepoMode};
 use crate::trial::check_interrupt;
 
-/// So many of the 256 directories of `objects` are compared at a time: enough for all processors,
-/// and few enough that the names of their objects are little to hold.
+/// How many of the 256 directories of `objects` are compared at a time: enough for all processors,
+/// and few enough that the names of their objects take little memory.
 const DIRECTORIES_AT_A_TIME: u16 = 16;
 /// Stored files are read in pieces of this many bytes.
 const BUFFER_LEN: usize = 128 << 10;
@@ -45,7 +45,7 @@ pub(super) fn compare(comparison: &mut Comparison<'_, '_>, progress: &dyn Progre
             .map(|place| {
                 let found = match place {
                     Place::One(side, name) => (name, Some(Verdict::OnlyIn(side))),
-                    // What is interrupted needs no result.
+                    // An interrupted comparison needs no result.
                     Place::Both(name, _) if progress.is_interrupted() => (name, None),
                     Place::Both(name, _) => (name, object(first, second, &name)),
                 };
@@ -64,7 +64,7 @@ pub(super) fn compare(comparison: &mut Comparison<'_, '_>, progress: &dyn Progre
     Ok(())
 }
 
-/// The objects of both in one directory, or why they cannot be listed.
+/// The objects of both repositories in one directory, or why they cannot be listed.
 type Listing = Result<Vec<Place<ObjectName>>, Verdict>;
 
 fn list(first: &Repo, second: &Repo, directory: u8) -> Listing {
@@ -87,7 +87,7 @@ fn object(first: &Repo, second: &Repo, name: &ObjectName) -> Option<Verdict> {
     result.unwrap_or_else(Some)
 }
 
-/// What is named by its bytes: two that are not equal are not both whole.
+/// Compares objects named by their bytes: if two differ, they are not both intact.
 fn metadata(first: &Repo, second: &Repo, name: &ObjectName) -> Result<Option<Verdict>, Verdict> {
     let (one, other) = both(first.load_metadata(name), second.load_metadata(name))?;
     if one[..] == other[..] {
@@ -123,7 +123,7 @@ fn check(name: &ObjectName, actual: Checksum) -> Result<()> {
     }
 }
 
-/// The verdict on two objects that are not both whole.
+/// The verdict on two objects that are not both intact.
 fn damaged(first: Result<()>, second: Result<()>, field: Option<FieldDifference>) -> Verdict {
     match (first, second) {
         (Err(one), Err(other)) => {
@@ -140,7 +140,7 @@ fn damaged(first: Result<()>, second: Result<()>, field: Option<FieldDifference>
     }
 }
 
-/// What is named by its commit, and so may differ.
+/// Compares objects named by their commit, which may differ.
 fn dictionary(first: &Repo, second: &Repo, name: &ObjectName) -> Result<Option<Verdict>, Verdict> {
     let (one, other) = both(first.load_metadata(name), second.load_metadata(name))?;
     if one[..] == other[..] {
@@ -183,7 +183,7 @@ fn file(first: &Repo, second: &Repo, name: &ObjectName) -> Result<Option<Verdict
         });
     }
     let field = first_difference((first, &one_header), (second, &other_header), name);
-    // What such a repository keeps need not be all that the name was made of; it is equal.
+    // Such a repository does not keep everything that enters the name; what it keeps is equal.
     let excused = |repo: &Repo, result: &Result<()>| match result {
         Ok(()) => true,
         Err(Error::CorruptedObject { .. }) => !keeps_all(repo),
@@ -200,7 +200,7 @@ fn keeps_all(repo: &Repo) -> bool {
     repo.mode() != RepoMode::BareUserOnly && !repo.config().disable_xattrs
 }
 
-/// A header with what the repository does not keep taken from the other's.
+/// A header in which the fields that the repository does not keep come from the other's.
 fn as_kept(repo: &Repo, own: &FileHeader, other: &FileHeader) -> FileHeader {
     let mut header = own.clone();
     if repo.mode() == RepoMode::BareUserOnly {
@@ -212,7 +212,7 @@ fn as_kept(repo: &Repo, own: &FileHeader, other: &FileHeader) -> FileHeader {
     header
 }
 
-/// Whether content with this header, or with the object's own, has the name.
+/// Whether the content with this header, or with the object's own, matches the name.
 fn verify(object: FileObject, name: &ObjectName, header: &FileHeader) -> Result<()> {
     let mut own = Hasher::new();
     own.update(&object.header.content_header());
@@ -233,7 +233,7 @@ fn verify(object: FileObject, name: &ObjectName, header: &FileHeader) -> Result<
     }
 }
 
-/// The first field of what both keep that differs, or the place in the content.
+/// The first differing field among those that both keep, or the position in the content.
 fn first_difference(
     (first, one): (&Repo, &FileHeader),
     (second, other): (&Repo, &FileHeader),
@@ -246,7 +246,7 @@ fn first_difference(
     })
 }
 
-/// Where the content of two files differs first.
+/// The first position at which the content of two files differs.
 pub(super) fn content(first: FileObject, second: FileObject) -> Option<FieldDifference> {
     let sizes = (first.size, second.size);
     let mut readers = [first.into_reader(), second.into_reader()];
@@ -256,7 +256,7 @@ pub(super) fn content(first: FileObject, second: FileObject) -> Option<FieldDiff
         bytes.get(at).map_or_else(|| "the end".to_owned(), |byte| format!("0x{byte:02x}"))
     };
     loop {
-        // What cannot be inflated any further has its end there; what the system cannot read shows
+        // Content that cannot be inflated any further ends there; a read error of the system shows
         // no difference.
         let lengths = [
             fill(&mut readers[0], &mut buffers[0]).ok()?,
@@ -276,8 +276,7 @@ pub(super) fn content(first: FileObject, second: FileObject) -> Option<FieldDiff
     (sizes.0 != sizes.1).then(|| FieldDifference::new("size", sizes.0, sizes.1))
 }
 
-/// Reads until the buffer is full or nothing more can be had from the bytes; returns the number of
-/// bytes.
+/// Reads until the buffer is full or the content ends; returns the number of bytes.
 fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -292,7 +291,8 @@ fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// Two whole `.filez` of one name: other compressed bytes, or the same xattrs in another order.
+/// Compares two intact `.filez` of the same name: the compressed bytes, or the order of xattrs, may
+/// differ.
 fn stored_otherwise(
     first: &Repo,
     second: &Repo,
@@ -315,7 +315,7 @@ fn same_bytes(first: &Repo, second: &Repo, name: &ObjectName) -> Result<bool, Ve
     let (mut one, mut other) = both(open(first), open(second))?;
     let length = |file: &File| {
         let metadata = file.metadata().during("reading", name.to_string())?;
-        // Loading it says better what is wrong with something that is no file.
+        // Loading it gives a better message for something that is not a file.
         Ok(metadata.is_file().then_some(metadata.len()))
     };
     let (one_length, other_length) = both(length(&one), length(&other))?;

@@ -1,4 +1,4 @@
-//! Refs, and what differs between the commits that they name.
+//! Compares refs, and the commits that they point to.
 
 use std::collections::HashSet;
 
@@ -11,8 +11,8 @@ use crate::object::DirTree;
 use crate::repo::RefFile;
 use crate::repo::tree::Descent;
 
-/// The most pairs of directories that are remembered; two repositories that were made for it could
-/// have any number.
+/// The most pairs of directories that are remembered; two crafted repositories could have any
+/// number.
 const MAX_PAIRS: usize = 1 << 22;
 
 pub(super) fn compare(comparison: &mut Comparison<'_, '_>) -> Result<()> {
@@ -46,7 +46,7 @@ pub(super) fn compare(comparison: &mut Comparison<'_, '_>) -> Result<()> {
     Ok(())
 }
 
-/// Goes through the two commits of a ref side by side.
+/// Walks the two commits of a ref side by side.
 struct Walk<'w, 'c, 's> {
     comparison: &'w mut Comparison<'c, 's>,
     name: &'w str,
@@ -79,8 +79,8 @@ impl Walk<'_, '_, '_> {
         }
     }
 
-    /// Goes through two directories with everything in them. A list instead of recursion: commits
-    /// are deep.
+    /// Walks two directories with everything in them. A list instead of recursion: commits may be
+    /// deep.
     fn directories(&mut self, dirtrees: Pair, dirmetas: Pair) -> Result<()> {
         let mut path = "/".to_owned();
         let mut descents = <(Descent, Descent)>::default();
@@ -123,7 +123,7 @@ impl Walk<'_, '_, '_> {
         Ok(())
     }
 
-    /// Compares two directories, and returns what is in them if that has to be looked at.
+    /// Compares two directories, and returns their entries if these have to be compared.
     fn enter(
         &mut self,
         path: &str,
@@ -174,8 +174,8 @@ impl Walk<'_, '_, '_> {
         )
     }
 
-    /// Tells of two objects of other names at a path. Where no field differs, one of them is not
-    /// what its name says, which the comparison of objects finds.
+    /// Reports two objects of different names at a path. If no field differs, one of them does not
+    /// match its name, which the comparison of objects reports.
     fn tell(&mut self, path: &str, found: Result<Option<FieldDifference>, Verdict>) -> Result<()> {
         let verdict = match found {
             Ok(field) => Verdict::Different(field.into_iter().collect()),
@@ -189,9 +189,9 @@ impl Walk<'_, '_, '_> {
     }
 }
 
-/// What is left of two directories.
+/// The remaining entries of two directories.
 struct Level {
-    /// Of their path, without a slash at the end but for the root.
+    /// Their path, without a trailing slash except for the root.
     path_len: usize,
     places: std::vec::IntoIter<Place<(String, Entry)>>,
 }

@@ -1,4 +1,4 @@
-//! The summaries.
+//! Compares the summaries.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ enum Signed {
     Otherwise,
 }
 
-/// The bytes of a file of both; `None` when that is already all there is to tell.
+/// The bytes of a file from both; `None` when nothing is left to compare.
 fn present(
     comparison: &mut Comparison<'_, '_>,
     read: impl Fn(&Repo) -> Result<Option<Vec<u8>>>,
@@ -71,7 +71,7 @@ fn summaries(comparison: &mut Comparison<'_, '_>, one: &Summary, other: &Summary
         let value = fields::dict_value("metadata", key, &one.metadata, &other.metadata);
         match key {
             key::LAST_MODIFIED => notes.extend(value),
-            // Told above, ref by ref.
+            // Reported above, ref by ref.
             key::COLLECTION_MAP if !found.is_empty() => {}
             _ => found.extend(value),
         }
@@ -142,7 +142,7 @@ fn signatures(
     let verdict = match (both(decode(&one), decode(&other)), signed) {
         (Err(verdict), _) => verdict,
         (Ok((one, other)), signed) => match (fields::dict("metadata", &one, &other), signed) {
-            // Other bytes cannot have the same signature.
+            // Different bytes cannot have the same signature.
             (Some(field), Signed::Otherwise) => Verdict::Note(field),
             (field, _) => Verdict::Different(field.into_iter().collect()),
         },

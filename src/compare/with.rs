@@ -1,4 +1,4 @@
-//! The same tree committed by another program and by osier, and the repositories compared.
+//! Commits the same tree with another program and with osier, and compares the repositories.
 
 use std::ffi::OsString;
 use std::fs;
@@ -12,16 +12,16 @@ use crate::progress::Progress;
 use crate::repo::{Repo, RepoMode};
 use crate::trial::{self, Scratch, Steps};
 
-/// What is committed by whom.
+/// The options of such a comparison.
 #[derive(Clone, Debug)]
 pub struct WithOptions {
     /// The other program, an `ostree`. Its repositories are the first ones.
     pub program: PathBuf,
-    /// The program that it is held against.
+    /// The program to compare it with.
     pub osier: PathBuf,
     /// The directory to commit.
     pub tree: PathBuf,
-    /// An existing directory for the repositories. A subdirectory is made in it and taken away at
+    /// An existing directory for the repositories. A subdirectory is created in it and removed at
     /// the end.
     pub scratch: PathBuf,
     /// The modes of the repositories.
@@ -48,22 +48,22 @@ impl Default for WithOptions {
     }
 }
 
-/// What came of one mode.
+/// The result for one mode.
 #[derive(Clone, Debug)]
 pub struct ModeReport {
     /// The mode.
     pub mode: RepoMode,
-    /// The commit id that the other program printed, or what kept it from making one.
+    /// The commit id that the other program printed, or its error.
     pub program: Result<String, String>,
-    /// The same of osier.
+    /// The same for osier.
     pub osier: Result<String, String>,
-    /// The comparison, if both have made a commit.
+    /// The comparison, if both made a commit.
     pub report: Option<CompareReport>,
 }
 
 impl ModeReport {
-    /// The verdict: also different if only one of the two could do it. If neither could, nothing
-    /// can be told.
+    /// The verdict: also "different" if only one of the two succeeded. If neither did, it is
+    /// undetermined.
     pub fn outcome(&self) -> Outcome {
         match (&self.program, &self.osier, &self.report) {
             (Ok(one), Ok(other), Some(report)) if one == other => report.outcome(),
@@ -78,12 +78,12 @@ impl ModeReport {
 
 /// The branch that is committed.
 const BRANCH: &str = "compare";
-/// The program's own words that are kept of an error, in bytes.
+/// How much of a program's error message is kept, in bytes.
 const MAX_WORDS: usize = 2000;
 
-/// Both programs commit, and the results are compared.
+/// The state of a comparison.
 const STEPS_PER_MODE: usize = 3;
-/// How often an interruption is looked for.
+/// How often an interruption is checked for.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Takes the findings of all modes.
@@ -93,8 +93,8 @@ pub type ModeSink<'s> = dyn FnMut(RepoMode, Finding) -> Result<()> + Send + 's;
 /// compares.
 ///
 /// # Errors
-/// As [`compare`], and when no scratch directory can be made or a program not be started;
-/// `interrupted`, when the progress says so. The scratch directory is removed first.
+/// As [`compare`], and when no scratch directory can be created or a program cannot be started;
+/// `interrupted`, when the progress requests it. The scratch directory is removed first.
 pub fn compare_with(
     options: &WithOptions,
     sink: &mut ModeSink<'_>,
@@ -130,7 +130,8 @@ pub fn compare_with(
     Ok(reports)
 }
 
-/// Makes a repository with the tree in it; returns the id of the commit, or the program's words.
+/// Creates a repository with the tree in it; returns the id of the commit, or the program's
+/// message.
 fn make(
     program: &Path,
     (repo, mode): (&Path, RepoMode),
@@ -139,7 +140,7 @@ fn make(
 ) -> Result<Result<String, String>> {
     let stdout = repo.with_extension("stdout");
     fs::create_dir(repo).during("creating", repo)?;
-    // Everything that a program could choose by itself is given.
+    // Everything that a program could choose is given.
     let commit = ["commit", "-b", BRANCH, "--timestamp=@1700000000", "-s", "Compared"];
     let mut source = OsString::from("--tree=dir=");
     source.push(tree);
