@@ -1,14 +1,14 @@
 //! The extra arguments of `rpm-ostree compose tree` that a configuration may give.
 //!
-//! An option in the wrong place makes the evidence of a run worthless: `--help` and `--dry-run` end
-//! with status 0 and compose nothing, a second `--repo` composes into another repository. Parsers
-//! accept more than one spelling of an option (`--repo PATH`, `-r PATH`, `-rPATH`, in some an
-//! abbreviation such as `--rep`), so only `--NAME` and `--NAME=VALUE` with the whole name are
-//! accepted, and the name decides.
+//! A wrong option makes the evidence of a run worthless: `--help` and `--dry-run` end with status 0
+//! and compose nothing, a second `--repo` composes into another repository. Parsers accept more
+//! than one spelling of an option (`--repo PATH`, `-r PATH`, `-rPATH`, in some an abbreviation such
+//! as `--rep`), so only `--NAME` and `--NAME=VALUE` with the whole name are accepted, and the name
+//! decides.
 
 use std::path::PathBuf;
 
-/// Options that osier gives itself, that compose nothing, or that change what counts as unchanged.
+/// Options that osier passes itself, that compose nothing, or that change what counts as unchanged.
 const OWN: [&str; 20] = [
     "repo",
     "cachedir",
@@ -32,17 +32,17 @@ const OWN: [&str; 20] = [
     "version",
 ];
 
-/// Options that may be given and take a path.
+/// Permitted options that take a path.
 const WITH_PATH: [&str; 4] = ["layer-repo", "source-root", "add-metadata-from-json", "ex-lockfile"];
-/// Options that may be given and take another value.
+/// Permitted options that take another value.
 const WITH_VALUE: [&str; 3] = ["proxy", "previous-version", "add-metadata-string"];
-/// Options that may be given and stand alone.
+/// Permitted options without a value.
 const ALONE: [&str; 3] = ["cache-only", "no-parent", "ex-lockfile-strict"];
 
-/// Checks an extra argument; relative paths in it become what `resolve` makes of them.
+/// Checks an extra argument; relative paths in it are passed through `resolve`.
 ///
 /// # Errors
-/// Why it is refused.
+/// The reason why it is refused.
 pub(crate) fn check(argument: &str, resolve: impl Fn(&str) -> PathBuf) -> Result<String, String> {
     let shown = argument.escape_debug();
     let Some(option) = argument.strip_prefix("--").filter(|option| !option.is_empty()) else {
@@ -86,7 +86,7 @@ pub(crate) fn check(argument: &str, resolve: impl Fn(&str) -> PathBuf) -> Result
             "--{} is an abbreviation of --{whole}; write the whole name",
             name.escape_debug()
         )),
-        // A newer rpm-ostree may know it; an older one refuses it.
+        // A newer rpm-ostree may support it; an older one rejects it.
         None => Ok(argument.to_owned()),
     }
 }

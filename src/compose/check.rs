@@ -1,4 +1,4 @@
-//! What can be known before a run, all of it at once: the list of findings that both halves add to.
+//! The findings of all checks before a run; both stages add to the list.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,54 +9,54 @@ use crate::error::{Error, Result};
 use crate::process::log::printable_lines;
 use crate::process::{ANSWER_TIMEOUT, Call, Ending, Interrupt, ask};
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Nothing can be run.
+    /// The run cannot start.
     Error,
-    /// The run may go on; the user should know.
+    /// The run can start; the user should know.
     Warning,
 }
 
-/// One thing that was found.
+/// A finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
     /// One line.
     pub message: String,
 }
 
-/// Everything that was found.
+/// All findings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// In the order in which they were found.
+    /// The findings, in the order in which they were made.
     pub list: Vec<Finding>,
     /// The programs that were found.
     pub programs: BTreeMap<String, FoundProgram>,
 }
 
-/// A program that is there.
+/// A program that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundProgram {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// What it says its version is.
+    /// The version that it reports.
     pub version: String,
 }
 
 impl Findings {
-    /// Notes something that no run can do with.
+    /// Records an error.
     pub fn error(&mut self, message: impl Into<String>) {
         self.list.push(Finding { severity: Severity::Error, message: message.into() });
     }
 
-    /// Notes something that the user should know.
+    /// Records a warning.
     pub fn warning(&mut self, message: impl Into<String>) {
         self.list.push(Finding { severity: Severity::Warning, message: message.into() });
     }
 
-    /// Notes the error of a result, and gives back its value.
+    /// Records the error of a result, and returns its value.
     pub fn take<T>(&mut self, result: Result<T>) -> Option<T> {
         result.map_err(|error| self.error(error.chain())).ok()
     }
@@ -97,7 +97,7 @@ impl Findings {
     }
 
     /// Looks for a program and asks for its version (`call` with `--version`, whose first line with
-    /// a digit counts). `needed_for` says what it is for; the call is noted as missing with
+    /// a digit counts). `needed_for` says what it is for; if it is missing, that is recorded with
     /// `severity`.
     pub fn program(
         &mut self,

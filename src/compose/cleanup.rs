@@ -1,13 +1,13 @@
-//! What a program leaves when it is killed, and how it goes: processes, mounts, scratch
-//! directories, marks of commits that never came.
+//! Cleans up what a killed program leaves: processes, mounts, scratch directories, and marks of
+//! commits that were never written.
 //!
 //! rpm-ostree gets `TMPDIR=RUN/tmp`. Its `rofiles-fuse` daemons have sessions of their own, so a
-//! signal to its process group misses them, and mounts below `RUN/tmp`. Whatever has that variable
-//! in its environment belongs to the run.
+//! signal to its process group misses them, and mounts below `RUN/tmp`. Every process with that
+//! variable in its environment belongs to the run.
 //!
-//! A program can put a link, a mount or another directory in the place of its `RUN/tmp`. So the
-//! directory is known by device and inode, and everything is reached from the descriptor of the run
-//! without following a link.
+//! A program can replace its `RUN/tmp` by a link, a mount or another directory. So the directory is
+//! identified by device and inode, and everything is reached from the descriptor of the run without
+//! following links.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -32,9 +32,9 @@ use crate::repo::{CommitState, LockKind, Repo};
 
 use super::locks::processes;
 
-/// What rpm-ostree calls its work directories in the cache.
+/// The prefix of rpm-ostree's work directories in the cache.
 const SCRATCH_PREFIX: &str = "rpm-ostree-compose.";
-/// How long a killed process may take to go.
+/// How long a killed process may take to exit.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The temporary directory of a run.
@@ -42,25 +42,25 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Temporary<'r> {
     /// The directory of the run.
     pub(super) run: &'r Dir,
-    /// What its programs got as `TMPDIR`.
+    /// The value of `TMPDIR` in its programs.
     pub(super) path: PathBuf,
     /// Its name in the run.
     pub(super) name: &'static str,
-    /// Device and inode of what was made, if that is known: a program may have put something else
-    /// in its place.
+    /// Device and inode of the directory when it was created, if known: a program may have replaced
+    /// it.
     pub(super) known: Option<(u64, u64)>,
 }
 
-/// Ends what a run has left running, unmounts what it has left mounted, and removes its temporary
-/// directory and its work directories in the cache (a path and what lay in it before). Returns what
-/// the user has to do himself.
+/// Kills leftover processes of a run, unmounts its leftover mounts, and removes its temporary
+/// directory and its work directories in the cache (a path and the work directories that were in it
+/// before). Returns what is left for the user to do.
 pub(super) fn clean(
     temporary: &Temporary<'_>,
     cache: Option<(&Path, &[String])>,
     environment: &[(OsString, OsString)],
 ) -> Vec<String> {
     let Temporary { run, path, name, .. } = temporary;
-    // What is mounted over the directory itself hides which one it is.
+    // A mount over the directory itself hides its identity.
     unmount_at(run, path.parent().unwrap_or(path), Path::new(name), environment);
     kill_leftovers(temporary);
     let mut left = Vec::new();
@@ -76,8 +76,8 @@ pub(super) fn clean(
     left
 }
 
-/// Unmounts what is at and below a directory and removes it. What is mounted must go first: files
-/// seen through it may be those of the cache.
+/// Unmounts everything at and below a directory and removes it. Mounts must be removed first: files
+/// seen through them may belong to the cache.
 fn clean_directory(
     parent: &Dir,
     path: &Path,
@@ -102,8 +102,7 @@ fn clean_directory(
     }
 }
 
-/// Unmounts what is mounted at a place beneath a directory, which is reached without following a
-/// link.
+/// Unmounts a path below a directory, reached without following links.
 fn unmount_at(base: &Dir, path: &Path, mount: &Path, environment: &[(OsString, OsString)]) {
     let Some(name) = mount.file_name() else { return };
     let above =
@@ -111,13 +110,13 @@ fn unmount_at(base: &Dir, path: &Path, mount: &Path, environment: &[(OsString, O
     let Ok(above) = dir::open(base, above, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()) else {
         return;
     };
-    // The kernel takes no descriptor for it, but a path that begins at one.
+    // The kernel takes no descriptor here, but a path that starts at one.
     let mut place = OsString::from(format!("/proc/self/fd/{}/", above.as_raw_fd()));
     place.push(name);
     let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
     let is_mounted = || mounts_below(base, "").iter().any(|other| other == mount);
     if unmount(&place, flags).is_err() && is_mounted() {
-        // A user's own FUSE mounts can be unmounted with the help of this program only.
+        // A user's own FUSE mounts can only be unmounted with this program.
         let program = ["fusermount3".to_owned(), "-u".to_owned(), "-z".to_owned()];
         let call = Call::new(&program, environment).map(|call| call.arg(path.join(mount)));
         drop(call.and_then(|call| ask(&call, KILL_TIMEOUT, &Interrupt::default())));
@@ -143,9 +142,9 @@ pub(crate) fn scratch_directories(cache: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Kills the processes that have `TMPDIR` set to the directory, by the name that they got or by
-/// another one of the same directory, and waits until they are gone. What lies there now counts
-/// only if it is the directory that was made.
+/// Kills the processes that have `TMPDIR` set to the directory, by its original name or by another
+/// name of the same directory, and waits until they have exited. The directory there now only
+/// counts if it is the one that was created.
 fn kill_leftovers(temporary: &Temporary<'_>) {
     let there = dir::stat(temporary.run, temporary.name)
         .ok()
@@ -156,15 +155,15 @@ fn kill_leftovers(temporary: &Temporary<'_>) {
     let ending = Path::new(run).join(temporary.name);
     let own = rustix::process::getpid().as_raw_nonzero().get();
     let belongs = |directory: &Path| {
-        // A zombie has no environment any more.
+        // A zombie no longer has an environment.
         let environment = fs::read(directory.join("environ")).unwrap_or_default();
         let mut variables = environment.split(|&byte| byte == 0);
         let value = variables.find_map(|variable| variable.strip_prefix(b"TMPDIR="));
         let Some(value) = value.map(|value| Path::new(OsStr::from_bytes(value))) else {
             return false;
         };
-        // Another name of the directory ends alike; paths of others are not looked at, they may
-        // lead anywhere.
+        // Another name of the directory has the same ending; other paths are not looked up, because
+        // they may lead anywhere.
         let is_other_name = || value.is_absolute() && value.ends_with(&ending);
         let is_same =
             || value.metadata().is_ok_and(|found| Some((found.dev(), found.ino())) == identity);
@@ -174,14 +173,14 @@ fn kill_leftovers(temporary: &Temporary<'_>) {
     loop {
         let mut left = 0;
         for (process, directory) in processes().into_iter().filter(|(process, _)| *process != own) {
-            // The number may become another process's while we look; the descriptor does not.
+            // The number may be reused by another process meanwhile; the descriptor may not.
             let Some(process) = Pid::from_raw(process) else { continue };
             let handle = pidfd_open(process, PidfdFlags::empty());
             if !belongs(&directory) {
                 continue;
             }
             left += 1;
-            // One that has just gone needs no signal.
+            // One that has just exited needs no signal.
             let _ = match handle {
                 Ok(handle) => pidfd_send_signal(handle, Signal::KILL),
                 Err(Errno::NOSYS | Errno::PERM) => kill_process(process, Signal::KILL),
@@ -195,7 +194,7 @@ fn kill_leftovers(temporary: &Temporary<'_>) {
     }
 }
 
-/// What is mounted at or below a name in a directory, relative to that, the innermost first.
+/// The mounts at or below a name in a directory, relative to that, innermost first.
 fn mounts_below(parent: &Dir, name: &str) -> Vec<PathBuf> {
     let link = format!("/proc/self/fd/{}", parent.as_fd().as_raw_fd());
     let Ok(parent) = fs::read_link(link) else { return Vec::new() };
@@ -212,7 +211,7 @@ fn mount_points(table: &[u8]) -> Vec<PathBuf> {
     lines.filter_map(|line| line.split(|&byte| byte == b' ').nth(4)).map(unescaped).collect()
 }
 
-/// Undoes `\040` and its like.
+/// Decodes `\040` and similar escapes.
 fn unescaped(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -235,13 +234,13 @@ fn unescaped(field: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(bytes))
 }
 
-/// Removes the marks of partial commits whose commit object never came, unless somebody else may be
-/// about to write it. Returns how many there were.
+/// Removes the marks of partial commits whose commit object was never written, unless another
+/// process may be about to write it. Returns their number.
 ///
 /// # Errors
 /// When the marks cannot be listed or removed.
 pub(crate) fn remove_orphaned_marks(repo: &Repo) -> Result<usize> {
-    // Whoever writes holds the lock, shared; nobody does if we can have it alone.
+    // Writers hold a shared lock; there are none if the exclusive lock is free.
     let Some(_lock) = repo.try_lock(LockKind::Exclusive)? else { return Ok(0) };
     let mut removed = 0;
     for commit in repo.marked_commits()? {

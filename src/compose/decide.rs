@@ -1,5 +1,5 @@
-//! What came of a run of rpm-ostree: exit status and files together, because each alone has a case
-//! where it lies.
+//! Decides the result of a run of rpm-ostree from exit status and files together, because each
+//! alone can be misleading.
 //!
 //! | exit | `changed` | `commitid` | meaning |
 //! | --- | --- | --- | --- |
@@ -19,47 +19,47 @@ use crate::process::{Ending, describe};
 
 use super::regular::{self, LONGEST_JSON, Links};
 
-/// 64 hexadecimal digits, without a line feed.
+/// The file with the commit id: 64 hexadecimal digits, without a line feed.
 pub(crate) const COMMIT_ID: &str = "commitid";
-/// Made when a commit was.
+/// The file that shows that a commit was made.
 pub(crate) const CHANGED: &str = "changed";
-/// What rpm-ostree says of the commit.
+/// rpm-ostree's description of the commit.
 pub(crate) const COMPOSE_JSON: &str = "compose.json";
-/// The packages with their checksums.
+/// The file with the packages and their checksums.
 pub(crate) const LOCK_JSON: &str = "lock.json";
 
-/// The longest `commitid` that is looked at, in bytes.
+/// The largest `commitid` that is read, in bytes.
 const LONGEST_ID: u64 = 128;
 
-/// What came of it.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Decision {
     /// There is a new commit.
     New {
-        /// Which.
+        /// Its checksum.
         commit: Checksum,
-        /// What rpm-ostree says of it.
+        /// rpm-ostree's description of it.
         compose: Value,
     },
-    /// There is nothing new: rpm-ostree says that it found no changes.
+    /// There is nothing new: rpm-ostree reported that it found no changes.
     Unchanged {
-        /// Its hash of all that goes into a tree, which the commit of before has in its metadata.
+        /// Its hash of all inputs of a tree, which the previous commit has in its metadata.
         input_hash: Option<String>,
     },
 }
 
-/// What rpm-ostree prints when it makes no commit because it would be equal. Without files it is
-/// the only sign: a run that printed its help, or was made to print the transaction only, ends with
-/// status 0 and without files as well.
+/// rpm-ostree's message when it makes no commit because nothing changed. Without files it is the
+/// only sign: a run that printed its help, or only the transaction, also ends with status 0 and
+/// without files.
 const NO_CHANGES: &str = "No apparent changes since previous commit";
-/// What it prints before.
+/// The message before that.
 const INPUT_HASH: &str = "Input state hash: ";
 
-/// Decides by the ending and by the files in the directory of the run.
+/// Decides by the exit status and the files in the directory of the run.
 ///
 /// # Errors
-/// When the run failed, with its own words from its log, or when ending and files do not belong
-/// together.
+/// When the run failed, with the messages from its log, or when exit status and files contradict
+/// each other.
 pub(crate) fn decide(run: &Path, ending: Ending, log: &Path) -> Result<Decision> {
     if ending != Ending::Exit(0) {
         return Err(Error::failed(failure(ending, log)?));
@@ -93,7 +93,7 @@ pub(crate) fn decide(run: &Path, ending: Ending, log: &Path) -> Result<Decision>
     }
 }
 
-/// Looks in the log for what proves that nothing has changed.
+/// Looks in the log for proof that nothing has changed.
 fn unchanged(log: &Path) -> Result<Decision> {
     let lines = last_lines(log, usize::MAX)?;
     if !lines.iter().any(|line| line.starts_with(NO_CHANGES)) {
@@ -116,28 +116,28 @@ fn read_commit_id(path: &Path) -> Result<Checksum> {
 /// Reads a JSON document that a program wrote.
 ///
 /// # Errors
-/// When it cannot be read, is no regular file, is longer than 8 MiB or is no JSON.
+/// When it cannot be read, is not a regular file, is larger than 8 MiB or is not JSON.
 pub(crate) fn read_json(path: &Path, links: Links) -> Result<Value> {
     let text = regular::read(path, links, LONGEST_JSON)?;
     serde_json::from_slice(&text)
         .map_err(|error| Error::failed(format!("{}: {error}", path.display())))
 }
 
-/// What a log says of a failure.
+/// The lines of a log about a failure.
 struct Said {
     /// The last `error:` with the indented lines that belong to it.
     error: Option<String>,
-    /// Complaints of other programs close to it: often the cause.
+    /// Errors of other programs close to it: often the cause.
     near: Vec<String>,
 }
 
-/// Lines that may hold the cause of a failure, as far from the `error:`.
+/// How many lines before the `error:` are searched for the cause of a failure.
 const NEAR: usize = 10;
 /// How many of them are quoted.
 const MOST_QUOTED: usize = 3;
 
 impl Said {
-    /// What rpm-ostree printed before may stand behind its `error:`: standard output is only
+    /// Earlier output of rpm-ostree may follow its `error:`, because standard output is only
     /// flushed at the end.
     fn read(log: &Path) -> Result<Self> {
         let lines = last_lines(log, 200)?;
@@ -165,7 +165,7 @@ impl Said {
     }
 }
 
-/// The last of the lines in which a program complains; those of rpm-ostree itself are quoted
+/// The last lines in which a program reports an error; those of rpm-ostree itself are quoted
 /// anyway.
 fn complaints(lines: &[String]) -> Vec<String> {
     let words = [
@@ -187,7 +187,7 @@ fn complaints(lines: &[String]) -> Vec<String> {
     last.iter().map(|line| line.trim().to_owned()).collect()
 }
 
-/// Why rpm-ostree failed: its own `error:`, or how it ended, and what stands near that in the log.
+/// Why rpm-ostree failed: its own `error:`, or how it ended, and the related lines of the log.
 fn failure(ending: Ending, log: &Path) -> Result<String> {
     let Ending::Exit(_) = ending else {
         return Ok(format!("rpm-ostree failed: {}", describe(ending)));
@@ -205,11 +205,11 @@ fn failure(ending: Ending, log: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// What to do where rpm-ostree finds no SELinux policy.
+/// The hint for when rpm-ostree finds no SELinux policy.
 pub(crate) const SELINUX_REMEDY: &str = "install an SELinux policy where rpm-ostree runs (Fedora: selinux-policy-targeted, Debian: \
      selinux-policy-default), or set \"selinux\": false in the treefile for a system without SELinux";
 
-/// What a message of rpm-ostree means for the user, where it does not say so itself.
+/// A hint about a message of rpm-ostree that does not explain itself.
 const HINTS: [(&str, &str); 11] = [
     (
         "bwrap test failed",
@@ -253,7 +253,7 @@ fn hint(said: &Said) -> Option<&'static str> {
         .map(|(_, hint)| *hint)
 }
 
-/// Whether another attempt may go better: the network failed.
+/// Whether another attempt may succeed: the network failed.
 ///
 /// # Errors
 /// When the log cannot be read.
@@ -396,7 +396,7 @@ mod tests {
         let expected = "rpm-ostree failed: error: bwrap(rpmdb): Child process killed by signal 11; near it in the log: \
                         `bwrap: execvp rpmdb: No such file or directory`";
         assert_eq!(message, expected);
-        // A mirror that failed long before is no reason.
+        // A mirror that failed much earlier is not the cause.
         let log = format!(
             "warning: Cannot download repomd.xml\n{}error: Packages not found: x\n",
             "line\n".repeat(20)

@@ -1,8 +1,9 @@
-//! ImageFactory: its command line, its configuration, and whether it built what it says.
+//! ImageFactory: its command line, its configuration, and the proof that it built an image.
 //!
-//! Its exit status lies: after SIGINT, and after a failure with `--output json`, it is 0. A build
-//! counts only with all four pieces of evidence: the last line says SUCCESSFULLY, the image's
-//! `.meta` file says COMPLETE, its `.body` file exists, and `qemu-img` finds a sound image in it.
+//! Its exit status is unreliable: after SIGINT, and after a failure with `--output json`, it is 0.
+//! A build only counts with all four pieces of evidence: the last line says SUCCESSFULLY, the
+//! image's `.meta` file says COMPLETE, its `.body` file exists, and `qemu-img` finds a sound image
+//! in it.
 
 use std::ffi::OsString;
 use std::fs;
@@ -18,15 +19,15 @@ use super::regular::{self, LONGEST_JSON, Links};
 /// The files of a run, all absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Files {
-    /// The configuration that this run gives to ImageFactory.
+    /// ImageFactory's configuration file for this run.
     pub(crate) configuration: PathBuf,
     /// The kickstart file.
     pub(crate) kickstart: PathBuf,
     /// The template.
     pub(crate) template: PathBuf,
-    /// Where results appear. Of this run only, so that a result is certainly this run's.
+    /// The directory for results. Only for this run, so that a result cannot come from another.
     pub(crate) storage: PathBuf,
-    /// Where it works.
+    /// Its working directory.
     pub(crate) work: PathBuf,
 }
 
@@ -43,18 +44,18 @@ impl Files {
     }
 }
 
-/// What the guest gets.
+/// The resources of the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Guest {
-    /// MiB.
+    /// Memory, in MiB.
     pub(crate) memory_mib: u64,
     /// Processors.
     pub(crate) cpus: u64,
-    /// Of the disk; without it, the result would be raw.
+    /// The format of the disk; without it, the result would be raw.
     pub(crate) format: Format,
 }
 
-/// The text of the configuration file. Options of the command line win over it.
+/// The text of the configuration file. Command-line options override it.
 pub(crate) fn configuration(files: &Files, timeout_seconds: u64) -> String {
     let document = json!({
         "imgdir": files.work.to_string_lossy(),
@@ -73,7 +74,8 @@ pub(crate) fn configuration(files: &Files, timeout_seconds: u64) -> String {
     format!("{document:#}\n")
 }
 
-/// The arguments of ImageFactory. The output is never `json`: that makes a failure exit with 0.
+/// The arguments of ImageFactory. The output is never `json`, because failures would then exit with
+/// 0.
 pub(crate) fn arguments(files: &Files, guest: Guest, timeout_seconds: u64) -> Vec<OsString> {
     let Guest { memory_mib, cpus, format } = guest;
     let overrides =
@@ -93,26 +95,26 @@ pub(crate) fn arguments(files: &Files, guest: Guest, timeout_seconds: u64) -> Ve
     arguments
 }
 
-/// What the lines of a run gave away.
+/// The information found in the output of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Story {
-    /// Whether the details of the final image have begun.
+    /// Whether the details of the final image have started.
     details: bool,
     /// The identifier of the image.
     id: Option<String>,
-    /// Where it says that the image is.
+    /// The path of the image that it reported.
     file: Option<PathBuf>,
-    /// Whether it says that it succeeded.
+    /// Whether it reported success.
     success: bool,
-    /// The last error that it told.
+    /// The last error that it reported.
     error: Option<String>,
-    /// A failure that has a plain cause.
+    /// A failure with a known cause.
     cause: Option<&'static str>,
-    /// The picture of a guest that did nothing.
+    /// The screenshot of a guest that did nothing.
     stalled: Option<String>,
 }
 
-/// Failures that ImageFactory tells in a way that nobody understands.
+/// Failures that ImageFactory reports in an obscure way.
 const CAUSES: [(&str, &str); 3] = [
     (
         "'NoneType' object has no attribute 'create_base_image'",
@@ -128,11 +130,11 @@ const CAUSES: [(&str, &str); 3] = [
     ),
 ];
 
-/// How it says that the guest's disk did not change for some time.
+/// Its message that the guest's disk did not change for some time.
 const STALLED: &str = "No disk activity in ";
 
 impl Story {
-    /// Takes note of a line.
+    /// Evaluates a line.
     pub(crate) fn line(&mut self, line: &str) {
         let line = line.trim_end();
         if line.contains("= Final Image Details =") {
@@ -156,8 +158,8 @@ impl Story {
         }
     }
 
-    /// Why it failed, as far as it said so. `url` is where the kickstart file installs from, the
-    /// usual cause of a guest that does nothing.
+    /// Why it failed, as far as it reported that. `url` is where the kickstart file installs from,
+    /// the usual cause of a guest that does nothing.
     pub(crate) fn failure(&self, url: &str) -> Option<String> {
         let words = self.error.clone();
         if let Some(stalled) = &self.stalled {
@@ -171,7 +173,8 @@ impl Story {
     }
 }
 
-/// What usually keeps a guest from doing anything; `url` is where its kickstart file installs from.
+/// The usual reasons for a guest that does nothing; `url` is where its kickstart file installs
+/// from.
 pub(crate) fn stall_causes(url: &str) -> String {
     format!(
         "usual causes: the guest cannot reach {url} or the package repository, less than 2048 MiB of memory, a kickstart \
@@ -179,7 +182,7 @@ pub(crate) fn stall_causes(url: &str) -> String {
     )
 }
 
-/// Looks for the first three pieces of evidence, and gives back where the body is.
+/// Checks the first three pieces of evidence, and returns the path of the body.
 ///
 /// # Errors
 /// Which of them is missing.
@@ -222,7 +225,7 @@ pub(crate) fn body(story: &Story, storage: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Whether the text is what ImageFactory calls images by, and so a safe part of a file name.
+/// Whether the text is an identifier of ImageFactory, and so safe in a file name.
 fn is_uuid(text: &str) -> bool {
     let shape = [8, 4, 4, 4, 12];
     let parts: Vec<&str> = text.split('-').collect();
@@ -230,7 +233,7 @@ fn is_uuid(text: &str) -> bool {
         && parts.concat().bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// What a `.meta` file says of its image; `None` when there is no such file.
+/// The status in an image's `.meta` file; `None` when there is no such file.
 fn status(meta: &Path) -> Result<Option<String>> {
     if !regular::is_there(meta)? {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! One program of a run, from its log to what it leaves: the same for each stage.
+//! Runs one program of a run, from its log to cleaning up: shared by the stages.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,24 +14,23 @@ use super::run::Run;
 
 /// A program that a stage runs.
 pub(super) struct Job<'j> {
-    /// What the display calls it while it runs.
+    /// Its name in the display.
     pub(super) task: &'static str,
     /// Its command line; `TMPDIR` is set for it.
     pub(super) call: Call,
     /// The name of its log in the directory of the run.
     pub(super) log: String,
-    /// Which attempt it is, counted from 1.
+    /// The number of the attempt, from 1.
     pub(super) attempt: u32,
-    /// How long it may take.
+    /// Its time limit.
     pub(super) timeout: Duration,
-    /// The cache that it works in, and the work directories that lay there before.
+    /// The cache that it uses, and the work directories that were in it before.
     pub(super) cache: Option<(&'j Path, &'j [String])>,
 }
 
 impl Job<'_> {
-    /// Runs it to its end, whatever that is, and clears away what it leaves. It has a temporary
-    /// directory by which its processes are known, should they outlive the run. `on_line` gets each
-    /// line that it prints.
+    /// Runs it to its end and cleans up after it. Its temporary directory identifies its processes,
+    /// should they outlive the run. `on_line` gets each line that it prints.
     ///
     /// # Errors
     /// When it cannot be started, or the report or its log cannot be written.
@@ -78,7 +77,7 @@ impl Job<'_> {
     }
 }
 
-/// Fails if we have ended a program; `name` is what messages call it.
+/// Fails if we have ended the program; `name` is used in messages.
 pub(super) fn not_stopped(name: &str, timeout: Duration, finished: &Finished) -> Result<()> {
     let message = match finished.stopped {
         None => return Ok(()),

@@ -1,4 +1,4 @@
-//! The locks of a run. Each is waited for, but not for ever, and whoever waits hears who has it.
+//! The locks of a run. Waiting for each is limited, and its holder is reported meanwhile.
 //!
 //! ```text
 //! REPO/.lock                  shared, for the run: no prune, but other writers
@@ -6,9 +6,9 @@
 //! REPO/.osier-publish.lock    exclusive, while refs and summary move; in the repository, where several hosts meet
 //! ```
 //!
-//! All are open-file-description locks: whoever dies has released them. The files stay; ours say
-//! who has them. A lock file is a regular one: nothing is opened, or written to, through a link
-//! that somebody put in its place.
+//! All are open-file-description locks, which are released when their holder dies. The files stay;
+//! ours name the holder. A lock file must be a regular file: nothing is opened or written through a
+//! link in its place.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -35,16 +35,16 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How a lock is waited for.
 #[derive(Clone, Copy)]
 pub(crate) struct Wait<'w> {
-    /// How long.
+    /// The time limit.
     pub(crate) timeout: Duration,
-    /// Whether the user wants it to end.
+    /// The user's interrupt.
     pub(crate) interrupt: &'w Interrupt,
-    /// Who is told whom the wait is for.
+    /// Receives a message about the holder.
     pub(crate) progress: &'w dyn Progress,
 }
 
 impl Wait<'_> {
-    /// Tries until `attempt` gives something.
+    /// Tries until `attempt` succeeds.
     fn until<T>(
         &self,
         what: &Path,
@@ -86,14 +86,14 @@ impl FileLock {
     /// Locks a file, which is made if needed, and writes `holder` (host, process and run) into it.
     ///
     /// # Errors
-    /// When the path names something else than a regular file, somebody else keeps it for too long,
-    /// or it cannot be written.
+    /// When the path is not a regular file, another process holds the lock for too long, or it
+    /// cannot be written.
     pub(crate) fn acquire(path: &Path, holder: &str, wait: &Wait<'_>) -> Result<Self> {
         let file = open(path)?;
         let try_once =
             || Ok(try_lock(&file, LockKind::Exclusive).during("locking", path)?.then_some(()));
         wait.until(path, || holder_of(&file), try_once)?;
-        // A file with another name may be anybody's: it is locked and not written to.
+        // A file with another link may belong to anyone: it is locked but not written to.
         if file.metadata().during("looking at", path)?.nlink() == 1 {
             let text = format!("{holder}\n");
             file.set_len(0)
@@ -127,7 +127,7 @@ fn open(path: &Path) -> Result<File> {
     }
 }
 
-/// What a lock file says of who has it.
+/// The holder named in a lock file.
 fn holder_of(file: &File) -> String {
     let mut bytes = [0; 1024];
     let length = file.read_at(&mut bytes, 0).unwrap_or(0);
@@ -139,14 +139,14 @@ fn holder_of(file: &File) -> String {
 /// Takes the shared lock of a repository.
 ///
 /// # Errors
-/// When somebody else keeps it exclusively for too long.
+/// When another process holds it exclusively for too long.
 pub(crate) fn lock_repo<'r>(repo: &'r Repo, wait: &Wait<'_>) -> Result<RepoLock<'r>> {
     let path = repo.path().join(".lock");
     wait.until(&path, || processes_with(&path), || repo.try_lock(LockKind::Shared))
 }
 
-/// Says who has a lock file open, for locks whose files do not say it: the processes of this host
-/// that we can see.
+/// Describes which processes have a lock file open, for locks whose files do not name them: those
+/// of this host that we can see.
 pub(crate) fn processes_with(path: &Path) -> String {
     let Ok(wanted) = path.canonicalize() else { return "nobody".to_owned() };
     let mut names = Vec::new();
@@ -249,7 +249,7 @@ mod tests {
             assert_eq!(message, format!("{} {expected}", lock.display()));
             let _ = fs::remove_file(&lock).or_else(|_| fs::remove_dir(&lock));
         }
-        // What has another name, too, is locked and keeps its content.
+        // A file with another link is locked and keeps its content.
         fs::hard_link(&victim, &lock).unwrap();
         let _held = FileLock::acquire(&lock, "holder", &wait).unwrap();
         let message = FileLock::acquire(&lock, "other", &wait).unwrap_err().chain();

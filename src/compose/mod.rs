@@ -1,41 +1,41 @@
 //! From packages to a published tree, and from the tree to a disk image.
 //!
-//! rpm-ostree and ImageFactory are run as programs, for the package and the disk stage only;
-//! repository, verification, summary and publishing are ours. Four rules decide the details:
+//! rpm-ostree and ImageFactory run as external programs, only for packages and disk images;
+//! repository, verification, summary and publishing are osier's own. Four rules decide the details:
 //!
-//! 1. A public ref never names a commit that is not complete and verified.
+//! 1. A public ref never points to a commit that is not complete and verified.
 //! 2. The summary is part of publishing: all its bytes exist before the ref moves.
 //! 3. A new commit is never lost: from the moment it exists until it is published, a pending ref
 //!    holds it.
-//! 4. No exit status or file of an external program is believed alone.
+//! 4. No exit status or file of an external program is trusted alone.
 //!
 //! ```text
 //! config     the configuration file
-//! arguments  the extra arguments of rpm-ostree that it may give
-//! regular    files that others wrote: regular and small, or refused
+//! arguments  the extra arguments of rpm-ostree that it may contain
+//! regular    reading files written by others: regular and small ones only
 //! report     report.json
 //! run        the directory of a run
 //! tree       packages to a published commit, step by step
-//! stages     what can be known of all of them before one is run
-//! recover    after runs that were killed
+//! stages     checks of all stages before one runs
+//! recover    cleaning up after killed runs
 //! job        one program of a run, supervised
 //! session    a run with its locks: what composing and publishing share
-//! plan       what a run will do, down to the command line
-//! preflight  what can be known before it
-//! check      the list of what was found
+//! plan       planning a run, down to the command line
+//! preflight  checks before a run
+//! check      the list of findings
 //! locks      of the repository, the cache and what is published
-//! trust      whether a directory is ours alone
-//! cleanup    what a killed program leaves
+//! trust      whether only we control a directory
+//! cleanup    removing what a killed program leaves
 //! treefile   as rpm-ostree expands it
-//! decide     what came of rpm-ostree
-//! unapplied  what an unchanged compose leaves undone
+//! decide     the result of rpm-ostree
+//! unapplied  settings that an unchanged compose does not apply
 //! pending    refs to commits that are not published yet
 //! verify     whether a commit may be published
 //! publish    ref and summary
 //! image      a published commit to a disk image, step by step
 //! kickstart  the file that installs it
 //! tdl        the template of the guest that installs it
-//! imagefactory  its command line, and what proves that it built something
+//! imagefactory  its command line, and the proof that it built an image
 //! qemu       verdicts on disk images
 //! ```
 
@@ -77,18 +77,18 @@ pub use config::ComposeConfig;
 pub use plan::TreeOptions;
 pub use session::Failed;
 
-/// What a run gets from whoever asks for it: the library reads neither the environment nor the
-/// clock.
+/// The inputs that the caller provides for a run, because the library reads neither the environment
+/// nor the clock.
 pub struct Surroundings<'a> {
-    /// The environment that programs get, `PATH` and all.
+    /// The environment of programs, including `PATH`.
     pub environment: Vec<(OsString, OsString)>,
     /// The time now, in seconds since 1970.
     pub now: u64,
-    /// What the environment says about opening a repository.
+    /// The options for opening a repository.
     pub open: OpenOptions,
-    /// Whether the user wants the run to end.
+    /// The user's interrupt.
     pub interrupt: Interrupt,
-    /// Who is told how it comes along.
+    /// Receives progress events.
     pub progress: &'a dyn Progress,
 }
 

@@ -1,8 +1,8 @@
-//! Pending refs: `refs/remotes/osier-pending/REF` holds a commit that is composed and not
+//! Pending refs: `refs/remotes/osier-pending/REF` holds a commit that is composed but not
 //! published.
 //!
-//! A ref of a remote keeps its commit from every prune, ostree's too, is covered by fsck and is not
-//! in the summary.
+//! A ref of a remote protects its commit from every prune, including ostree's, is covered by fsck
+//! and is not in the summary.
 
 use crate::checksum::Checksum;
 use crate::error::Result;
@@ -12,7 +12,7 @@ use crate::repo::Repo;
 /// The name of the remote that pending refs belong to.
 pub(crate) const REMOTE: &str = "osier-pending";
 
-/// The commit that waits to be published as that ref.
+/// The commit that is pending for a ref.
 ///
 /// # Errors
 /// When the pending ref cannot be read.
@@ -20,7 +20,7 @@ pub(crate) fn read(repo: &Repo, name: &RefName) -> Result<Option<Checksum>> {
     repo.try_resolve_rev(&spelled(name))
 }
 
-/// Makes a commit wait for that ref, in place of any other.
+/// Makes a commit pending for a ref, replacing any other.
 ///
 /// # Errors
 /// When the pending ref cannot be written.
@@ -28,7 +28,7 @@ pub(crate) fn set(repo: &Repo, name: &RefName, commit: &Checksum) -> Result<()> 
     repo.set_ref_immediate(Some(&remote()), name, Some(commit))
 }
 
-/// Lets go of the commit that waits for that ref.
+/// Removes the pending ref.
 ///
 /// # Errors
 /// When the pending ref cannot be removed.
@@ -40,7 +40,7 @@ fn remote() -> RemoteName {
     RemoteName::parse(REMOTE).expect("the constant is a fragment")
 }
 
-/// The pending ref as a user spells it.
+/// The pending ref as a user writes it.
 pub(crate) fn spelled(name: &RefName) -> String {
     format!("{REMOTE}:{name}")
 }

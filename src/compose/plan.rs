@@ -1,4 +1,4 @@
-//! What a run of the tree stage will do, down to the command line.
+//! Plans a run of the tree stage, down to the command line.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -18,12 +18,12 @@ use super::preflight::{self, Served};
 use super::treefile::{Treefile, has_selinux_policy};
 use super::trust;
 
-/// What is asked for besides the configuration.
+/// The options besides the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TreeOptions {
     /// Make a commit even if nothing has changed.
     pub force: bool,
-    /// Publish it. Otherwise it waits under its pending ref.
+    /// Publish it. Otherwise it stays pending.
     pub publish: bool,
 }
 
@@ -33,28 +33,28 @@ impl Default for TreeOptions {
     }
 }
 
-/// A run that can begin.
+/// A run that is ready to start.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     /// The ref that is published.
     pub(crate) ref_name: RefName,
-    /// What was found on the way.
+    /// The findings of the checks.
     pub(crate) findings: Findings,
     program: Call,
-    /// What rpm-ostree compares the new tree with by itself.
+    /// The commit that rpm-ostree compares the new tree with by default.
     compares: Compares,
     options: TreeOptions,
 }
 
-/// What rpm-ostree, left to itself, takes for the commit that came before: what the treefile's ref
-/// names.
+/// What rpm-ostree uses as the previous commit by default: the one that the treefile's ref points
+/// to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Compares {
     /// The treefile has the ref that is published.
     ThisRef,
     /// The treefile has another ref.
     AnotherRef,
-    /// The treefile has no ref: nothing has changed before, and the commit gets no parent.
+    /// The treefile has no ref: there is no previous commit, and the new one gets no parent.
     Nothing,
     /// There is no rpm-ostree to expand the treefile.
     Unknown,
@@ -71,33 +71,32 @@ impl Compares {
     }
 }
 
-/// What the repository says before the run.
+/// The state of the repository before the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Before {
-    /// What the ref names.
+    /// The commit that the ref points to.
     pub(crate) old: Option<Checksum>,
-    /// What waits under its pending ref.
+    /// The pending commit.
     pub(crate) pending: Option<Checksum>,
-    /// Whether a remote has a ref of that name, which rpm-ostree takes when the repository has
-    /// none: the pending one is one of those.
+    /// Whether a remote has a ref of that name, which rpm-ostree uses when the repository has none.
+    /// The pending ref is one of those.
     pub(crate) has_remote_ref: bool,
 }
 
-/// Variables that change what rpm-ostree does; a report has them.
+/// Variables that affect rpm-ostree; they are part of the report.
 pub(crate) const RECORDED_VARIABLES: [&str; 3] =
     ["SOURCE_DATE_EPOCH", "RPMOSTREE_PRESERVE_TMPDIR", "RPMOSTREE_COMMIT_NO_TXN"];
 
-/// What was seen before a run.
+/// The results of the checks before a run.
 pub(super) struct Seen {
-    /// rpm-ostree, if it is there.
+    /// rpm-ostree, if found.
     program: Option<Call>,
     /// The ref to publish.
     pub(super) name: RefName,
     compares: Compares,
 }
 
-/// Everything that is looked at before a run. `severity` is how bad it is when rpm-ostree is not
-/// there.
+/// Performs all checks before a run. A missing rpm-ostree is recorded with `severity`.
 pub(super) fn look(
     config: &TreeConfig,
     surroundings: &Surroundings<'_>,
@@ -109,7 +108,7 @@ pub(super) fn look(
     findings.take(trust::check(&config.work));
     preflight::space(config, findings);
     preflight::files(config, findings);
-    // Without rpm-ostree only the configuration has a ref; that it is missing has been said.
+    // Without rpm-ostree only the configuration has a ref; the missing program has been reported.
     if program.is_none() && config.ref_name.is_none() {
         return None;
     }
@@ -145,7 +144,7 @@ impl Plan {
     /// Plans a run.
     ///
     /// # Errors
-    /// Everything that keeps it from beginning, in one.
+    /// Everything that keeps it from starting, in one error.
     pub(crate) fn make(
         config: &ComposeConfig,
         options: TreeOptions,
@@ -154,7 +153,7 @@ impl Plan {
         Self::make_with(&config.tree, options, surroundings, Severity::Error)
     }
 
-    /// Plans a run that is only shown: the programs need not be there.
+    /// Plans a dry run: the programs need not be installed.
     ///
     /// # Errors
     /// As [`Plan::make`].
@@ -227,8 +226,8 @@ impl Plan {
         if config.lockfile_strict {
             call = call.arg("--ex-lockfile-strict");
         }
-        // Left to itself rpm-ostree takes the treefile's ref for what came before, and without such
-        // a ref any remote's of that name.
+        // By default rpm-ostree uses the treefile's ref as the previous commit, and without such a
+        // ref any remote's of that name.
         let (mut force, mut parent) = (self.options.force, Vec::new());
         match (before.old, self.compares) {
             (Some(_), Compares::ThisRef) | (None, Compares::Nothing) => {}
@@ -256,12 +255,12 @@ impl Plan {
         call
     }
 
-    /// The command line of a dry run, with what is set in its environment, for a shell.
+    /// The command line of a dry run for a shell, with its environment variables.
     pub(crate) fn shell_line(&self, config: &TreeConfig, before: Before) -> String {
         self.run_line(config, &config.work.join("RUN"), before)
     }
 
-    /// The whole plan, for those who ask for it; `run` is the directory of the run.
+    /// The whole plan; `run` is the directory of the run.
     pub(crate) fn in_words(&self, config: &TreeConfig, run: &Path, before: Before) -> String {
         let name = self.ref_name.as_str();
         let or_none =
@@ -283,7 +282,7 @@ pub(crate) fn wants_no_parent(config: &TreeConfig) -> bool {
     config.extra_args.iter().any(|argument| argument == "--no-parent")
 }
 
-/// What is set in the environment of rpm-ostree.
+/// The variables set for rpm-ostree.
 fn variables(config: &TreeConfig, run: &Path) -> Vec<(&'static str, OsString)> {
     let mut variables = vec![("LC_ALL", "C.UTF-8".into()), ("TMPDIR", run.join("tmp").into())];
     if let Some(seconds) = config.source_date_epoch {
@@ -292,7 +291,7 @@ fn variables(config: &TreeConfig, run: &Path) -> Vec<(&'static str, OsString)> {
     variables
 }
 
-/// What the repository says before a run; nothing, when it is not there yet.
+/// The state of the repository before a run; empty if it does not exist yet.
 ///
 /// # Errors
 /// When its refs cannot be read.

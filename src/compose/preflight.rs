@@ -1,5 +1,5 @@
-//! What can be known before the tree stage: programs, repository, space, the files that the
-//! configuration names.
+//! Checks before the tree stage: programs, repository, space, and the files named in the
+//! configuration.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use super::publish::{self, SummaryState};
 use super::regular::Links;
 use super::treefile::Treefile;
 
-/// Options without which the evidence that is asked for would not come.
+/// Options of rpm-ostree that are needed for the evidence.
 const NEEDED_OPTIONS: [&str; 5] = [
     "--unified-core",
     "--cachedir",
@@ -30,8 +30,8 @@ const NEEDED_OPTIONS: [&str; 5] = [
     "--write-composejson-to",
 ];
 
-/// The ref of the configuration, or else of the treefile: for a stage that needs rpm-ostree for
-/// nothing else.
+/// The ref of the configuration, or else of the treefile: for a stage that needs rpm-ostree only
+/// for that.
 pub(crate) fn ref_name(
     config: &TreeConfig,
     surroundings: &Surroundings<'_>,
@@ -46,8 +46,8 @@ pub(crate) fn ref_name(
     refs(config, (Some(&call), &surroundings.interrupt), findings).map(|(name, _)| name)
 }
 
-/// Looks for rpm-ostree and what it needs; `severity` is how bad it is when it is not there. If the
-/// configuration has no ref it must be there: nothing else reads the treefile.
+/// Looks for rpm-ostree and what it needs; if it is missing, that is recorded with `severity`. It
+/// is required if the configuration has no ref, because only rpm-ostree reads the treefile.
 pub(crate) fn rpm_ostree(
     config: &TreeConfig,
     surroundings: &Surroundings<'_>,
@@ -85,8 +85,8 @@ pub(crate) fn rpm_ostree(
     Some(call)
 }
 
-/// Looks at what rpm-ostree's sandbox and cachedir need. Only what is there and refused is an
-/// error: the program may bring its own, or run in a container that has it.
+/// Checks what rpm-ostree's sandbox and cachedir need. It is an error only if something exists but
+/// is refused: the program may bring its own, or run in a container that has it.
 fn sandbox(surroundings: &Surroundings<'_>, findings: &mut Findings) {
     let bwrap = Call::new(&["bwrap".to_owned()], &surroundings.environment);
     let interrupt = &surroundings.interrupt;
@@ -122,7 +122,7 @@ fn sandbox(surroundings: &Surroundings<'_>, findings: &mut Findings) {
     }
 }
 
-/// Looks at the repository. `is_served` is whether it is to be published from.
+/// Checks the repository. `is_served` is whether it is published from.
 pub(crate) fn repository(
     config: &TreeConfig,
     surroundings: &Surroundings<'_>,
@@ -186,12 +186,12 @@ pub(crate) fn repository(
 pub(crate) enum Served {
     /// Clients pull from it.
     Yes,
-    /// Something else does.
+    /// Something else is published from.
     No,
 }
 
-/// Whether a directory is empty, or holds no more than a repository that somebody was making when
-/// he was killed: `objects` comes last.
+/// Whether a directory is empty, or holds only a repository whose creation was killed: `objects`
+/// comes last.
 fn may_become_a_repository(path: &Path) -> bool {
     let parts = ["config", ".config-new", "tmp", "extensions", "state", "refs"];
     let is_part = |entry: std::io::Result<fs::DirEntry>| {
@@ -201,10 +201,11 @@ fn may_become_a_repository(path: &Path) -> bool {
     fs::read_dir(path).is_ok_and(|mut entries| entries.all(is_part))
 }
 
-/// Notes a foreign exclusive lock: rpm-ostree would only notice it after all its work.
+/// Records an exclusive lock of another process, which rpm-ostree would only notice after all its
+/// work.
 fn locked(repo: &Repo, findings: &mut Findings) {
     let path = repo.path().join(".lock");
-    // Looking must not make the file.
+    // Checking must not create the file.
     if path.exists() && repo.try_lock(LockKind::Shared).is_ok_and(|lock| lock.is_none()) {
         let message = format!(
             "{} is locked by {}; the run will wait for it",
@@ -215,7 +216,7 @@ fn locked(repo: &Repo, findings: &mut Findings) {
     }
 }
 
-/// Notes a directory that cannot be written to, root's power over permissions put aside.
+/// Records a directory that cannot be written to, regardless of root's privileges.
 fn writable(directory: &Path, findings: &mut Findings) {
     match rustix::fs::statvfs(directory) {
         Ok(stat) if stat.f_flag.contains(StatVfsMountFlags::RDONLY) => {
@@ -235,17 +236,17 @@ fn writable(directory: &Path, findings: &mut Findings) {
     }
 }
 
-/// The nearest directory above that is there.
+/// The nearest existing parent directory.
 fn existing_ancestor(path: &Path) -> Option<PathBuf> {
     path.ancestors().skip(1).find(|path| path.is_dir()).map(Path::to_owned)
 }
 
-/// The three places of a run that fill up, with what they are called.
+/// The three directories of a run that fill up, with their names.
 fn places(config: &TreeConfig) -> [(&'static str, &Path); 3] {
     [("repository", &config.repo), ("cachedir", &config.cachedir), ("work directory", &config.work)]
 }
 
-/// Bytes that are free where a path is, or will be.
+/// The free space at a path that may not exist yet, in bytes.
 fn free_space(path: &Path) -> Result<u64> {
     let there = if path.is_dir() { Some(path.to_owned()) } else { existing_ancestor(path) };
     let there = there
@@ -254,7 +255,7 @@ fn free_space(path: &Path) -> Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Looks at the free space and at where the directories lie.
+/// Checks free space and the location of directories.
 pub(crate) fn space(config: &TreeConfig, findings: &mut Findings) {
     for (name, path) in places(config) {
         enough_space(name, path, config.min_free_mib, findings);
@@ -267,7 +268,7 @@ pub(crate) fn space(config: &TreeConfig, findings: &mut Findings) {
     }
 }
 
-/// Notes that fewer MiB than `needed` are free where a path is, or will be.
+/// Records if less than `needed` MiB are free at a path that may not exist yet.
 fn enough_space(name: &str, path: &Path, needed: u64, findings: &mut Findings) {
     let needed = needed << 20;
     match free_space(path) {
@@ -282,10 +283,10 @@ fn enough_space(name: &str, path: &Path, needed: u64, findings: &mut Findings) {
     }
 }
 
-/// Looks at a directory that an image run makes, or writes into: it would be a pity to fail there
-/// after an hour. Whether there can be anything in it.
+/// Checks a directory that an image run creates or writes to, to avoid failing there after an hour.
+/// Returns whether it can contain anything.
 pub(crate) fn output(name: &str, path: &Path, needed_mib: u64, findings: &mut Findings) -> bool {
-    // Below a file there is nothing either, not even the lack of a file.
+    // Below a file nothing can exist.
     let is_missing =
         path.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
     if !is_missing && !path.is_dir() {
@@ -298,8 +299,8 @@ pub(crate) fn output(name: &str, path: &Path, needed_mib: u64, findings: &mut Fi
     true
 }
 
-/// What is free now, for a run that ran out of space: where it is less than needed, or, if that is
-/// nowhere any more, everywhere.
+/// The free space after a run ran out of it: of the directories with less than needed, or of all if
+/// there are none any more.
 pub(crate) fn describe_space(config: &TreeConfig) -> String {
     let needed = config.min_free_mib << 20;
     let describe = |(name, path): (&str, &Path)| match free_space(path) {
@@ -318,7 +319,7 @@ pub(crate) fn describe_space(config: &TreeConfig) -> String {
     format!("{}; needed are {} (min-free-mib)", shown.join(", "), format_size(needed))
 }
 
-/// Looks at the files that the configuration names.
+/// Checks the files named in the configuration.
 pub(crate) fn files(config: &TreeConfig, findings: &mut Findings) {
     for path in &config.lockfiles {
         match read_json(path, Links::Follow) {
@@ -328,7 +329,7 @@ pub(crate) fn files(config: &TreeConfig, findings: &mut Findings) {
             Err(error) => findings.error(error.chain()),
         }
     }
-    // The crawlers of mirrors must be able to read all that is published.
+    // Mirrors must be able to read everything that is published.
     if config.umask & 0o055 != 0 {
         findings.warning(format!(
             "with umask {:04o} others cannot read what is published",
@@ -338,7 +339,7 @@ pub(crate) fn files(config: &TreeConfig, findings: &mut Findings) {
 }
 
 /// The ref to publish, and the treefile as rpm-ostree expands it. Without rpm-ostree only the
-/// configuration counts.
+/// configuration is used.
 pub(crate) fn refs(
     config: &TreeConfig,
     (program, interrupt): (Option<&Call>, &Interrupt),

@@ -1,10 +1,10 @@
 //! Publishing: a ref and the summary move together, or neither does. The caller holds the publish
 //! lock.
 //!
-//! `crate::summary::store` has the order in which that is done, and what a kill leaves.
+//! See `crate::summary::store` for the order, and for what a kill leaves.
 //!
-//! What a user has added to the summary's metadata stays in it. A repository with a collection
-//! keeps its `ostree-metadata` commit as it is: that is for `osier summary -u` to renew.
+//! Metadata that a user has added to the summary is kept. In a repository with a collection the
+//! `ostree-metadata` commit is left alone; `osier summary -u` renews it.
 
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
@@ -18,12 +18,12 @@ use super::report::SummaryFacts;
 
 pub(crate) use crate::summary::store::{Move, is_signed};
 
-/// How the summary stands.
+/// The state of the summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SummaryState {
-    /// It says what the refs say.
+    /// It agrees with the refs.
     Right,
-    /// It says something else, or cannot be read.
+    /// It disagrees with the refs, or cannot be read.
     Stale,
     /// There is none.
     Missing,
@@ -32,8 +32,8 @@ pub(crate) enum SummaryState {
 /// Moves a ref and the summary. `now` is in seconds since 1970.
 ///
 /// # Errors
-/// When the ref is not what it was, or anything cannot be written. The error says what is public
-/// then, if that is not what was public before.
+/// When the ref has changed, or anything cannot be written. The error says what is public then, if
+/// that differs from before.
 pub(crate) fn publish(repo: &Repo, moved: &Move<'_>, now: u64) -> Result<SummaryFacts> {
     let _lock = repo.lock(LockKind::Shared)?;
     let summary_lock = store::lock(repo)?;
@@ -58,11 +58,11 @@ pub(crate) fn publish(repo: &Repo, moved: &Move<'_>, now: u64) -> Result<Summary
     facts(repo)
 }
 
-/// Brings the summary up to date with the refs; one that says the right thing is not touched.
-/// Returns how it stood.
+/// Brings the summary up to date with the refs; a current one is not touched. Returns its previous
+/// state.
 ///
 /// # Errors
-/// When a ref names a commit that is missing, or the summary cannot be written.
+/// When a ref points to a missing commit, or the summary cannot be written.
 pub(crate) fn refresh(repo: &Repo, now: u64) -> Result<SummaryState> {
     let _lock = repo.lock(LockKind::Shared)?;
     let summary_lock = store::lock(repo)?;
@@ -77,7 +77,7 @@ pub(crate) fn refresh(repo: &Repo, now: u64) -> Result<SummaryState> {
 /// Compares the summary with the refs; writes nothing.
 ///
 /// # Errors
-/// When a ref names a commit that is missing, or the summary cannot be read.
+/// When a ref points to a missing commit, or the summary cannot be read.
 pub(crate) fn state(repo: &Repo) -> Result<SummaryState> {
     compare(repo, 0).map(|(state, _)| state)
 }
@@ -95,17 +95,17 @@ fn compare(repo: &Repo, now: u64) -> Result<(SummaryState, Summary)> {
     Ok((state, wanted))
 }
 
-/// What is known of the summary on disk.
+/// The properties of the summary on disk.
 ///
 /// # Errors
-/// When it is not there or cannot be read.
+/// When it is missing or cannot be read.
 pub(crate) fn facts(repo: &Repo) -> Result<SummaryFacts> {
     let bytes = store::load_bytes(repo)?;
     let signed = store::is_signed(repo)?;
     Ok(SummaryFacts { sha256: Checksum::of(&bytes), size: bytes.len() as u64, signed })
 }
 
-/// Reads back what a client sees: the ref and the summary name the commit.
+/// Verifies what a client sees: the ref and the summary point to the commit.
 ///
 /// # Errors
 /// When they do not.
@@ -123,17 +123,17 @@ pub(crate) fn read_back(repo: &Repo, name: &RefName, commit: &Checksum) -> Resul
     )))
 }
 
-/// The summary on disk: whether there is a file, and what it says if that can be read.
+/// The summary on disk: whether there is a file, and its content if that can be read.
 fn read_summary(repo: &Repo) -> Result<(bool, Option<Summary>)> {
     let bytes = store::load_bytes_if_present(repo)?;
     Ok((bytes.is_some(), bytes.and_then(|bytes| Summary::decode(&bytes).ok())))
 }
 
-/// The refs that name a commit once `name` does: itself and its aliases.
+/// The refs that point to a commit once `name` does: itself and its aliases.
 fn moves(repo: &Repo, name: &RefName, new: Checksum) -> Result<Vec<(RefName, Checksum)>> {
     let aliases = repo.list_aliases(None)?;
     let mut moving = vec![name.clone()];
-    // An alias may stand for an alias.
+    // An alias may point to another alias.
     let mut index = 0;
     while let Some(target) = moving.get(index).cloned() {
         let more =

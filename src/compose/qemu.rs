@@ -1,9 +1,8 @@
-//! Judging a disk image by what `qemu-img` says of it.
+//! Verifies a disk image with `qemu-img`.
 //!
 //! `qemu-img info` succeeds for any file: junk is `raw` to it, and a truncated qcow2 still `qcow2`.
 //! Only `qemu-img check` finds truncation; its exit status is 0 for a clean image, 2 for a corrupt
-//! one, 3 when nothing but space is lost, 63 for a format that has no check, 1 when it could not
-//! look.
+//! one, 3 for leaked space only, 63 for a format without checks, 1 when it could not check.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -20,12 +19,12 @@ use super::regular::{self, Links};
 pub enum Format {
     /// QEMU's own, which grows as it is filled.
     Qcow2,
-    /// The bytes of the disk.
+    /// The plain bytes of the disk.
     Raw,
 }
 
 impl Format {
-    /// Reads the name that QEMU has for it.
+    /// Parses QEMU's name of a format.
     ///
     /// # Errors
     /// For any other.
@@ -37,7 +36,7 @@ impl Format {
         }
     }
 
-    /// QEMU's name, which is also the ending of file names.
+    /// QEMU's name, which is also the file name extension.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Qcow2 => "qcow2",
@@ -46,7 +45,7 @@ impl Format {
     }
 }
 
-/// The arguments of `qemu-img info`. `file` must be absolute, or a colon in it would make it a
+/// The arguments of `qemu-img info`. `file` must be absolute, or a colon in it would be taken for a
 /// protocol.
 pub(crate) fn info_arguments(file: &Path) -> [OsString; 3] {
     ["info".into(), "--output=json".into(), file.into()]
@@ -58,8 +57,7 @@ pub(crate) fn check_arguments(file: &Path) -> [OsString; 3] {
 }
 
 /// The arguments of `qemu-img convert` to a qcow2, compressed or not. The format of the source is
-/// given, not guessed: the bytes of a raw disk are the guest's, which may have made them look like
-/// another format.
+/// given, not guessed: a guest can write data to a raw disk that looks like another format.
 pub(crate) fn convert_arguments(from: (&Path, Format), to: &Path, compress: bool) -> Vec<OsString> {
     let (file, format) = from;
     let mut arguments: Vec<OsString> =
@@ -71,26 +69,26 @@ pub(crate) fn convert_arguments(from: (&Path, Format), to: &Path, compress: bool
     arguments
 }
 
-/// What `qemu-img info` says of an image.
+/// The output of `qemu-img info` for an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Info {
     /// As QEMU calls it.
     pub(crate) format: String,
-    /// Bytes of the disk in it.
+    /// The size of the disk in it, in bytes.
     pub(crate) virtual_size: u64,
-    /// Bytes that the file takes.
+    /// The space that the file takes, in bytes.
     pub(crate) actual_size: u64,
     /// Whether the image is marked as corrupt.
     pub(crate) corrupt: bool,
-    /// Another file that holds a part of the disk: the image alone would be worth nothing.
+    /// Another file that holds a part of the disk: the image alone would be useless.
     pub(crate) other_file: Option<String>,
 }
 
 impl Info {
-    /// Reads what `qemu-img info --output=json` prints.
+    /// Parses the output of `qemu-img info --output=json`.
     ///
     /// # Errors
-    /// What is missing in it.
+    /// When something is missing in it.
     pub(crate) fn parse(json: &[u8]) -> Result<Self, String> {
         let document: Value =
             serde_json::from_slice(json).map_err(|error| format!("is no JSON: {error}"))?;
@@ -108,27 +106,28 @@ impl Info {
     }
 }
 
-/// What `qemu-img check` says of an image.
+/// The result of `qemu-img check` for an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Soundness {
     /// Nothing is wrong.
     Clean,
-    /// Nothing is wrong but lost space.
+    /// Only space is leaked.
     Leaks(String),
     /// The format has no check.
     Unknown,
-    /// It is broken, or could not be looked at; in qemu-img's words.
+    /// It is broken, or could not be checked; with qemu-img's message.
     Broken(String),
 }
 
 impl Soundness {
-    /// Reads the end of `qemu-img check --output=json`; `status` is `None` when a signal ended it.
+    /// Evaluates the result of `qemu-img check --output=json`; `status` is `None` when a signal
+    /// ended it.
     pub(crate) fn of(status: Option<i32>, stdout: &[u8], stderr: &str) -> Self {
         let counts: Value = serde_json::from_slice(stdout).unwrap_or_default();
         let count = |key: &str| counts[key].as_u64().filter(|count| *count > 0);
         let words = stderr.lines().map(str::trim).find(|line| !line.is_empty());
         match status {
-            // An error that it met on its way does not show in the status of every version.
+            // Not every version reflects errors during the check in its status.
             Some(0) if count("check-errors").is_none() && count("corruptions").is_none() => {
                 Self::Clean
             }
@@ -157,18 +156,18 @@ impl Soundness {
     }
 }
 
-/// What an image must be.
+/// The requirements on an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted<'a> {
     /// Any of these formats.
     pub(crate) formats: &'a [Format],
-    /// At least so many bytes of disk.
+    /// The minimum size of the disk, in bytes.
     pub(crate) virtual_size: u64,
-    /// At least so many bytes taken: an empty disk takes 200 KiB.
+    /// The minimum space taken, in bytes: an empty disk takes 200 KiB.
     pub(crate) actual_size: u64,
 }
 
-/// Decides whether an image is one, and of which format; the second part are warnings.
+/// Decides whether a file is a valid image, and of which format; the second value has warnings.
 ///
 /// # Errors
 /// Everything that is wrong with it, in one line without its name.
@@ -214,7 +213,7 @@ pub(crate) fn judge(
     }
 }
 
-/// Where a disk that a BIOS or UEFI starts from has its signature, and what that is.
+/// Position and value of the signature on a disk that BIOS or UEFI can boot.
 const BOOT_SIGNATURE: (usize, [u8; 2]) = (510, [0x55, 0xaa]);
 
 /// Whether a raw disk has a partition table at all: qemu-img calls any file a raw disk.

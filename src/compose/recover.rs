@@ -1,5 +1,5 @@
-//! Cleaning up after runs that were killed: the same for each stage. What differs the stage says
-//! with functions.
+//! Cleans up after killed runs, for all stages. The differences between stages are passed as
+//! functions.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,33 +9,34 @@ use crate::error::Result;
 use super::cleanup;
 use super::run::DeadRun;
 
-/// Whether a killed run is a stage's to clean up after.
+/// Whether a stage cleans up after a killed run.
 pub(super) enum Claim {
-    /// It is left to another.
+    /// Another stage does.
     No,
-    /// It is.
+    /// This stage does.
     Yes,
-    /// It is, with the cache of rpm-ostree at that path, and the work directories that lay there
-    /// before it.
+    /// This stage does, including the cache of rpm-ostree at this path, except for the work
+    /// directories that were there before.
     WithCache(PathBuf, Vec<String>),
 }
 
-/// What a stage knows of killed runs.
+/// A stage's handling of killed runs.
 pub(super) struct Recovery<'r> {
-    /// Whose a run is.
+    /// Decides who cleans up after a run.
     pub(super) claim: &'r dyn Fn(&DeadRun) -> Claim,
-    /// What is to be done when nothing of the run goes on. Returns what the user should know.
+    /// Further cleanup once no process of the run is left. Returns warnings for the user.
     pub(super) finish: &'r dyn Fn(&DeadRun) -> Result<Vec<String>>,
-    /// Gets what the user should know.
+    /// Receives warnings for the user.
     pub(super) warn: &'r mut dyn FnMut(String),
 }
 
 impl Recovery<'_> {
     /// Cleans up after the killed runs in a work directory that are the stage's. Returns whether
-    /// there are any, those of others included.
+    /// there are any, including those of other stages.
     ///
     /// # Errors
-    /// When the directory is not ours alone or cannot be read, or something cannot be cleaned up.
+    /// When others control the directory, when it cannot be read, or something cannot be cleaned
+    /// up.
     pub(super) fn run(self, work: &Path, environment: &[(OsString, OsString)]) -> Result<bool> {
         let Self { claim, finish, warn } = self;
         let dead = DeadRun::find(work, warn)?;

@@ -1,7 +1,6 @@
-//! Files that somebody else wrote: opened only if they are regular, read only up to a limit.
+//! Reads files that others wrote: only regular ones, up to a limit.
 //!
-//! A FIFO under such a name would keep the run waiting for ever, a device has no end, and a link
-//! leads elsewhere.
+//! A FIFO would block the run for ever, a device has no end, and a link leads elsewhere.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -15,22 +14,22 @@ use crate::error::{During, Error, Result};
 /// The largest JSON document that is read, in bytes: in memory it takes many times as much.
 pub(crate) const LONGEST_JSON: u64 = 8 << 20;
 
-/// What a symbolic link as the last part of a path means.
+/// How a symbolic link as the last part of a path is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Links {
-    /// The file that it names: the user gave the path.
+    /// It is followed: the user gave the path.
     Follow,
-    /// An error: a program left it.
+    /// It is an error: a program created it.
     Refuse,
 }
 
 /// Opens a file for reading if it is a regular one; never waits.
 ///
 /// # Errors
-/// When it is no regular file, or cannot be opened.
+/// When it is not a regular file, or cannot be opened.
 pub(crate) fn open(path: &Path, links: Links) -> Result<File> {
-    // Opening alone may do something to a device, so the first look comes before it; the second one
-    // is what counts.
+    // Merely opening a device may have effects, so the first check precedes it; the second one is
+    // decisive.
     let metadata = match links {
         Links::Follow => fs::metadata(path),
         Links::Refuse => fs::symlink_metadata(path),
@@ -79,8 +78,8 @@ pub(crate) fn read_open(file: File, path: &Path, limit: u64) -> Result<Vec<u8>> 
     }
 }
 
-/// Refuses a file that a program is to read if it is none that [`read`] would; one that is missing
-/// is left to the program.
+/// Refuses a file for a program to read if [`read`] would refuse it; a missing one is left to the
+/// program.
 ///
 /// # Errors
 /// When it is no regular file or has more than `limit` bytes.
@@ -94,10 +93,10 @@ pub(crate) fn check(path: &Path, limit: u64) -> Result<()> {
     }
 }
 
-/// Whether there is a regular file of that name.
+/// Whether there is a regular file with this name.
 ///
 /// # Errors
-/// When there is something else.
+/// When something else has the name.
 pub(crate) fn is_there(path: &Path) -> Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(true),

@@ -1,4 +1,4 @@
-//! The report of a run: what it did, and how that is written down and read back.
+//! The report of a run, and its JSON form.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,7 +16,7 @@ use super::unapplied::Unapplied;
 /// The version of the report's format; fields are only ever added.
 const SCHEMA: u32 = 1;
 
-/// The steps of all runs; a run that says nothing is at the first.
+/// The steps of all runs; without a value, a run is at the first.
 const STAGES: [&str; 13] = [
     "check",
     "lock",
@@ -33,19 +33,19 @@ const STAGES: [&str; 13] = [
     "done",
 ];
 
-/// How a run stands, or ended.
+/// The status of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Status {
-    /// It goes on, or was killed.
+    /// It is running, or was killed.
     #[default]
     Running,
-    /// It only said what it would do.
+    /// It was a dry run.
     DryRun,
     /// There was nothing new.
     Unchanged,
     /// There is a new commit, not published yet.
     Composed,
-    /// There is a new commit, and the ref names it.
+    /// There is a new commit, and the ref points to it.
     Published,
     /// There is a disk image.
     Built,
@@ -64,7 +64,7 @@ impl Status {
         Self::Failed,
     ];
 
-    /// As the report spells it.
+    /// The name in the report.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -81,51 +81,51 @@ impl Status {
 /// What a run did.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
-    /// How it stands.
+    /// Its status.
     pub status: Status,
-    /// The step that it is at, or ended with.
+    /// Its current or last step.
     pub stage: &'static str,
     /// Its name; empty before it has a directory.
     pub run: String,
-    /// When it began, in seconds since 1970.
+    /// The start time, in seconds since 1970.
     pub started: u64,
-    /// When it ended.
+    /// The end time, in seconds since 1970.
     pub finished: Option<u64>,
     /// The repository.
     pub repo: PathBuf,
     /// The ref, once it is known.
     pub ref_name: Option<String>,
-    /// What the ref named when the run began.
+    /// The commit that the ref pointed to when the run started.
     pub old_commit: Option<Checksum>,
-    /// What this run made, or what the ref still names.
+    /// The commit that this run made, or that the ref still points to.
     pub commit: Option<Checksum>,
     /// The version of that commit.
     pub version: Option<String>,
     /// Whether there is a new commit.
     pub changed: bool,
-    /// What was asked for and the commit of before, which stays, does not have.
+    /// Requested metadata that the unchanged commit does not have.
     pub unapplied: Vec<Unapplied>,
-    /// The summary as it is served now.
+    /// The summary as served now.
     pub summary: Option<SummaryFacts>,
     /// Signatures of the commit, as `gpg:KEY`.
     pub signatures: Vec<String>,
-    /// The programs that were run.
+    /// The programs that ran.
     pub commands: Vec<Command>,
     /// The programs that were found, with their versions.
     pub programs: BTreeMap<String, String>,
     /// The package lock file that this run wrote, relative to its directory.
     pub lockfile: Option<String>,
-    /// What rpm-ostree says of the commit.
+    /// rpm-ostree's description of the commit.
     pub compose: Option<Value>,
     /// The cache of rpm-ostree before it was run.
     pub cache: Option<CacheFacts>,
-    /// Device and inode of the temporary directory that programs get.
+    /// Device and inode of the programs' temporary directory.
     pub temporary: Option<(u64, u64)>,
     /// Variables of the environment that change what programs do.
     pub environment: BTreeMap<String, String>,
     /// The disk image.
     pub image: Option<Value>,
-    /// What the user should know.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
     /// Why it failed.
     pub error: Option<String>,
@@ -134,13 +134,13 @@ pub struct Report {
 /// What is known of the cache before a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheFacts {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// Work directories of rpm-ostree that lay there: what else is there after a kill is the run's.
+    /// rpm-ostree's work directories in it: any others after a kill belong to the run.
     pub before: Vec<String>,
 }
 
-/// What is known of the published summary.
+/// The properties of the published summary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SummaryFacts {
     /// SHA-256 of the file.
@@ -151,16 +151,16 @@ pub struct SummaryFacts {
     pub signed: bool,
 }
 
-/// A program that was run.
+/// A program that ran.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Command {
     /// Its command line.
     pub argv: Vec<OsString>,
-    /// How it ended; nothing while it runs.
+    /// Its exit; `None` while it runs.
     pub finished: Option<Finished>,
     /// Its log, relative to the run's directory.
     pub log: String,
-    /// Which attempt it was, counted from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
 }
 
@@ -212,8 +212,8 @@ impl Report {
 }
 
 impl Report {
-    /// Reads a document that [`Report::to_json`] has made, in this version or an earlier one. What
-    /// is missing or odd is as in a report that says nothing of it: others may have written it.
+    /// Reads a document of [`Report::to_json`], from this version or an earlier one. Missing or
+    /// invalid fields get their defaults, because others may have written the file.
     pub fn from_json(document: &Value) -> Self {
         let of = |name: &str| field(document, name);
         let text = |name: &str| of(name).as_str().map(str::to_owned);
@@ -269,7 +269,7 @@ impl Report {
         }
     }
 
-    /// Where the image is to be, in the report of an image run.
+    /// The planned path of the image, in the report of an image run.
     pub fn image_file(&self) -> Option<&Path> {
         self.image.as_ref()?["file"].as_str().map(Path::new)
     }
@@ -297,7 +297,7 @@ impl Command {
         let argv = document["argv"].as_array().into_iter().flatten();
         Self {
             argv: argv.filter_map(|word| word.as_str().map(OsString::from)).collect(),
-            // A report does not say whether we ended it.
+            // A report does not record whether we ended it.
             finished: ending.zip(time).map(|(ending, time)| Finished {
                 ending,
                 stopped: None,
@@ -318,7 +318,7 @@ impl Command {
             Some(Ending::Exit(status)) => (Some(status), None),
             Some(Ending::Signal(signal)) => (None, Some(signal)),
         };
-        // A tenth of a second says all that is true of it.
+        // A precision of a tenth of a second is enough.
         let seconds =
             self.finished.map(|finished| (finished.time.as_secs_f64() * 10.0).round() / 10.0);
         json!({

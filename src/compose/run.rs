@@ -1,11 +1,11 @@
 //! The directory of a run, `work/RUN`, with its report, which is rewritten at each step.
 //!
 //! RUN is the time at which the run began, UTC, and four random digits: `20260131T102030Z-1f3c`.
-//! While the run goes on it holds the lock of `RUN/running`, which is gone when it ends: a run that
-//! left that file unlocked was killed.
+//! While it runs it holds the lock of `RUN/running`, which is removed when it ends: a run that left
+//! that file unlocked was killed.
 //!
-//! The directory is opened once. A program may put something else in its place, or a link in the
-//! place of a file: nothing is written through it.
+//! The directory is opened once. A program may replace it, or a file in it, by a link: nothing is
+//! written through that.
 
 use std::fs::{DirBuilder, File};
 use std::io::Write;
@@ -30,7 +30,7 @@ use super::trust;
 /// A run with its directory.
 #[derive(Debug)]
 pub struct Run {
-    /// What it did so far; [`Run::step`] writes it.
+    /// The report so far; [`Run::step`] writes it.
     pub report: Report,
     path: PathBuf,
     directory: Dir,
@@ -43,17 +43,16 @@ const RUNNING: &str = "running";
 /// The temporary directory of the programs of a run.
 const TEMPORARY: &str = "tmp";
 
-/// Makes the directory where runs are, whatever the umask not to be written to by others, and opens
-/// it.
+/// Creates the directory of runs, not writable by others regardless of the umask, and opens it.
 fn open_work(work: &Path) -> Result<Dir> {
     trust::check(work)?;
     DirBuilder::new().recursive(true).mode(0o755).create(work).during("creating", work)?;
-    // Somebody else may have made it first.
+    // Another process may have created it first.
     trust::check(work)?;
     Dir::open(work).during("opening", work)
 }
 
-/// Writes a report; readers see the old one or the new one.
+/// Writes a report; readers see either the old or the new one.
 fn write_report(directory: &Dir, path: &Path, document: &Value) -> Result<()> {
     let name = "report.json.new";
     let temporary = path.join(name);
@@ -73,8 +72,8 @@ fn write_report(directory: &Dir, path: &Path, document: &Value) -> Result<()> {
 }
 
 impl Run {
-    /// Makes a directory for a run in `work`, which is made, too, and writes the report, whose
-    /// name, beginning and status are set. `now` is in seconds since 1970.
+    /// Creates a directory for a run in `work`, which is created too, and writes the report with
+    /// its name, start and status. `now` is in seconds since 1970.
     ///
     /// # Errors
     /// When the directory or a file in it cannot be written.
@@ -82,7 +81,7 @@ impl Run {
         Self::begin_named(work, &new_name(now)?, now, report)
     }
 
-    /// The same with a name that [`new_name`] has given.
+    /// The same with a name from [`new_name`].
     ///
     /// # Errors
     /// As [`Run::begin`].
@@ -113,7 +112,7 @@ impl Run {
         if name.is_empty() { self.path.clone() } else { self.path.join(name) }
     }
 
-    /// Notes that a step begins, and writes the report.
+    /// Records the start of a step, and writes the report.
     ///
     /// # Errors
     /// As [`Run::save`].
@@ -130,13 +129,13 @@ impl Run {
         write_report(&self.directory, &self.path, &self.report.to_json())
     }
 
-    /// Tells the user something, and the report.
+    /// Shows the user a warning, and adds it to the report.
     pub(super) fn warn(&mut self, progress: &dyn Progress, message: String) {
         progress.event(Event::Warning(&message));
         self.report.warnings.push(message);
     }
 
-    /// Makes the temporary directory of a program, and notes which one it is.
+    /// Creates the temporary directory of a program, and records its identity.
     ///
     /// # Errors
     /// When it is there already, or cannot be made.
@@ -159,8 +158,8 @@ impl Run {
         }
     }
 
-    /// Removes a file of the run, or a directory with everything in it; that there is none is
-    /// success.
+    /// Removes a file of the run, or a directory with everything in it; a missing one is not an
+    /// error.
     ///
     /// # Errors
     /// When it cannot be removed.
@@ -168,12 +167,12 @@ impl Run {
         dir::remove_all(&self.directory, name).during("removing", self.path.join(name))
     }
 
-    /// The time now, in seconds since 1970, as far as the run can tell from when it began.
+    /// The current time, in seconds since 1970, computed from the start of the run.
     pub fn now(&self) -> u64 {
         self.report.started.saturating_add(self.clock.elapsed().as_secs())
     }
 
-    /// Notes how the run ended, and gives back its report.
+    /// Records how the run ended, and returns its report.
     ///
     /// # Errors
     /// As [`Run::save`]; the report comes along.
@@ -209,20 +208,19 @@ pub struct DeadRun {
     pub path: PathBuf,
     /// The report, as far as it can be read.
     pub report: Report,
-    /// The same as it lies there, with what a later version may have added; `null` if there is
-    /// none.
+    /// The report as stored, with any fields of later versions; `null` if there is none.
     document: Value,
     directory: Dir,
-    /// Holds the lock, so that nobody else buries the same run.
+    /// Holds the lock, so that no other process cleans up the same run.
     file: File,
 }
 
 impl DeadRun {
-    /// Finds the runs in `work` that were killed, oldest first. `refused` is told of those that are
-    /// left alone because somebody else controls them.
+    /// Finds the runs in `work` that were killed, oldest first. `refused` is called for those that
+    /// are left alone because others control them.
     ///
     /// # Errors
-    /// When somebody else controls `work`, or it cannot be listed.
+    /// When others control `work`, or it cannot be listed.
     pub fn find(work: &Path, refused: &mut dyn FnMut(String)) -> Result<Vec<Self>> {
         trust::check(work)?;
         let parent = match Dir::open(work) {
@@ -234,7 +232,7 @@ impl DeadRun {
         let mut dead = Vec::new();
         for name in names {
             let path = work.join(&name);
-            // What is no directory is no run, and neither is a link to one.
+            // Only directories are runs, not links to them.
             let Ok(directory) = Dir::beneath(&parent, &name) else { continue };
             let Some(file) = open_regular(&directory, RUNNING, OFlags::WRONLY) else { continue };
             let stat = fstat(&directory).during("looking at", &path)?;
@@ -266,8 +264,8 @@ impl DeadRun {
         }
     }
 
-    /// Removes a file of the run, or a directory with everything in it; that there is none is
-    /// success.
+    /// Removes a file of the run, or a directory with everything in it; a missing one is not an
+    /// error.
     ///
     /// # Errors
     /// When it cannot be removed.
@@ -275,7 +273,7 @@ impl DeadRun {
         dir::remove_all(&self.directory, name).during("removing", self.path.join(name))
     }
 
-    /// Notes in its report that the run was killed; it is not found again.
+    /// Records in its report that the run was killed, so that it is not found again.
     ///
     /// # Errors
     /// When its directory cannot be written.

@@ -25,32 +25,32 @@ use super::run::{Run, new_name};
 /// A run that failed. Nothing public has changed, unless the error says so.
 #[derive(Debug)]
 pub struct Failed {
-    /// How far it came.
+    /// The report so far.
     pub report: Box<Report>,
-    /// Why.
+    /// The error.
     pub error: Error,
     /// The log of the program that failed, if one did.
     pub log: Option<PathBuf>,
 }
 
-/// A run that goes on.
+/// A run in progress.
 pub(super) struct Session<'s> {
     pub(super) config: &'s TreeConfig,
     pub(super) surroundings: &'s Surroundings<'s>,
     pub(super) repo: &'s Repo,
     pub(super) run: Run,
-    /// The log of the program that was run last, while it is not known to have succeeded.
+    /// The log of the program that ran last, until it is known to have succeeded.
     pub(super) log: Option<PathBuf>,
     holder: String,
 }
 
-/// What keeps a run from beginning.
+/// The reason why a run cannot start.
 pub(super) fn not_begun(report: Report, error: Error) -> Failed {
     let report = Report { status: Status::Failed, error: Some(error.chain()), ..report };
     Failed { report: Box::new(report), error, log: None }
 }
 
-/// The report of a run that is about to begin.
+/// The report of a run that is about to start.
 pub(super) fn new_report(config: &TreeConfig, surroundings: &Surroundings<'_>) -> Report {
     let recorded = RECORDED_VARIABLES.iter().filter_map(|name| {
         Some(((*name).to_owned(), surroundings.variable(name)?.to_string_lossy().into_owned()))
@@ -67,7 +67,7 @@ pub(super) fn new_report(config: &TreeConfig, surroundings: &Surroundings<'_>) -
     }
 }
 
-/// What a run uses, and so what it locks.
+/// What a run uses, and therefore locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Uses {
     /// The repository and the cache of rpm-ostree.
@@ -76,8 +76,8 @@ pub(super) enum Uses {
     Repository,
 }
 
-/// Takes the locks, makes the directory of the run and lets `work` do its part; the report says how
-/// it ended.
+/// Takes the locks, creates the directory of the run and calls `work`; the report records the
+/// result.
 pub(super) fn hold(
     config: &TreeConfig,
     surroundings: &Surroundings<'_>,
@@ -124,7 +124,7 @@ pub(super) fn hold(
     end(run, log, result, surroundings)
 }
 
-/// Notes how a run ended; `log` is that of the program that failed, if one did.
+/// Records how a run ended; `log` is that of the program that failed, if one did.
 pub(super) fn end(
     mut run: Run,
     log: Option<PathBuf>,
@@ -134,7 +134,7 @@ pub(super) fn end(
     match result {
         Ok(status) => match run.finish(status) {
             (report, Ok(())) => Ok(report),
-            // What was done is done; it only cannot be written down.
+            // The work is done; it only cannot be recorded.
             (mut report, Err(error)) => {
                 let message = format!("the report cannot be written: {}", error.chain());
                 surroundings.progress.event(Event::Warning(&message));
@@ -150,7 +150,7 @@ pub(super) fn end(
     }
 }
 
-/// Tells the user, and the report, what was found before a run.
+/// Shows the user the findings before a run, and adds them to the report.
 pub(super) fn take_findings(
     findings: &Findings,
     report: &mut Report,
@@ -175,7 +175,7 @@ fn open_or_create(config: &TreeConfig, surroundings: &Surroundings<'_>) -> Resul
 }
 
 impl Session<'_> {
-    /// Tells the user something, and the report.
+    /// Shows the user a warning, and adds it to the report.
     pub(super) fn warn(&mut self, message: String) {
         self.run.warn(self.surroundings.progress, message);
     }
@@ -193,12 +193,11 @@ impl Session<'_> {
         let recovery = Recovery {
             claim: &|dead| {
                 let cache = dead.report.cache.as_ref();
-                // The cache of another configuration is not locked by us; the next run of that one
-                // cleans it.
+                // We do not lock the cache of another configuration; its next run cleans up.
                 if let Some(cache) = cache.filter(|cache| cache.path == config.cachedir) {
                     return Claim::WithCache(cache.path.clone(), cache.before.clone());
                 }
-                // So is an image run: the next of its kind knows the output directory.
+                // The same holds for an image run: the next image run knows the output directory.
                 let is_anothers =
                     cache.is_some_and(|cache| cache.path.is_dir()) || dead.report.image.is_some();
                 if is_anothers { Claim::No } else { Claim::Yes }
@@ -215,12 +214,12 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Says how to get rid of what a killed rpm-ostree may have left in its cache.
+    /// Reports how to remove what a killed rpm-ostree may have left in its cache.
     pub(super) fn warn_of_the_cache(&mut self) {
         self.warn(suspect_cache(self.config));
     }
 
-    /// Refreshes a summary that a killed run has left behind the refs.
+    /// Refreshes a summary that a killed run left outdated.
     pub(super) fn mend_summary(&mut self) -> Result<()> {
         self.run.step("recover")?;
         if publish::state(self.repo)? == SummaryState::Stale {
@@ -239,8 +238,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Moves the ref and the summary, lets go of the pending ref, and reads back what a client
-    /// sees.
+    /// Moves the ref and the summary, removes the pending ref, and verifies what a client sees.
     pub(super) fn publish(
         &mut self,
         name: &RefName,
@@ -280,7 +278,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// A commit that is public waits no longer.
+    /// A public commit is no longer pending.
     fn forget_pending(&mut self, name: &RefName, commit: &Checksum) {
         let forgotten = match pending::read(self.repo, name) {
             Ok(Some(waiting)) if waiting == *commit => pending::remove(self.repo, name),
@@ -296,7 +294,7 @@ impl Session<'_> {
         }
     }
 
-    /// Notes the commit in the report.
+    /// Records the commit in the report.
     pub(super) fn note(&mut self, commit: Checksum) -> Result<()> {
         self.run.report.commit = Some(commit);
         self.run.report.version = self.repo.load_commit(&commit)?.version().map(str::to_owned);
@@ -304,18 +302,18 @@ impl Session<'_> {
     }
 }
 
-/// How to get rid of what a killed rpm-ostree may have left in its cache.
+/// How to remove what a killed rpm-ostree may have left in its cache.
 fn suspect_cache(config: &TreeConfig) -> String {
     let remedy = shell_line(&["rm".as_ref(), "-rf".as_ref(), config.cachedir.as_os_str()]);
     format!("rpm-ostree was killed: should it fail from now on, clear its cache with `{remedy}`")
 }
 
-/// Says where a commit waits before what kept it from being published.
+/// Adds to an error where the commit is pending.
 pub(super) fn waiting(error: Error, name: &RefName, commit: &Checksum) -> Error {
     during(format!("the commit {commit} waits as {}", pending::spelled(name)), error)
 }
 
-/// Says what was being done, before what went wrong.
+/// Adds to an error what was being done.
 pub(super) fn during(what: String, source: Error) -> Error {
     Error::During { what, source: Box::new(source) }
 }

@@ -1,4 +1,4 @@
-//! What can be known of all stages before one of them is run.
+//! Checks all stages before one of them runs.
 
 use super::Surroundings;
 use super::check::{Findings, Severity};
@@ -7,7 +7,7 @@ use super::image;
 use super::plan;
 use super::preflight::Served;
 
-/// Finds out everything that can be known without running a stage.
+/// Checks everything that can be checked without running a stage.
 pub fn check(config: &ComposeConfig, surroundings: &Surroundings<'_>) -> Findings {
     let mut findings = Findings::default();
     let seen =

@@ -1,4 +1,4 @@
-//! The template that tells ImageFactory, and Oz below it, what to install: Oz's TDL, an XML
+//! The template that describes to ImageFactory, and Oz below it, what to install: Oz's TDL, an XML
 //! document.
 //!
 //! ```xml
@@ -15,9 +15,9 @@
 //! </template>
 //! ```
 //!
-//! There is no XML declaration: ImageFactory hands the text on as a Python string, and a declared
-//! encoding is refused there. The size is a bare number of GiB, which every version of Oz reads in
-//! the same way. `packages`, `repositories`, `files` and `commands` are left out: any of them makes
+//! There is no XML declaration: ImageFactory passes the text on as a Python string, which must not
+//! declare an encoding. The size is a plain number of GiB, which all versions of Oz read in the
+//! same way. `packages`, `repositories`, `files` and `commands` are left out: any of them makes
 //! ImageFactory boot the image and log in.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -31,13 +31,13 @@ pub struct Template<'a> {
     pub name: &'a str,
     /// What is installed.
     pub distribution: &'a Distribution,
-    /// For which processor.
+    /// The architecture.
     pub arch: Arch,
     /// The tree of the distribution that the installer is in.
     pub install_url: &'a str,
-    /// For people.
+    /// A description for users.
     pub description: &'a str,
-    /// GiB.
+    /// The size of the disk, in GiB.
     pub disk_gib: u64,
 }
 
@@ -45,7 +45,8 @@ impl Template<'_> {
     /// The document.
     ///
     /// # Errors
-    /// When a value cannot stand in XML, or the name not in a file name; the message names the key.
+    /// When a value is not allowed in XML, or the name not in a file name; the message names the
+    /// key.
     pub fn to_xml(&self) -> Result<String> {
         let Self { name, distribution, arch, install_url, description, disk_gib } = self;
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
@@ -81,7 +82,7 @@ fn escaped(key: &str, text: &str) -> Result<String> {
     if text.trim().is_empty() {
         return Err(Error::failed(format!("{key}: the value is empty")));
     }
-    // XML 1.0 has no way at all to write the others.
+    // XML 1.0 cannot represent the others.
     if text.contains(|c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')) {
         return Err(Error::failed(format!(
             "{key}: `{}` holds control characters",
@@ -101,19 +102,19 @@ fn escaped(key: &str, text: &str) -> Result<String> {
     Ok(escaped)
 }
 
-/// A distribution as Oz calls it.
+/// A distribution, by Oz's names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Distribution {
     /// `Fedora`, or a name with the major version as in `RHEL-7`.
     name: String,
-    /// The version, of the latter the minor one.
+    /// The version; for the latter the minor version.
     version: String,
 }
 
-/// Families whose name has the major version in it. Oz knows others, such as `SL` and `OL`, only in
-/// versions that are too old for a tree.
+/// Families whose name has the major version in it. Oz supports others, such as `SL` and `OL`, only
+/// in versions that are too old for a tree.
 const NUMBERED: [&str; 2] = ["RHEL", "CentOS"];
-/// The oldest Fedora that Oz calls so.
+/// The oldest Fedora with this name in Oz.
 const OLDEST_FEDORA: u32 = 7;
 /// The oldest of the others that a tree can be installed with.
 const OLDEST_NUMBERED: u32 = 7;
@@ -124,7 +125,7 @@ impl Distribution {
     /// Reads `Fedora 22`, `Fedora rawhide`, `RHEL 7.4`, `CentOS-7 4` and the like.
     ///
     /// # Errors
-    /// For what Oz has no name for.
+    /// For distributions that Oz does not support.
     pub fn parse(text: &str) -> Result<Self, String> {
         let known = "write it like `Fedora 22`, `RHEL 7.4` or `CentOS 7.9`";
         let refuse = || format!("`{}` is unknown to Oz; {known}", text.escape_debug());
@@ -154,7 +155,7 @@ impl Distribution {
         Ok(Self { name: format!("{family}-{major}"), version: minor.to_string() })
     }
 
-    /// What pykickstart calls the syntax of its kickstart files: `F22`, `RHEL7`. Rawhide has none
+    /// pykickstart's name for the syntax of its kickstart files: `F22`, `RHEL7`. Rawhide has none
     /// of its own.
     pub fn kickstart_version(&self) -> Option<String> {
         match self.name.split_once('-') {
@@ -164,12 +165,12 @@ impl Distribution {
     }
 }
 
-/// A processor that Oz knows.
+/// An architecture that Oz supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arch(&'static str);
 
 const ARCHES: [&str; 7] = ["i386", "x86_64", "ppc64", "ppc64le", "aarch64", "armv7l", "s390x"];
-/// What package repositories call some of them.
+/// The names of some of them in package repositories.
 const ALIASES: [(&str, &str); 5] = [
     ("armhfp", "armv7l"),
     ("armv7hl", "armv7l"),
@@ -201,7 +202,7 @@ impl Arch {
     }
 }
 
-/// Checks that a guest can fetch what a URL names.
+/// Checks that a guest can fetch a URL.
 ///
 /// # Errors
 /// When it is on this machine, or neither http, https nor ftp.
@@ -246,7 +247,7 @@ fn check_host(url: &str) -> Result<&str, String> {
     if port.is_some_and(|port| !port.is_empty() && port.parse::<u16>().is_err()) {
         return Err(format!("`{url}` has no good port"));
     }
-    // Clients read `%31` and full-width digits as digits, so what is no plain name may be any
+    // Clients read `%31` and full-width digits as digits, so anything but a plain name may be any
     // address.
     let is_good = |host: &str| match host.contains(':') {
         true => host.parse::<Ipv6Addr>().is_ok(),
@@ -261,7 +262,7 @@ fn check_host(url: &str) -> Result<&str, String> {
     }
 }
 
-/// Refuses a URL that means this machine: inside the guest it would mean the guest.
+/// Refuses a URL of this machine: inside the guest it would refer to the guest.
 ///
 /// # Errors
 /// When it does.

@@ -1,12 +1,12 @@
-//! Packages to a published commit, step by step.
+//! Turns packages into a published commit, step by step.
 //!
 //! ```text
-//! check      everything that can be known            fails: nothing is written
+//! check      everything that can be checked            fails: nothing is written
 //! lock       cache, repository; the run's directory
 //! recover    what killed runs left
 //! compose    rpm-ostree, which moves no ref          fails: objects that the next prune takes
 //! pending    the commit is safe from any prune
-//! verify     it is whole and what was asked for      fails: it stays pending, nothing public has changed
+//! verify     it is complete and as requested      fails: it stays pending, nothing public has changed
 //! publish    ref and summary
 //! ```
 
@@ -36,14 +36,14 @@ use super::session::{
 use super::unapplied;
 use super::verify::{self, Expected};
 
-/// The commit metadata in which rpm-ostree notes what went into a tree.
+/// The commit metadata in which rpm-ostree records the inputs of a tree.
 const INPUT_HASH_KEY: &str = "rpmostree.inputhash";
 
-/// Composes a tree and publishes it, unless that is not asked for.
+/// Composes a tree and publishes it if requested.
 ///
 /// # Errors
-/// What went wrong first, with the report so far. Nothing public has changed then, unless the error
-/// says so.
+/// The first error, with the report so far. Nothing public has changed then, unless the error says
+/// so.
 pub fn compose(
     config: &ComposeConfig,
     options: TreeOptions,
@@ -60,11 +60,11 @@ pub fn compose(
     hold(&config.tree, surroundings, (report, Uses::Cache), |session| session.compose(&plan))
 }
 
-/// Says what [`compose`] would do: the report of a dry run, and the command line that would be run,
-/// for a shell. Writes nothing, and the programs need not be there.
+/// A dry run of [`compose`]: returns its report, and the command line for a shell. Writes nothing,
+/// and the programs need not be installed.
 ///
 /// # Errors
-/// Everything that would keep the run from beginning.
+/// Everything that would keep the run from starting.
 pub fn preview(
     config: &ComposeConfig,
     options: TreeOptions,
@@ -79,7 +79,7 @@ pub fn preview(
     Ok((report, plan.shell_line(&config.tree, before)))
 }
 
-/// Publishes a commit that was composed earlier and is what `rev` names.
+/// Publishes a commit that was composed earlier, given by `rev`.
 ///
 /// # Errors
 /// As [`compose`].
@@ -90,7 +90,7 @@ pub fn publish(
 ) -> Result<Report, Failed> {
     let mut report = new_report(&config.tree, surroundings);
     let mut findings = Findings::default();
-    // The repository must be there: there is nothing to publish in a new one.
+    // The repository must exist: there is nothing to publish in a new one.
     let tree = TreeConfig { create_repo: false, ..config.tree.clone() };
     preflight::repository(&tree, surroundings, preflight::Served::Yes, &mut findings);
     let name = preflight::ref_name(&tree, surroundings, &mut findings);
@@ -185,8 +185,8 @@ impl Session<'_> {
         Ok(Status::Published)
     }
 
-    /// What waits under the pending ref of an earlier run; what has been published in the meantime
-    /// waits no longer.
+    /// The pending commit of an earlier run; one that has been published meanwhile is no longer
+    /// pending.
     fn earlier_pending(
         &mut self,
         name: &RefName,
@@ -205,7 +205,7 @@ impl Session<'_> {
         Ok(Some(waiting))
     }
 
-    /// Runs rpm-ostree until it succeeds or another attempt is not worth it.
+    /// Runs rpm-ostree until it succeeds or another attempt is pointless.
     fn run_rpm_ostree(&mut self, plan: &Plan, before: Before) -> Result<Decision> {
         let attempts = self.config.attempts;
         let mut attempt = 1;
@@ -249,7 +249,7 @@ impl Session<'_> {
         }
     }
 
-    /// Runs rpm-ostree once, into fresh files, and clears away what it leaves.
+    /// Runs rpm-ostree once, with fresh output files, and cleans up after it.
     fn run_once(
         &mut self,
         plan: &Plan,
@@ -285,7 +285,7 @@ impl Session<'_> {
         Ok(finished)
     }
 
-    /// Fails if we have ended rpm-ostree. A commit that it finished all the same is kept.
+    /// Fails if we have ended rpm-ostree. A commit that it finished nevertheless is kept.
     fn not_stopped(
         &mut self,
         plan: &Plan,
@@ -306,7 +306,7 @@ impl Session<'_> {
         }
     }
 
-    /// Keeps a commit from every prune.
+    /// Protects a commit from every prune.
     fn keep(&mut self, name: &RefName, commit: Checksum, replaced: Option<Checksum>) -> Result<()> {
         self.run.report.changed = true;
         self.run.report.commit = Some(commit);
@@ -362,7 +362,7 @@ impl Session<'_> {
         Ok(Status::Unchanged)
     }
 
-    /// A killed rpm-ostree may have finished its commit; nothing names it then.
+    /// A killed rpm-ostree may have finished its commit, which no ref points to then.
     fn tell_of_new_commits(&mut self, known: &BTreeSet<Checksum>) -> Result<()> {
         let kept = self.run.report.commit;
         for commit in self.repo.list_commits_starting_with("")? {
@@ -374,13 +374,13 @@ impl Session<'_> {
     }
 }
 
-/// How long a failed network is given before the next attempt: 5 s, then twice as long each time,
-/// at most a minute.
+/// The delay before the next attempt after a network failure: 5 s, then twice as long each time, at
+/// most a minute.
 fn pause_after(attempt: u32) -> Duration {
     Duration::from_secs((5 << attempt.saturating_sub(1).min(4)).min(60))
 }
 
-/// Adds where the commit waits, if it does.
+/// Adds where the commit is pending, if it is.
 fn waiting_if(session: &Session<'_>, error: Error, name: &RefName, commit: &Checksum) -> Error {
     match pending::read(session.repo, name) {
         Ok(Some(pending)) if pending == *commit => waiting(error, name, commit),

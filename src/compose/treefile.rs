@@ -14,7 +14,7 @@ use crate::process::{ANSWER_TIMEOUT, Call, Ending, Interrupt, ask};
 use super::check::Findings;
 use super::regular::{self, Links};
 
-/// The longest treefile or `.repo` file, in bytes.
+/// The largest treefile or `.repo` file, in bytes.
 const LONGEST: u64 = 4 << 20;
 
 /// An expanded treefile.
@@ -22,10 +22,10 @@ const LONGEST: u64 = 4 << 20;
 pub(crate) struct Treefile(Value);
 
 impl Treefile {
-    /// Lets rpm-ostree expand a treefile; `call` is rpm-ostree with its leading arguments.
+    /// Has rpm-ostree expand a treefile; `call` is rpm-ostree with its leading arguments.
     ///
     /// # Errors
-    /// When it is no regular file or longer than 4 MiB; the program's own `error:` line;
+    /// When it is not a regular file or is larger than 4 MiB; the program's own `error:` line;
     /// `interrupted`.
     pub(crate) fn expand(call: Call, treefile: &Path, interrupt: &Interrupt) -> Result<Self> {
         regular::check(treefile, LONGEST)?;
@@ -56,7 +56,7 @@ impl Treefile {
         self.0["selinux"].as_bool() != Some(false)
     }
 
-    /// Notes what is odd in it. `sets_version` is whether the configuration gives a version.
+    /// Records suspicious settings. `sets_version` is whether the configuration gives a version.
     pub(crate) fn check(&self, path: &Path, sets_version: bool, findings: &mut Findings) {
         let name = path.display();
         let is_empty = |key: &str| self.0[key].as_array().is_none_or(Vec::is_empty);
@@ -88,8 +88,8 @@ impl Treefile {
     }
 }
 
-/// Whether the system at `root` has an SELinux policy that labels can be made with: it is not
-/// disabled, and its contexts are there.
+/// Whether the system at `root` has a usable SELinux policy: it is not disabled, and its contexts
+/// exist.
 pub(crate) fn has_selinux_policy(root: &Path) -> bool {
     ["etc/selinux", "usr/etc/selinux"].iter().any(|directory| {
         let directory = root.join(directory);

@@ -1,9 +1,9 @@
-//! Whether a directory is ours alone: what lies in it decides what is killed, unmounted, removed
+//! Checks that only we control a directory whose content decides what is killed, unmounted, removed
 //! and renamed.
 //!
 //! Root and the user of this process are trusted. Neither the directory nor a link on the way to it
-//! may be another user's, nobody else may write to it, and nobody else may rename what is on the
-//! way: a directory there that others can write to must be sticky, as `/tmp` is.
+//! may be another user's, no one else may write to it or rename a part of its path: a directory on
+//! the way that others can write to must be sticky, as `/tmp` is.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 use crate::error::{During, Error, Result};
 use crate::process::shell_line;
 
-/// More links on the way are a circle.
+/// The limit of links on the way, beyond which they form a loop.
 const MOST_LINKS: usize = 40;
 
-/// Refuses a directory that others control. What is missing of the path is no reason to.
+/// Refuses a directory that others control. Missing parts of the path are allowed.
 ///
 /// # Errors
-/// When it is not ours alone, with the reason; when it cannot be looked at.
+/// When others control it, with the reason; when it cannot be checked.
 pub(super) fn check(directory: &Path) -> Result<()> {
     let path = std::path::absolute(directory).during("finding", directory)?;
     let refused = |at: &Path, why: String, remedy: Option<String>| {
@@ -42,7 +42,7 @@ pub(super) fn check(directory: &Path) -> Result<()> {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             metadata => metadata.during("looking at", &reached)?,
         };
-        // Whoever owns the root directory can do everything.
+        // The owner of the root directory can do everything.
         if reached != Path::new("/")
             && let Some(why) = foreign(metadata.uid())
         {
@@ -75,7 +75,7 @@ pub(super) fn check(directory: &Path) -> Result<()> {
     }
 }
 
-/// Why something of that owner and mode is not ours alone.
+/// Why others control something with this owner and mode.
 pub(super) fn reason(owner: u32, mode: u32) -> Option<String> {
     foreign(owner).or_else(|| open_to_others(mode))
 }

@@ -1,5 +1,5 @@
-//! What the configuration asks for and an unchanged compose does not do: rpm-ostree looks at
-//! packages and treefile only, so another version or other metadata alone makes no new commit.
+//! Finds settings that an unchanged compose does not apply: rpm-ostree only looks at packages and
+//! treefile, so a new version or other metadata alone makes no new commit.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,19 @@ use crate::object::Commit;
 use super::arguments::metadata_string;
 use super::config::TreeConfig;
 
-/// A metadata string that the commit does not have as asked for.
+/// A metadata string that the commit does not have as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unapplied {
     /// Its key, `version` for the version.
     pub key: String,
-    /// The value that was asked for.
+    /// The configured value.
     pub wanted: String,
-    /// The string that the commit has.
+    /// The value in the commit.
     pub found: Option<String>,
 }
 
 impl Unapplied {
-    /// As a report has it.
+    /// The JSON form in a report.
     pub fn to_json(&self) -> Value {
         json!({ "key": self.key, "wanted": self.wanted, "found": self.found })
     }
@@ -36,7 +36,7 @@ impl Unapplied {
     }
 }
 
-/// Compares what is asked for with what a commit has, in the order of the keys.
+/// Compares the configured metadata with a commit's, in the order of the keys.
 pub fn unapplied(config: &TreeConfig, commit: &Commit) -> Vec<Unapplied> {
     // Of several values rpm-ostree takes the last.
     let mut wanted: BTreeMap<&str, &str> =
@@ -64,7 +64,7 @@ pub fn string<'c>(commit: &'c Commit, key: &str) -> Option<&'c str> {
         .and_then(|value| value.view().as_str())
 }
 
-/// Says it in a sentence.
+/// Formats it as a sentence.
 pub fn describe(unapplied: &[Unapplied]) -> String {
     let describe = |Unapplied { key, wanted, found }: &Unapplied| match found {
         Some(found) => format!("{key} {wanted} (the commit has {found})"),

@@ -1,5 +1,5 @@
-//! Whether a commit may be published: it is whole, it is what was asked for, and it follows what is
-//! public.
+//! Checks whether a commit may be published: it is complete, as requested, and follows the public
+//! one.
 
 use serde_json::Value;
 
@@ -11,30 +11,30 @@ use crate::object::{Commit, ObjectName, ObjectType};
 use crate::progress::Progress;
 use crate::repo::{CommitState, Repo};
 
-/// What a commit must be.
+/// The requirements on a commit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Expected {
     /// Its parent.
     pub(crate) parent: Option<Checksum>,
     /// Its version; any, if absent.
     pub(crate) version: Option<String>,
-    /// What rpm-ostree said of it, if it has just said something.
+    /// rpm-ostree's description of it, if it was just composed.
     pub(crate) compose: Option<Value>,
 }
 
 /// Whether the commit object itself is in the repository.
 ///
 /// # Errors
-/// When the operating system cannot tell.
+/// When the operating system cannot determine it.
 pub(crate) fn is_there(repo: &Repo, commit: &Checksum) -> Result<bool> {
     repo.has_object(&ObjectName::new(*commit, ObjectType::Commit))
 }
 
-/// Verifies a commit: it is not partial, every object that it reaches is there and is what its name
-/// says, and it is what is expected. Returns the commit.
+/// Verifies a commit: it is not partial, every object that it reaches exists and matches its name,
+/// and it is as expected. Returns the commit.
 ///
 /// # Errors
-/// What is wrong first.
+/// The first problem.
 pub(crate) fn verify(
     repo: &Repo,
     commit: &Checksum,
@@ -84,7 +84,7 @@ fn agrees(commit: &Checksum, object: &Commit, expected: &Expected) -> Result<()>
         ("ostree-version", "version", object.version().unwrap_or("none").to_owned()),
     ];
     for (key, what, found) in facts {
-        // Not every key is always there.
+        // Some keys are optional.
         if let Some(said) = compose.get(key).filter(|said| said.as_str() != Some(&found)) {
             let said = said.as_str().map_or_else(|| said.to_string(), str::to_owned);
             return differs(what, &found, &format!("{said}, as compose.json says"));
@@ -93,8 +93,7 @@ fn agrees(commit: &Checksum, object: &Commit, expected: &Expected) -> Result<()>
     Ok(())
 }
 
-/// What is odd about the time of a commit, if anything: clients that look at times refuse to go
-/// back.
+/// A warning about the time of a commit, if any: clients that check times refuse to go back.
 ///
 /// # Errors
 /// When the parent cannot be read.

@@ -12,8 +12,8 @@
 //! kickstart=exampleos-host.ks
 //! ```
 //!
-//! Paths are relative to the file, lists are split at `;`. What is unknown or cannot be read is an
-//! error, and all errors are told at once.
+//! Paths are relative to the file, lists are split at `;`. Unknown keys and invalid values are
+//! errors, and all errors are reported at once.
 
 mod reader;
 
@@ -49,16 +49,15 @@ pub struct TreeConfig {
     pub treefile: PathBuf,
     /// The cache of rpm-ostree.
     pub cachedir: PathBuf,
-    /// Where each run makes its directory.
+    /// The directory in which each run creates its own.
     pub work: PathBuf,
     /// The ref to publish; the treefile's if absent.
     pub ref_name: Option<RefName>,
-    /// Whether a missing repository is made, in archive mode.
+    /// Whether a missing repository is created, in archive mode.
     pub create_repo: bool,
     /// The version of the commit; rpm-ostree's automatic one if absent.
     pub version: Option<String>,
-    /// The umask of the run. It is the process that has one, so the program sets it, not the
-    /// library.
+    /// The umask of the run. It belongs to the process, so the program sets it, not the library.
     pub umask: u32,
     /// How long rpm-ostree may take.
     pub timeout: Duration,
@@ -78,7 +77,7 @@ pub struct TreeConfig {
     pub extra_args: Vec<String>,
     /// How long a lock is waited for.
     pub lock_timeout: Duration,
-    /// What must be free on each file system before the run, in MiB.
+    /// The free space required on each file system before the run, in MiB.
     pub min_free_mib: u64,
 }
 
@@ -87,7 +86,7 @@ pub struct TreeConfig {
 pub struct ImageConfig {
     /// The kickstart that the image is installed with.
     pub kickstart: PathBuf,
-    /// Where the installer finds the published repository.
+    /// The URL at which the installer finds the published repository.
     pub ostree_url: String,
     /// The name of the system in `/ostree/deploy`.
     pub osname: String,
@@ -97,7 +96,7 @@ pub struct ImageConfig {
     pub nogpg: Option<bool>,
     /// The distribution whose installer runs.
     pub distribution: Distribution,
-    /// The processor of the guest.
+    /// The architecture of the guest.
     pub arch: Arch,
     /// The installation tree.
     pub install_url: String,
@@ -113,10 +112,9 @@ pub struct ImageConfig {
     pub compress: bool,
     /// The directory where the image appears.
     pub output: PathBuf,
-    /// The name of the image without its ending; `{version}`, `{commit}` and `{ref}` stand for what
-    /// they say.
+    /// The name of the image without its ending; `{version}`, `{commit}` and `{ref}` are replaced.
     pub name: String,
-    /// The least that the image takes on disk, in MiB: an empty disk is smaller than this.
+    /// The minimum size of the image on disk, in MiB: an empty disk is smaller.
     pub min_size_mib: u64,
     /// How long ImageFactory may take.
     pub timeout: Duration,
@@ -124,7 +122,7 @@ pub struct ImageConfig {
     pub program: Vec<String>,
 }
 
-/// Refuses a version that would not be seen for what it is.
+/// Refuses a version with confusing characters.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -183,7 +181,7 @@ const IMAGE_KEYS: [&str; 18] = [
     "program",
 ];
 
-/// The longest configuration file, in bytes.
+/// The largest configuration file, in bytes.
 const LONGEST: u64 = 1 << 20;
 /// Four hours.
 const TREE_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
@@ -196,8 +194,8 @@ impl ComposeConfig {
     /// Reads a configuration file.
     ///
     /// # Errors
-    /// When it cannot be read, is no regular file or longer than 1 MiB, or with everything that is
-    /// wrong in it.
+    /// When it cannot be read, is not a regular file or is larger than 1 MiB, or with all errors in
+    /// it.
     pub fn load(path: &Path) -> Result<Self> {
         let (config, problem) = Self::read(path)?;
         match (config, problem) {
@@ -209,11 +207,11 @@ impl ComposeConfig {
         }
     }
 
-    /// Reads as much of a configuration file as can be used, and gives everything that is wrong in
-    /// it as one error: what is wrong elsewhere can be found as well.
+    /// Reads the usable part of a configuration file, and returns all errors in it as one, so that
+    /// other checks can go on.
     ///
     /// # Errors
-    /// When it cannot be read, is no regular file or longer than 1 MiB.
+    /// When it cannot be read, is not a regular file or is larger than 1 MiB.
     pub fn read(path: &Path) -> Result<(Option<Self>, Option<Error>)> {
         let bytes = regular::read(path, Links::Follow, LONGEST)?;
         let text = text_of(&bytes)
@@ -224,7 +222,7 @@ impl ComposeConfig {
         Ok((config, (!problems.is_empty()).then(all)))
     }
 
-    /// Reads the text of a configuration whose paths are relative to `directory`; the error is
+    /// Reads the text of a configuration whose paths are relative to `directory`; the error lists
     /// everything that is wrong.
     ///
     /// # Errors
@@ -236,8 +234,8 @@ impl ComposeConfig {
         }
     }
 
-    /// The configuration as far as it can be used, with defaults in the place of what is wrong, and
-    /// everything that is wrong. Without the paths of `[compose]` there is none.
+    /// The usable configuration, with defaults in place of invalid values, and all errors. `None`
+    /// without the paths of `[compose]`.
     fn parse_leniently(text: &str, directory: &Path) -> (Option<Self>, Vec<String>) {
         let keyfile = match KeyFile::parse(text) {
             Ok(keyfile) => keyfile,
@@ -358,7 +356,7 @@ fn image(reader: &mut Reader<'_>) -> Option<ImageConfig> {
         min_size_mib: reader.number("min-size-mib", 64, 0..=u64::MAX >> 20),
         timeout: reader.duration("timeout", IMAGE_TIMEOUT),
         program: reader.program("program", "imagefactory"),
-        // What is missing was noted, and everything else has been read by now.
+        // What is missing has been recorded, and everything else has been read by now.
         ostree_url: ostree_url?,
         distribution: distribution?,
         arch: arch?,

@@ -1,5 +1,5 @@
-//! One group of the configuration, read key by key; what cannot be used is noted and reading goes
-//! on.
+//! Reads one group of the configuration key by key; invalid values are recorded and reading
+//! continues.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ impl<'c> Reader<'c> {
         Self { keyfile, group, directory, problems }
     }
 
-    /// Notes keys that are none of these.
+    /// Records unknown keys.
     pub(super) fn only(&mut self, known: &[&str]) {
         for key in self.keyfile.keys(self.group) {
             if !known.contains(&key) {
@@ -34,20 +34,20 @@ impl<'c> Reader<'c> {
         }
     }
 
-    /// Whether a key is there and not empty.
+    /// Whether a key is present and not empty.
     pub(super) fn has_value(&self, key: &str) -> bool {
         self.keyfile
             .get(self.group, key)
             .is_ok_and(|text| text.is_some_and(|text| !text.trim().is_empty()))
     }
 
-    /// Notes what is wrong with a key; there is no value then.
+    /// Records an error of a key, and returns no value.
     pub(super) fn wrong<T>(&mut self, key: &str, what: &str) -> Option<T> {
         self.problems.push(format!("[{}] {key}: {what}", self.group));
         None
     }
 
-    /// A text; an empty one is wrong: whoever does not want the key leaves it out.
+    /// A text. An empty one is an error: the key should be left out instead.
     pub(super) fn text(&mut self, key: &str) -> Option<String> {
         match self.keyfile.get(self.group, key) {
             Ok(Some(text)) if text.trim().is_empty() => self.wrong(key, "is empty"),
@@ -57,7 +57,7 @@ impl<'c> Reader<'c> {
         }
     }
 
-    /// A text that must be there; empty when it is not.
+    /// A required text; empty if missing.
     pub(super) fn required(&mut self, key: &str) -> String {
         if self.keyfile.get_raw(self.group, key).is_none() {
             self.wrong::<()>(key, "is missing");
@@ -66,7 +66,7 @@ impl<'c> Reader<'c> {
         self.text(key).unwrap_or_default()
     }
 
-    /// A value that must be there and be understood by `parse`.
+    /// A required value that `parse` accepts.
     pub(super) fn parsed<T>(
         &mut self,
         key: &str,
@@ -75,24 +75,24 @@ impl<'c> Reader<'c> {
         let text = self.required(key);
         match parse(&text) {
             Ok(value) => Some(value),
-            // Already noted.
+            // Already recorded.
             Err(_) if text.is_empty() => None,
             Err(message) => self.wrong(key, &message),
         }
     }
 
-    /// A path that must be there.
+    /// A required path.
     pub(super) fn required_path(&mut self, key: &str) -> PathBuf {
         let text = self.required(key);
         self.relative(&text)
     }
 
-    /// A path as the file means it.
+    /// A path relative to the file.
     pub(super) fn relative(&self, path: &str) -> PathBuf {
         self.directory.join(path)
     }
 
-    /// A list, empty when the key is not there.
+    /// A list, empty if the key is missing.
     pub(super) fn list(&mut self, key: &str) -> Vec<String> {
         match self.keyfile.get_list(self.group, key) {
             Ok(members) => members
@@ -111,7 +111,7 @@ impl<'c> Reader<'c> {
         self.optional_boolean(key).unwrap_or(default)
     }
 
-    /// A boolean that may be absent.
+    /// An optional boolean.
     pub(super) fn optional_boolean(&mut self, key: &str) -> Option<bool> {
         self.keyfile.get_bool(self.group, key).unwrap_or_else(|_| {
             let raw = self.keyfile.get_raw(self.group, key).unwrap_or_default().to_owned();
@@ -132,7 +132,7 @@ impl<'c> Reader<'c> {
         }
     }
 
-    /// A decimal number that may be absent.
+    /// An optional decimal number.
     pub(super) fn optional_number(&mut self, key: &str) -> Option<u64> {
         let text = self.text(key)?;
         digits(&text).or_else(|| self.wrong(key, &format!("`{text}` is no number")))
@@ -192,7 +192,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
         _ => return None,
     };
     let seconds = digits(&text[..text.len() - 1])?.checked_mul(unit)?;
-    // A century is long enough, and the clock can be moved on by it without overflow.
+    // A century is long enough, and adding it to the clock does not overflow.
     (1..=100 * 366 * 86_400).contains(&seconds).then(|| Duration::from_secs(seconds))
 }
 

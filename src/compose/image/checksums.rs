@@ -20,17 +20,17 @@ use crate::error::{During, Result};
 
 use super::super::qemu::checksum_file;
 
-/// The longest checksum file that is added to, in bytes.
+/// The largest checksum file that is added to, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// What lies under the name of a checksum file.
+/// What has the name of a checksum file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// Nothing.
     Nothing,
     /// Checksums of images.
     Checksums(Checksums),
-    /// Something that nothing can be added to: no file, not in this style, or signed.
+    /// Something that cannot be added to: not a file, not in this style, or signed.
     Foreign,
 }
 
@@ -44,7 +44,7 @@ impl Checksums {
     /// Reads a file in a directory; `path` names it in messages.
     ///
     /// # Errors
-    /// When it is there and cannot be read.
+    /// When it exists but cannot be read.
     pub(super) fn read(directory: &Dir, name: &str, path: &Path) -> Result<Found> {
         match dir::stat(directory, name) {
             Err(Errno::NOENT) => return Ok(Found::Nothing),
@@ -85,12 +85,12 @@ impl Checksums {
         self.lines.iter().any(|line| line.starts_with(&sum_of(image)))
     }
 
-    /// Puts an image at the end; what was there of one of that name goes.
+    /// Adds an image at the end, replacing an earlier entry of that name.
     pub(super) fn set(&mut self, image: &str, size: u64, sha256: &Checksum) {
         self.replace(image, &checksum_file(image, size, &sha256.to_hex()));
     }
 
-    /// Takes over what another file has of an image.
+    /// Copies the entry of an image from another file.
     pub(super) fn take(&mut self, image: &str, from: &Self) {
         let lines =
             from.lines.iter().filter(|line| is_about(line, image)).map(|line| format!("{line}\n"));

@@ -47,10 +47,10 @@ use programs::{LANGUAGE, Programs};
 
 pub use output::Existing;
 
-/// What is asked for besides the configuration.
+/// The options besides the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageOptions {
-    /// The commit, which must be the published one; without it, that one is meant.
+    /// The commit, which must be the published one, and defaults to it.
     pub commit: Option<String>,
     /// What happens to an image of the same name.
     pub existing: Existing,
@@ -59,17 +59,16 @@ pub struct ImageOptions {
 /// A converted image in the directory of a run, before it is copied to where images appear.
 const CONVERTED: &str = "converted.qcow2";
 
-/// The largest file that a disk of that size can need: all of it, and what a format keeps beside
-/// it.
+/// The largest file that a disk of this size can need: all of it, plus the overhead of a format.
 fn most_bytes(virtual_size: u64) -> u64 {
     virtual_size.saturating_add(virtual_size / 8).saturating_add(64 << 20)
 }
 
-/// What messages call the two directories that fill up.
+/// The names of the two directories that fill up, for messages.
 const WORK: &str = "work directory";
 const OUTPUT: &str = "output directory";
 
-/// A run that can begin.
+/// A run that is ready to start.
 struct Prepared<'c> {
     plan: Plan<'c>,
     programs: Programs,
@@ -78,8 +77,7 @@ struct Prepared<'c> {
 }
 
 impl<'c> Prepared<'c> {
-    /// Finds out everything that can be known; `severity` is how bad it is when a program is not
-    /// there.
+    /// Checks everything that can be checked; a missing program is recorded with `severity`.
     fn new(
         config: &'c ComposeConfig,
         options: &ImageOptions,
@@ -126,7 +124,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).during("finding", path)
 }
 
-/// Finds out everything about the image, if there is to be one, that can be known before there is a
+/// Checks everything about the image, if there is to be one, that can be checked before there is a
 /// commit; `name` is the ref, if it is known.
 pub fn check(
     config: &ComposeConfig,
@@ -139,20 +137,20 @@ pub fn check(
     if let Some(directory) = findings.take(absolute(&image.output)) {
         preflight::output(OUTPUT, &directory, config.tree.min_free_mib, findings);
     }
-    // Any commit, version and ref will do: nothing of this is used.
+    // Any commit, version and ref will do: nothing of the result is used.
     let Some(name) = name.cloned().or_else(|| RefName::parse("unknown").ok()) else { return };
     let texts = Texts::new(image, &name, &Checksum::from_bytes([0; 32]), Some("0"));
     let Some(texts) = findings.take(texts) else { return };
     texts.kickstart.warnings.iter().for_each(|warning| findings.warning(warning));
 }
 
-/// What a run would do.
+/// The result of a dry run.
 #[derive(Clone, Debug)]
 pub struct Preview {
-    /// The report as it is before the run.
+    /// The report before the run.
     pub report: Report,
-    /// The command lines for a shell, with `RUN` for the directory of the run and `UUID` for what
-    /// ImageFactory calls the image.
+    /// The command lines for a shell, with `RUN` for the directory of the run and `UUID` for
+    /// ImageFactory's identifier of the image.
     pub command_lines: Vec<String>,
     /// The kickstart file.
     pub kickstart: Vec<u8>,
@@ -160,10 +158,10 @@ pub struct Preview {
     pub template: String,
 }
 
-/// Works a run out; nothing is written, and the programs need not be there.
+/// Plans a run; nothing is written, and the programs need not be installed.
 ///
 /// # Errors
-/// Everything that would keep the run from beginning.
+/// Everything that would keep the run from starting.
 pub fn preview(
     config: &ComposeConfig,
     options: &ImageOptions,
@@ -182,7 +180,7 @@ pub fn preview(
     let body = files.storage.join("UUID.body");
     let qemu_img = |arguments: Vec<_>| programs.qemu_img.clone().args(arguments);
     let language = ("LC_ALL", OsString::from(LANGUAGE));
-    // Programs that are only asked a question get no directory for temporary files of their own.
+    // Short queries of programs need no separate directory for temporary files.
     let asked = |call: &Call| shell_line_with(std::slice::from_ref(&language), &call.argv);
     let set = [language.clone(), ("TMPDIR", run.join("tmp").into())];
     let runs = |call: &Call| shell_line_with(&set, &call.argv);
@@ -208,15 +206,14 @@ pub fn preview(
 /// Builds an image of the published commit.
 ///
 /// # Errors
-/// What went wrong first, with the report so far. There is no new file in the output directory
-/// then.
+/// The first error, with the report so far. There is no new file in the output directory then.
 pub fn build(
     config: &ComposeConfig,
     options: &ImageOptions,
     surroundings: &Surroundings<'_>,
 ) -> Result<Report, Failed> {
     let mut report = new_report(&config.tree, surroundings);
-    // First of all, or an image that was finished but for its checksum would only be in the way.
+    // This comes first, or an image that lacks only its checksum would be in the way.
     let work = absolute(&config.tree.work);
     if let Err(error) =
         work.and_then(|work| recover(config, &work, surroundings, &mut report.warnings))
@@ -258,7 +255,7 @@ fn recover(
     let Some(image) = &config.image else { return Ok(()) };
     let directory = absolute(&image.output)?;
     let recovery = Recovery {
-        // A run with another output directory is left to its own configuration.
+        // A run with another output directory is left to runs with that configuration.
         claim: &|dead| match dead.report.image_file() {
             Some(file) if file.parent() == Some(&directory) => Claim::Yes,
             _ => Claim::No,
@@ -276,21 +273,21 @@ fn recover(
     recovery.run(work, &surroundings.environment).map(drop)
 }
 
-/// Takes away what a killed run has left in the output directory, or finishes it.
+/// Removes what a killed run has left in the output directory, or finishes it.
 ///
 /// # Errors
 /// When that cannot be done.
 fn recover_output(dead: &DeadRun, directory: &Path) -> Result<()> {
     let name = dead.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let file = dead.report.image_file().and_then(Path::file_name);
-    // Only a name is taken from the report; where that is, the configuration says.
+    // Only a name is taken from the report; the directory comes from the configuration.
     match file.and_then(|file| file.to_str()) {
         Some(image) => output::recover(directory, image, name),
         None => Ok(()),
     }
 }
 
-/// A run that goes on.
+/// A run in progress.
 struct Build<'b> {
     prepared: Prepared<'b>,
     surroundings: &'b Surroundings<'b>,
@@ -298,7 +295,7 @@ struct Build<'b> {
     /// Permissions of the image.
     mode: u32,
     run: Run,
-    /// The log of the program that was run last, while it is not known to have succeeded.
+    /// The log of the program that ran last, until it is known to have succeeded.
     log: Option<PathBuf>,
 }
 
@@ -322,7 +319,7 @@ impl Build<'_> {
         self.run.warn(self.surroundings.progress, message);
     }
 
-    /// Writes what ImageFactory reads, and lets other programs have a look at it.
+    /// Writes ImageFactory's input files, and has other programs check them.
     fn prepare(&mut self) -> Result<()> {
         let Files { configuration, kickstart, template, storage, work } = self.files.clone();
         let name = self.prepared.output.file();
@@ -346,7 +343,7 @@ impl Build<'_> {
         self.surroundings.interrupt.check()
     }
 
-    /// Runs a program that takes its time, with its output in a log of that name.
+    /// Runs a long-running program, with its output in a log of that name.
     fn run_program(
         &mut self,
         call: Call,
@@ -360,7 +357,7 @@ impl Build<'_> {
         job.run(&mut self.run, self.surroundings, on_line)
     }
 
-    /// Runs ImageFactory, and returns the file that it has proved to have made.
+    /// Runs ImageFactory, and returns the file that it verifiably made.
     fn run_imagefactory(&mut self) -> Result<PathBuf> {
         self.run.step("imagefactory")?;
         let call = self
@@ -414,7 +411,7 @@ impl Build<'_> {
     fn inspect(&mut self, body: &Path) -> Result<Judged> {
         self.run.step("inspect")?;
         let image = self.prepared.plan.image;
-        // An ImageFactory that does not pass on the format makes raw disks.
+        // An ImageFactory that ignores the format makes raw disks.
         let formats: &[Format] = if image.format == Format::Raw {
             &[Format::Raw]
         } else {
@@ -447,7 +444,7 @@ impl Build<'_> {
         Ok(judged)
     }
 
-    /// Makes the image in the output directory out of the body, and lets it appear.
+    /// Makes the image in the output directory from the body, and publishes it.
     fn output(&mut self, body: &Path, judged: Judged) -> Result<()> {
         let image = self.prepared.plan.image;
         let name = self.run.report.run.clone();
@@ -484,11 +481,11 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// Converts the body in the directory of the run, which is ours alone, and judges what comes
-    /// out.
+    /// Converts the body in the directory of the run, which no one else can write to, and verifies
+    /// the result.
     fn convert(&mut self, body: &Path, judged: &Judged) -> Result<PathBuf> {
         let to = self.run.path(CONVERTED);
-        // qemu-img would write through a link that a program has put there.
+        // qemu-img would follow a link that a program has put there.
         self.run.remove(CONVERTED)?;
         let arguments =
             qemu::convert_arguments((body, judged.format), &to, self.prepared.plan.image.compress);
@@ -505,7 +502,7 @@ impl Build<'_> {
             return Err(Error::failed(format!("qemu-img convert failed: {words}")));
         }
         self.log = None;
-        // It may be smaller than any body: it is compressed.
+        // It may be smaller than any body, because it is compressed.
         let wanted =
             Wanted { formats: &[Format::Qcow2], virtual_size: judged.virtual_size, actual_size: 0 };
         let result = inspect::inspect(
@@ -518,7 +515,7 @@ impl Build<'_> {
         Ok(to)
     }
 
-    /// Removes what only the making needed.
+    /// Removes intermediate files.
     fn clear_away(&mut self, names: &[&str]) {
         for name in names {
             if let Err(error) = self.run.remove(name) {

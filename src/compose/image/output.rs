@@ -1,9 +1,9 @@
-//! The output directory: an image appears there whole, under its name, with its checksum in a file
-//! beside it, or not at all.
+//! The output directory: an image appears there complete, under its name, with its checksum in a
+//! file beside it, or not at all.
 //!
 //! Images of one name and different formats share the checksum file, so the directory is locked
-//! (`flock`) while that is read and replaced. It is opened once: all names are looked up in what
-//! was opened, and no link in it is followed.
+//! (`flock`) while that is read and replaced. It is opened once: all names are looked up through
+//! that descriptor, and no link in it is followed.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
@@ -28,14 +28,14 @@ use super::checksums::{Checksums, Found};
 /// What happens to an image of the same name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Existing {
-    /// It stays, and there is no new one.
+    /// It stays, and the run fails.
     #[default]
     Refuse,
-    /// The new one takes its place.
+    /// It is replaced.
     Replace,
 }
 
-/// Bytes that are copied at once. A block of zeros becomes a hole, as it was one in the source.
+/// The block size for copying. A block of zeros becomes a hole, as in the source.
 const BLOCK: usize = 64 << 10;
 /// How long another run may hold the directory: it reads and writes a small file and renames two.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -49,7 +49,7 @@ pub(super) struct Output {
     existing: Existing,
 }
 
-/// What has appeared.
+/// The published files.
 #[derive(Debug)]
 pub(super) struct Published {
     pub(super) file: PathBuf,
@@ -67,22 +67,22 @@ impl Output {
         Self { directory, image, checksum, existing }
     }
 
-    /// Where the image will be.
+    /// The final path of the image.
     pub(super) fn file(&self) -> PathBuf {
         self.directory.join(&self.image)
     }
 
-    /// Where its checksum file will be.
+    /// The final path of its checksum file.
     pub(super) fn checksum_file(&self) -> PathBuf {
         self.directory.join(&self.checksum)
     }
 
-    /// Where the image is while it is made; `run` tells runs apart.
+    /// The temporary path of the image; `run` distinguishes runs.
     pub(super) fn temporary_path(&self, run: &str) -> PathBuf {
         self.directory.join(format!(".{}.{run}", self.image))
     }
 
-    /// Fails early when the image, or its checksum, has a successor that must not be.
+    /// Fails early when the image or its checksum would replace something that must stay.
     ///
     /// # Errors
     /// Which one.
@@ -97,7 +97,7 @@ impl Output {
         self.others(&directory).map(drop)
     }
 
-    /// The checksums of other images, and how those of this one go beside them.
+    /// The checksums of other images, to which this one's is added.
     fn others(&self, directory: &Dir) -> Result<(Checksums, Existing)> {
         let found = Checksums::read(directory, &self.checksum, &self.checksum_file())?;
         match (found, self.existing) {
@@ -120,17 +120,17 @@ impl Output {
         Error::failed(format!("{} exists already; --force replaces it", path.display()))
     }
 
-    /// Makes the directory, and a file in it for an image in the making; `run` tells runs apart.
+    /// Creates the directory, and a temporary file in it for the image; `run` distinguishes runs.
     ///
     /// # Errors
-    /// When one of them cannot be made.
+    /// When one of them cannot be created.
     pub(super) fn temporary(&self, run: &str) -> Result<Temporary> {
         fs::create_dir_all(&self.directory).during("creating", &self.directory)?;
         let directory = Dir::open(&self.directory).during("opening", &self.directory)?;
         Temporary::create(Arc::new(directory), &self.temporary_path(run), 0o600)
     }
 
-    /// Lets a finished image appear under its name, then its checksum. `mode` are its permissions.
+    /// Renames a finished image into place, then its checksum. `mode` is its permissions.
     ///
     /// # Errors
     /// When a name is taken, or something cannot be written; nothing new is there then.
@@ -150,8 +150,8 @@ impl Output {
         checksum.write(&checksums)?;
         self.rename(&image, &self.image, self.existing)?;
         if let Err(error) = self.rename(&checksum, &self.checksum, existing) {
-            // An image without its checksum is none. One that was replaced cannot come back, so its
-            // successor stays.
+            // An image without its checksum is withdrawn, unless it replaced another, which cannot
+            // be restored.
             return Err(match self.existing {
                 Existing::Refuse => {
                     let _ = dir::rename(
@@ -179,7 +179,7 @@ impl Output {
 
     fn rename(&self, from: &Temporary, name: &str, existing: Existing) -> Result<()> {
         let (directory, path) = (&*from.directory, &from.path);
-        // Another file in its place would get a name that promises what was written here.
+        // Another file in its place must not get the name of what was written here.
         from.check()?;
         let rename = |flags| dir::rename((directory, &from.name), (directory, name), flags);
         if existing == Existing::Replace {
@@ -199,11 +199,10 @@ impl Output {
     }
 }
 
-/// Keeps other runs from the checksum files of a directory until it is dropped. Where the file
-/// system has no locks, as some of the network, it is done without: files are replaced whole all
-/// the same.
+/// Keeps other runs from the checksum files of a directory until it is dropped. Some network file
+/// systems have no locks; then there is none, but files are still replaced atomically.
 fn lock(directory: &Dir, path: &Path, interrupt: &Interrupt) -> Result<Dir> {
-    // Of its own: a lock belongs to the open file.
+    // A separate one: a lock belongs to the open file.
     let file = Dir::beneath(directory, ".").during("opening", path)?;
     let started = Instant::now();
     loop {
@@ -220,15 +219,16 @@ fn lock(directory: &Dir, path: &Path, interrupt: &Interrupt) -> Result<Dir> {
     }
 }
 
-/// The checksum file in the making that belongs to an image in the making.
+/// The temporary checksum file that belongs to a temporary image.
 fn checksum_of(temporary: &Path) -> PathBuf {
     let mut name = OsString::from(temporary);
     name.push("-CHECKSUM");
     name.into()
 }
 
-/// Takes away what a killed run has left in the output directory of an image of that name. If the
-/// image has just got its name, its checksum file gets it, too. `run` is the name of that run.
+/// Removes what a killed run has left in the output directory for an image of that name. If the
+/// image had just been renamed into place, its checksum file follows. `run` is the name of that
+/// run.
 ///
 /// # Errors
 /// When something cannot be removed or renamed.
@@ -245,14 +245,14 @@ pub(super) fn recover(directory: &Path, image: &str, run: &str) -> Result<()> {
     if is_there(&checksum) && !is_there(&temporary) {
         return finish_checksum((&directory, path), &checksum, &format!("{stem}-CHECKSUM"), image);
     }
-    // The image goes last: without it, the checksum file would be taken for that of a published
-    // one.
+    // The image is removed last: without it, the checksum file would be taken for that of a
+    // published one.
     let remove = |name: &str| remove(&directory, name).during("removing", path.join(name));
     remove(&checksum).and_then(|()| remove(&temporary))
 }
 
-/// Gives a checksum file in the making its name, the image having got its own; `image` is that
-/// name. The file that has it now may say more of other images than the one in the making.
+/// Renames a temporary checksum file into place after its image; `image` is that name. The existing
+/// file may have more entries of other images than the temporary one.
 fn finish_checksum(
     (directory, path): (&Dir, &Path),
     from: &str,
@@ -285,7 +285,7 @@ fn remove(directory: &Dir, name: &str) -> rustix::io::Result<()> {
     }
 }
 
-/// A file in the making, gone with the value unless it was renamed.
+/// A temporary file, removed on drop unless it was renamed.
 #[derive(Debug)]
 pub(super) struct Temporary {
     directory: Arc<Dir>,
@@ -296,7 +296,7 @@ pub(super) struct Temporary {
 }
 
 impl Temporary {
-    /// Makes a file that nobody has yet.
+    /// Creates a new file.
     fn create(directory: Arc<Dir>, path: &Path, mode: u32) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_owned();
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
@@ -310,7 +310,7 @@ impl Temporary {
         written.and_then(|()| self.file.sync_all()).during("writing", &self.path)
     }
 
-    /// Lets it be there when the value is gone.
+    /// Keeps the file on drop.
     fn keep(mut self) -> PathBuf {
         self.name.clear();
         self.path.clone()
@@ -346,7 +346,8 @@ impl Drop for Temporary {
 /// Copies a disk of at most `limit` bytes; blocks of zeros take no space in the copy.
 ///
 /// # Errors
-/// When one is no regular file, is too large or cannot be read, or the other not be written.
+/// When the source is not a regular file, is too large or cannot be read, or when the copy cannot
+/// be written.
 pub(super) fn copy(
     from: &Path,
     limit: u64,
@@ -392,7 +393,7 @@ fn fill(file: &mut File, block: &mut [u8]) -> std::io::Result<usize> {
     Ok(length)
 }
 
-/// Hashes what was written as it can be read back, and makes it durable.
+/// Hashes what was written by reading it back, and makes it durable.
 fn finish(image: &mut Temporary, mode: u32, interrupt: &Interrupt) -> Result<(u64, Checksum)> {
     let (path, file) = (&image.path, &mut image.file);
     file.set_permissions(Permissions::from_mode(mode))
@@ -498,7 +499,7 @@ mod tests {
         assert_eq!(fs::read(&image).unwrap(), b"new");
         let expected = format!("# a.qcow2: 3 bytes\nSHA256 (a.qcow2) = {}\n", Checksum::of(b"new"));
         assert_eq!(fs::read_to_string(kept).unwrap(), expected);
-        // One that is not replaced does not appear.
+        // Without permission to replace, it does not appear.
         let refusing = Output {
             checksum: "b/b".to_owned(),
             image: "b".to_owned(),
@@ -528,7 +529,7 @@ mod tests {
             )
         };
         assert_eq!(sums(directory), lines("a.qcow2", b"one") + &lines("a.raw", b"two"));
-        // What is said of an image that has gone is in the way of another.
+        // An entry of a removed image is in the way of another.
         fs::remove_file(directory.join("a.raw")).unwrap();
         let expected = format!(
             "{} has a.raw already; --force replaces it",
@@ -566,7 +567,7 @@ mod tests {
             let line = format!("SHA256 ({image}) = {}", Checksum::of(image.as_bytes()));
             assert_eq!(sums.lines().filter(|found| **found == line).count(), 1, "{image}: {sums}");
         }
-        // One that is held does not keep a run that is to end.
+        // A held lock does not delay a run that is interrupted.
         let open = Dir::open(directory).unwrap();
         let _held = lock(&open, directory, &Interrupt::default()).unwrap();
         let interrupt = Interrupt::default();

@@ -1,4 +1,4 @@
-//! What an image run will do, worked out before anything is written.
+//! Plans an image run before anything is written.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use super::super::regular::{self, Links};
 use super::super::tdl::Template;
 use super::published::{Published, UntilInterrupt};
 
-/// The longest kickstart file that is read, in bytes.
+/// The largest kickstart file that is read, in bytes.
 const LONGEST_KICKSTART: u64 = 4 << 20;
 
-/// How much longer than ImageFactory's own limit a run may take, at most: it starts its clock late,
-/// and says more of what went wrong than we can.
+/// The margin on top of ImageFactory's own time limit: it starts its clock late, and reports
+/// failures better than we can.
 const LONGEST_DELAY: Duration = Duration::from_secs(600);
 
-/// A run, worked out.
+/// A planned run.
 #[derive(Clone, Debug)]
 pub struct Plan<'c> {
     /// The group `[image]`.
@@ -41,12 +41,11 @@ pub struct Plan<'c> {
 }
 
 impl<'c> Plan<'c> {
-    /// Works it out for the commit of a ref, without writing anything. A given commit must be the
+    /// Plans a run for the commit of a ref, without writing anything. A given commit must be the
     /// published one.
     ///
     /// # Errors
-    /// Whatever would make the image another one than was asked for; `interrupted`, when a signal
-    /// comes.
+    /// Whatever would lead to a different image than requested; `interrupted` on a signal.
     pub fn new(
         image: &'c ImageConfig,
         repo: &Repo,
@@ -87,7 +86,7 @@ impl<'c> Plan<'c> {
     }
 }
 
-/// What is written for ImageFactory and the name of what comes out.
+/// The input files for ImageFactory and the name of the image.
 pub(super) struct Texts {
     pub(super) kickstart: Rewritten,
     template: String,
@@ -140,7 +139,7 @@ fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
     }
 }
 
-/// Puts what is known into a name such as `exampleos-{version}`.
+/// Fills in the placeholders of a name such as `exampleos-{version}`.
 fn file_stem(
     pattern: &str,
     ref_name: &RefName,

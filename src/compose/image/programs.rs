@@ -1,4 +1,4 @@
-//! The programs of an image run: what must be there, and what is used when it is.
+//! The programs of an image run: required and optional ones.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,25 +11,25 @@ use super::super::Surroundings;
 use super::super::check::{Findings, Severity};
 use super::super::config::ImageConfig;
 
-/// Oz's schema for templates, below the directories in which Python's modules lie.
+/// The path of Oz's schema for templates below Python's module directories.
 const SCHEMA: &str = "oz/tdl.rng";
 
 /// The language of their messages.
 pub(super) const LANGUAGE: &str = "C.UTF-8";
 
-/// What is run.
+/// The programs of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Programs {
     pub(super) imagefactory: Call,
     pub(super) qemu_img: Call,
-    /// Checks kickstart files, if it is there.
+    /// Checks kickstart files, if installed.
     ksvalidator: Option<Call>,
-    /// Checks templates, if it is there.
+    /// Checks templates, if installed.
     xmllint: Option<Call>,
 }
 
 impl Programs {
-    /// Looks for them; `severity` is how bad it is when one of the first two is not there.
+    /// Looks for them; if one of the first two is missing, that is recorded with `severity`.
     pub(super) fn find(
         image: &ImageConfig,
         surroundings: &Surroundings<'_>,
@@ -76,14 +76,14 @@ impl Programs {
     }
 }
 
-/// What ksvalidator counts as an error and is no reason to refuse a file: that it is older than the
-/// distribution, and what still works.
+/// Errors of ksvalidator that are no reason to refuse a file: that it is older than the
+/// distribution, and deprecations.
 const NO_REASONS: [&str; 2] = ["is not supported by pykickstart", "deprecated option or command"];
 
-/// Runs a program that checks a file. What is no reason to refuse it is a warning.
+/// Runs a program that checks a file. Acceptable problems are warnings.
 ///
 /// # Errors
-/// What is wrong with the file; `interrupted`, when a signal comes.
+/// What is wrong with the file; `interrupted` on a signal.
 pub(super) fn check(call: &Call, interrupt: &Interrupt) -> Result<Option<String>> {
     let answer = ask(call, ANSWER_TIMEOUT, interrupt)?;
     if answer.ending == Ending::Exit(0) {
@@ -98,7 +98,7 @@ pub(super) fn check(call: &Call, interrupt: &Interrupt) -> Result<Option<String>
     }
 }
 
-/// What it said, on one line and not without end.
+/// Its output, on one line and shortened.
 fn words(answer: &Answer) -> String {
     const MOST_LINES: usize = 5;
     let stdout = printable_lines(&String::from_utf8_lossy(&answer.stdout));

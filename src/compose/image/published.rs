@@ -1,4 +1,4 @@
-//! What the installer in the guest will find: an image is only made of a commit that is published.
+//! Checks what the installer in the guest will find: an image is only made of a published commit.
 
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -18,18 +18,18 @@ use crate::summary::store::{self, MAX_SUMMARY_SIZE};
 
 use super::super::pending;
 
-/// The longest file of a ref that is read, in bytes; a checksum and a newline are 65.
+/// The largest ref file that is read, in bytes; a checksum and a newline are 65.
 const LONGEST_REF: u64 = 256;
-/// How long a connection may take to come about, and everything together.
+/// The time limits for a connection and for a whole request.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a signal is looked for while a server is waited for.
+/// How often signals are checked while waiting for a server.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A commit that a client can pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
-    /// The ref that names it.
+    /// The ref that points to it.
     pub ref_name: RefName,
     /// The commit.
     pub commit: Checksum,
@@ -41,7 +41,7 @@ impl Published {
     /// The commit that the ref names; a given `commit` must be that one.
     ///
     /// # Errors
-    /// When the ref is not there, names another commit, or the summary does not say the same.
+    /// When the ref is missing, points to another commit, or disagrees with the summary.
     pub fn find(repo: &Repo, ref_name: &RefName, commit: Option<&str>) -> Result<Self> {
         let name = ref_name.as_str();
         let wanted = commit.map(|rev| repo.resolve_rev(rev)).transpose()?;
@@ -75,7 +75,7 @@ impl Published {
     }
 
     /// Asks the repository behind an `http:`, `https:` or `file:` URL whether it has the same
-    /// commit. What could not be asked is a warning.
+    /// commit. If it cannot be asked, that is a warning.
     ///
     /// # Errors
     /// When it has another one, or none: the image would hold another tree than its report says.
@@ -112,7 +112,7 @@ impl Published {
         Ok(Answer::Serves(Repo::open(path)?.read_local_ref(&self.ref_name)?))
     }
 
-    /// As clients do: the summary decides, and only where there is none the file of the ref.
+    /// As clients do: the summary decides, and the file of the ref only if there is no summary.
     fn ask_server(&self, url: &str, fetch: &dyn Fetch) -> Result<Answer> {
         let (base, name) = (url.trim_end_matches('/'), self.ref_name.as_str());
         let malformed = |what: &str, source| Error::Malformed { what: what.to_owned(), source };
@@ -158,15 +158,14 @@ fn file(
     }
 }
 
-/// Asks servers, and does not wait for one once a signal has come.
+/// Queries servers, without waiting any longer after a signal.
 pub struct UntilInterrupt<'i> {
     client: Client,
     interrupt: &'i Interrupt,
 }
 
 impl<'i> UntilInterrupt<'i> {
-    /// A client for small files: it gives up after half a minute, and never leaves TLS for plain
-    /// text.
+    /// A client for small files, which gives up after half a minute and never downgrades from TLS.
     ///
     /// # Errors
     /// When no thread can be started.
@@ -204,15 +203,15 @@ impl Fetch for UntilInterrupt<'_> {
     }
 }
 
-/// What is known of the repository that the installer pulls from.
+/// What is known about the repository that the installer pulls from.
 enum Answer {
-    /// Nothing, and why.
+    /// Nothing, with the reason.
     NotAsked(String),
     /// The commit of the ref, if it has one.
     Serves(Option<Checksum>),
 }
 
-/// Clients that go by the summary must find the commit there.
+/// Clients that use the summary must find the commit there.
 fn check_summary(repo: &Repo, name: &str, commit: &Checksum) -> Result<()> {
     let path = repo.path().join("summary");
     let refresh = "`osier compose tree` or `osier summary -u` refreshes it";

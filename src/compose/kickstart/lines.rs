@@ -10,20 +10,20 @@ const OTHERS: [&[u8]; 4] = [b"%packages", b"%addon", b"%anaconda", b"%certificat
 /// One line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line<'a> {
-    /// From 1 on.
+    /// The line number, from 1.
     pub(super) number: usize,
-    /// With its line end.
+    /// The line, including its end.
     pub(super) bytes: &'a [u8],
-    /// Where it stands.
+    /// The place of the line.
     pub(super) place: Place,
 }
 
-/// Where a line stands.
+/// The place of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// Outside of all sections: a command, a comment or blank.
     Outside,
-    /// It opens or closes a section, or should not be there.
+    /// It opens or closes a section, or is not allowed.
     Border,
     /// In a section with a script.
     Script,
@@ -31,11 +31,11 @@ pub(super) enum Place {
     Section,
 }
 
-/// What is worth knowing about lines that are no errors.
+/// Problems of lines that are not errors.
 pub(super) type Warning = (usize, String);
 
-/// Takes a file apart. Nothing is lost: the lines put together are the file. What the installer
-/// would not understand of the sections, and lines that include another file, go to `problems`.
+/// Splits a file into lines, which together are the whole file. Invalid sections, and lines that
+/// include another file, go to `problems`.
 pub(super) fn classify<'a>(
     file: &'a [u8],
     problems: &mut Vec<Problem>,
@@ -56,7 +56,7 @@ pub(super) fn classify<'a>(
     (lines, state.warnings)
 }
 
-/// What is known after some lines.
+/// The state after some lines.
 struct State {
     open: Option<Section>,
     warnings: Vec<Warning>,
@@ -99,8 +99,8 @@ impl State {
                 self.open = None;
                 return Ok(Place::Border);
             }
-            // A script may write such a line into a file, but the installer follows it all the
-            // same.
+            // A script may only write such a line to a file, but the installer follows it
+            // nevertheless.
             b"%include" if section.place == Place::Script => {
                 self.warnings
                     .push((number, "the installer follows %include in scripts too".to_owned()));
@@ -124,7 +124,7 @@ impl State {
 #[derive(Clone, Copy)]
 struct Section {
     line: usize,
-    /// Of the lines in it.
+    /// The place of the lines in it.
     place: Place,
 }
 
@@ -157,8 +157,8 @@ fn first_word(line: &[u8]) -> &[u8] {
         .unwrap_or_default()
 }
 
-/// Lines with their ends, where Python's `splitlines` ends them: the installer's parser counts that
-/// way, and a command behind a form feed is a command.
+/// Lines including their ends, as Python's `splitlines` splits them: the installer's parser counts
+/// that way, and a command after a form feed is a command.
 fn split_lines(file: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = file;
     std::iter::from_fn(move || {
@@ -173,7 +173,7 @@ fn split_lines(file: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// How many bytes the line end has that `text` begins with.
+/// The length of the line end at the start of `text`, in bytes.
 fn line_end(text: &[u8]) -> Option<usize> {
     match text {
         [b'\r', b'\n', ..] | [0xc2, 0x85, ..] => Some(2),

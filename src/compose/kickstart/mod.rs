@@ -1,12 +1,12 @@
-//! Kickstart files: the one command in them that ties an image to a tree gets the right values.
+//! Kickstart files: sets the values of the command that ties an image to a tree.
 //!
 //! ```text
 //! ostreesetup --osname=NAME [--remote=NAME] --url=URL --ref=REF [--nogpg]
 //! ```
 //!
-//! Every line that is not touched stays as it is, byte for byte. Words, sections and line ends are
-//! those of pykickstart, the installer's own parser, so what it takes for a command is one here.
-//! Where it would guess or mix (abbreviated options, a second `ostreesetup`), this refuses.
+//! All other lines are kept byte for byte. Words, sections and line ends follow pykickstart, the
+//! installer's own parser, so that both agree on what a command is. Where pykickstart would guess
+//! or merge (abbreviated options, a second `ostreesetup`), this is an error.
 
 mod lines;
 mod setup;
@@ -25,21 +25,21 @@ use tokens::Tokens;
 
 pub use setup::Setup;
 
-/// So many problems of a file are told.
+/// The most problems of a file that are reported.
 const MOST_TOLD: usize = 20;
 
-/// What the kickstart file is to say.
+/// The values for the kickstart file.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'a> {
     /// Where the installer pulls from.
     pub url: &'a str,
     /// The ref that it installs.
     pub reference: &'a RefName,
-    /// `None` leaves what the file says.
+    /// `None` keeps the file's value.
     pub osname: Option<&'a str>,
-    /// `None` leaves what the file says.
+    /// `None` keeps the file's value.
     pub remote: Option<&'a str>,
-    /// `None` leaves what the file says.
+    /// `None` keeps the file's value.
     pub nogpg: Option<bool>,
     /// For `@OSTREE_COMMIT@`.
     pub commit: &'a Checksum,
@@ -52,19 +52,19 @@ pub struct Values<'a> {
 pub struct Rewritten {
     /// The file.
     pub bytes: Vec<u8>,
-    /// What its `ostreesetup` says now.
+    /// The values of its `ostreesetup` now.
     pub setup: Setup,
-    /// What somebody should look at, each with file and line.
+    /// Warnings, each with file and line.
     pub warnings: Vec<String>,
 }
 
 /// Puts the values into a kickstart file; `path` names it in messages.
 ///
 /// # Errors
-/// With file and line, all that there are: when there is not exactly one `ostreesetup`, when
-/// another file is included, when an option or a section is none that the installer understands,
-/// when an `@OSTREE_...@` is left over. Without: when a value cannot be written into a kickstart
-/// file.
+/// All errors, with file and line: when there is not exactly one `ostreesetup`, when another file
+/// is included, when an option or a section is not one that the installer supports, when an
+/// `@OSTREE_...@` is left over. Without file and line: when a value cannot be written into a
+/// kickstart file.
 pub fn rewrite(path: &Path, file: &[u8], values: &Values<'_>) -> Result<Rewritten> {
     check_values(values)?;
     rewrite_lines(file, values, path).map_err(|mut problems| {
@@ -86,7 +86,7 @@ fn rewrite_lines(file: &[u8], values: &Values<'_>, path: &Path) -> Result<Rewrit
         let change = Change::of(lines[at].bytes, values);
         change.map_err(|what| problems.push(Problem::at(lines[at].number, what))).ok()
     });
-    // Without it the other lines can still be looked at.
+    // Without it the other lines can still be checked.
     let change = change.unwrap_or_else(|| Change::unknown(values));
     let tokens = Tokens::new(values, &change.new);
     let mut bytes = Vec::with_capacity(file.len());
@@ -120,7 +120,7 @@ fn rewrite_lines(file: &[u8], values: &Values<'_>, path: &Path) -> Result<Rewrit
     Ok(Rewritten { bytes, setup: wanted, warnings })
 }
 
-/// What becomes of the `ostreesetup`.
+/// The rewritten `ostreesetup`.
 struct Change {
     old: Setup,
     new: Setup,
@@ -151,7 +151,7 @@ impl Change {
         Ok(Self { old, new, line })
     }
 
-    /// For a file whose `ostreesetup` is missing or wrong: what is known all the same.
+    /// The known values, for a file whose `ostreesetup` is missing or invalid.
     fn unknown(values: &Values<'_>) -> Self {
         let new = Setup {
             url: values.url.to_owned(),
@@ -163,8 +163,8 @@ impl Change {
     }
 }
 
-/// The index of the first `ostreesetup`; that there is none or another one goes to `problems`, as
-/// does a command that cannot stand beside it.
+/// The index of the first `ostreesetup`; a missing or second one is added to `problems`, as is a
+/// conflicting command.
 fn find_setup(lines: &[Line<'_>], problems: &mut Vec<Problem>) -> Option<usize> {
     let mut found: Option<usize> = None;
     let mut others = Vec::new();
@@ -202,8 +202,8 @@ fn find_setup(lines: &[Line<'_>], problems: &mut Vec<Problem>) -> Option<usize> 
 /// Commands that install a tree too; the installer refuses them beside `ostreesetup`.
 const CONFLICTING: [&[u8]; 2] = [b"ostreecontainer", b"bootc"];
 
-/// What a script says about the values that were there before: `ostree admin set-origin` and the
-/// like would undo what was rewritten.
+/// Warns about scripts that mention the previous values: `ostree admin set-origin` and the like
+/// would undo the rewrite.
 fn leftovers<'a>(
     line: &'a [u8],
     old: &'a Setup,
@@ -220,7 +220,7 @@ fn leftovers<'a>(
         .map(|(old, _, kind)| format!("the script still has the old {kind} {old}"))
 }
 
-/// Whether the name is in the line, and not as a part of a longer one.
+/// Whether the line contains the name, and not as part of a longer one.
 fn holds(line: &[u8], name: &[u8]) -> bool {
     let part_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     line.windows(name.len()).enumerate().filter(|(_, window)| *window == name).any(|(at, _)| {
@@ -230,7 +230,8 @@ fn holds(line: &[u8], name: &[u8]) -> bool {
     })
 }
 
-/// Holds the result against what was wanted: a value that became a line of its own would show here.
+/// Compares the result with the intended values: a value that became a separate line would show
+/// here.
 fn check_result(bytes: &[u8], wanted: &Setup) -> Result<(), Vec<Problem>> {
     let mut problems = Vec::new();
     let (lines, _) = lines::classify(bytes, &mut problems);
@@ -257,7 +258,7 @@ fn check_values(values: &Values<'_>) -> Result<()> {
     for (key, value) in texts.into_iter().filter_map(|(key, value)| Some((key, value?))) {
         tokens::check_value(value).map_err(|what| Error::failed(format!("{key}: {what}")))?;
     }
-    // Lower case, as the installer wants it.
+    // Lower case, as the installer requires.
     match ["file:", "http:", "https:"].iter().any(|scheme| values.url.starts_with(scheme)) {
         true => Ok(()),
         false => Err(Error::failed(format!(
@@ -279,7 +280,7 @@ impl Problem {
         Self { line: Some(line), what: what.into() }
     }
 
-    /// In words, for the file of that name.
+    /// The message, for the file with this name.
     fn of(&self, path: &Path) -> String {
         let separator = if self.line.is_some() { ":" } else { ": " };
         format!("{}{separator}{self}", path.display())

@@ -28,7 +28,7 @@ impl Name {
     }
 }
 
-/// What the command tells the installer.
+/// The values of the command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Setup {
     /// Where the installer pulls from, and the installed system after it.
@@ -37,19 +37,19 @@ pub struct Setup {
     pub reference: String,
     /// The directory below `/ostree/deploy`.
     pub osname: String,
-    /// The name of the remote in the installed system; the installer takes the osname when there is
+    /// The name of the remote in the installed system; the installer uses the osname if there is
     /// none.
     pub remote: Option<String>,
     /// Whether signatures are ignored, when installing and later.
     pub nogpg: bool,
 }
 
-/// An option as it stands in the line.
+/// An option in the line.
 struct Given {
     name: Name,
-    /// The word with its value, or the whole of it if it takes none.
+    /// The word with its value, or the option itself if it takes none.
     span: Range<usize>,
-    /// What stands before the value in that word and has to stay: `--url=`.
+    /// The part of that word before the value, which is kept: `--url=`.
     prefix: String,
 }
 
@@ -58,10 +58,10 @@ pub(super) fn is_setup(words: &[Word]) -> bool {
     words.first().is_some_and(|word| word.value == b"ostreesetup")
 }
 
-/// Reads the command. Of an option that is given twice the last one counts.
+/// Reads the command. If an option is given twice the last one counts.
 ///
 /// # Errors
-/// For what the installer refuses, and for abbreviations, which it would guess.
+/// For what the installer rejects, and for abbreviations, which it would expand.
 pub(super) fn parse(line: &[u8]) -> Result<Setup, String> {
     let (setup, _) = parse_partly(line)?;
     for (value, name) in
@@ -141,7 +141,7 @@ fn name_of(spelling: &str) -> Result<Name, String> {
     })
 }
 
-/// What options get which values; `None` leaves an option as it is.
+/// The new values of options; `None` keeps an option.
 #[derive(Default)]
 pub(super) struct Replacement<'a> {
     pub(super) osname: Option<&'a str>,
@@ -151,8 +151,8 @@ pub(super) struct Replacement<'a> {
     pub(super) nogpg: Option<bool>,
 }
 
-/// The line with other values. Options that stay keep their bytes and their place, so do comments
-/// and the line end; an option that was not there is appended to the others.
+/// The line with other values. Unchanged options keep their bytes and position, as do comments and
+/// the line end; new options are appended.
 pub(super) fn replace(line: &[u8], with: &Replacement<'_>) -> Result<Vec<u8>, String> {
     let (_, given) = parse_partly(line)?;
     let words = words::split(line).map_err(str::to_owned)?;

@@ -214,7 +214,7 @@ fn values_that_cannot_be_written_are_refused_with_their_key() {
     );
 }
 
-/// A piece of a file that has nothing to do with the command, its lines complete.
+/// A part of a file unrelated to the command, in whole lines.
 fn other_lines() -> impl Strategy<Value = Vec<u8>> {
     let blank = proptest::sample::select(vec![
         "\n",

@@ -1,14 +1,14 @@
-//! `@OSTREE_REF@` and its kind, which may stand anywhere in a kickstart file.
+//! `@OSTREE_REF@` and similar tokens, which may occur anywhere in a kickstart file.
 
 use super::{Setup, Values};
 
 const PREFIX: &[u8] = b"@OSTREE_";
 
-/// What stands for what.
+/// The values of tokens.
 pub(super) struct Tokens(Vec<(&'static str, Option<String>)>);
 
 impl Tokens {
-    /// `setup` is what the file's `ostreesetup` says in the end.
+    /// `setup` has the final values of the file's `ostreesetup`.
     pub(super) fn new(values: &Values<'_>, setup: &Setup) -> Self {
         let some = |text: &str| Some(text.to_owned());
         Self(vec![
@@ -21,10 +21,10 @@ impl Tokens {
         ])
     }
 
-    /// The line with values instead.
+    /// The line with the tokens replaced.
     ///
     /// # Errors
-    /// When it has one that there is nothing for.
+    /// When it has a token without a value.
     pub(super) fn replace(&self, line: &[u8]) -> Result<Vec<u8>, String> {
         let mut result = Vec::with_capacity(line.len());
         let mut rest = line;

@@ -3,21 +3,20 @@
 
 use std::ops::Range;
 
-/// A word, and where it stands in its line.
+/// A word, and its position in its line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Word {
-    /// The bytes that spell it, quotes included.
+    /// The bytes of its source text, quotes included.
     pub(super) span: Range<usize>,
-    /// What it means.
+    /// Its value.
     pub(super) value: Vec<u8>,
 }
 
-/// Splits a line into words. `#` begins a comment even in the midst of a word, unless it is quoted;
-/// a backslash takes the next byte as it is, within double quotes only a double quote or another
-/// backslash.
+/// Splits a line into words. `#` begins a comment even inside a word, unless it is quoted; a
+/// backslash escapes the next byte, within double quotes only a double quote or another backslash.
 ///
 /// # Errors
-/// What is wrong, when a quotation is not closed or nothing follows a backslash.
+/// When a quotation is not closed or nothing follows a backslash.
 pub(super) fn split(line: &[u8]) -> Result<Vec<Word>, &'static str> {
     let mut words = Vec::new();
     let mut at = 0;
@@ -62,7 +61,7 @@ fn word_at(line: &[u8], start: usize) -> Result<Word, &'static str> {
 
 const UNCLOSED: &str = "a quotation that is not closed";
 
-/// Reads up to the closing quote, and returns where the line goes on.
+/// Reads up to the closing quote, and returns the position after it.
 fn double_quoted(line: &[u8], start: usize, value: &mut Vec<u8>) -> Result<usize, &'static str> {
     let mut at = start;
     loop {
@@ -81,8 +80,7 @@ fn double_quoted(line: &[u8], start: usize, value: &mut Vec<u8>) -> Result<usize
     }
 }
 
-/// A value as it is written into a line: in double quotes unless it holds nothing but harmless
-/// characters.
+/// A value as written into a line: in double quotes unless it consists of harmless characters.
 pub(super) fn quote(value: &str) -> String {
     let harmless = |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,~-".contains(c);
     match value.chars().all(harmless) {
@@ -102,7 +100,7 @@ mod tests {
         Ok(words.into_iter().map(|word| String::from_utf8(word.value).unwrap()).collect())
     }
 
-    /// What `shlex.split(LINE, comments=True)` of Python 3.11 says.
+    /// The results of `shlex.split(LINE, comments=True)` in Python 3.11.
     #[test]
     fn words_are_those_of_shlex() {
         let cases: [(&str, &[&str]); 11] = [
