@@ -1,4 +1,4 @@
-//! What a command is, and how one is found among others.
+//! The definition of a command, and the lookup of commands by name.
 
 use std::ffi::OsStr;
 
@@ -13,47 +13,47 @@ use super::options::{self, RepoArgument};
 pub(super) struct Builtin {
     /// What the user types.
     pub(super) name: &'static str,
-    /// What the usage line says after the options.
+    /// The rest of the usage line after the options.
     pub(super) arguments: &'static str,
-    /// What it does, in the words of the real program's help.
+    /// What it does, as in the help of ostree.
     pub(super) about: &'static str,
-    /// What happens when it is called.
+    /// Its implementation.
     pub(super) action: Action,
 }
 
 /// Commands in the order of a help text.
 pub(super) type Commands = &'static [Builtin];
 
-/// What a command does when it is called.
+/// The implementation of a command.
 #[derive(Clone, Copy)]
 pub(super) enum Action {
-    /// It works.
+    /// An implemented command.
     Run {
-        /// Whether it knows `--repo`.
+        /// Whether it takes `--repo`.
         repo: RepoOption,
         /// Adds its options to a table.
         define: fn(clap::Command) -> clap::Command,
-        /// Runs it with its parsed options; it may ask for all commands there are.
+        /// Runs it with its parsed options; it may inspect all commands.
         run: fn(&ArgMatches, &mut Context, Commands) -> Result<(), Failure>,
     },
-    /// It has commands of its own, named after it: `remote add`.
+    /// A group of commands, such as `remote add`.
     Group(Commands),
-    /// `ostree` has it and osier has not; the text says so.
+    /// A command that `ostree` has and osier has not; the text says so.
     Refuse(&'static str),
 }
 
-/// Whether a command knows `--repo`.
+/// Whether a command takes `--repo`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum RepoOption {
     /// It works on a repository.
     Known,
-    /// It needs none.
+    /// It needs no repository.
     Unknown,
 }
 
-/// What `ostree` does not have: unknown to the program when it is called by that name.
+/// Commands that `ostree` does not have: unknown to the program when it is called by that name.
 const OWN: [&str; 5] = ["bench", "compare", "completions", "compose", "man"];
-/// Their exit status is a verdict like that of `cmp`: 0 and 1 are answers, so a failure is 2.
+/// Commands whose exit status is like that of `cmp`: 0 and 1 are answers, so a failure is 2.
 const WITH_VERDICT: [&str; 1] = ["compare"];
 
 impl Builtin {
@@ -78,8 +78,7 @@ impl Builtin {
     }
 }
 
-/// A command whose file is `$module`, with `Args` and `run`; `$run` calls it otherwise than with
-/// these and the context.
+/// A command in the file `$module`, with `Args` and `run`; `$run` overrides how it is called.
 macro_rules! command {
     ($module:ident, $name:literal, $arguments:literal, $about:literal) => {
         $crate::cli::builtin::command!(
@@ -134,8 +133,8 @@ pub(super) fn find(all: Commands, program: &str, name: &OsStr) -> Option<&'stati
     all.iter().find(|builtin| builtin.name == name && !is_hidden(builtin))
 }
 
-/// What may be typed for a command of the group, or of the program, when the program is called by
-/// that name. Those of groups are there in full: `remote add`.
+/// The names of the commands of a group, or of the program, when the program is called by that
+/// name. Those in groups are given in full: `remote add`.
 pub(super) fn names(all: Commands, program: &str, group: Option<&Builtin>) -> Vec<String> {
     let working = |builtin: &&Builtin| builtin.is_listed(program);
     let mut names: Vec<String> =
@@ -169,7 +168,7 @@ pub(super) fn commands(
     }
 }
 
-/// The one of a group with this last word.
+/// The command of a group with this last word.
 pub(super) fn find_in(
     group: &Builtin,
     commands: &'static [Builtin],

@@ -1,4 +1,4 @@
-//! `checkout`: makes a directory of a commit.
+//! `checkout`: checks out a commit into a directory.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -95,10 +95,10 @@ pub(super) struct Args {
 struct Plan {
     destination: PathBuf,
     trees: Trees,
-    /// Make a composefs image and not a directory.
+    /// Make a composefs image instead of a directory.
     image: Option<FileDigests>,
     options: CheckoutOptions,
-    /// That a subpath is missing is no error.
+    /// A missing subpath is not an error.
     allow_missing: bool,
 }
 
@@ -106,7 +106,7 @@ struct Plan {
 enum Trees {
     /// One commit, or a part of it.
     One(String),
-    /// All that a list names, NUL-separated pairs of a commit and a path in it.
+    /// Everything in a list of NUL-separated pairs of a commit and a path in it.
     Listed(Vec<u8>),
 }
 
@@ -210,8 +210,8 @@ fn plan(args: Args) -> Result<Plan, Failure> {
     let Some(commit) = arguments.next() else {
         return Err(Failure::usage("COMMIT must be specified"));
     };
-    // Upstream has an older and a newer way; these lead to the newer one, which knows neither of
-    // the two things below.
+    // Upstream has an older and a newer implementation; these options lead to the newer one, which
+    // supports neither of the two below.
     let is_new_style = disable_cache
         || whiteouts
         || process_passthrough_whiteouts
@@ -229,8 +229,8 @@ fn plan(args: Args) -> Result<Plan, Failure> {
         (false, false) => None,
     };
     let is_listed = from_stdin || from_file.is_some();
-    // Upstream lets the last three pass and takes no note of them, so that the image is not of what
-    // was asked for.
+    // Upstream accepts the last three and ignores them, so that the image is not of what was
+    // requested.
     if image.is_some()
         && (is_new_style || selinux_prefix.is_some() || subpath.is_some() || is_listed)
     {

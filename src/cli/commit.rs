@@ -204,7 +204,7 @@ fn refuse_unsupported(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// What the options mean, checked in the order in which the real program does.
+/// Converts the options, checking them in the order of ostree.
 fn into_options(args: Args, repo: &Repo) -> Result<CommitOptions, Failure> {
     let Args {
         parent,
@@ -261,7 +261,7 @@ fn into_options(args: Args, repo: &Repo) -> Result<CommitOptions, Failure> {
     }
     let parent = match parent {
         Some(text) => parse_parent(&text)?,
-        // An orphan may have a branch: it starts afresh.
+        // An orphan may have a branch: it starts a new history.
         None if orphan => Parent::None,
         None => Parent::OfBranch,
     };
@@ -327,7 +327,7 @@ fn into_options(args: Args, repo: &Repo) -> Result<CommitOptions, Failure> {
         base,
         sources,
         modifier: Modifier {
-            // Negative numbers are as good as none.
+            // Negative numbers mean none.
             owner_uid: owner_uid.and_then(|id| u32::try_from(id).ok()),
             owner_gid: owner_gid.and_then(|id| u32::try_from(id).ok()),
             canonical_permissions,
@@ -379,7 +379,7 @@ fn labeling_epoch(number: Option<i32>) -> Result<Epoch, Failure> {
     }
 }
 
-/// The policy that the base brings along, or else the first tree.
+/// The policy of the base, or else of the first tree.
 fn policy_of_base(
     repo: &Repo,
     base: Option<&Checksum>,
@@ -425,8 +425,8 @@ fn read_text(path: &Path) -> Result<String, Failure> {
     Ok(keyfile::text_of(&bytes).map_err(in_words)?.to_owned())
 }
 
-/// Seconds since 1970: what the user says, else what the environment says, else now. Earlier times
-/// wrap around, as they do upstream.
+/// Seconds since 1970: as given by the user, else by the environment, else now. Earlier times wrap
+/// around, as upstream.
 fn commit_time(timestamp: Option<&str>) -> Result<u64, Failure> {
     match timestamp {
         Some(text) => Ok(date::parse(text, &Zoned::now()).map_err(in_words)?.cast_unsigned()),
@@ -438,7 +438,7 @@ fn in_words(error: impl ToString) -> Failure {
     Failure::failed(error.to_string())
 }
 
-/// The outcome as JSON. What a skipped commit would have written is not known.
+/// The outcome as JSON. For a skipped commit it is not known what would have been written.
 fn document(
     repo: &Repo,
     branch: Option<&Refspec>,
@@ -473,7 +473,7 @@ fn print_table(outcome: &CommitOutcome, out: &Output) -> Result<(), Failure> {
     writeln!(out, "Content Written: {}", stats.content_objects_written)?;
     writeln!(out, "Content Cache Hits: {}", stats.devino_cache_hits)?;
     writeln!(out, "Content Bytes Written: {}", stats.content_bytes_written)?;
-    // Only whoever asks for what ostree does not have gets a line that it does not print.
+    // A line that ostree does not print is only printed for an option that ostree does not have.
     match stat_cache {
         Some(stat_cache) => writeln!(out, "Stat Cache Hits: {}", stat_cache.hits),
         None => Ok(()),

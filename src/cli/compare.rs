@@ -1,6 +1,7 @@
-//! `compare`: tells whether two repositories are equal. `ostree` has no such command.
+//! `compare`: reports whether two repositories are equal. `ostree` has no such command.
 //!
-//! Its exit status is that of `cmp`: 0 for equal, 1 for different, 2 when that could not be told.
+//! Its exit status is that of `cmp`: 0 for equal, 1 for different, 2 when that could not be
+//! determined.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -81,7 +82,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         }
         (Some(_), _) => return Err(Failure::usage("TREE must be specified")),
     };
-    // The verdict stands on standard output before the status says it.
+    // The verdict is flushed to standard output before the exit.
     context.out.flush()?;
     match outcome {
         Outcome::Equal => Ok(()),
@@ -96,7 +97,7 @@ fn repositories(
     style: Style,
     context: &Context,
 ) -> Result<Outcome, Failure> {
-    // To be compared is no reason to be given a cache directory.
+    // Comparing must not create cache directories.
     let open_options = OpenOptions { skip_cache: true, ..context::open_options()? };
     let open =
         |path: &Path| Ok::<_, Failure>(Repo::open_with(&context::absolute(path)?, &open_options)?);
@@ -166,7 +167,7 @@ fn programs(options: &WithOptions, style: Style, context: &Context) -> Result<Ou
     Ok(outcome)
 }
 
-/// A mode as `init --mode` takes it; the config spells one of them otherwise.
+/// A mode as `init --mode` takes it; one of them has another name in the config.
 fn shown_mode(mode: RepoMode) -> &'static str {
     match mode {
         RepoMode::Archive => "archive",
@@ -184,20 +185,20 @@ fn overall(reports: &[ModeReport]) -> Outcome {
     }
 }
 
-/// How many lines are printed when nothing is said about it.
+/// The default limit of printed lines.
 const DEFAULT_LIMIT: u64 = 100;
 
-/// What is printed, and how.
+/// How results are printed.
 #[derive(Clone, Copy)]
 struct Style {
     json: bool,
-    /// How many differences, and how many notes, of each comparison.
+    /// The most differences, and the most notes, printed of each comparison.
     limit: u64,
     /// Only the verdict.
     summary: bool,
 }
 
-/// Prints findings while they are made.
+/// Prints findings as they are made.
 struct Printer<'c> {
     out: &'c Output,
     style: Style,
@@ -206,21 +207,21 @@ struct Printer<'c> {
     counts: Vec<Counts>,
 }
 
-/// What was found in one comparison.
+/// The findings of one comparison.
 #[derive(Default)]
 struct Counts {
     mode: Option<String>,
-    /// Lines about differences, and about what could not be compared.
+    /// The number of lines about differences, and about what could not be compared.
     differences: u64,
     notes: u64,
-    /// Of the notes, those of files that are compressed differently. There may be as many as there
-    /// are files, so in text they are only counted.
+    /// The number of notes about files that are compressed differently. There may be as many as
+    /// there are files, so in text output they are only counted.
     compressed: u64,
     omitted: u64,
 }
 
 impl Counts {
-    /// How many of so many more lines are printed.
+    /// How many of the further lines are printed.
     fn take(&mut self, lines: usize, is_note: bool, limit: u64) -> usize {
         let count = if is_note { &mut self.notes } else { &mut self.differences };
         let room = usize::try_from(limit.saturating_sub(*count)).unwrap_or(usize::MAX);
@@ -236,7 +237,7 @@ impl<'c> Printer<'c> {
         Ok(Self { out, style, names, list, counts: Vec::new() })
     }
 
-    /// Runs something that prints findings. What keeps them from being printed is the failure then.
+    /// Runs a comparison that prints findings. If they cannot be printed, that is the failure.
     fn run<T>(
         &mut self,
         work: impl FnOnce(
@@ -329,7 +330,7 @@ impl<'c> Printer<'c> {
         format!("{field}: {} in {one}, {} in {other}", value(first), value(second))
     }
 
-    /// What is only counted.
+    /// The findings that are only counted.
     fn print_notes(&self, mode: Option<&str>) -> Result<(), Failure> {
         if self.style.summary {
             return Ok(());
@@ -412,7 +413,7 @@ fn mode_json(report: &ModeReport) -> Value {
     })
 }
 
-/// With at most so many fields.
+/// With at most this many fields.
 fn finding_json(
     mode: Option<&str>,
     Finding { subject, verdict }: &Finding,

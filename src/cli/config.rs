@@ -76,7 +76,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     }
 }
 
-/// Prints what was changed, if a document is wanted.
+/// Prints the change, if JSON is wanted.
 fn told(
     json: bool,
     context: &Context,
@@ -93,8 +93,8 @@ fn told(
     )
 }
 
-/// Sets a key, unless the repository could not be opened any more afterwards. Returns what it was
-/// before, as far as that can be read.
+/// Sets a key, unless the repository could no longer be opened afterwards. Returns the previous
+/// value, if it can be read.
 fn set(repo: &Repo, group: &str, key: &str, value: &str) -> Result<Option<String>, Failure> {
     let mut old_value = None;
     repo.edit_config(|keyfile| {

@@ -1,4 +1,4 @@
-//! What a command gets to work with, and where it finds its repository.
+//! The context of a command, and how it finds its repository.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
@@ -19,13 +19,13 @@ use super::output::Output;
 use super::progress::Display;
 use super::suggest;
 
-/// What a command gets to work with.
+/// The context of a command.
 pub(super) struct Context {
     /// Standard output.
     pub(super) out: Output,
     /// The value of `--repo`.
     repo: Option<OsString>,
-    /// Whether the program is called by the name of the real one.
+    /// Whether the program is called `ostree`.
     is_ostree: bool,
 }
 
@@ -36,35 +36,35 @@ impl Context {
         Self { out, repo, is_ostree: stands_in_for_ostree(program) }
     }
 
-    /// The failure with this message about a word that is not known. It says which of the known
-    /// words was meant, unless the program stands in for `ostree`.
+    /// The failure with this message about an unknown word. It suggests a known word, unless the
+    /// program stands in for `ostree`.
     pub(super) fn unknown_word(&self, message: String, typed: &str, known: &[&str]) -> Failure {
         let hint = if self.is_ostree { String::new() } else { suggest::hint(typed, known) };
         Failure::failed(message + &hint)
     }
 
-    /// Shows the user how an operation comes along.
+    /// Shows the user the progress of an operation.
     pub(super) fn progress(&self) -> impl Progress + use<> {
         self.display().that_leaves_nothing()
     }
 
-    /// The same, with nothing but warnings and bars, for a command that prints a document.
+    /// The same, with only warnings and bars, for a command that prints JSON.
     pub(super) fn quiet_progress(&self) -> impl Progress + use<> {
         self.display().without_lines().that_leaves_nothing()
     }
 
-    /// For an operation that is to do something about signals.
+    /// For an operation that handles signals.
     pub(super) fn display(&self) -> Display {
         Display::new(self.out.clone())
     }
 
-    /// For a transaction in `repo`: an interrupted one says what is left of it.
+    /// For a transaction in `repo`: if interrupted, it reports what it leaves behind.
     pub(super) fn transaction_progress(&self, repo: &Repo, json: bool) -> Display {
         let path = repo.path().to_owned();
         self.display_for(json).that_leaves(move || interrupt::about_staging(&path))
     }
 
-    /// The same, with standard output left to a document if there is one.
+    /// The same, with standard output left to JSON if that is requested.
     pub(super) fn progress_for(&self, json: bool) -> impl Progress + use<> {
         self.display_for(json).that_leaves_nothing()
     }
@@ -73,12 +73,12 @@ impl Context {
         if json { self.display().without_lines() } else { self.display() }
     }
 
-    /// Opens the repository that the command is to work on.
+    /// Opens the repository of the command.
     pub(super) fn open_repo(&self) -> Result<Repo, Failure> {
         self.open_repo_with(&open_options()?)
     }
 
-    /// The same, with other options than those of the environment.
+    /// The same, with options other than those of the environment.
     pub(super) fn open_repo_with(&self, options: &OpenOptions) -> Result<Repo, Failure> {
         Ok(Repo::open_with(&self.repo_path()?, options)?)
     }
@@ -90,8 +90,7 @@ impl Context {
         Ok(repo)
     }
 
-    /// The absolute path of the repository that the command is to work on, whether or not there is
-    /// one.
+    /// The absolute path of the command's repository, whether or not it exists.
     pub(super) fn repo_path(&self) -> Result<PathBuf, Failure> {
         path_of(self.repo.as_deref())
     }
@@ -116,7 +115,7 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     Ok(normalized(&current.join(path)))
 }
 
-/// What the environment says about opening a repository.
+/// The environment's options for opening a repository.
 pub(super) fn open_options() -> Result<OpenOptions, Failure> {
     Ok(OpenOptions {
         boot_id: env::var("OSTREE_BOOTID").ok(),
@@ -129,7 +128,7 @@ pub(super) fn open_options() -> Result<OpenOptions, Failure> {
     })
 }
 
-/// How the environment wants file objects to be compressed.
+/// How file objects are compressed, as set in the environment.
 fn encoding() -> Result<Option<Encoding>, Failure> {
     let Some(name) = env::var_os("OSIER_DEFLATE") else { return Ok(None) };
     let encoding = name.to_str().and_then(Encoding::parse);
@@ -156,7 +155,7 @@ fn discover(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     };
     let is_missing = fs::metadata(candidate.join("objects"))
         .is_err_and(|error| error.kind() == ErrorKind::NotFound);
-    // Anything else that is wrong with it is told when it is opened.
+    // Any other problem is reported when it is opened.
     (!is_missing).then_some(candidate)
 }
 

@@ -22,7 +22,7 @@ impl Log for Printer {
 
 /// Shows debug lines from now on.
 pub(super) fn show() {
-    // Nobody else in this program sets a logger, so this fails only when it has been done already.
+    // Nothing else in this program sets a logger, so this fails only when it has been done already.
     if log::set_logger(&Printer).is_ok() {
         log::set_max_level(LevelFilter::Debug);
     }

@@ -1,15 +1,15 @@
-//! The program with all of its commands as one clap definition, for what is made of it: completions
-//! and man pages.
+//! The program with all of its commands as one clap definition, from which completions and man
+//! pages are made.
 
 use clap::{Arg, ArgAction, Command, ValueHint};
 
 use super::builtin::{self, Action, Builtin, Commands};
 use super::options;
 
-/// The name under which the program has everything.
+/// The name under which the program has all commands.
 pub(super) const PROGRAM: &str = "osier";
 
-/// Names of values that stand for a path.
+/// Value names that denote a path.
 const PATHS: [&str; 4] = ["DIR", "FILE", "HOMEDIR", "PATH"];
 
 /// The program, with a subcommand for each of its commands.
@@ -23,7 +23,7 @@ pub(super) fn program(all: Commands) -> Command {
 }
 
 /// A command with its own options and those of every command, or with its own commands; `None` if
-/// it is only there to be refused. `name` is what the user types for it.
+/// it is not implemented. `name` is what the user types for it.
 fn command(builtin: &Builtin, name: &'static str) -> Option<Command> {
     let Builtin { name: full_name, arguments, about, action } = builtin;
     let table = match *action {
@@ -39,7 +39,7 @@ fn command(builtin: &Builtin, name: &'static str) -> Option<Command> {
     Some(complete(table, about).name(name).override_usage(usage.trim_end().to_owned()))
 }
 
-/// Adds what every table has, and what only completions and man pages need to know.
+/// Adds the common options, and details for completions and man pages.
 fn complete(table: Command, about: &'static str) -> Command {
     let mut table =
         table.about(about).version(env!("CARGO_PKG_VERSION")).disable_version_flag(true).arg(
@@ -58,7 +58,7 @@ fn complete(table: Command, about: &'static str) -> Command {
             .any(|own| own.get_short().is_some() && own.get_short() == arg.get_short());
         table = table.arg(if taken { arg.clone().short(None) } else { arg.clone() });
     }
-    // The usage says in ostree's words what the arguments are.
+    // The usage names the arguments as ostree does.
     let table = table.mut_args(|arg| if arg.is_positional() { arg.hide(true) } else { arg });
     table.mut_args(|arg| match value_name(&arg).as_deref() {
         Some("") => arg.value_name("VALUE"),

@@ -1,4 +1,4 @@
-//! `diff`: tells what differs between two commits or directories.
+//! `diff`: reports what differs between two commits or directories.
 
 use std::path::PathBuf;
 
@@ -46,7 +46,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         [rev] => (format!("{rev}^"), rev.clone()),
         [first, second, ..] => (first.clone(), second.clone()),
     };
-    // A negative number is as good as none.
+    // A negative number means none.
     let owner = |id: Option<i32>| id.and_then(|id| u32::try_from(id).ok());
     let options =
         DiffOptions { owner_uid: owner(owner_uid), owner_gid: owner(owner_gid), no_xattrs };

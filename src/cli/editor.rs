@@ -38,7 +38,7 @@ pub(super) fn edit_message(
         .ok_or_else(|| Failure::failed("Aborting commit due to empty commit subject."))
 }
 
-/// What the editor shows first.
+/// The initial text in the editor.
 fn template(branch: Option<&str>, subject: Option<&str>) -> String {
     let mut text = "\n\
         # Write the message of this commit: the first line is its subject, all others\n\
@@ -65,8 +65,8 @@ fn parse_message(text: &str) -> Option<Message> {
 fn run_editor(file: &Path) -> Result<(), Failure> {
     let editor = ["OSTREE_EDITOR", "VISUAL", "EDITOR"].into_iter().find_map(env::var_os);
     let editor = editor.unwrap_or_else(|| OsString::from("vi"));
-    // The shell splits the variable, which may hold options; the file's name is an argument of its
-    // own.
+    // The shell splits the variable, which may contain options; the file name is a separate
+    // argument.
     let mut script = editor.clone();
     script.push(" \"$1\"");
     let mut command = Command::new("/bin/sh");
@@ -99,7 +99,7 @@ impl TemporaryFile {
             let path = env::temp_dir().join(format!("osier-message.{}.{number}", process::id()));
             let mut options = OpenOptions::new();
             match options.write(true).create_new(true).mode(0o600).open(&path) {
-                // Anybody can put something there.
+                // Other users can create files there.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && number < MOST_NAMES => {
                     number += 1
                 }
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_first_line_is_the_subject_and_the_rest_the_body() {
-        // What the real program makes of these texts.
+        // The results of ostree for these texts.
         let cases = [
             ("a", "a", ""),
             ("a\n\nb", "a", "b"),

@@ -1,4 +1,4 @@
-//! How a command fails, and how the program says so.
+//! How commands fail, and how failures are reported.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -18,13 +18,13 @@ pub(super) enum Failure {
     Incomplete(String),
     /// The operation failed.
     Error(Error),
-    /// The command has said all there is to say, and ends with this status.
+    /// The command has already reported everything, and ends with this status.
     Status(u8),
     /// The command was interrupted and has cleaned up: the program ends by this signal.
     Signal(i32),
-    /// Standard output does not take what is written to it.
+    /// Writing to standard output failed.
     Output(io::Error),
-    /// The same as what is in it, for a command whose status 1 is a verdict: it ends with 2.
+    /// The inner failure, for a command whose status 1 is an answer: it ends with 2.
     Trouble(Box<Failure>),
 }
 
@@ -33,7 +33,7 @@ const FAILURE_STATUS: u8 = 1;
 /// The status of [`Failure::Trouble`], as that of `cmp` and `diff`.
 const TROUBLE_STATUS: u8 = 2;
 /// The status that a shell shows for a program ended by SIGPIPE, which is how `ostree` ends when
-/// nobody reads on.
+/// its output is closed.
 const BROKEN_PIPE_STATUS: u8 = 128 + 13;
 
 impl Failure {
@@ -42,13 +42,13 @@ impl Failure {
         Self::Usage(message.into())
     }
 
-    /// A refusal in so many words.
+    /// A failure with this message.
     pub(super) fn failed(message: impl Into<String>) -> Self {
         Self::Error(Error::failed(message))
     }
 
-    /// The one error for an option that needs what osier does not have yet; `option` is spelled
-    /// with its dashes.
+    /// The one error for an option that needs what osier does not have yet; `option` includes its
+    /// dashes.
     pub(super) fn not_supported(option: &str) -> Self {
         Self::failed(format!("{option}: not supported yet"))
     }
@@ -79,13 +79,13 @@ pub(super) fn exit_code(result: Result<(), Failure>) -> ExitCode {
     }
 }
 
-/// Says what went wrong, and returns the status: `status` unless the failure has its own.
+/// Reports the failure and returns the exit status: `status` unless the failure has its own.
 fn report(failure: Failure, status: u8) -> u8 {
     let message = match failure {
         Failure::Status(status) => return status,
         Failure::Signal(signal) => {
             interrupt::die_of(signal);
-            // What a shell shows for it.
+            // As a shell shows it.
             return u8::try_from(128 + signal).unwrap_or(status);
         }
         Failure::Trouble(failure) => return report(*failure, TROUBLE_STATUS),
@@ -112,8 +112,7 @@ pub(super) fn warn(message: &str) {
     to_stderr(&format!("{}\n", printable(message)));
 }
 
-/// A message without what a terminal would take for a command: names and texts in it come from
-/// anywhere.
+/// A message without terminal control characters: names and texts in it are untrusted.
 fn printable(message: &str) -> Cow<'_, str> {
     let is_command = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
     if !message.contains(is_command) {
@@ -130,7 +129,7 @@ fn printable(message: &str) -> Cow<'_, str> {
 }
 
 fn to_stderr(text: &str) {
-    // When standard error is closed too, there is nobody left to tell.
+    // When standard error is closed too, the failure cannot be reported.
     let _ = io::stderr().write_all(text.as_bytes());
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Args {
     /// Add PATH as prefix to archive pathnames
     #[arg(long, value_name = "PATH")]
     prefix: Option<String>,
-    // The blank at the end is upstream's.
+    // The trailing blank is upstream's.
     #[arg(short, long, value_name = "PATH", value_parser = path(), help = "Output to PATH ")]
     output: Option<PathBuf>,
     /// Print a JSON document
@@ -37,7 +37,7 @@ pub(super) struct Args {
 const BUFFER_LEN: usize = 256 << 10;
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    // The archive's format has no place for xattrs, so they are never there.
+    // The archive format does not support xattrs, so they are always left out.
     let Args { no_xattrs: _, subpath, prefix, output, json, arguments } = args;
     let repo = context.open_repo()?;
     let Some(rev) = arguments.first() else {

@@ -11,13 +11,13 @@ use rustix::fs::{Access, access};
 
 use super::error::Failure;
 
-/// Where the real program looks first.
+/// The directory that ostree searches first.
 const EXTENSION_DIRECTORY: &str = "/usr/libexec/libostree/ext";
 
 /// Runs the external command `name` in place of this process; returns only when there is none, or
 /// when it cannot run.
 ///
-/// It gets all arguments, the command's name and what stood before it included.
+/// It gets all arguments, including the command's name and those before it.
 pub(super) fn replace_process(name: &OsStr, arguments: &[OsString]) -> Result<(), Failure> {
     let Some(program) = find(name) else { return Ok(()) };
     let own_name = env::args_os().next().unwrap_or_default();

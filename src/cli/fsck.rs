@@ -40,7 +40,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let Args { add_tombstones, quiet, delete, all, verify_bindings, verify_back_refs, json } = args;
-    // Where nothing has to be deleted nothing needs to be writable.
+    // The repository need not be writable unless something is to be deleted.
     let repo = context.open_repo()?;
     let options = FsckOptions { all, delete, add_tombstones, verify_bindings, verify_back_refs };
     if json {
@@ -57,7 +57,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     for commit in tombstones {
         writeln!(context.out, "Adding tombstone for commit {commit}")?;
     }
-    // Upstream tells one or the other.
+    // Upstream reports one or the other.
     if partial_commits > 0 && !add_tombstones {
         writeln!(context.out, "{partial_commits} partial commits not verified")?;
     }
@@ -68,7 +68,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     )
 }
 
-/// What makes the command fail although the check came to its end.
+/// The failure of the command after a complete check.
 fn verdict(report: &FsckReport, delete: bool) -> Result<(), Failure> {
     let FsckReport { corrupted, unreadable_objects, damaged_commits, .. } = *report;
     // Upstream calls that corruption too. With `--delete` it would read as if something had been
@@ -88,22 +88,22 @@ fn verdict(report: &FsckReport, delete: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints a document whatever is found, also when that ends the check early.
+/// Prints JSON for any result, also when the check ends early.
 fn run_json(repo: &Repo, options: &FsckOptions, context: &Context) -> Result<(), Failure> {
     let display = context.quiet_progress();
     let progress = |event: Event<'_>| match event {
-        // What is found is in the document.
+        // The findings are in the JSON document.
         Event::Message(_) | Event::Warning(_) => {}
         event => display.event(event),
     };
     let mut findings = Vec::new();
     let result = fsck_into(repo, options, &mut findings, &progress);
-    // Refs that cannot be listed are the error then.
+    // If refs cannot be listed, that is the error.
     let listed = repo.list_refs(None, ListRefs::Full).unwrap_or_default().into_iter();
     let mut refs: Vec<(String, Checksum)> =
         listed.map(|(refspec, commit)| (refspec.to_string(), commit)).collect();
     let of_collections = repo.list_collection_refs(None).unwrap_or_default().into_iter();
-    // Those of the repository's own collection are there already.
+    // Those of the repository's own collection are included already.
     let of_others = of_collections
         .filter(|(named, _)| repo.collection_id().as_ref() != Some(&named.collection));
     refs.extend(of_others.map(|(CollectionRef { collection, name }, commit)| {

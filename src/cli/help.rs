@@ -1,4 +1,4 @@
-//! Help texts in the shape that GOption gives them, from the clap definitions.
+//! Help texts in GOption's format, from the clap definitions.
 
 use std::iter;
 
@@ -24,7 +24,7 @@ pub(super) fn of_program(program: &str) -> String {
     text
 }
 
-/// The help text of a group of commands, those that are refused included.
+/// The help text of a group of commands, including unimplemented ones.
 pub(super) fn of_group(program: &str, group: &Builtin, commands: &[Builtin]) -> String {
     let mut options = help_option();
     let global = options::global_table();
@@ -105,7 +105,7 @@ impl Options {
     }
 }
 
-/// One line: what to type, and what it does.
+/// One line: the option or command, and its description.
 struct Row {
     left: String,
     right: String,
@@ -139,7 +139,7 @@ impl Row {
     }
 }
 
-/// The longest left side has four blanks after it, besides the one that ends it.
+/// Blanks after the longest left side, besides the one that ends it.
 const GAP: usize = 5;
 
 fn push_rows(text: &mut String, rows: &[Row], width: usize) {

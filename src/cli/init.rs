@@ -49,7 +49,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     if !json {
         return Ok(());
     }
-    // A repository that was there keeps what it has.
+    // An existing repository keeps its settings.
     let document = json!({
         "repo": path.display().to_string(),
         "mode": repo.mode().as_str(),

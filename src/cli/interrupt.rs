@@ -1,8 +1,8 @@
-//! SIGHUP, SIGINT and SIGTERM: what is done before the program ends by them.
+//! SIGHUP, SIGINT and SIGTERM: what happens before the program ends.
 //!
-//! Most commands may be killed at any moment, so they die of the signal as if it had not been
-//! caught, with the bar cleared and a line about what is left. Signals that were ignored when the
-//! program started, as under `nohup`, stay ignored.
+//! Most commands may be killed at any moment, so the signal terminates them as if it had not been
+//! caught, after the bar is cleared and a line about leftovers is printed. Signals that were
+//! ignored when the program started, as under `nohup`, stay ignored.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,17 +15,17 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::{flag, low_level};
 
-/// What a second signal does.
+/// The effect of a second signal.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Second {
-    /// It ends the program at once, whatever the handler of the first is doing.
+    /// It ends the program at once, regardless of the handler of the first.
     Ends,
     /// It goes to the handler like the first.
     IsHandled,
 }
 
-/// Has `handle` called on a thread of its own for each signal. Where there can be no thread,
-/// signals do what they always do.
+/// Has `handle` called on a thread of its own for each signal. If no thread can be created, signals
+/// have their default effect.
 pub(super) fn listen(second: Second, mut handle: impl FnMut(i32) + Send + 'static) {
     let (ready, is_ready) = mpsc::channel();
     let listen = move || {
@@ -55,7 +55,7 @@ pub(super) fn die_of(signal: i32) {
     let _ = low_level::emulate_default_handler(signal);
 }
 
-/// Which signals the kernel does not deliver.
+/// The signals that the kernel does not deliver.
 fn ignored_signals() -> impl Fn(i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -79,7 +79,7 @@ pub(super) fn about_staging(repo: &Path) -> Option<String> {
     ))
 }
 
-/// What this process has open, as far as it has paths.
+/// The paths of this process's open files.
 fn open_files() -> Vec<PathBuf> {
     let descriptors = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok()).collect()

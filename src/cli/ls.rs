@@ -78,7 +78,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     listing.finish()
 }
 
-/// How far below a directory is listed.
+/// How deep a directory is listed.
 #[derive(Clone, Copy)]
 enum Depth {
     None,
@@ -92,18 +92,18 @@ struct Listing<'c> {
     style: Style<'c>,
 }
 
-/// What is printed of each file, and where.
+/// What is printed for each file, and where.
 enum Style<'c> {
     /// A line, with or without columns for its checksums and its xattrs.
     Lines { out: &'c Output, checksum: bool, xattrs: bool },
     /// Its path, and a NUL.
     Names(&'c Output),
-    /// All that there is to say of it.
+    /// All of its metadata.
     Json(List<'c>),
 }
 
-/// The length of what stands before the names in a directory, and the subdirectories that have not
-/// been printed.
+/// The length of the prefix of the names in a directory, and the subdirectories that have not been
+/// printed.
 type Level = (usize, std::vec::IntoIter<DirEntry>);
 
 impl Listing<'_> {
@@ -118,8 +118,8 @@ impl Listing<'_> {
             Depth::Children => false,
             Depth::All => true,
         };
-        // A list instead of recursion: commits may be deep. There is one path, of which each
-        // directory knows its part.
+        // A list instead of recursion: commits may be deep. They share one path, of which each
+        // directory knows its length.
         let mut descent = Descent::default();
         let mut path = if path == "/" { String::new() } else { path.to_owned() };
         let mut levels = vec![self.enter(dirtree, &path, &mut descent)?];
@@ -140,8 +140,8 @@ impl Listing<'_> {
         Ok(())
     }
 
-    /// Prints the files of a directory, and returns its subdirectories with the length of what
-    /// stands before their names.
+    /// Prints the files of a directory, and returns its subdirectories with the length of the
+    /// prefix of their names.
     fn enter(
         &mut self,
         dirtree: &Checksum,
@@ -195,8 +195,7 @@ impl Listing<'_> {
         match &mut self.style {
             Style::Names(_) => Ok(()),
             Style::Lines { out, checksum: wants_checksum, xattrs } => {
-                // Without xattrs the inode says it all, and other people's files may be listed that
-                // cannot be read.
+                // Without xattrs the inode is sufficient, and unreadable files can be listed.
                 let (header, size) = match *xattrs {
                     true => self.repo.load_file(checksum).map(|file| (file.header, file.size))?,
                     false => self.repo.stat_file(checksum)?,

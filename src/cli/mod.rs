@@ -2,8 +2,8 @@
 //!
 //! Each subcommand has a file of its own with its `Args` (spelling), its `run` and its printing;
 //! [`builtins`] lists them. [`options`] reads the arguments by the rules of GLib's GOption,
-//! [`help`] renders their help texts, and [`Context`] is what a command gets to work with. Meaning
-//! and defaults live in the library's options structs.
+//! [`help`] renders their help texts, and [`Context`] is the context that a command runs in.
+//! Meaning and defaults are in the library's options structs.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -63,7 +63,7 @@ use error::Failure;
 use options::{Misuse, Request};
 use output::Output;
 
-/// Runs the program and says how it ended.
+/// Runs the program and returns its exit status.
 pub(super) fn main() -> ExitCode {
     let mut arguments = env::args_os();
     let program = arguments.next().unwrap_or_default().to_string_lossy().into_owned();
@@ -74,9 +74,9 @@ pub(super) fn main() -> ExitCode {
 
 /// Finds the command among the arguments, and runs it.
 ///
-/// `program` is the name by which the program was called, as typed: the usage lines show it so. The
-/// command is the first argument that does not start with `-`, wherever it stands; whatever
-/// remains, also what stood before it, is for the command to parse.
+/// `program` is the name by which the program was called, as typed, which the usage lines show. The
+/// command is the first argument that does not start with `-`, at any position; all other
+/// arguments, including those before it, are parsed by the command.
 fn dispatch(program: &str, mut arguments: Vec<OsString>, out: &Output) -> Result<(), Failure> {
     let position =
         arguments.iter().position(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
@@ -93,7 +93,7 @@ fn dispatch(program: &str, mut arguments: Vec<OsString>, out: &Output) -> Result
     }
     let help = || help::of_program(program);
     let is_ostree = self::name::stands_in_for_ostree(program);
-    // What `ostree` blames here is `--repo`, for only commands know it.
+    // `ostree` reports `--repo` here, because only commands know it.
     let table = if is_ostree {
         options::blank_table()
     } else {
@@ -172,8 +172,8 @@ fn dispatch_in(
     Err(Failure::Incomplete(message).after_help(help))
 }
 
-/// A command that is not there, in one line: which one was meant, or what lists them. `arguments`
-/// are all of them.
+/// The one-line error for an unknown command: a suggestion, or how to list the commands.
+/// `arguments` are all of them.
 fn unknown_command(
     program: &str,
     group: Option<&Builtin>,
@@ -199,8 +199,8 @@ fn unknown_command(
     Failure::failed(format!("{what}; {hint}"))
 }
 
-/// Arguments that cannot be read, in one line. Of an unknown option it says which one was meant,
-/// unless the program stands in for `ostree`.
+/// The one-line error for invalid arguments. For an unknown option it has a suggestion, unless the
+/// program stands in for `ostree`.
 fn misused(program: &str, builtin: Option<&Builtin>, misuse: Misuse) -> Failure {
     let Misuse { message, unknown } = misuse;
     let guess = unknown.filter(|_| !self::name::stands_in_for_ostree(program));
@@ -212,7 +212,7 @@ fn misused(program: &str, builtin: Option<&Builtin>, misuse: Misuse) -> Failure 
     })
 }
 
-/// Parses what is for the command, and runs it.
+/// Parses the arguments of the command, and runs it.
 fn run(
     program: &str,
     builtin: &Builtin,

@@ -1,21 +1,20 @@
 //! Arguments, read by the rules of GLib's GOption.
 //!
 //! clap holds the definitions and the typed values; this layer decides which argument is an option,
-//! which its value and which neither, and hands clap a form that leaves it no choice:
-//! `--option=value` for all options, then `--`, then the rest. The rules, as the real program shows
-//! them:
+//! which is its value and which is neither, and passes them to clap in an unambiguous form:
+//! `--option=value` for all options, then `--`, then the rest. The rules, as observed in ostree:
 //!
-//! - Options and arguments stand in any order; `--` ends the options, and only the first one is
+//! - Options and arguments come in any order; `--` ends the options, and only the first one is
 //!   dropped.
-//! - `--option=value` or `--option value`, the value taken whatever it looks like. The last value
+//! - `--option=value` or `--option value`, where the value may look like anything. The last value
 //!   counts.
-//! - A flag ignores what stands after a `=`.
+//! - A flag ignores anything after a `=`.
 //! - An option that can do without its value (there are such only among osier's own) has it after a
 //!   `=` or not at all: what follows it is never taken, so that a path behind it stays an argument.
 //! - Short options are bundled (`-RC`); one of them may take the next argument as its value.
 //!   `-ovalue` is no value.
-//! - `-h`, `-?`, `--help` and `--help-all` act at once, so does an error: the first of them counts.
-//! - If a command and the global table know the same short letter, both act.
+//! - `-h`, `-?`, `--help` and `--help-all` take effect at once, as does an error: the first one wins.
+//! - If a command and the global table have the same short letter, both take effect.
 
 use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
@@ -32,7 +31,7 @@ use super::suggest;
 /// them. They are accepted under any name of the program, and listed unless that is `ostree`.
 pub(super) const OWN_OPTIONS: &str = "osier Options";
 
-/// What the arguments ask for.
+/// The result of parsing the arguments.
 pub(super) enum Request {
     /// The help text.
     Help,
@@ -70,9 +69,9 @@ pub(super) struct RepoArgument {
 /// Why arguments cannot be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Misuse {
-    /// What is wrong, in upstream's words.
+    /// The error, in upstream's wording.
     pub(super) message: String,
-    /// Of an unknown option: which one was meant, if that can be guessed.
+    /// For an unknown option: the one that was probably meant, if any.
     pub(super) unknown: Option<Guess>,
 }
 
@@ -119,8 +118,7 @@ pub(super) fn blank_table() -> Command {
     Command::new("osier").disable_help_flag(true).args_override_self(true)
 }
 
-/// Parses a path; unlike clap's own, an empty one too: what is wrong with it is for the command to
-/// say.
+/// Parses a path; unlike clap's own, an empty one too: the command reports that.
 pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
 }
@@ -172,7 +170,7 @@ impl Table {
             .cloned()
     }
 
-    /// Notes an option under its long name.
+    /// Records an option under its long name.
     fn push(&mut self, option: &Arg, value: Option<&OsStr>) {
         let mut argument = format!("--{}", option.get_long().unwrap_or_default()).into_bytes();
         if let Some(value) = value {
@@ -271,7 +269,7 @@ impl Reader {
         }
     }
 
-    /// A bundle of short options that is wrong in some way may be a long option with one dash only.
+    /// An invalid bundle of short options may be a long option with a single dash.
     fn or_long(&self, argument: &OsStr, misuse: Misuse) -> Misuse {
         let typed = argument.to_string_lossy();
         let name = typed.split('=').next().unwrap_or_default().trim_start_matches('-');
@@ -290,7 +288,7 @@ impl Reader {
         let known: Vec<String> = names.map(|name| format!("--{name}")).collect();
         let typed = argument.to_string_lossy();
         let name = typed.split('=').next().unwrap_or_default().trim_start_matches('-');
-        // A bundle of short options is no misspelled long one unless it is a word.
+        // A bundle of short options is only taken for a misspelled long option if it is a word.
         let is_word = typed.starts_with("--") || name.chars().count() > 2;
         let guess = if is_word { suggest::closest(&format!("--{name}"), &known) } else { None };
         Misuse { message: format!("Unknown option {typed}"), unknown: Some(guess) }
@@ -308,17 +306,17 @@ impl Reader {
     }
 }
 
-/// Whether an option is no flag.
+/// Whether an option takes a value.
 pub(super) fn takes_value(option: &Arg) -> bool {
     !matches!(option.get_action(), ArgAction::SetTrue)
 }
 
-/// Whether the value of an option that takes one may be left out.
+/// Whether the value of an option is optional.
 pub(super) fn can_do_without_value(option: &Arg) -> bool {
     takes_value(option) && option.get_num_args().is_some_and(|number| number.min_values() == 0)
 }
 
-/// Checks a value as soon as it is read, since the first error counts.
+/// Checks a value as soon as it is read, since the first error is reported.
 fn check_value(option: &Arg, spelling: &str, value: &OsStr) -> Result<(), String> {
     let mut table = Table::new(blank_table().arg(option.clone()));
     table.push(option, Some(value));
@@ -335,19 +333,19 @@ fn check_value(option: &Arg, spelling: &str, value: &OsStr) -> Result<(), String
     })
 }
 
-/// Why a text is no integer.
+/// Why a text is not an integer.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadInteger {
     /// It has other characters.
     #[error("Cannot parse integer value")]
     Malformed,
-    /// It does not fit 32 bits.
+    /// It does not fit into 32 bits.
     #[error("Integer value out of range")]
     OutOfRange,
 }
 
 /// Parses an `INT` argument as C's `strtol` does with base 0: blanks, a sign, then decimal, octal
-/// or hex digits. To be named as the `value_parser` of an `i32` field.
+/// or hex digits. For use as the `value_parser` of an `i32` field.
 pub(super) fn integer(text: &str) -> Result<i32, BadInteger> {
     let text = text.trim_start_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r']);
     let (sign, digits) = match text.as_bytes() {

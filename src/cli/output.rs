@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::Failure;
 
-/// Where commands print. Clones write to the same place, so that progress and results keep their
-/// order.
+/// The output of commands. Clones share it, so that progress and results keep their order.
 ///
 /// `writeln!(context.out, ...)?` fails with a [`Failure`]; where the library wants a [`Write`], it
 /// is one.
@@ -42,13 +41,13 @@ impl Output {
         self.lock().write_all(bytes).map_err(Failure::Output)
     }
 
-    /// Hands everything to the operating system.
+    /// Flushes everything to the operating system.
     pub(super) fn flush(&self) -> Result<(), Failure> {
         self.lock().flush().map_err(Failure::Output)
     }
 
     fn lock(&self) -> MutexGuard<'_, Box<dyn Write + Send>> {
-        // A panic while printing leaves at worst half a line.
+        // A panic while printing leaves at most an incomplete line.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

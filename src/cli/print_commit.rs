@@ -14,15 +14,15 @@ use super::output::Output;
 /// How objects are printed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// For people.
+    /// Human-readable.
     Pretty,
     /// As GVariant text, with all numbers swapped from big-endian.
     Raw,
-    /// As GVariant text with the numbers as they are stored, and then for people.
+    /// As GVariant text with the numbers as they are stored, and then human-readable.
     Unswapped,
 }
 
-/// Prints a commit and returns its parent. Nothing is printed of a commit that is missing.
+/// Prints a commit and returns its parent. Nothing is printed for a missing commit.
 pub(super) fn print(
     repo: &Repo,
     commit: &Checksum,
@@ -40,7 +40,7 @@ pub(super) fn print(
     Ok(object.parent)
 }
 
-/// Prints the bytes of an object of this type, if the form wants that.
+/// Prints the bytes of an object of this type, if the format includes them.
 pub(super) fn print_variant_of(
     ty: &str,
     bytes: &[u8],
@@ -84,7 +84,7 @@ fn print_pretty(commit: &Commit, out: &Output) -> Result<(), Failure> {
 }
 
 fn print_indented(text: &str, out: &Output) -> Result<(), Failure> {
-    // The newline at the end of a text does not begin another line.
+    // A trailing newline does not begin another line.
     for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
         writeln!(out, "    {line}")?;
     }

@@ -1,6 +1,6 @@
-//! Shows how an operation comes along: upstream's lines on standard output when that is no
+//! Shows the progress of an operation: upstream's lines on standard output when that is not a
 //! terminal, and a bar on standard error when that is one. Steps, which only osier's own commands
-//! have, are plain lines on standard error where there is no bar.
+//! have, are plain lines on standard error if there is no bar.
 //!
 //! A signal clears the bar before the program ends by it.
 
@@ -21,29 +21,29 @@ use super::output::Output;
 /// The tasks for which upstream prints lines; for all others only the bar shows.
 const TASKS_WITH_LINES: [&str; 1] = ["fsck objects"];
 
-/// At most one line in this time, the first and the last one apart.
+/// The shortest time between two lines, apart from the first and the last one.
 const TIME_BETWEEN_LINES: Duration = Duration::from_secs(1);
 
-/// A task that is done sooner needs no bar.
+/// The delay before a bar appears.
 const TIME_BEFORE_BAR: Duration = Duration::from_secs(1);
 
-/// How often the time is drawn anew.
+/// How often the time is redrawn.
 const TICK: Duration = Duration::from_millis(500);
 
-/// How long a signal waits for whoever is printing.
+/// How long a signal waits for a thread that is printing.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// A second signal is no echo of the first when it comes later than this.
+/// A second signal within this time counts as a repetition of the first.
 const TIME_OF_ECHOES: Duration = Duration::from_secs(1);
 
-/// What a step costs, as bytes of content: opening, hashing and naming a small file.
+/// The cost of a step as bytes of content: opening, hashing and naming a small file.
 const BYTES_PER_STEP: u64 = 16 << 10;
 
 const BAR_WITH_TOTAL: &str = "{prefix} [{bar:20}] {percent:>3}% {wide_msg}";
 const BAR_WITHOUT_TOTAL: &str = "{prefix} {spinner} {wide_msg}";
 const BAR_OF_STEPS: &str = "{prefix} [{bar:20}] {elapsed} {wide_msg}";
 
-/// Receives the events of one operation after the other.
+/// Receives the events of operations, one after the other.
 pub(super) struct Display {
     out: Output,
     lines: bool,
@@ -51,7 +51,7 @@ pub(super) struct Display {
     shared: Arc<Shared>,
 }
 
-/// What the thread that waits for signals needs, too.
+/// The state shared with the signal thread.
 #[derive(Default)]
 struct Shared {
     current: Mutex<Current>,
@@ -59,10 +59,10 @@ struct Shared {
     signal: AtomicI32,
 }
 
-/// What is going on now.
+/// The current state.
 #[derive(Default)]
 struct Current {
-    /// On a terminal, the line that says which step it is.
+    /// On a terminal, the line that shows the current step.
     step: Option<ProgressBar>,
     task: Option<Task>,
 }
@@ -98,7 +98,7 @@ impl Display {
         Self { out, lines, bars, shared: Arc::default() }
     }
 
-    /// Leaves standard output to the result.
+    /// Reserves standard output for the result.
     pub(super) fn without_lines(self) -> Self {
         Self { lines: false, ..self }
     }
@@ -108,7 +108,7 @@ impl Display {
     pub(super) fn that_leaves(self, about: impl Fn() -> Option<String> + Send + 'static) -> Self {
         let shared = Arc::clone(&self.shared);
         interrupt::listen(Second::Ends, move |signal| {
-            // What is held here keeps others from drawing again.
+            // Holding the lock prevents further drawing.
             let _held = shared.clear();
             if let Some(text) = about() {
                 warn(&text);
@@ -118,7 +118,7 @@ impl Display {
         self
     }
 
-    /// The same for an operation that leaves nothing, or nothing that a user has to know about.
+    /// The same for an operation that leaves nothing behind, or nothing worth reporting.
     pub(super) fn that_leaves_nothing(self) -> Self {
         if self.bars { self.that_leaves(|| None) } else { self }
     }
@@ -140,8 +140,8 @@ impl Display {
         self
     }
 
-    /// How an operation that [cleans up](Display::that_cleans_up) came out: when a signal ended it,
-    /// so does the program.
+    /// Returns the result of an operation that [cleans up](Display::that_cleans_up): if a signal
+    /// ended it, the program ends by it.
     pub(super) fn end<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
         drop(self.shared.clear());
         match self.shared.signal.load(Ordering::Relaxed) {
@@ -204,7 +204,7 @@ impl Display {
     }
 
     fn print(&self, result: Result<(), Failure>) {
-        // The operation goes on; the command hears of the closed output when it writes its result.
+        // The operation continues; the command notices the closed output when it writes its result.
         drop(result);
     }
 }
@@ -260,7 +260,7 @@ impl Shared {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leaves no bar on the terminal. `None` when somebody prints to what does not take it.
+    /// Clears the bar from the terminal. `None` when a thread is blocked while printing.
     fn clear(&self) -> Option<MutexGuard<'_, Current>> {
         let started = Instant::now();
         let mut current = loop {
@@ -293,7 +293,7 @@ impl Current {
 
 fn writeln_task(out: &Output, task: &Task, total: u64, percent: u64) -> Result<(), Failure> {
     writeln!(out, "{} ({}/{total}) {percent}%", task.name, task.done.steps)?;
-    // Whoever watches a pipe wants to see the line now.
+    // A reader of a pipe should see the line at once.
     out.flush()
 }
 
@@ -314,14 +314,14 @@ fn bar(name: String, total: Option<Total>) -> ProgressBar {
 }
 
 fn set_style(bar: &ProgressBar, template: &str) {
-    // A template that indicatif does not understand would only cost the looks.
+    // A template that indicatif rejects would only affect the appearance.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
 }
 
-/// Draws the bar now and then for as long as it is there, also when nothing happens. indicatif does
-/// that as well, but panics where there can be no thread.
+/// Redraws the bar periodically while it exists, also when nothing happens. indicatif can do that
+/// too, but panics if no thread can be created.
 fn keep_ticking(bar: &ProgressBar) {
     let bar = bar.downgrade();
     let tick = move || {
@@ -336,8 +336,8 @@ fn keep_ticking(bar: &ProgressBar) {
     let _ = thread::Builder::new().name("bar".to_owned()).spawn(tick);
 }
 
-/// How far a bar goes: in bytes if their total is known, for a few files may be most of the work,
-/// else in steps.
+/// The length of a bar: in bytes if their total is known, because a few files may be most of the
+/// work, else in steps.
 fn weight(amount: Amount, total: Option<Total>) -> u64 {
     match total {
         Some(Total { bytes: Some(_), .. }) => {
@@ -352,8 +352,7 @@ fn full_weight(total: Option<Total>) -> u64 {
     weight(amount.unwrap_or_default(), total)
 }
 
-/// How far the task is and how fast it goes, from its beginning on, and how long the rest will take
-/// at that rate.
+/// How far the task is, its speed since the start, and the time remaining at that speed.
 fn speed(elapsed: Duration, task: &Task) -> String {
     const MB: f64 = 1e6;
     let seconds = elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
@@ -377,9 +376,9 @@ fn speed(elapsed: Duration, task: &Task) -> String {
     text
 }
 
-/// A time as people say it.
+/// A human-readable duration.
 fn in_words(seconds: f64) -> String {
-    // A number beyond the range is as good as the largest.
+    // A number out of range is taken as the largest.
     match seconds.round() as u64 {
         seconds @ ..60 => format!("{seconds} s"),
         seconds @ ..3600 => format!("{} min {} s", seconds / 60, seconds % 60),

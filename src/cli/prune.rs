@@ -41,7 +41,7 @@ pub(super) struct Args {
     /// Only prune BRANCH (may be specified multiple times)
     #[arg(long, value_name = "BRANCH")]
     only_branch: Vec<String>,
-    // Written so because clap takes the full stop from a comment.
+    // Written this way because clap strips the full stop from a comment.
     #[arg(long, help = "Only traverse and delete commit objects.")]
     commit_only: bool,
     /// Print a JSON document
@@ -50,7 +50,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    // Looking is allowed to everybody.
+    // A dry run needs no write permission.
     let repo = if args.no_prune { context.open_repo()? } else { context.open_writable_repo()? };
     let (static_deltas_only, json) = (args.static_deltas_only, args.json);
     if args.delete_commit.is_some() && args.no_prune {
@@ -64,7 +64,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let options = into_options(args, &repo)?;
     match delete_commit {
         Some(commit) if static_deltas_only => {
-            // What is no checksum has no deltas.
+            // An invalid checksum has no deltas.
             if let Ok(commit) = Checksum::from_hex(&commit) {
                 prune::delete_static_deltas(&repo, &commit)?;
             }
@@ -127,7 +127,7 @@ fn into_options(args: Args, repo: &Repo) -> Result<PruneOptions, Failure> {
                 let (branch, number) = branch_depth(text)?;
                 by_name.insert(branch, number);
             }
-            // Upstream takes a depth of 0 for nothing said about the branch.
+            // Upstream treats a depth of 0 as no rule for the branch.
             let said = by_name.into_iter().filter(|(_, number)| *number != 0);
             let branch_depth =
                 said.map(|(branch, number)| (branch.to_owned(), to_depth(number))).collect();
@@ -148,7 +148,7 @@ fn into_options(args: Args, repo: &Repo) -> Result<PruneOptions, Failure> {
     Ok(PruneOptions { roots, scope, dry_run: no_prune })
 }
 
-/// -1 is no limit; smaller numbers are none at all, as for upstream.
+/// -1 is no limit; smaller numbers keep nothing, as upstream.
 fn to_depth(number: i32) -> Depth {
     match number {
         -1 => Depth::Unlimited,
@@ -179,7 +179,7 @@ fn leading_integer(text: &str) -> Option<i32> {
     Some(number as i32)
 }
 
-/// What upstream says of a text that is no checksum, after trying to remove the object of that
+/// Upstream's message for a text that is not a checksum, after trying to remove the object of that
 /// name.
 fn no_such_commit(text: &str) -> Failure {
     let path = match text.split_at_checked(2) {
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_branch_and_its_depth_are_split_at_the_first_equals_sign() {
-        // What the real program keeps of a branch with a history of twelve commits.
+        // What ostree keeps of a branch with a history of twelve commits.
         for (text, expected) in [
             ("main=2", ("main", 2)),
             ("main=010", ("main", 10)),

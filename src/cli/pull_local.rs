@@ -1,4 +1,4 @@
-//! `pull-local`: takes commits over from a repository on this machine.
+//! `pull-local`: pulls commits from a repository on this machine.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -69,7 +69,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         untrusted,
         bareuseronly_files,
         require_static_deltas,
-        // There are none to disable: a source on this machine is read object by object.
+        // There are no deltas to disable: a local source is read object by object.
         disable_static_deltas: _,
         gpg_verify,
         gpg_verify_summary,
@@ -117,8 +117,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     writeln!(context.out, "{}", status_line(&stats))
 }
 
-/// The remote that refs become those of. Upstream looks at its name when it sets a ref, and does
-/// not when there is none.
+/// The remote to which the refs will belong. Upstream checks its name when it sets a ref, and not
+/// if there is none.
 fn remote_name(
     source: &Repo,
     remote: &str,
@@ -145,8 +145,7 @@ fn remote_name(
     }
 }
 
-/// What was pulled as JSON: where the refs are now, and the commits that were asked for by their
-/// checksums.
+/// The result as JSON: where the refs point now, and the commits that were requested by checksum.
 fn document(
     repo: &Repo,
     source: &Repo,
@@ -191,7 +190,7 @@ fn document(
     }))
 }
 
-/// `None` is all of them.
+/// `None` stands for all refs.
 fn generations(depth: Option<i32>) -> Result<Option<u32>, Failure> {
     match depth {
         None => Ok(PullOptions::default().depth),
@@ -213,7 +212,7 @@ fn status_line(stats: &PullStats) -> String {
     } = *stats;
     let transferred = match transferred_bytes {
         0 => String::new(),
-        // What upstream counts as fetched comes from the same machine, so the seconds are none.
+        // What upstream counts as fetched comes from the same machine, so it reports 0 seconds.
         bytes if bytes < 1024 => format!("{bytes} B transferred in 0 seconds; "),
         bytes => format!("{} KiB transferred in 0 seconds; ", bytes / 1024),
     };

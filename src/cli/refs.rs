@@ -195,7 +195,7 @@ fn list_collection(
     Ok(repo.list_collection_refs(collection.as_ref()).context(|| "Listing refs".to_owned())?)
 }
 
-/// What to do with a ref that is there already.
+/// What to do with an existing ref.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Overwrite {
     Yes,
@@ -211,7 +211,7 @@ fn create_ref(repo: &Repo, new: &str, rev: &str, overwrite: Overwrite) -> Result
 }
 
 fn create_alias(repo: &Repo, new: &str, target: &str, overwrite: Overwrite) -> Result<(), Failure> {
-    // An alias that is there already may be pointed elsewhere.
+    // An existing alias may be changed.
     let is_alias =
         || Ok::<_, Failure>(repo.list_aliases(None)?.iter().any(|(name, _)| name.as_str() == new));
     if overwrite == Overwrite::No && is_taken(repo, new)? && !is_alias()? {
@@ -241,12 +241,12 @@ fn already_exists(name: &str) -> Failure {
     Failure::failed(format!("--create specified but ref {name} already exists"))
 }
 
-/// Whether a new ref of that name would hide something that can be named so now: revs of commits
+/// Whether a new ref of this name would hide something that the name refers to now: revs of commits
 /// count, refs of other remotes do not.
 fn is_taken(repo: &Repo, new: &str) -> Result<bool, Failure> {
     match Refspec::parse(new) {
         Ok(refspec) if !looks_like_commit(new) => exists(repo, &refspec),
-        // A directory of refs: writing the ref finds that and says it better.
+        // A directory of refs: writing the ref reports that with a better message.
         Ok(_) if repo.path().join("refs/heads").join(new).is_dir() => Ok(false),
         _ => Ok(repo.try_resolve_rev(new)?.is_some()),
     }
@@ -256,7 +256,7 @@ fn looks_like_commit(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Whether there is exactly that ref.
+/// Whether exactly this ref exists.
 pub(super) fn exists(repo: &Repo, refspec: &Refspec) -> Result<bool, Failure> {
     Ok(repo.list_ref_names(Some(&refspec.to_string()), ListRefs::Full)?.contains(refspec))
 }

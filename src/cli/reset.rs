@@ -1,4 +1,4 @@
-//! `reset`: lets a ref point to another commit.
+//! `reset`: makes a ref point to another commit.
 
 use osier::Checksum;
 use osier::refspec::Refspec;
@@ -31,8 +31,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return Err(invalid());
     }
     let commit = repo.resolve_rev(rev)?;
-    // Upstream moves the ref to a commit that is not there, too, and leaves a repository that does
-    // not pass its fsck.
+    // Upstream also moves the ref to a missing commit, and leaves a repository that fails its fsck.
     repo.load_commit(&commit)?;
     let old_commit = repo.try_resolve_rev(name)?;
     osier::refs::reset(&repo, refspec, commit)?;

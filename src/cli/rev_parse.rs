@@ -1,4 +1,4 @@
-//! `rev-parse`: prints the commits that revs stand for.
+//! `rev-parse`: prints the commits that revs refer to.
 
 use serde_json::json;
 

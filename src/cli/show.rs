@@ -109,7 +109,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let Some(object) = objects.first() else {
         return Err(Failure::usage("An object argument is required"));
     };
-    // Of several requests this is the order in which the real program finds one.
+    // With several requests, this is the order in which ostree picks one.
     let request = if let Some(key) = print_detached_metadata_key {
         Request::Key(Dictionary::Detached, key)
     } else if let Some(key) = print_metadata_key {
@@ -228,7 +228,7 @@ fn print_value(
     }
 }
 
-/// Prints a file as a value of some type; what is not in normal form has default values.
+/// Prints a file as a value of a given type; parts not in normal form have default values.
 fn print_file(ty: &str, path: &Path, out: &Output) -> Result<(), Failure> {
     let value = file_as_variant(ty, path)?;
     writeln!(out, "{}", print_variant(value.view().byteswapped().view(), Annotate::Yes))
@@ -241,7 +241,7 @@ fn file_as_variant(ty: &str, path: &Path) -> Result<osier::gvariant::Value, Fail
     Ok(Variant::new(ty, &bytes).to_value())
 }
 
-/// Prints how much of what the commit says it needs is not here yet.
+/// Prints how much of the commit's listed content is missing.
 fn print_sizes_of(repo: &Repo, commit: &Checksum, out: &Output) -> Result<(), Failure> {
     let [needed, total] = sizes_of(repo, commit)?;
     for (what, index) in [("Compressed", 0), ("Unpacked", 1)] {
@@ -251,7 +251,8 @@ fn print_sizes_of(repo: &Repo, commit: &Checksum, out: &Output) -> Result<(), Fa
     writeln!(out, "Number of objects (needed/total): {}/{}", needed[2], total[2])
 }
 
-/// Compressed bytes, unpacked bytes and number of objects: first of what is not here, then of all.
+/// Compressed bytes, unpacked bytes and number of objects: first of the missing objects, then of
+/// all.
 fn sizes_of(repo: &Repo, commit: &Checksum) -> Result<[[u64; 3]; 2], Failure> {
     let commit = repo.load_commit(commit)?;
     let Some(entries) =
@@ -277,7 +278,7 @@ fn sizes_of(repo: &Repo, commit: &Checksum) -> Result<[[u64; 3]; 2], Failure> {
     Ok([needed, total])
 }
 
-/// Prints what a rev stands for, or any object whose full checksum is given.
+/// Prints the commit of a rev, or any object whose full checksum is given.
 fn print_object(repo: &Repo, object: &str, form: Form, out: &Output) -> Result<(), Failure> {
     let Ok(checksum) = Checksum::from_hex(object) else {
         return print_commit(repo, &repo.resolve_rev(object)?, form, out);
@@ -323,7 +324,7 @@ fn print_file_object(repo: &Repo, checksum: &Checksum, out: &Output) -> Result<(
     let loaded = repo.load_file(checksum);
     let file = match repo.mode() {
         RepoMode::Archive => loaded?,
-        // Upstream opens the object by itself there.
+        // Upstream opens the object directly there.
         _ => loaded.context(|| format!("Opening content object {checksum}"))?,
     };
     let header = &file.header;

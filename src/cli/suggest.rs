@@ -1,7 +1,7 @@
-//! What the user most likely meant by a word that is not known.
+//! Suggestions for unknown words.
 
-/// Of the known words, the one that `typed` most likely stands for: it begins with `typed` and no
-/// other word does, or it takes few edits to get there.
+/// The known word that `typed` most likely means: the only one that begins with `typed`, or one
+/// that differs by few edits.
 pub(super) fn closest(typed: &str, known: &[String]) -> Option<String> {
     closest_within(typed, known, LETTERS_PER_EDIT)
 }
@@ -18,8 +18,7 @@ fn closest_within(typed: &str, known: &[String], letters_per_edit: usize) -> Opt
     (edits <= most_edits).then(|| word.clone())
 }
 
-/// What stands behind an error about a word that is none of a few, or nothing: `; did you mean
-/// 'bare'?`.
+/// The suffix of an error about an invalid choice, or nothing: `; did you mean 'bare'?`.
 pub(super) fn hint(typed: &str, known: &[&str]) -> String {
     let known: Vec<String> = known.iter().map(|word| (*word).to_owned()).collect();
     closest_within(typed, &known, LETTERS_PER_EDIT_OF_FEW)
@@ -27,13 +26,13 @@ pub(super) fn hint(typed: &str, known: &[&str]) -> String {
         .unwrap_or_default()
 }
 
-/// The beginning of a word has at least this many letters.
+/// A prefix must have at least this many letters.
 const MIN_PREFIX: usize = 3;
-/// One mistake is likely in this many letters.
+/// One mistake is allowed for this many letters.
 const LETTERS_PER_EDIT: usize = 3;
-/// Where only a few words are possible, more mistakes still leave no doubt.
+/// The same where only a few words are possible, so that more mistakes are still unambiguous.
 const LETTERS_PER_EDIT_OF_FEW: usize = 2;
-/// Words longer than this are no mistyped ones.
+/// Longer words are not considered.
 const MAX_LEN: usize = 64;
 
 /// How many letters have to be inserted, removed, replaced or swapped with their neighbour to get

@@ -1,10 +1,10 @@
-//! Option values that more than one command takes.
+//! Option values shared by several commands.
 
 use osier::gvariant::{Value, text};
 
 use super::error::Failure;
 
-/// Parses the `POLICY` of `--fsync`: whether to sync. To be named as the option's `value_parser`.
+/// Parses the `POLICY` of `--fsync`: whether to sync. For use as the option's `value_parser`.
 pub(super) fn fsync_policy(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" => Ok(true),
@@ -31,7 +31,7 @@ pub(super) fn key_variant(argument: &str) -> Result<(&str, Value), Failure> {
 }
 
 /// Parses the variable `SOURCE_DATE_EPOCH` as C's `strtoll` does: blanks and a sign before the
-/// digits, anything behind.
+/// digits, anything after.
 pub(super) fn source_date_epoch(text: &str) -> Result<i64, Failure> {
     let text = text.trim_start_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r']);
     let digits_start = usize::from(text.starts_with(['-', '+']));

@@ -9,21 +9,21 @@ use std::fmt::Write as _;
 
 use osier::bench::{Report, Row};
 
-/// What stands in the title besides the figures.
+/// The parts of the title besides the figures.
 pub(super) struct About {
-    /// Processor and cores.
+    /// The processor and its number of cores.
     pub(super) machine: String,
     /// The day.
     pub(super) date: String,
 }
 
 const WIDTH: f64 = 960.0;
-/// Above the rows: the titles and the legend.
+/// The height above the rows, for the titles and the legend.
 const HEAD: f64 = 104.0;
-/// Below them: the scale and its caption.
+/// The height below them, for the scale and its caption.
 const FOOT: f64 = 58.0;
 const ROW: f64 = 28.0;
-/// Where the scale begins and ends; left of it stand the steps, right of it the figures.
+/// The ends of the scale; the steps are left of it, the figures right of it.
 const LEFT: f64 = 220.0;
 const RIGHT: f64 = 700.0;
 /// Columns of figures, by their right ends: the factor, and the times of osier and `ostree`.
@@ -115,7 +115,7 @@ fn subtitle(report: &Report, About { machine, date }: &About) -> String {
     )
 }
 
-/// The picture in words.
+/// A description of the picture.
 fn description(rows: &[Row]) -> String {
     let of_row = |row: &Row| match row.ratio() {
         Some(ratio) => format!(
@@ -153,7 +153,7 @@ fn draw_row(svg: &mut String, row: &Row, y: f64, scale: &Scale) {
             let class = if ratio < 1.0 { "dot slower" } else { "dot" };
             let _ =
                 writeln!(svg, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y}\" r=\"{DOT}\"/>");
-            // Above the dot, so that it is seen where both are the same.
+            // Above the dot, so that it is visible where both coincide.
             line(svg, "goal", (goal, y - 11.0), (goal, y + 11.0));
             text(svg, (COLUMNS[0], y), "strong end", &times(ratio));
         }
@@ -232,7 +232,7 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// With two digits that say something.
+/// With two significant digits.
 fn in_units(seconds: f64) -> String {
     match seconds {
         0.0 => "0".to_owned(),
@@ -264,7 +264,7 @@ mod tests {
         draw(report, &about)
     }
 
-    /// The value of an attribute of each element that begins so.
+    /// The value of an attribute in each element with this beginning.
     fn attributes(document: &str, element: &str, attribute: &str) -> Vec<f64> {
         let elements = document.split(element).skip(1);
         let value = |rest: &str| {

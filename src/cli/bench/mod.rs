@@ -14,7 +14,7 @@ use osier::error::{During, Error};
 use super::context::Context;
 use super::error::Failure;
 
-/// Bytes in a MB, as in every size that the program prints.
+/// Bytes in a MB, as in all sizes that the program prints.
 const MB: f64 = 1e6;
 
 /// The options of `bench`.
@@ -23,7 +23,7 @@ pub(super) struct Args {
     /// Commit this tree (default: a sample of /usr with 20,000 files and 300 MB)
     #[arg(long, value_name = "DIR")]
     tree: Option<PathBuf>,
-    /// How often everything is done (default: 5)
+    /// Number of rounds (default: 5)
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
     /// The program to compare with (default: the ostree on PATH)
@@ -35,10 +35,10 @@ pub(super) struct Args {
     /// Where to make trees and repositories (default: /var/tmp)
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
-    /// Refs that the summary is made of (default: 10000)
+    /// Number of refs in the summary (default: 10000)
     #[arg(long, value_name = "N")]
     refs: Option<usize>,
-    /// Objects in the repository that is pruned (default: 300000)
+    /// Number of objects in the repository that is pruned (default: 300000)
     #[arg(long, value_name = "N")]
     objects: Option<u64>,
     /// Measure this step, such as commit, fsck or prune, and no others; may be repeated
@@ -47,10 +47,10 @@ pub(super) struct Args {
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
-    /// Draw the figures as a chart, too
+    /// Also draw the figures as a chart
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Measure how the cost of osier's operations grows, up to so many objects (default: 1000000)
+    /// Measure how the cost of osier's operations grows, up to N objects (default: 1000000)
     #[arg(long, value_name = "OBJECTS", num_args = 0..=1, require_equals = true, default_missing_value = "1000000")]
     scale: Option<u64>,
     #[arg(hide = true)]
@@ -127,7 +127,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     context.out.write_str(&table::of_report(&report, &machine()))
 }
 
-/// What a user of the command can do about it.
+/// A hint for the user about an error.
 fn in_words(error: Error) -> Failure {
     match error {
         Error::SmallSample { .. } => {
@@ -145,7 +145,7 @@ fn in_words(error: Error) -> Failure {
     }
 }
 
-/// The program of that name on PATH that is not this one.
+/// The program with this name on PATH that is not this one.
 fn on_path(name: &str, this: &Path) -> Option<PathBuf> {
     let this = this.canonicalize().ok();
     let candidates = env::split_paths(&env::var_os("PATH")?)
@@ -154,7 +154,7 @@ fn on_path(name: &str, this: &Path) -> Option<PathBuf> {
     candidates.into_iter().find(|path| path.canonicalize().is_ok_and(|found| Some(found) != this))
 }
 
-/// Processor and number of cores, so that a figure can be judged later.
+/// Processor and number of cores, to put the figures in context.
 fn machine() -> String {
     let information = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model =
@@ -178,7 +178,7 @@ mod tests {
     }
 }
 
-/// What the tests of the tables and the chart show.
+/// The report shown in the tests of tables and chart.
 #[cfg(test)]
 mod sample {
     use std::time::Duration;

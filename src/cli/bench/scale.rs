@@ -43,7 +43,7 @@ fn of_row(shape: &ShapeReport, row: &ScaleRow) -> String {
         );
     }
     let number = |number: Option<f64>, decimals: usize| {
-        // Memory that wavers a little must not look like a saving.
+        // Small variations in memory must not look like savings.
         number.map_or_else(|| "-".to_owned(), |number| format!("{:.decimals$}", number.max(0.0)))
     };
     let _ = writeln!(
@@ -55,7 +55,7 @@ fn of_row(shape: &ShapeReport, row: &ScaleRow) -> String {
     text
 }
 
-/// With a comma before each three digits.
+/// With a comma between groups of three digits.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -39,7 +39,7 @@ pub(super) fn of_report(report: &Report, machine: &str) -> String {
     text
 }
 
-/// What the first commit gave, and what it cannot do without.
+/// The outcome of the first commit, and its lower bound.
 fn about_first_commit(report: &Report) -> String {
     let mut text = String::new();
     if let (Some(limit), Some(times)) = (report.limit, report.times_limit()) {

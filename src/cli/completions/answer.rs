@@ -1,4 +1,4 @@
-//! What fits at the cursor of a line that is being typed.
+//! The completions at the cursor of a command line.
 
 use clap::{Arg, Command};
 
@@ -11,22 +11,22 @@ use crate::cli::options;
 /// What may stand at the cursor.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Answer {
-    /// Whether files may, too.
+    /// Whether file names may, too.
     pub(super) kind: Kind,
-    /// What stands before the value in the word at the cursor.
+    /// The part of the word at the cursor before the value.
     pub(super) prefix: String,
-    /// The value as far as it was typed.
+    /// The value typed so far.
     pub(super) value: String,
-    /// Values with what there is to say about them; all begin with what was typed.
+    /// Values with their descriptions; all begin with what was typed.
     pub(super) candidates: Vec<(String, String)>,
 }
 
-/// What fits behind `words`, of which `program` was taken off.
+/// The completions after `words`, which do not include `program`.
 pub(super) fn answer(all: Commands, program: &str, words: &[String], current: &str) -> Answer {
     let mut rest = words.to_vec();
     let mut group: Option<&Builtin> = None;
     loop {
-        // The command is the first argument that does not start with `-`, wherever it stands.
+        // The command is the first argument that does not start with `-`, at any position.
         let Some(position) = rest.iter().position(|word| !word.starts_with('-')) else {
             return before_command(all, program, group, current);
         };
@@ -118,7 +118,7 @@ fn of_command(program: &str, builtin: &Builtin, words: &[String], current: &str)
     of_value("", current, &line, values::of_argument(&line))
 }
 
-/// The long name of that one of bundled short options that takes a value.
+/// The long name of the one of bundled short options that takes a value.
 fn bundled<'t>(tables: &'t [Command; 2], letters: &str) -> &'t str {
     let arguments = || tables.iter().flat_map(Command::get_arguments);
     let of_letter = |letter| arguments().find(|arg| arg.get_short() == Some(letter));
@@ -131,7 +131,7 @@ fn find<'t>(tables: &'t [Command; 2], long: &str) -> Option<&'t Arg> {
     tables.iter().flat_map(Command::get_arguments).find(|arg| arg.get_long() == Some(long))
 }
 
-/// The options with what their help says; those that need a value have a `=`.
+/// The options with their help texts; those that need a value end in `=`.
 fn option_names(program: &str, tables: &[Command; 2]) -> Vec<(String, String)> {
     let hidden = |arg: &Arg| {
         let is_own = arg.get_help_heading() == Some(options::OWN_OPTIONS);
@@ -162,7 +162,7 @@ fn of_value(prefix: &str, typed: &str, line: &Line, value: Value) -> Answer {
 }
 
 impl Answer {
-    /// Those of the candidates that begin with what was typed.
+    /// The candidates that begin with what was typed.
     fn of(prefix: &str, typed: &str, mut candidates: Vec<(String, String)>) -> Self {
         candidates.retain(|(text, _)| text.starts_with(typed) && !text.contains(['\t', '\n']));
         Self { kind: Kind::Words, prefix: prefix.to_owned(), value: typed.to_owned(), candidates }

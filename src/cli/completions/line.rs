@@ -1,4 +1,4 @@
-//! What was typed before the cursor, sorted out.
+//! The parsed command line before the cursor.
 
 #[cfg(feature = "compose")]
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::shell_words::expanded;
 #[cfg(feature = "compose")]
 use crate::cli::context;
 
-/// Which names the shell adds.
+/// The kinds of names that the shell adds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Kind {
     /// None.
@@ -32,7 +32,7 @@ impl Kind {
     }
 }
 
-/// What was typed before the cursor, sorted out.
+/// The parsed command line before the cursor.
 pub(super) struct Line {
     /// The command's full name.
     pub(super) command: &'static str,
@@ -55,7 +55,7 @@ impl Line {
         self.flags.iter().any(|flag| flag == option) || self.value(option).is_some()
     }
 
-    /// The repository that the line names.
+    /// The repository given on the line.
     pub(super) fn repo(&self) -> Option<String> {
         let below = |sysroot: &str| format!("{}/ostree/repo", expanded(sysroot));
         let named = self.value("sysroot").map(below).or_else(|| self.value("repo").map(expanded));
@@ -76,7 +76,7 @@ impl Line {
 
 #[cfg(not(feature = "compose"))]
 impl Line {
-    /// Nothing composes.
+    /// Not a compose command.
     fn repo_of_compose(&self) -> Option<String> {
         None
     }

@@ -1,16 +1,15 @@
-//! `completions`: prints what makes a shell complete commands, options and values. `ostree` has no
-//! such command.
+//! `completions`: prints scripts that let a shell complete commands, options and values. `ostree`
+//! has no such command.
 //!
-//! The scripts know nothing of osier but its name: at each tab press they ask `osier completions
-//! SHELL` for what fits at the cursor. [`answer`] reads what was typed by the rules of
+//! The scripts know only osier's name: at each tab press they call `osier completions SHELL` for
+//! the completions at the cursor. [`answer`] parses the line by the rules of
 //! [`options`](super::options), [`values`] knows what each option and argument may be. Answers have
 //! a head line, `KIND TAB PREFIX TAB VALUE`, then a line for each candidate, `TEXT TAB
 //! DESCRIPTION`. KIND says whether the shell is to add the names of files: `words`, `files` or
-//! `directories`; PREFIX is what stands before the value in the word at the cursor, as in
-//! `--repo=`.
+//! `directories`; PREFIX is the part of the word at the cursor before the value, as in `--repo=`.
 //!
-//! Bash gives no words but the line, and takes KIND and then the rest of each candidate, from the
-//! last of the characters at which it breaks words.
+//! Bash passes the line instead of words, and takes KIND and then the rest of each candidate after
+//! the last character at which it breaks words.
 
 mod answer;
 mod line;
@@ -73,9 +72,9 @@ pub(super) fn run(args: Args, context: &mut Context, all: Commands) -> Result<()
     }
 }
 
-/// What fits at the cursor; the first word is the program.
+/// The completions at the cursor; the first word is the program.
 fn answer(all: Commands, words: &[String], current: &str) -> Answer {
-    // Assignments may stand before the program.
+    // Assignments may precede the program.
     let start = words
         .iter()
         .position(|word| matches!(file_name(word), "osier" | "ostree"))
@@ -94,7 +93,7 @@ fn for_bash(answer: &Answer, line: &BashLine) -> String {
     let mut text = format!("{}\n", answer.kind.as_str());
     for (candidate, _) in &answer.candidates {
         let whole = format!("{}{candidate}", answer.prefix);
-        // What stands before the last break stays as it is.
+        // The text before the last break is kept.
         let Some(rest) = whole.strip_prefix(&line.kept) else { continue };
         text.push_str(&if line.is_quoted { rest.to_owned() } else { shell_words::quoted(rest) });
         text.push('\n');

@@ -1,4 +1,4 @@
-//! Words as shells write them.
+//! Shell words: splitting and quoting.
 
 use std::env;
 
@@ -9,7 +9,7 @@ pub(super) struct BashLine {
     pub(super) words: Vec<String>,
     /// The word at the cursor as far as the cursor, unquoted.
     pub(super) current: String,
-    /// What of it bash does not replace.
+    /// The part of it that bash does not replace.
     pub(super) kept: String,
     /// Whether the cursor is between quotes.
     pub(super) is_quoted: bool,
@@ -64,7 +64,7 @@ pub(super) fn quoted(text: &str) -> String {
     word
 }
 
-/// A path with `~` and a variable at its beginning replaced, as the shell will do.
+/// A path with a leading `~` or variable expanded, as the shell will do.
 pub(super) fn expanded(word: &str) -> String {
     let (value, rest) = match word.strip_prefix('$') {
         Some(rest) => {

@@ -1,4 +1,4 @@
-//! What the value of each option and each argument may be.
+//! The possible values of each option and argument.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -14,10 +14,10 @@ use super::shell_words::expanded;
 use crate::cli::context;
 use crate::cli::error::Failure;
 
-/// What a value is.
+/// The kind of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Value {
-    /// Anything: there is nothing to offer.
+    /// Anything; nothing can be offered.
     Anything,
     /// The name of a file.
     File,
@@ -41,7 +41,7 @@ pub(super) enum Value {
     RefOfSource,
     /// A remote's name.
     Remote,
-    /// A mode of repositories.
+    /// A repository mode.
     Mode,
     /// A step of `bench`.
     Step,
@@ -130,20 +130,19 @@ pub(super) fn of_argument(line: &Line) -> Value {
     }
 }
 
-/// What can be offered for a value.
+/// The candidates for a value.
 #[derive(Default)]
 pub(super) struct Found {
-    /// What of the value stands before the part that is completed.
+    /// The part of the value before what is completed.
     pub(super) inner_prefix: String,
     pub(super) kind: Kind,
     pub(super) candidates: Vec<(String, String)>,
 }
 
-/// Of the commits that begin with nothing at all, as many are offered.
+/// The most commits offered when nothing has been typed.
 const MOST_COMMITS: usize = 100;
 
-/// What can be offered for a value that was typed so far. A repository that cannot be read has
-/// nothing to offer.
+/// The candidates for the value typed so far. A repository that cannot be read has none.
 pub(super) fn find(value: Value, typed: &str, line: &Line) -> Found {
     let open = || context::open_named(line.repo().as_deref().map(OsStr::new));
     let rev = || line.arguments.first().map(String::as_str).unwrap_or_default();
@@ -228,7 +227,7 @@ fn modes() -> Vec<(String, String)> {
     modes.iter().map(|(mode, about)| pair(mode_name(*mode), about)).collect()
 }
 
-/// A mode as `init --mode` has it: what the config calls `archive-z2` has a shorter name there.
+/// A mode as in `init --mode`, where `archive-z2` has a shorter name.
 fn mode_name(mode: RepoMode) -> &'static str {
     match mode {
         RepoMode::Archive => "archive",
@@ -252,7 +251,7 @@ fn revs(repo: &Repo, typed: &str) -> Result<Vec<(String, String)>, Failure> {
     Ok(found)
 }
 
-/// Of `REV^`: itself, and its parent if it has one.
+/// For `REV^`: itself, and its parent if it has one.
 fn ancestors(repo: &Repo, typed: &str) -> Option<Vec<(String, String)>> {
     if !typed.ends_with('^') {
         return None;
@@ -264,7 +263,7 @@ fn ancestors(repo: &Repo, typed: &str) -> Option<Vec<(String, String)>> {
     Some([about(typed), about(&format!("{typed}^"))].into_iter().flatten().collect())
 }
 
-/// The commit of a rev that was typed; where none was, those of all refs.
+/// The commit of a rev that was typed; without one, those of all refs.
 fn commits_meant(repo: &Repo, rev: &str) -> Result<Vec<Checksum>, Failure> {
     if !rev.is_empty() {
         return Ok(vec![repo.resolve_rev(rev)?]);
@@ -324,7 +323,7 @@ fn tree(typed: &str, line: &Line) -> Found {
     }
 }
 
-/// What is in the directory that was typed, with a slash behind directories.
+/// The entries of the directory that was typed, with a slash after directories.
 fn paths(repo: &Repo, rev: &str, typed: &str) -> Result<Vec<(String, String)>, Failure> {
     let directory = typed.rfind('/').map_or("", |end| &typed[..=end]);
     let commit = repo.load_commit(&repo.resolve_rev(rev)?)?;
@@ -332,7 +331,7 @@ fn paths(repo: &Repo, rev: &str, typed: &str) -> Result<Vec<(String, String)>, F
         tree::lookup(repo, &Node::root_of(&commit), &format!("/{}", directory.trim_matches('/')))?;
     let Node::Directory { dirtree, .. } = place.node else { return Ok(Vec::new()) };
     let dirtree = repo.load_dirtree(&dirtree)?;
-    // A relative path is one from the root, but people write the slash.
+    // Relative paths start at the root, but people type the slash.
     let start = if typed.is_empty() { "/" } else { directory };
     let dirs = dirtree.dirs.iter().map(|dir| pair(format!("{start}{}/", dir.name), ""));
     let files = dirtree.files.iter().map(|(name, _)| pair(format!("{start}{name}"), ""));
@@ -348,7 +347,7 @@ fn config_keys(repo: &Repo, group: Option<&str>) -> Vec<(String, String)> {
     let keyfile = &config.keyfile;
     match group {
         Some(group) => bare(keyfile.keys(group).map(str::to_owned)),
-        // A group with a dot in it cannot be named that way.
+        // A group with a dot in its name cannot be given that way.
         None => {
             let groups = keyfile.groups().filter(|group| !group.contains('.'));
             bare(

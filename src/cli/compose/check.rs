@@ -1,4 +1,4 @@
-//! `compose check`: everything that can be known without running a stage, said at once.
+//! `compose check`: reports at once everything that can be checked without running a stage.
 
 use std::path::PathBuf;
 

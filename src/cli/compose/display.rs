@@ -1,8 +1,8 @@
-//! What is shown while external programs work: their output passed on, and on a terminal a line
-//! with the stage, the time that it has taken and the last line of its log.
+//! The display while external programs run: their output, and on a terminal a line with the stage,
+//! its duration and the last line of its log.
 //!
 //! All of it goes to standard error; standard output is for the result. rpm-ostree writes in large
-//! blocks when it does not write to a terminal, so the line counts the time by itself.
+//! blocks when it does not write to a terminal, so the line has its own timer.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use osier::process::log::printable_lines;
 use osier::progress::{Event, Progress};
 
-/// How often the time is drawn anew.
+/// How often the time is redrawn.
 const TICK: Duration = Duration::from_millis(500);
 
 /// Receives the events of a run.
@@ -23,7 +23,7 @@ pub(super) struct Display {
 }
 
 impl Display {
-    /// `quiet` keeps the output of programs to their logs.
+    /// With `quiet`, the output of programs goes only to their logs.
     pub(super) fn new(quiet: bool) -> Self {
         Self { passes_on: !quiet, has_bar: io::stderr().is_terminal(), bar: Mutex::new(None) }
     }
@@ -32,12 +32,12 @@ impl Display {
         self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Prints a text above the bar. What a child has chosen, such as the version of a commit, must
-    /// not steer the terminal.
+    /// Prints a text above the bar. Text chosen by a child, such as the version of a commit, must
+    /// not control the terminal.
     fn print(&self, text: &str) {
         let text = printable_lines(text);
         let write = || {
-            // When standard error is closed, there is nobody left to tell.
+            // When standard error is closed, the message cannot be shown.
             let _ = writeln!(io::stderr(), "{text}");
         };
         match &*self.bar() {
@@ -52,7 +52,7 @@ impl Progress for Display {
         match event {
             Event::Started { task, .. } if self.has_bar => {
                 let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-                // A template that indicatif does not understand would only cost the looks.
+                // A template that indicatif rejects would only affect the appearance.
                 if let Ok(style) = ProgressStyle::with_template("{prefix} {elapsed} {wide_msg}") {
                     bar.set_style(style);
                 }

@@ -1,4 +1,4 @@
-//! `compose image`: a published commit to a disk image.
+//! `compose image`: builds a disk image of a published commit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub(in super::super) struct Args {
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
-    /// Keep the output of programs to their logs
+    /// Write the output of programs only to their logs
     #[arg(short, long)]
     quiet: bool,
     arguments: Vec<String>,
@@ -62,7 +62,7 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
     tell(result, &Telling { json, quiet, unchanged_exit_77: false }, context)
 }
 
-/// Prints what would be run.
+/// Prints the commands that would be run.
 fn show(
     shown: &Preview,
     directory: Option<&Path>,

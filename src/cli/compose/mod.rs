@@ -1,4 +1,4 @@
-//! `compose`: packages to a published tree and a disk image; a group of commands of its own.
+//! `compose`: a group of commands that turn packages into a published tree and a disk image.
 
 mod check;
 mod display;
@@ -27,7 +27,7 @@ use super::clock;
 use super::context::{self, Context};
 use super::error::Failure;
 
-/// The commands, in the order in which a release goes.
+/// The commands, in the order of a release.
 pub(super) static COMMANDS: Commands = &[
     command!(
         check,
@@ -59,27 +59,27 @@ pub(super) static COMMANDS: Commands = &[
     ),
 ];
 
-/// The lines of a log that are shown when a program failed.
+/// How many lines of a log are shown when a program failed.
 const SHOWN_LINES: usize = 20;
 
-/// Reads the configuration; its path is made absolute, so that all those in it are.
+/// Reads the configuration; its path is made absolute, so that all paths in it are.
 fn load_config(path: Option<&Path>) -> Result<ComposeConfig, Failure> {
     let path = path.ok_or_else(|| Failure::usage("--config=FILE must be given"))?;
     Ok(ComposeConfig::load(&context::absolute(path)?)?)
 }
 
-/// Reads as much of the configuration as can be used, and what is wrong in it.
+/// Reads the usable part of the configuration, and collects its errors.
 fn read_config(path: Option<&Path>) -> Result<(Option<ComposeConfig>, Option<Error>), Failure> {
     let path = path.ok_or_else(|| Failure::usage("--config=FILE must be given"))?;
     Ok(ComposeConfig::read(&context::absolute(path)?)?)
 }
 
-/// Refuses arguments that are no options.
+/// Refuses positional arguments.
 fn no_arguments(arguments: &[String]) -> Result<(), Failure> {
     if arguments.is_empty() { Ok(()) } else { Err(Failure::usage("Too many arguments given")) }
 }
 
-/// What the library gets from the environment.
+/// The settings that the library gets from the environment.
 fn surroundings<'p>(
     interrupt: Interrupt,
     progress: &'p dyn Progress,
@@ -99,7 +99,7 @@ fn set_umask(config: &ComposeConfig) {
     rustix::process::umask(Mode::from_raw_mode(config.tree.umask));
 }
 
-/// From now on SIGINT and SIGTERM only raise the interrupt; the run ends by itself.
+/// From now on SIGINT and SIGTERM only set the interrupt flag; the run ends by itself.
 fn catch_signals() -> Result<Interrupt, Failure> {
     let interrupt = Interrupt::default();
     let mut signals = Signals::new([SIGINT, SIGTERM]).during("catching signals for", "the run")?;
@@ -112,8 +112,7 @@ fn catch_signals() -> Result<Interrupt, Failure> {
     Ok(interrupt)
 }
 
-/// What has to be right before there is a run: with `--json` there is a report all the same when it
-/// is not.
+/// Reports an error before a run has started: with `--json` there is a report even then.
 fn before_run<T>(
     json: bool,
     context: &Context,
@@ -128,14 +127,14 @@ fn before_run<T>(
     result
 }
 
-/// How the end of a run is told.
+/// How the result of a run is printed.
 struct Telling {
     json: bool,
     quiet: bool,
     unchanged_exit_77: bool,
 }
 
-/// Prints what came of a run.
+/// Prints the result of a run.
 fn tell(
     result: Result<Report, Failed>,
     telling: &Telling,
@@ -162,10 +161,10 @@ fn tell(
                 let lines = last_lines(&log, SHOWN_LINES)?;
                 let mut text = format!("the end of {}:\n", log.display());
                 lines.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
-                // When standard error is closed, there is nobody left to tell.
+                // When standard error is closed, the message cannot be shown.
                 let _ = io::stderr().write_all(text.as_bytes());
             }
-            // It may quote what a child has chosen.
+            // It may quote text chosen by a child.
             let message = error.chain();
             match printable_lines(&message) {
                 shown if shown != message => Err(Failure::failed(shown)),
@@ -175,7 +174,7 @@ fn tell(
     }
 }
 
-/// One or two lines for people. A child chooses the version.
+/// One or two lines for users. The version is chosen by a child.
 fn in_words(report: &Report) -> String {
     let name = report.ref_name.as_deref().unwrap_or_default();
     let commit = report.commit.map(|commit| commit.to_hex()).unwrap_or_default();

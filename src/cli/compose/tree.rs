@@ -1,4 +1,4 @@
-//! `compose tree`: packages to a published commit.
+//! `compose tree`: turns packages into a published commit.
 
 use std::path::PathBuf;
 
@@ -36,13 +36,13 @@ pub(in super::super) struct Args {
     /// Make a commit even if nothing has changed
     #[arg(long)]
     force: bool,
-    /// Stop when the commit is verified; `compose publish` goes on
+    /// Stop when the commit is verified; `compose publish` continues
     #[arg(long)]
     no_publish: bool,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
-    /// Keep the output of programs to their logs
+    /// Write the output of programs only to their logs
     #[arg(short, long)]
     quiet: bool,
     /// End with status 77 if nothing has changed

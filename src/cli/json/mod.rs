@@ -1,5 +1,5 @@
-//! What `--json` prints; docs/json.md says it to the users. A document is one object, and fields
-//! are only ever added.
+//! The output of `--json`, documented in docs/json.md. A document is one object, and fields are
+//! only ever added.
 
 mod objects;
 
@@ -18,9 +18,9 @@ pub(super) use objects::{commit, file_fields, file_type, object};
 /// How the numbers in metadata are stored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Numbers {
-    /// As ostree's own metadata has them, and flatpak's.
+    /// As in the metadata of ostree itself and of flatpak.
     BigEndian,
-    /// As GVariant has them.
+    /// As in GVariant.
     LittleEndian,
 }
 
@@ -29,15 +29,15 @@ pub(super) fn print(document: &Value, out: &Output) -> Result<(), Failure> {
     writeln!(out, "{document}")
 }
 
-/// A document with a list that may be too long to be held in memory: its elements are written while
-/// they are found, one on each line.
+/// A document with a list that may be too long for memory: its elements are written as they are
+/// found, one on each line.
 pub(super) struct List<'c> {
     out: &'c Output,
     separator: &'static str,
 }
 
 impl<'c> List<'c> {
-    /// Writes the fields that stand before the list, and the name of the list.
+    /// Writes the fields before the list, and the name of the list.
     pub(super) fn begin(out: &'c Output, fields: &Value, name: &str) -> Result<Self, Failure> {
         out.write_str("{")?;
         for (key, value) in fields.as_object().into_iter().flatten() {
@@ -54,7 +54,7 @@ impl<'c> List<'c> {
         Ok(())
     }
 
-    /// Writes the fields that stand behind the list.
+    /// Writes the fields after the list.
     pub(super) fn finish(self, fields: &Value) -> Result<(), Failure> {
         self.out.write_str("]")?;
         for (key, value) in fields.as_object().into_iter().flatten() {
@@ -69,7 +69,7 @@ pub(super) fn variant(value: Variant<'_>) -> Value {
     json!({ "type": value.ty().as_str(), "value": plain(value) })
 }
 
-/// The same for a value whose numbers are stored in that way.
+/// The same for a value whose numbers are stored in this byte order.
 pub(super) fn variant_of(value: Variant<'_>, numbers: Numbers) -> Value {
     match numbers {
         Numbers::BigEndian => variant(value.byteswapped().view()),
@@ -77,13 +77,12 @@ pub(super) fn variant_of(value: Variant<'_>, numbers: Numbers) -> Value {
     }
 }
 
-/// What a commit says of each of its objects, and what a summary says of other collections' refs,
-/// which a document has in other words: these grow with the repository, so they are printed only
-/// when asked for by their keys.
+/// Metadata about each object of a commit, and about other collections' refs in a summary, which
+/// documents contain in another form. These grow with the repository, so they are printed only when
+/// requested by key.
 const LEFT_OUT: [&str; 2] = [key::SIZES, summary::key::COLLECTION_MAP];
 
-/// Values by their keys. Of those with the same key the first one counts, as it does when a key is
-/// looked up.
+/// Values by key. The first of several with the same key is used, as in a lookup.
 pub(super) fn metadata(dict: &Dict, numbers: Numbers) -> Value {
     let mut object = Map::new();
     for (key, value) in dict.iter().filter(|(key, _)| !LEFT_OUT.contains(key)) {
@@ -108,7 +107,7 @@ pub(super) fn with_key(key: &str, value: Variant<'_>, numbers: Numbers) -> Value
     object
 }
 
-/// The closest thing that JSON has.
+/// The closest equivalent in JSON.
 fn plain(value: Variant<'_>) -> Value {
     let list = || value.children().map(plain).collect();
     match value.ty().class() {
@@ -151,7 +150,7 @@ pub(super) fn time(seconds: u64) -> Value {
     json!({ "seconds": seconds, "iso": i64::try_from(seconds).ok().and_then(date::format_iso) })
 }
 
-/// Names with the commits that they stand for, as a commit has them.
+/// Names with the commits that they refer to, in the form of a commit's metadata.
 pub(super) fn related(related: &[(String, Checksum)]) -> Value {
     related
         .iter()
@@ -159,7 +158,7 @@ pub(super) fn related(related: &[(String, Checksum)]) -> Value {
         .collect()
 }
 
-/// Permission bits as `ls` and `chmod` spell them.
+/// Permission bits in octal, as for `chmod`.
 pub(super) fn mode(mode: u32) -> Value {
     format!("{:04o}", mode & 0o7777).into()
 }

@@ -90,12 +90,12 @@ fn file(checksum: &Checksum, file: &FileObject) -> Value {
     object
 }
 
-/// What a file is.
+/// The kind of a file.
 pub(in crate::cli) fn file_type(file: &FileObject) -> &'static str {
     if file.header.is_symlink() { "symlink" } else { "regular" }
 }
 
-/// Adds what there is to say of a file: `target` of a symbolic link, `size` of any other.
+/// Adds the details of a file: `target` of a symbolic link, `size` of any other.
 pub(in crate::cli) fn file_fields(object: &mut Value, file: &FileObject) {
     let header = &file.header;
     object["mode"] = mode(header.mode);

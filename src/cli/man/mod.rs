@@ -36,7 +36,7 @@ pub(super) fn run(args: Args, all: Commands) -> Result<(), Failure> {
     };
     fs::create_dir_all(directory).during("creating", directory)?;
     let mut program = definition::program(all);
-    // Gives the commands their names with that of the program before them.
+    // Prefixes the commands' names with that of the program.
     program.build();
     write(directory, &program)
 }
@@ -69,7 +69,7 @@ fn render(man: &Man, command: &Command, out: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-/// What stands behind the options.
+/// The sections after the options.
 fn after_options(page: &Page) -> String {
     let mut text = section("EXIT STATUS", "");
     text.push_str(&entries(exit_statuses(page.command)));
@@ -136,7 +136,7 @@ fn entries(entries: &[(&str, &str)]) -> String {
         .collect()
 }
 
-/// A text without anything that roff would take for its own.
+/// A text with roff's special characters escaped.
 fn escaped(text: &str) -> String {
     let text =
         text.replace('\\', "\\e").replace('-', "\\-").replace('~', "\\(ti").replace('^', "\\(ha");

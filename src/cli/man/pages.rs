@@ -1,15 +1,15 @@
-//! What man pages say besides the options: the command in a few sentences, examples, variables and
+//! The content of man pages besides the options: a short description, examples, variables and
 //! files.
 
-/// What is said of a command.
+/// The page of a command.
 pub(super) struct Page {
     /// Its full name; empty for the program.
     pub(super) command: &'static str,
-    /// What it does.
+    /// Its description.
     pub(super) details: &'static str,
-    /// What an example does, and its command line. The tests run them.
+    /// Examples: a description and a command line, which the tests run.
     pub(super) examples: &'static [(&'static str, &'static str)],
-    /// Variables besides those of every command.
+    /// Variables, besides those of every command.
     pub(super) environment: &'static [Variable],
     /// Files besides those of every command.
     pub(super) files: &'static [(&'static str, &'static str)],

@@ -82,7 +82,7 @@ fn no_name() -> Failure {
     Failure::usage("NAME and URL must be specified")
 }
 
-/// The options of the remote, in the order in which upstream writes them.
+/// The options of the remote, in upstream's order.
 fn into_settings(
     args: Args,
     url: Option<String>,
@@ -149,7 +149,7 @@ fn into_settings(
     Ok(settings)
 }
 
-/// `KIND=inline:KEY` or `KIND=file:PATH`, as the remote's options call it.
+/// Converts `KIND=inline:KEY` or `KIND=file:PATH` to the remote's option.
 struct VerificationKey<'a> {
     kind: &'a str,
     /// The name of the option for a kind.

@@ -1,4 +1,4 @@
-//! `remote`: a group of commands of its own.
+//! `remote`: a group of commands.
 
 mod add;
 mod delete;
@@ -14,7 +14,7 @@ use super::builtin::{Builtin, Commands, RepoOption, command, later_in_group};
 use super::context::{self, Context};
 use super::error::Failure;
 
-/// The commands, in the order of the real program's help.
+/// The commands, in the order of ostree's help.
 pub(super) static COMMANDS: Commands = &[
     command!(
         add,
@@ -35,7 +35,7 @@ pub(super) static COMMANDS: Commands = &[
     later_in_group("remote summary", "Show remote summary"),
 ];
 
-/// A repository, and the system it belongs to.
+/// A repository, and its sysroot if any.
 struct Place {
     repo: Repo,
     sysroot: Option<PathBuf>,
@@ -47,7 +47,7 @@ impl Place {
         let Some(sysroot) = sysroot else {
             let repo = context.open_writable_repo()?;
             let sysroot = std::env::var_os("OSTREE_SYSROOT").map(PathBuf::from);
-            // The variable only counts for the repository that it names.
+            // The variable only applies to the repository that it names.
             let is_below = |sysroot: &PathBuf| {
                 let own = repo.path().canonicalize().ok();
                 own.is_some() && sysroot.join("ostree/repo").canonicalize().ok() == own

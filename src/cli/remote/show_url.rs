@@ -1,4 +1,4 @@
-//! `remote show-url`: prints where a remote is.
+//! `remote show-url`: prints the URL of a remote.
 
 use osier::remote;
 
