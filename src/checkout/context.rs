@@ -1,4 +1,4 @@
-//! What the parts of a checkout share.
+//! The state shared by the parts of a checkout.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -12,13 +12,13 @@ use crate::progress::Progress;
 use crate::repo::tree::TreePath;
 use crate::repo::{Repo, RepoMode};
 
-/// A checkout at work.
+/// A running checkout.
 pub(super) struct Checkout<'c> {
     pub(super) repo: &'c Repo,
     pub(super) options: &'c CheckoutOptions,
     pub(super) progress: &'c dyn Progress,
-    /// Nothing of the commit's owners and xattrs is set. Repositories that keep neither know no
-    /// other way.
+    /// The commit's owners and xattrs are not set. Repositories that keep neither always work this
+    /// way.
     pub(super) user_mode: bool,
     pub(super) skipped: HashSet<&'c str>,
     /// What SELinux labels go by before the path from the root of the checkout, if any are to be
@@ -56,7 +56,7 @@ impl<'c> Checkout<'c> {
     }
 }
 
-/// What was done up to now.
+/// Counts of what was done so far.
 #[derive(Default)]
 pub(super) struct Counters {
     pub(super) linked: AtomicU64,
@@ -67,8 +67,8 @@ pub(super) struct Counters {
 /// A directory that files are put into.
 pub(super) struct Target {
     pub(super) dir: File,
-    /// Whether this checkout has made it. Nobody else looks into it yet, and there is nothing in
-    /// the way.
+    /// Whether this checkout created it. Then no one else is reading it yet, and no names are
+    /// taken.
     pub(super) is_new: bool,
     /// From the directory that is checked out.
     pub(super) path: TreePath,

@@ -1,7 +1,7 @@
 //! Writing a file or symlink, and getting it into place.
 //!
-//! In a directory that this checkout has made a file is written under its name. Anywhere else
-//! somebody may be looking, so there it gets its name when it is complete.
+//! In a directory that this checkout has made a file is written under its name. Elsewhere others
+//! may be reading, so there it gets its name when it is complete.
 
 use std::fs::File;
 use std::io::Write;
@@ -17,13 +17,13 @@ use crate::error::{During, Error, Result};
 use crate::object::{FileHeader, PERMISSION_BITS};
 use crate::repo::FileObject;
 
-/// The bits that a file in user mode does not get: it belongs to somebody else than the commit
-/// says.
+/// The mode bits that a file does not get in user mode, because its owner differs from the
+/// commit's.
 const SETUID_AND_SETGID: u32 = 0o6000;
 /// The bit that a file in user mode gets, for its owner to be able to read it.
 const OWNER_MAY_READ: u32 = 0o400;
 
-/// A name for a file that is not complete yet. Whoever finds it taken asks for another.
+/// A name for an incomplete file. If it is taken, another one is tried.
 pub(super) fn temporary_name() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!(".checkout-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
@@ -97,8 +97,7 @@ impl Checkout<'_> {
         placed
     }
 
-    /// Writes a complete file or symlink; the inner error says that there is none because it could
-    /// not be made.
+    /// Writes a complete file or symlink; the inner error means that it could not be created.
     fn write(
         &self,
         dir: BorrowedFd<'_>,
@@ -201,8 +200,8 @@ fn making(header: &FileHeader) -> &'static str {
     if header.is_symlink() { "symlinkat" } else { "openat" }
 }
 
-/// What is there may not stay. Upstream writes a file without a name and then links it, so that is
-/// what it says.
+/// The error when an existing file must not stay. Upstream writes a file without a name and then
+/// links it, so its message is about linking.
 fn is_there(header: &FileHeader) -> Error {
     let call = if header.is_symlink() { "symlinkat" } else { "linkat" };
     Error::refused(call, Errno::EXIST)

@@ -1,4 +1,4 @@
-//! What is at the destination already.
+//! What exists at the destination already.
 
 use std::fs::File;
 use std::io::Read;
@@ -19,7 +19,7 @@ const BUFFER_LEN: usize = 128 << 10;
 /// The permissions that a bare-user-only repository keeps.
 const CANONICAL_BITS: u32 = 0o755;
 
-/// Whether there is anything of that name.
+/// Whether the name is taken.
 pub(super) fn exists(dir: BorrowedFd<'_>, name: &str) -> Result<bool> {
     match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(_) => Ok(true),
@@ -122,7 +122,7 @@ fn kind(parent: BorrowedFd<'_>, name: &Path) -> Result<Option<FileType>> {
     }
 }
 
-/// Removes a file, or a directory with everything in it; that there is nothing is fine. No symlink
+/// Removes a file, or a directory with everything in it; a missing one is not an error. No symlink
 /// is followed.
 pub(super) fn remove_all(parent: BorrowedFd<'_>, name: &Path) -> Result<()> {
     // The destination, which the user has named, is the only name with directories before it.

@@ -1,5 +1,5 @@
-//! One file or symlink: a hard link to the object where the repository keeps it as it is to be,
-//! else a copy.
+//! Checks out one file or symlink: as a hard link to the object where the repository stores it in
+//! the right form, else as a copy.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -14,7 +14,7 @@ use crate::error::{Context, During, Error, Result};
 use crate::object::{FileHeader, ObjectName, ObjectType};
 use crate::repo::{FileObject, Repo, RepoMode, loose_path};
 
-/// What came of the attempt to link.
+/// The result of an attempt to link.
 pub(super) enum Link {
     /// The file is there, or what was there before may stay.
     Done,
@@ -34,7 +34,7 @@ pub(super) struct Origin<'a> {
     pub(super) shown: &'a str,
 }
 
-/// Without it nobody but root could read the checked out file.
+/// Without it only root could read the checked out file.
 const OWNER_MAY_READ: u32 = 0o400;
 
 impl Checkout<'_> {
@@ -126,8 +126,8 @@ impl Checkout<'_> {
         }
     }
 
-    /// Whether the object is copied even where links are required, as upstream does: what would be
-    /// gained by a link is little, or a link could not be what is asked for.
+    /// Whether the object is copied even where links are required, as upstream does: a link would
+    /// save little, or could not have the requested properties.
     fn is_always_copied(&self, object: &FileObject, mode: RepoMode) -> bool {
         match object.header.is_symlink() {
             true => mode == RepoMode::BareUser,
@@ -162,7 +162,7 @@ impl Checkout<'_> {
                     return Err(error).during("looking for", repo.object_path(&object_name));
                 }
             };
-            // Links to an empty file save nothing, and there can only be so many of them.
+            // Links to an empty file save nothing, and their number is limited.
             let is_empty =
                 FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size == 0;
             let is_symlink = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
@@ -226,7 +226,7 @@ impl Checkout<'_> {
         }
     }
 
-    /// Puts a new link in the place of what is there; the inner result is that of linking.
+    /// Replaces an existing file by a new link; the inner result is that of linking.
     fn replace_by_link(
         &self,
         target: &Target,

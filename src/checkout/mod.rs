@@ -1,8 +1,8 @@
 //! Checking out commits: a tree of the repository becomes a directory.
 //!
 //! ```text
-//! options     what is asked for
-//! context     what the parts share
+//! options     the options of a checkout
+//! context     the shared state
 //! tree        directories: made first, filled in parallel, given owner, mode and time last, leaves first
 //! file        one file or symlink: a hard link where that is allowed, else a copy
 //! copy        writing a file and getting it into place
@@ -38,8 +38,8 @@ pub use options::{CheckoutOptions, CheckoutStats, HardLinks, Overwrite, Relabel}
 ///
 /// # Errors
 /// [`NoSuchPath`](crate::Error::NoSuchPath) when the commit does not have the subpath, and nothing
-/// was made then; whatever else the repository, the options or the file system have wrong. What was
-/// written up to then stays; of several errors the one that comes first in the order of the tree is
+/// was made then; for any other problem of the repository, the options or the file system. What was
+/// written until then stays; of several errors the one that comes first in the order of the tree is
 /// reported.
 pub fn checkout(
     repo: &Repo,

@@ -1,4 +1,4 @@
-//! What is asked for.
+//! The options of a checkout.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use crate::source::SkipList;
 /// How a commit is checked out.
 #[derive(Clone, Debug, Default)]
 pub struct CheckoutOptions {
-    /// Files belong to whoever checks out: no owners, no xattrs, no setuid and setgid bits on
+    /// Files belong to the user who checks out: no owners, no xattrs, no setuid and setgid bits on
     /// files.
     pub user_mode: bool,
-    /// What happens to files that are there already.
+    /// What happens to existing files.
     pub overwrite: Overwrite,
     /// The directory of the commit that becomes the destination, or the file that is put into it;
     /// all by default.
@@ -60,7 +60,7 @@ pub struct Relabel {
     pub prefix: Option<String>,
 }
 
-/// What happens to what is there already.
+/// What happens to existing files and directories.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overwrite {
     /// The destination must not exist.
@@ -82,13 +82,13 @@ pub enum HardLinks {
     #[default]
     WherePossible,
     /// It is an error if it cannot be. Empty files, and symlinks of repositories that have none,
-    /// are copies all the same.
+    /// are copied nevertheless.
     Required,
     /// Never; copies share their blocks with the object where the file system can do that.
     Never,
 }
 
-/// What a checkout did.
+/// Counts of what a checkout did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CheckoutStats {
     /// Files and symlinks that are hard links to objects.

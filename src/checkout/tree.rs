@@ -1,4 +1,4 @@
-//! Directories: made with mode 0700, filled, and only then given what the commit says.
+//! Directories: made with mode 0700, filled, and only then given the commit's metadata.
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -48,7 +48,7 @@ const PLAIN_DIRECTORY_BITS: u32 = 0o775;
 impl Checkout<'_> {
     pub(super) fn run(mut self, commit: &Checksum, destination: &Path) -> Result<CheckoutStats> {
         let commit = self.repo.load_commit(commit)?;
-        // A commit without its root is refused as such, whatever part of it is wanted.
+        // A commit without its root is refused, whichever part of it is wanted.
         self.dirmeta(&commit.root_dirmeta)?;
         let root = Node::root_of(&commit);
         let mut subpath = Vec::new();
@@ -90,8 +90,8 @@ impl Checkout<'_> {
             }
         }
         if self.options.fsync {
-            // One call for the file system is quicker than one for each file, and also covers the
-            // directories.
+            // One call for the whole file system is faster than one for each file, and also covers
+            // the directories.
             let dir = open_directory(CWD, destination, OFlags::empty())?;
             rustix::fs::syncfs(&dir).during("syncing", destination)?;
         }
@@ -155,7 +155,7 @@ impl Checkout<'_> {
         Ok(Opened::Parts(Filled { target, name, dirmeta }, parts))
     }
 
-    /// Makes a directory, or opens the one that is there.
+    /// Creates a directory, or opens an existing one.
     fn make(
         &self,
         (parent, name): (BorrowedFd<'_>, &Path),
@@ -171,8 +171,7 @@ impl Checkout<'_> {
             Err(Errno::EXIST) if may_exist == MayExist::Yes => false,
             Err(error) => return Err(Error::refused("mkdirat", error)),
         };
-        // Whoever asks for a checkout may name the destination by a symbolic link; the commit may
-        // not.
+        // The user may give the destination as a symbolic link; the commit may not.
         let follow = if is_root && !is_new { OFlags::empty() } else { OFlags::NOFOLLOW };
         let dir = open_directory(parent, name, follow)?;
         if self.options.hard_links == HardLinks::Required && (is_root || !is_new) {
@@ -188,7 +187,7 @@ impl Checkout<'_> {
         Ok(Target { dir, is_new, path })
     }
 
-    /// Gives a directory that is complete what the commit says about it.
+    /// Sets the commit's metadata on a complete directory.
     fn finish(&self, dir: &File, name: &Path, dirmeta: &DirMeta) -> Result<()> {
         if !self.user_mode {
             let (uid, gid) = (Uid::from_raw(dirmeta.uid), Gid::from_raw(dirmeta.gid));

@@ -57,8 +57,7 @@ pub(super) fn apply(
             "." | ".." => return Err(Error::failed(format!("Invalid whiteout '{hidden}'"))),
             _ => existing::remove_all(dir, Path::new(hidden))?,
         }
-        // Upstream goes through the names in order: what stands before is checked out and removed
-        // again.
+        // Upstream processes the names in order: earlier ones are checked out and removed again.
         if let Some(before) = files[..index].iter().position(|(name, _)| name == hidden) {
             files.remove(before);
             index -= 1;
@@ -108,7 +107,7 @@ impl Checkout<'_> {
                 .calling("lsetxattr", name)
                 .context(|| "Setting xattrs for whiteout char device".to_owned())?;
         }
-        // The umask had its say when the device was made.
+        // The umask applied when the device was created.
         rustix::fs::chmodat(dir, name, mode, AtFlags::empty()).calling("fchmodat", name)?;
         self.count_copied(0);
         Ok(())
