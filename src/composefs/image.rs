@@ -1,7 +1,7 @@
 //! The bytes of an image: EROFS as libcomposefs writes it.
 //!
 //! ```text
-//! 0      what composefs adds: u32le magic, 1, flags, version of the format; zeros
+//! 0      composefs's own header: u32le magic, 1, flags, version of the format; zeros
 //! 1024   the superblock
 //! 1152   inodes, each with its xattrs and tail
 //! ...    shared xattrs
@@ -10,7 +10,7 @@
 //!
 //! All numbers are little-endian. The structures are those of Linux' `fs/erofs/erofs_fs.h`; its
 //! documentation describes them on the pages about EROFS. Regular files have no data here: their
-//! chunks are holes, and xattrs tell overlayfs where the content is.
+//! chunks are holes, and xattrs point overlayfs to the content.
 
 use super::layout::{
     BLOCK_SIZE, DIRENT_SIZE, Dirent, Layout, SUPERBLOCK, chunk_bits, directory, links, split,
@@ -42,7 +42,7 @@ const HOLE: u8 = 0xff;
 /// Takes the bytes of an image, from the first to the last.
 pub(super) type Sink<'s> = dyn FnMut(&[u8]) -> Result<()> + 's;
 
-/// How much is collected before the sink gets it.
+/// How much is collected before it is passed to the sink.
 const BUFFER_SIZE: usize = 64 << 10;
 
 /// Writes the image of a tree.
@@ -81,7 +81,7 @@ pub(super) fn write(tree: &Tree, sink: &mut Sink<'_>) -> Result<()> {
 struct Output<'o, 's> {
     sink: &'o mut Sink<'s>,
     buffer: Vec<u8>,
-    /// How many bytes the sink has got.
+    /// How many bytes were passed to the sink.
     flushed: u64,
 }
 

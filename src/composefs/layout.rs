@@ -1,9 +1,9 @@
-//! Where everything stands in an image.
+//! The layout of an image.
 //!
-//! Inodes stand one behind the other, each at a multiple of 32 bytes, with its xattrs and its
-//! *tail* right behind it: what of its data does not fill a block. As a tail must not lie across
-//! the border of two blocks, some inodes have a gap in front. Shared xattrs follow, then whole
-//! blocks of data. The rules are libcomposefs', which are not the only ones that EROFS would allow.
+//! Inodes follow each other, each at a multiple of 32 bytes, with its xattrs and its *tail* right
+//! after it: the part of its data that does not fill a block. As a tail must not cross a block
+//! boundary, some inodes have a gap before them. Shared xattrs follow, then whole blocks of data.
+//! The rules are libcomposefs', which are not the only ones that EROFS would allow.
 
 use super::tree::{Inode, Kind, Tree};
 use crate::error::{Error, Result};
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 pub(super) const BLOCK_SIZE: u64 = 4096;
 /// What inodes are aligned to; their numbers are their places in this unit.
 pub(super) const SLOT_SIZE: u64 = 32;
-/// Where the superblock stands, and the inodes behind it.
+/// The positions of the superblock, and of the inodes after it.
 pub(super) const SUPERBLOCK: u64 = 1024;
 pub(super) const FIRST_INODE: u64 = SUPERBLOCK + 128;
 /// Bytes of an inode whose numbers are small, and of any other.
@@ -30,7 +30,7 @@ const MAX_CHUNK_BITS: u32 = 31;
 /// Addresses of blocks, and places of shared xattrs in units of four bytes, have 32 bits.
 const MAX_BLOCKS: u64 = u32::MAX as u64;
 
-/// Where everything stands; all places count bytes from the beginning of the image.
+/// The layout of an image; all positions are bytes from its start.
 pub(super) struct Layout {
     /// Of each inode.
     pub(super) places: Vec<Place>,
@@ -42,7 +42,7 @@ pub(super) struct Layout {
     pub(super) end: u64,
 }
 
-/// Where an inode and its data stand.
+/// The position of an inode and its data.
 pub(super) struct Place {
     /// Where the inode is.
     pub(super) offset: u64,
@@ -177,7 +177,7 @@ impl Place {
     }
 }
 
-/// Whether bytes lie across the border of two blocks.
+/// Whether a range of bytes crosses a block boundary.
 fn crosses(offset: u64, size: u64) -> bool {
     size > 0 && offset / BLOCK_SIZE != (offset + size - 1) / BLOCK_SIZE
 }
@@ -245,7 +245,7 @@ mod tests {
     }
 
     /// Where the first inode of a tree goes if all up to `offset` is taken and it has an xattr
-    /// `user.a` of so many bytes: its place, the bytes of its tail and the number of its blocks.
+    /// `user.a` of this many bytes: its place, the bytes of its tail and the number of its blocks.
     fn place(mut inodes: Vec<Inode>, xattr_size: usize, offset: u64) -> (u64, u64, u64) {
         let mut pool = Pool::default();
         if xattr_size > 0 {
@@ -255,7 +255,7 @@ mod tests {
         (place.offset, place.tail_size, place.blocks)
     }
 
-    /// A directory whose entries take so many bytes together.
+    /// A directory whose entries take this many bytes together.
     fn directory_of(size: usize) -> Vec<Inode> {
         const LONGEST: usize = DIRENT_SIZE + 255;
         // `.` and `..` are there already.

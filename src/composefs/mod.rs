@@ -2,8 +2,8 @@
 //! elsewhere.
 //!
 //! The image is an EROFS file system with all directories, symlinks and metadata. Its regular files
-//! are holes, and tell by xattrs of overlayfs which object of a bare repository has their content
-//! and which fs-verity digest that must have. So the fs-verity digest of the image vouches for the
+//! are holes, with overlayfs xattrs that name the object of a bare repository with their content
+//! and the fs-verity digest it must have. So the fs-verity digest of the image vouches for the
 //! whole tree; a commit can name it in its metadata, under [`DIGEST_KEY`]. Images are byte for byte
 //! those of libcomposefs 1.0 in the way that libostree uses it (docs/format.md, section 17).
 //!
@@ -11,7 +11,7 @@
 //! outline  a commit's tree -> what is in the image, in its order
 //! tree     -> inodes; files are read here, if their digests are wanted
 //! xattrs   the inodes' xattrs, equal ones once
-//! layout   where everything stands
+//! layout   positions in the image
 //! image    -> bytes
 //! verity   bytes -> digest
 //! ```
@@ -45,19 +45,19 @@ use tree::Tree;
 
 pub use verity::VerityHasher;
 
-/// The key in a commit's metadata under which the digest of its image stands, an `ay` of 32 bytes.
+/// The key in a commit's metadata of the digest of its image, an `ay` of 32 bytes.
 pub const DIGEST_KEY: &str = "ostree.composefs.digest.v0";
 
-/// The mode of image files, whatever the umask.
+/// The mode of image files, regardless of the umask.
 const IMAGE_MODE: Mode = Mode::from_raw_mode(0o644);
 
-/// Whether an image knows the fs-verity digests of file contents.
+/// Whether an image has the fs-verity digests of file contents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FileDigests {
-    /// It does. The content of each file is read to compute them.
+    /// It has. The content of each file is read to compute them.
     #[default]
     Recorded,
-    /// It does not: its own digest then vouches for metadata only.
+    /// It has not: its own digest then covers metadata only.
     Omitted,
 }
 
@@ -74,8 +74,8 @@ pub struct ImageOptions {
 /// [`DIGEST_KEY`] names.
 ///
 /// # Errors
-/// What keeps the objects from being read; when the tree has something that an image cannot have,
-/// such as names of more than 255 bytes.
+/// When an object cannot be read; when the tree has something that an image cannot represent, such
+/// as names of more than 255 bytes.
 pub fn image_digest(repo: &Repo, root: &Node, progress: &dyn Progress) -> Result<Checksum> {
     write_image(repo, root, FileDigests::Recorded, &mut |_| Ok(()), progress)
 }
@@ -132,7 +132,7 @@ fn write_image(
     Ok(hasher.finish())
 }
 
-/// The digest that a commit names; upstream takes no note of one that is no byte string.
+/// The digest that a commit names; upstream ignores one that is not a byte string.
 fn expected_digest(commit: &Commit) -> Result<Option<Checksum>> {
     let Some(value) = commit.metadata.get(DIGEST_KEY).filter(|value| value.type_string() == "ay")
     else {
@@ -144,7 +144,7 @@ fn expected_digest(commit: &Commit) -> Result<Option<Checksum>> {
     }
 }
 
-/// A file beside its destination, which goes away unless it is finished.
+/// A file next to its destination, which is removed unless it is finished.
 struct Unfinished {
     file: File,
     directory: Dir,

@@ -1,9 +1,9 @@
 //! What an image contains, before anything but directories has been looked into.
 //!
 //! Entries are numbered from the root on, one depth after the other, in name order within a
-//! directory; so what a directory holds stands side by side. An image has some entries that the
-//! commit has not: the directories that a system is mounted over, and in the root a whiteout for
-//! each name that the store of file contents has, which overlayfs lays below.
+//! directory; so the entries of a directory are adjacent. An image has some entries that the commit
+//! has not: the directories that a system is mounted over, and in the root a whiteout for each name
+//! that the store of file contents has, which overlayfs lays below.
 
 use std::collections::btree_map::Entry as Place;
 use std::collections::{BTreeMap, HashMap};
@@ -16,7 +16,7 @@ use crate::object::{DirTree, ObjectName, ObjectType};
 use crate::repo::Repo;
 use crate::repo::tree::{Node, check_object_depth, contains_itself};
 
-/// What libostree adds to the root if it is not there.
+/// The directories that libostree adds to the root if missing.
 const ROOT_DIRECTORIES: [&str; 5] = ["usr", "etc", "boot", "var", "sysroot"];
 
 /// More entries than any system has; directories that contain others many times over could have any

@@ -30,12 +30,12 @@ const XATTR_OVERHEAD: usize = 7;
 
 /// Where overlayfs finds the content of a regular file, from the root of the store.
 const REDIRECT: &[u8] = b"trusted.overlay.redirect";
-/// That it finds it there, and which digest it must have.
+/// Marks that its content is there, with its required digest.
 const METACOPY: &[u8] = b"trusted.overlay.metacopy";
-/// That nothing shines through from below a directory.
+/// Marks a directory as opaque.
 const OPAQUE: &[u8] = b"trusted.overlay.opaque";
-/// overlayfs keeps these names for itself. What the commit has of them gets longer names, which
-/// overlayfs turns back.
+/// The prefix of names reserved by overlayfs. Those in the commit are escaped to longer names,
+/// which overlayfs maps back.
 const RESERVED: &[u8] = b"trusted.overlay.";
 const ESCAPED: &[u8] = b"trusted.overlay.overlay.";
 const LABEL: &[u8] = b"security.selinux";
@@ -71,7 +71,7 @@ pub(super) struct Inode {
 pub(super) enum Kind {
     /// A directory, with the numbers of what it holds.
     Directory(Range<usize>),
-    /// A regular file of so many bytes, which are elsewhere.
+    /// A regular file of this many bytes, stored elsewhere.
     Regular(u64),
     /// A symlink with its target.
     Symlink(String),
@@ -105,7 +105,7 @@ impl Tree {
     }
 }
 
-/// What there is to know about a file object.
+/// The properties of a file object.
 struct FileFacts {
     header: FileHeader,
     /// Bytes of content.

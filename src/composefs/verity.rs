@@ -59,7 +59,7 @@ impl Level {
 }
 
 impl VerityHasher {
-    /// A hasher that has seen nothing.
+    /// A hasher with no input yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -85,7 +85,7 @@ impl VerityHasher {
         }
     }
 
-    /// The digest of all bytes seen.
+    /// The digest of all bytes hashed.
     pub fn finish(mut self) -> Checksum {
         let mut root = [0; 32];
         let mut number = 0;

@@ -2,8 +2,8 @@
 //!
 //! Each is `u8 length of the rest of the name, u8 number of the name's prefix, u16le length of the
 //! value, rest of the name, value`, filled up to a multiple of four bytes. Those that more than one
-//! inode has are *shared*: they stand once, after the inodes, and inodes name them by their place
-//! there. The others stand behind the inode that has them, after
+//! inode has are *shared*: they are stored once, after the inodes, and inodes refer to their
+//! position there. The others follow the inode that has them, after
 //!
 //! ```text
 //! u32le filter   u8 number of shared attributes   7 zero bytes   u32le place of each shared attribute
@@ -80,7 +80,7 @@ impl Pool {
         id
     }
 
-    /// Decides what is shared and where it stands.
+    /// Decides which attributes are shared and where.
     pub(super) fn finish(self) -> Table {
         let Self { known, uses } = self;
         let mut pairs: Vec<_> = known.into_iter().collect();
@@ -143,8 +143,8 @@ impl Xattr {
     }
 }
 
-/// How an inode tells the size of its attributes, given in bytes: 0 for none, else 1 for the header
-/// and 1 for each four bytes behind it.
+/// How an inode encodes the size of its attributes, given in bytes: 0 for none, else 1 for the
+/// header and 1 for each four bytes behind it.
 pub(super) fn inode_count(size: u64) -> u16 {
     match size {
         0 => 0,
@@ -228,8 +228,8 @@ impl Table {
 mod tests {
     use super::*;
 
-    /// The table of attributes with these names and values, each added as often as told, and their
-    /// ids.
+    /// The table of attributes with these names and values, each added the given number of times,
+    /// and their ids.
     fn table(xattrs: &[(&str, &[u8], usize)]) -> (Table, Vec<XattrId>) {
         let mut pool = Pool::default();
         let mut ids = Vec::new();
