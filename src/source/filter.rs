@@ -1,4 +1,4 @@
-//! What is recorded for an entry instead of what the inode says, and which entries are left out.
+//! Changes the metadata recorded for entries, and leaves entries out.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +28,7 @@ pub struct Modifier {
     pub skip_list: Option<SkipList>,
 }
 
-/// What can be recorded otherwise than the inode says.
+/// The metadata that can be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ownership {
     /// Owner.

@@ -26,7 +26,7 @@ pub struct Directory {
     listed: AtomicBool,
 }
 
-/// What a directory lists.
+/// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The name; upstream stores UTF-8 only.
@@ -46,7 +46,7 @@ pub enum EntryKind {
     Symlink,
 }
 
-/// What the inode says.
+/// The metadata of an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
     /// Owner.
@@ -71,7 +71,7 @@ pub struct Metadata {
 #[derive(Debug)]
 pub struct OpenFile {
     fd: OwnedFd,
-    /// What the inode said when it was opened.
+    /// The metadata of the inode when it was opened.
     pub metadata: Metadata,
 }
 
@@ -97,15 +97,19 @@ impl Directory {
         let path = self.path.child(name);
         path.check_depth()?;
         let flags = OPEN_FLAGS.union(OFlags::DIRECTORY);
-        let fd = self.told("opendir", name, fs::openat(&self.fd, name, flags, Mode::empty()))?;
+        let fd =
+            self.with_context("opendir", name, fs::openat(&self.fd, name, flags, Mode::empty()))?;
         Ok(Self { fd, path, listed: AtomicBool::new(false) })
     }
 
     /// Opens a regular file in this directory and asks for its metadata.
     pub fn open_file(&self, name: &str) -> Result<OpenFile> {
-        let fd =
-            self.told("openat", name, fs::openat(&self.fd, name, OPEN_FLAGS, Mode::empty()))?;
-        let metadata = Metadata::of(&self.told("fstat", name, fs::fstat(&fd))?);
+        let fd = self.with_context(
+            "openat",
+            name,
+            fs::openat(&self.fd, name, OPEN_FLAGS, Mode::empty()),
+        )?;
+        let metadata = Metadata::of(&self.with_context("fstat", name, fs::fstat(&fd))?);
         match metadata.kind() {
             Some(EntryKind::File) => Ok(OpenFile { fd, metadata }),
             _ => Err(special_file(&self.shown_path(name))),
@@ -148,7 +152,7 @@ impl Directory {
                 return Err(Error::failed(format!("Invalid UTF-8 in filename {name}")));
             };
             let kind = match found.file_type() {
-                // Some file systems do not tell.
+                // Some file systems do not report the type.
                 FileType::Unknown => self.metadata_of(name)?.kind(),
                 known => EntryKind::of(known),
             };
@@ -170,8 +174,11 @@ impl Directory {
 
     /// The metadata of an entry, of any kind, not following symbolic links.
     pub fn metadata_of(&self, name: &str) -> Result<Metadata> {
-        let stat =
-            self.told("fstatat", name, fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW))?;
+        let stat = self.with_context(
+            "fstatat",
+            name,
+            fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW),
+        )?;
         Ok(Metadata::of(&stat))
     }
 
@@ -192,7 +199,8 @@ impl Directory {
 
     /// The target of a symbolic link; upstream stores UTF-8 only.
     pub fn symlink_target(&self, name: &str) -> Result<String> {
-        let target = self.told("readlinkat", name, fs::readlinkat(&self.fd, name, Vec::new()))?;
+        let target =
+            self.with_context("readlinkat", name, fs::readlinkat(&self.fd, name, Vec::new()))?;
         target.into_string().map_err(|_| {
             Error::failed(format!("Invalid UTF-8 in symlink target of {}", self.shown_path(name)))
         })
@@ -211,7 +219,12 @@ impl Directory {
     }
 
     /// Names the entry in an error; its path is only built when there is one.
-    fn told<T>(&self, call: &'static str, name: &str, result: rustix::io::Result<T>) -> Result<T> {
+    fn with_context<T>(
+        &self,
+        call: &'static str,
+        name: &str,
+        result: rustix::io::Result<T>,
+    ) -> Result<T> {
         result.or_else(|error| Err(error).calling(call, self.shown_path(name)))
     }
 }
@@ -271,7 +284,8 @@ fn special_file(path: &str) -> Error {
     Error::failed(format!("Not a regular file or symlink: {path}"))
 }
 
-/// A path of the tree without its leading slash, so that nobody takes it for one of the machine's.
+/// A path of the tree without its leading slash, so that it is not mistaken for one of the
+/// machine's.
 fn shown(path: &str) -> &str {
     match path.trim_start_matches('/') {
         "" => ".",

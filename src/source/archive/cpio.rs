@@ -19,7 +19,7 @@ use super::{Entry, Kind};
 use crate::object::{S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
 use crate::source::compressed::Stream;
 
-/// As many bytes tell the format.
+/// The number of bytes that identify the format.
 pub(super) const MAGIC_BYTES: u64 = 6;
 
 /// The name of the entry after the last.
@@ -32,7 +32,7 @@ const MAX_TEXT_BYTES: u64 = 1 << 20;
 /// What a file that more names are expected for takes in memory besides its name, in bytes.
 const LINKED_BYTES: u64 = 128;
 
-/// How headers are spelled.
+/// The encoding of headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     /// `newc` and `crc`.
@@ -197,7 +197,7 @@ impl Archive {
         }
     }
 
-    /// Goes to the next entry; what was not read of the one before is skipped.
+    /// Goes to the next entry, skipping unread content of the previous one.
     ///
     /// # Errors
     /// When the archive is damaged or ends early: the end has an entry of its own.

@@ -1,5 +1,5 @@
-//! Archives as entries, one after another: what `commit --tree=tar=` reads. Which format it is, tar
-//! or cpio, is told by the first bytes; of the other formats that libarchive knows none is read.
+//! Archives as entries, one after another: what `commit --tree=tar=` reads. The format, tar or
+//! cpio, is recognised by the first bytes; other formats of libarchive are not supported.
 
 mod cpio;
 mod tar;
@@ -13,12 +13,12 @@ use crate::source::compressed::{Decompressed, Stream, decompressed};
 /// Extended attributes as an archive lists them: names with values.
 pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// One entry of an archive. Names are as the archive spells them.
+/// One entry of an archive. Names are as in the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The name.
     pub path: Vec<u8>,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// Owner.
     pub uid: u32,
@@ -31,7 +31,7 @@ pub struct Entry {
     pub xattrs: Pairs,
 }
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A directory.
@@ -48,7 +48,7 @@ pub enum Kind {
     },
     /// Another name of a file in the archive.
     HardLink {
-        /// The name of that file, spelled as the archive does.
+        /// The name of that file, as in the archive.
         target: Vec<u8>,
         /// Bytes of content that come with this name; cpio may give them with any name of a file.
         size: u64,
@@ -94,7 +94,7 @@ impl Archive {
         Ok(Self { reader, is_compressed, bytes_read })
     }
 
-    /// Goes to the next entry; what was not read of the one before is skipped.
+    /// Goes to the next entry, skipping unread content of the previous one.
     ///
     /// # Errors
     /// When the archive is damaged or ends early.

@@ -1,4 +1,4 @@
-//! Streams that may be compressed: told by their first bytes, as libarchive does.
+//! Streams that may be compressed, which is recognised by their first bytes, as in libarchive.
 
 mod input;
 mod members;
@@ -18,7 +18,7 @@ const MAX_LAYERS: usize = 4;
 /// What decoders of xz and lzma may take, in KiB. Their highest usual level needs 64 MiB.
 const MAX_LZMA_MEMORY: u32 = 1 << 20;
 
-/// Bytes that tell the formats apart.
+/// Bytes that distinguish the formats.
 const MAGIC_BYTES: usize = 14;
 
 /// A stream of bytes that another thread may read.

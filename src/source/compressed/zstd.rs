@@ -8,7 +8,7 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 /// The largest window, as of libarchive: 128 MiB.
 const MAX_WINDOW: u64 = 1 << 27;
 
-/// Decodes frames, and holds each against what it says about itself.
+/// Decodes frames, and checks each against its header.
 pub(super) struct Frames<R> {
     input: R,
     decoder: FrameDecoder,

@@ -1,4 +1,4 @@
-//! What headers are made of: numbers, texts, chunks, and the errors of those that are wrong.
+//! The parts of headers: numbers, texts, chunks, and their errors.
 
 use std::io;
 

@@ -72,7 +72,7 @@ impl Archive {
         Ok(Self { stream, ahead, content: Content::default() })
     }
 
-    /// Goes to the next entry; what was not read of the one before is skipped.
+    /// Goes to the next entry, skipping unread content of the previous one.
     ///
     /// # Errors
     /// When the archive is damaged or ends early.
@@ -182,7 +182,7 @@ impl Archive {
         Ok(Entry {
             path: extensions.sparse.name.clone().unwrap_or(path),
             kind,
-            // What does not fit is cut off, as upstream cuts it off.
+            // Values that do not fit are truncated, as upstream.
             uid: extensions.uid.map_or_else(|| header.uid(), Ok)? as u32,
             gid: extensions.gid.map_or_else(|| header.gid(), Ok)? as u32,
             mode: header.mode()? as u32 & PERMISSION_BITS,
@@ -339,7 +339,7 @@ mod tests {
 
     use super::Archive;
 
-    /// A header for so many bytes, the bytes, and the padding.
+    /// A header for these bytes, the bytes, and the padding.
     fn entry(kind: u8, content: &[u8]) -> Vec<u8> {
         let mut header = tar::Header::new_ustar();
         header.set_path("a").unwrap();

@@ -16,7 +16,7 @@ use crate::source::archive::Pairs;
 const BASE64: GeneralPurpose =
     GeneralPurpose::new(&STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
 
-/// What was said about an entry ahead of its header.
+/// Metadata of an entry from before its header.
 #[derive(Debug, Default)]
 pub(super) struct Extensions {
     pub(super) path: Option<Vec<u8>>,
