@@ -70,7 +70,7 @@ fn import(
     verify_bindings(wanted, &commit, options)?;
     let detached = importer.load_detached_metadata(&wanted.commit)?;
     let repo = importer.repo();
-    // A mark that fsck left says more than ours.
+    // A mark left by fsck has more information than ours.
     if repo.commit_state(&wanted.commit)? == CommitState::Complete {
         repo.mark_commit(&wanted.commit, CommitState::Partial)?;
     }

@@ -70,7 +70,7 @@ impl<'t, 'r> Importer<'t, 'r> {
     /// Whether the object was there before anything was taken over.
     ///
     /// # Errors
-    /// When the operating system cannot tell.
+    /// When the operating system cannot determine it.
     pub(super) fn is_present(&self, name: &ObjectName) -> Result<bool> {
         self.transaction.was_present(name)
     }
@@ -78,7 +78,7 @@ impl<'t, 'r> Importer<'t, 'r> {
     /// Whether the object is in the source.
     ///
     /// # Errors
-    /// When the operating system cannot tell.
+    /// When the operating system cannot determine it.
     pub(super) fn is_in_source(&self, name: &ObjectName) -> Result<bool> {
         self.source.has_object(name)
     }
@@ -209,8 +209,8 @@ impl<'t, 'r> Importer<'t, 'r> {
         }
     }
 
-    /// Copies a `.filez` as it is. An untrusted one is verified where nobody else can change it any
-    /// more.
+    /// Copies a `.filez` unchanged. An untrusted one is verified where no one else can change it
+    /// any more.
     fn copy_filez(&self, name: &ObjectName) -> Result<u64> {
         let mut repo = self.source;
         let mut file = loop {
@@ -245,7 +245,7 @@ fn writing() -> String {
     "Writing content object".to_owned()
 }
 
-/// How upstream tells that an object is not in the source: it only hears of it when it links.
+/// Upstream's error for an object missing in the source, which it notices only when it links.
 fn not_there(name: &ObjectName) -> Error {
     Error::failed(format!("Importing {name}: linkat: No such file or directory"))
 }

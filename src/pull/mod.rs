@@ -1,8 +1,8 @@
 //! Taking commits over from another repository.
 //!
 //! ```text
-//! refs     what is asked for -> commits
-//! plan     what is wanted and what follows from what has arrived; no I/O
+//! refs     requested refs -> commits
+//! plan     what is wanted, and what follows from what has arrived; no I/O
 //! commits  commits and their parents, one after the other: load, verify, bindings; .commitpartial, detached metadata, commit
 //! objects  dirtrees and dirmetas level by level, then files, each in parallel
 //! local    one object of a repository on this machine: verified, then linked, copied or written anew
@@ -51,10 +51,10 @@ pub struct PullOptions {
     pub verify_bindings: bool,
 }
 
-/// Something that a pull is asked for.
+/// An item requested from a pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// What a ref of the source names.
+    /// The commit of a ref of the source.
     Ref(RefName),
     /// A commit; no ref is set.
     Commit(Checksum),
@@ -89,7 +89,7 @@ impl Default for PullOptions {
     }
 }
 
-/// What was taken over.
+/// Counts of what was pulled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PullStats {
     /// Commits, dirtrees and dirmetas that were not there before.

@@ -1,5 +1,5 @@
-//! What a pull needs, as a state machine: what is wanted, what has been asked for, and what follows
-//! from what has arrived.
+//! A pull as a state machine: which objects are wanted, which have been requested, and which follow
+//! from those that have arrived.
 //!
 //! There is no I/O here, no thread and no clock. A source takes what is wanted, gets it in any
 //! order, and answers for each thing; what that leads to is wanted next. A source that has
@@ -40,7 +40,7 @@ pub(super) struct Plan {
 
 /// A commit that was handed out, or soon will be.
 struct KnownCommit {
-    /// The fewest steps from a commit that was asked for.
+    /// The fewest steps from a requested commit.
     generation: u32,
     /// Known once the commit has arrived.
     parent: Option<Checksum>,
@@ -179,7 +179,7 @@ impl Plan {
         false
     }
 
-    /// All commits that were asked for or reached as parents.
+    /// All commits that were requested or reached as parents.
     pub(super) fn into_commits(self) -> impl Iterator<Item = Checksum> {
         self.commits.into_keys()
     }
@@ -341,11 +341,11 @@ mod tests {
         }
         let error =
             plan.commit_arrived(&checksum(3), &commit(Some(2)), Completeness::Partial).unwrap_err();
-        let told = format!(
+        let message = format!(
             "malformed object {}: the commit is its own ancestor",
             object(2, ObjectType::Commit)
         );
-        assert_eq!(error.chain(), told);
+        assert_eq!(error.chain(), message);
     }
 
     #[test]

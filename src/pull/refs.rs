@@ -1,4 +1,4 @@
-//! What is asked for: refs and commits of the source.
+//! Resolves the requested refs and commits of the source.
 
 use super::{PullOptions, Want};
 use crate::checksum::Checksum;
@@ -25,7 +25,7 @@ pub(super) enum Target {
     CollectionRef(CollectionRef),
 }
 
-/// Finds the commits that are asked for.
+/// Finds the requested commits.
 ///
 /// Upstream keeps refs in a hash table. Its order decides which of several missing refs is
 /// reported, and, where several refs name one commit, which of them is held against the commit's
