@@ -1,4 +1,4 @@
-//! What goes wrong with a request.
+//! The errors of requests.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{url}: {what}")]
 pub struct HttpError {
-    /// The URL that was asked last, after redirects, without its password.
+    /// The last URL requested, after redirects, without its password.
     pub url: String,
     /// What a caller may do about it.
     pub kind: HttpErrorKind,
-    /// The cause in words.
+    /// A description of the cause.
     pub what: String,
 }
 
@@ -24,9 +24,9 @@ pub enum HttpErrorKind {
     /// The server cannot answer now: 408, 425, 429 or 5xx, as given, with the wait that it asked
     /// for.
     Busy(u16, Option<Duration>),
-    /// Any other status that is no success.
+    /// Any other failure status.
     Status(u16),
-    /// No connection came about: no such host, nothing listens, the proxy refused.
+    /// No connection was established: no such host, nothing listens, the proxy refused.
     Unreachable,
     /// The server sent nothing, or too little, for too long.
     Stalled,

@@ -417,7 +417,7 @@ fn is_early_end(error: &hyper_util::client::legacy::Error) -> bool {
         && cause.is_some_and(|cause| cause.is_incomplete_message() || cause.is_canceled())
 }
 
-/// The kind and the words of what went wrong below HTTP.
+/// The kind and the description of a failure below HTTP.
 fn classified(url: &Url, error: &(dyn Error + 'static)) -> HttpError {
     let mut chain = vec![error];
     let mut source = error.source();

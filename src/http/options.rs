@@ -1,4 +1,4 @@
-//! What a client is made from.
+//! The options of a client.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub struct ClientOptions {
 /// Time limits of a request; each is off when `None`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Until a TCP connection stands.
+    /// Until a TCP connection is established.
     pub connect: Option<Duration>,
     /// From the request to the end of the response's headers, connecting included.
     pub response: Option<Duration>,
@@ -112,8 +112,8 @@ impl Default for Timeouts {
 }
 
 impl Proxies {
-    /// What the environment says, as libcurl reads it: `http_proxy` only in lower case, since a CGI
-    /// program gets `HTTP_PROXY` from its client; the others in both.
+    /// The settings of the environment, as libcurl reads them: `http_proxy` only in lower case,
+    /// since a CGI program gets `HTTP_PROXY` from its client; the others in both.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
         let get = |name: &str| variable(name).filter(|value| !value.is_empty());
         let either = |name: &str| get(name).or_else(|| get(&name.to_ascii_uppercase()));

@@ -1,4 +1,4 @@
-//! What is asked for, and what comes back.
+//! Requests and responses.
 
 use std::io::{self, Read};
 

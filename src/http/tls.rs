@@ -11,7 +11,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use super::options::{ClientOptions, Roots};
 
-/// What HTTPS needs; the error says in words what is missing.
+/// The TLS configuration for HTTPS; the error describes what is missing.
 pub(super) fn configuration(options: &ClientOptions) -> Result<ClientConfig, String> {
     let provider = Arc::new(provider()?);
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))

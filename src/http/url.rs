@@ -1,13 +1,13 @@
 //! URLs of web servers (RFC 3986), kept as they were written.
 //!
-//! Servers tell `%7e` from `~` and `//` from `/`, so nothing is normalised. Bytes that cannot stand
-//! in a request, such as spaces or letters beyond ASCII, are percent-encoded.
+//! Servers distinguish `%7e` from `~` and `//` from `/`, so nothing is normalised. Bytes that are
+//! not allowed in a request, such as spaces or letters beyond ASCII, are percent-encoded.
 
 use std::fmt;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-/// What cannot stand in the path or query of a request as it is.
+/// The characters to escape in the path or query of a request.
 const UNSAFE: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -138,7 +138,7 @@ impl Url {
         self.scheme == other.scheme && self.authority == other.authority
     }
 
-    /// What the HTTP stack takes: no credentials.
+    /// The URL for the HTTP stack, without credentials.
     pub(super) fn request_target(&self) -> String {
         format!("{}://{}{}", self.scheme.as_str(), self.authority, self.path_and_query)
     }
