@@ -95,7 +95,7 @@ pub fn find(name: &str, environment: &[(OsString, OsString)]) -> Result<PathBuf>
             .iter()
             .find(|(name, _)| name == "PATH")
             .map_or(OsStr::new(""), |(_, value)| value);
-        // An empty entry would stand for the current directory: nobody means that.
+        // An empty entry would stand for the current directory, which is never intended.
         let directories =
             std::env::split_paths(path).filter(|directory| !directory.as_os_str().is_empty());
         directories.map(|directory| directory.join(name)).collect()

@@ -75,7 +75,7 @@ impl From<ExitStatus> for Ending {
     }
 }
 
-/// Why a program was asked to end.
+/// Why a program was terminated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
     /// It took longer than it may.
@@ -86,7 +86,7 @@ pub enum Stopped {
     Flood,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Finished {
     /// How it ended.
@@ -203,7 +203,7 @@ impl Group {
     }
 }
 
-/// An ending in words.
+/// Describes an ending.
 pub fn describe(ending: Ending) -> String {
     match ending {
         Ending::Exit(status) => format!("exit status {status}"),
@@ -335,7 +335,7 @@ mod tests {
         let script = "trap 'echo asked; exit 4' TERM; echo ready; while :; do sleep 0.05; done";
         let (finished, lines, _) = run_script(script, Duration::from_millis(500), GRACE);
         assert_eq!((finished.ending, finished.stopped), (Ending::Exit(4), Some(Stopped::Timeout)));
-        // The shell may say what became of its `sleep`.
+        // The shell may report the end of its `sleep`.
         assert_eq!(
             (lines.first().map(String::as_str), lines.last().map(String::as_str)),
             (Some("ready"), Some("asked"))

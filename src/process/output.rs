@@ -19,7 +19,7 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest answer that is read, in bytes.
 const LONGEST_ANSWER: u64 = 8 << 20;
 
-/// What a program answered.
+/// The output of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// How it ended.
