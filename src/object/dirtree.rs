@@ -230,7 +230,7 @@ fn split_entry<const N: usize>(entry: &[u8]) -> Option<(&str, [&[u8; 32]; N])> {
     Some((std::str::from_utf8(name).ok()?, parts))
 }
 
-/// Says what is wrong with a tree that the quick reader refuses, by reading it the generic way.
+/// Finds the error in a tree that the quick reader rejects, by reading it generically.
 #[cold]
 fn explain(bytes: &[u8]) -> DecodeError {
     check(bytes).err().unwrap_or_else(DecodeError::not_normal)
@@ -259,7 +259,8 @@ fn check(bytes: &[u8]) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// Refuses names that cannot stand in a directory: `.`, `..`, the empty one, and those with a `/`.
+/// Refuses names that are not allowed in a directory: `.`, `..`, the empty one, and those with a
+/// `/`.
 pub fn validate_file_name(name: &str) -> Result<(), DecodeError> {
     let what = match name {
         "." => "Invalid self-referential filename '.'".to_owned(),

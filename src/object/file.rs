@@ -41,7 +41,7 @@ impl FileHeader {
         with_prefix(&encoder.finish())
     }
 
-    /// What stands before the compressed content in an archive, for content of `size` bytes (0 for
+    /// The bytes before the compressed content in an archive, for content of `size` bytes (0 for
     /// symlinks): the prefix and `Z`, with the xattrs in their order.
     pub fn archive_header(&self, size: u64) -> Vec<u8> {
         let mut encoder = Encoder::new();
