@@ -26,7 +26,7 @@ const NONE: &str = "<<none>>";
 /// The patterns of a policy.
 #[derive(Debug)]
 pub(super) struct FileContexts {
-    /// What counts more comes later.
+    /// Later ones take precedence.
     specs: Vec<Spec>,
     /// Sorted by their prefixes.
     buckets: Vec<Bucket>,
@@ -338,7 +338,7 @@ mod tests {
 /twice          second
 ";
 
-    /// What `matchpathcon` says of the same lines (with labels that are contexts).
+    /// The results of `matchpathcon` for the same lines (with labels that are contexts).
     #[test]
     fn labels_are_those_of_libselinux() {
         let contexts = FileContexts::parse(&[("file_contexts", CONTEXTS.into())]).unwrap();
@@ -411,7 +411,7 @@ mod tests {
         assert_eq!(contexts.lookup("/a/b", FILE).unwrap_err().what, message);
     }
 
-    /// What `matchpathcon` makes of the same lines.
+    /// The results of `matchpathcon` for the same lines.
     #[test]
     fn the_last_substitution_that_fits_is_made() {
         let text = "# /c /c\n/s /a\n/s/t /b\n/u/t /b\n/u /a\n/y /\n/half\n";

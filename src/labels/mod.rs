@@ -7,7 +7,7 @@
 //!
 //! The policy is `etc/selinux` of the tree, or `usr/etc/selinux`; its `config` says which of the
 //! policies there is meant. The labels stand in `TYPE/contexts/files`, as text, and are read
-//! without libselinux: selabel_file(5) tells the format.
+//! without libselinux: selabel_file(5) describes the format.
 
 mod file_contexts;
 mod root;
@@ -35,7 +35,7 @@ pub struct Policy {
     epoch: Epoch,
 }
 
-/// How paths are taken; later ways of labelling change checksums, so they are to be asked for.
+/// How paths are mapped; later epochs change checksums, so they have to be requested.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Epoch {
     /// Every path as it is.
