@@ -1,4 +1,4 @@
-//! What the keys of a remote say, parsed once.
+//! The configuration of a remote, parsed once.
 //!
 //! A key that is absent here is looked up in the remote of the same name of the parent repository,
 //! and in that one's parent. A remote without any keys has the defaults. A value of the wrong type
@@ -63,7 +63,7 @@ pub mod key {
 /// The types of signatures that `sign-verify` may name.
 pub const SIGNATURE_TYPES: [&str; 3] = ["ed25519", "spki", "dummy"];
 
-/// What a remote's keys say.
+/// The configuration of a remote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteConfig {
     /// Where refs and the summary are, and everything else if there is no `content`.
@@ -100,7 +100,7 @@ pub enum Location {
     Nowhere,
 }
 
-/// A base URL, or the URL of a list of them. `Display` spells it as the key does.
+/// A base URL, or the URL of a list of them. `Display` writes it as in the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Objects are below this URL.
@@ -248,7 +248,7 @@ pub(super) fn group_of(name: &str) -> String {
     format!("remote \"{name}\"")
 }
 
-pub(super) fn in_words(error: DecodeError) -> Error {
+pub(super) fn config_error(error: DecodeError) -> Error {
     Error::failed(error.to_string())
 }
 
@@ -271,7 +271,7 @@ impl Keys<'_> {
 
     fn text(&self, key: &str) -> Result<Option<String>> {
         match self.layer(key) {
-            Some(keyfile) => keyfile.get(self.group, key).map_err(in_words),
+            Some(keyfile) => keyfile.get(self.group, key).map_err(config_error),
             None => Ok(None),
         }
     }
@@ -283,7 +283,7 @@ impl Keys<'_> {
     fn boolean(&self, key: &str, default: bool) -> Result<bool> {
         match self.layer(key) {
             Some(keyfile) => {
-                Ok(keyfile.get_bool(self.group, key).map_err(in_words)?.unwrap_or(default))
+                Ok(keyfile.get_bool(self.group, key).map_err(config_error)?.unwrap_or(default))
             }
             None => Ok(default),
         }
@@ -292,7 +292,7 @@ impl Keys<'_> {
     fn list(&self, key: &str) -> Result<Vec<String>> {
         match self.layer(key) {
             Some(keyfile) => {
-                Ok(keyfile.get_list(self.group, key).map_err(in_words)?.unwrap_or_default())
+                Ok(keyfile.get_list(self.group, key).map_err(config_error)?.unwrap_or_default())
             }
             None => Ok(Vec::new()),
         }
@@ -315,7 +315,7 @@ impl Keys<'_> {
             _ => ';',
         };
         let text =
-            keyfile.get(self.group, key::GPG_KEY_PATH).map_err(in_words)?.unwrap_or_default();
+            keyfile.get(self.group, key::GPG_KEY_PATH).map_err(config_error)?.unwrap_or_default();
         Ok(text.split(separator).filter(|path| !path.is_empty()).map(PathBuf::from).collect())
     }
 

@@ -22,7 +22,7 @@ use crate::keyfile::{KeyFile, text_of};
 use crate::refspec::RemoteName;
 use crate::repo::{ConfigEdit, Repo};
 
-use config::{group_of, in_words};
+use config::{config_error, group_of};
 
 pub use config::{
     ClientCertificate, KeyPlace, Location, RemoteConfig, SIGNATURE_TYPES, SignVerify, Source, Tls,
@@ -58,18 +58,18 @@ pub enum Setting {
     List(Vec<String>),
 }
 
-/// What to do with a remote that is there already.
+/// What to do with an existing remote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
     /// It is an error.
     Refuse,
     /// It stays as it is.
     Keep,
-    /// It goes, with all its options.
+    /// It is removed, with all its options.
     Replace,
 }
 
-/// What to do about a remote that is not there.
+/// What to do about a missing remote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absent {
     /// It is an error.
@@ -83,7 +83,7 @@ impl Remote {
     /// them.
     ///
     /// # Errors
-    /// In upstream's words for a value that cannot be what it should.
+    /// With upstream's message for an invalid value.
     pub fn config(&self) -> Result<RemoteConfig> {
         RemoteConfig::parse(&self.name, &self.layers)
     }
@@ -178,7 +178,7 @@ pub fn add(
             }
             (None, _) => {
                 let wanted =
-                    keyfile.get_bool("core", "add-remotes-config-dir").map_err(in_words)?;
+                    keyfile.get_bool("core", "add-remotes-config-dir").map_err(config_error)?;
                 let directory =
                     remotes_directory(repo, sysroot).filter(|_| wanted.unwrap_or(is_system(repo)));
                 if let Some(directory) = directory.filter(|directory| directory.is_dir()) {
@@ -304,7 +304,7 @@ fn apply(keyfile: &mut KeyFile, name: &str, settings: &[(String, Setting)]) -> R
             Setting::Boolean(value) => keyfile.set_bool(&group, key, *value),
             Setting::List(members) => keyfile.set_list(&group, key, members),
         };
-        changed.map_err(in_words)?;
+        changed.map_err(config_error)?;
     }
     Ok(())
 }
