@@ -29,7 +29,7 @@ impl Bits {
     #[inline]
     pub(super) fn flush(&mut self, output: &mut Vec<u8>) {
         let full = self.count / 8;
-        // Always eight bytes and then some back: an append of a fixed size is one store.
+        // Always appends eight bytes and then truncates: an append of fixed size is one store.
         output.extend_from_slice(&self.pending.to_le_bytes());
         output.truncate(output.len() - 8 + full as usize);
         self.pending = self.pending.checked_shr(full * 8).unwrap_or(0);

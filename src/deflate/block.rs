@@ -94,7 +94,7 @@ pub(super) struct Block {
     /// in the lower.
     symbols: Box<[u32; MAX_SYMBOLS]>,
     count: usize,
-    /// With so many symbols it is full.
+    /// The number of symbols at which it is full.
     limit: usize,
     ties: Ties,
     literals: [u16; LITERALS],
@@ -102,7 +102,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// An empty block for so many symbols, 65,535 at most.
+    /// An empty block for at most this many symbols, 65,535 at most.
     pub(super) fn new(limit: usize, ties: Ties) -> Self {
         Self {
             symbols: boxed(),
@@ -265,7 +265,7 @@ impl Block {
     }
 }
 
-/// So many pending bits leave room for one more literal.
+/// The number of pending bits that leaves room for one more literal.
 const LITERALS_BEFORE_FLUSH: u32 = 48 - MAX_BITS as u32;
 
 /// The code of each match length less three together with its extra bits, and how many bits that

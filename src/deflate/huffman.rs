@@ -80,7 +80,8 @@ struct Heap {
     length: usize,
 }
 
-/// Orders by weight, then by depth. The node in the lowest 16 bits has no say, see [`is_before`].
+/// Orders by weight, then by depth. The node in the lowest 16 bits does not count, see
+/// [`is_before`].
 fn entry(weight: u32, depth: u8, node: usize) -> u64 {
     u64::from(weight) << 32 | u64::from(depth) << 16 | node as u64
 }

@@ -74,7 +74,7 @@ impl Deflater {
         self.settings
     }
 
-    /// Begins a new stream; what was not finished is forgotten.
+    /// Begins a new stream, discarding an unfinished one.
     pub fn begin(&mut self) {
         match &mut self.encoder {
             Encoder::Fast(encoder) => encoder.begin(),
@@ -100,7 +100,7 @@ impl Deflater {
     }
 }
 
-/// A large array that never lies on the stack.
+/// A large array that is never on the stack.
 fn boxed<T: Clone + Default, const N: usize>() -> Box<[T; N]> {
     let Ok(array) = vec![T::default(); N].into_boxed_slice().try_into() else {
         unreachable!("it has N elements")

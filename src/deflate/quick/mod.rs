@@ -23,7 +23,8 @@ use finder::{Finder, Match, Search};
 use input::Input;
 use split::Split;
 
-/// With so many symbols a block ends; the literals before one match may make it a few hundred more.
+/// The number of symbols at which a block ends; the literals before one match may make it a few
+/// hundred more.
 const BLOCK_SYMBOLS: usize = 50_000;
 /// A match of three bytes that is farther back than this costs more than three literals, mostly.
 const REACH_OF_THREE: usize = 16_384;
@@ -31,11 +32,11 @@ const REACH_OF_THREE: usize = 16_384;
 const REACH_OF_THREE_IN_PLAIN: usize = 256;
 /// Content with fewer different bytes is plain, as text is.
 const PLAIN: usize = 100;
-/// So many bytes of a block are looked at to tell.
+/// How many bytes of a block are examined for that.
 const SAMPLE: usize = 4096;
 
-/// After so many searches without a match one byte is skipped after each, after twice as many two,
-/// and so on.
+/// After this many searches without a match one byte is skipped after each, after twice as many
+/// two, and so on.
 const MISSES_BEFORE_SKIP: usize = 128;
 const MOST_SKIPPED: usize = 31;
 
@@ -90,7 +91,7 @@ impl Encoder {
         }
     }
 
-    /// Begins a new stream; what was not finished is forgotten.
+    /// Begins a new stream, discarding an unfinished one.
     pub(super) fn begin(&mut self) {
         self.finder.forget(self.input.end);
         self.input.clear();
@@ -277,7 +278,7 @@ mod tests {
         #[test]
         fn any_content_comes_back_at_every_level(content in content(), level in 1u32..10, step in 1usize..10_000) {
             let mut encoder = Encoder::new(level);
-            // What an earlier stream left behind, finished or not, has no say.
+            // An earlier stream, finished or not, has no influence.
             packed(&mut encoder, &noise(1, 10_000), 1000);
             encoder.begin();
             encoder.push(&content, &mut Vec::new());

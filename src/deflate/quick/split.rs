@@ -2,23 +2,23 @@
 
 use crate::deflate::block::Block;
 
-/// Literals are told apart by their two highest bits and the lowest one; matches by whether they
+/// Literals are distinguished by their two highest bits and the lowest one; matches by whether they
 /// are long.
 const KINDS: usize = 10;
 const SHORT_MATCH: usize = 8;
 const LONG_MATCH: usize = 9;
 /// From this length code on, that of nine bytes, a match is long.
 const LONG_CODE: usize = 6;
-/// So many symbols are compared at a time with those before.
+/// How many symbols are compared at a time with the previous ones.
 const STEP: u32 = 512;
 /// The least length of a block, in bytes.
 const MIN_BLOCK: usize = 4000;
 /// How different two distributions must be, 0 being equal and 2 having nothing in common.
 const THRESHOLD: f32 = 0.3;
-/// A young block is not ended as easily: up to so many symbols.
+/// A young block, of up to this many symbols, is not ended as easily.
 const YOUNG: f32 = 4096.0;
-/// A block of so many bytes is ended anyway; before, the difference that is asked for shrinks as it
-/// grows.
+/// A block of this many bytes is always ended; before, the difference that is asked for shrinks as
+/// it grows.
 const LONGEST: f32 = (1 << 19) as f32;
 
 /// What is known of a block: how often which kinds of symbols occurred in it until it was last

@@ -19,7 +19,7 @@ use super::window::{DeepChains, Link, Window};
 /// Matches of fewer bytes are not found here.
 const LEAST: usize = 4;
 
-/// So many steps through a chain of tails are quick, and one more for each 32 of the search.
+/// This many steps through a chain of tails are quick, and one more for each 32 of the search.
 /// Measured.
 const TAIL_STEPS: usize = 10;
 

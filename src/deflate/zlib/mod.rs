@@ -113,7 +113,7 @@ impl Encoder {
         }
     }
 
-    /// Begins a new stream; what was not finished is forgotten.
+    /// Begins a new stream, discarding an unfinished one.
     pub(super) fn begin(&mut self) {
         if self.window.end > SMALL {
             self.chains.clear();

@@ -8,7 +8,7 @@ pub(super) const REACH: usize = 1 << 15;
 pub(super) const SIZE: usize = 2 * REACH;
 pub(super) const MIN_MATCH: usize = 3;
 pub(super) const MAX_MATCH: usize = 258;
-/// While the stream goes on, a decision is only taken with so many bytes ahead.
+/// While the stream continues, a decision is only made with at least this many bytes ahead.
 pub(super) const MIN_LOOKAHEAD: usize = MAX_MATCH + MIN_MATCH + 1;
 /// How far back zlib looks for matches.
 pub(super) const MAX_DISTANCE: usize = REACH - MIN_LOOKAHEAD;
