@@ -18,8 +18,8 @@
 //! The ends ("framing offsets") are as wide as the length of the whole container demands: 1, 2, 4
 //! or 8 bytes.
 //!
-//! [`Variant::new`] reads any bytes by GLib's rule that what is broken has its type's default
-//! value; [`Variant::decode`] accepts only normal form, and is what bytes from outside go through.
+//! [`Variant::new`] reads any bytes by GLib's rule that a broken value reads as its type's default;
+//! [`Variant::decode`] accepts only normal form, and is what bytes from outside go through.
 
 mod decode;
 mod dict;
@@ -55,7 +55,7 @@ impl DecodeError {
         Self { what: what.into(), offset: None }
     }
 
-    /// What upstream says of bytes that are not in normal form.
+    /// Upstream's message for bytes that are not in normal form.
     pub(crate) fn not_normal() -> Self {
         Self::new("Not normal form")
     }

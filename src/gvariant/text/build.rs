@@ -19,7 +19,7 @@ pub(super) fn inferred(node: &Node<'_>) -> Result<Value, DecodeError> {
 pub(super) fn as_type(node: &Node<'_>, ty: Type<'_>) -> Result<Value, DecodeError> {
     let mismatch = || node.span.error(&format!("can not parse as value of type '{}'", ty.as_str()));
     match &node.kind {
-        // What was declared has already had its say in the inference.
+        // Declared types have already been used in the inference.
         Kind::Typed(_, child) => return as_type(child, ty),
         Kind::Maybe(child) => {
             let (b'm', Some(element)) = (ty.class(), ty.element()) else { return Err(mismatch()) };
