@@ -312,15 +312,15 @@ fn read_list(file: Option<&Path>) -> Result<Vec<u8>, Failure> {
         std::io::stdin()
             .lock()
             .read_to_end(&mut list)
-            .map_err(|error| in_words("Error reading from file", error))?;
+            .map_err(|error| io_failure("Error reading from file", error))?;
         return Ok(list);
     };
     let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     osier::input::read_named(path)
-        .map_err(|error| in_words(&format!("Error opening file {}", shown.display()), error))
+        .map_err(|error| io_failure(&format!("Error opening file {}", shown.display()), error))
 }
 
-fn in_words(what: &str, error: std::io::Error) -> Failure {
+fn io_failure(what: &str, error: std::io::Error) -> Failure {
     Failure::failed(format!("{what}: {}", osier::error::OsError(error)))
 }
 

@@ -265,7 +265,7 @@ fn into_options(args: Args, repo: &Repo) -> Result<CommitOptions, Failure> {
         None if orphan => Parent::None,
         None => Parent::OfBranch,
     };
-    let target = branch.as_deref().map(Refspec::parse).transpose().map_err(in_words)?;
+    let target = branch.as_deref().map(Refspec::parse).transpose().map_err(failure)?;
     let mut metadata = Vec::new();
     for text in &add_metadata_string {
         let (key, value) = values::key_value(text)?;
@@ -422,19 +422,19 @@ fn parse_source(text: &str, tar: &TarOptions, repo: &Repo) -> Result<Source, Fai
 /// The file with the body of the commit message.
 fn read_text(path: &Path) -> Result<String, Failure> {
     let bytes = input::read_named(path).calling("openat", path)?;
-    Ok(keyfile::text_of(&bytes).map_err(in_words)?.to_owned())
+    Ok(keyfile::text_of(&bytes).map_err(failure)?.to_owned())
 }
 
 /// Seconds since 1970: as given by the user, else by the environment, else now. Earlier times wrap
 /// around, as upstream.
 fn commit_time(timestamp: Option<&str>) -> Result<u64, Failure> {
     match timestamp {
-        Some(text) => Ok(date::parse(text, &Zoned::now()).map_err(in_words)?.cast_unsigned()),
+        Some(text) => Ok(date::parse(text, &Zoned::now()).map_err(failure)?.cast_unsigned()),
         None => clock::commit_time(),
     }
 }
 
-fn in_words(error: impl ToString) -> Failure {
+fn failure(error: impl ToString) -> Failure {
     Failure::failed(error.to_string())
 }
 

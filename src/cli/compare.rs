@@ -159,7 +159,7 @@ fn programs(options: &WithOptions, style: Style, context: &Context) -> Result<Ou
         match report {
             Some(report) => print_verdict(Some(mode), report, out)?,
             None if program.is_err() && osier.is_err() => {
-                writeln!(out, "{mode}: could not tell: neither could commit")?
+                writeln!(out, "{mode}: could not compare: neither could commit")?
             }
             None => writeln!(out, "{mode}: different: only one could commit")?,
         }
@@ -302,7 +302,7 @@ impl<'c> Printer<'c> {
                     .unwrap_or_default();
                 writeln!(
                     self.out,
-                    "{prefix}{subject}: could not tell: in {}: {reason}{field}",
+                    "{prefix}{subject}: could not compare: in {}: {reason}{field}",
                     name(side)
                 )
             }
@@ -373,7 +373,7 @@ fn print_verdict(mode: Option<&str>, report: &CompareReport, out: &Output) -> Re
         Outcome::Unknown => {
             writeln!(
                 out,
-                "{prefix}could not tell: {whole}, {differences} differences, {unknown} not comparable"
+                "{prefix}could not compare: {whole}, {differences} differences, {unknown} not comparable"
             )
         }
     }

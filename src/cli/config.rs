@@ -40,7 +40,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     match (operation.as_str(), arguments) {
         ("get", [name]) => {
             let (group, key) = split_name(group.as_deref(), name)?;
-            let value = repo.config().keyfile.require(group, key).map_err(in_words)?;
+            let value = repo.config().keyfile.require(group, key).map_err(failure)?;
             match json {
                 true => json::print(
                     &json!({ "group": group, "key": key, "value": value }),
@@ -52,7 +52,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         ("set", [name, value]) => {
             let (group, key) = split_name(group.as_deref(), name)?;
             let old_value = set(&repo, group, key, value)?;
-            told(json, context, (group, key), Some(value), old_value)
+            print_change(json, context, (group, key), Some(value), old_value)
         }
         ("unset", [name]) => {
             let (group, key) = split_name(group.as_deref(), name)?;
@@ -62,7 +62,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
                 keyfile.remove(group, key);
                 Ok(ConfigEdit::Write)
             })?;
-            told(json, context, (group, key), None, old_value)
+            print_change(json, context, (group, key), None, old_value)
         }
         ("get" | "unset", _) => Err(Failure::failed(needs_key)),
         ("set", _) if group.is_some() => {
@@ -77,7 +77,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
 }
 
 /// Prints the change, if JSON is wanted.
-fn told(
+fn print_change(
     json: bool,
     context: &Context,
     (group, key): (&str, &str),
@@ -116,6 +116,6 @@ fn split_name<'n>(group: Option<&'n str>, name: &'n str) -> Result<(&'n str, &'n
     parts.ok_or_else(|| Failure::failed("Key must be of the form \"sectionname.keyname\""))
 }
 
-fn in_words(error: DecodeError) -> Failure {
+fn failure(error: DecodeError) -> Failure {
     Failure::failed(error.to_string())
 }

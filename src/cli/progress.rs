@@ -371,13 +371,13 @@ fn speed(elapsed: Duration, task: &Task) -> String {
     let done = weight(task.done, task.total);
     if task.total.is_some() && done > 0 {
         let rest = full_weight(task.total).saturating_sub(done);
-        text.push_str(&format!(", {} left", in_words(seconds / done as f64 * rest as f64)));
+        text.push_str(&format!(", {} left", human_duration(seconds / done as f64 * rest as f64)));
     }
     text
 }
 
 /// A human-readable duration.
-fn in_words(seconds: f64) -> String {
+fn human_duration(seconds: f64) -> String {
     // A number out of range is taken as the largest.
     match seconds.round() as u64 {
         seconds @ ..60 => format!("{seconds} s"),
@@ -436,10 +436,10 @@ mod tests {
             (7384.0, "2 h 3 min"),
         ];
         for (seconds, text) in cases {
-            assert_eq!(in_words(seconds), text);
+            assert_eq!(human_duration(seconds), text);
         }
         assert_eq!(
-            in_words(f64::INFINITY),
+            human_duration(f64::INFINITY),
             format!("{} h {} min", u64::MAX / 3600, u64::MAX / 60 % 60)
         );
     }

@@ -134,7 +134,7 @@ impl Walk<'_, '_, '_> {
         let (first, second) = (self.comparison.first, self.comparison.second);
         if dirmetas.0 != dirmetas.1 {
             let loaded = both(first.load_dirmeta(&dirmetas.0), second.load_dirmeta(&dirmetas.1));
-            self.tell(path, loaded.map(|(one, other)| fields::dirmeta(&one, &other)))?;
+            self.report(path, loaded.map(|(one, other)| fields::dirmeta(&one, &other)))?;
         }
         if dirtrees.0 == dirtrees.1 || !self.explained.insert(dirtrees) {
             return Ok(None);
@@ -166,7 +166,7 @@ impl Walk<'_, '_, '_> {
     fn files(&mut self, path: &str, (one, other): Pair) -> Result<()> {
         let (first, second) = (self.comparison.first, self.comparison.second);
         let loaded = both(first.load_file(&one), second.load_file(&other));
-        self.tell(
+        self.report(
             path,
             loaded.map(|(one, other)| {
                 fields::header(&one.header, &other.header).or_else(|| content(one, other))
@@ -176,7 +176,11 @@ impl Walk<'_, '_, '_> {
 
     /// Reports two objects of different names at a path. If no field differs, one of them does not
     /// match its name, which the comparison of objects reports.
-    fn tell(&mut self, path: &str, found: Result<Option<FieldDifference>, Verdict>) -> Result<()> {
+    fn report(
+        &mut self,
+        path: &str,
+        found: Result<Option<FieldDifference>, Verdict>,
+    ) -> Result<()> {
         let verdict = match found {
             Ok(field) => Verdict::Different(field.into_iter().collect()),
             Err(verdict) => verdict,

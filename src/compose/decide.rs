@@ -124,7 +124,7 @@ pub(crate) fn read_json(path: &Path, links: Links) -> Result<Value> {
 }
 
 /// The lines of a log about a failure.
-struct Said {
+struct LogErrors {
     /// The last `error:` with the indented lines that belong to it.
     error: Option<String>,
     /// Errors of other programs close to it: often the cause.
@@ -136,7 +136,7 @@ const NEAR: usize = 10;
 /// How many of them are quoted.
 const MOST_QUOTED: usize = 3;
 
-impl Said {
+impl LogErrors {
     /// Earlier output of rpm-ostree may follow its `error:`, because standard output is only
     /// flushed at the end.
     fn read(log: &Path) -> Result<Self> {
@@ -192,14 +192,16 @@ fn failure(ending: Ending, log: &Path) -> Result<String> {
     let Ending::Exit(_) = ending else {
         return Ok(format!("rpm-ostree failed: {}", describe(ending)));
     };
-    let said = Said::read(log)?;
-    let mut text =
-        format!("rpm-ostree failed: {}", said.error.clone().unwrap_or_else(|| describe(ending)));
-    if let Some(hint) = hint(&said) {
+    let log_errors = LogErrors::read(log)?;
+    let mut text = format!(
+        "rpm-ostree failed: {}",
+        log_errors.error.clone().unwrap_or_else(|| describe(ending))
+    );
+    if let Some(hint) = hint(&log_errors) {
         text.push_str(&format!(" ({hint})"));
     }
-    if !said.near.is_empty() {
-        let quoted: Vec<String> = said.near.iter().map(|line| format!("`{line}`")).collect();
+    if !log_errors.near.is_empty() {
+        let quoted: Vec<String> = log_errors.near.iter().map(|line| format!("`{line}`")).collect();
         text.push_str(&format!("; near it in the log: {}", quoted.join(", ")));
     }
     Ok(text)
@@ -229,7 +231,10 @@ const HINTS: [(&str, &str); 11] = [
         "failed to parse pid:",
         "its cache was damaged by a crash of the machine; delete the cachedir",
     ),
-    ("Locking repo shared failed", "somebody holds the repository exclusively, a prune perhaps"),
+    (
+        "Locking repo shared failed",
+        "another process holds the repository exclusively, perhaps a prune",
+    ),
     (
         "No gpg key found with ID",
         "leave gpg-key out of the treefile: a commit is signed after it is verified",
@@ -242,14 +247,14 @@ const HINTS: [(&str, &str); 11] = [
     ("Cannot download repomd.xml", "a package repository cannot be reached"),
 ];
 
-fn hint(said: &Said) -> Option<&'static str> {
+fn hint(log_errors: &LogErrors) -> Option<&'static str> {
     // Signal 1 is not signal 11.
     let goes_on = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
     let holds =
         |line: &str, words: &str| line.split_once(words).is_some_and(|(_, rest)| !goes_on(rest));
     HINTS
         .iter()
-        .find(|(words, _)| said.lines().any(|line| holds(line, words)))
+        .find(|(words, _)| log_errors.lines().any(|line| holds(line, words)))
         .map(|(_, hint)| *hint)
 }
 
@@ -264,7 +269,7 @@ pub(crate) fn is_worth_another_attempt(ending: Ending, log: &Path) -> Result<boo
         "Curl error",
         "Could not resolve host",
     ];
-    Ok(matches!(ending, Ending::Exit(status) if status != 0) && Said::read(log)?.has(&network))
+    Ok(matches!(ending, Ending::Exit(status) if status != 0) && LogErrors::read(log)?.has(&network))
 }
 
 /// Whether the log says that a file system is full.

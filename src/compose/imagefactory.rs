@@ -97,7 +97,7 @@ pub(crate) fn arguments(files: &Files, guest: Guest, timeout_seconds: u64) -> Ve
 
 /// The information found in the output of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Story {
+pub(crate) struct BuildLog {
     /// Whether the details of the final image have started.
     details: bool,
     /// The identifier of the image.
@@ -133,7 +133,7 @@ const CAUSES: [(&str, &str); 3] = [
 /// Its message that the guest's disk did not change for some time.
 const STALLED: &str = "No disk activity in ";
 
-impl Story {
+impl BuildLog {
     /// Evaluates a line.
     pub(crate) fn line(&mut self, line: &str) {
         let line = line.trim_end();
@@ -186,17 +186,17 @@ pub(crate) fn stall_causes(url: &str) -> String {
 ///
 /// # Errors
 /// Which of them is missing.
-pub(crate) fn body(story: &Story, storage: &Path) -> Result<PathBuf> {
+pub(crate) fn body(build_log: &BuildLog, storage: &Path) -> Result<PathBuf> {
     let missing =
         |what: String| Error::failed(format!("ImageFactory gave no proof of an image: {what}"));
-    if !story.success {
+    if !build_log.success {
         return Err(missing("it did not say `Image build completed SUCCESSFULLY!`".to_owned()));
     }
-    let Some(id) = story.id.as_deref().filter(|id| is_uuid(id)) else {
+    let Some(id) = build_log.id.as_deref().filter(|id| is_uuid(id)) else {
         return Err(missing("it did not say the UUID of the image".to_owned()));
     };
     let body = storage.join(format!("{id}.body"));
-    if let Some(file) = story.file.as_deref().filter(|file| *file != body) {
+    if let Some(file) = build_log.file.as_deref().filter(|file| *file != body) {
         return Err(missing(format!(
             "the image should be {}, it says {}",
             body.display(),
@@ -254,12 +254,12 @@ mod tests {
 
     const ID: &str = "71438501-a38c-490c-83f5-813959d7a364";
 
-    fn story(lines: &[&str]) -> Story {
-        let mut story = Story::default();
+    fn build_log(lines: &[&str]) -> BuildLog {
+        let mut build_log = BuildLog::default();
         for line in lines {
-            story.line(line);
+            build_log.line(line);
         }
-        story
+        build_log
     }
 
     #[test]
@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_told_in_words_that_help() {
-        let failure = |line: &str| story(&[line]).failure("http://content.example.org/repo/");
+        let failure = |line: &str| build_log(&[line]).failure("http://content.example.org/repo/");
         assert_eq!(
             failure("Image build FAILED with error: 'NoneType' object has no attribute 'create_base_image'").unwrap(),
             "no plugin of this ImageFactory knows the distribution of the template: 'NoneType' object has no attribute \
@@ -341,7 +341,7 @@ mod tests {
             "Image build completed SUCCESSFULLY!",
         ];
         let refused = |lines: &[&str], expected: &str| {
-            let message = body(&story(lines), storage).unwrap_err().to_string();
+            let message = body(&build_log(lines), storage).unwrap_err().to_string();
             let expected = expected.replace("STORAGE", storage.to_str().unwrap());
             assert_eq!(message, format!("ImageFactory gave no proof of an image: {expected}"));
         };
@@ -361,7 +361,7 @@ mod tests {
         refused(&lines, &format!("STORAGE/{ID}.body is no regular file"));
         fs::remove_dir(&body_path).unwrap();
         fs::write(&body_path, "x").unwrap();
-        assert_eq!(body(&story(&lines), storage).unwrap(), body_path);
+        assert_eq!(body(&build_log(&lines), storage).unwrap(), body_path);
         refused(&lines[..4], "it did not say `Image build completed SUCCESSFULLY!`");
         refused(&[lines[0], lines[4]], "it did not say the UUID of the image");
         refused(&[lines[0], "UUID: ../../etc", lines[4]], "it did not say the UUID of the image");

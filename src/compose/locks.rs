@@ -52,7 +52,7 @@ impl Wait<'_> {
         mut attempt: impl FnMut() -> Result<Option<T>>,
     ) -> Result<T> {
         let started = Instant::now();
-        let mut told = false;
+        let mut reported = false;
         loop {
             if let Some(lock) = attempt()? {
                 return Ok(lock);
@@ -65,8 +65,8 @@ impl Wait<'_> {
                     holder()
                 )));
             }
-            if !told {
-                told = true;
+            if !reported {
+                reported = true;
                 let message = format!("waiting for {}, locked by {}", what.display(), holder());
                 self.progress.event(Event::Warning(&message));
             }
@@ -197,10 +197,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lock");
         let interrupt = Interrupt::default();
-        let told = Mutex::new(Vec::new());
+        let messages = Mutex::new(Vec::new());
         let note = |event: Event<'_>| {
             if let Event::Warning(text) = event {
-                told.lock().unwrap().push(text.to_owned());
+                messages.lock().unwrap().push(text.to_owned());
             }
         };
         let wait =
@@ -212,7 +212,7 @@ mod tests {
             format!("{} is locked by alpha, process 1, run r for more than 0 s", path.display())
         );
         let expected = format!("waiting for {}, locked by alpha, process 1, run r", path.display());
-        assert_eq!(*told.lock().unwrap(), [expected]);
+        assert_eq!(*messages.lock().unwrap(), [expected]);
         drop(first);
         let _second = FileLock::acquire(&path, "beta", &wait).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "beta\n");

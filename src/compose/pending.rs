@@ -17,7 +17,7 @@ pub(crate) const REMOTE: &str = "osier-pending";
 /// # Errors
 /// When the pending ref cannot be read.
 pub(crate) fn read(repo: &Repo, name: &RefName) -> Result<Option<Checksum>> {
-    repo.try_resolve_rev(&spelled(name))
+    repo.try_resolve_rev(&refspec_text(name))
 }
 
 /// Makes a commit pending for a ref, replacing any other.
@@ -41,6 +41,6 @@ fn remote() -> RemoteName {
 }
 
 /// The pending ref as a user writes it.
-pub(crate) fn spelled(name: &RefName) -> String {
+pub(crate) fn refspec_text(name: &RefName) -> String {
     format!("{REMOTE}:{name}")
 }

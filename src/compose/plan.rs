@@ -261,7 +261,7 @@ impl Plan {
     }
 
     /// The whole plan; `run` is the directory of the run.
-    pub(crate) fn in_words(&self, config: &TreeConfig, run: &Path, before: Before) -> String {
+    pub(crate) fn describe(&self, config: &TreeConfig, run: &Path, before: Before) -> String {
         let name = self.ref_name.as_str();
         let or_none =
             |commit: Option<Checksum>| commit.map_or("none".to_owned(), |commit| commit.to_hex());

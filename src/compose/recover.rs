@@ -55,7 +55,7 @@ impl Recovery<'_> {
             ));
             cleanup::clean(&dead.temporary(), cache, environment).into_iter().for_each(&mut *warn);
             finish(&dead)?.into_iter().for_each(&mut *warn);
-            dead.bury()?;
+            dead.mark_killed()?;
         }
         Ok(any)
     }

@@ -277,7 +277,7 @@ impl DeadRun {
     ///
     /// # Errors
     /// When its directory cannot be written.
-    pub fn bury(mut self) -> Result<()> {
+    pub fn mark_killed(mut self) -> Result<()> {
         if self.document.is_object() {
             self.document["status"] = Status::Failed.as_str().into();
             self.document["error"] = "killed".into();
@@ -375,7 +375,7 @@ mod tests {
             ("compose", path.file_name().unwrap().to_str().unwrap())
         );
         for run in dead {
-            run.bury().unwrap();
+            run.mark_killed().unwrap();
         }
         let report: Value = serde_json::from_slice(&fs::read(path.join(REPORT)).unwrap()).unwrap();
         assert_eq!((&report["status"], &report["error"]), (&json!("failed"), &json!("killed")));

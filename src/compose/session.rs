@@ -286,7 +286,7 @@ impl Session<'_> {
             Err(error) => Err(error),
         };
         if let Err(error) = forgotten {
-            let pending = pending::spelled(name);
+            let pending = pending::refspec_text(name);
             self.warn(format!(
                 "the commit is public, but its pending ref stays ({pending}): {}",
                 error.chain()
@@ -310,7 +310,7 @@ fn suspect_cache(config: &TreeConfig) -> String {
 
 /// Adds to an error where the commit is pending.
 pub(super) fn waiting(error: Error, name: &RefName, commit: &Checksum) -> Error {
-    during(format!("the commit {commit} waits as {}", pending::spelled(name)), error)
+    during(format!("the commit {commit} waits as {}", pending::refspec_text(name)), error)
 }
 
 /// Adds to an error what was being done.

@@ -121,13 +121,13 @@ impl Session<'_> {
         let before =
             Before { old, pending, has_remote_ref: plan::has_remote_ref(self.repo, name)? };
         self.run.report.old_commit = before.old;
-        debug!("plan: {}", plan.in_words(self.config, &self.run.path(""), before));
+        debug!("plan: {}", plan.describe(self.config, &self.run.path(""), before));
         let known: BTreeSet<Checksum> =
             self.repo.list_commits_starting_with("")?.into_iter().collect();
         let decision = match self.run_rpm_ostree(plan, before) {
             Ok(decision) => decision,
             Err(error) => {
-                self.tell_of_new_commits(&known)?;
+                self.report_new_commits(&known)?;
                 return Err(error);
             }
         };
@@ -200,7 +200,7 @@ impl Session<'_> {
         self.warn(format!(
             "an earlier run left the commit {waiting} unpublished as {}; `osier compose publish` publishes it, a new \
              commit takes its place",
-            pending::spelled(name)
+            pending::refspec_text(name)
         ));
         Ok(Some(waiting))
     }
@@ -363,7 +363,7 @@ impl Session<'_> {
     }
 
     /// A killed rpm-ostree may have finished its commit, which no ref points to then.
-    fn tell_of_new_commits(&mut self, known: &BTreeSet<Checksum>) -> Result<()> {
+    fn report_new_commits(&mut self, known: &BTreeSet<Checksum>) -> Result<()> {
         let kept = self.run.report.commit;
         for commit in self.repo.list_commits_starting_with("")? {
             if !known.contains(&commit) && kept != Some(commit) {

@@ -503,19 +503,22 @@ fn verbose_tells_what_is_done_on_standard_error() {
     let output =
         osier().repo(&repo, ["commit", "--verbose", "-b", "main", "--timestamp=@1", &tree]);
     let commit = String::from_utf8(output.stdout).unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status, 0, "{told}");
-    assert!(told.lines().all(|line| line.starts_with("OT: ")), "{told}");
+    let reported = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status, 0, "{reported}");
+    assert!(reported.lines().all(|line| line.starts_with("OT: ")), "{reported}");
     for line in [
         format!("OT: Preparing transaction in repository {}", repo.display()),
         "OT: Locking repo shared".to_owned(),
         format!("OT: Setting ref main to {}", commit.trim_end()),
     ] {
-        assert!(told.lines().any(|told| told == line), "{line} is not in\n{told}");
+        assert!(reported.lines().any(|reported| reported == line), "{line} is not in\n{reported}");
     }
     let pruned = osier().repo(&repo, ["prune", "-v"]);
-    let told = String::from_utf8(pruned.stderr).unwrap();
-    assert!(told.contains(&format!("OT: Traversing commit {}", commit.trim_end())), "{told}");
+    let reported = String::from_utf8(pruned.stderr).unwrap();
+    assert!(
+        reported.contains(&format!("OT: Traversing commit {}", commit.trim_end())),
+        "{reported}"
+    );
     assert_eq!(osier().repo(&repo, ["prune"]).stderr, b"");
 }
 

@@ -313,12 +313,14 @@ fn a_ref_that_says_nothing_leaves_the_rest_to_be_compared() {
     fs::remove_file(&file).unwrap();
     let (text, status) = two.verdict(&[]);
     assert!(
-        text.starts_with("refs/heads/main: could not tell: in the second: Invalid rev nonsense\n"),
+        text.starts_with(
+            "refs/heads/main: could not compare: in the second: Invalid rev nonsense\n"
+        ),
         "{text}"
     );
     assert!(text.contains(&format!("{}: only in the first\n", object_name(&file))), "{text}");
     assert!(
-        text.ends_with("could not tell: 7 objects, 1 refs, 1 differences, 1 not comparable\n"),
+        text.ends_with("could not compare: 7 objects, 1 refs, 1 differences, 1 not comparable\n"),
         "{text}"
     );
     assert_eq!(status, 2);
@@ -346,12 +348,12 @@ fn a_damaged_object_is_named_and_the_rest_compared() {
                 _ => fs::write(&path, bytes).unwrap(),
             }
             let (text, status) = two.verdict(&[]);
-            let line = format!("{}: could not tell: in the second: ", object_name(&path));
+            let line = format!("{}: could not compare: in the second: ", object_name(&path));
             assert!(text.contains(&line), "{extension} {damage}: {text}");
             assert!(text.starts_with("refs/heads/more: only in the first\n"), "{text}");
             assert!(
                 text.ends_with(
-                    "could not tell: 7 objects, 2 refs, 1 differences, 1 not comparable\n"
+                    "could not compare: 7 objects, 2 refs, 1 differences, 1 not comparable\n"
                 ),
                 "{text}"
             );
@@ -374,7 +376,7 @@ fn the_field_that_damage_has_changed_is_told() {
     let name = object_name(&path);
     let hex = name.strip_suffix(".dirmeta").unwrap();
     let expected = format!(
-        "{name}: could not tell: in the second: Corrupted dirmeta object; checksum expected='{hex}' actual='{actual}'; \
+        "{name}: could not compare: in the second: Corrupted dirmeta object; checksum expected='{hex}' actual='{actual}'; \
          mode: 040755 in the first, 040754 in the second\n"
     );
     assert!(two.verdict(&[]).0.starts_with(&expected), "{}", two.verdict(&[]).0);
@@ -432,7 +434,10 @@ fn repositories_of_different_modes_are_compared_by_what_both_keep() {
     for mode in modes.iter().filter(|mode| **mode != "bare-user-only") {
         let (text, status) = verdict(&two.path(mode), &two.path("bare-user-only"), &[]);
         assert!(
-            text.starts_with(&format!("{}: could not tell: in the second: ", object_name(&path))),
+            text.starts_with(&format!(
+                "{}: could not compare: in the second: ",
+                object_name(&path)
+            )),
             "{text}"
         );
         assert!(text.contains("; content[0]: 0x63 in the first, 0x64 in the second\n"), "{text}");
@@ -462,7 +467,7 @@ fn what_a_mode_does_not_keep_is_taken_from_the_other() {
     for other in ["owned", "only-too"] {
         let (text, status) = verdict(&two.path("only"), &two.path(other), &[]);
         assert!(
-            text.starts_with(&format!("{}: could not tell: in the first: ", object_name(&path))),
+            text.starts_with(&format!("{}: could not compare: in the first: ", object_name(&path))),
             "{text}"
         );
         assert_eq!(status, 2);
@@ -515,7 +520,7 @@ fn summaries_are_compared_by_field() {
     fs::write(two.path("second").join("summary"), "garbage").unwrap();
     let (text, status) = two.verdict(&[]);
     assert!(
-        text.contains("summary: could not tell: in the second: summary: Not normal form\n"),
+        text.contains("summary: could not compare: in the second: summary: Not normal form\n"),
         "{text}"
     );
     assert_eq!(status, 2);

@@ -128,9 +128,9 @@ fn the_command_line_and_the_environment_are_those_of_the_specification() {
         call["argv"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
     // The interpreter of the stand-in gets the path of the script for its name.
     assert_eq!(argv, expected);
-    let spelled = world.path("work").join("RUN").display().to_string();
-    let shown = expected[1..].join(" ").replace(&run, &spelled);
-    let variables = format!("LC_ALL=C.UTF-8 TMPDIR={spelled}/tmp SOURCE_DATE_EPOCH=1700000000");
+    let run_text = world.path("work").join("RUN").display().to_string();
+    let shown = expected[1..].join(" ").replace(&run, &run_text);
+    let variables = format!("LC_ALL=C.UTF-8 TMPDIR={run_text}/tmp SOURCE_DATE_EPOCH=1700000000");
     assert_eq!(line, format!("env {variables} rpm-ostree {shown}\n"));
     assert_eq!(call["environment"]["TMPDIR"], format!("{run}/tmp"));
     assert_eq!(call["environment"]["LC_ALL"], "C.UTF-8");
@@ -386,8 +386,8 @@ fn a_configuration_is_refused_with_all_that_is_wrong_in_it() {
             world.osier().run([&["compose"], call, &["--config=compose.conf", "--json"]].concat());
         assert_eq!(output.status, 1);
         let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        let told = if call == ["check"] { &document["errors"][0] } else { &document["error"] };
-        assert_eq!(told, &json!(expected), "{call:?}");
+        let reported = if call == ["check"] { &document["errors"][0] } else { &document["error"] };
+        assert_eq!(reported, &json!(expected), "{call:?}");
     }
 }
 

@@ -64,12 +64,12 @@ impl Scene {
     /// then.
     fn run(&self, program: &Program, arguments: &[&str]) -> Option<Output> {
         let output = program.repo(&self.repo(), arguments);
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        let is_locked =
-            told.contains("Locking repo ") && told.contains("Resource temporarily unavailable");
+        let reported = String::from_utf8_lossy(&output.stderr).into_owned();
+        let is_locked = reported.contains("Locking repo ")
+            && reported.contains("Resource temporarily unavailable");
         // The real program opens each staging directory that it has seen, though the owner may be
         // done meanwhile.
-        let is_late = program.name == "ostree" && told.starts_with("error: opendir(staging-");
+        let is_late = program.name == "ostree" && reported.starts_with("error: opendir(staging-");
         if output.status == 1 && (is_locked || is_late) {
             self.busy.fetch_add(1, Ordering::Relaxed);
             return None;
@@ -244,11 +244,14 @@ fn the_repository_may_lie_in_the_tree_while_others_commit_to_it() {
             output.assert_no_panic();
             // Files that vanish or change under the walk are told by name, unless they are the
             // repository's own tmp.
-            let told = String::from_utf8_lossy(&output.stderr).into_owned();
-            let harmless = told.contains("No such file or directory")
-                || told.contains("changed while it was being");
+            let reported = String::from_utf8_lossy(&output.stderr).into_owned();
+            let harmless = reported.contains("No such file or directory")
+                || reported.contains("changed while it was being");
             assert!(output.status == 0 || harmless, "{output:?}");
-            assert!(!told.contains("staging-") && !told.contains("unfinished-"), "{output:?}");
+            assert!(
+                !reported.contains("staging-") && !reported.contains("unfinished-"),
+                "{output:?}"
+            );
         }
         others.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
     });

@@ -87,11 +87,11 @@ impl Victim {
     fn run(&self, arguments: &[&str], what: &str) -> Output {
         let output = self.program.repo(Path::new("repo"), arguments);
         output.assert_no_panic();
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let reported = String::from_utf8_lossy(&output.stderr).into_owned();
         match output.status {
             0 => {}
             1 => assert!(
-                told.contains("error: ") || !output.stdout.is_empty(),
+                reported.contains("error: ") || !output.stdout.is_empty(),
                 "silent failure after {what}: {output:?}"
             ),
             _ => panic!("after {what}: {output:?}"),
@@ -289,13 +289,13 @@ fn assert_names_object(path: &str, output: &Output, what: &str) {
     let hex: String =
         path.trim_start_matches("objects/").split('.').next().unwrap().replace('/', "");
     assert_eq!(output.status, 1, "{what} went unseen: {output:?}");
-    let told = String::from_utf8_lossy(&output.stderr);
+    let reported = String::from_utf8_lossy(&output.stderr);
     // A wrong checksum inside of an object makes the one that is missing now come up first.
-    let names_missing =
-        told.contains("No such metadata object ") || told.contains("Couldn't find file object '");
+    let names_missing = reported.contains("No such metadata object ")
+        || reported.contains("Couldn't find file object '");
     let is_followed = path.ends_with(".commit") || path.ends_with(".dirtree");
     assert!(
-        told.contains(&hex) || (is_followed && names_missing),
+        reported.contains(&hex) || (is_followed && names_missing),
         "{what}: the object is not named: {output:?}"
     );
 }
@@ -403,10 +403,10 @@ fn a_history_that_leads_back_to_its_start_has_an_end() {
     fs::copy(path(tip), path(parent)).unwrap();
     let run =
         |repo: &str, arguments: &[&str]| subject.program.repo(Path::new(repo), arguments).failure();
-    let told = format!("malformed object {parent}.commit: the commit is its own ancestor");
-    assert_eq!(run("repo", &["log", "main"]), told);
-    assert_eq!(run("repo", &["log", "--json", "main"]), told);
-    assert_eq!(run("target", &["pull-local", "--depth=-1", "repo", "main"]), told);
+    let reported = format!("malformed object {parent}.commit: the commit is its own ancestor");
+    assert_eq!(run("repo", &["log", "main"]), reported);
+    assert_eq!(run("repo", &["log", "--json", "main"]), reported);
+    assert_eq!(run("target", &["pull-local", "--depth=-1", "repo", "main"]), reported);
     assert!(
         run("repo", &["prune", "--refs-only"])
             .contains(&format!("Corrupted commit object; checksum expected='{parent}'"))

@@ -311,7 +311,7 @@ fn progress_counts_every_object_once() {
 
 /// Standard output without the lines that depend on the clock, standard error with lists of commits
 /// sorted (2022.7 writes them in the order of a hash table), and the exit status.
-fn told(program: &Program, repo: &Path, arguments: &[&str]) -> (String, String, i32) {
+fn reported(program: &Program, repo: &Path, arguments: &[&str]) -> (String, String, i32) {
     let output = program.repo(repo, [&["fsck"], arguments].concat());
     output.assert_no_panic();
     let mut lines: Vec<String> =
@@ -344,7 +344,7 @@ fn golden_output_is_reproduced() {
     for name in GOLDEN_REPOS {
         let directory = scratch();
         let Some(repo) = extract_repo(name, directory.path()) else { continue };
-        let (stdout, stderr, status) = told(&osier(), &repo, &[]);
+        let (stdout, stderr, status) = reported(&osier(), &repo, &[]);
         assert_eq!((status, &stderr[..]), (0, ""), "{name}: {stdout}");
         let stored = format!("fsck.{name}.txt");
         assert_same_text(
@@ -383,8 +383,8 @@ fn says_the_same(golden: &str, damage: Harm<'_>, arguments: &[&str]) {
     // Twice: the first check may leave commits marked as partial.
     for _ in 0..2 {
         assert_eq!(
-            told(&osier(), &ours, arguments),
-            told(&ostree, &theirs, arguments),
+            reported(&osier(), &ours, arguments),
+            reported(&ostree, &theirs, arguments),
             "{golden} {arguments:?}"
         );
     }

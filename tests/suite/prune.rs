@@ -84,12 +84,13 @@ fn every_option_does_what_it_does_in_the_real_program() {
             copy(&made, &repo);
             let output = program.repo(&repo, &arguments);
             output.assert_no_panic();
-            let told = String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap();
-            (repo, told.replace(program.path.to_str().unwrap(), "ostree"), output.status)
+            let reported =
+                String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap();
+            (repo, reported.replace(program.path.to_str().unwrap(), "ostree"), output.status)
         };
         let (theirs, expected, their_status) = run(&ostree, "theirs");
-        let (ours, told, our_status) = run(&osier(), "ours");
-        assert_eq!((told, our_status), (expected, their_status), "{case}");
+        let (ours, reported, our_status) = run(&osier(), "ours");
+        assert_eq!((reported, our_status), (expected, their_status), "{case}");
         assert_same_repository(&ours, &theirs);
         fs::remove_dir_all(theirs).unwrap();
         fs::remove_dir_all(ours).unwrap();
@@ -126,18 +127,18 @@ fn deltas_to_commits_that_are_gone_and_summaries_of_remotes_that_are_gone_go_too
         let cached = |program: &Program, name: &str| {
             let repo = directory.path().join(name);
             copy(&made, &repo);
-            let told = program.repo(&repo, &arguments).success();
+            let reported = program.repo(&repo, &arguments).success();
             let mut names: Vec<_> = fs::read_dir(repo.join("tmp/cache/summaries"))
                 .unwrap()
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())
                 .collect();
             names.sort_unstable();
-            (repo, told, names)
+            (repo, reported, names)
         };
         let (theirs, expected, _) = cached(&ostree, "theirs");
-        let (ours, told, names) = cached(&osier(), "ours");
+        let (ours, reported, names) = cached(&osier(), "ours");
         assert_eq!(
-            (told, names),
+            (reported, names),
             (expected, vec!["kept".to_owned(), "kept.sig".to_owned()]),
             "{arguments:?}"
         );

@@ -39,7 +39,7 @@ fn calls_do_what_they_do_in_the_real_program() {
         let place = directory.path().join(name);
         fs::create_dir(&place).unwrap();
         let program = program.clone().in_directory(&place).with("OSTREE_DUMMY_SIGN_ENABLED", "1");
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         let mut repo = 0;
         for line in include_str!("remote/calls.txt").lines().filter(|line| !line.starts_with('#')) {
             // An empty line begins anew.
@@ -62,13 +62,13 @@ fn calls_do_what_they_do_in_the_real_program() {
                 .split_inclusive('\n')
                 .filter(|line| !line.starts_with("  --json "))
                 .collect();
-            told.push((line, printed.concat(), output.status, left_behind(&place.join(repo))));
+            reported.push((line, printed.concat(), output.status, left_behind(&place.join(repo))));
         }
-        told
+        reported
     };
-    let (expected, told) = (run(&ostree, "theirs"), run(&osier(), "ours"));
-    for (expected, told) in expected.into_iter().zip(told) {
-        assert_eq!(told, expected);
+    let (expected, reported) = (run(&ostree, "theirs"), run(&osier(), "ours"));
+    for (expected, reported) in expected.into_iter().zip(reported) {
+        assert_eq!(reported, expected);
     }
 }
 

@@ -261,7 +261,7 @@ fn compare_does_not_call_equal_what_it_cannot_read() {
     let output = strace.run([&inject[..], &[program, "compare", repo, copy]].concat());
     assert_eq!(output.status, 2, "{output:?}");
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("could not tell: in "), "{said}");
+    assert!(said.contains("could not compare: in "), "{said}");
     assert!(said.contains("Input/output error"), "{said}");
 }
 

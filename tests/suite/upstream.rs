@@ -44,18 +44,18 @@ fn what_passed_of_the_upstream_suite_still_passes() {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    let passed = passed_files(&report, &told);
+    let reported = String::from_utf8_lossy(&output.stdout);
+    let passed = passed_files(&report, &reported);
 
     let lost: Vec<_> = expected.difference(&passed).collect();
     assert!(
         lost.is_empty(),
-        "no longer passing: {lost:?}\n{told}\n{}",
+        "no longer passing: {lost:?}\n{reported}\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
     let gained: Vec<_> = passed.difference(&expected).collect();
     let mut stderr = std::io::stderr();
-    let _ = writeln!(stderr, "upstream: {}", told.lines().last().unwrap_or("no total"));
+    let _ = writeln!(stderr, "upstream: {}", reported.lines().last().unwrap_or("no total"));
     if !gained.is_empty() {
         let _ = writeln!(
             stderr,
@@ -122,8 +122,9 @@ fn files_of(stages: &[&str]) -> impl Iterator<Item = String> {
 }
 
 /// The files that the runner's report calls passed.
-fn passed_files(report: &Path, told: &str) -> BTreeSet<String> {
-    let bytes = std::fs::read(report).unwrap_or_else(|error| panic!("no report: {error}\n{told}"));
+fn passed_files(report: &Path, reported: &str) -> BTreeSet<String> {
+    let bytes =
+        std::fs::read(report).unwrap_or_else(|error| panic!("no report: {error}\n{reported}"));
     let report: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
     let results = report["results"].as_array().unwrap();
     let passed = results.iter().filter(|result| result["result"] == "PASS");

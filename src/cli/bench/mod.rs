@@ -113,7 +113,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         only,
     };
     let display = context.display().that_cleans_up(&options.scratch);
-    let report = display.end(run_bench(&options, &display).map_err(in_words))?;
+    let report = display.end(run_bench(&options, &display).map_err(with_hint))?;
     if let Some(path) = svg {
         let about = chart::About {
             machine: machine(),
@@ -128,7 +128,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
 }
 
 /// A hint for the user about an error.
-fn in_words(error: Error) -> Failure {
+fn with_hint(error: Error) -> Failure {
     match error {
         Error::SmallSample { .. } => {
             let free = STEPS
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_machine_without_enough_files_is_told_what_to_do() {
         let error = Error::SmallSample { path: "/usr".into(), found: (3, 4), needed: (5, 6) };
-        let Failure::Error(error) = in_words(error) else { panic!("no error") };
+        let Failure::Error(error) = with_hint(error) else { panic!("no error") };
         let expected = "/usr has only 3 files with 4 bytes; 5 files with 6 bytes are needed; \
             name a tree with --tree=DIR (--only with log, summary, prune needs none)";
         assert_eq!(error.to_string(), expected);

@@ -11,7 +11,8 @@ use super::super::error::Failure;
 use super::super::options::path;
 use super::display::Display;
 use super::{
-    Telling, before_run, catch_signals, load_config, no_arguments, set_umask, surroundings, tell,
+    ResultFormat, before_run, catch_signals, load_config, no_arguments, print_result, set_umask,
+    surroundings,
 };
 
 /// The options of `compose image`.
@@ -59,7 +60,7 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
     }
     set_umask(&config);
     let result = image::build(&config, &options, &surroundings);
-    tell(result, &Telling { json, quiet, unchanged_exit_77: false }, context)
+    print_result(result, &ResultFormat { json, quiet, unchanged_exit_77: false }, context)
 }
 
 /// Prints the commands that would be run.

@@ -128,25 +128,25 @@ fn before_run<T>(
 }
 
 /// How the result of a run is printed.
-struct Telling {
+struct ResultFormat {
     json: bool,
     quiet: bool,
     unchanged_exit_77: bool,
 }
 
 /// Prints the result of a run.
-fn tell(
+fn print_result(
     result: Result<Report, Failed>,
-    telling: &Telling,
+    format: &ResultFormat,
     context: &Context,
 ) -> Result<(), Failure> {
-    let Telling { json, quiet, unchanged_exit_77 } = *telling;
+    let ResultFormat { json, quiet, unchanged_exit_77 } = *format;
     match result {
         Ok(report) => {
             if json {
                 writeln!(context.out, "{:#}", report.to_json())?;
             } else if !quiet {
-                context.out.write_str(&in_words(&report))?;
+                context.out.write_str(&summarize(&report))?;
             }
             match report.status {
                 Status::Unchanged if unchanged_exit_77 => Err(Failure::Status(77)),
@@ -175,7 +175,7 @@ fn tell(
 }
 
 /// One or two lines for users. The version is chosen by a child.
-fn in_words(report: &Report) -> String {
+fn summarize(report: &Report) -> String {
     let name = report.ref_name.as_deref().unwrap_or_default();
     let commit = report.commit.map(|commit| commit.to_hex()).unwrap_or_default();
     let version = report

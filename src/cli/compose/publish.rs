@@ -9,7 +9,9 @@ use super::super::context::Context;
 use super::super::error::Failure;
 use super::super::options::path;
 use super::display::Display;
-use super::{Telling, before_run, catch_signals, load_config, set_umask, surroundings, tell};
+use super::{
+    ResultFormat, before_run, catch_signals, load_config, print_result, set_umask, surroundings,
+};
 
 /// The options of `compose publish`.
 #[derive(clap::Args)]
@@ -36,5 +38,5 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
     let surroundings = surroundings(catch_signals()?, &display)?;
     set_umask(&config);
     let result = tree::publish(&config, commit, &surroundings);
-    tell(result, &Telling { json, quiet, unchanged_exit_77: false }, context)
+    print_result(result, &ResultFormat { json, quiet, unchanged_exit_77: false }, context)
 }

@@ -140,7 +140,7 @@ pub(super) const PAGES: &[Page] = &[
                 "tar -C rootfs -cf layer.tar .\nosier --repo=repo commit -b layered --owner-uid=0 --owner-gid=0 --tree=ref=exampleos/22/x86_64/host --tree=tar=layer.tar",
             ),
             (
-                "Do nothing if nothing has changed, and tell a program what was done:",
+                "Do nothing if nothing has changed, and report the result to a program:",
                 "osier --repo=repo commit -b exampleos/22/x86_64/host --skip-if-unchanged --json rootfs",
             ),
             (

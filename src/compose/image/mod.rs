@@ -31,7 +31,7 @@ use crate::repo::Repo;
 use super::Surroundings;
 use super::check::{Findings, Severity};
 use super::config::{ComposeConfig, ImageConfig};
-use super::imagefactory::{self, Files, Story};
+use super::imagefactory::{self, BuildLog, Files};
 use super::job::{self, Job};
 use super::preflight;
 use super::qemu::{self, Format, Wanted};
@@ -366,8 +366,8 @@ impl Build<'_> {
             .imagefactory
             .clone()
             .args(self.prepared.plan.arguments(&self.files));
-        let mut story = Story::default();
-        let finished = self.run_program(call, "imagefactory", &mut |line| story.line(line))?;
+        let mut build_log = BuildLog::default();
+        let finished = self.run_program(call, "imagefactory", &mut |line| build_log.line(line))?;
         let url = &self.prepared.plan.image.ostree_url;
         if let Err(error) =
             job::not_stopped("ImageFactory", self.prepared.plan.time_limit(), &finished)
@@ -382,7 +382,7 @@ impl Build<'_> {
                 }
                 Some(Stopped::Timeout) => {
                     let hint =
-                        story.failure(url).unwrap_or_else(|| imagefactory::stall_causes(url));
+                        build_log.failure(url).unwrap_or_else(|| imagefactory::stall_causes(url));
                     Error::failed(format!("{error}: {hint}"))
                 }
                 _ => error,
@@ -391,17 +391,17 @@ impl Build<'_> {
         match finished.ending {
             Ending::Exit(0) => {
                 let body =
-                    imagefactory::body(&story, &self.files.storage).map_err(|error| match story
-                        .failure(url)
-                    {
-                        Some(failure) => Error::failed(format!("{error}: {failure}")),
-                        None => error,
+                    imagefactory::body(&build_log, &self.files.storage).map_err(|error| {
+                        match build_log.failure(url) {
+                            Some(failure) => Error::failed(format!("{error}: {failure}")),
+                            None => error,
+                        }
                     })?;
                 self.log = None;
                 Ok(body)
             }
             ending => {
-                let words = story.failure(url).unwrap_or_else(|| describe(ending));
+                let words = build_log.failure(url).unwrap_or_else(|| describe(ending));
                 Err(Error::failed(format!("ImageFactory failed: {words}")))
             }
         }

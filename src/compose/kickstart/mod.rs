@@ -26,7 +26,7 @@ use tokens::Tokens;
 pub use setup::Setup;
 
 /// The most problems of a file that are reported.
-const MOST_TOLD: usize = 20;
+const MAX_REPORTED: usize = 20;
 
 /// The values for the kickstart file.
 #[derive(Clone, Copy, Debug)]
@@ -69,12 +69,12 @@ pub fn rewrite(path: &Path, file: &[u8], values: &Values<'_>) -> Result<Rewritte
     check_values(values)?;
     rewrite_lines(file, values, path).map_err(|mut problems| {
         problems.sort_by_key(|problem| problem.line);
-        let mut told: Vec<String> =
-            problems.iter().take(MOST_TOLD).map(|problem| problem.of(path)).collect();
-        if problems.len() > MOST_TOLD {
-            told.push(format!("and {} more", problems.len() - MOST_TOLD));
+        let mut messages: Vec<String> =
+            problems.iter().take(MAX_REPORTED).map(|problem| problem.of(path)).collect();
+        if problems.len() > MAX_REPORTED {
+            messages.push(format!("and {} more", problems.len() - MAX_REPORTED));
         }
-        Error::failed(told.join("; "))
+        Error::failed(messages.join("; "))
     })
 }
 

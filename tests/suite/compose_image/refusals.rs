@@ -197,13 +197,13 @@ fn compose_check_tells_of_the_image_too() {
     fs::write(release.path("compose.conf"), format!("{text}name=os-{{date}}\n")).unwrap();
     fs::write(release.path("os.ks"), "%include a\n%end\n@OSTREE_FOO@\n").unwrap();
     let found = errors();
-    let told = found.last().unwrap();
+    let reported = found.last().unwrap();
     for expected in [
         "DIR/os.ks: there is no ostreesetup command; DIR/os.ks:1: %include: ",
         "; DIR/os.ks:2: %end closes no section; DIR/os.ks:3: @OSTREE_FOO@ is none of ",
         "; name: {date} is none of {version}, {commit} and {ref}",
     ] {
-        assert!(told.contains(expected), "{told}");
+        assert!(reported.contains(expected), "{reported}");
     }
     assert!(!release.was_asked());
 }

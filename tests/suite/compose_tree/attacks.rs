@@ -139,7 +139,7 @@ fn a_run_of_another_user_is_left_alone() {
     let Some((world, _)) = World::composed() else { return };
     let run = plant(&world, &world.path("victim"));
     fs::write(run.join("report.json"), "{\"stage\":\"compose\"}").unwrap();
-    let told = |world: &World| {
+    let reported = |world: &World| {
         let output = world.tree(&[]);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         output.success();
@@ -148,11 +148,11 @@ fn a_run_of_another_user_is_left_alone() {
     chown(&run, Some(65534), Some(65534)).unwrap();
     let expected =
         format!("the run {} is left alone: it belongs to the user 65534; remove it", run.display());
-    assert!(told(&world).contains(&expected));
+    assert!(reported(&world).contains(&expected));
     chown(&run, Some(0), Some(0)).unwrap();
     mode(&run, 0o775);
     assert!(
-        told(&world)
+        reported(&world)
             .contains("is left alone: it can be written to by its group (mode 0775); remove it")
     );
     assert_eq!(fs::read_to_string(run.join("report.json")).unwrap(), "{\"stage\":\"compose\"}");

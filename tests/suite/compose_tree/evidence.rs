@@ -118,13 +118,13 @@ fn a_version_or_metadata_that_an_unchanged_compose_leaves_out_is_said() {
     assert_eq!(world.report()["unapplied"], json!([]));
     world.set_config("metadata=org.example.build=2;org.example.same=x;org.example.new=y\n");
     let output = world.tree(&["--version=22.7"]);
-    let told = "not applied, because packages and treefile are unchanged: org.example.build 2 (the commit has 1), \
+    let reported = "not applied, because packages and treefile are unchanged: org.example.build 2 (the commit has 1), \
                 org.example.new y (the commit has none), version 22.7 (the commit has 22); --force composes anew";
     assert!(
-        String::from_utf8_lossy(&output.stderr).contains(&format!("warning: {told}\n")),
+        String::from_utf8_lossy(&output.stderr).contains(&format!("warning: {reported}\n")),
         "{output:?}"
     );
-    assert_eq!(output.success(), format!("{REF} is unchanged: {first} (22)\n{told}\n"));
+    assert_eq!(output.success(), format!("{REF} is unchanged: {first} (22)\n{reported}\n"));
     let report = world.report();
     assert_eq!((&report["status"], &report["version"]), (&json!("unchanged"), &json!("22")));
     let unapplied = |key: &str, wanted: &str, found: Option<&str>| json!({ "key": key, "wanted": wanted, "found": found });
@@ -134,7 +134,7 @@ fn a_version_or_metadata_that_an_unchanged_compose_leaves_out_is_said() {
         unapplied("version", "22.7", Some("22")),
     ];
     assert_eq!(report["unapplied"], json!(expected));
-    assert!(report["warnings"].as_array().unwrap().contains(&json!(told)));
+    assert!(report["warnings"].as_array().unwrap().contains(&json!(reported)));
     world.tree(&["--version=22.7", "--force"]).success();
     let report = world.report();
     assert_eq!(
@@ -173,8 +173,8 @@ fn check_says_that_the_host_has_no_selinux_policy() {
     );
     let check = || {
         let stdout = world.osier().run(["compose", "check", "--config=compose.conf"]).success();
-        let told = stdout.lines().filter(|line| line.contains("SELinux")).map(str::to_owned);
-        told.collect::<Vec<_>>()
+        let reported = stdout.lines().filter(|line| line.contains("SELinux")).map(str::to_owned);
+        reported.collect::<Vec<_>>()
     };
     // It is the default of rpm-ostree.
     assert_eq!(check(), [format!("warning: {expected}")]);

@@ -145,9 +145,9 @@ fn when_osier_is_killed_the_next_run_cleans_up_after_both() {
         let output = world.tree(&[]);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         output.success();
-        let told =
+        let reported =
             format!("warning: the run {} was killed at the step `compose`\n", killed.display());
-        assert!(stderr.contains(&told), "{stderr}");
+        assert!(stderr.contains(&reported), "{stderr}");
         assert_eq!(
             (&report_of(&killed)["status"], &report_of(&killed)["error"]),
             (&json!("failed"), &json!("killed"))
@@ -179,9 +179,9 @@ fn a_killed_run_of_another_cache_is_left_to_the_next_run_of_its_own() {
     assert_eq!((scratch(), &report_of(&killed)["status"]), (1, &json!("running")));
     fs::write(world.path("compose.conf"), config).unwrap();
     let output = world.tree(&[]);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let reported = String::from_utf8_lossy(&output.stderr).into_owned();
     let remedy = format!("clear its cache with `rm -rf {}`", world.path("cache").display());
-    assert!(told.contains(&remedy), "{told}");
+    assert!(reported.contains(&remedy), "{reported}");
     output.success();
     assert_eq!((scratch(), &report_of(&killed)["status"]), (0, &json!("failed")));
 }

@@ -250,27 +250,28 @@ fn judge(
 ) -> Result<(), String> {
     // Its findings are what it was asked for, and its status is a verdict.
     let compares = call.arguments[0] == "compare";
-    let mut told = String::from_utf8_lossy(&output.stderr).into_owned();
-    if told.contains("panicked") || !(0..=if compares { 2 } else { 1 }).contains(&output.status) {
+    let mut reported = String::from_utf8_lossy(&output.stderr).into_owned();
+    if reported.contains("panicked") || !(0..=if compares { 2 } else { 1 }).contains(&output.status)
+    {
         return Err(format!("ended with {}", output.status));
     }
     let failed = output.status != 0;
     if compares {
-        if !told.is_empty() {
+        if !reported.is_empty() {
             return Err("gave up".to_owned());
         }
-        told.push_str(&String::from_utf8_lossy(&output.stdout));
-    } else if failed && !told.lines().any(|line| line.starts_with("error: ")) {
+        reported.push_str(&String::from_utf8_lossy(&output.stdout));
+    } else if failed && !reported.lines().any(|line| line.starts_with("error: ")) {
         return Err("failed without an error".to_owned());
     }
     // An object's path is its checksum, too.
-    let mut names_it = told.replace('/', "").contains(&piece.hex);
+    let mut names_it = reported.replace('/', "").contains(&piece.hex);
     // A wrong checksum inside of what is followed makes the object come up first that is missing
     // now.
     let is_followed =
         matches!(piece.role, Role::Tip | Role::Parent | Role::RootDirtree | Role::SubDirtree);
     names_it |=
-        is_followed && call.arguments[0] == "fsck" && told.contains("No such metadata object ");
+        is_followed && call.arguments[0] == "fsck" && reported.contains("No such metadata object ");
     // Prune counts all objects, whether it needs them or not.
     let says_the_same = output.stdout == usual.stdout || call.arguments[0] == "prune";
     match outcome {
@@ -280,7 +281,9 @@ fn judge(
         Outcome::Refused | Outcome::Different | Outcome::Unknown | Outcome::Unequal if !failed => {
             Err("did not notice".to_owned())
         }
-        Outcome::Different if output.status != 1 => Err("could not tell what is plain".to_owned()),
+        Outcome::Different if output.status != 1 => {
+            Err("could not compare what is plain".to_owned())
+        }
         Outcome::Unknown if output.status != 2 => Err("takes damage for a difference".to_owned()),
         Outcome::Refused | Outcome::Different | Outcome::Unknown | Outcome::Unequal
             if !names_it =>
@@ -288,7 +291,7 @@ fn judge(
             Err("does not name it".to_owned())
         }
         // What it made of the bytes may have led it elsewhere.
-        Outcome::Either if failed && !names_it && !names_any(&told) => {
+        Outcome::Either if failed && !names_it && !names_any(&reported) => {
             Err("names nothing".to_owned())
         }
         _ => Ok(()),
@@ -297,13 +300,13 @@ fn judge(
 
 /// Whether the text names an object, a path of the tree, or the key that is not in the metadata any
 /// more.
-fn names_any(told: &str) -> bool {
-    let told = told.replace('/', "");
-    let longest = told.split(|c: char| !c.is_ascii_hexdigit()).map(str::len).max().unwrap_or(0);
+fn names_any(reported: &str) -> bool {
+    let reported = reported.replace('/', "");
+    let longest = reported.split(|c: char| !c.is_ascii_hexdigit()).map(str::len).max().unwrap_or(0);
     longest >= 62
         || ["small", "large", "link", "sub", "inner", "out", "'detached'"]
             .iter()
-            .any(|name| told.contains(name))
+            .any(|name| reported.contains(name))
 }
 
 /// A command that fails changes nothing; one that succeeds changes what it always does, and may add

@@ -240,8 +240,8 @@ fn a_full_or_read_only_file_system_costs_an_error_and_nothing_else() {
     let arguments =
         ["-m".as_ref(), "sh".as_ref(), "-ec".as_ref(), script.as_ref(), program.as_os_str()];
     let output = Program::other("unshare", "unshare").in_directory(at).run(arguments);
-    let told = output.clone().success();
-    let lines: Vec<&str> = told.lines().skip(1).collect();
+    let reported = output.clone().success();
+    let lines: Vec<&str> = reported.lines().skip(1).collect();
     let sound = "object fsck of 1 commits completed successfully - no errors found.";
     let sound_again = "object fsck of 2 commits completed successfully - no errors found.";
     let mut wanted = vec!["limit 1", "full 1", "small", sound, "fsck 0", "again 0"];

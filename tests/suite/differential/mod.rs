@@ -213,7 +213,7 @@ fn scripts(mode: &str) {
     if !able() {
         return;
     }
-    let (mut failures, mut told) = (Vec::new(), String::new());
+    let (mut failures, mut reported) = (Vec::new(), String::new());
     let wanted = std::env::var("OSIER_SCRIPT").unwrap_or_default();
     for (name, lines) in scripts::SCRIPTS.iter().filter(|(name, _)| name.contains(&wanted)) {
         let outcome = std::panic::catch_unwind(|| run_script(mode, name, lines));
@@ -226,7 +226,7 @@ fn scripts(mode: &str) {
                 failures.push(format!("== {name}\ndoes the same now: strike it from OPEN"))
             }
             (Err(_), Some((_, _, what))) => {
-                told.push_str(&format!("OPEN in {mode}: {name}: {what}\n"))
+                reported.push_str(&format!("OPEN in {mode}: {name}: {what}\n"))
             }
             (Err(panic), None) => {
                 let reason = panic.downcast_ref::<String>().cloned().unwrap_or_default();
@@ -234,7 +234,7 @@ fn scripts(mode: &str) {
             }
         }
     }
-    let _ = std::io::stderr().write_all(told.as_bytes());
+    let _ = std::io::stderr().write_all(reported.as_bytes());
     let all = scripts::SCRIPTS.len();
     assert!(
         failures.is_empty(),

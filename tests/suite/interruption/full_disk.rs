@@ -179,8 +179,8 @@ fn every_call_fails(directory: &Path, operation: &Operation, sides: &(State, Sta
 #[track_caller]
 fn judge(output: &Output, message: &str, what: &str) {
     output.assert_no_panic();
-    let told = String::from_utf8_lossy(&output.stderr);
-    let clear = told.lines().any(|line| line.starts_with("error: ") && line.contains(message));
+    let reported = String::from_utf8_lossy(&output.stderr);
+    let clear = reported.lines().any(|line| line.starts_with("error: ") && line.contains(message));
     assert!(output.status == 0 || (output.status == 1 && clear), "{what}: {output:?}");
 }
 

@@ -239,27 +239,32 @@ fn round(
         let mut removed = None;
         let status =
             run_stopped(&at, reading, number, &what, &mut || removed = Some(remove(&source, loss)));
-        (status, removed, fs::read_to_string(at.join("told")).unwrap())
+        (status, removed, fs::read_to_string(at.join("reported")).unwrap())
     };
     // strace itself fails now and then when a thread ends while it is stopped.
     let mut attempts = (0..5).map(|_| attempt());
-    let done = attempts.find(|(_, _, told)| !told.contains("strace: ptrace("));
-    let (status, removed, told) = done.unwrap_or_else(|| panic!("{what}: strace fails each time"));
-    assert!(!told.contains("panicked") && (0..=1).contains(&status), "{what}: {status}: {told}");
+    let done = attempts.find(|(_, _, reported)| !reported.contains("strace: ptrace("));
+    let (status, removed, reported) =
+        done.unwrap_or_else(|| panic!("{what}: strace fails each time"));
+    assert!(
+        !reported.contains("panicked") && (0..=1).contains(&status),
+        "{what}: {status}: {reported}"
+    );
     let Some(removed) = removed else {
-        assert_eq!(status, 0, "{what}: {told}");
+        assert_eq!(status, 0, "{what}: {reported}");
         return None;
     };
     let found = made(&at.join(reading.made));
     if status == 0 {
         assert_same(&sides.new, &found, &what);
     } else {
-        let error = told.lines().rev().find_map(|line| line.strip_prefix("error: "));
-        let error = error.unwrap_or_else(|| panic!("{what}: no error: {told}")).replace('/', "");
+        let error = reported.lines().rev().find_map(|line| line.strip_prefix("error: "));
+        let error =
+            error.unwrap_or_else(|| panic!("{what}: no error: {reported}")).replace('/', "");
         let no_ref = matches!(loss, Loss::Pruned) && error.contains("Refspec 'main' not found");
         assert!(
             no_ref || removed.iter().any(|hex| error.contains(hex)),
-            "{what}: names nothing removed: {told}"
+            "{what}: names nothing removed: {reported}"
         );
         match reading.made {
             "empty" => pulled_nothing_by_halves(&at, &what),
@@ -353,7 +358,7 @@ fn run_stopped(
         .current_dir(at)
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    command.stderr(File::create(at.join("told")).unwrap());
+    command.stderr(File::create(at.join("reported")).unwrap());
     let mut child = command.spawn().unwrap();
     let started = Instant::now();
     let is_over = |child: &mut Child, traced: Option<Pid>| {
