@@ -297,7 +297,7 @@ fn descend(dir: BorrowedFd<'_>, name: &OsStr, levels: &mut Vec<Level>) -> Result
     Ok(below)
 }
 
-/// What somebody else has removed is gone, too.
+/// An entry removed by another process is gone, too.
 fn gone(result: Result<()>) -> Result<()> {
     if result == Err(Errno::NOENT) { Ok(()) } else { result }
 }

@@ -1,8 +1,8 @@
 //! The one error type of the library.
 //!
 //! Each variant says what was being done and to which path or object. `Display` never repeats its
-//! `source()`: whoever prints an error joins the chain with `: `, see [`Error::chain`]. There is
-//! deliberately no `From<io::Error>`: a bare `?` on a file operation does not compile, and
+//! `source()`: the code that prints an error joins the chain with `: `, see [`Error::chain`]. There
+//! is deliberately no `From<io::Error>`: a bare `?` on a file operation does not compile, and
 //! [`During::during`] is the way through.
 
 use std::error::Error as StdError;
@@ -15,7 +15,7 @@ use crate::gvariant::DecodeError;
 use crate::object::{ObjectName, ObjectType};
 use crate::refspec::InvalidRefspec;
 
-/// What the library's fallible functions return.
+/// The result of the library's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong.
@@ -32,8 +32,8 @@ pub enum Error {
         /// The operating system's answer.
         source: OsError,
     },
-    /// The operating system refused something, told in upstream's words: `openat(PATH): No such
-    /// file or directory`.
+    /// The operating system refused something, reported in upstream's format: `openat(PATH): No
+    /// such file or directory`.
     #[error("{call}({})", path.display())]
     SystemCall {
         /// The system call's name.
@@ -66,7 +66,7 @@ pub enum Error {
         /// How many there must be.
         needed: (u64, u64),
     },
-    /// The bytes of an object are not what its name says.
+    /// The bytes of an object do not match its name.
     #[error("Corrupted {} object; checksum expected='{}' actual='{actual}'", object.object_type, object.checksum)]
     CorruptedObject {
         /// The object's name.
@@ -109,7 +109,7 @@ pub enum Error {
     /// A text is no ref, refspec, remote name or collection id.
     #[error(transparent)]
     InvalidRefspec(#[from] InvalidRefspec),
-    /// The repository is locked by somebody else for longer than `core.lock-timeout-secs`.
+    /// Another process locked the repository for longer than `core.lock-timeout-secs`.
     #[error("Locking repo {kind} failed: Resource temporarily unavailable")]
     LockTimeout {
         /// `exclusive` or `shared`.
@@ -151,7 +151,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A refusal in so many words.
+    /// An error with only a message.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::Failed(message.into())
     }

@@ -38,7 +38,7 @@ use crate::threads;
 pub struct ExportOptions {
     /// The directory that becomes the root of the archive; all by default.
     pub subpath: Option<String>,
-    /// What stands before every name. It is no directory: `a/` makes one.
+    /// The prefix of every name. It is plain text: a directory takes a slash, as in `a/`.
     pub prefix: String,
     /// How the archive ends.
     pub padding: Padding,
@@ -61,7 +61,7 @@ const NAME_LEN: usize = 100;
 const LATEST: u64 = (1 << 33) - 1;
 /// Files up to this size, in bytes, are read ahead.
 const MAX_HELD: u64 = 1 << 20;
-/// So many bytes, or files, are read ahead at a time.
+/// How many bytes, or files, are read ahead at a time.
 const BATCH_BYTES: u64 = 8 << 20;
 const BATCH_LEN: usize = 256;
 /// How many bytes of names are read ahead at a time.
@@ -147,7 +147,7 @@ struct Walk<'r> {
     repo: &'r Repo,
     descent: Descent,
     levels: Vec<Level>,
-    /// Where each object stands for the first time: this grows with the number of objects.
+    /// Where each object occurs first: this grows with the number of objects.
     first_places: HashMap<Checksum, Arc<Place>>,
 }
 
@@ -310,7 +310,7 @@ fn read(opened: Opened) -> Result<Loaded> {
 
 struct Writer<'w> {
     out: &'w mut (dyn Write + Send),
-    /// What stands before every name.
+    /// The prefix of every name.
     prefix: &'w str,
     /// Seconds since 1970.
     time: u64,
@@ -407,7 +407,7 @@ impl Writer<'_> {
         {
             if text.len() > NAME_LEN {
                 let mut bytes = bytes_of(&long(name, kind, text), 0);
-                // libarchive says so of these records, and of no others.
+                // libarchive sets this for these records only.
                 put(&mut bytes, 265, b"root");
                 put(&mut bytes, 297, b"wheel");
                 self.write(&with_sum(bytes))?;

@@ -77,8 +77,8 @@ pub fn read_named(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Creates the file that the user has named for output, or empties the one that is there.
 ///
-/// Nothing is written through a symbolic link to a file, which somebody else may have put there;
-/// one to a pipe, a terminal or a descriptor of this process, as `/dev/stdout` is, is followed.
+/// Nothing is written through a symbolic link to a file, which another user may have put there; one
+/// to a pipe, a terminal or a descriptor of this process, as `/dev/stdout` is, is followed.
 ///
 /// # Errors
 /// When it cannot be created or is such a link.

@@ -29,7 +29,7 @@ pub struct KeyFile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Group {
     name: String,
-    /// Keys and raw (still escaped) values. A key that stands twice in a file stands twice here;
+    /// Keys and raw (still escaped) values. A key that occurs twice in a file occurs twice here;
     /// the last one counts.
     entries: Vec<(String, String)>,
 }
@@ -104,7 +104,7 @@ impl KeyFile {
         }
     }
 
-    /// The value of a key as it stands in the file.
+    /// The raw value of a key in the file.
     pub fn get_raw(&self, group: &str, key: &str) -> Option<&str> {
         let group = self.group(group)?;
         group.entries.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
@@ -155,7 +155,7 @@ impl KeyFile {
         self.set_raw(group, key, raw)
     }
 
-    /// Removes a key and says whether it was there. The group stays, even when it is empty now.
+    /// Removes a key and returns whether it was there. The group stays, even when it is empty now.
     pub fn remove(&mut self, group: &str, key: &str) -> bool {
         let Some(group) = self.groups.iter_mut().find(|candidate| candidate.name == group) else {
             return false;
@@ -169,7 +169,7 @@ impl KeyFile {
         }
     }
 
-    /// Removes a group with its keys and says whether it was there.
+    /// Removes a group with its keys and returns whether it was there.
     pub fn remove_group(&mut self, group: &str) -> bool {
         let before = self.groups.len();
         self.groups.retain(|candidate| candidate.name != group);
@@ -288,7 +288,7 @@ fn check_key_name(name: &str) -> Result<(), DecodeError> {
     }
 }
 
-/// Whether a key is in no language at all. `C` and the empty name are nobody's language.
+/// Whether a key has no language. `C` and the empty name are not languages.
 fn is_untranslated(key: &str) -> bool {
     key.split_once('[').is_none_or(|(_, locale)| matches!(locale, "]" | "C]"))
 }
@@ -309,7 +309,7 @@ fn unescape(raw: &str) -> Option<String> {
     Some(text)
 }
 
-/// What the character behind a backslash stands for.
+/// The character that an escape stands for.
 fn unescaped(character: char) -> Option<char> {
     match character {
         's' => Some(' '),

@@ -3,8 +3,8 @@
 //!
 //! # The layers
 //!
-//! Each uses only what stands in a row above its own (`tests/suite/tidy.rs` reads the table and
-//! checks it):
+//! Each uses only modules in rows above its own (`tests/suite/tidy.rs` reads the table and checks
+//! it):
 //!
 //! | what | modules |
 //! | --- | --- |
@@ -12,12 +12,12 @@
 //! | bytes from outside | [`input`]: as much as is allowed, quoted in errors |
 //! | text and formats | [`keyfile`], [`refspec`], [`date`], [`deflate`], [`units`]; `map`: files in memory |
 //! | objects as values, no I/O | [`object`] |
-//! | what callers hear, what web servers have | [`error`], [`progress`], [`http`] |
+//! | events and errors, HTTP | [`error`], [`progress`], [`http`] |
 //! | helpers | `threads`: the pool; [`process`]: other programs, run and asked; `trial`: what comparing and measuring share |
 //! | signatures, without a repository | [`sign`] |
 //! | the repository on disk: opens, reads, writes, lists and moves refs, and nothing else | [`repo`] |
 //! | trees as entries and images | [`source`], [`labels`], [`composefs`] |
-//! | what a repository says of itself and of others | [`summary`], [`remote`] |
+//! | the summary and remotes of a repository | [`summary`], [`remote`] |
 //! | operations, free functions that take a repository | [`commit`], [`checkout`], [`diff`], [`export`], [`fsck`], [`prune`], [`refs`] |
 //! | operations on two repositories | [`pull`] |
 //! | comparing, measuring, packages to a published tree and a disk image | [`mod@compare`], [`mod@bench`], [`compose`] |
@@ -28,8 +28,8 @@
 //!
 //! # Features
 //!
-//! All but the last are on unless `default-features = false` says otherwise; without any the
-//! library is small.
+//! All but the last are on unless `default-features = false` is set; without any the library is
+//! small.
 //!
 //! | feature | what it adds |
 //! | --- | --- |

@@ -1,4 +1,4 @@
-//! How the library tells its caller what it is doing: it never prints.
+//! How the library reports to its caller what it is doing: it never prints.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -93,8 +93,8 @@ pub(crate) struct Total {
 /// Work that ends sooner is not counted ahead.
 const TIME_BEFORE_COUNTING: Duration = Duration::from_millis(500);
 
-/// Runs `work`, and counts beside it how much it is if somebody wants to know. `count` gives up
-/// when its argument becomes true: the work is over.
+/// Runs `work`, and counts its total in parallel if the receiver wants that. `count` gives up when
+/// its argument becomes true: the work is over.
 pub(crate) fn with_total<T>(
     progress: &dyn Progress,
     count: impl FnOnce(&AtomicBool) -> Option<Total> + Send,
@@ -116,7 +116,7 @@ pub(crate) fn with_total<T>(
                 progress.event(Event::Total { steps, bytes });
             }
         };
-        // Where no thread can be made there is no total.
+        // If no thread can be created there is no total.
         let _ = thread::Builder::new().name("counting".to_owned()).spawn_scoped(scope, counter);
         let result = work();
         over.store(true, Ordering::Relaxed);

@@ -12,9 +12,9 @@ use crate::summary;
 pub enum Change {
     /// It names this commit.
     Set(Refspec, Checksum),
-    /// It is no more.
+    /// It was deleted.
     Delete(Refspec),
-    /// It names whatever another ref of `refs/heads` does.
+    /// It is an alias of another ref of `refs/heads`.
     Alias {
         /// The new ref.
         name: RefName,
@@ -23,7 +23,7 @@ pub enum Change {
     },
     /// A ref of a collection names this commit.
     SetInCollection(CollectionRef, Checksum),
-    /// A ref of a collection is no more.
+    /// A ref of a collection was deleted.
     DeleteInCollection(CollectionRef),
 }
 

@@ -68,7 +68,7 @@ impl RemoteName {
     }
 }
 
-/// A ref of this repository, or of a remote: `[remote:]name`. Refspecs sort as they are spelled.
+/// A ref of this repository, or of a remote: `[remote:]name`. Refspecs sort by their text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Refspec {
     /// The remote's name; `None` for a local ref.
@@ -89,7 +89,7 @@ impl Refspec {
         Ok(Self { remote, name: RefName::parse(name).map_err(invalid)? })
     }
 
-    /// The bytes of the refspec as it is spelled.
+    /// The bytes of the refspec's text.
     fn spelling(&self) -> impl Iterator<Item = u8> + '_ {
         let remote = self.remote.iter().flat_map(|remote| remote.as_str().bytes().chain([b':']));
         remote.chain(self.name.as_str().bytes())

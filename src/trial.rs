@@ -1,5 +1,5 @@
-//! What trials of programs have in common: a scratch directory, steps that are announced, and
-//! programs that end with them.
+//! Shared by trials of programs: a scratch directory, steps that are announced, and programs that
+//! end with them.
 //!
 //! Whoever is interrupted ([`Progress::is_interrupted`]) kills the program that runs and removes
 //! the scratch directory.
@@ -25,10 +25,10 @@ use crate::progress::{Event, Progress};
 const MOST_DIRECTORIES: u32 = 1000;
 /// How often removing is tried: a program that was just killed may still have been writing.
 const REMOVALS: u32 = 5;
-/// What is kept of what a program prints to standard error, in bytes.
+/// How much of a program's standard error is kept, in bytes.
 const MAX_STDERR: u64 = 1 << 20;
 
-/// A directory that goes away in the end.
+/// A directory that is removed at the end.
 pub(crate) struct Scratch<'p> {
     pub(crate) path: PathBuf,
     /// The directory that holds it, and its name there.
@@ -195,7 +195,7 @@ mod tests {
         let (stdout, started) = (directory.path().join("stdout"), Instant::now());
         let progress = Interrupted(AtomicBool::new(false));
         let mut command = Command::new("sh");
-        // Whoever holds standard error open is waited for.
+        // Any process that holds standard error open is waited for.
         command.args(["-c", "sleep 60 & echo $!; wait"]);
         let watch = |_| {
             if fs::metadata(&stdout).is_ok_and(|metadata| metadata.len() > 0) {
@@ -213,8 +213,8 @@ mod tests {
 
     #[test]
     fn steps_are_counted_until_an_interruption() {
-        let told = Mutex::new(Vec::new());
-        let note = |event: Event<'_>| told.lock().unwrap().push(format!("{event:?}"));
+        let events = Mutex::new(Vec::new());
+        let note = |event: Event<'_>| events.lock().unwrap().push(format!("{event:?}"));
         let mut steps = Steps::new(&note, 2);
         steps.begin("one").unwrap();
         steps.begin("other").unwrap();
@@ -222,7 +222,7 @@ mod tests {
             r#"Step { number: 1, total: 2, what: "one" }"#,
             r#"Step { number: 2, total: 2, what: "other" }"#,
         ];
-        assert_eq!(*told.lock().unwrap(), expected);
+        assert_eq!(*events.lock().unwrap(), expected);
         let interrupted = Interrupted(AtomicBool::new(true));
         assert_eq!(
             Steps::new(&interrupted, 1).begin("none").unwrap_err().to_string(),
