@@ -373,7 +373,8 @@ fn print_verdict(mode: Option<&str>, report: &CompareReport, out: &Output) -> Re
         Outcome::Unknown => {
             writeln!(
                 out,
-                "{prefix}could not compare: {whole}, {differences} differences, {unknown} not comparable"
+                "{prefix}could not compare: {whole}, {differences} differences, {unknown} not \
+                 comparable"
             )
         }
     }

@@ -13,7 +13,8 @@
 //!   `=` or not at all: what follows it is never taken, so that a path behind it stays an argument.
 //! - Short options are bundled (`-RC`); one of them may take the next argument as its value.
 //!   `-ovalue` is no value.
-//! - `-h`, `-?`, `--help` and `--help-all` take effect at once, as does an error: the first one wins.
+//! - `-h`, `-?`, `--help` and `--help-all` take effect at once, as does an error: the first one
+//!   wins.
 //! - If a command and the global table have the same short letter, both take effect.
 
 use std::error::Error as _;

@@ -57,7 +57,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return Err(Failure::usage("Cannot specify both --delete-commit and --no-prune"));
     }
     if static_deltas_only && args.delete_commit.is_none() {
-        let message = "--static-deltas-only requires --delete-commit; see https://github.com/ostreedev/ostree/issues/1479";
+        let message = "--static-deltas-only requires --delete-commit; see \
+            https://github.com/ostreedev/ostree/issues/1479";
         return Err(Failure::failed(message));
     }
     let delete_commit = args.delete_commit.clone();
@@ -216,7 +217,10 @@ mod tests {
             ("main=x", "Invalid depth x"),
         ] {
             assert!(
-                matches!(branch_depth(text), Err(Failure::Error(error)) if error.chain() == message),
+                matches!(
+                    branch_depth(text),
+                    Err(Failure::Error(error)) if error.chain() == message
+                ),
                 "{text}"
             );
         }

@@ -217,8 +217,8 @@ fn status_line(stats: &PullStats) -> String {
         bytes => format!("{} KiB transferred in 0 seconds; ", bytes / 1024),
     };
     format!(
-        "{metadata_objects_imported} metadata, {content_objects_imported} content objects imported; {transferred}{} \
-         content written",
+        "{metadata_objects_imported} metadata, {content_objects_imported} content objects \
+         imported; {transferred}{} content written",
         format_size(content_bytes_written)
     )
 }
@@ -243,10 +243,12 @@ mod tests {
             content_bytes_written: 1500,
             ..PullStats::default()
         };
-        let expected = "0 metadata, 0 content objects imported; 14 B transferred in 0 seconds; 1.5\u{a0}kB content written";
+        let expected = "0 metadata, 0 content objects imported; 14 B transferred in 0 seconds; \
+            1.5\u{a0}kB content written";
         assert_eq!(status_line(&stats), expected);
         let stats = PullStats { transferred_bytes: 3040, ..PullStats::default() };
-        let expected = "0 metadata, 0 content objects imported; 2 KiB transferred in 0 seconds; 0 bytes content written";
+        let expected = "0 metadata, 0 content objects imported; 2 KiB transferred in 0 seconds; 0 \
+            bytes content written";
         assert_eq!(status_line(&stats), expected);
     }
 }

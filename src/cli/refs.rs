@@ -130,8 +130,13 @@ fn print_json(
                 );
             }
             Listing::Collections => {
-                list.extend(list_collection(repo, *prefix)?.iter().map(|(CollectionRef { collection, name }, commit)| {
-                    json!({ "collection_id": collection.as_str(), "ref": name.as_str(), "commit": commit.to_hex() })
+                let refs = list_collection(repo, *prefix)?;
+                list.extend(refs.iter().map(|(CollectionRef { collection, name }, commit)| {
+                    json!({
+                        "collection_id": collection.as_str(),
+                        "ref": name.as_str(),
+                        "commit": commit.to_hex(),
+                    })
                 }));
             }
         }

@@ -70,9 +70,10 @@ pub(super) fn draw(report: &Report, about: &About) -> String {
     let scale =
         if compares { Scale::of_factors(&report.rows) } else { Scale::of_seconds(&report.rows) };
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" \
-         role=\"img\" aria-labelledby=\"title desc\">\n<title id=\"title\">{}</title>\n<desc id=\"desc\">{}</desc>\n\
-         <style>{STYLE}</style>\n<rect class=\"page\" width=\"{WIDTH}\" height=\"{height}\"/>\n",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
+         viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-labelledby=\"title desc\">\n<title \
+         id=\"title\">{}</title>\n<desc id=\"desc\">{}</desc>\n<style>{STYLE}</style>\n<rect \
+         class=\"page\" width=\"{WIDTH}\" height=\"{height}\"/>\n",
         escaped(&title),
         escaped(&format!("{subtitle}. {}", description(&report.rows))),
     );
@@ -163,7 +164,8 @@ fn draw_row(svg: &mut String, row: &Row, y: f64, scale: &Scale) {
             let (top, height) = (y - ROW * 0.3, ROW * 0.6);
             let _ = writeln!(
                 svg,
-                "<rect class=\"dot\" x=\"{LEFT}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\"/>"
+                "<rect class=\"dot\" x=\"{LEFT}\" y=\"{top:.1}\" width=\"{width:.1}\" \
+                 height=\"{height:.1}\"/>"
             );
         }
     }

@@ -25,7 +25,8 @@ pub(super) const OF_REPO: &[Variable] = &[
     ("OSTREE_REPO", "The repository where --repo is not given and the current directory is none."),
     (
         "OSTREE_SYSROOT",
-        "The root below which ostree/repo is the repository, where neither says which one; / by default.",
+        "The root below which ostree/repo is the repository, where neither says which one; / by \
+         default.",
     ),
 ];
 
@@ -35,7 +36,8 @@ const EPOCH: Variable = (
 );
 const DEFLATE: Variable = (
     "OSIER_DEFLATE",
-    "How new objects of archives are compressed: fast, or zlib for the very bytes that ostree writes.",
+    "How new objects of archives are compressed: fast, or zlib for the very bytes that ostree \
+     writes.",
 );
 
 /// Files of every command that works on a repository.
@@ -52,13 +54,14 @@ const SUMMARY: (&str, &str) = ("REPO/summary", "What the repository offers to th
 pub(super) const PAGES: &[Page] = &[
     Page {
         command: "",
-        details: "Makes, reads and maintains OSTree repositories. Called by the name ostree it is a drop-in for that \
-                  program, without its admin commands. The repository is given as --repo=PATH, before the command or \
-                  behind it.",
+        details: "Makes, reads and maintains OSTree repositories. Called by the name ostree it is \
+            a drop-in for that program, without its admin commands. The repository is given as \
+            --repo=PATH, before the command or behind it.",
         examples: &[
             (
                 "Make a repository, commit a tree, and describe what is there to those who pull:",
-                "mkdir new && osier init --repo=new --mode=archive\nosier --repo=new commit -b exampleos/22/x86_64/host -s 'Compose 22.1' rootfs\nosier --repo=new summary -u",
+                "mkdir new && osier init --repo=new --mode=archive\nosier --repo=new commit -b \
+                 exampleos/22/x86_64/host -s 'Compose 22.1' rootfs\nosier --repo=new summary -u",
             ),
             (
                 "Complete commands, options and values in this shell:",
@@ -71,8 +74,8 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "bench",
-        details: "Runs the same commands with osier and with the ostree of this machine in turns, and shows the median \
-                  times. Each step checks that both come to the same result.",
+        details: "Runs the same commands with osier and with the ostree of this machine in turns, \
+            and shows the median times. Each step checks that both come to the same result.",
         examples: &[
             (
                 "Measure two steps three times each with a tree of your own:",
@@ -97,9 +100,9 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "checkout",
-        details: "Makes a directory of a commit, which must not be there unless an option says what to do then. Where the \
-                  repository is of a bare mode and on the same file system, files are hard links to its objects: do not \
-                  edit them in place.",
+        details: "Makes a directory of a commit, which must not be there unless an option says \
+            what to do then. Where the repository is of a bare mode and on the same file system, \
+            files are hard links to its objects: do not edit them in place.",
         examples: &[
             (
                 "Check out as an ordinary user:",
@@ -111,7 +114,8 @@ pub(super) const PAGES: &[Page] = &[
             ),
             (
                 "Lay a commit over what is there:",
-                "mkdir -p layers && osier --repo=repo checkout -U --union exampleos/22/x86_64/host layers",
+                "mkdir -p layers && osier --repo=repo checkout -U --union exampleos/22/x86_64/host \
+                 layers",
             ),
         ],
         environment: OF_REPO,
@@ -128,8 +132,9 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "commit",
-        details: "Records directories, archives and other commits, laid over each other, as a commit, and lets a branch \
-                  point to it. Prints its checksum. A kill at any moment leaves the branch as it was.",
+        details: "Records directories, archives and other commits, laid over each other, as a \
+            commit, and lets a branch point to it. Prints its checksum. A kill at any moment \
+            leaves the branch as it was.",
         examples: &[
             (
                 "Commit a directory:",
@@ -137,11 +142,13 @@ pub(super) const PAGES: &[Page] = &[
             ),
             (
                 "Lay an archive over the branch, with all files owned by root:",
-                "tar -C rootfs -cf layer.tar .\nosier --repo=repo commit -b layered --owner-uid=0 --owner-gid=0 --tree=ref=exampleos/22/x86_64/host --tree=tar=layer.tar",
+                "tar -C rootfs -cf layer.tar .\nosier --repo=repo commit -b layered --owner-uid=0 \
+                 --owner-gid=0 --tree=ref=exampleos/22/x86_64/host --tree=tar=layer.tar",
             ),
             (
                 "Do nothing if nothing has changed, and report the result to a program:",
-                "osier --repo=repo commit -b exampleos/22/x86_64/host --skip-if-unchanged --json rootfs",
+                "osier --repo=repo commit -b exampleos/22/x86_64/host --skip-if-unchanged --json \
+                 rootfs",
             ),
             (
                 "Commit a tree again and again without reading what has not changed:",
@@ -167,15 +174,16 @@ pub(super) const PAGES: &[Page] = &[
             ("REPO/tmp/cache/stat-cache", "What --stat-cache remembers."),
             (
                 "REPO/tmp/staging-*/",
-                "Objects on their way in. What a killed commit leaves there is taken over by the next.",
+                "Objects on their way in. What a killed commit leaves there is taken over by the \
+                 next.",
             ),
         ],
         see_also: &["checkout", "prune", "summary"],
     },
     Page {
         command: "compare",
-        details: "Compares objects, refs, summaries, detached metadata and tombstones of two repositories, or of what \
-                  osier and another program make of one tree.",
+        details: "Compares objects, refs, summaries, detached metadata and tombstones of two \
+            repositories, or of what osier and another program make of one tree.",
         examples: &[
             ("Compare two repositories:", "cp -a repo copy && osier compare repo copy"),
             (
@@ -189,14 +197,15 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "completions",
-        details: "Prints a script that makes a shell complete commands, options and values: refs, commits, remotes, modes, \
-                  paths in a commit. It asks osier at each press of the tab key, so it never gets old. Where ostree is a \
-                  link to osier it is completed, too.",
+        details: "Prints a script that makes a shell complete commands, options and values: refs, \
+            commits, remotes, modes, paths in a commit. It asks osier at each press of the tab \
+            key, so it never gets old. Where ostree is a link to osier it is completed, too.",
         examples: &[
             ("For this session of bash:", "source <(osier completions bash)"),
             (
                 "For every session of bash:",
-                "mkdir -p ~/.local/share/bash-completion/completions\nosier completions bash > ~/.local/share/bash-completion/completions/osier",
+                "mkdir -p ~/.local/share/bash-completion/completions\nosier completions bash > \
+                 ~/.local/share/bash-completion/completions/osier",
             ),
             (
                 "For every session of zsh, where the directory is in $fpath:",
@@ -204,7 +213,8 @@ pub(super) const PAGES: &[Page] = &[
             ),
             (
                 "For every session of fish:",
-                "mkdir -p ~/.config/fish/completions\nosier completions fish > ~/.config/fish/completions/osier.fish",
+                "mkdir -p ~/.config/fish/completions\nosier completions fish > \
+                 ~/.config/fish/completions/osier.fish",
             ),
         ],
         environment: &[("PATH", "The scripts call osier by this name.")],
@@ -219,8 +229,8 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "compose",
-        details: "Composes trees from packages with rpm-ostree, publishes them, and builds disk images of them with \
-                  ImageFactory.",
+        details: "Composes trees from packages with rpm-ostree, publishes them, and builds disk \
+            images of them with ImageFactory.",
         examples: &[(
             "Compose and publish:",
             "osier compose check --config compose.conf\nosier compose tree --config compose.conf",
@@ -231,8 +241,8 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "compose check",
-        details: "Checks the configuration, the treefile, the programs and the repository, and reports every problem at \
-                  once. Writes nothing.",
+        details: "Checks the configuration, the treefile, the programs and the repository, and \
+            reports every problem at once. Writes nothing.",
         examples: &[("Check before a run:", "osier compose check --config compose.conf")],
         environment: &[("PATH", "Where programs are looked for.")],
         files: COMPOSE_FILES,
@@ -240,8 +250,8 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "compose image",
-        details: "Builds a disk image of the published tree, verifies it, and puts it into the output directory with its \
-                  checksum file.",
+        details: "Builds a disk image of the published tree, verifies it, and puts it into the \
+            output directory with its checksum file.",
         examples: &[
             ("See what would be run:", "osier compose image --config compose.conf --dry-run"),
             ("Build the image:", "osier compose image --config compose.conf"),
@@ -252,10 +262,12 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "compose publish",
-        details: "Publishes a commit that was composed earlier: verifies it, moves the ref, and updates the summary.",
+        details: "Publishes a commit that was composed earlier: verifies it, moves the ref, and \
+            updates the summary.",
         examples: &[(
             "Publish what --no-publish left:",
-            "osier compose publish --config compose.conf 2cbfd331528a60a3d018621656cd2d53faa8e732d1ea845a901cc4fce04dc578",
+            "osier compose publish --config compose.conf \
+             2cbfd331528a60a3d018621656cd2d53faa8e732d1ea845a901cc4fce04dc578",
         )],
         environment: &[],
         files: COMPOSE_FILES,
@@ -263,8 +275,8 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "compose tree",
-        details: "Composes a tree with rpm-ostree, verifies the commit, and publishes it: ref and summary move together, \
-                  and only to a whole commit.",
+        details: "Composes a tree with rpm-ostree, verifies the commit, and publishes it: ref and \
+            summary move together, and only to a whole commit.",
         examples: &[
             (
                 "See the command line that would be run:",
@@ -281,8 +293,8 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "config",
-        details: "Reads and changes settings of the repository. A key is GROUP.KEY; where the group has a dot in it, it is \
-                  given with --group.",
+        details: "Reads and changes settings of the repository. A key is GROUP.KEY; where the \
+            group has a dot in it, it is given with --group.",
         examples: &[
             ("Print the mode:", "osier --repo=repo config get core.mode"),
             (
@@ -300,8 +312,9 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "diff",
-        details: "Lists what was added (A), removed (D) and modified (M) between two commits, a commit and a directory, or \
-                  two directories. With one REV it is compared with its parent.",
+        details: "Lists what was added (A), removed (D) and modified (M) between two commits, a \
+            commit and a directory, or two directories. With one REV it is compared with its \
+            parent.",
         examples: &[
             (
                 "What the last commit changed:",
@@ -320,7 +333,8 @@ pub(super) const PAGES: &[Page] = &[
             ("Write an archive:", "osier --repo=repo export -o host.tar exampleos/22/x86_64/host"),
             (
                 "List one directory:",
-                "osier --repo=repo export --subpath=/etc --prefix=etc/ exampleos/22/x86_64/host | tar -t",
+                "osier --repo=repo export --subpath=/etc --prefix=etc/ exampleos/22/x86_64/host | \
+                 tar -t",
             ),
         ],
         environment: OF_REPO,
@@ -329,7 +343,8 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "fsck",
-        details: "Checks that every commit has all that it reaches, and that each object is what its name says.",
+        details: "Checks that every commit has all that it reaches, and that each object is what \
+            its name says.",
         examples: &[
             ("Check everything, and list all that is wrong:", "osier --repo=repo fsck --all"),
             ("A record for each finding, for programs:", "osier --repo=repo fsck --json"),
@@ -389,10 +404,12 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "man",
-        details: "Writes the man pages of osier and of each of its commands into a directory, which is made if need be.",
+        details: "Writes the man pages of osier and of each of its commands into a directory, \
+            which is made if need be.",
         examples: &[(
             "Install the pages for yourself:",
-            "osier man ~/.local/share/man/man1\nMANPATH=~/.local/share/man: man -w osier-commit || true",
+            "osier man ~/.local/share/man/man1\nMANPATH=~/.local/share/man: man -w osier-commit || \
+             true",
         )],
         environment: &[(
             "MANPATH",
@@ -406,8 +423,8 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "prune",
-        details: "Deletes objects that no ref reaches. Without --refs-only all commits are kept, whether or not a ref \
-                  names them.",
+        details: "Deletes objects that no ref reaches. Without --refs-only all commits are kept, \
+            whether or not a ref names them.",
         examples: &[
             ("See what would go:", "osier --repo=repo prune --refs-only --no-prune"),
             (
@@ -425,13 +442,14 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "pull-local",
-        details: "Copies commits with all that they reach from a repository on this machine; objects are linked where that \
-                  is possible. Without REFS all refs are copied.",
+        details: "Copies commits with all that they reach from a repository on this machine; \
+            objects are linked where that is possible. Without REFS all refs are copied.",
         examples: &[
             ("Copy a branch:", "osier --repo=mirror pull-local repo exampleos/22/x86_64/host"),
             (
                 "Check each object, and note where it came from:",
-                "osier --repo=mirror pull-local --untrusted --remote=origin repo exampleos/22/x86_64/host",
+                "osier --repo=mirror pull-local --untrusted --remote=origin repo \
+                 exampleos/22/x86_64/host",
             ),
         ],
         environment: &[OF_REPO[0], OF_REPO[1], DEFLATE],
@@ -445,7 +463,8 @@ pub(super) const PAGES: &[Page] = &[
             ("All refs with their commits:", "osier --repo=repo refs --list --revision"),
             (
                 "Another name for a commit:",
-                "osier --repo=repo refs --create=exampleos/22/x86_64/stable exampleos/22/x86_64/host",
+                "osier --repo=repo refs --create=exampleos/22/x86_64/stable \
+                 exampleos/22/x86_64/host",
             ),
             ("Delete it:", "osier --repo=repo refs --delete exampleos/22/x86_64/stable"),
         ],
@@ -463,15 +482,18 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "remote add",
-        details: "Adds a remote: a name for a repository elsewhere, with the way to verify what comes from there.",
+        details: "Adds a remote: a name for a repository elsewhere, with the way to verify what \
+            comes from there.",
         examples: &[
             (
                 "A remote with a collection:",
-                "osier remote add --repo=repo --collection-id=org.example.Os upstream https://example.org/repo",
+                "osier remote add --repo=repo --collection-id=org.example.Os upstream \
+                 https://example.org/repo",
             ),
             (
                 "One whose commits are signed with ed25519:",
-                "osier remote add --repo=repo --sign-verify=ed25519=file:/etc/ostree/key.pub signed https://example.org/repo",
+                "osier remote add --repo=repo --sign-verify=ed25519=file:/etc/ostree/key.pub \
+                 signed https://example.org/repo",
             ),
         ],
         environment: OF_REPO,
@@ -521,8 +543,8 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "rev-parse",
-        details: "Prints the checksum of the commit that a rev stands for: a ref, REMOTE:REF, the beginning of a checksum, \
-                  each with any number of ^ for the parent.",
+        details: "Prints the checksum of the commit that a rev stands for: a ref, REMOTE:REF, the \
+            beginning of a checksum, each with any number of ^ for the parent.",
         examples: &[(
             "The parent of a branch's commit:",
             "osier --repo=repo rev-parse exampleos/22/x86_64/host^",
