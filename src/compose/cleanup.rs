@@ -262,8 +262,9 @@ mod tests {
 
     #[test]
     fn mount_points_are_read_as_the_kernel_writes_them() {
-        let table = b"36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw\n\
-                      37 36 0:50 / /run/a\\040b\\134\\011c rw - fuse.rofiles-fuse rofiles-fuse ro\n";
+        let table =
+            b"36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw\n37 36 0:50 / \
+            /run/a\\040b\\134\\011c rw - fuse.rofiles-fuse rofiles-fuse ro\n";
         assert_eq!(mount_points(table), [PathBuf::from("/mnt2"), PathBuf::from("/run/a b\\\tc")]);
         assert_eq!(unescaped(b"a\\9zz\\04"), Path::new("a\\9zz\\04"));
     }

@@ -98,7 +98,8 @@ fn unchanged(log: &Path) -> Result<Decision> {
     let lines = last_lines(log, usize::MAX)?;
     if !lines.iter().any(|line| line.starts_with(NO_CHANGES)) {
         return Err(Error::failed(
-            "rpm-ostree ended with exit status 0, but it made no commit and did not say that nothing has changed",
+            "rpm-ostree ended with exit status 0, but it made no commit and did not say that \
+             nothing has changed",
         ));
     }
     let input_hash = lines.iter().rev().find_map(|line| line.strip_prefix(INPUT_HASH));
@@ -208,14 +209,16 @@ fn failure(ending: Ending, log: &Path) -> Result<String> {
 }
 
 /// The hint for when rpm-ostree finds no SELinux policy.
-pub(crate) const SELINUX_REMEDY: &str = "install an SELinux policy where rpm-ostree runs (Fedora: selinux-policy-targeted, Debian: \
-     selinux-policy-default), or set \"selinux\": false in the treefile for a system without SELinux";
+pub(crate) const SELINUX_REMEDY: &str = "install an SELinux policy where rpm-ostree runs (Fedora: \
+    selinux-policy-targeted, Debian: selinux-policy-default), or set \"selinux\": false in the \
+    treefile for a system without SELinux";
 
 /// A hint about a message of rpm-ostree that does not explain itself.
 const HINTS: [(&str, &str); 11] = [
     (
         "bwrap test failed",
-        "its sandbox is not allowed here; a container needs the privileges for namespaces and mounts",
+        "its sandbox is not allowed here; a container needs the privileges for namespaces and \
+         mounts",
     ),
     ("Unable to load SELinux policy from", SELINUX_REMEDY),
     ("SELinux enabled, but no policy found", SELINUX_REMEDY),
@@ -314,7 +317,8 @@ mod tests {
 
     #[test]
     fn nothing_counts_as_unchanged_unless_rpm_ostree_says_so() {
-        let log = "Input state hash: 77aa\nNo apparent changes since previous commit; use --force-nocache to override\n";
+        let log = "Input state hash: 77aa\nNo apparent changes since previous commit; use \
+            --force-nocache to override\n";
         let unchanged =
             |hash: Option<&str>| Ok(Decision::Unchanged { input_hash: hash.map(str::to_owned) });
         assert_eq!(
@@ -323,7 +327,8 @@ mod tests {
         );
         let log = format!("{}\n", log.lines().nth(1).unwrap());
         assert_eq!(decided(&[("log", &log)], Ending::Exit(0)), unchanged(None));
-        let expected = "rpm-ostree ended with exit status 0, but it made no commit and did not say that nothing has changed";
+        let expected = "rpm-ostree ended with exit status 0, but it made no commit and did not say \
+            that nothing has changed";
         for log in [
             "",
             "Usage:\n  rpm-ostree compose tree\n",
@@ -356,8 +361,10 @@ mod tests {
             ),
             (
                 &[("commitid", ID), ("changed", ""), ("compose.json", &other)],
-                "but `commitid` says 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef and `compose.json` \
-                 says f123456789abcdeff123456789abcdeff123456789abcdeff123456789abcdef in RUN",
+                "but `commitid` says \
+                 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef and \
+                 `compose.json` says \
+                 f123456789abcdeff123456789abcdeff123456789abcdeff123456789abcdef in RUN",
             ),
             (
                 &[("commitid", ID), ("changed", ""), ("compose.json", "[]")],
@@ -384,22 +391,27 @@ mod tests {
 
     #[test]
     fn a_failed_run_is_told_in_its_own_words_whatever_files_it_left() {
-        let log = "Resolving...\nerror: one\nerror: Could not depsolve transaction; 1 problem detected:\n Problem: x\nInput state hash: y\n";
+        let log = "Resolving...\nerror: one\nerror: Could not depsolve transaction; 1 problem \
+            detected:\n Problem: x\nInput state hash: y\n";
         let message = decided(&[("commitid", ID), ("changed", ""), ("log", log)], Ending::Exit(1))
             .unwrap_err();
-        let expected = "rpm-ostree failed: error: Could not depsolve transaction; 1 problem detected: Problem: x";
+        let expected = "rpm-ostree failed: error: Could not depsolve transaction; 1 problem \
+            detected: Problem: x";
         assert_eq!(message, expected);
-        let log = "openssh-server.post: bwrap: Can't find source path /x: No such file or directory\nDone\n\
-                   error: Running %post for openssh-server: bwrap(/bin/sh): Child process killed by signal 1\nInput state hash: y\n";
+        let log = "openssh-server.post: bwrap: Can't find source path /x: No such file or \
+            directory\nDone\nerror: Running %post for openssh-server: bwrap(/bin/sh): Child \
+            process killed by signal 1\nInput state hash: y\n";
         let message = decided(&[("log", log)], Ending::Exit(1)).unwrap_err();
-        let expected = "rpm-ostree failed: error: Running %post for openssh-server: bwrap(/bin/sh): Child process killed by \
-                        signal 1 (so it calls a program of its sandbox that ended with exit status 1); near it in the log: \
-                        `openssh-server.post: bwrap: Can't find source path /x: No such file or directory`";
+        let expected = "rpm-ostree failed: error: Running %post for openssh-server: \
+            bwrap(/bin/sh): Child process killed by signal 1 (so it calls a program of its sandbox \
+            that ended with exit status 1); near it in the log: `openssh-server.post: bwrap: Can't \
+            find source path /x: No such file or directory`";
         assert_eq!(message, expected);
-        let log = "error: bwrap(rpmdb): Child process killed by signal 11\nbwrap: execvp rpmdb: No such file or directory\n";
+        let log = "error: bwrap(rpmdb): Child process killed by signal 11\nbwrap: execvp rpmdb: No \
+            such file or directory\n";
         let message = decided(&[("log", log)], Ending::Exit(1)).unwrap_err();
-        let expected = "rpm-ostree failed: error: bwrap(rpmdb): Child process killed by signal 11; near it in the log: \
-                        `bwrap: execvp rpmdb: No such file or directory`";
+        let expected = "rpm-ostree failed: error: bwrap(rpmdb): Child process killed by signal 11; \
+            near it in the log: `bwrap: execvp rpmdb: No such file or directory`";
         assert_eq!(message, expected);
         // A mirror that failed much earlier is not the cause.
         let log = format!(
@@ -424,7 +436,8 @@ mod tests {
         let log = directory.path().join("log");
         fs::write(
             &log,
-            "error: Updating rpm-md repo 'base': cannot update repo 'base': Cannot download repomd.xml: x\n",
+            "error: Updating rpm-md repo 'base': cannot update repo 'base': Cannot download \
+             repomd.xml: x\n",
         )
         .unwrap();
         assert!(is_worth_another_attempt(Ending::Exit(1), &log).unwrap());

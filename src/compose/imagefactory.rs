@@ -177,8 +177,8 @@ impl BuildLog {
 /// from.
 pub(crate) fn stall_causes(url: &str) -> String {
     format!(
-        "usual causes: the guest cannot reach {url} or the package repository, less than 2048 MiB of memory, a kickstart \
-         file that asks a question"
+        "usual causes: the guest cannot reach {url} or the package repository, less than 2048 MiB \
+         of memory, a kickstart file that asks a question"
     )
 }
 
@@ -308,19 +308,28 @@ mod tests {
     fn a_failure_is_told_in_words_that_help() {
         let failure = |line: &str| build_log(&[line]).failure("http://content.example.org/repo/");
         assert_eq!(
-            failure("Image build FAILED with error: 'NoneType' object has no attribute 'create_base_image'").unwrap(),
-            "no plugin of this ImageFactory knows the distribution of the template: 'NoneType' object has no attribute \
-             'create_base_image'"
+            failure(
+                "Image build FAILED with error: 'NoneType' object has no attribute \
+                'create_base_image'"
+            )
+            .unwrap(),
+            "no plugin of this ImageFactory knows the distribution of the template: 'NoneType' \
+             object has no attribute 'create_base_image'"
         );
         let line =
             "TypeError: JSONDecoder.__init__() got an unexpected keyword argument 'encoding'";
-        let expected = "this ImageFactory does not work with its Python (1.1.16 needs a patch on 3.9 or newer)";
+        let expected = "this ImageFactory does not work with its Python (1.1.16 needs a patch on \
+            3.9 or newer)";
         assert_eq!(failure(line).unwrap(), expected);
         assert_eq!(
-            failure("2026 ERROR x: No disk activity in 300 seconds, failing.  Check screenshot at /s/a.png").unwrap(),
-            "No disk activity in 300 seconds, failing.  Check screenshot at /s/a.png (usual causes: the guest cannot reach \
-             http://content.example.org/repo/ or the package repository, less than 2048 MiB of memory, a kickstart file \
-             that asks a question)"
+            failure(
+                "2026 ERROR x: No disk activity in 300 seconds, failing.  Check screenshot at \
+                /s/a.png"
+            )
+            .unwrap(),
+            "No disk activity in 300 seconds, failing.  Check screenshot at /s/a.png (usual \
+             causes: the guest cannot reach http://content.example.org/repo/ or the package \
+             repository, less than 2048 MiB of memory, a kickstart file that asks a question)"
         );
         assert_eq!(failure("ERROR: cannot read x").as_deref(), Some("ERROR: cannot read x"));
         assert_eq!(failure("all is well"), None);

@@ -110,7 +110,8 @@ fn open(path: &Path) -> Result<File> {
     let odd = || {
         let path = path.display();
         Error::failed(format!(
-            "{path} should be a lock file and is no regular file; see who put it there and remove it"
+            "{path} should be a lock file and is no regular file; see who put it there and remove \
+             it"
         ))
     };
     match fs::symlink_metadata(path) {

@@ -131,8 +131,8 @@ pub(super) fn look(
         && !has_selinux_policy(Path::new("/"))
     {
         findings.warning(format!(
-            "{}: there is no SELinux policy on this host, and rpm-ostree needs one to label the first commit of a ref: \
-             {SELINUX_REMEDY}",
+            "{}: there is no SELinux policy on this host, and rpm-ostree needs one to label the \
+             first commit of a ref: {SELINUX_REMEDY}",
             config.treefile.display()
         ));
     }
@@ -339,17 +339,19 @@ mod tests {
         plan.shell_line(&config, before)
     }
 
-    const START: &str = "env LC_ALL=C.UTF-8 TMPDIR=/os/work/RUN/tmp rpm-ostree compose tree --unified-core --repo=/os/repo \
-                         --cachedir=/os/cache --write-commitid-to=/os/work/RUN/commitid \
-                         --touch-if-changed=/os/work/RUN/changed --write-composejson-to=/os/work/RUN/compose.json";
+    const START: &str = "env LC_ALL=C.UTF-8 TMPDIR=/os/work/RUN/tmp rpm-ostree compose tree \
+        --unified-core --repo=/os/repo --cachedir=/os/cache \
+        --write-commitid-to=/os/work/RUN/commitid --touch-if-changed=/os/work/RUN/changed \
+        --write-composejson-to=/os/work/RUN/compose.json";
     const LOCK: &str = "--ex-write-lockfile-to=/os/work/RUN/lock.json";
 
     #[test]
     fn the_command_line_is_the_one_of_the_specification() {
         let line = planned("", TreeOptions::default(), Compares::ThisRef, Before::default());
         assert_eq!(line, format!("{START} {LOCK} /os/t.json"));
-        let text = "version=22 beta\nmetadata=a=1;b=$x\nlockfiles=l.json;/m.json\nlockfile-strict=true\n\
-                    source-date-epoch=7\nextra-args=--cache-only\nprogram=podman run rpm-ostree\n";
+        let text = "version=22 beta\nmetadata=a=1;b=$x\nlockfiles=l.json;/m.json\n\
+            lockfile-strict=true\nsource-date-epoch=7\nextra-args=--cache-only\nprogram=podman run \
+            rpm-ostree\n";
         let line = planned(
             text,
             TreeOptions { force: true, ..TreeOptions::default() },
@@ -359,8 +361,9 @@ mod tests {
         let start =
             START.replace("/tmp rpm-ostree", "/tmp SOURCE_DATE_EPOCH=7 podman run rpm-ostree");
         let expected = format!(
-            "{start} '--add-metadata-string=version=22 beta' --add-metadata-string=a=1 '--add-metadata-string=b=$x' {LOCK} \
-             --ex-lockfile=/os/l.json --ex-lockfile=/m.json --ex-lockfile-strict --force-nocache --cache-only /os/t.json"
+            "{start} '--add-metadata-string=version=22 beta' --add-metadata-string=a=1 \
+             '--add-metadata-string=b=$x' {LOCK} --ex-lockfile=/os/l.json --ex-lockfile=/m.json \
+             --ex-lockfile-strict --force-nocache --cache-only /os/t.json"
         );
         assert_eq!(line, expected);
     }

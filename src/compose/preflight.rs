@@ -97,7 +97,8 @@ fn sandbox(surroundings: &Surroundings<'_>, findings: &mut Findings) {
         match ask(&trial, ANSWER_TIMEOUT, interrupt) {
             Ok(answer) if answer.ending == Ending::Exit(0) => {}
             Ok(answer) => findings.error(format!(
-                "bwrap cannot make a sandbox here: {}; a container needs the privileges for namespaces and mounts",
+                "bwrap cannot make a sandbox here: {}; a container needs the privileges for \
+                 namespaces and mounts",
                 answer.complaint()
             )),
             Err(error) => findings.error(error.chain()),
@@ -166,7 +167,8 @@ pub(crate) fn repository(
     locked(&repo, findings);
     match publish::is_signed(&repo) {
         Ok(true) if is_served == Served::Yes => findings.error(format!(
-            "the summary of {name} is signed, and osier cannot sign yet: remove summary.sig if clients need no signature"
+            "the summary of {name} is signed, and osier cannot sign yet: remove summary.sig if \
+             clients need no signature"
         )),
         Ok(_) => {}
         Err(error) => findings.error(error.chain()),

@@ -341,9 +341,10 @@ mod tests {
             corrupt: true,
             other_file: Some("b".into()),
         };
-        let expected = "its format is vmdk, not qcow2 or raw; a part of it is in another file, b; it is marked as corrupt; \
-                        qemu-img has no check for it; the disk in it has 9 bytes, not the 10737418240 that were asked for; \
-                        it takes 8 bytes, and no installed system takes less than 67108864";
+        let expected = "its format is vmdk, not qcow2 or raw; a part of it is in another file, b; \
+            it is marked as corrupt; qemu-img has no check for it; the disk in it has 9 bytes, not \
+            the 10737418240 that were asked for; it takes 8 bytes, and no installed system takes \
+            less than 67108864";
         assert_eq!(verdict(&odd, Soundness::Unknown).unwrap_err(), expected);
         assert_eq!(
             verdict(&info(), Soundness::Unknown).unwrap_err(),

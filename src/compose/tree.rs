@@ -198,8 +198,8 @@ impl Session<'_> {
             return Ok(None);
         }
         self.warn(format!(
-            "an earlier run left the commit {waiting} unpublished as {}; `osier compose publish` publishes it, a new \
-             commit takes its place",
+            "an earlier run left the commit {waiting} unpublished as {}; `osier compose publish` \
+             publishes it, a new commit takes its place",
             pending::refspec_text(name)
         ));
         Ok(Some(waiting))
@@ -347,7 +347,8 @@ impl Session<'_> {
             && known != found
         {
             return Err(Error::failed(format!(
-                "rpm-ostree says that nothing has changed, but its input hash is {found} and that of {old} is {known}"
+                "rpm-ostree says that nothing has changed, but its input hash is {found} and that \
+                 of {old} is {known}"
             )));
         }
         self.note(old)?;
@@ -367,7 +368,10 @@ impl Session<'_> {
         let kept = self.run.report.commit;
         for commit in self.repo.list_commits_starting_with("")? {
             if !known.contains(&commit) && kept != Some(commit) {
-                self.warn(format!("rpm-ostree left the commit {commit}, which nothing names: the next prune takes it"));
+                self.warn(format!(
+                    "rpm-ostree left the commit {commit}, which nothing names: the \
+                    next prune takes it"
+                ));
             }
         }
         Ok(())

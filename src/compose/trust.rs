@@ -121,14 +121,16 @@ mod tests {
         ] {
             mode(&work, bits);
             let why = format!(
-                "can be written to by {who} (mode {bits:04o}): run `chmod go-w {shown}`, or {elsewhere}"
+                "can be written to by {who} (mode {bits:04o}): run `chmod go-w {shown}`, or \
+                 {elsewhere}"
             );
             assert_eq!(message(&work), format!("{shown} is not trusted: {why}"));
         }
         mode(&work, 0o755);
         mode(&above, 0o777);
         let why = format!(
-            "can be written to by everybody (mode 0777): run `chmod go-w {shown_above}`, or {elsewhere}"
+            "can be written to by everybody (mode 0777): run `chmod go-w {shown_above}`, or \
+             {elsewhere}"
         );
         assert_eq!(message(&work), format!("{shown} is not trusted: {shown_above} {why}"));
         // As in /tmp, others cannot rename what is not theirs.

@@ -107,7 +107,8 @@ pub(crate) fn odd_time(repo: &Repo, commit: &Commit) -> Result<Option<String>> {
         |seconds: u64| i64::try_from(seconds).ok().and_then(date::format_iso).unwrap_or_default();
     let (new, old) = (time(commit.timestamp), time(before));
     Ok(Some(format!(
-        "the new commit is of {new}, its parent of {old}: the clock went back; clients that look at times refuse the update"
+        "the new commit is of {new}, its parent of {old}: the clock went back; clients that look \
+         at times refuse the update"
     )))
 }
 
@@ -166,13 +167,15 @@ mod tests {
             (
                 said("ostree-content-checksum"),
                 format!(
-                    "content checksum of the commit {id} is {content}, expected is else, as compose.json says"
+                    "content checksum of the commit {id} is {content}, expected is else, as \
+                     compose.json says"
                 ),
             ),
             (
                 said("ostree-timestamp"),
                 format!(
-                    "timestamp of the commit {id} is 2026-01-31T10:20:30Z, expected is else, as compose.json says"
+                    "timestamp of the commit {id} is 2026-01-31T10:20:30Z, expected is else, as \
+                     compose.json says"
                 ),
             ),
             (

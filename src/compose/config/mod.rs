@@ -389,9 +389,10 @@ mod tests {
     #[test]
     fn every_key_of_the_tree_is_read() {
         let text = format!(
-            "{SMALL}ref=os/22/host\ncreate-repo=true\nversion=22.3\numask=0002\ntimeout=90m\nattempts=2\n\
-             metadata=a.b=1;c=x=y\nlockfiles=lock.json;/o.json\nlockfile-strict=true\nsource-date-epoch=1700000000\n\
-             program=tools/run rpm-ostree -v\nextra-args=--proxy=http://p:1;--cache-only\nlock-timeout=5s\nmin-free-mib=0\n"
+            "{SMALL}ref=os/22/host\ncreate-repo=true\nversion=22.3\numask=0002\ntimeout=90m\n\
+             attempts=2\nmetadata=a.b=1;c=x=y\nlockfiles=lock.json;/o.json\nlockfile-strict=true\n\
+             source-date-epoch=1700000000\nprogram=tools/run rpm-ostree -v\n\
+             extra-args=--proxy=http://p:1;--cache-only\nlock-timeout=5s\nmin-free-mib=0\n"
         );
         let tree = ComposeConfig::parse(&text, Path::new("/e")).unwrap().tree;
         assert_eq!(tree.ref_name.unwrap().as_str(), "os/22/host");
@@ -415,9 +416,9 @@ mod tests {
     #[test]
     fn every_key_of_the_image_is_read() {
         let text = format!(
-            "{SMALL}[image]\nkickstart=k.ks\nostree-url=http://c/repo\nosname=exampleos\nnogpg=true\n\
-             distribution=CentOS 7.9\narch=x86_64\ninstall-url=http://i/\ndisk-gib=20\nformat=qcow2\n\
-             compress=true\noutput=images\nname=os-{{version}}\ntimeout=1d\n"
+            "{SMALL}[image]\nkickstart=k.ks\nostree-url=http://c/repo\nosname=exampleos\n\
+             nogpg=true\ndistribution=CentOS 7.9\narch=x86_64\ninstall-url=http://i/\ndisk-gib=20\n\
+             format=qcow2\ncompress=true\noutput=images\nname=os-{{version}}\ntimeout=1d\n"
         );
         let image = ComposeConfig::parse(&text, Path::new("/e")).unwrap().image.unwrap();
         assert_eq!((image.osname.as_str(), image.remote), ("exampleos", None));
@@ -440,9 +441,9 @@ mod tests {
 
     #[test]
     fn all_that_is_wrong_is_told_at_once() {
-        let text = "[compose]\nrepo=\ntreefile=t\ncachedir=c\nref=a//b\nspeed=9\ntimeout=4 parsecs\numask=0999\n\
-                    attempts=0\ncreate-repo=yes\nmetadata=x;version=1\nextra-args=--dry-run;word\n\
-                    [sign]\ngpg-keys=1\n[delta]\n[deploy]\n";
+        let text = "[compose]\nrepo=\ntreefile=t\ncachedir=c\nref=a//b\nspeed=9\ntimeout=4 \
+            parsecs\numask=0999\nattempts=0\ncreate-repo=yes\nmetadata=x;version=1\n\
+            extra-args=--dry-run;word\n[sign]\ngpg-keys=1\n[delta]\n[deploy]\n";
         let expected = [
             "[sign]: not supported yet, osier cannot sign commits",
             "[delta]: not supported yet, osier cannot make static deltas",
@@ -466,16 +467,20 @@ mod tests {
     #[test]
     fn an_image_cannot_be_just_anything() {
         let text = format!(
-            "{SMALL}[image]\nkickstart=k\nostree-url=http://localhost/\nosname=o\ndistribution=Fedora\narch=vax\n\
-             install-url=u\nformat=vhd\noutput=o\nname=../x\ndisk-gib=0\n"
+            "{SMALL}[image]\nkickstart=k\nostree-url=http://localhost/\nosname=o\n\
+             distribution=Fedora\narch=vax\ninstall-url=u\nformat=vhd\noutput=o\nname=../x\n\
+             disk-gib=0\n"
         );
         let expected = [
-            "[image] distribution: `Fedora` is unknown to Oz; write it like `Fedora 22`, `RHEL 7.4` or `CentOS 7.9`",
+            "[image] distribution: `Fedora` is unknown to Oz; write it like `Fedora 22`, `RHEL \
+             7.4` or `CentOS 7.9`",
             "[image] arch: `vax` is none of i386, x86_64, ppc64, ppc64le, aarch64, armv7l, s390x",
             "[image] format: `vhd` is neither qcow2 nor raw",
             "[image] name: `../x` is no plain file name",
-            "[image] ostree-url: http://localhost/ is this machine, which the installer in its guest cannot reach",
-            "[image] install-url: `u` must begin with http://, https:// or ftp:// and hold no blanks",
+            "[image] ostree-url: http://localhost/ is this machine, which the installer in its \
+             guest cannot reach",
+            "[image] install-url: `u` must begin with http://, https:// or ftp:// and hold no \
+             blanks",
             "[image] disk-gib: `0` is no number from 1 to 65536",
         ];
         assert_eq!(problems(&text), expected);

@@ -129,7 +129,8 @@ mod tests {
         assert!(checksums.has("a.raw") && !checksums.has("a") && !checksums.has("a.qcow2"));
         checksums.set("a.raw", 3, &two);
         let expected = format!(
-            "# a.raw.qcow2: 2 bytes\nSHA256 (a.raw.qcow2) = {one}\n# a.raw: 3 bytes\nSHA256 (a.raw) = {two}\n"
+            "# a.raw.qcow2: 2 bytes\nSHA256 (a.raw.qcow2) = {one}\n# a.raw: 3 bytes\nSHA256 \
+             (a.raw) = {two}\n"
         );
         assert_eq!(checksums.to_text(), expected);
         assert_eq!(Checksums::parse(expected.as_bytes()), Some(checksums.clone()));

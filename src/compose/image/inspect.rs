@@ -55,7 +55,8 @@ pub(super) fn check_raw(disk: &Path) -> Result<()> {
     match qemu::has_partition_table(disk).context(|| "looking for a partition table".to_owned())? {
         true => Ok(()),
         false => {
-            let why = "is no image that can be published: it has no partition table, so it may be any file";
+            let why = "is no image that can be published: it has no partition table, so it may be \
+                any file";
             Err(Error::failed(format!("{} {why}", disk.display())))
         }
     }

@@ -605,7 +605,8 @@ mod tests {
         fs::write(output.checksum_file(), making.to_text()).unwrap();
         recover("RUN");
         let expected = format!(
-            "# a.raw: 6 bytes\nSHA256 (a.raw) = {old}\n# a.qcow2: 5 bytes\nSHA256 (a.qcow2) = {new}\n"
+            "# a.raw: 6 bytes\nSHA256 (a.raw) = {old}\n# a.qcow2: 5 bytes\nSHA256 (a.qcow2) = \
+             {new}\n"
         );
         assert_eq!(sums(directory), expected);
         assert_eq!(names(directory), ["a-CHECKSUM", "a.qcow2"]);

@@ -217,7 +217,8 @@ mod tests {
     #[test]
     fn only_lines_outside_of_sections_are_commands() {
         use Place::{Border, Outside, Script, Section};
-        let file = "text\n  %post --nochroot\necho\n%notasection\n%end\n%packages\n@core\n%end # x\nreboot";
+        let file = "text\n  %post --nochroot\necho\n%notasection\n%end\n%packages\n@core\n%end # \
+            x\nreboot";
         assert_eq!(
             places(file),
             [Outside, Border, Script, Script, Border, Border, Section, Border, Outside]
@@ -245,8 +246,8 @@ mod tests {
             message("%post\n%pre\n%end\n"),
             "2: %pre begins before the section of line 1 has ended"
         );
-        let all = "1: %end closes no section; 3: %pre begins before the section of line 2 has ended; \
-                   2: the section that begins here has no %end";
+        let all = "1: %end closes no section; 3: %pre begins before the section of line 2 has \
+            ended; 2: the section that begins here has no %end";
         assert_eq!(message("%end\n%post\n%pre\n"), all);
     }
 

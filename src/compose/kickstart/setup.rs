@@ -216,9 +216,12 @@ mod tests {
             nogpg: true,
         };
         for line in [
-            "ostreesetup --osname=o --remote='x y' --url=\"http://a/b c\" --ref=a/${basearch}/b --nogpg",
-            "  ostreesetup\t--nogpg --osname o --remote \"x y\" \"--url=http://a/b c\" --ref 'a/${basearch}/b' # --ref=x",
-            "ostreesetup --url=file:///x --osname=o --remote='x y' --url 'http://a/b c' --nogpg --nogpg --ref=a/${basearch}/b\r\n",
+            "ostreesetup --osname=o --remote='x y' --url=\"http://a/b c\" --ref=a/${basearch}/b \
+             --nogpg",
+            "  ostreesetup\t--nogpg --osname o --remote \"x y\" \"--url=http://a/b c\" --ref \
+             'a/${basearch}/b' # --ref=x",
+            "ostreesetup --url=file:///x --osname=o --remote='x y' --url 'http://a/b c' --nogpg \
+             --nogpg --ref=a/${basearch}/b\r\n",
         ] {
             assert_eq!(parse(line.as_bytes()).as_ref(), Ok(&expected), "{line}");
         }

@@ -95,18 +95,21 @@ fn values_of_the_configuration_go_before_those_of_the_file() {
         values.remote = Some("with blank");
         values.nogpg = Some(false);
     };
-    let file = "ostreesetup --osname=o --url=http://a --ref=r --nogpg\n%post\n@OSTREE_OSNAME@/@OSTREE_REMOTE@\n%end\n";
+    let file = "ostreesetup --osname=o --url=http://a --ref=r --nogpg\n%post\n\
+        @OSTREE_OSNAME@/@OSTREE_REMOTE@\n%end\n";
     let result = rewritten(file, change).unwrap();
-    let expected = "ostreesetup --osname=exampleos --url=http://new/repo/ --ref=new/x86_64/ref --remote=\"with blank\"\n\
-                    %post\nexampleos/with blank\n%end\n";
+    let expected = "ostreesetup --osname=exampleos --url=http://new/repo/ --ref=new/x86_64/ref \
+        --remote=\"with blank\"\n%post\nexampleos/with blank\n%end\n";
     assert_eq!(String::from_utf8(result.bytes).unwrap(), expected);
 }
 
 #[test]
 fn a_template_of_nothing_but_tokens_is_filled() {
-    let file = "ostreesetup --osname=x --url=@OSTREE_URL@ --ref=@OSTREE_REF@ # @OSTREE_REMOTE@\n%post\nold/ref\n%end\n";
+    let file = "ostreesetup --osname=x --url=@OSTREE_URL@ --ref=@OSTREE_REF@ # @OSTREE_REMOTE@\n\
+        %post\nold/ref\n%end\n";
     let result = rewritten(file, |_| {}).unwrap();
-    let expected = "ostreesetup --osname=x --url=http://new/repo/ --ref=new/x86_64/ref # x\n%post\nold/ref\n%end\n";
+    let expected = "ostreesetup --osname=x --url=http://new/repo/ --ref=new/x86_64/ref # x\n%post\n\
+        old/ref\n%end\n";
     assert_eq!((result.bytes.as_slice(), result.warnings), (expected.as_bytes(), Vec::new()));
     let file = "ostreesetup --osname=@OSTREE_OSNAME@ --url=x --ref=y\n";
     assert_eq!(
@@ -118,7 +121,8 @@ fn a_template_of_nothing_but_tokens_is_filled() {
 
 #[test]
 fn a_url_that_stays_is_no_leftover() {
-    let file = "ostreesetup --osname=x --url=http://new/repo --ref=new/x86_64/ref\n%post\nhttp://new/repo/ new/x86_64/ref\n%end\n";
+    let file = "ostreesetup --osname=x --url=http://new/repo --ref=new/x86_64/ref\n%post\n\
+        http://new/repo/ new/x86_64/ref\n%end\n";
     assert_eq!(rewritten(file, |_| {}).unwrap().warnings, [""; 0]);
 }
 
@@ -145,7 +149,8 @@ fn files_that_cannot_be_rewritten_are_refused_with_file_and_line() {
         (format!("{setup}x\x0c{setup}"), "a/x.ks:3: a second ostreesetup, the first is in line 1"),
         (
             format!("'ostreesetup' --x\n{setup}"),
-            "a/x.ks:1: ostreesetup has no option --x; a/x.ks:2: a second ostreesetup, the first is in line 1",
+            "a/x.ks:1: ostreesetup has no option --x; a/x.ks:2: a second ostreesetup, the first is \
+             in line 1",
         ),
         (
             format!("{setup}bootc --x=y\n"),
@@ -157,7 +162,8 @@ fn files_that_cannot_be_rewritten_are_refused_with_file_and_line() {
         ),
         (
             format!("{setup}%include more.ks\n"),
-            "a/x.ks:2: %include: only flat files can be used, resolve it with `ksflatten -c IN -v VERSION -o OUT`",
+            "a/x.ks:2: %include: only flat files can be used, resolve it with `ksflatten -c IN -v \
+             VERSION -o OUT`",
         ),
         (format!("{setup}part 'x\n"), "a/x.ks:2: a quotation that is not closed"),
         (format!("{setup}%post\n"), "a/x.ks:2: the section that begins here has no %end"),
@@ -171,8 +177,8 @@ fn files_that_cannot_be_rewritten_are_refused_with_file_and_line() {
         ),
         (
             format!("{setup}%post\n@OSTREE_REFS@\n%end\n"),
-            "a/x.ks:3: @OSTREE_REFS@ is none of @OSTREE_REF@, @OSTREE_URL@, @OSTREE_OSNAME@, @OSTREE_REMOTE@, \
-             @OSTREE_COMMIT@, @OSTREE_VERSION@",
+            "a/x.ks:3: @OSTREE_REFS@ is none of @OSTREE_REF@, @OSTREE_URL@, @OSTREE_OSNAME@, \
+             @OSTREE_REMOTE@, @OSTREE_COMMIT@, @OSTREE_VERSION@",
         ),
     ] {
         assert_eq!(message(&file), expected, "{file}");
@@ -252,7 +258,8 @@ proptest! {
         let (before, after) = (before.concat(), after.concat());
         prop_assume!(!osname.starts_with('-'));
         let joint = if separate { ' ' } else { '=' };
-        let old = format!("\tostreesetup --ref{joint}r  --url{joint}x\"{old_url}\" --osname=o{comment}");
+        let old = format!("\tostreesetup --ref{joint}r  --url{joint}x\"{old_url}\" \
+            --osname=o{comment}");
         let file = [before.as_slice(), old.as_bytes(), &after].concat();
         let given = Given::new();
         let values = Values { osname: Some(&osname), ..given.values() };
@@ -261,13 +268,16 @@ proptest! {
         prop_assert!(result.bytes.ends_with(&after), "{}", result.bytes.escape_ascii());
         let line = &result.bytes[before.len()..result.bytes.len() - after.len()];
         let quoted = words::quote(&osname);
-        let expected = format!("\tostreesetup --ref{joint}new/x86_64/ref  --url{joint}http://new/repo/ --osname={quoted}{comment}");
-        prop_assert_eq!(line.escape_ascii().to_string(), expected.as_bytes().escape_ascii().to_string());
+        let expected = format!("\tostreesetup --ref{joint}new/x86_64/ref  \
+            --url{joint}http://new/repo/ --osname={quoted}{comment}");
+        let expected = expected.as_bytes().escape_ascii().to_string();
+        prop_assert_eq!(line.escape_ascii().to_string(), expected);
         prop_assert_eq!(result.setup.osname, osname);
     }
 
     #[test]
-    fn no_file_is_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), line in "[ -~]{0,60}") {
+    fn no_file_is_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), line in "[ \
+        -~]{0,60}") {
         let file = [bytes.as_slice(), b"\nostreesetup ", line.as_bytes()].concat();
         let given = Given::new();
         let _ = rewrite(Path::new("x.ks"), &file, &given.values());
