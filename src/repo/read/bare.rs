@@ -112,7 +112,8 @@ pub(in crate::repo) fn stat(repo: &Repo, name: ObjectName) -> Result<Option<(Fil
 }
 
 fn is_symlink_error(error: &Error) -> bool {
-    matches!(error, Error::Io { source, .. } if source.0.raw_os_error() == Some(Errno::LOOP.raw_os_error()))
+    let symlink = Some(Errno::LOOP.raw_os_error());
+    matches!(error, Error::Io { source, .. } if source.0.raw_os_error() == symlink)
 }
 
 fn load_symlink(repo: &Repo, name: ObjectName) -> Result<(FileHeader, u64, Option<File>)> {
