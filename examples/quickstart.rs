@@ -73,7 +73,8 @@ fn run() -> Result<()> {
         println!("    cargo run --release -- --repo={} {command}", path.display());
     }
     println!(
-        "`ostree` takes the same commands, where it is installed. Remove the directory when you are done."
+        "`ostree` takes the same commands, where it is installed. Remove the directory when you \
+         are done."
     );
     Ok(())
 }

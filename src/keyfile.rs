@@ -380,11 +380,13 @@ mod tests {
 
     #[test]
     fn rewriting_drops_comments_and_keeps_the_order() {
-        let text = "# top\n[core]\n# about\nrepo_version=1\n\n\nmode=archive-z2\n\n  [q] \n a = 1  \nz\\x=1\n\n#end\n[core]\nb=2\nmode=bare\n";
+        let text = "# top\n[core]\n# about\nrepo_version=1\n\n\nmode=archive-z2\n\n  [q] \n a = 1  \
+            \nz\\x=1\n\n#end\n[core]\nb=2\nmode=bare\n";
         let mut file = KeyFile::parse(text).unwrap();
         file.set_string("core", "x", "  lead  trail  ").unwrap();
         file.set_string("g", "k", "v").unwrap();
-        let expected = "[core]\nrepo_version=1\nmode=archive-z2\nb=2\nmode=bare\nx=\\s\\slead  trail  \n\n[q]\na=1  \nz\\x=1\n\n[g]\nk=v\n";
+        let expected = "[core]\nrepo_version=1\nmode=archive-z2\nb=2\nmode=bare\nx=\\s\\slead  \
+            trail  \n\n[q]\na=1  \nz\\x=1\n\n[g]\nk=v\n";
         assert_eq!(file.to_string(), expected);
         assert_eq!(file.get_raw("core", "mode"), Some("bare"));
     }

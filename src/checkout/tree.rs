@@ -180,7 +180,8 @@ impl Checkout<'_> {
             let destination = rustix::fs::fstat(&dir).calling("fstat", name)?.st_dev;
             if source != destination {
                 return Err(Error::failed(format!(
-                    "Unable to do hardlink checkout across devices (src={source} destination={destination})"
+                    "Unable to do hardlink checkout across devices (src={source} \
+                     destination={destination})"
                 )));
             }
         }

@@ -302,7 +302,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_ties_do_not_matter_to_the_cost(mut frequencies in prop::collection::vec(0u16..40, 19), common in 0u16..2000) {
+        fn the_ties_do_not_matter_to_the_cost(
+            mut frequencies in prop::collection::vec(0u16..40, 19),
+            common in 0u16..2000,
+        ) {
             frequencies[7] = common;
             let frequencies: [u16; 19] = frequencies.try_into().unwrap();
             let [as_zlib, in_order] = EITHER.map(|ties| Code::of(&frequencies, MAX_BITS, ties));

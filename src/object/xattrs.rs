@@ -136,7 +136,8 @@ impl Xattrs {
                     let (previous, current) =
                         (String::from_utf8_lossy(previous), String::from_utf8_lossy(current));
                     format!(
-                        "Incorrectly sorted xattr name (prev={previous}, cur={current}), index={index}"
+                        "Incorrectly sorted xattr name (prev={previous}, cur={current}), \
+                         index={index}"
                     )
                 }
             };

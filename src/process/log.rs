@@ -100,7 +100,10 @@ impl Follower {
 /// writing, is escaped.
 pub fn printable(text: &str) -> Cow<'_, str> {
     let steers = |c: char| {
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let turns = matches!(
+            c,
+            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        );
         c.is_control() && c != '\t' || turns
     };
     if !text.contains(steers) {

@@ -261,7 +261,8 @@ mod tests {
 
     #[test]
     fn a_megabyte_on_both_streams_is_no_trouble() {
-        let script = "head -c 1000000 /dev/zero | tr '\\0' x; head -c 1000000 /dev/zero | tr '\\0' y >&2; kill -9 $$";
+        let script = "head -c 1000000 /dev/zero | tr '\\0' x; head -c 1000000 /dev/zero | tr '\\0' \
+            y >&2; kill -9 $$";
         let (finished, lines, log) = run_script(script, LONG, GRACE);
         assert_eq!(finished.ending, Ending::Signal(9));
         assert_eq!((log.len(), lines.concat().len()), (2_000_000, 2_000_000));

@@ -460,8 +460,8 @@ mod tests {
             assert_eq!(config.verification.sign, expected, "{value}");
             assert_eq!(config.verification.sign_summary, expected, "{value}");
         }
-        let keys = "gpg-verify=false\ngpg-verify-summary=true\nverification-spki-file=/k\nverification-spki-key=K=\n\
-                    verification-ed25519-key=E";
+        let keys = "gpg-verify=false\ngpg-verify-summary=true\nverification-spki-file=/k\n\
+            verification-spki-key=K=\nverification-ed25519-key=E";
         let verification = parse(&[keys]).unwrap().verification;
         assert_eq!((verification.gpg, verification.gpg_summary), (false, true));
         let key = |signature_type: &str, place| VerificationKey {
@@ -485,9 +485,9 @@ mod tests {
 
     #[test]
     fn what_is_left_is_read_as_it_stands() {
-        let keys = "branches=a;b/c;\nproxy=http://p\ncollection-id=org.example.Os\nhttp2=false\ntls-permissive=1\n\
-                    tls-ca-path=/ca\ntls-client-cert-path=/c\ntls-client-key-path=/k\nunconfigured-state=sub\n\
-                    custom-backend=x";
+        let keys = "branches=a;b/c;\nproxy=http://p\ncollection-id=org.example.Os\nhttp2=false\n\
+            tls-permissive=1\ntls-ca-path=/ca\ntls-client-cert-path=/c\ntls-client-key-path=/k\n\
+            unconfigured-state=sub\ncustom-backend=x";
         let config = parse(&[keys]).unwrap();
         assert_eq!(config.branches, ["a", "b/c"]);
         assert_eq!((config.proxy.as_deref(), config.http2), (Some("http://p"), false));

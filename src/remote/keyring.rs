@@ -199,7 +199,8 @@ mod tests {
         // `mAFL` and `=9mvO` are what `gpg --enarmor` makes of these three bytes.
         let block = |checksum: &str| {
             format!(
-                "text\n-----BEGIN PGP PUBLIC KEY BLOCK-----\nVersion: x\n\nmAFL\n{checksum}-----END PGP PUBLIC KEY BLOCK-----\n"
+                "text\n-----BEGIN PGP PUBLIC KEY BLOCK-----\nVersion: x\n\nmAFL\n\
+                 {checksum}-----END PGP PUBLIC KEY BLOCK-----\n"
             )
         };
         let twice = [block("=9mvO\n"), block("")].concat();

@@ -276,7 +276,11 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
         #[test]
-        fn any_content_comes_back_at_every_level(content in content(), level in 1u32..10, step in 1usize..10_000) {
+        fn any_content_comes_back_at_every_level(
+            content in content(),
+            level in 1u32..10,
+            step in 1usize..10_000,
+        ) {
             let mut encoder = Encoder::new(level);
             // An earlier stream, finished or not, has no influence.
             packed(&mut encoder, &noise(1, 10_000), 1000);
