@@ -253,7 +253,8 @@ fn within_memory(archive: &[u8], limit: u64) -> Result<(), String> {
     osier().repo(&place.join("repo"), ["init", "--mode=archive"]).success();
     std::fs::write(place.join("bomb"), archive).unwrap();
     let script = format!(
-        "ulimit -v {limit}; exec {} --repo=repo commit -b main --tar-autocreate-parents --tree=tar=bomb",
+        "ulimit -v {limit}; exec {} --repo=repo commit -b main --tar-autocreate-parents \
+         --tree=tar=bomb",
         env!("CARGO_BIN_EXE_osier")
     );
     let mut command = Command::new("sh");

@@ -376,8 +376,8 @@ fn the_field_that_damage_has_changed_is_told() {
     let name = object_name(&path);
     let hex = name.strip_suffix(".dirmeta").unwrap();
     let expected = format!(
-        "{name}: could not compare: in the second: Corrupted dirmeta object; checksum expected='{hex}' actual='{actual}'; \
-         mode: 040755 in the first, 040754 in the second\n"
+        "{name}: could not compare: in the second: Corrupted dirmeta object; checksum \
+         expected='{hex}' actual='{actual}'; mode: 040755 in the first, 040754 in the second\n"
     );
     assert!(two.verdict(&[]).0.starts_with(&expected), "{}", two.verdict(&[]).0);
 }
@@ -734,7 +734,8 @@ fn another_program_is_held_against_osier() {
     let wrong = script(
         "wrong",
         &format!(
-            "#!/bin/sh\ncase \"$2\" in commit) set -- \"$@\" --no-xattrs;; esac\nexec {real} \"$@\"\n"
+            "#!/bin/sh\ncase \"$2\" in commit) set -- \"$@\" --no-xattrs;; esac\nexec {real} \
+             \"$@\"\n"
         ),
     );
     let (text, status) = with(&wrong, &[]);

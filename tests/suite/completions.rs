@@ -74,7 +74,8 @@ fn revs_with_a_caret_metadata_keys_and_the_repository_of_a_compose_are_completed
     let run = |call: &str| own().in_directory(path).run(call.split(' ')).success();
     run("init --repo=repo --mode=archive");
     run("commit --repo=repo -b main -s first tree");
-    let call = "commit --repo=repo -b main --add-metadata-string=version=2 --add-detached-metadata-string=key=x tree";
+    let call = "commit --repo=repo -b main --add-metadata-string=version=2 \
+        --add-detached-metadata-string=key=x tree";
     let second = run(call).trim().to_owned();
     run("summary --repo=repo -u");
     fs::write(path.join("c.conf"), "[compose]\nrepo=repo\ntreefile=t\ncachedir=c\nwork=w\n")

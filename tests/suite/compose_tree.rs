@@ -172,8 +172,8 @@ fn a_dry_run_needs_no_programs_and_writes_nothing() {
     let message = world.tree(&["--dry-run"]).failure();
     let treefile = world.path("exampleos-host.json");
     let expected = format!(
-        "there is no program `rpm-ostree` on PATH, needed for reading the ref from {} (or give --ref=REF, or `ref` in the \
-         configuration)",
+        "there is no program `rpm-ostree` on PATH, needed for reading the ref from {} (or give \
+         --ref=REF, or `ref` in the configuration)",
         treefile.display()
     );
     assert_eq!(message, expected);
@@ -297,7 +297,8 @@ fn a_signed_summary_is_not_replaced() {
     world.change(2);
     let repo = world.repo();
     let expected = format!(
-        "the summary of {} is signed, and osier cannot sign yet: remove summary.sig if clients need no signature",
+        "the summary of {} is signed, and osier cannot sign yet: remove summary.sig if clients \
+         need no signature",
         repo.display()
     );
     assert_eq!(world.tree(&[]).failure(), expected);
@@ -374,8 +375,9 @@ fn a_configuration_is_refused_with_all_that_is_wrong_in_it() {
     let message = world.tree(&[]).failure();
     let path = world.path("compose.conf");
     let expected = format!(
-        "{}: [sign]: not supported yet, osier cannot sign commits; [delta]: not supported yet, osier cannot make static \
-         deltas; [compose] unknown key speed; [compose] attempts: `none` is no number from 1 to 100",
+        "{}: [sign]: not supported yet, osier cannot sign commits; [delta]: not supported yet, \
+         osier cannot make static deltas; [compose] unknown key speed; [compose] attempts: `none` \
+         is no number from 1 to 100",
         path.display()
     );
     assert_eq!(message, expected);

@@ -627,7 +627,8 @@ fn wishes_for_integrity_are_no_obstacle_but_requirements_are() {
         ("[ex-fsverity]\nrequired=true\n", "opening repo: ex-fsverity.required: not supported yet"),
         (
             "[ex-fsverity]\nrequired=maybe\n",
-            "opening repo: Key file contains key “required” which has a value that cannot be interpreted.",
+            "opening repo: Key file contains key “required” which has a value that cannot be \
+             interpreted.",
         ),
     ] {
         fs::write(&config, format!("{plain}\n{text}")).unwrap();

@@ -104,8 +104,11 @@ fn every_format_of_cpio_is_read_compressed_too() {
     ostree().unwrap().repo(&theirs, ["init", "--mode=bare-user"]).success();
     let script = "
         mkdir -p tree/usr/bin; cd tree
-        echo contents > usr/bin/foo; ln usr/bin/foo usr/foo; ln -s bin/foo usr/link; seq 100000 > usr/large; : > usr/empty
-        for format in newc crc odc bin; do find . | sort | cpio --quiet -o -H $format > ../$format.cpio; done
+        echo contents > usr/bin/foo; ln usr/bin/foo usr/foo; ln -s bin/foo usr/link
+        seq 100000 > usr/large; : > usr/empty
+        for format in newc crc odc bin; do
+            find . | sort | cpio --quiet -o -H $format > ../$format.cpio
+        done
         gzip < ../odc.cpio > ../compressed.cpio";
     let made = Command::new("sh")
         .args(["-ec", script])

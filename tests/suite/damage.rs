@@ -574,7 +574,8 @@ fn garbage_in_the_config_is_reported() {
         format!("{core}[remote \"a\"]\nurl=x\n[remote \"a\"]\nurl=y\n"),
         format!("{core}[remote \"../../x\"]\nurl=x\n"),
         format!(
-            "{core}payload-link-threshold=x\ntombstone-commits=x\nlock-timeout-secs=x\ntmp-expiry-secs=x\n"
+            "{core}payload-link-threshold=x\ntombstone-commits=x\nlock-timeout-secs=x\n\
+             tmp-expiry-secs=x\n"
         ),
         format!("{core}collection-id=nodots\n"),
         format!("{core}k=\\q\\\n"),

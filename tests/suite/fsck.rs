@@ -161,7 +161,8 @@ fn damaged_objects_of_every_type_are_named_with_their_commits() {
             C2,
             "commit",
             format!(
-                "In commits {C2}: fsck {C2}.commit: Corrupted commit object; checksum expected='{C2}'"
+                "In commits {C2}: fsck {C2}.commit: Corrupted commit object; checksum \
+                 expected='{C2}'"
             ),
         ),
         (
@@ -244,8 +245,8 @@ fn an_object_under_a_wrong_name_is_corrupted() {
     rustix::fs::setxattr(&to, "user.ostreemeta", &value, rustix::fs::XattrFlags::empty()).unwrap();
     let error = check(&repo, FsckOptions::default()).0.unwrap_err();
     let expected = format!(
-        "In commits {C3}, {C2}, {C1}: fsck content object {HARD_A}: Corrupted file object; checksum expected='{HARD_A}' \
-         actual='{BIG2}'"
+        "In commits {C3}, {C2}, {C1}: fsck content object {HARD_A}: Corrupted file object; \
+         checksum expected='{HARD_A}' actual='{BIG2}'"
     );
     assert_eq!(error, expected);
 }
@@ -261,14 +262,14 @@ fn bindings_are_checked_when_asked_for() {
     let c3 = crate::support::golden_commit("c3");
     let error = check(&repo, bindings).0.unwrap_err();
     let expected = format!(
-        "Commit {c3}: Commit has no requested ref ‘golden/alias’ in ref binding metadata (‘golden/also’, \
-         ‘golden/x86_64/main’)"
+        "Commit {c3}: Commit has no requested ref ‘golden/alias’ in ref binding metadata \
+         (‘golden/also’, ‘golden/x86_64/main’)"
     );
     assert_eq!(error, expected);
     let error = check(&repo, back_refs).0.unwrap_err();
     let expected = format!(
-        "Collection–ref (org.example.Golden, golden/x86_64/main) in bindings for commit {c2} does not resolve to that \
-         commit"
+        "Collection–ref (org.example.Golden, golden/x86_64/main) in bindings for commit {c2} does \
+         not resolve to that commit"
     );
     assert_eq!(error, expected);
     for name in ["golden/alias", "golden/tag"] {
@@ -276,13 +277,15 @@ fn bindings_are_checked_when_asked_for() {
     }
     let error = check(&repo, bindings).0.unwrap_err();
     let expected = format!(
-        "Commit {c1}: Commit has no requested ref ‘third/ref’ in ref binding metadata (‘golden/x86_64/main’)"
+        "Commit {c1}: Commit has no requested ref ‘third/ref’ in ref binding metadata \
+         (‘golden/x86_64/main’)"
     );
     assert_eq!(error, expected);
     fs::remove_file(repo.join("refs/remotes/third/third/ref")).unwrap();
     let error = check(&repo, bindings).0.unwrap_err();
     let expected = format!(
-        "Commit {c2}: Commit has no requested ref ‘other/ref’ in ref binding metadata (‘golden/x86_64/main’)"
+        "Commit {c2}: Commit has no requested ref ‘other/ref’ in ref binding metadata \
+         (‘golden/x86_64/main’)"
     );
     assert_eq!(error, expected);
     fs::remove_file(repo.join("refs/mirrors/org.example.Other/other/ref")).unwrap();

@@ -52,7 +52,10 @@ impl Shape {
 }
 
 fn any_shape() -> BoxedStrategy<Shape> {
-    let leaf = prop_oneof![6 => prop::sample::select(&BASIC[..]).prop_map(Shape::Basic), 1 => Just(Shape::Variant)];
+    let leaf = prop_oneof![
+        6 => prop::sample::select(&BASIC[..]).prop_map(Shape::Basic),
+        1 => Just(Shape::Variant)
+    ];
     // The `()` that tuples of no members would be is B3.
     leaf.prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
@@ -313,7 +316,11 @@ fn both_widen_framing_offsets_at_the_same_lengths() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 1500,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn both_implementations_write_the_same_bytes_and_read_each_others(

@@ -332,7 +332,8 @@ fn an_interrupted_export_names_the_archive_that_is_incomplete() {
 fn hanging(directory: &Path) -> (PathBuf, PathBuf) {
     let (program, started) = (directory.join("hanging"), directory.join("started"));
     let text = format!(
-        "#!/bin/sh\ncase $2 in commit) echo $$ > {0}.new; mv {0}.new {0}; sleep 60; esac\nexec {1} \"$@\"\n",
+        "#!/bin/sh\ncase $2 in commit) echo $$ > {0}.new; mv {0}.new {0}; sleep 60; esac\nexec {1} \
+         \"$@\"\n",
         started.display(),
         env!("CARGO_BIN_EXE_osier"),
     );

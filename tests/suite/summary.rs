@@ -357,8 +357,8 @@ fn a_ref_of_a_collection_is_pulled_into_the_mirror() {
     );
     let foreign = make("org.example.Other");
     let expected = format!(
-        "Commit {foreign}: Commit has collection ID ‘org.example.Other’ in collection binding metadata, while the remote \
-         it came from has collection ID ‘org.example.Os’"
+        "Commit {foreign}: Commit has collection ID ‘org.example.Other’ in collection binding \
+         metadata, while the remote it came from has collection ID ‘org.example.Os’"
     );
     assert_eq!(pull(&name, None).unwrap_err().chain(), expected);
 }

@@ -164,7 +164,8 @@ fn archives_become_the_commits_and_errors_of_the_real_program() {
             &[ROOT, dir("a"), link("b", "a")],
             &[],
             &format!(
-                "{DEFERRED} a: Failed to find object: Expected hardlink file target at \"a\" but found a directory"
+                "{DEFERRED} a: Failed to find object: Expected hardlink file target at \"a\" but \
+                 found a directory"
             ),
         ),
         (
@@ -186,7 +187,8 @@ fn archives_become_the_commits_and_errors_of_the_real_program() {
         (
             &[ROOT, dir("a"), file("a", "")],
             &[],
-            "error: ostree-tar: Failed to handle file: ostree-tar: Failed to import file: Can't replace directory with file: a",
+            "error: ostree-tar: Failed to handle file: ostree-tar: Failed to import file: Can't \
+             replace directory with file: a",
         ),
         (
             &[ROOT, file("../x", "")],
@@ -223,7 +225,8 @@ fn xattrs_of_an_archive_are_kept_with_empty_ones_and_newlines() {
     let listing = osier().repo(&repo, ["ls", "-X", &id, "/a"]).success();
     assert_eq!(
         listing,
-        "-00644 0 0      0 { [(b'user.b', [byte 0x31, 0x0a, 0x31, 0x32, 0x20, 0x70, 0x61, 0x74, 0x68, 0x3d, 0x6e, 0x6f, 0x0a])] } /a\n"
+        "-00644 0 0      0 { [(b'user.b', [byte 0x31, 0x0a, 0x31, 0x32, 0x20, 0x70, 0x61, 0x74, \
+         0x68, 0x3d, 0x6e, 0x6f, 0x0a])] } /a\n"
     );
     let entries = [ROOT, Entry { xattrs: &sorted, ..file("a", "") }];
     assert_eq!(

@@ -346,7 +346,8 @@ fn content() -> impl Strategy<Value = Content> {
 fn target() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "[a-z./]{1,20}",
-        2 => select(vec!["/", ".", "..", "../nowhere/ünicode", "/usr/bin/hello", "with space\nand newline"])
+        2 => select(vec!["/", ".", "..", "../nowhere/ünicode", "/usr/bin/hello", "with space\nand \
+            newline"])
             .prop_map(str::to_owned),
         2 => (210_usize..260).prop_map(|length| "t".repeat(length)),
         1 => select(vec![1000, 4000]).prop_map(|length: usize| "t".repeat(length)),
@@ -354,7 +355,11 @@ fn target() -> impl Strategy<Value = String> {
 }
 
 fn owner() -> impl Strategy<Value = u32> {
-    prop_oneof![4 => Just(0), 2 => select(vec![1, 1000, 65534, 65536, 4_294_967_294]), 1 => 0..u32::MAX]
+    prop_oneof![
+        4 => Just(0),
+        2 => select(vec![1, 1000, 65534, 65536, 4_294_967_294]),
+        1 => 0..u32::MAX
+    ]
 }
 
 fn file_meta() -> impl Strategy<Value = Meta> {

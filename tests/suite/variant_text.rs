@@ -156,19 +156,24 @@ fn values_of(ty: &str) -> BoxedStrategy<Value> {
 
 proptest! {
     #[test]
-    fn what_is_printed_with_annotations_reads_back(value in types().prop_flat_map(|ty| values_of(&ty))) {
+    fn what_is_printed_with_annotations_reads_back(
+        value in types().prop_flat_map(|ty| values_of(&ty)),
+    ) {
         let printed = text::print(value.view(), Annotate::Yes);
         prop_assert_eq!(text::parse(None, &printed), Ok(value), "{}", printed);
     }
 
     #[test]
-    fn what_is_printed_without_annotations_reads_back_as_its_type(value in types().prop_flat_map(|ty| values_of(&ty))) {
+    fn what_is_printed_without_annotations_reads_back_as_its_type(
+        value in types().prop_flat_map(|ty| values_of(&ty)),
+    ) {
         let printed = text::print(value.view(), Annotate::No);
         prop_assert_eq!(text::parse(Some(value.ty()), &printed), Ok(value.clone()), "{}", printed);
     }
 
     #[test]
-    fn no_text_makes_the_parser_panic(text in "[\\PC\n]{0,40}|[-\\[\\](){}<>@,:'\"\\\\a-z0-9 .é+]{0,40}") {
+    fn no_text_makes_the_parser_panic(text in "[\\PC\n]{0,40}|[-\\[\\](){}<>@,:'\"\\\\a-z0-9 \
+        .é+]{0,40}") {
         let _ = text::parse(None, &text);
         let _ = text::parse(Some(Type::parse("a{sv}").unwrap()), &text);
     }

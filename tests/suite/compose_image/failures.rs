@@ -7,8 +7,8 @@ use std::path::Path;
 use super::release::{Release, qcow2, tool};
 
 /// What a stalled guest usually suffers from.
-const CAUSES: &str = "usual causes: the guest cannot reach http://content.example.org/repo/ or the package repository, less \
-                      than 2048 MiB of memory, a kickstart file that asks a question";
+const CAUSES: &str = "usual causes: the guest cannot reach http://content.example.org/repo/ or the \
+    package repository, less than 2048 MiB of memory, a kickstart file that asks a question";
 
 #[test]
 fn no_exit_status_and_no_file_is_believed_alone() {
@@ -16,28 +16,43 @@ fn no_exit_status_and_no_file_is_believed_alone() {
     let unproved = "ImageFactory gave no proof of an image: ";
     let no_line = format!("{unproved}it did not say `Image build completed SUCCESSFULLY!`");
     for (case, message) in [
-        ("install-failed", "ImageFactory failed: Installation failed: no space left in the guest".to_owned()),
+        (
+            "install-failed",
+            "ImageFactory failed: Installation failed: no space left in the guest".to_owned(),
+        ),
         ("silent", no_line.clone()),
         ("sigint", no_line.clone()),
         ("no-line", no_line),
         ("no-uuid", format!("{unproved}it did not say the UUID of the image")),
         ("no-meta", format!("{unproved}RUN/storage/UUID.meta does not exist")),
         ("meta-new", format!("{unproved}RUN/storage/UUID.meta says BUILDING, not COMPLETE")),
-        ("meta-junk", format!("{unproved}RUN/storage/UUID.meta: EOF while parsing an object at line 1 column 1")),
+        (
+            "meta-junk",
+            format!(
+                "{unproved}RUN/storage/UUID.meta: EOF while parsing an object at \
+            line 1 column 1"
+            ),
+        ),
         ("no-body", format!("{unproved}RUN/storage/UUID.body does not exist")),
-        ("elsewhere", format!("{unproved}the image should be RUN/storage/UUID.body, it says RUN/storage/UUID.body.other")),
+        (
+            "elsewhere",
+            format!(
+                "{unproved}the image should be RUN/storage/UUID.body, it says \
+            RUN/storage/UUID.body.other"
+            ),
+        ),
         ("late", "ImageFactory failed: exit status 1".to_owned()),
         (
             "no-plugin",
-            "ImageFactory failed: no plugin of this ImageFactory knows the distribution of the template: 'NoneType' object \
-             has no attribute 'create_base_image'"
+            "ImageFactory failed: no plugin of this ImageFactory knows the distribution of the \
+             template: 'NoneType' object has no attribute 'create_base_image'"
                 .to_owned(),
         ),
         (
             "no-activity",
             format!(
-                "ImageFactory failed: No disk activity in 300 seconds, failing.  Check screenshot at \
-                 RUN/storage/screenshot.ppm ({CAUSES})"
+                "ImageFactory failed: No disk activity in 300 seconds, failing.  Check screenshot \
+                 at RUN/storage/screenshot.ppm ({CAUSES})"
             ),
         ),
     ] {
@@ -52,8 +67,10 @@ fn no_exit_status_and_no_file_is_believed_alone() {
     let output = release.run("old-python", &[]);
     let message = output.failure();
     assert!(
-        message
-            .starts_with("ImageFactory failed: this ImageFactory does not work with its Python (1.1.16 needs a patch"),
+        message.starts_with(
+            "ImageFactory failed: this ImageFactory does not work with its Python \
+                (1.1.16 needs a patch"
+        ),
         "{message}"
     );
     assert_eq!(release.images(), [""; 0]);

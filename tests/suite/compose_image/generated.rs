@@ -199,7 +199,8 @@ fn read_back(ksflatten: &Path, file: &Path, version: &str, setup: &Setup) {
     let remote = remote.as_ref().unwrap_or(osname);
     let nogpg = if *nogpg { " --nogpg" } else { "" };
     let expected = format!(
-        "ostreesetup --osname=\"{osname}\" --remote=\"{remote}\" --url=\"{url}\" --ref=\"{reference}\"{nogpg}"
+        "ostreesetup --osname=\"{osname}\" --remote=\"{remote}\" --url=\"{url}\" \
+         --ref=\"{reference}\"{nogpg}"
     );
     let found = flat.lines().find(|line| line.starts_with("ostreesetup"));
     assert_eq!(found, Some(expected.as_str()), "{}", file.display());

@@ -241,14 +241,16 @@ fn a_dry_run_says_what_would_be_run_and_writes_nothing() {
     let temporary = "DIR/work/RUN/converted.qcow2";
     let mut expected = vec![
         format!(
-            "env LC_ALL=C.UTF-8 TMPDIR={run}/tmp imagefactory --config {run}/imagefactory.conf --timeout 60 --output log --debug base_image --file-parameter \
-             install_script {run}/image.ks --parameter generate_icicle false --parameter oz_overrides {overrides} \
+            "env LC_ALL=C.UTF-8 TMPDIR={run}/tmp imagefactory --config {run}/imagefactory.conf \
+             --timeout 60 --output log --debug base_image --file-parameter install_script \
+             {run}/image.ks --parameter generate_icicle false --parameter oz_overrides {overrides} \
              {run}/image.tdl"
         ),
         format!("env LC_ALL=C.UTF-8 qemu-img info --output=json {body}"),
         format!("env LC_ALL=C.UTF-8 qemu-img check --output=json {body}"),
         format!(
-            "env LC_ALL=C.UTF-8 TMPDIR={run}/tmp qemu-img convert -f qcow2 -O qcow2 -c {body} {temporary}"
+            "env LC_ALL=C.UTF-8 TMPDIR={run}/tmp qemu-img convert -f qcow2 -O qcow2 -c {body} \
+             {temporary}"
         ),
         format!("env LC_ALL=C.UTF-8 qemu-img info --output=json {temporary}"),
         format!("env LC_ALL=C.UTF-8 qemu-img check --output=json {temporary}"),

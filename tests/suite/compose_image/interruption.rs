@@ -121,9 +121,9 @@ fn a_run_that_takes_too_long_is_ended_and_says_what_usually_causes_it() {
     let Some(release) = Release::new() else { return };
     release.configure(&[("timeout", "1s")]);
     let output = release.run("sigterm", &["-q"]);
-    let expected = "ImageFactory did not end within 2 s (timeout): usual causes: the guest cannot reach \
-                    http://content.example.org/repo/ or the package repository, less than 2048 MiB of memory, a kickstart \
-                    file that asks a question";
+    let expected = "ImageFactory did not end within 2 s (timeout): usual causes: the guest cannot \
+        reach http://content.example.org/repo/ or the package repository, less than 2048 MiB of \
+        memory, a kickstart file that asks a question";
     release.assert_failed_without_image(output, expected);
 }
 
@@ -155,7 +155,8 @@ fn a_killed_run_is_told_of_and_cleaned_up_by_the_next() {
 fn qemu_img_that_hangs_in(release: &Release, command: &str) {
     release.configure(&[("compress", "true")]);
     let script = format!(
-        "#!/bin/sh\nif [ \"$1\" = {command} ]; then echo $$ >{}; exec sleep 1000; fi\nexec {} \"$@\"\n",
+        "#!/bin/sh\nif [ \"$1\" = {command} ]; then echo $$ >{}; exec sleep 1000; fi\nexec {} \
+         \"$@\"\n",
         release.path("record.pids").display(),
         find("qemu-img").unwrap().display()
     );

@@ -82,12 +82,13 @@ fn a_kickstart_file_that_cannot_be_used_is_refused_with_its_line() {
         (format!("{setup}\n{setup}"), "DIR/os.ks:3: a second ostreesetup, the first is in line 1"),
         (
             format!("{setup}%include more.ks\n"),
-            "DIR/os.ks:2: %include: only flat files can be used, resolve it with `ksflatten -c IN -v VERSION -o OUT`",
+            "DIR/os.ks:2: %include: only flat files can be used, resolve it with `ksflatten -c IN \
+             -v VERSION -o OUT`",
         ),
         (
             format!("{setup}%post\n@OSTREE_NAME@\n%end\n"),
-            "DIR/os.ks:3: @OSTREE_NAME@ is none of @OSTREE_REF@, @OSTREE_URL@, @OSTREE_OSNAME@, @OSTREE_REMOTE@, \
-             @OSTREE_COMMIT@, @OSTREE_VERSION@",
+            "DIR/os.ks:3: @OSTREE_NAME@ is none of @OSTREE_REF@, @OSTREE_URL@, @OSTREE_OSNAME@, \
+             @OSTREE_REMOTE@, @OSTREE_COMMIT@, @OSTREE_VERSION@",
         ),
     ] {
         fs::write(release.path("os.ks"), file).unwrap();
@@ -104,20 +105,20 @@ fn values_that_no_image_can_be_made_of_are_refused_with_their_key() {
         (
             "install-url",
             "http://localhost:8000/os/",
-            "DIR/compose.conf: [image] install-url: http://localhost:8000/os/ is this machine, which the installer in its \
-             guest cannot reach",
+            "DIR/compose.conf: [image] install-url: http://localhost:8000/os/ is this machine, \
+             which the installer in its guest cannot reach",
         ),
         (
             "ostree-url",
             "http://127.0.0.1/repo/",
-            "DIR/compose.conf: [image] ostree-url: http://127.0.0.1/repo/ is this machine, which the installer in its guest \
-             cannot reach",
+            "DIR/compose.conf: [image] ostree-url: http://127.0.0.1/repo/ is this machine, which \
+             the installer in its guest cannot reach",
         ),
         (
             "ostree-url",
             "ftp://content.example.org/repo/",
-            "DIR/compose.conf: [image] ostree-url: `ftp://content.example.org/repo/` must begin with http://, https:// or \
-             file:/// and be a URL",
+            "DIR/compose.conf: [image] ostree-url: `ftp://content.example.org/repo/` must begin \
+             with http://, https:// or file:/// and be a URL",
         ),
         (
             "osname",
@@ -127,7 +128,8 @@ fn values_that_no_image_can_be_made_of_are_refused_with_their_key() {
         (
             "arch",
             "vax",
-            "DIR/compose.conf: [image] arch: `vax` is none of i386, x86_64, ppc64, ppc64le, aarch64, armv7l, s390x",
+            "DIR/compose.conf: [image] arch: `vax` is none of i386, x86_64, ppc64, ppc64le, \
+             aarch64, armv7l, s390x",
         ),
         (
             "name",
@@ -155,8 +157,8 @@ fn all_problems_are_told_at_once() {
     let Some(release) = Release::new() else { return };
     release.configure(&[("program", "image-factory")]);
     fs::write(release.path("os.ks"), "text\n").unwrap();
-    let expected = "there is no program `image-factory` on PATH, needed for building an image; DIR/os.ks: there is no \
-                    ostreesetup command";
+    let expected = "there is no program `image-factory` on PATH, needed for building an image; \
+        DIR/os.ks: there is no ostreesetup command";
     assert_refused(&release, &[], expected);
 }
 

@@ -107,8 +107,8 @@ impl Release {
             }
         }
         let compose = format!(
-            "[compose]\nrepo=repo\ntreefile=tree.json\ncachedir=cache\nwork=work\nref={REF}\numask=0022\n\
-             min-free-mib={min_free_mib}\n\n[image]\n{}\n",
+            "[compose]\nrepo=repo\ntreefile=tree.json\ncachedir=cache\nwork=work\nref={REF}\n\
+             umask=0022\nmin-free-mib={min_free_mib}\n\n[image]\n{}\n",
             lines.join("\n")
         );
         fs::write(self.path("compose.conf"), compose).unwrap();
@@ -141,7 +141,8 @@ impl Release {
         fs::write(&hosts, format!("127.0.0.1 localhost {LOOPBACK}\n")).unwrap();
         let (hosts, osier) = (hosts.display(), env!("CARGO_BIN_EXE_osier"));
         let script = format!(
-            "#!/bin/sh\nexec unshare --mount sh -c 'mount --bind {hosts} /etc/hosts && exec \"$@\"' sh {osier} \"$@\"\n"
+            "#!/bin/sh\nexec unshare --mount sh -c 'mount --bind {hosts} /etc/hosts && exec \
+             \"$@\"' sh {osier} \"$@\"\n"
         );
         fs::write(&wrapper, script).unwrap();
         fs::set_permissions(&wrapper, PermissionsExt::from_mode(0o755)).unwrap();

@@ -28,7 +28,9 @@ fn hook(world: &World, before: &str, after: &str) {
         "#!/bin/sh
 case \"$*\" in *--version*|*--help*|*--print-only*) exec {real} \"$@\";; esac
 for a; do case $a in
---write-commitid-to=*) id=${{a#*=}};; --write-composejson-to=*) js=${{a#*=}};; --touch-if-changed=*) ch=${{a#*=}};;
+--write-commitid-to=*) id=${{a#*=}};;
+--write-composejson-to=*) js=${{a#*=}};;
+--touch-if-changed=*) ch=${{a#*=}};;
 esac; done
 run=${{id%/*}}; D={}
 {before}
@@ -75,7 +77,8 @@ fn a_work_directory_that_others_can_write_to_is_refused() {
         mode(&work, bits);
         let shown = work.display();
         let expected = format!(
-            "{shown} is not trusted: can be written to by {who} (mode {bits:04o}): run `chmod go-w {shown}`, or {ELSEWHERE}"
+            "{shown} is not trusted: can be written to by {who} (mode {bits:04o}): run `chmod go-w \
+             {shown}`, or {ELSEWHERE}"
         );
         assert_eq!(world.tree(&[]).failure(), expected);
         assert_eq!(
@@ -194,7 +197,8 @@ fn a_program_that_swaps_its_tmp_leads_nobody_to_foreign_processes_and_files() {
     let Some((origin, _)) = World::composed() else { return };
     for swap in [
         "rmdir \"$TMPDIR\"; ln -s \"$D/other\" \"$TMPDIR\"",
-        "mv \"$TMPDIR\" \"$TMPDIR.old\"; mv \"$D/other\" \"$TMPDIR\"; ln -s \"$TMPDIR\" \"$D/other\"",
+        "mv \"$TMPDIR\" \"$TMPDIR.old\"; mv \"$D/other\" \"$TMPDIR\"; ln -s \"$TMPDIR\" \
+         \"$D/other\"",
         "rmdir \"$TMPDIR\"; : > \"$TMPDIR\"",
     ] {
         for end in ["exit 0", "kill -9 $PPID; sleep 1000"] {

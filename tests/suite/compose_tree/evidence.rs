@@ -68,7 +68,8 @@ fn an_end_with_status_0_and_without_files_is_no_proof_that_nothing_has_changed()
     world.change(2);
     let before = world.public();
     let message = world.tree_with("nothing", &[]).failure();
-    let expected = "rpm-ostree ended with exit status 0, but it made no commit and did not say that nothing has changed";
+    let expected = "rpm-ostree ended with exit status 0, but it made no commit and did not say \
+        that nothing has changed";
     assert_eq!(message, expected);
     assert_eq!(
         (&world.report()["status"], &world.report()["error"]),
@@ -118,8 +119,9 @@ fn a_version_or_metadata_that_an_unchanged_compose_leaves_out_is_said() {
     assert_eq!(world.report()["unapplied"], json!([]));
     world.set_config("metadata=org.example.build=2;org.example.same=x;org.example.new=y\n");
     let output = world.tree(&["--version=22.7"]);
-    let reported = "not applied, because packages and treefile are unchanged: org.example.build 2 (the commit has 1), \
-                org.example.new y (the commit has none), version 22.7 (the commit has 22); --force composes anew";
+    let reported = "not applied, because packages and treefile are unchanged: org.example.build 2 \
+        (the commit has 1), org.example.new y (the commit has none), version 22.7 (the commit has \
+        22); --force composes anew";
     assert!(
         String::from_utf8_lossy(&output.stderr).contains(&format!("warning: {reported}\n")),
         "{output:?}"
@@ -166,9 +168,10 @@ fn check_says_that_the_host_has_no_selinux_policy() {
     let treefile = world.path("exampleos-host.json");
     let text = fs::read_to_string(&treefile).unwrap();
     let expected = format!(
-        "{}: there is no SELinux policy on this host, and rpm-ostree needs one to label the first commit of a ref: install \
-         an SELinux policy where rpm-ostree runs (Fedora: selinux-policy-targeted, Debian: selinux-policy-default), or set \
-         \"selinux\": false in the treefile for a system without SELinux",
+        "{}: there is no SELinux policy on this host, and rpm-ostree needs one to label the first \
+         commit of a ref: install an SELinux policy where rpm-ostree runs (Fedora: \
+         selinux-policy-targeted, Debian: selinux-policy-default), or set \"selinux\": false in \
+         the treefile for a system without SELinux",
         treefile.display()
     );
     let check = || {

@@ -98,7 +98,8 @@ fn a_broken_treefile_is_told_in_the_programs_own_words() {
 fn a_sandbox_that_is_refused_is_told_with_its_cause() {
     let Some((world, first)) = World::composed() else { return };
     let bwrap = world.path("bin/bwrap");
-    let script = "#!/bin/sh\n[ \"$1\" = --version ] && echo bubblewrap 0.8.0 && exit\necho bwrap: No permissions >&2\nexit 1\n";
+    let script = "#!/bin/sh\n[ \"$1\" = --version ] && echo bubblewrap 0.8.0 && exit\necho bwrap: \
+        No permissions >&2\nexit 1\n";
     fs::write(&bwrap, script).unwrap();
     fs::set_permissions(&bwrap, fs::Permissions::from_mode(0o755)).unwrap();
     refused(
@@ -217,7 +218,8 @@ fn the_network_is_tried_again_and_a_depsolve_failure_is_not() {
     );
     let message = output.failure();
     let expected = "rpm-ostree failed: error: Could not depsolve transaction; 1 problem detected: \
-                    Problem: conflicting requests - nothing provides /bin/sh needed by payload-1-1.noarch from base";
+        Problem: conflicting requests - nothing provides /bin/sh needed by payload-1-1.noarch from \
+        base";
     assert_eq!(message, expected);
     assert_eq!(world.report()["commands"].as_array().unwrap().len(), 1);
     fs::remove_file(world.path("cache/attempts")).unwrap();
@@ -237,10 +239,13 @@ fn a_container_that_may_not_use_fuse_is_told_before_anything_is_written() {
     let Some((world, first)) = World::composed() else { return };
     // A device on a file system without devices is one that nobody may open; the machine's own may
     // not be there at all.
-    let script = "mkdir devices dev && mount -t tmpfs -o nodev osier-test devices && mknod devices/fuse c 10 229 &&
-                  mount -t tmpfs osier-test dev && mknod -m 666 dev/null c 1 3 && mknod -m 666 dev/urandom c 1 9 &&
+    let script = "mkdir devices dev && mount -t tmpfs -o nodev osier-test devices &&
+                  mknod devices/fuse c 10 229 &&
+                  mount -t tmpfs osier-test dev &&
+                  mknod -m 666 dev/null c 1 3 && mknod -m 666 dev/urandom c 1 9 &&
                   touch dev/fuse && mount --bind devices/fuse dev/fuse &&
-                  mkdir dev/shm && mount --bind /dev/shm dev/shm && mount --rbind dev /dev || exit 99
+                  mkdir dev/shm && mount --bind /dev/shm dev/shm &&
+                  mount --rbind dev /dev || exit 99
                   exec \"$0\" compose tree --config=compose.conf";
     let shell = Program::other("unshare", "unshare").in_directory(world.path(""));
     let path = search_path_after(&world.path("bin"));
@@ -402,7 +407,8 @@ fn an_exit_status_of_0_is_not_believed_alone() {
         ("ids", " and `compose.json` says ffff"),
         (
             "lost",
-            "rpm-ostree says that it made 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, which is not",
+            "rpm-ostree says that it made \
+             0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, which is not",
         ),
     ] {
         let Some((world, first)) = World::composed() else { return };
@@ -478,8 +484,8 @@ fn a_ref_that_somebody_else_moved_stays_where_it_is() {
     let (moved, waiting) = (world.public_commit().unwrap(), world.rev(PENDING).unwrap());
     assert_ne!(moved, first);
     let expected = format!(
-        "the commit {waiting} waits as {PENDING}: {REF} moved from {first} to {moved} while {waiting} was composed; it \
-         stays there"
+        "the commit {waiting} waits as {PENDING}: {REF} moved from {first} to {moved} while \
+         {waiting} was composed; it stays there"
     );
     assert_eq!(message, expected);
     assert_eq!(

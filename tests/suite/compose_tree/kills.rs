@@ -405,7 +405,8 @@ fn a_summary_that_cannot_be_replaced_takes_the_ref_back() {
     let message = traced(&world, &injection).failure();
     let waiting = world.rev(PENDING).unwrap();
     let expected = format!(
-        "the commit {waiting} waits as {PENDING}: the summary cannot be replaced, so {REF} names what it did before: "
+        "the commit {waiting} waits as {PENDING}: the summary cannot be replaced, so {REF} names \
+         what it did before: "
     );
     assert!(message.starts_with(&expected) && message.ends_with("Input/output error"), "{message}");
     assert_eq!(world.public(), before);

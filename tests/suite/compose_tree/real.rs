@@ -40,10 +40,11 @@ fn build(top: &Path, name: &str, version: u32, tags: &str, install: &str) {
     let directories =
         if name == "filesystem" { r#"-type d -printf '%%%%dir "/%%P"\n' -o"# } else { "" };
     let text = format!(
-        "Name: {name}\nVersion: {version}\nRelease: 1\nSummary: x\nLicense: MIT\n{tags}\n%global debug_package %{{nil}}\n\
-         %global __os_install_post %{{nil}}\nAutoReqProv: no\n%description\nx\n%install\nR=%{{buildroot}}\nmkdir -p $R\n\
-         {install}\ncd $R && find . -mindepth 1 {directories} ! -type d -printf '\"/%%P\"\\n' > \
-         %{{_builddir}}/{name}.list\n%files -f %{{_builddir}}/{name}.list\n"
+        "Name: {name}\nVersion: {version}\nRelease: 1\nSummary: x\nLicense: MIT\n{tags}\n%global \
+         debug_package %{{nil}}\n%global __os_install_post %{{nil}}\nAutoReqProv: no\n\
+         %description\nx\n%install\nR=%{{buildroot}}\nmkdir -p $R\n{install}\ncd $R && find . \
+         -mindepth 1 {directories} ! -type d -printf '\"/%%P\"\\n' > %{{_builddir}}/{name}.list\n\
+         %files -f %{{_builddir}}/{name}.list\n"
     );
     fs::write(&spec, text).unwrap();
     let define = format!("_topdir {}", top.display());
@@ -53,14 +54,16 @@ fn build(top: &Path, name: &str, version: u32, tags: &str, install: &str) {
 fn build_packages(world: &World, version: u32) {
     let top = world.path("rpmbuild");
     fs::create_dir_all(top.join("BUILD")).unwrap();
-    let filesystem = "for d in usr/bin usr/sbin usr/lib usr/lib64 usr/share/empty etc var run proc sys dev tmp root \
-                      home opt mnt media boot srv; do mkdir -p $R/$d; done\nfor d in bin sbin lib lib64; do ln -s \
-                      usr/$d $R/$d; done\necho root:x:0:0:root:/root:/bin/sh > $R/etc/passwd\necho root:x:0: > $R/etc/group";
+    let filesystem = "for d in usr/bin usr/sbin usr/lib usr/lib64 usr/share/empty etc var run proc \
+        sys dev tmp root home opt mnt media boot srv; do mkdir -p $R/$d; done\nfor d in bin sbin \
+        lib lib64; do ln -s usr/$d $R/$d; done\necho root:x:0:0:root:/root:/bin/sh > \
+        $R/etc/passwd\necho root:x:0: > $R/etc/group";
     build(&top, "filesystem", 1, "", filesystem);
     let shell = "mkdir -p $R/usr/bin\ncp $(command -v busybox) $R/usr/bin/sh";
     build(&top, "static-shell", 1, "Provides: /bin/sh\nRequires: filesystem", shell);
     let payload = format!(
-        "mkdir -p $R/usr/lib\nprintf 'ID=exampleos\\nVERSION_ID={version}\\n' > $R/usr/lib/os-release"
+        "mkdir -p $R/usr/lib\nprintf 'ID=exampleos\\nVERSION_ID={version}\\n' > \
+         $R/usr/lib/os-release"
     );
     build(&top, "payload", version, "Requires: filesystem", &payload);
     run("createrepo_c", &["--quiet", top.join("RPMS").to_str().unwrap()]);
@@ -110,8 +113,9 @@ fn real_world(ref_in_treefile: &str, config: &str) -> Option<World> {
     let world = World::new()?;
     build_packages(&world, 1);
     let treefile = format!(
-        "{{ {ref_in_treefile}\"repos\": [\"base\"], \"packages\": [\"filesystem\", \"static-shell\", \"payload\"],\n\
-         \"container\": true, \"selinux\": false, \"rpmdb\": \"host\", \"automatic-version-prefix\": \"22\" }}\n"
+        "{{ {ref_in_treefile}\"repos\": [\"base\"], \"packages\": [\"filesystem\", \
+         \"static-shell\", \"payload\"],\n\"container\": true, \"selinux\": false, \"rpmdb\": \
+         \"host\", \"automatic-version-prefix\": \"22\" }}\n"
     );
     fs::write(world.path("exampleos-host.json"), treefile).unwrap();
     let url = world.path("rpmbuild/RPMS");

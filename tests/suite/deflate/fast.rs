@@ -63,15 +63,24 @@ fn all_three_forms_of_blocks_occur() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 96,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn whatever_is_fed_zlib_reads(mix in contents::mixes(), level in 1u32..=9, step in 1usize..100_000) {
+    fn whatever_is_fed_zlib_reads(
+        mix in contents::mixes(),
+        level in 1u32..=9,
+        step in 1usize..100_000,
+    ) {
         let Some(oracle) = Oracle::start() else { return Ok(()) };
         let content = Mix::content(&mix);
         let packed = deflate(&mut fast(level), &content, step);
         prop_assert!(oracle.inflate(&packed) == content, "{} bytes, level {level}", content.len());
-        prop_assert!(deflate(&mut fast(level), &content, usize::MAX) == packed, "steps of {step} show");
+        prop_assert!(deflate(&mut fast(level), &content, usize::MAX) == packed, "steps of {step} \
+            show");
     }
 }
 

@@ -89,10 +89,18 @@ fn all_three_forms_of_blocks_occur() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 96,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn whatever_is_fed_comes_out_as_from_zlib(mix in contents::mixes(), level in 1u32..=9, step in 1usize..100_000) {
+    fn whatever_is_fed_comes_out_as_from_zlib(
+        mix in contents::mixes(),
+        level in 1u32..=9,
+        step in 1usize..100_000,
+    ) {
         let Some(oracle) = Oracle::start() else { return Ok(()) };
         let content = Mix::content(&mix);
         // In large steps for zlib, whose bytes could depend on them.
@@ -123,7 +131,8 @@ fn assert_same(expected: &[u8], packed: &[u8], what: &str) {
         let good = inflated_length(packed)
             .map_or("which is broken".to_owned(), |l| format!("which holds {l} bytes"));
         panic!(
-            "{what}: zlib gives {zlib} bytes, ours are {ours} ({good}); the first difference is at {at}"
+            "{what}: zlib gives {zlib} bytes, ours are {ours} ({good}); the first difference is at \
+             {at}"
         );
     }
 }

@@ -27,7 +27,8 @@ pub const EXCEPTIONS: &[Exception] = &[
     Exception {
         command: "refs",
         part: Part::Order,
-        specification: "FORMAT.md section 12, `Order of refs output: name order`; 2022.7 lists in no order",
+        specification: "FORMAT.md section 12, `Order of refs output: name order`; 2022.7 lists in \
+            no order",
     },
     Exception {
         command: "refs --list origin:",

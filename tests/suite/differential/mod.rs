@@ -272,7 +272,8 @@ fn prepare(directory: &Path) {
         ("skip-unmatched", "/usr/share\n/not/there\n"),
         (
             "editor",
-            "#!/bin/sh\nprintf 'Subject from the editor\\n\\nBody 1\\nBody 2\\n\\n# comment\\n' > \"$1\"\n",
+            "#!/bin/sh\nprintf 'Subject from the editor\\n\\nBody 1\\nBody 2\\n\\n# comment\\n' > \
+             \"$1\"\n",
         ),
         ("editor-empty", "#!/bin/sh\nprintf '\\n\\n' > \"$1\"\n"),
     ];

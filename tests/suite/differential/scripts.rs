@@ -132,7 +132,12 @@ pub const SCRIPTS: &[Script] = &[
     (
         "commit metadata of every type",
         &[
-            "commit -b main --timestamp=@1 --add-metadata-string=version=1.0 --add-metadata-string='k=a string with = and ü' --add-metadata='u=uint32 42' --add-metadata='i=int64 -5' --add-metadata='y=byte 0x7f' --add-metadata=b=true --add-metadata=d=1.5 --add-metadata='as=[\"one\",\"two\"]' --add-metadata='ay=b\"bytes\"' --add-metadata='dict={\"k\": <uint64 7>}' --add-metadata='m=@ms nothing' --add-metadata='t=(\"x\", 1, true)' --tree=dir=../tree2",
+            "commit -b main --timestamp=@1 --add-metadata-string=version=1.0 \
+             --add-metadata-string='k=a string with = and ü' --add-metadata='u=uint32 42' \
+             --add-metadata='i=int64 -5' --add-metadata='y=byte 0x7f' --add-metadata=b=true \
+             --add-metadata=d=1.5 --add-metadata='as=[\"one\",\"two\"]' \
+             --add-metadata='ay=b\"bytes\"' --add-metadata='dict={\"k\": <uint64 7>}' \
+             --add-metadata='m=@ms nothing' --add-metadata='t=(\"x\", 1, true)' --tree=dir=../tree2",
             "show main",
             "show --raw main",
             "show -B main",
@@ -157,7 +162,8 @@ pub const SCRIPTS: &[Script] = &[
         "commit keeps metadata of the parent",
         &[
             "commit -b main --timestamp=@1 --add-metadata-string=keep=me --tree=dir=../tree2",
-            "commit -b main --timestamp=@2 --keep-metadata=keep --add-metadata-string=new=one --tree=dir=../tree2",
+            "commit -b main --timestamp=@2 --keep-metadata=keep --add-metadata-string=new=one \
+             --tree=dir=../tree2",
             "show --raw main",
             "commit -b main --keep-metadata=gone --tree=dir=../tree2",
             "commit -b fresh --keep-metadata=keep --tree=dir=../tree2",
@@ -166,7 +172,8 @@ pub const SCRIPTS: &[Script] = &[
     (
         "commit adds detached metadata",
         &[
-            "commit -b main --timestamp=@1 --add-detached-metadata-string=d=later --add-detached-metadata-string=e=x --tree=dir=../tree2",
+            "commit -b main --timestamp=@1 --add-detached-metadata-string=d=later \
+             --add-detached-metadata-string=e=x --tree=dir=../tree2",
             "show --print-detached-metadata-key=d main",
             "show --print-detached-metadata-key=none main",
         ],
@@ -185,7 +192,8 @@ pub const SCRIPTS: &[Script] = &[
     (
         "commit keeps a binding of the user's",
         &[
-            "commit -b main --add-metadata='ostree.ref-binding=[\"mine\"]' --timestamp=@1 --tree=dir=../tree2",
+            "commit -b main --add-metadata='ostree.ref-binding=[\"mine\"]' --timestamp=@1 \
+             --tree=dir=../tree2",
             "show --raw main",
         ],
     ),
@@ -216,14 +224,17 @@ pub const SCRIPTS: &[Script] = &[
     (
         "commit --bootable reorders the metadata",
         &[
-            "commit -b main --bootable --add-metadata-string=version=1 --add-metadata-string=version=2 --add-metadata-string=a=b --add-metadata-string=zeta=1 --timestamp=@1 --tree=dir=../tree",
+            "commit -b main --bootable --add-metadata-string=version=1 \
+             --add-metadata-string=version=2 --add-metadata-string=a=b \
+             --add-metadata-string=zeta=1 --timestamp=@1 --tree=dir=../tree",
             "show --raw main",
         ],
     ),
     (
         "commit refuses two kernels",
         &[
-            "sh: cp -a ../tree two && mkdir two/usr/lib/modules/6.2 && cp two/usr/lib/modules/6.1.0/vmlinuz two/usr/lib/modules/6.2/",
+            "sh: cp -a ../tree two && mkdir two/usr/lib/modules/6.2 && cp \
+             two/usr/lib/modules/6.1.0/vmlinuz two/usr/lib/modules/6.2/",
             "commit -b main --bootable --timestamp=@1 --tree=dir=two",
         ],
     ),
@@ -283,7 +294,9 @@ pub const SCRIPTS: &[Script] = &[
         "--parent must be a checksum",
         &[
             "commit -b main --parent=bogus --timestamp=@1 --tree=dir=../tree2",
-            "commit -b main --parent=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 --timestamp=@1 --tree=dir=../tree2",
+            "commit -b main \
+             --parent=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 \
+             --timestamp=@1 --tree=dir=../tree2",
             "log main",
         ],
     ),
@@ -380,7 +393,8 @@ pub const SCRIPTS: &[Script] = &[
             "commit -b main --generate-sizes --timestamp=@6 --tree=dir=../tree2 --tree=ref=main",
             "commit -b main --generate-sizes --timestamp=@7 --base=main --tree=dir=../tree2",
             "sh: tar cf ../tree.tar -C ../tree2 .",
-            "commit -b main --generate-sizes --timestamp=@8 --tree=dir=../tree --tree=tar=../tree.tar",
+            "commit -b main --generate-sizes --timestamp=@8 --tree=dir=../tree \
+             --tree=tar=../tree.tar",
             "show --print-sizes main",
         ],
     ),
@@ -446,14 +460,14 @@ pub const SCRIPTS: &[Script] = &[
     ),
     (
         "--consume of the current directory keeps it",
-        &[
-            "sh: mkdir -p repo/../w && cp -a ../tree2 w/t && cd w/t && $OSTREE --repo=../../repo commit -b theirs --consume --timestamp=@1",
-        ],
+        &["sh: mkdir -p repo/../w && cp -a ../tree2 w/t && cd w/t && $OSTREE --repo=../../repo \
+             commit -b theirs --consume --timestamp=@1"],
     ),
     (
         "tar archives, plain and compressed",
         &[
-            "sh: cd ../tree && tar --sort=name --format=pax -cf $OLDPWD/t.tar . && cd - && gzip -k t.tar && xz -k t.tar && zstd -q -k t.tar && bzip2 -k t.tar",
+            "sh: cd ../tree && tar --sort=name --format=pax -cf $OLDPWD/t.tar . && cd - && gzip -k \
+             t.tar && xz -k t.tar && zstd -q -k t.tar && bzip2 -k t.tar",
             "commit -b plain --timestamp=@1 --tree=tar=t.tar",
             "commit -b gz --timestamp=@1 --tree=tar=t.tar.gz",
             "commit -b xz --timestamp=@1 --tree=tar=t.tar.xz",
@@ -466,7 +480,12 @@ pub const SCRIPTS: &[Script] = &[
     (
         "tar archives with hard links, long names, no root and no parents",
         &[
-            "sh: mkdir src && cp -a ../tree/etc src/ && ln src/etc/passwd src/etc/hard && touch src/$(printf 'n%.0s' $(seq 200)) && ln -s $(printf 't%.0s' $(seq 150)) src/longlink && tar -C src --sort=name -cf gnu.tar . && tar -C src --sort=name -cf noroot.tar etc && tar -C src --no-recursion -cf orphanfile.tar etc/passwd && tar -C src --format=ustar -cf ustar.tar etc && tar -C src --sort=name -Pcf dots.tar ./etc && tar -cf empty.tar -T /dev/null",
+            "sh: mkdir src && cp -a ../tree/etc src/ && ln src/etc/passwd src/etc/hard && touch \
+             src/$(printf 'n%.0s' $(seq 200)) && ln -s $(printf 't%.0s' $(seq 150)) src/longlink \
+             && tar -C src --sort=name -cf gnu.tar . && tar -C src --sort=name -cf noroot.tar etc \
+             && tar -C src --no-recursion -cf orphanfile.tar etc/passwd && tar -C src \
+             --format=ustar -cf ustar.tar etc && tar -C src --sort=name -Pcf dots.tar ./etc && tar \
+             -cf empty.tar -T /dev/null",
             "commit -b gnu --timestamp=@1 --tree=tar=gnu.tar",
             "ls -RCX gnu",
             "commit -b noroot --timestamp=@1 --tree=tar=noroot.tar",
@@ -494,7 +513,8 @@ pub const SCRIPTS: &[Script] = &[
             "ls -R override",
             "commit -b canon --canonical-permissions --timestamp=@1 --tree=tar=t.tar",
             "ls -RCX canon",
-            "commit -b renamed --tar-pathname-filter='^usr/,new/' --tar-autocreate-parents --timestamp=@1 --tree=tar=t.tar",
+            "commit -b renamed --tar-pathname-filter='^usr/,new/' --tar-autocreate-parents \
+             --timestamp=@1 --tree=tar=t.tar",
             "ls -R renamed",
             "commit -b overlaid --timestamp=@1 --tree=dir=../tree2 --tree=tar=t.tar",
             "ls -RCX overlaid",
@@ -504,7 +524,8 @@ pub const SCRIPTS: &[Script] = &[
         "hard links into the repository are reused",
         &[
             "commit -b main --timestamp=@1 --tree=dir=../tree",
-            "sh: for how in -H '-U -H' ''; do rm -rf out; if $OSTREE --repo=repo checkout $how main out; then exit; fi; done",
+            "sh: for how in -H '-U -H' ''; do rm -rf out; if $OSTREE --repo=repo checkout $how \
+             main out; then exit; fi; done",
             "commit -b again --table-output --link-checkout-speedup --timestamp=@2 --tree=dir=out",
             "ls -RCX again",
             "commit -b third --table-output -I --timestamp=@3 --tree=dir=out",
@@ -640,7 +661,9 @@ pub const SCRIPTS: &[Script] = &[
         "garbage in refs",
         &[
             "commit -b main --timestamp=@1 --tree=dir=../tree2",
-            "sh: printf 'nonsense\\n' > repo/refs/heads/bad; : > repo/refs/heads/empty; cp repo/refs/heads/main 'repo/refs/heads/white'; printf '  \\n' >> repo/refs/heads/white; touch repo/refs/heads/.hidden",
+            "sh: printf 'nonsense\\n' > repo/refs/heads/bad; : > repo/refs/heads/empty; cp \
+             repo/refs/heads/main 'repo/refs/heads/white'; printf '  \\n' >> \
+             repo/refs/heads/white; touch repo/refs/heads/.hidden",
             "refs",
             "rev-parse bad",
             "rev-parse empty",
@@ -702,7 +725,8 @@ pub const SCRIPTS: &[Script] = &[
         &[
             "commit -b main --timestamp=@1 --tree=dir=../tree2",
             "commit -b main --timestamp=@2 --tree=dir=../tree",
-            "sh: c=$($OSTREE --repo=repo rev-parse main^); rm repo/objects/$(echo $c | cut -c1-2)/$(echo $c | cut -c3-).commit",
+            "sh: c=$($OSTREE --repo=repo rev-parse main^); rm repo/objects/$(echo $c | cut \
+             -c1-2)/$(echo $c | cut -c3-).commit",
             "log main",
             "log --raw main",
         ],
@@ -723,7 +747,8 @@ pub const SCRIPTS: &[Script] = &[
     (
         "summary of some refs",
         &[
-            "commit -b main --add-metadata-string=version=1.2 --timestamp=@1700000000 --tree=dir=../tree2",
+            "commit -b main --add-metadata-string=version=1.2 --timestamp=@1700000000 \
+             --tree=dir=../tree2",
             "commit -b a/b/c --timestamp=@1700000001 --tree=dir=../tree2",
             "refs --create=o:remote main",
             "summary -u",
@@ -733,7 +758,8 @@ pub const SCRIPTS: &[Script] = &[
         "summary with metadata",
         &[
             "commit -b main --timestamp=@1 --tree=dir=../tree2",
-            "summary -u -m a=1 --add-metadata='b=\"x\"' --add-metadata='ostree.summary.expires=uint64 1'",
+            "summary -u -m a=1 --add-metadata='b=\"x\"' \
+             --add-metadata='ostree.summary.expires=uint64 1'",
             "summary -u -m broken",
             "summary -u -m 'x=[1,'",
         ],

@@ -51,8 +51,9 @@ impl Nginx {
             openssl(
                 root,
                 &format!(
-                    "req -x509 {request} -days 2 -subj /CN={subject} -addext subjectAltName=DNS:localhost -addext \
-                     basicConstraints=critical,CA:FALSE -keyout {name}.key -out {name}.pem"
+                    "req -x509 {request} -days 2 -subj /CN={subject} -addext \
+                     subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE \
+                     -keyout {name}.key -out {name}.pem"
                 ),
             );
         }
@@ -66,7 +67,8 @@ impl Nginx {
              http {{
                access_log {root}/access;
                log_format protocol '$server_protocol $connection $ssl_client_verify $uri';
-               client_body_temp_path {root}/t1; proxy_temp_path {root}/t2; fastcgi_temp_path {root}/t3;
+               client_body_temp_path {root}/t1; proxy_temp_path {root}/t2;
+               fastcgi_temp_path {root}/t3;
                uwsgi_temp_path {root}/t4; scgi_temp_path {root}/t5;
                server {{
                  listen 127.0.0.1:{port} ssl http2; server_name localhost; root {root}/files;

@@ -7,8 +7,7 @@ use std::path::Path;
 use crate::support::{Program, can_trace, osier};
 
 /// The calls of osier that change a file system.
-const CALLS: &str = "write,rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat,link,linkat,symlink,symlinkat,\
-    fsync,fdatasync,syncfs,fchmod,fchmodat,fchown,fchownat,fsetxattr,utimensat,ftruncate,copy_file_range";
+const CALLS: &str = "write,rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat,link,linkat,symlink,symlinkat,fsync,fdatasync,syncfs,fchmod,fchmodat,fchown,fchownat,fsetxattr,utimensat,ftruncate,copy_file_range";
 
 /// A system call.
 #[derive(Clone, Debug)]

@@ -217,8 +217,8 @@ fn what_is_missing_is_told_in_one_line() {
     );
     tests.insert("two".to_owned(), lacking(&["ostree", "git"], &["needs root"]));
     tests.insert("three".to_owned(), lacking(&[], &["needs root"]));
-    let expected = "2 tests compared nothing: git, ostree and strace are missing; `./setup-tests` installs them. \
-                    1 test left something out: needs root";
+    let expected = "2 tests compared nothing: git, ostree and strace are missing; `./setup-tests` \
+        installs them. 1 test left something out: needs root";
     assert_eq!(total(&tests), expected);
 }
 
@@ -263,7 +263,8 @@ fn without_programs_each_test_says_once_what_is_missing_and_the_run_ends_with_a_
     let skipped: Vec<String> =
         skipped.map(|(test, name)| format!("SKIPPED {test}: {name} {}", verb(name))).collect();
     assert_eq!(lines, skipped);
-    let expected = "4 tests compared nothing: nginx, openssl, ostree and python3 are missing; `./setup-tests` installs them";
+    let expected = "4 tests compared nothing: nginx, openssl, ostree and python3 are missing; \
+        `./setup-tests` installs them";
     assert_eq!(total, expected);
 
     for (test, name) in tests.into_iter().zip(["python3", "python3", "nginx and openssl", "ostree"])
