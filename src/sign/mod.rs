@@ -37,6 +37,8 @@ mod error;
 mod generate;
 mod key_text;
 mod keys;
+#[cfg(feature = "gpg")]
+pub mod openpgp;
 mod secret;
 mod spki;
 mod verdict;

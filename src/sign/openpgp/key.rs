@@ -1,0 +1,292 @@
+//! Keys as they stand in a keyring: a primary key, its user ids and its subkeys, each with the
+//! signatures over it; nothing of it is trusted yet (see [`super::model`]).
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use pgp::packet::PacketHeader;
+use pgp::types::{Mpi, SignatureBytes, Tag, VerifyingKey as _};
+
+use super::model::Model;
+use super::packet::{self, Packet, Packets, be32, mpi};
+use super::signature::{Signature, algorithm, digest, hash};
+
+/// The fingerprint of a key: SHA-1, 20 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(pub [u8; 20]);
+
+impl Fingerprint {
+    /// Its last eight bytes.
+    pub fn key_id(&self) -> KeyId {
+        let [.., a, b, c, d, e, f, g, h] = self.0;
+        KeyId([a, b, c, d, e, f, g, h])
+    }
+}
+
+/// 40 hexadecimal digits, upper case.
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02X}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The long id of a key: the end of its fingerprint, eight bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(pub [u8; 8]);
+
+/// 16 hexadecimal digits, upper case.
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02X}"))
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A public key packet of version 4.
+#[derive(Debug)]
+pub(super) struct KeyPacket {
+    pub body: Box<[u8]>,
+    pub fingerprint: Fingerprint,
+    /// Seconds since 1970.
+    pub created: u32,
+    pub algorithm: u8,
+    parsed: OnceLock<Option<pgp::packet::PublicKey>>,
+}
+
+impl KeyPacket {
+    /// Takes the body of a packet; `None` for other versions and for what is not whole.
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        let (version, created, algorithm) = (*body.first()?, be32(body, 1)?, *body.get(5)?);
+        if version != 4 {
+            return None;
+        }
+        let fingerprint = digest(hash::SHA1, &[&hashed_header(body), body])?;
+        Some(Self {
+            body: body.into(),
+            fingerprint: Fingerprint(*fingerprint.first_chunk()?),
+            created,
+            algorithm,
+            parsed: OnceLock::new(),
+        })
+    }
+
+    /// Whether this key made a signature over what the parts are together.
+    pub fn has_signed(&self, signature: &Signature<'_>, parts: &[&[u8]]) -> bool {
+        signature.digest(parts).is_some_and(|digest| self.has_signed_digest(signature, &digest))
+    }
+
+    /// Whether this key made a signature with that digest.
+    pub fn has_signed_digest(&self, signature: &Signature<'_>, digest: &[u8]) -> bool {
+        self.try_verify(signature, digest).is_some()
+    }
+
+    fn try_verify(&self, signature: &Signature<'_>, digest: &[u8]) -> Option<()> {
+        if !signature.is_understood
+            || without_usage(self.algorithm) != without_usage(signature.algorithm)
+        {
+            return None;
+        }
+        let numbers = signature.numbers()?;
+        // A zero is in no signature, and what divides by it need not be tried.
+        if numbers.iter().any(|number| number.is_empty()) {
+            return None;
+        }
+        let numbers = numbers.into_iter().map(Mpi::from_slice).collect::<Vec<_>>();
+        let key = self.parsed()?;
+        let algorithm = signature.hash.into();
+        key.verify(algorithm, digest, &SignatureBytes::Mpis(numbers)).ok()
+    }
+
+    /// The key as the arithmetic takes it.
+    fn parsed(&self) -> Option<&pgp::packet::PublicKey> {
+        let parse = || {
+            if !has_sane_numbers(self.algorithm, self.body.get(6..)?) {
+                return None;
+            }
+            let length = self.body.len().try_into().ok()?;
+            let header = PacketHeader::new_fixed(Tag::PublicKey, length);
+            pgp::packet::PublicKey::try_from_reader(header, &self.body[..]).ok()
+        };
+        self.parsed.get_or_init(parse).as_ref()
+    }
+}
+
+/// What is hashed in front of a key.
+pub(super) fn hashed_header(body: &[u8]) -> [u8; 3] {
+    let [high, low] = (body.len() as u16).to_be_bytes();
+    [0x99, high, low]
+}
+
+/// RSA keys are the same whatever they were made for.
+fn without_usage(of: u8) -> u8 {
+    if of == algorithm::RSA_SIGN || of == 2 { algorithm::RSA } else { of }
+}
+
+/// Whether numbers of a key are such that the arithmetic takes little time and has an answer.
+fn has_sane_numbers(of: u8, numbers: &[u8]) -> bool {
+    let bits = |number: &[u8]| {
+        number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
+    };
+    let check = || match of {
+        algorithm::DSA => {
+            let (p, rest) = mpi(numbers)?;
+            let (q, rest) = mpi(rest)?;
+            let (g, rest) = mpi(rest)?;
+            let (y, _) = mpi(rest)?;
+            let is_odd = |number: &[u8]| number.last().is_some_and(|last| last & 1 == 1);
+            let (p_bits, q_bits) = (bits(p), bits(q));
+            let fits = (512..=4096).contains(&p_bits) && (160..=512).contains(&q_bits);
+            Some(fits && is_odd(p) && is_odd(q) && bits(g) > 1 && bits(y) > 1)
+        }
+        algorithm::RSA | algorithm::RSA_SIGN | 2 => {
+            let (n, rest) = mpi(numbers)?;
+            let (e, _) = mpi(rest)?;
+            Some(bits(n) >= 512 && n.last()? & 1 == 1 && (2..=32).contains(&bits(e)))
+        }
+        algorithm::ECDSA | algorithm::EDDSA => Some(true),
+        _ => None,
+    };
+    check().unwrap_or(false)
+}
+
+/// A user id or, without a text, another user attribute.
+#[derive(Debug)]
+pub(super) struct User {
+    pub is_attribute: bool,
+    pub body: Box<[u8]>,
+    pub signatures: Vec<Box<[u8]>>,
+}
+
+/// A subkey.
+#[derive(Debug)]
+pub(super) struct Subkey {
+    pub key: KeyPacket,
+    pub signatures: Vec<Box<[u8]>>,
+}
+
+/// A primary key with all that belongs to it.
+#[derive(Debug)]
+pub struct Certificate {
+    pub(super) primary: KeyPacket,
+    /// Signatures over the primary key itself.
+    pub(super) signatures: Vec<Box<[u8]>>,
+    pub(super) users: Vec<User>,
+    pub(super) subkeys: Vec<Subkey>,
+    origin: Arc<Path>,
+    model: Mutex<Option<Arc<Model>>>,
+}
+
+impl Certificate {
+    /// The fingerprint of the primary key.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.primary.fingerprint
+    }
+
+    /// The file that it came from.
+    pub fn origin(&self) -> &Path {
+        &self.origin
+    }
+
+    /// What its own signatures make of it at a time. The answer is kept for the next question about
+    /// the same time.
+    pub(super) fn model(&self, now: i64) -> Arc<Model> {
+        let mut kept = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some(model) if model.now == now => model.clone(),
+            _ => kept.insert(Arc::new(Model::new(self, now))).clone(),
+        }
+    }
+
+    /// The primary key, number 0, or a subkey.
+    pub(super) fn key(&self, number: usize) -> Option<&KeyPacket> {
+        match number.checked_sub(1) {
+            None => Some(&self.primary),
+            Some(subkey) => self.subkeys.get(subkey).map(|subkey| &subkey.key),
+        }
+    }
+}
+
+/// Reads the public keys of a stream of packets, up to the first that cannot be read and at most
+/// `most`. What belongs to a key of another version or kind is left out with it.
+pub(super) fn read(bytes: &[u8], origin: &Arc<Path>, most: usize) -> Vec<Certificate> {
+    let mut found: Vec<Certificate> = Vec::new();
+    let mut place = Place::Nowhere;
+    for Packet { tag, body, .. } in Packets::of(bytes).map_while(Result::ok) {
+        match (tag, found.last_mut()) {
+            (packet::PUBLIC_KEY, _) => {
+                if found.len() == most {
+                    break;
+                }
+                place = Place::Nowhere;
+                if let Some(primary) = KeyPacket::parse(body) {
+                    place = Place::Primary;
+                    found.push(Certificate {
+                        primary,
+                        signatures: Vec::new(),
+                        users: Vec::new(),
+                        subkeys: Vec::new(),
+                        origin: origin.clone(),
+                        model: Mutex::new(None),
+                    });
+                }
+            }
+            (packet::USER_ID | packet::USER_ATTRIBUTE, Some(certificate)) => {
+                if place != Place::Nowhere {
+                    place = Place::User;
+                    let is_attribute = tag == packet::USER_ATTRIBUTE;
+                    let user = User { is_attribute, body: body.into(), signatures: Vec::new() };
+                    certificate.users.push(user);
+                }
+            }
+            (packet::PUBLIC_SUBKEY, Some(certificate)) => {
+                if place != Place::Nowhere {
+                    place = Place::Unread;
+                    if let Some(key) = KeyPacket::parse(body) {
+                        place = Place::Subkey;
+                        certificate.subkeys.push(Subkey { key, signatures: Vec::new() });
+                    }
+                }
+            }
+            (packet::SIGNATURE, Some(certificate)) => {
+                let signatures = match place {
+                    Place::Primary => Some(&mut certificate.signatures),
+                    Place::User => certificate.users.last_mut().map(|user| &mut user.signatures),
+                    Place::Subkey => certificate.subkeys.last_mut().map(|key| &mut key.signatures),
+                    Place::Unread | Place::Nowhere => None,
+                };
+                if let Some(signatures) = signatures {
+                    signatures.push(body.into());
+                }
+            }
+            (packet::SECRET_KEY, _) => place = Place::Nowhere,
+            // Trust packets are the business of the keyring that they come from; what is unknown
+            // does not end a key.
+            _ => {}
+        }
+    }
+    found
+}
+
+/// What a signature packet belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Primary,
+    User,
+    Subkey,
+    /// A subkey that is not read.
+    Unread,
+    /// No key that is read.
+    Nowhere,
+}

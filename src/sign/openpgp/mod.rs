@@ -1,0 +1,47 @@
+//! OpenPGP: keyrings, signatures and the words about them, without GnuPG.
+//!
+//! ```text
+//! packet armour signature   the format: bytes in, parts out
+//! key model                 a key as it is stored, and what its own signatures make of it
+//! keyring files             sets of keys, and which files hold them
+//! verify report userid      a signature's state, and how it is described
+//! ```
+//! What the crate `pgp` does is the arithmetic. Everything about packets is read here, within
+//! limits, because what is read comes from anywhere; and what makes a key good is decided here,
+//! because it has to be what gpg 2.2 decides.
+//!
+//! ```
+//! # use std::path::Path;
+//! use osier::sign::openpgp::{self, Keyring};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (data, signature) = (b"data", b"-----BEGIN PGP SIGNATURE-----\n\niAA=\n");
+//! let mut keyring = Keyring::default();
+//! keyring.add_file(Path::new("origin.trustedkeys.gpg"))?;
+//! match openpgp::verify(data, &[signature], &keyring, 1_700_000_000) {
+//!     Ok(reports) if openpgp::is_accepted(&reports) => println!("signed"),
+//!     Ok(reports) => println!("{}", openpgp::refusal(&reports, &jiff::tz::TimeZone::UTC)),
+//!     Err(error) => println!("{error}"),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod armour;
+mod error;
+mod files;
+mod key;
+mod keyring;
+mod model;
+mod packet;
+mod report;
+mod signature;
+mod userid;
+mod verify;
+
+pub use error::GpgError;
+pub use files::{Absent, split_key_path};
+pub use key::{Certificate, Fingerprint, KeyId};
+pub use keyring::Keyring;
+pub use report::{SigReport, SigState, counted, format_c, is_accepted, refusal};
+pub use verify::verify;
