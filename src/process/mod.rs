@@ -30,7 +30,7 @@ use crate::error::{During, Result};
 
 pub use call::{Call, find, shell_line, shell_line_with};
 pub use interrupt::Interrupt;
-pub use output::{ANSWER_TIMEOUT, Answer, ask};
+pub use output::{ANSWER_TIMEOUT, Answer, ask, ask_with_input};
 
 use log::{Follower, Pass};
 

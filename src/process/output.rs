@@ -1,7 +1,9 @@
 //! The output of a program that only answers a question.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -48,15 +50,41 @@ impl Answer {
 /// When it cannot be started, takes longer than `timeout`, or says more than 8 MiB; `interrupted`,
 /// when a signal comes.
 pub fn ask(call: &Call, timeout: Duration, interrupt: &Interrupt) -> Result<Answer> {
+    listen(call, Stdio::null(), timeout, interrupt)
+}
+
+/// The same for a program that reads `input` on its standard input.
+///
+/// # Errors
+/// As of [`ask`].
+pub fn ask_with_input(
+    call: &Call,
+    input: &[u8],
+    timeout: Duration,
+    interrupt: &Interrupt,
+) -> Result<Answer> {
     let path = &call.executable;
-    let memory = || {
-        rustix::fs::memfd_create("answer", MemfdFlags::CLOEXEC)
-            .map(File::from)
-            .during("running", path)
-    };
-    let (mut stdout, mut stderr) = (memory()?, memory()?);
+    // All of it is there before the program starts, so that neither waits for the other.
+    let mut stdin = memory(path)?;
+    stdin
+        .write_all(input)
+        .and_then(|()| stdin.seek(SeekFrom::Start(0)))
+        .during("writing the input of", path)?;
+    listen(call, stdin.into(), timeout, interrupt)
+}
+
+/// A file that is nowhere but in memory.
+fn memory(program: &Path) -> Result<File> {
+    let made = rustix::fs::memfd_create("answer", MemfdFlags::CLOEXEC);
+    made.map(File::from).during("running", program)
+}
+
+fn listen(call: &Call, stdin: Stdio, timeout: Duration, interrupt: &Interrupt) -> Result<Answer> {
+    let path = &call.executable;
+    let (mut stdout, mut stderr) = (memory(path)?, memory(path)?);
     let mut command = call.command();
     command
+        .stdin(stdin)
         .stdout(stdout.try_clone().during("running", path)?)
         .stderr(stderr.try_clone().during("running", path)?);
     log::debug!("asking {}", shell_line(&call.argv));
@@ -134,6 +162,16 @@ mod tests {
         );
         let error = ask(&shell("sleep 1000"), Duration::from_secs(1), &none).unwrap_err();
         assert!(error.to_string().ends_with("did not answer within 1 s"), "{error}");
+    }
+
+    #[test]
+    fn a_program_gets_its_input_whole() {
+        let input = vec![b'x'; 1 << 20];
+        let answer = ask_with_input(&shell("cat"), &input, LONG, &Interrupt::default()).unwrap();
+        assert_eq!((answer.stdout == input, answer.ending), (true, Ending::Exit(0)));
+        // One that does not want it is none the worse for it.
+        let answer = ask_with_input(&shell(":"), &input, LONG, &Interrupt::default()).unwrap();
+        assert_eq!(answer.ending, Ending::Exit(0));
     }
 
     #[test]

@@ -123,6 +123,29 @@ impl KeyPacket {
     }
 }
 
+/// The public part of the body of a secret key, which is in front of the secret one; `None` for
+/// algorithms whose numbers are unknown.
+pub(super) fn public_part(body: &[u8]) -> Option<&[u8]> {
+    let numbers = body.get(6..).filter(|_| body.first() == Some(&4))?;
+    let point = |numbers| -> Option<&[u8]> {
+        let (length, rest): (&u8, &[u8]) = <[u8]>::split_first(numbers)?;
+        Some(mpi(rest.get(usize::from(*length)..)?)?.1)
+    };
+    let skip = |count| (0..count).try_fold(numbers, |rest, _| Some(mpi(rest)?.1));
+    let rest = match *body.get(5)? {
+        algorithm::RSA | 2 | algorithm::RSA_SIGN => skip(2)?,
+        algorithm::DSA => skip(4)?,
+        16 | 20 => skip(3)?,
+        algorithm::ECDSA | algorithm::EDDSA => point(numbers)?,
+        18 => {
+            let (length, rest) = point(numbers)?.split_first()?;
+            rest.get(usize::from(*length)..)?
+        }
+        _ => return None,
+    };
+    body.get(..body.len() - rest.len())
+}
+
 /// What is hashed in front of a key.
 pub(super) fn hashed_header(body: &[u8]) -> [u8; 3] {
     let [high, low] = (body.len() as u16).to_be_bytes();

@@ -5,6 +5,8 @@
 //! key model                 a key as it is stored, and what its own signatures make of it
 //! keyring files             sets of keys, and which files hold them
 //! verify report userid      a signature's state, and how it is described
+//! find list import          keys by what users call them, their list, and adding some
+//! sign agent                signing here with an exported key, and through the gpg program
 //! ```
 //! What the crate `pgp` does is the arithmetic. Everything about packets is read here, within
 //! limits, because what is read comes from anywhere; and what makes a key good is decided here,
@@ -27,21 +29,31 @@
 //! # }
 //! ```
 
+mod agent;
 mod armour;
 mod error;
 mod files;
+mod find;
+mod import;
 mod key;
 mod keyring;
+mod list;
 mod model;
 mod packet;
 mod report;
+mod sign;
 mod signature;
 mod userid;
 mod verify;
 
+pub use agent::Gpg;
 pub use error::GpgError;
 pub use files::{Absent, split_key_path};
+pub use find::elements_by;
+pub use import::{Imported, import};
 pub use key::{Certificate, Fingerprint, KeyId};
 pub use keyring::Keyring;
+pub use list::list;
 pub use report::{SigReport, SigState, counted, format_c, is_accepted, refusal};
+pub use sign::SecretKey;
 pub use verify::verify;

@@ -1,0 +1,165 @@
+//! Importing keys into a keyring: the bytes of both in, those of the new keyring out.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use super::armour;
+use super::error::GpgError;
+use super::files::MAX_KEYRING_SIZE;
+use super::key::{Fingerprint, KeyPacket, public_part};
+use super::keyring::{Keyring, MOST_KEYS};
+use super::packet::{self, Packet, Packets};
+
+/// What came of an import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// The new keyring, binary: the old keys with what was added to them, then the new ones.
+    pub keyring: Vec<u8>,
+    /// How many primary keys are new.
+    pub new_keys: usize,
+}
+
+/// Adds the public keys of `source`, armoured or binary, to a keyring: all of them, or those that
+/// `ids` choose. Keys that are there already get what is new about them. A key without a valid
+/// signature over itself is left out, as gpg does.
+///
+/// # Errors
+/// When there is no key in the source, when one of the ids stands for none, and when the keyring
+/// would be too large.
+pub fn import(existing: &[u8], source: &[u8], ids: &[&str]) -> Result<Imported, GpgError> {
+    let source = armour::binary(source);
+    let found = blocks(&source);
+    if found.is_empty() {
+        return Err(GpgError::NoKeys);
+    }
+    let mut keyring = Keyring::default();
+    keyring.add_binary(&found.iter().flat_map(Block::bytes).collect::<Vec<u8>>(), Path::new(""));
+    let chosen = chosen(&keyring, ids)?;
+    let mut merged = blocks(existing);
+    let mut places: HashMap<Fingerprint, usize> = HashMap::new();
+    for (place, block) in merged.iter().enumerate() {
+        places.extend(block.fingerprint.map(|fingerprint| (fingerprint, place)));
+    }
+    let mut new_keys = 0;
+    for block in found {
+        let Some(fingerprint) = block.fingerprint.filter(|it| chosen.contains(it)) else {
+            continue;
+        };
+        match places.get(&fingerprint).and_then(|place| merged.get_mut(*place)) {
+            Some(known) => known.merge(block),
+            None => {
+                new_keys += 1;
+                places.insert(fingerprint, merged.len());
+                merged.push(block);
+            }
+        }
+    }
+    let keyring: Vec<u8> = merged.iter().flat_map(Block::bytes).collect();
+    if merged.len() > MOST_KEYS || keyring.len() as u64 > MAX_KEYRING_SIZE {
+        return Err(GpgError::TooLarge);
+    }
+    Ok(Imported { keyring, new_keys })
+}
+
+/// The valid keys that the ids choose; without ids all.
+fn chosen(keyring: &Keyring, ids: &[&str]) -> Result<HashSet<Fingerprint>, GpgError> {
+    let mut chosen = HashSet::new();
+    for id in ids {
+        let found = keyring.resolve(id);
+        if found.is_empty() {
+            return Err(GpgError::KeyNotFound((*id).to_owned()));
+        }
+        chosen.extend(found.iter().map(|certificate| certificate.fingerprint()));
+    }
+    // At the beginning of time nothing has expired: gpg imports expired keys, too.
+    let valid = keyring.certificates().iter().filter(|it| it.model(0).is_valid);
+    let valid = valid.map(|certificate| certificate.fingerprint());
+    Ok(valid.filter(|it| ids.is_empty() || chosen.contains(it)).collect())
+}
+
+/// A primary key with what belongs to it, as packets.
+struct Block<'b> {
+    fingerprint: Option<Fingerprint>,
+    /// The primary key first, then user ids and subkeys.
+    parts: Vec<Part<'b>>,
+}
+
+/// A key or user id with the signatures over it.
+#[derive(Clone)]
+struct Part<'b> {
+    tag: u8,
+    body: &'b [u8],
+    signatures: Vec<&'b [u8]>,
+}
+
+impl<'b> Block<'b> {
+    /// Adds what the other has and this has not.
+    fn merge(&mut self, other: Block<'b>) {
+        let places = self.parts.iter().enumerate().map(|(at, part)| ((part.tag, part.body), at));
+        let places: HashMap<_, _> = places.collect();
+        for part in other.parts {
+            let Some(known) =
+                places.get(&(part.tag, part.body)).and_then(|at| self.parts.get_mut(*at))
+            else {
+                self.insert(part);
+                continue;
+            };
+            let there: HashSet<&[u8]> = known.signatures.iter().copied().collect();
+            known.signatures.extend(part.signatures.iter().filter(|it| !there.contains(*it)));
+        }
+    }
+
+    /// User ids stand in front of the subkeys.
+    fn insert(&mut self, part: Part<'b>) {
+        let is_subkey = |part: &Part<'_>| part.tag == packet::PUBLIC_SUBKEY;
+        let first_subkey = self.parts.iter().position(is_subkey).unwrap_or(self.parts.len());
+        let place = if is_subkey(&part) { self.parts.len() } else { first_subkey };
+        self.parts.insert(place, part);
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for part in &self.parts {
+            packet::write(&mut bytes, part.tag, part.body);
+            for signature in &part.signatures {
+                packet::write(&mut bytes, packet::SIGNATURE, signature);
+            }
+        }
+        bytes
+    }
+}
+
+/// The keys in a stream of packets, up to the first that cannot be read. Of secret keys the public
+/// part is taken.
+fn blocks(bytes: &[u8]) -> Vec<Block<'_>> {
+    let mut found: Vec<Block<'_>> = Vec::new();
+    let mut inside = false;
+    for Packet { tag, body, .. } in Packets::of(bytes).map_while(Result::ok) {
+        let (tag, body) = match tag {
+            packet::SECRET_KEY => (packet::PUBLIC_KEY, public_part(body)),
+            packet::SECRET_SUBKEY => (packet::PUBLIC_SUBKEY, public_part(body)),
+            tag => (tag, Some(body)),
+        };
+        let part = body.map(|body| Part { tag, body, signatures: Vec::new() });
+        match (tag, found.last_mut().filter(|_| inside)) {
+            (packet::PUBLIC_KEY, _) => {
+                inside = part.is_some();
+                found.extend(part.map(|part| {
+                    let fingerprint = KeyPacket::parse(part.body).map(|key| key.fingerprint);
+                    Block { fingerprint, parts: vec![part] }
+                }));
+            }
+            (packet::USER_ID | packet::USER_ATTRIBUTE | packet::PUBLIC_SUBKEY, Some(block)) => {
+                block.parts.extend(part);
+            }
+            (packet::SIGNATURE, Some(block)) => {
+                if let Some((last, body)) = block.parts.last_mut().zip(body) {
+                    last.signatures.push(body);
+                }
+            }
+            // Trust packets are the business of the keyring that they come from.
+            _ => {}
+        }
+    }
+    found
+}

@@ -1,0 +1,171 @@
+//! The list of keys as `remote gpg-list-keys` prints it, with the addresses where a Web Key
+//! Directory would have them (draft-koch-openpgp-webkey-service).
+
+use jiff::tz::TimeZone;
+
+use super::error::GpgError;
+use super::key::{Certificate, KeyPacket};
+use super::keyring::Keyring;
+use super::model::has_passed;
+use super::report::format_c;
+use super::signature::{digest, hash};
+use super::userid;
+
+/// Lists the keys of a keyring as they are at a time, in seconds since 1970. Without keys the text
+/// is empty.
+///
+/// # Errors
+/// When the address in a user id has not exactly one `@`.
+pub fn list(keyring: &Keyring, now: i64, zone: &TimeZone) -> Result<String, GpgError> {
+    keyring.certificates().iter().map(|certificate| describe(certificate, now, zone)).collect()
+}
+
+fn describe(certificate: &Certificate, now: i64, zone: &TimeZone) -> Result<String, GpgError> {
+    let model = certificate.model(now);
+    let state = State::new(model.is_valid, model.is_revoked, model.has_expired());
+    let mut text = format!("Key: {}", key(&certificate.primary, model.expires, state, zone, ""));
+    for user in &model.users {
+        let is_revoked = user.is_revoked || model.is_revoked;
+        let state = State::new(user.is_valid || is_revoked, is_revoked, false);
+        let (advanced, direct) = urls(&userid::parse(&user.text).mail)?;
+        text += &format!("  UID: {}{}\n", user.text, state.suffix());
+        text += &format!("  Advanced update URL: {advanced}\n  Direct update URL: {direct}\n");
+    }
+    for (number, subkey) in certificate.subkeys.iter().enumerate() {
+        let Some(found) = model.subkey(certificate, number) else { continue };
+        let has_expired = model.has_expired() || has_passed(found.expires, now);
+        let is_revoked = model.is_revoked || found.is_revoked;
+        let state = State::new(found.is_valid, is_revoked, has_expired);
+        text += &format!("  Subkey: {}", key(&subkey.key, found.expires, state, zone, "  "));
+    }
+    Ok(text)
+}
+
+/// The fingerprint of a key and the lines about its times.
+fn key(
+    key: &KeyPacket,
+    expires: Option<i64>,
+    state: State,
+    zone: &TimeZone,
+    indent: &str,
+) -> String {
+    let time = |seconds| format_c(seconds, zone).unwrap_or_default();
+    let mut text = format!("{}{}\n", key.fingerprint, state.suffix());
+    text += &format!("{indent}  Created: {}\n", time(key.created.into()));
+    if let Some(expires) = expires {
+        let verb = if state == State::Expired { "Expired" } else { "Expires" };
+        text += &format!("{indent}  {verb}: {}\n", time(expires));
+    }
+    text
+}
+
+/// The one thing that gpg says of a key in a list.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Invalid,
+    Revoked,
+    Expired,
+    Good,
+}
+
+impl State {
+    fn new(is_valid: bool, is_revoked: bool, has_expired: bool) -> Self {
+        match (is_valid, is_revoked, has_expired) {
+            (false, ..) => Self::Invalid,
+            (true, true, _) => Self::Revoked,
+            (true, false, true) => Self::Expired,
+            (true, false, false) => Self::Good,
+        }
+    }
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Invalid => " (invalid)",
+            Self::Revoked => " (revoked)",
+            Self::Expired | Self::Good => "",
+        }
+    }
+}
+
+/// Where the key of an address would be: with a host of its own, and without. Both are empty where
+/// there is no address.
+fn urls(mail: &str) -> Result<(String, String), GpgError> {
+    if mail.is_empty() {
+        return Ok(Default::default());
+    }
+    let invalid = || GpgError::InvalidAddress(mail.to_owned());
+    let (local, domain) = mail.split_once('@').ok_or_else(invalid)?;
+    if domain.contains('@') {
+        return Err(invalid());
+    }
+    let hash = digest(hash::SHA1, &[local.to_ascii_lowercase().as_bytes()]).unwrap_or_default();
+    let (hash, local) = (z_base_32(&hash), percent_escaped(local));
+    let lower = domain.to_ascii_lowercase();
+    Ok((
+        format!("https://openpgpkey.{domain}/.well-known/openpgpkey/{lower}/hu/{hash}?l={local}"),
+        format!("https://{domain}/.well-known/openpgpkey/hu/{hash}?l={local}"),
+    ))
+}
+
+/// Five bits a letter, the last ones padded with zeros.
+fn z_base_32(bytes: &[u8]) -> String {
+    const LETTERS: [char; 32] = [
+        'y', 'b', 'n', 'd', 'r', 'f', 'g', '8', 'e', 'j', 'k', 'm', 'c', 'p', 'q', 'x', 'o', 't',
+        '1', 'u', 'w', 'i', 's', 'z', 'a', '3', '4', '5', 'h', '7', '6', '9',
+    ];
+    let mut text = String::new();
+    let (mut value, mut bits) = (0_u32, 0);
+    for &byte in bytes {
+        value = value << 8 | u32::from(byte);
+        bits += 8;
+        while bits >= 5 {
+            bits -= 5;
+            text.push(LETTERS[(value >> bits & 31) as usize]);
+        }
+        value &= (1 << bits) - 1;
+    }
+    if bits > 0 {
+        text.push(LETTERS[(value << (5 - bits) & 31) as usize]);
+    }
+    text
+}
+
+fn percent_escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                escaped.push(char::from(byte));
+            }
+            other => escaped += &format!("%{other:02X}"),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_become_urls_of_a_web_key_directory() {
+        let (advanced, direct) = urls("Good+1@Example.com").unwrap();
+        let hash = z_base_32(&digest(hash::SHA1, &[b"good+1"]).unwrap());
+        assert_eq!(
+            advanced,
+            format!(
+                "https://openpgpkey.Example.com/.well-known/openpgpkey/example.com/hu/{hash}?l=Good%2B1"
+            )
+        );
+        assert_eq!(
+            direct,
+            format!("https://Example.com/.well-known/openpgpkey/hu/{hash}?l=Good%2B1")
+        );
+        assert!(urls("good@example.com").unwrap().0.contains("/9ocuddqtgrwchfbwjwdgkrfjoeujajy5?"));
+        assert_eq!(urls("").unwrap(), Default::default());
+        for bad in ["none", "a@b@c"] {
+            let error = urls(bad).unwrap_err().to_string();
+            assert_eq!(error, format!("Invalid email address \"{bad}\""));
+        }
+    }
+}
