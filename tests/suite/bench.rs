@@ -6,11 +6,11 @@ use std::path::Path;
 use osier::bench::STEPS;
 use serde_json::Value;
 
-use crate::support::{Program, ostree, scratch};
+use crate::support::{Program, osier_path, ostree, scratch};
 
 /// `bench` is no command of `ostree`, so the program goes by its own name.
 fn own() -> Program {
-    Program::other(env!("CARGO_BIN_EXE_osier"), "osier")
+    Program::other(osier_path(), "osier")
 }
 
 /// A tree with a directory, a link, two equal files and an empty one.
@@ -199,7 +199,7 @@ fn a_program_with_other_results_is_found_out() {
     small_tree(&tree);
     // It commits, but something else.
     let other = directory.path().join("other");
-    let program = env!("CARGO_BIN_EXE_osier");
+    let program = osier_path();
     fs::write(
         &other,
         format!(

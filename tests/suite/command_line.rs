@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::support::{Program, osier, ostree, scratch, search_path_after};
+use super::support::{Program, osier, osier_path, ostree, scratch, search_path_after};
 
 /// Commands of `ostree` that osier does not have (yet): they are not in its help.
 const NOT_IN_OSIER: &[&str] =
@@ -315,10 +315,10 @@ fn the_version_block_is_the_real_programs_in_shape() {
 
 #[test]
 fn called_by_its_own_name_it_tells_its_own_version_first() {
-    let osier = Program::other(env!("CARGO_BIN_EXE_osier"), "osier");
+    let osier = Program::other(osier_path(), "osier");
     let own = concat!("osier ", env!("CARGO_PKG_VERSION"), "\nlibostree:\n Version: '2026.4'\n");
     assert!(osier.run(["--version"]).success().starts_with(own));
-    let usage = format!("Usage:\n  {} init [OPTION…]\n", env!("CARGO_BIN_EXE_osier"));
+    let usage = format!("Usage:\n  {} init [OPTION…]\n", osier_path());
     assert!(osier.run(["init", "--help"]).success().starts_with(&usage));
 }
 
@@ -473,7 +473,7 @@ fn the_editor_writes_the_message_alike() {
 /// Runs osier with something else for its standard output; returns its exit status and standard
 /// error.
 fn run_into(stdout: impl Into<Stdio>) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_osier"));
+    let mut command = Command::new(osier_path());
     let output = command.arg("--help").stdout(stdout).stderr(Stdio::piped()).output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
@@ -524,7 +524,7 @@ fn verbose_tells_what_is_done_on_standard_error() {
 
 #[test]
 fn under_its_own_name_a_mistyped_word_gets_one_line_with_what_was_meant() {
-    let own = Program::other(env!("CARGO_BIN_EXE_osier"), "osier");
+    let own = Program::other(osier_path(), "osier");
     for (call, expected) in [
         ("--repo=r comit", "Unknown command 'comit'; did you mean 'commit'?"),
         ("comit --repo=r -b x", "Unknown command 'comit'; did you mean 'commit'?"),
@@ -565,8 +565,7 @@ fn under_its_own_name_a_mistyped_word_gets_one_line_with_what_was_meant() {
         ("ls -Z", "Unknown option -Z; 'osier ls --help' lists what there is"),
     ] {
         let output = own.run(arguments(call));
-        let stderr =
-            String::from_utf8_lossy(&output.stderr).replace(env!("CARGO_BIN_EXE_osier"), "osier");
+        let stderr = String::from_utf8_lossy(&output.stderr).replace(osier_path(), "osier");
         assert_eq!(stderr, format!("error: {expected}\n"), "{call}");
         assert_eq!((output.stdout.as_slice(), output.status), (&b""[..], 1), "{call}");
     }

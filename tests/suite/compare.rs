@@ -9,13 +9,13 @@ use osier::repo::{CommitState, Repo};
 use serde_json::Value;
 
 use crate::support::{
-    GOLDEN_REPOS, Output, Program, extract_repo, needs_root, needs_user_xattrs, osier, ostree,
-    scratch,
+    GOLDEN_REPOS, Output, Program, extract_repo, needs_root, needs_user_xattrs, osier, osier_path,
+    ostree, scratch,
 };
 
 /// Under its own name: `ostree` has no such command.
 fn program() -> Program {
-    Program::other(env!("CARGO_BIN_EXE_osier"), "osier")
+    Program::other(osier_path(), "osier")
 }
 
 #[track_caller]

@@ -6,11 +6,11 @@ mod pages;
 use std::collections::BTreeSet;
 use std::fs;
 
-use crate::support::{Program, osier, scratch};
+use crate::support::{Program, osier, osier_path, scratch};
 
 /// osier under its own name, which alone has these commands.
 fn own() -> Program {
-    Program::other(env!("CARGO_BIN_EXE_osier"), "osier")
+    Program::other(osier_path(), "osier")
 }
 
 fn commands() -> Vec<String> {

@@ -19,7 +19,7 @@ use super::support;
 use world::{PENDING, REF, World};
 
 use crate::compose_image::release::{has_programs, qcow2};
-use crate::support::Program;
+use crate::support::{Program, osier_path};
 
 #[test]
 fn an_empty_directory_becomes_a_published_tree() {
@@ -222,13 +222,12 @@ fn what_rpm_ostree_prints_is_passed_on_unless_it_is_to_be_quiet() {
 #[test]
 fn a_terminal_shows_the_stage_the_time_and_the_last_line_of_the_log() {
     let Some(world) = World::new() else { return };
-    let line =
-        format!("{} compose tree --config=compose.conf --quiet", env!("CARGO_BIN_EXE_osier"));
+    let line = format!("{} compose tree --config=compose.conf --quiet", osier_path());
     // util-linux' script gives a program a terminal.
     let Some(script) = support::program("script") else { return };
     let script = script
         .with("PATH", support::search_path_after(&world.path("bin")))
-        .with("OSIER", env!("CARGO_BIN_EXE_osier"))
+        .with("OSIER", osier_path())
         .with("STANDIN_MODE", "slow")
         .with("TERM", "xterm")
         .in_directory(world.path(""));

@@ -15,7 +15,7 @@ use osier::repo::tree::MAX_DEPTH;
 use osier::repo::{Repo, RepoMode, Transaction};
 use osier::source::{Attributes, MemoryTree};
 
-use crate::support::{is_root, scratch};
+use crate::support::{is_root, osier_path, scratch};
 
 /// What is wrong with what is deeper.
 const TOO_DEEP: &str = "too many directories within each other";
@@ -62,8 +62,7 @@ fn run(place: &Path, threads: Threads, arguments: &str) -> (bool, String, String
         Threads::Many => "true",
         Threads::None => "ulimit -u 1 2>/dev/null || ulimit -p 1",
     };
-    let program =
-        if place.join("osier").exists() { "./osier" } else { env!("CARGO_BIN_EXE_osier") };
+    let program = if place.join("osier").exists() { "./osier" } else { osier_path() };
     let mut command = Command::new("sh");
     let limits = format!("ulimit -s 1024; ulimit -n 20000; ulimit -t {MOST_SECONDS}; {limits}");
     // `compare` takes both repositories as arguments.
@@ -183,7 +182,7 @@ fn trees_as_deep_as_the_limit_are_handled_without_threads() {
     commit_as(&repo, "one", chain(MAX_DEPTH, "1"));
     commit_as(&repo, "other", chain(MAX_DEPTH, "2"));
     // The program may lie where that user cannot reach it.
-    std::fs::copy(env!("CARGO_BIN_EXE_osier"), place.join("osier")).unwrap();
+    std::fs::copy(osier_path(), place.join("osier")).unwrap();
     if is_root() {
         for entry in walkdir::WalkDir::new(place) {
             std::os::unix::fs::lchown(entry.unwrap().path(), Some(SOMEBODY), Some(SOMEBODY))

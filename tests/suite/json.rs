@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use shapes::{misfit, schemas};
 
-use crate::support::{Program, extract_repo, golden_commit, osier, scratch};
+use crate::support::{Program, extract_repo, golden_commit, osier, osier_path, scratch};
 
 #[track_caller]
 fn read(repo: &Path, arguments: &[&str]) -> Value {
@@ -363,7 +363,7 @@ fn a_check_prints_a_document_whatever_it_finds() {
 
 #[test]
 fn the_help_lists_the_option_under_the_programs_own_name_only() {
-    let own = Program::other(env!("CARGO_BIN_EXE_osier"), "osier");
+    let own = Program::other(osier_path(), "osier");
     for command in [
         "log",
         "show",

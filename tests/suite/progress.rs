@@ -19,7 +19,7 @@ use osier::repo::{Repo, RepoMode};
 use osier::source::{Modifier, SkipList};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Program, has_programs, scratch};
+use crate::support::{Program, has_programs, osier_path, scratch};
 
 /// Nothing takes longer unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -159,7 +159,7 @@ impl Running {
         // The tests may have been started in the background of a shell, which ignores signals
         // there.
         let mut command = Command::new("env");
-        command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_osier")]);
+        command.args(["--default-signal=HUP,INT,TERM", osier_path()]);
         command.args(arguments).stdin(Stdio::null());
         command
     }
@@ -258,7 +258,7 @@ fn a_signal_that_was_ignored_stays_ignored() {
     let directory = scratch();
     let repo = init(directory.path(), "archive");
     let mut command = Command::new("sh");
-    command.args(["-c", "trap '' INT HUP; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_osier")]);
+    command.args(["-c", "trap '' INT HUP; exec \"$@\"", "sh", osier_path()]);
     command.args(commit_of_a_pipe(&repo));
     let (running, mut stdin) = waiting_commit(&repo, command);
     running.signal(Signal::INT);
@@ -335,7 +335,7 @@ fn hanging(directory: &Path) -> (PathBuf, PathBuf) {
         "#!/bin/sh\ncase $2 in commit) echo $$ > {0}.new; mv {0}.new {0}; sleep 60; esac\nexec {1} \
          \"$@\"\n",
         started.display(),
-        env!("CARGO_BIN_EXE_osier"),
+        osier_path(),
     );
     fs::write(&program, text).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -398,7 +398,7 @@ fn each_step_is_a_line_where_there_is_no_terminal() {
     let tree = directory.path().join("tree");
     small_tree(&tree);
     let scratch = format!("--scratch={}", directory.path().display());
-    let osier = Program::other(env!("CARGO_BIN_EXE_osier"), "osier");
+    let osier = Program::other(osier_path(), "osier");
     let tree_option = format!("--tree={}", tree.display());
     let output =
         osier.run(["bench", "--no-ostree", "--only=commit", "--rounds=2", &tree_option, &scratch]);
@@ -409,7 +409,7 @@ fn each_step_is_a_line_where_there_is_no_terminal() {
         step 3 of 4: hashing and deflating alone, round 2 of 2\n\
         step 4 of 4: osier: first commit, archive, round 2 of 2\n";
     assert_eq!(stderr, expected);
-    let with = env!("CARGO_BIN_EXE_osier");
+    let with = osier_path();
     let output =
         osier.run(["compare", &format!("--with={with}"), &scratch, tree.to_str().unwrap()]);
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -433,7 +433,7 @@ fn on_a_terminal_the_line_is_alive_and_gone_after_control_c() {
     let (program, started) = hanging(directory.path());
     let call = format!(
         "stty cols 200; {} compare --with={} --scratch={} {}; echo status $?",
-        env!("CARGO_BIN_EXE_osier"),
+        osier_path(),
         program.display(),
         place.display(),
         tree.display(),

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Entry, Snapshot, osier, raw_snapshot, scratch};
+use crate::support::{Entry, Snapshot, osier, osier_path, raw_snapshot, scratch};
 
 const NUMBERS_OF_THREADS: [&str; 4] = ["1", "2", "4", "8"];
 
@@ -125,7 +125,7 @@ fn a_deep_tree_needs_no_thread_with_a_large_stack() {
     let directory = scratch();
     let root = directory.path();
     let program = root.join("osier");
-    fs::copy(env!("CARGO_BIN_EXE_osier"), &program).unwrap();
+    fs::copy(osier_path(), &program).unwrap();
     let repo = root.join("repo");
     osier().repo(&repo, ["init", "--mode=archive"]).success();
     fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
@@ -162,7 +162,7 @@ fn where_no_thread_can_be_made_the_work_is_done_without() {
     let is_root = rustix::process::geteuid().is_root();
     // The program may lie where that user cannot reach it.
     let program = root.join("osier");
-    fs::copy(env!("CARGO_BIN_EXE_osier"), &program).unwrap();
+    fs::copy(osier_path(), &program).unwrap();
     let (repo, tree) = (root.join("repo"), root.join("tree"));
     build_tree(&tree);
     osier().repo(&repo, ["init", "--mode=archive"]).success();

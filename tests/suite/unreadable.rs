@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode};
 
-use crate::support::{Output, Program, can_trace, copy_all, needs_root, osier, scratch};
+use crate::support::{
+    Output, Program, can_trace, copy_all, needs_root, osier, osier_path, scratch,
+};
 
 const NOBODY: u32 = 65534;
 
@@ -253,7 +255,7 @@ fn compare_does_not_call_equal_what_it_cannot_read() {
     let object = object_of(&repo, "filez");
     let other = copy.join(object.strip_prefix(&repo).unwrap());
     let strace = Program::other("strace", "strace");
-    let program = Path::new(env!("CARGO_BIN_EXE_osier"));
+    let program = Path::new(osier_path());
     let paths = [&object, &other, program, &repo, &copy].map(|path| path.to_str().unwrap());
     let [object, other, program, repo, copy] = paths;
     let inject =

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::support::{find, has_programs, lacks, scratch, skip};
+use crate::support::{find, has_programs, lacks, osier_path, scratch, skip};
 
 /// Where Debian's package `ostree-tests` puts the suite.
 const INSTALLED_TESTS: &str = "/usr/libexec/installed-tests/libostree";
@@ -33,7 +33,7 @@ fn what_passed_of_the_upstream_suite_still_passes() {
 
     let output = Command::new(find("python3").unwrap())
         .arg(upstream("run"))
-        .arg(env!("CARGO_BIN_EXE_osier"))
+        .arg(osier_path())
         .arg("--list")
         .arg(&list)
         .arg("--expect")

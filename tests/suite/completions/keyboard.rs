@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Program, has_programs, scratch, search_path_after};
+use crate::support::{Program, has_programs, osier_path, scratch, search_path_after};
 
 /// A shell needs no longer for anything, on a busy machine either.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,9 +32,9 @@ impl Place {
             fs::create_dir_all(path.join(made)).unwrap();
         }
         fs::write(path.join("tree/usr/bin/tool"), "tool").unwrap();
-        symlink(env!("CARGO_BIN_EXE_osier"), path.join("bin/osier")).unwrap();
+        symlink(osier_path(), path.join("bin/osier")).unwrap();
         symlink("osier", path.join("bin/ostree")).unwrap();
-        let osier = Program::other(env!("CARGO_BIN_EXE_osier"), "osier").in_directory(path);
+        let osier = Program::other(osier_path(), "osier").in_directory(path);
         osier.run(["init", "--repo=repo", "--mode=bare-user-only"]).success();
         osier.run(["commit", "--repo=repo", "-b", REF, "-s", "Compose 22.0", "tree"]).success();
         let version = "--add-metadata-string=version=22.1";

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::support::{Program, has_programs, osier, scratch, search_path_after};
+use crate::support::{Program, has_programs, osier, osier_path, scratch, search_path_after};
 
 /// Sections of every page, in their order.
 const SECTIONS: [&str; 9] = [
@@ -24,9 +24,7 @@ const NOT_RUN: [&str; 2] = ["osier-bench", "osier-compose"];
 
 fn pages(directory: &Path) -> Vec<(String, String)> {
     let man = directory.join("man1");
-    Program::other(env!("CARGO_BIN_EXE_osier"), "osier")
-        .run(["man".as_ref(), man.as_os_str()])
-        .success();
+    Program::other(osier_path(), "osier").run(["man".as_ref(), man.as_os_str()]).success();
     let mut pages: Vec<(String, String)> = fs::read_dir(&man)
         .unwrap()
         .map(|entry| {
@@ -92,7 +90,7 @@ fn the_examples_of_man_pages_work() {
         fs::create_dir_all(place.join("rootfs/etc")).unwrap();
         fs::create_dir_all(place.join("bin")).unwrap();
         fs::write(place.join("rootfs/etc/os-release"), "NAME=Example\n").unwrap();
-        symlink(env!("CARGO_BIN_EXE_osier"), place.join("bin/osier")).unwrap();
+        symlink(osier_path(), place.join("bin/osier")).unwrap();
         let osier = osier().in_directory(&place);
         osier.run(["init", "--repo=repo", "--mode=archive"]).success();
         osier.run(["init", "--repo=mirror", "--mode=archive"]).success();

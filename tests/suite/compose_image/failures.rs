@@ -269,7 +269,7 @@ fn a_full_output_disk_leaves_the_old_image_and_no_litter() {
         let mut call: Vec<std::ffi::OsString> =
             ["-m", "sh", "-c", script, "sh"].map(Into::into).into();
         call.push(images.clone().into());
-        call.push(env!("CARGO_BIN_EXE_osier").into());
+        call.push(crate::support::osier_path().into());
         call.extend(release.call(&["-q", "--force"]));
         let mut unshare =
             super::support::Program::other("unshare", "unshare").with("IMAGES", &images);

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::release::{Release, report_of};
 use crate::compose_tree::kills::{killed_runs, lay_traps};
-use crate::support::{Output, Program, can_trace, find};
+use crate::support::{Output, Program, can_trace, find, osier_path};
 
 /// How long a test waits for something that takes a moment.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -214,18 +214,7 @@ fn traced(release: &Release, calls: &str, what: &str) -> Output {
     }
     let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:{what}"));
     let log = release.path("strace.log").to_str().unwrap().to_owned();
-    let options = [
-        "-f",
-        "-b",
-        "execve",
-        "-o",
-        &log,
-        "-e",
-        &trace,
-        "-e",
-        &inject,
-        env!("CARGO_BIN_EXE_osier"),
-    ];
+    let options = ["-f", "-b", "execve", "-o", &log, "-e", &trace, "-e", &inject, osier_path()];
     let mut call: Vec<OsString> = options.map(OsString::from).into();
     call.extend(release.call(&["-q"]));
     strace.run(call)

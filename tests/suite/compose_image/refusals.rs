@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::release::{REF, Release, program};
-use crate::support::skip;
+use crate::support::{osier_path, skip};
 
 /// Fails unless `compose image` is refused with that message, ImageFactory not asked and nothing
 /// written.
@@ -302,7 +302,7 @@ fn an_output_directory_that_will_not_do_is_refused_before_an_hour_of_work() {
         unshare = unshare.with(name, value);
     }
     let mut call: Vec<std::ffi::OsString> = ["-m", "sh", "-c", script, "sh"].map(Into::into).into();
-    call.extend([read_only.into(), env!("CARGO_BIN_EXE_osier").into()]);
+    call.extend([read_only.into(), osier_path().into()]);
     call.extend(release.call(&["-q"]));
     let output = unshare.run(call);
     if output.status == 9 {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::support::{
-    self, Output, Program, Snapshot, raw_snapshot, scratch, search_path_after, skip,
+    self, Output, Program, Snapshot, osier_path, raw_snapshot, scratch, search_path_after, skip,
 };
 
 /// The ref of the tree.
@@ -139,7 +139,7 @@ impl Release {
     pub fn name_the_loopback(&self) -> bool {
         let (hosts, wrapper) = (self.path("hosts"), self.path(WRAPPER));
         fs::write(&hosts, format!("127.0.0.1 localhost {LOOPBACK}\n")).unwrap();
-        let (hosts, osier) = (hosts.display(), env!("CARGO_BIN_EXE_osier"));
+        let (hosts, osier) = (hosts.display(), osier_path());
         let script = format!(
             "#!/bin/sh\nexec unshare --mount sh -c 'mount --bind {hosts} /etc/hosts && exec \
              \"$@\"' sh {osier} \"$@\"\n"
@@ -267,7 +267,7 @@ pub fn report_of(run: &Path) -> Value {
 
 /// osier under its own name.
 pub fn program() -> Program {
-    Program::other(env!("CARGO_BIN_EXE_osier"), "osier")
+    Program::other(osier_path(), "osier")
 }
 
 /// What runs osier where the loopback has another name.

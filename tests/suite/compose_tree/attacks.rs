@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use super::world::{REF, World, is_alive, report_of};
-use crate::support::needs_root;
+use crate::support::{needs_root, osier_path};
 
 /// Lets shell commands run before and after the stand-in composes: with `$id`, `$js` and `$ch` for
 /// the files that it is to write, `$run` for the directory of the run and `$D` for that of the
@@ -351,11 +351,11 @@ fn a_signal_is_heard_during_a_flood_and_in_the_pause_between_attempts() {
         world.change(2);
         world.set_config("attempts=9\n");
         hook(&world, before, "");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_osier"))
+        let mut child = Command::new(osier_path())
             .args(["compose", "tree", "--config=compose.conf", "-q"])
             .current_dir(world.path(""))
             .env("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()))
-            .env("OSIER", env!("CARGO_BIN_EXE_osier"))
+            .env("OSIER", osier_path())
             .spawn()
             .unwrap();
         let started = Instant::now();

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::json;
 
 use super::world::{PENDING, REF, World};
-use crate::support::{Program, is_root, search_path_after, skip};
+use crate::support::{Program, is_root, osier_path, search_path_after, skip};
 
 /// Fails at the check: nothing is written, and what is public stays as it is.
 #[track_caller]
@@ -249,8 +249,7 @@ fn a_container_that_may_not_use_fuse_is_told_before_anything_is_written() {
                   exec \"$0\" compose tree --config=compose.conf";
     let shell = Program::other("unshare", "unshare").in_directory(world.path(""));
     let path = search_path_after(&world.path("bin"));
-    let output =
-        shell.with("PATH", path).run(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_osier")]);
+    let output = shell.with("PATH", path).run(["--mount", "sh", "-c", script, osier_path()]);
     if output.status == 99 || !is_root() {
         return skip("cannot mount, so no /dev/fuse that may not be opened");
     }

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use super::world::{PENDING, REF, World, is_alive, report_of};
-use crate::support::{Output, Program, can_trace, search_path_after, skip};
+use crate::support::{Output, Program, can_trace, osier_path, search_path_after, skip};
 
 fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
@@ -255,7 +255,7 @@ fn traced(world: &World, injection: &Injection<'_>) -> Output {
     let Injection { calls, what, path } = injection;
     let strace = Program::other("strace", "strace")
         .with("PATH", search_path_after(&world.path("bin")))
-        .with("OSIER", env!("CARGO_BIN_EXE_osier"))
+        .with("OSIER", osier_path())
         .in_directory(world.path(""));
     let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:{what}"));
     let log = world.path("strace.log");
@@ -265,13 +265,7 @@ fn traced(world: &World, injection: &Injection<'_>) -> Output {
     if let Some(path) = path {
         arguments.extend(["-P", path]);
     }
-    arguments.extend([
-        env!("CARGO_BIN_EXE_osier"),
-        "compose",
-        "tree",
-        "--config=compose.conf",
-        "-q",
-    ]);
+    arguments.extend([osier_path(), "compose", "tree", "--config=compose.conf", "-q"]);
     strace.run(arguments)
 }
 

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Output, Program, has_programs, ostree, scratch, search_path_after};
+use crate::support::{
+    Output, Program, has_programs, osier_path, ostree, scratch, search_path_after,
+};
 
 pub const REF: &str = "exampleos/22/x86_64/host";
 pub const PENDING: &str = "osier-pending:exampleos/22/x86_64/host";
@@ -70,7 +72,7 @@ impl World {
         fs::write(path.join("base.repo"), "[base]\nbaseurl=http://packages.example.org/\n")
             .unwrap();
         fs::write(path.join("packages/payload"), "payload 1\n".repeat(1000)).unwrap();
-        let osier = env!("CARGO_BIN_EXE_osier");
+        let osier = osier_path();
         let program = Program::other(osier, "osier")
             .with("PATH", search_path_after(&path.join("bin")))
             .with("OSIER", osier)
@@ -140,7 +142,7 @@ impl World {
         let mut command = Command::new(&self.program.path);
         let variables: Vec<(OsString, OsString)> = vec![
             ("PATH".into(), search_path_after(&self.path("bin"))),
-            ("OSIER".into(), env!("CARGO_BIN_EXE_osier").into()),
+            ("OSIER".into(), osier_path().into()),
             ("STANDIN_MODE".into(), mode.into()),
         ];
         command

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{CWD, FileType, Mode};
 
 use super::Victim;
-use crate::support::{copy_all, is_root, long_tests};
+use crate::support::{copy_all, is_root, long_tests, osier_path};
 
 /// What stands there instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ fn run(directory: &Path, command: &[&str], what: &str) -> (i32, String) {
     // Two repositories are compared by their paths.
     let (repo, worst) = if command[0] == "compare" { (None, 2) } else { (Some("--repo=repo"), 1) };
     let mut child = Command::new("sh")
-        .args(["-c", &line, "sh", env!("CARGO_BIN_EXE_osier")])
+        .args(["-c", &line, "sh", osier_path()])
         .args(repo)
         .args(command)
         .current_dir(directory)

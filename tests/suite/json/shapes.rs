@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{read, with};
 use crate::compose_image::release::Release;
 use crate::compose_tree::world::World;
-use crate::support::{Program, golden_commit, osier, program, scratch};
+use crate::support::{Program, golden_commit, osier, osier_path, program, scratch};
 
 /// The documents of commands that `ostree` does not have.
 const OF_OWN_COMMANDS: [&str; 16] = [
@@ -214,7 +214,7 @@ fn documents_have_the_shape_that_the_documentation_gives() {
 
 /// osier under its own name.
 fn own(directory: &Path) -> Program {
-    Program::other(env!("CARGO_BIN_EXE_osier"), "osier").in_directory(directory)
+    Program::other(osier_path(), "osier").in_directory(directory)
 }
 
 #[track_caller]
@@ -250,7 +250,7 @@ fn documents_of_comparisons_have_the_shape_that_the_documentation_gives() {
         assert_shape("compare", &String::from_utf8_lossy(&output.stdout));
     }
     let program = path.join("program");
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_osier"), &program).unwrap();
+    std::os::unix::fs::symlink(osier_path(), &program).unwrap();
     let output = run(&format!("compare --json --scratch=. --with={} tree", program.display()));
     assert_eq!(output.status, 0, "{output:?}");
     assert_shape("compare --with", &String::from_utf8_lossy(&output.stdout));

@@ -28,7 +28,7 @@ pub use optional::{
     find, has_programs, ksvalidator, lacks, program, search_path, search_path_after, skip,
     template_schema,
 };
-pub use program::{Output, Program, osier, ostree, path_with_osier_as_ostree};
+pub use program::{Output, Program, osier, osier_path, ostree, path_with_osier_as_ostree};
 pub use server::{Asked, Server, Then, answer};
 pub use text::assert_same_text;
 

@@ -15,9 +15,17 @@ use super::optional::{lacks, search_path, search_path_after};
 /// No command of a test takes longer unless it hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 
-/// osier, called by the name `ostree`. `OSIER_UNDER_TEST` names another program to put in its
-/// place: the real `ostree` shows what the tests themselves get wrong, an installed osier can be
-/// tried where nothing can be built.
+/// The program under test. `OSIER_UNDER_TEST` names another one to put in its place: the real
+/// `ostree` shows what the tests themselves get wrong, an osier of the past what they would have
+/// found, and an installed osier can be tried where nothing can be built.
+pub fn osier_path() -> &'static str {
+    static PATH: OnceLock<String> = OnceLock::new();
+    PATH.get_or_init(|| {
+        std::env::var("OSIER_UNDER_TEST").unwrap_or_else(|_| env!("CARGO_BIN_EXE_osier").to_owned())
+    })
+}
+
+/// osier, called by the name `ostree`.
 pub fn osier() -> Program {
     Program {
         path: as_ostree().join("ostree"),
@@ -64,14 +72,12 @@ fn is_genuine(candidate: &Path) -> bool {
 fn as_ostree() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     DIRECTORY.get_or_init(|| {
-        let program = std::env::var_os("OSIER_UNDER_TEST")
-            .unwrap_or_else(|| env!("CARGO_BIN_EXE_osier").into());
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("as-ostree");
         std::fs::create_dir_all(&directory).unwrap();
         // Another test process may be doing the same: make the link aside and rename it into place.
         let fresh = directory.join(format!("ostree.{}", std::process::id()));
         let _ = std::fs::remove_file(&fresh);
-        std::os::unix::fs::symlink(program, &fresh).unwrap();
+        std::os::unix::fs::symlink(osier_path(), &fresh).unwrap();
         std::fs::rename(&fresh, directory.join("ostree")).unwrap();
         directory
     })
