@@ -49,14 +49,20 @@ impl Repo {
         collection_id: Option<&CollectionId>,
         options: &OpenOptions,
     ) -> Result<Self> {
-        if !path.join("objects").is_dir() {
-            write_skeleton(path, mode, collection_id).context(|| "Creating repo".to_owned())?;
+        if path.join("objects").is_dir() {
+            return Self::open_with(path, options);
         }
-        Self::open_with(path, options)
+        let made = write_skeleton(path, mode, collection_id);
+        let made = made.context(|| "Creating repo".to_owned())?;
+        Self::opened_with(made, path, options)
     }
 }
 
-fn write_skeleton(path: &Path, mode: RepoMode, collection_id: Option<&CollectionId>) -> Result<()> {
+fn write_skeleton(
+    path: &Path,
+    mode: RepoMode,
+    collection_id: Option<&CollectionId>,
+) -> Result<Dir> {
     match rustix::fs::mkdir(path, Mode::from_raw_mode(DIRECTORY_MODE)) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error).calling("mkdirat", path),
@@ -86,7 +92,7 @@ fn write_skeleton(path: &Path, mode: RepoMode, collection_id: Option<&Collection
             Err(error) => return Err(error).calling("mkdirat", path.join(name)),
         }
     }
-    Ok(())
+    Ok(repo)
 }
 
 /// Creates a file, replacing one left by a killed process.

@@ -154,13 +154,20 @@ impl Repo {
     }
 
     fn open_at_depth(path: &Path, options: &OpenOptions, depth: usize) -> Result<Self> {
-        Self::open_inner(path, options, depth).context(|| "opening repo".to_owned())
+        let opened = || {
+            let dir = Dir::open(path).calling("opendir", path)?;
+            Self::open_inner(dir.into(), path, options, depth)
+        };
+        opened().context(|| "opening repo".to_owned())
     }
 
-    fn open_inner(path: &Path, options: &OpenOptions, depth: usize) -> Result<Self> {
+    /// The repository in a directory that was opened by that path.
+    fn opened_with(dir: Dir, path: &Path, options: &OpenOptions) -> Result<Self> {
+        Self::open_inner(dir.into(), path, options, 0).context(|| "opening repo".to_owned())
+    }
+
+    fn open_inner(dir: File, path: &Path, options: &OpenOptions, depth: usize) -> Result<Self> {
         let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir =
-            File::from(rustix::fs::open(path, directory, Mode::empty()).calling("opendir", path)?);
         let objects = rustix::fs::openat(&dir, "objects", directory, Mode::empty())
             .calling("opendir", "objects")?;
         let config = Config::from_keyfile(read_config(&dir)?)?.with(options);
