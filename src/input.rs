@@ -6,6 +6,7 @@
 //! also be a pipe that was handed over on purpose, as in `--skip-list=<(...)` or `/dev/stdin`; a
 //! named pipe must have a writer within two seconds.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
@@ -109,17 +110,37 @@ pub fn create_named(path: &Path) -> io::Result<File> {
 /// When it cannot be written; what was there before stays then.
 pub fn replace_named(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (directory, name) = Dir::open_parent(path)?;
-    let mut temporary = name.clone();
+    replace_in(&directory, &name, bytes)
+}
+
+/// Writes files into the directory that the user has named, each as [`replace_named`] does. The
+/// directory stays the same whatever gets its name meanwhile.
+///
+/// # Errors
+/// When one of them cannot be written: its name, and why.
+pub fn replace_within(
+    directory: &Path,
+    files: &[(OsString, Vec<u8>)],
+) -> Result<(), (OsString, io::Error)> {
+    let opened = Dir::open(directory).map_err(|error| (OsString::new(), error.into()))?;
+    files.iter().try_for_each(|(name, bytes)| {
+        replace_in(&opened, name, bytes).map_err(|error| (name.clone(), error))
+    })
+}
+
+/// What [`replace_named`] does, in a directory that is open.
+pub(crate) fn replace_in(directory: &Dir, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
+    let mut temporary = name.to_owned();
     temporary.push(format!(".{}", std::process::id()));
     // Only a process of this number that was killed can have left one.
-    let _ = dir::remove_file(&directory, &temporary);
+    let _ = dir::remove_file(directory, &temporary);
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
-    let mut file = dir::open(&directory, &temporary, flags, Mode::from_raw_mode(0o666))?;
+    let mut file = dir::open(directory, &temporary, flags, Mode::from_raw_mode(0o666))?;
     let placed = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| {
-        Ok(dir::rename((&directory, &temporary), (&directory, &name), RenameFlags::empty())?)
+        Ok(dir::rename((directory, &temporary), (directory, name), RenameFlags::empty())?)
     });
     if placed.is_err() {
-        let _ = dir::remove_file(&directory, &temporary);
+        let _ = dir::remove_file(directory, &temporary);
     }
     placed
 }

@@ -8,11 +8,12 @@ mod config;
 mod keyring;
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
 use crate::dir::{self, Dir};
@@ -118,7 +119,8 @@ pub fn list(repo: &Repo, sysroot: Option<&Path>) -> Result<Vec<Remote>> {
         Some(parent) => by_name(list(parent, None)?),
         None => BTreeMap::new(),
     };
-    for (name, mut remote) in own(repo, &repo.config().keyfile, sysroot)? {
+    let directory = Files::open(repo, sysroot)?;
+    for (name, mut remote) in own(&repo.config().keyfile, directory.as_ref())? {
         let inherited = remotes.remove(&name).map(|remote| remote.layers);
         remote.layers.extend(inherited.unwrap_or_default());
         remotes.insert(name, remote);
@@ -160,7 +162,8 @@ pub fn add(
 ) -> Result<()> {
     RemoteName::parse(name)?;
     repo.edit_config(|keyfile| {
-        match (own(repo, keyfile, sysroot)?.remove(name), existing) {
+        let directory = Files::open(repo, sysroot)?;
+        match (own(keyfile, directory.as_ref())?.remove(name), existing) {
             (Some(remote), Existing::Refuse) => {
                 let place =
                     remote.file.map_or("(in config)".to_owned(), |file| file.display().to_string());
@@ -170,7 +173,9 @@ pub fn add(
             }
             (Some(_), Existing::Keep) => return Ok(ConfigEdit::Keep),
             (Some(Remote { file: Some(file), .. }), Existing::Replace) => {
-                write_file(&file, name, settings)?;
+                if let (Some(directory), Some(file)) = (&directory, file.file_name()) {
+                    directory.write(file, name, settings)?;
+                }
                 return Ok(ConfigEdit::Keep);
             }
             (Some(Remote { file: None, .. }), Existing::Replace) => {
@@ -179,10 +184,8 @@ pub fn add(
             (None, _) => {
                 let wanted =
                     keyfile.get_bool("core", "add-remotes-config-dir").map_err(config_error)?;
-                let directory =
-                    remotes_directory(repo, sysroot).filter(|_| wanted.unwrap_or(is_system(repo)));
-                if let Some(directory) = directory.filter(|directory| directory.is_dir()) {
-                    write_file(&directory.join(format!("{name}.conf")), name, settings)?;
+                if let Some(directory) = directory.filter(|_| wanted.unwrap_or(is_system(repo))) {
+                    directory.write(format!("{name}.conf").as_ref(), name, settings)?;
                     return Ok(ConfigEdit::Keep);
                 }
             }
@@ -201,14 +204,16 @@ pub fn delete(repo: &Repo, sysroot: Option<&Path>, name: &str, absent: Absent) -
     RemoteName::parse(name)?;
     let mut is_absent = false;
     repo.edit_config(|keyfile| {
-        match own(repo, keyfile, sysroot)?.remove(name).map(|remote| remote.file) {
+        let directory = Files::open(repo, sysroot)?;
+        match own(keyfile, directory.as_ref())?.remove(name).map(|remote| remote.file) {
             None => {
                 is_absent = true;
                 Ok(ConfigEdit::Keep)
             }
             Some(Some(file)) => {
-                let (directory, last) = Dir::open_parent(&file).during("opening", &file)?;
-                dir::remove_file(directory, last).during("removing", file)?;
+                if let (Some(directory), Some(last)) = (&directory, file.file_name()) {
+                    dir::remove_file(&directory.dir, last).during("removing", &file)?;
+                }
                 Ok(ConfigEdit::Keep)
             }
             Some(None) => {
@@ -229,25 +234,55 @@ pub fn delete(repo: &Repo, sysroot: Option<&Path>, name: &str, absent: Absent) -
     }
 }
 
-/// The remotes of the repository itself, whose config is `keyfile`.
-fn own(repo: &Repo, keyfile: &KeyFile, sysroot: Option<&Path>) -> Result<BTreeMap<String, Remote>> {
-    let mut remotes = by_name(in_keyfile(keyfile, None).collect());
-    let Some(directory) = remotes_directory(repo, sysroot) else { return Ok(remotes) };
-    let entries = match fs::read_dir(&directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(remotes),
-        Err(error) => return Err(error).during("listing", directory),
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.during("listing", &directory)?.path();
-        if path.extension().is_some_and(|extension| extension == "conf") && path.is_file() {
-            files.push(path);
+/// The remotes directory, which stays the same from the first look into it to the last change.
+struct Files {
+    dir: Dir,
+    path: PathBuf,
+}
+
+impl Files {
+    /// `None` where there is none.
+    fn open(repo: &Repo, sysroot: Option<&Path>) -> Result<Option<Self>> {
+        let Some(path) = remotes_directory(repo, sysroot) else { return Ok(None) };
+        match Dir::open(&path) {
+            Ok(dir) => Ok(Some(Self { dir, path })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error).during("listing", path),
         }
     }
-    files.sort_unstable();
-    for file in files {
-        let bytes = input::read_stored(rustix::fs::CWD, &file, input::MAX_INPUT_SIZE)
+
+    /// The names of the files that may have remotes, sorted.
+    fn names(&self) -> Result<Vec<OsString>> {
+        let mut names = dir::names(&self.dir).during("listing", &self.path)?;
+        names.retain(|name| {
+            let is_file = || {
+                rustix::fs::statat(&self.dir, name, AtFlags::empty()).is_ok_and(|stat| {
+                    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+                })
+            };
+            Path::new(name).extension().is_some_and(|extension| extension == "conf") && is_file()
+        });
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Replaces a file by one with that remote.
+    fn write(&self, file: &OsStr, name: &str, settings: &[(String, Setting)]) -> Result<()> {
+        let mut keyfile = KeyFile::new();
+        apply(&mut keyfile, name, settings)?;
+        // What it writes first has a name that does not end in `.conf` and is not read as a remote.
+        input::replace_in(&self.dir, file, keyfile.to_string().as_bytes())
+            .during("writing", self.path.join(file))
+    }
+}
+
+/// The remotes of the repository itself, whose config is `keyfile`.
+fn own(keyfile: &KeyFile, directory: Option<&Files>) -> Result<BTreeMap<String, Remote>> {
+    let mut remotes = by_name(in_keyfile(keyfile, None).collect());
+    let Some(directory) = directory else { return Ok(remotes) };
+    for name in directory.names()? {
+        let file = directory.path.join(&name);
+        let bytes = input::read_stored(&directory.dir, &name, input::MAX_INPUT_SIZE)
             .during("reading", &file)?;
         let keyfile = text_of(&bytes).and_then(KeyFile::parse);
         let keyfile = keyfile
@@ -307,14 +342,6 @@ fn apply(keyfile: &mut KeyFile, name: &str, settings: &[(String, Setting)]) -> R
         changed.map_err(config_error)?;
     }
     Ok(())
-}
-
-/// Replaces a file of the remotes directory, which is not in the repository.
-fn write_file(path: &Path, name: &str, settings: &[(String, Setting)]) -> Result<()> {
-    let mut keyfile = KeyFile::new();
-    apply(&mut keyfile, name, settings)?;
-    // What it writes first has a name that does not end in `.conf` and is not read as a remote.
-    input::replace_named(path, keyfile.to_string().as_bytes()).during("writing", path)
 }
 
 /// The name in a group of a config file, as in `remote "origin"`.

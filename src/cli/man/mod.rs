@@ -5,9 +5,10 @@
 
 mod pages;
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Command;
 use clap_mangen::Man;
@@ -38,18 +39,21 @@ pub(super) fn run(args: Args, all: Commands) -> Result<(), Failure> {
     let mut program = definition::program(all);
     // Prefixes the commands' names with that of the program.
     program.build();
-    write(directory, &program)
+    let mut files = Vec::new();
+    add_pages(&program, &mut files).during("making pages for", directory)?;
+    let written = input::replace_within(directory, &files);
+    written.or_else(|(name, error)| Ok(Err(error).during("writing", directory.join(name))?))
 }
 
-fn write(directory: &Path, command: &Command) -> Result<(), Failure> {
-    command.get_subcommands().try_for_each(|each| write(directory, each))?;
+fn add_pages(command: &Command, files: &mut Vec<(OsString, Vec<u8>)>) -> io::Result<()> {
+    command.get_subcommands().try_for_each(|each| add_pages(each, files))?;
     let man = Man::new(command.clone())
         .manual(PROGRAM)
         .source(concat!("osier ", env!("CARGO_PKG_VERSION")));
-    let path = directory.join(man.get_filename());
     let mut text = Vec::new();
-    render(&man, command, &mut text).during("making", &path)?;
-    Ok(input::replace_named(&path, &text).during("writing", &path)?)
+    render(&man, command, &mut text)?;
+    files.push((man.get_filename().into(), text));
+    Ok(())
 }
 
 fn render(man: &Man, command: &Command, out: &mut Vec<u8>) -> io::Result<()> {
