@@ -1,6 +1,8 @@
 //! Links that somebody puts in the place of a directory while osier works: nothing behind them is
 //! removed or written.
 
+mod moments;
+mod places;
 mod standing;
 
 use std::fs::{self, File};
@@ -10,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use crate::support::{osier, scratch};
+use crate::support::{Program, has_programs, needs_root, osier, osier_path, scratch, skip};
 
 const DAYS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -41,7 +43,7 @@ fn assert_whole(victim: &Path) {
 /// Runs a commit whose last source is a tar from standard input, does something before that ends,
 /// and returns the status, standard output and standard error.
 fn commit_and(repo: &Path, arguments: &[&str], meanwhile: impl FnOnce()) -> (i32, String, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_osier"))
+    let mut child = Command::new(osier_path())
         .arg(format!("--repo={}", repo.display()))
         .args(["commit", "--branch=main", "--subject=s"])
         .args(arguments)
@@ -219,7 +221,7 @@ fn special_files_in_a_repository_make_no_command_wait() {
         let made = Command::new("mkfifo").arg(&path).status().unwrap();
         assert!(made.success());
         for command in commands {
-            let mut child = Command::new(env!("CARGO_BIN_EXE_osier"))
+            let mut child = Command::new(osier_path())
                 .arg(format!("--repo={}", repo.display()))
                 .args(command)
                 .stdout(Stdio::null())
@@ -242,4 +244,29 @@ fn special_files_in_a_repository_make_no_command_wait() {
         }
     }
     assert_eq!(osier().repo(&repo, ["refs"]).line(), "main");
+}
+
+#[test]
+fn consume_empties_a_mount_point_and_leaves_it() {
+    if !needs_root() || !has_programs(&["unshare", "mount"]) {
+        return;
+    }
+    let directory = scratch();
+    let at = |name: &str| directory.path().join(name);
+    for name in ["source/d", "mounted"] {
+        fs::create_dir_all(at(name)).unwrap();
+    }
+    fs::write(at("source/d/a"), "a").unwrap();
+    osier().repo(&at("repo"), ["init", "--mode=bare"]).success();
+    let script = "mount --bind source mounted || exit 9; exec \"$@\"";
+    let unshare = Program::other("unshare", "unshare").in_directory(directory.path());
+    let options = ["-m", "sh", "-c", script, "sh", osier_path(), "--repo=repo"];
+    let call = ["commit", "--branch=main", "--consume", "--tree=dir=mounted"];
+    let output = unshare.run(options.iter().chain(&call));
+    if output.status == 9 {
+        return skip("cannot mount, so no mount point to try");
+    }
+    let commit = output.line();
+    assert_eq!(osier().repo(&at("repo"), ["rev-parse", "main"]).line(), commit);
+    assert_eq!(fs::read_dir(at("source")).unwrap().count(), 0);
 }

@@ -5,7 +5,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Output, Program, Snapshot, differences, osier, raw_snapshot, scratch};
+use crate::support::{
+    Output, Program, Snapshot, differences, osier, osier_path, raw_snapshot, scratch,
+};
 
 /// A repository with two commits, the first of which nothing needs any more.
 struct Scene {
@@ -75,7 +77,7 @@ impl Scene {
 
 /// The program under its own name.
 fn own() -> Program {
-    Program::other(env!("CARGO_BIN_EXE_osier"), "osier")
+    Program::other(osier_path(), "osier")
 }
 
 fn stderr(output: &Output) -> String {
