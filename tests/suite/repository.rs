@@ -378,3 +378,19 @@ fn a_remote_alone_stands_for_all_its_refs() {
     assert_eq!(refs(&["--delete", "up:"]), (0, String::new()));
     assert_eq!(refs(&[]), (0, "keep\nupper:three\n".to_owned()));
 }
+
+#[test]
+fn a_config_can_be_read_by_all_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = support::scratch();
+    for umask in ["000", "002", "022", "027", "077"] {
+        let script = format!("umask {umask}; exec \"$@\"");
+        let repo = format!("--repo={}/{umask}", directory.path().display());
+        support::Program::other("sh", "sh")
+            .run(["-c", &script, "sh", support::osier_path(), &repo, "init", "--mode=archive"])
+            .success();
+        let config = directory.path().join(umask).join("config");
+        let mode = fs::metadata(config).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(format!("{mode:o}"), "644", "umask {umask}");
+    }
+}
