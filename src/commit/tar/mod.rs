@@ -2,8 +2,10 @@
 //!
 //! One thread reads the archive and collects small files; when there are enough of them, all
 //! threads hash and compress them. Hard links wait for the end, as they may come before their
-//! target. What the names in an archive mean is in [`names`].
+//! target. What the names in an archive mean is in [`names`], how many entries are collected in
+//! [`batch`].
 
+mod batch;
 mod names;
 
 use std::collections::{HashMap, HashSet};
@@ -16,7 +18,7 @@ use rayon::prelude::*;
 use rustix::fs::FileType;
 
 use super::context::{Ingest, header};
-use super::held::{Held, XATTR_BYTES};
+use super::held::Held;
 use super::options::TarOptions;
 use super::pathname_filter::PathnameFilter;
 use super::tree::Tree;
@@ -30,15 +32,11 @@ use crate::progress::Event;
 use crate::repo::ContentWriter;
 use crate::source::archive::{Archive, Entry, Kind};
 use crate::source::{Ownership, Stream};
+use batch::{Batch, Collected, Work};
 use names::{absolute, relative, shown, split};
 
 /// Files up to this size, in bytes, are collected; larger ones are stored at once.
 const MAX_COLLECTED: u64 = 1 << 20;
-
-/// How much is collected: bytes of content, names, link targets and xattrs, and the number of
-/// files.
-const BATCH_BYTES: usize = 32 << 20;
-const BATCH_FILES: usize = 4096;
 
 /// The buffer for the content of large files.
 const BUFFER_BYTES: usize = 128 << 10;
@@ -52,19 +50,9 @@ pub(super) fn read(
 ) -> Result<Tree> {
     let names = options.pathname_filter.as_deref().map(PathnameFilter::parse).transpose()?;
     let (mut archive, pipe) = open(path)?;
-    let (batch, hard_links) = (Vec::new(), Vec::new());
+    let (batch, hard_links) = (Batch::default(), Vec::new());
     let (with_content, held) = (HashSet::new(), Held::default());
-    let mut import = Import {
-        ingest,
-        options,
-        names,
-        tree,
-        batch,
-        batch_bytes: 0,
-        hard_links,
-        with_content,
-        held,
-    };
+    let mut import = Import { ingest, options, names, tree, batch, hard_links, with_content, held };
     while let Some(entry) = archive.next_entry().map_err(in_archive)? {
         import.entry(entry, &mut archive)?;
         import.held.check(&archive)?;
@@ -124,23 +112,11 @@ struct Import<'i, 'r, 'o> {
     options: &'o TarOptions,
     names: Option<PathnameFilter>,
     tree: Tree,
-    batch: Vec<Collected>,
-    batch_bytes: usize,
+    batch: Batch,
     hard_links: Vec<HardLink>,
     /// The targets of hard links whose content came with one of the links.
     with_content: HashSet<String>,
     held: Held,
-}
-
-/// A file on its way into the tree.
-struct Collected {
-    path: String,
-    work: Work,
-}
-
-enum Work {
-    Stored(Checksum),
-    Held(FileHeader, Vec<u8>),
 }
 
 /// Another name for a file, until the last entry has been read.
@@ -335,20 +311,13 @@ impl Import<'_, '_, '_> {
     }
 
     fn collect(&mut self, path: String, work: Work) -> Result<()> {
-        let collected = Collected { path, work };
-        self.batch_bytes += collected.bytes();
-        self.batch.push(collected);
-        if self.batch_bytes >= BATCH_BYTES || self.batch.len() >= BATCH_FILES {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        self.batch.push(Collected { path, work });
+        if self.batch.is_full() { self.flush() } else { Ok(()) }
     }
 
     /// Stores what has been collected, and puts it in the tree in the order of the archive.
     fn flush(&mut self) -> Result<()> {
         let ingest = self.ingest;
-        self.batch_bytes = 0;
         let store = |Collected { path, work }| {
             let (checksum, bytes) = match work {
                 Work::Stored(checksum) => (checksum, 0),
@@ -361,7 +330,7 @@ impl Import<'_, '_, '_> {
         };
         // All are waited for, so that the same error is always reported if there are several.
         let stored: Vec<Result<(String, Checksum)>> =
-            std::mem::take(&mut self.batch).into_par_iter().map(store).collect();
+            self.batch.take().into_par_iter().map(store).collect();
         for result in stored {
             let (path, checksum) = result?;
             self.put(&path, checksum).map_err(|error| {
@@ -436,23 +405,6 @@ impl Import<'_, '_, '_> {
             None if tree.has_directory(name) => Err(is_directory()),
             None => Err(Error::failed(format!("No such file or directory: {name}"))),
         }
-    }
-}
-
-impl Collected {
-    /// Bytes that it takes.
-    fn bytes(&self) -> usize {
-        let work = match &self.work {
-            Work::Stored(_) => 0,
-            Work::Held(header, content) => {
-                let xattrs = header
-                    .xattrs
-                    .iter()
-                    .map(|(name, value)| XATTR_BYTES + name.len() + value.len());
-                content.len() + header.symlink_target.len() + xattrs.sum::<usize>()
-            }
-        };
-        size_of::<Self>() + self.path.len() + work
     }
 }
 
