@@ -95,11 +95,8 @@ pub fn diff(
     let mut options = *options;
     // The objects of such a repository have no xattrs, so those of directories are ignored too.
     options.no_xattrs |= !keeps_xattrs && (is_commit(first) || is_commit(second));
-    let comparison = Comparison { repo, options, listed: AtomicU64::new(0) };
-    threads::run(|| {
-        let (first, second) = (comparison.open(first)?, comparison.open(second)?);
-        fold(&comparison, Part::Roots(Arc::new(first), Arc::new(second)))
-    })
+    Comparison { repo, options, listed: AtomicU64::new(0), max_listed: MAX_LISTED }
+        .run(first, second)
 }
 
 /// Counts the objects of two commits, without their parents'.
@@ -142,6 +139,8 @@ struct Comparison<'r> {
     options: DiffOptions,
     /// Bytes taken by the paths found so far.
     listed: AtomicU64,
+    /// The most that they may take: [`MAX_LISTED`].
+    max_listed: u64,
 }
 
 /// The most that the paths of a result may take, in bytes. A small commit can contain a directory
@@ -277,12 +276,20 @@ fn files_and_found(
 }
 
 impl Comparison<'_> {
+    fn run(&self, first: &DiffTree, second: &DiffTree) -> Result<Diff> {
+        threads::run(|| {
+            let (first, second) = (self.open(first)?, self.open(second)?);
+            fold(self, Part::Roots(Arc::new(first), Arc::new(second)))
+        })
+    }
+
     /// Counts a path of the result.
     fn listed(&self, path: String) -> Result<String> {
         let bytes = (size_of::<String>() + path.len()) as u64;
-        if self.listed.fetch_add(bytes, Ordering::Relaxed) + bytes > MAX_LISTED {
+        if self.listed.fetch_add(bytes, Ordering::Relaxed) + bytes > self.max_listed {
             return Err(Error::failed(format!(
-                "the paths that differ take more than {MAX_LISTED} bytes of memory"
+                "the paths that differ take more than {} bytes of memory",
+                self.max_listed
             )));
         }
         Ok(path)
@@ -568,6 +575,45 @@ fn hash(header: &FileHeader, mut file: File, path: &str) -> Result<Checksum> {
         match file.read(&mut buffer).during("reading", path)? {
             0 => return Ok(hasher.finish()),
             length => hasher.update(&buffer[..length]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_paths_of_a_result_have_a_limit_whichever_side_they_are_of() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = |name: &str| scratch.path().join(name);
+        let repo = Repo::create(&path("repo"), RepoMode::Archive, None).unwrap();
+        for side in ["one", "other", "empty"] {
+            fs::create_dir(path(side)).unwrap();
+        }
+        for number in 0..10 {
+            fs::write(path("one").join(format!("file-{number}")), "one").unwrap();
+            fs::write(path("other").join(format!("file-{number}")), "other").unwrap();
+        }
+        // Ten paths of six bytes.
+        let all = 10 * (size_of::<String>() as u64 + 6);
+        let listed = |[first, second]: [&str; 2], max_listed| {
+            let options = DiffOptions::default();
+            let comparison =
+                Comparison { repo: &repo, options, listed: AtomicU64::new(0), max_listed };
+            let tree = |side| DiffTree::Directory(path(side));
+            let found = comparison.run(&tree(first), &tree(second));
+            found
+                .map(|diff| diff.modified.len() + diff.removed.len() + diff.added.len())
+                .map_err(|error| error.to_string())
+        };
+        for sides in [["one", "other"], ["one", "empty"], ["empty", "one"]] {
+            assert_eq!(listed(sides, all), Ok(10), "{sides:?}");
+            let refused = format!("the paths that differ take more than {} bytes", all - 1);
+            let error = listed(sides, all - 1).unwrap_err();
+            assert!(error.starts_with(&refused), "{sides:?}: {error}");
         }
     }
 }

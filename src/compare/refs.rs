@@ -16,6 +16,10 @@ use crate::repo::tree::Descent;
 const MAX_PAIRS: usize = 1 << 22;
 
 pub(super) fn compare(comparison: &mut Comparison<'_, '_>) -> Result<()> {
+    compare_within(comparison, MAX_PAIRS)
+}
+
+fn compare_within(comparison: &mut Comparison<'_, '_>, max_pairs: usize) -> Result<()> {
     let (first, second) = (comparison.first.list_ref_files()?, comparison.second.list_ref_files()?);
     let mut explained = HashSet::new();
     for place in merged(first, second, |(name, _)| name.clone()) {
@@ -27,7 +31,8 @@ pub(super) fn compare(comparison: &mut Comparison<'_, '_>) -> Result<()> {
             },
             Place::Both((name, one), (_, other)) => match both(one, other) {
                 Ok((RefFile::Commit(one), RefFile::Commit(other))) if one != other => {
-                    let walk = &mut Walk { comparison, name: &name, explained: &mut explained };
+                    let walk =
+                        &mut Walk { comparison, name: &name, explained: &mut explained, max_pairs };
                     walk.commits((one, other))?;
                 }
                 Ok((one, other)) if one != other => {
@@ -52,6 +57,8 @@ struct Walk<'w, 'c, 's> {
     name: &'w str,
     /// Pairs of commits and dirtrees that some ref has led to before.
     explained: &'w mut HashSet<Pair>,
+    /// The most that are remembered: [`MAX_PAIRS`].
+    max_pairs: usize,
 }
 
 impl Walk<'_, '_, '_> {
@@ -139,9 +146,10 @@ impl Walk<'_, '_, '_> {
         if dirtrees.0 == dirtrees.1 || !self.explained.insert(dirtrees) {
             return Ok(None);
         }
-        if self.explained.len() > MAX_PAIRS {
+        if self.explained.len() > self.max_pairs {
             return Err(Error::failed(format!(
-                "more than {MAX_PAIRS} pairs of directories to compare"
+                "more than {} pairs of directories to compare",
+                self.max_pairs
             )));
         }
         let entered = descents.0.enter(&dirtrees.0);
@@ -223,4 +231,61 @@ fn entries(tree: DirTree) -> Vec<(String, Entry)> {
     let mut entries: Vec<_> = files.chain(dirs).collect();
     entries.sort_by(|(one, _), (other, _)| one.cmp(other));
     entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{CompareOptions, CompareReport, Finding};
+    use super::*;
+    use crate::commit::{CommitOptions, Description, Source, commit};
+    use crate::progress::Silent;
+    use crate::refspec::Refspec;
+    use crate::repo::{Repo, RepoMode};
+    use crate::source::{Attributes, MemoryTree};
+
+    #[test]
+    fn pairs_of_directories_have_a_limit() {
+        let scratch = tempfile::tempdir().unwrap();
+        let repo = |content: &str| {
+            let repo = Repo::create(&scratch.path().join(content), RepoMode::Archive, None);
+            let repo = repo.unwrap();
+            let mut tree = MemoryTree::new();
+            for name in ["a", "b", "c", "d"] {
+                let path = format!("{name}/{name}");
+                tree.add_file(&path, content, Attributes::new(0o644)).unwrap();
+            }
+            let options = CommitOptions {
+                branch: Some(Refspec::parse("main").unwrap()),
+                sources: vec![Source::Memory(tree)],
+                ..CommitOptions::new(Description::new(1))
+            };
+            commit(&repo, &options, &Silent).unwrap();
+            repo
+        };
+        let (first, second) = (repo("one"), repo("other"));
+        let compared = |max_pairs| {
+            let mut paths = Vec::new();
+            let mut sink = |finding: Finding| {
+                let subject = finding.subject.to_string();
+                paths.push(subject.trim_start_matches("refs/heads/").to_owned());
+                Ok(())
+            };
+            let mut comparison = Comparison {
+                first: &first,
+                second: &second,
+                options: &CompareOptions::default(),
+                sink: &mut sink,
+                report: CompareReport::default(),
+            };
+            let result = compare_within(&mut comparison, max_pairs);
+            (paths, result.map_err(|error| error.to_string()))
+        };
+        // The commits, their roots, and four directories.
+        let (paths, result) = compared(6);
+        assert_eq!(result, Ok(()));
+        assert_eq!(paths, ["main", "main:/a/a", "main:/b/b", "main:/c/c", "main:/d/d"]);
+        let (paths, result) = compared(5);
+        assert_eq!(result.unwrap_err(), "more than 5 pairs of directories to compare");
+        assert_eq!(paths, ["main", "main:/a/a", "main:/b/b", "main:/c/c"]);
+    }
 }
