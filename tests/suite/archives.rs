@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{osier, ostree, program, scratch};
+use crate::support::{osier, osier_path, ostree, program, scratch};
 
 /// The header of a tar entry, with its content.
 fn entry(name: &[u8], flag: u8, target: &[u8], content: &[u8]) -> Vec<u8> {
@@ -233,7 +233,7 @@ fn a_pipe_is_read_to_its_end_behind_every_decompressor() {
         let script = format!(
             "set -o pipefail; cat {} | {} {repo_option} commit --orphan --timestamp=@1 --tree=tar=-",
             input.display(),
-            env!("CARGO_BIN_EXE_osier")
+            osier_path()
         );
         let output = Command::new("bash").args(["-c", &script]).output().unwrap();
         assert_eq!(
@@ -255,7 +255,7 @@ fn within_memory(archive: &[u8], limit: u64) -> Result<(), String> {
     let script = format!(
         "ulimit -v {limit}; exec {} --repo=repo commit -b main --tar-autocreate-parents \
          --tree=tar=bomb",
-        env!("CARGO_BIN_EXE_osier")
+        osier_path()
     );
     let mut command = Command::new("sh");
     command
@@ -295,6 +295,26 @@ fn a_bomb_of_link_targets_takes_no_more_memory_than_a_batch_may() {
     let bomb =
         [entry(b"././@LongLink", b'K', b"", &target), entry(b"link", b'2', b"t", b"")].concat();
     let archive = [zstd(&bomb).repeat(450), zstd(&[0; 1024])].concat();
+    assert!(archive.len() < 1_000_000, "{}", archive.len());
+    assert_eq!(within_memory(&archive, 400_000), Ok(()));
+}
+
+#[test]
+fn a_bomb_of_targets_in_cpio_takes_no_more_memory_than_a_batch_may() {
+    let symlink = |name: &str, mode: u32, target: &[u8]| {
+        let (name_size, size) = (name.len() as u32 + 1, target.len() as u32);
+        let mut entry = b"070701".to_vec();
+        for number in [9, mode, 0, 0, 1, 1, size, 8, 1, 0, 0, name_size, 0] {
+            entry.extend_from_slice(format!("{number:08x}").as_bytes());
+        }
+        for bytes in [format!("{name}\0").as_bytes(), target] {
+            entry.extend_from_slice(bytes);
+            entry.resize(entry.len().next_multiple_of(4), 0);
+        }
+        entry
+    };
+    let bomb = symlink("link", 0o120_777, &vec![b't'; 1 << 20]);
+    let archive = [zstd(&bomb).repeat(450), zstd(&symlink("TRAILER!!!", 0, b""))].concat();
     assert!(archive.len() < 1_000_000, "{}", archive.len());
     assert_eq!(within_memory(&archive, 400_000), Ok(()));
 }

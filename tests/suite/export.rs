@@ -5,8 +5,17 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
-use crate::support::{expected, extract_repo, golden_commit, needs_root, osier, ostree, scratch};
+use osier::commit::{CommitOptions, Description, Source, commit};
+use osier::object::{DirEntry, DirTree, ObjectType};
+use osier::progress::Silent;
+use osier::repo::{Repo, RepoMode, Transaction};
+use osier::source::{Attributes, MemoryTree};
+
+use crate::support::{
+    expected, extract_repo, golden_commit, needs_root, osier, osier_path, ostree, scratch,
+};
 
 const RECORD: usize = 512;
 
@@ -182,4 +191,62 @@ fn what_cannot_be_exported_is_refused() {
         String::from_utf8_lossy(&output.stderr).ends_with("error: A COMMIT argument is required\n"),
         "{output:?}"
     );
+}
+
+/// A commit of 2 * 10^9 files that takes 132 kB: a directory of 2000 files in a hundred others,
+/// those in a hundred, and those again.
+fn hall_of_mirrors(repo: &Repo) -> String {
+    let mut files = MemoryTree::new();
+    for number in 0..2000 {
+        files.add_file(&format!("{number:06}"), "", Attributes::new(0o644)).unwrap();
+    }
+    let options = CommitOptions {
+        sources: vec![Source::Memory(files)],
+        ..CommitOptions::new(Description::new(1))
+    };
+    let files = commit(repo, &options, &Silent).unwrap().commit;
+    let mut commit = repo.load_commit(&files).unwrap();
+    let transaction = Transaction::begin(repo).unwrap();
+    for _ in 0..3 {
+        let dir = |number| DirEntry {
+            name: format!("{number:03}"),
+            dirtree: commit.root_dirtree,
+            dirmeta: commit.root_dirmeta,
+        };
+        let tree = DirTree { files: Vec::new(), dirs: (0..100).map(dir).collect() };
+        commit.root_dirtree =
+            transaction.write_metadata(ObjectType::DirTree, &tree.encode()).unwrap();
+    }
+    let whole = transaction.write_metadata(ObjectType::Commit, &commit.encode()).unwrap();
+    transaction.commit().unwrap();
+    whole.to_hex()
+}
+
+#[test]
+fn a_tree_that_is_huge_and_stored_in_little_is_exported_in_little_memory() {
+    let directory = scratch();
+    let path = directory.path().join("repo");
+    let commit = hall_of_mirrors(&Repo::create(&path, RepoMode::Archive, None).unwrap());
+    let script = "ulimit -v 400000; exec \"$OSIER\" --repo=\"$REPO\" export \"$COMMIT\"";
+    let mut child = Command::new("sh")
+        .args(["-c", script])
+        .envs([("OSIER", osier_path()), ("COMMIT", &commit)])
+        .env("REPO", &path)
+        .env("RAYON_NUM_THREADS", "2")
+        .env("MALLOC_ARENA_MAX", "1")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The entries of the first 64 directories, and some.
+    const WANTED: u64 = 64 << 20;
+    let read =
+        std::io::copy(&mut child.stdout.as_mut().unwrap().take(WANTED), &mut std::io::sink());
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(read.unwrap(), WANTED, "it ends early: {status}");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kilobytes < 100_000, "it takes {kilobytes} kB");
 }
