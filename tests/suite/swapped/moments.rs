@@ -85,6 +85,7 @@ impl Place {
     #[track_caller]
     pub fn attack(&self, call: &[&str], named: &[&str], within: &[&str]) {
         let calls = self.record(call);
+        let mut missed = Vec::new();
         let named_ones = named.iter().map(|&path| (path, named));
         for (swapped, named) in named_ones.chain(within.iter().map(|&path| (path, &[][..]))) {
             let round = Round { place: self, call, swapped, named };
@@ -93,9 +94,11 @@ impl Place {
                 let last = moments.len() - 1;
                 moments = (0..MOMENTS).map(|part| moments[part * last / (MOMENTS - 1)]).collect();
             }
-            let hit = moments.iter().filter(|&&moment| round.run(moment)).count();
-            assert!(hit > 0, "{call:?} never comes to {swapped}: {moments:?}\n{calls}");
+            if moments.iter().filter(|&&moment| round.run(moment)).count() == 0 {
+                missed.push((swapped, moments));
+            }
         }
+        assert!(missed.is_empty(), "{call:?} never comes to {missed:?}\n{calls}");
     }
 
     /// The command's calls, with the paths of descriptors.
