@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use super::engine::SignatureType;
+use super::signature_type::SignatureType;
 use crate::error::{Error, OsError};
 
 /// As many keys are named when a signature could not be verified; more are counted.

@@ -11,9 +11,10 @@ use rustix::rand::GetRandomFlags;
 use zeroize::Zeroizing;
 
 use super::ed25519;
-use super::engine::{Engine, SignatureType};
+use super::engine::Engine;
 use super::error::SignError;
 use super::secret::SecretKey;
+use super::signature_type::SignatureType;
 use crate::error::OsError;
 
 /// A new key pair.
@@ -85,4 +86,53 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), SignError> {
         written
     };
     written().map_err(|error| SignError::Write { path: path.to_owned(), source: OsError(error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::engine::Dummy;
+    use super::super::keys::VerificationKeys;
+    use super::super::secret::{SecretKeyFile, sign};
+    use super::super::verify::verify;
+    use super::*;
+
+    fn engine(ty: SignatureType) -> Engine {
+        Engine::new(ty, Dummy::Allowed).unwrap()
+    }
+
+    #[test]
+    fn a_new_pair_is_written_once_and_signs() {
+        let scratch = tempfile::tempdir().unwrap();
+        let base = scratch.path().join("name.with.dots");
+        let ed25519 = engine(SignatureType::Ed25519);
+        let pair = generate(ed25519).unwrap();
+        let (secret, public) = pair.write(&base).unwrap();
+        assert_eq!(secret, scratch.path().join("name.with.dots.sec"));
+        assert_eq!(public, scratch.path().join("name.with.dots.pub"));
+        assert_eq!(secret.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let file = SecretKeyFile::open(&secret).unwrap();
+        assert_eq!(file.warning(), None);
+        let signature = sign(&file.first_key(ed25519).unwrap(), b"data").unwrap();
+        let mut keys = VerificationKeys::new(ed25519);
+        keys.load_file(&public).unwrap();
+        assert!(verify(&keys, b"data", [&signature[..]]).is_ok());
+        assert_ne!(generate(ed25519).unwrap().public, pair.public);
+
+        let before = std::fs::read(&secret).unwrap();
+        let error = crate::Error::from(generate(ed25519).unwrap().write(&base).unwrap_err());
+        assert_eq!(error.chain(), format!("writing {}: File exists", secret.display()));
+        assert_eq!(std::fs::read(&secret).unwrap(), before);
+        // Half a pair is not left behind.
+        std::fs::remove_file(&secret).unwrap();
+        assert!(pair.write(&base).is_err());
+        assert!(!secret.exists());
+    }
+
+    #[test]
+    fn only_ed25519_keys_are_made() {
+        let error = generate(engine(SignatureType::Spki)).unwrap_err();
+        assert_eq!(error.to_string(), "spki: only ed25519 keys can be made");
+    }
 }

@@ -8,8 +8,8 @@
 
 use zeroize::Zeroizing;
 
-use super::engine::SignatureType;
 use super::error::SignError;
+use super::signature_type::SignatureType;
 use super::{base64, ed25519};
 use crate::input::quotable;
 

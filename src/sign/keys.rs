@@ -13,10 +13,11 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::engine::{Engine, SignatureType};
+use super::engine::Engine;
 use super::error::SignError;
 use super::key_text::{self, KeyBytes, Kind};
 use super::secret::MAX_KEY_FILE_SIZE;
+use super::signature_type::SignatureType;
 use super::{base64, ed25519};
 use crate::error::OsError;
 use crate::input;
@@ -96,7 +97,11 @@ impl VerificationKeys {
         self.load_text(&bytes, path)
     }
 
-    fn load_text(&mut self, text: &[u8], path: &Path) -> Result<(), SignError> {
+    /// The same for the text of a file; errors name it `path`.
+    ///
+    /// # Errors
+    /// When there is no good key in it.
+    pub fn load_text(&mut self, text: &[u8], path: &Path) -> Result<(), SignError> {
         let signature_type = self.engine.signature_type();
         let (mut any_good, mut first_bad) = (false, None);
         for key in key_text::keys(signature_type, Kind::Public, text) {
@@ -138,8 +143,8 @@ impl VerificationKeys {
         }
     }
 
-    /// Whatever else is in a list of revoked keys, no key in it may be missed.
-    fn revoke_text(&mut self, text: &[u8]) {
+    /// Takes the keys of a text out of use. Whatever else is in it, no key may be missed.
+    pub fn revoke_text(&mut self, text: &[u8]) {
         let keys = key_text::keys(self.engine.signature_type(), Kind::Public, text);
         for key in keys {
             if let Err(error) = key.and_then(|key: KeyBytes| self.revoke_bytes(&key)) {
@@ -174,4 +179,111 @@ fn read(path: &Path) -> Result<Vec<u8>, SignError> {
             _ => SignError::Open { path: path.to_owned(), source: OsError(error) },
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::engine::Dummy;
+    use super::*;
+
+    fn new(ty: SignatureType) -> VerificationKeys {
+        VerificationKeys::new(Engine::new(ty, Dummy::Allowed).unwrap())
+    }
+
+    /// A line that stands for the key of that byte repeated.
+    fn line(byte: u8) -> String {
+        use ::base64::Engine as _;
+        ::base64::engine::general_purpose::STANDARD.encode([byte; 32]) + "\n"
+    }
+
+    fn firsts(keys: &VerificationKeys) -> Vec<u8> {
+        keys.iter().map(|key| key[0]).collect()
+    }
+
+    #[test]
+    fn bad_lines_among_good_ones_are_left_out() {
+        let table = [
+            (line(1) + "# note\n" + &line(2) + "\r\n" + &line(1), Ok(vec![2, 1])),
+            (line(3).trim_end().to_owned(), Ok(vec![3])),
+            (String::new(), Err("signature: ed25519: no valid keys in file 'F'")),
+            (line(1) + "\n" + &line(2), Err("Invalid base64 blob format")),
+            ("\n".to_owned(), Err("Invalid base64 blob format")),
+            (
+                "YQ==\nYWI=\n".to_owned(),
+                Err("ed25519: unable to read from NULL key-data input stream: \
+                     Invalid ed25519 public key: Ill-formed input: expected 32 bytes, got 1 bytes"),
+            ),
+        ];
+        for (text, expected) in table {
+            let mut keys = new(SignatureType::Ed25519);
+            let loaded = keys.load_text(text.as_bytes(), Path::new("F"));
+            let loaded = loaded.map(|()| firsts(&keys)).map_err(|error| error.to_string());
+            assert_eq!(loaded, expected.map_err(str::to_owned), "{text}");
+        }
+    }
+
+    #[test]
+    fn pem_blocks_are_the_keys_of_spki_files() {
+        let block = |label: &str, key: &str| {
+            format!("text\n-----BEGIN {label}-----\r\n{key}\n\n-----END {label}-----\n")
+        };
+        let mut keys = new(SignatureType::Spki);
+        let text = block("PUBLIC KEY", "YQ\n==") + "\n" + &block("PUBLIC KEY", "YmM=");
+        keys.load_text(text.as_bytes(), Path::new("F")).unwrap();
+        assert_eq!(keys.iter().collect::<Vec<_>>(), [&b"bc"[..], b"a"]);
+        for (text, expected) in [
+            (block("PRIVATE KEY", ""), "Unexpected label \"PRIVATE KEY\""),
+            ("no block\n".to_owned(), "signature: spki: no valid keys in file 'F'"),
+        ] {
+            let loaded = keys.load_text(text.as_bytes(), Path::new("F"));
+            assert_eq!(loaded.unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn default_directories_are_loaded_and_what_is_revoked_in_any_is_out_of_use() {
+        let scratch = tempfile::tempdir().unwrap();
+        let bases = ["etc", "share", "absent"].map(|name| scratch.path().join(name));
+        let write = |name: &str, text: &str| {
+            let path = scratch.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let load = || {
+            let mut keys = new(SignatureType::Ed25519);
+            keys.load_directories(&bases).map(|()| firsts(&keys)).map_err(|error| error.to_string())
+        };
+        let none = Err("signature: ed25519: no keys loaded".to_owned());
+        assert_eq!(load(), none);
+        write("etc/revoked.ed25519", &line(3));
+        assert_eq!(load(), none);
+        write("share/trusted.ed25519", &(line(1) + &line(3)));
+        write("etc/trusted.ed25519.d/any-name", &line(2));
+        write("etc/trusted.ed25519.d/directory/not-looked-at", &line(9));
+        write("etc/trusted.ed25519.d/broken", "\n");
+        assert_eq!(load(), Ok(vec![1, 2]));
+        // No empty or broken line hides a revoked key.
+        write("share/revoked.ed25519.d/list", &("\n# note\n".to_owned() + &line(2)));
+        assert_eq!(load(), Ok(vec![1]));
+        write("share/revoked.ed25519.d/more", &line(1));
+        assert_eq!(load(), Ok(vec![]));
+        // Keys of files are not looked up in the lists.
+        let mut keys = new(SignatureType::Ed25519);
+        keys.load_file(&bases[1].join("trusted.ed25519")).unwrap();
+        assert_eq!(firsts(&keys), [3, 1]);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_has_no_keys() {
+        let scratch = tempfile::tempdir().unwrap();
+        let pipe = scratch.path().join("pipe");
+        let kind = rustix::fs::FileType::Fifo;
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+        for path in [pipe.as_path(), scratch.path(), Path::new("/dev/zero"), Path::new("/nowhere")]
+        {
+            let error = new(SignatureType::Spki).load_file(path).unwrap_err().to_string();
+            assert_eq!(error, format!("File object '{}' is not a regular file", path.display()));
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Secret keys and the files that hold them.
+//! Secret keys, the files that hold them, and signing.
 
 use std::fmt;
 use std::fs::File;
@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Mode, OFlags};
 use zeroize::Zeroizing;
 
-use super::engine::{Engine, SignatureType};
+use super::engine::Engine;
 use super::error::SignError;
 use super::key_text::{self, KeyBytes, Kind};
-use super::{base64, ed25519};
+use super::signature_type::SignatureType;
+use super::{base64, dummy, ed25519, spki};
 use crate::error::OsError;
 use crate::input;
 
@@ -74,6 +75,18 @@ impl fmt::Debug for SecretKey {
     }
 }
 
+/// Signs bytes.
+///
+/// # Errors
+/// When an spki key is none, or of a kind that is not known.
+pub fn sign(key: &SecretKey, data: &[u8]) -> Result<Vec<u8>, SignError> {
+    match key.engine().signature_type() {
+        SignatureType::Ed25519 => ed25519::sign(key.bytes(), data),
+        SignatureType::Spki => spki::sign(key.bytes(), data),
+        SignatureType::Dummy => Ok(dummy::sign(key.bytes())),
+    }
+}
+
 /// A file of secret keys that was read.
 ///
 /// ```text
@@ -105,7 +118,12 @@ impl SecretKeyFile {
         }
     }
 
-    /// The same for a file that must be a regular one.
+    /// A file of that text, without a file: nothing is known of who may read or write it.
+    pub fn of_text(path: &Path, text: &[u8]) -> Self {
+        Self { path: path.to_owned(), text: Zeroizing::new(text.to_vec()), mode: None }
+    }
+
+    /// Reads a file that must be a regular one.
     ///
     /// # Errors
     /// `File object 'F' is not a regular file`, when there is none or it is something else; as in
@@ -181,4 +199,132 @@ fn read(path: &Path) -> io::Result<(KeyBytes, Option<u32>)> {
     let mut text = Zeroizing::new(Vec::with_capacity(stat.st_size as usize + 64));
     file.take(MAX_KEY_FILE_SIZE).read_to_end(&mut text)?;
     Ok((text, Some(stat.st_mode & 0o7777)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::engine::Dummy;
+    use super::*;
+    use crate::error::Error;
+
+    const OPENSSL: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g
+-----END PRIVATE KEY-----
+";
+    const KEY: &str =
+        "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyB5tVYuj+ZU+UB4sRLoqYunkB+FOuaVvtfg45ELrQSWZA==";
+
+    fn engine(ty: SignatureType) -> Engine {
+        Engine::new(ty, Dummy::Allowed).unwrap()
+    }
+
+    fn first(ty: SignatureType, text: &str) -> Result<Vec<u8>, String> {
+        SecretKeyFile::of_text(Path::new("/k/key"), text.as_bytes())
+            .first_key(engine(ty))
+            .map(|key| key.bytes().to_vec())
+            .map_err(|error| Error::from(error).chain())
+    }
+
+    #[test]
+    fn the_first_key_of_a_file_is_taken_and_what_is_wrong_with_it_said() {
+        let ed25519 = SignatureType::Ed25519;
+        let key = SecretKey::parse(engine(ed25519), KEY).unwrap().bytes().to_vec();
+        assert_eq!(first(ed25519, KEY), Ok(key.clone()));
+        assert_eq!(first(ed25519, &format!("{KEY}\r\n\nanything")), Ok(key.clone()));
+        assert_eq!(first(ed25519, OPENSSL), Ok(key));
+        let table = [
+            (ed25519, "\n", "Reading /k/keyInvalid base64 blob format"),
+            (
+                ed25519,
+                "YQ==\n",
+                "Invalid ed25519 secret key: Ill-formed input: expected 64 bytes, got 1 bytes",
+            ),
+            (ed25519, "", "Reading /k/key: no key found"),
+            (SignatureType::Spki, "text\n\n", "Reading /k/key: no key found"),
+            (
+                SignatureType::Spki,
+                "-----BEGIN EC PRIVATE KEY-----\nYQ==\n-----END EC PRIVATE KEY-----",
+                "Reading /k/keyUnexpected label \"EC PRIVATE KEY\"",
+            ),
+            (
+                SignatureType::Spki,
+                "-----BEGIN PRIVATE KEY-----\nYQ==\n-----END PUBLIC KEY-----\n",
+                "Reading /k/keyUnmatched PEM header",
+            ),
+            (
+                SignatureType::Spki,
+                "-----BEGIN PRIVATE KEY-----\nYQ==\n",
+                "Reading /k/keyPEM trailer not found",
+            ),
+        ];
+        for (ty, text, expected) in table {
+            assert_eq!(first(ty, text), Err(expected.to_owned()), "{text}");
+        }
+        assert_eq!(first(SignatureType::Dummy, "a text\nanother\n"), Ok(b"a text".to_vec()));
+    }
+
+    #[test]
+    fn all_keys_of_a_file_are_taken() {
+        let keys = |text: &str| {
+            SecretKeyFile::of_text(Path::new("F"), text.as_bytes())
+                .keys(engine(SignatureType::Ed25519))
+                .map(|keys| keys.len())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(keys(&format!("{KEY}\n{KEY}\n")), Ok(2));
+        assert_eq!(keys(&format!("{OPENSSL}{OPENSSL}")), Ok(2));
+        assert_eq!(keys(""), Err("no valid keys in file 'F'".to_owned()));
+        assert_eq!(
+            keys(&format!("{KEY}\nYQ==\n")),
+            Err("Invalid ed25519 secret key: Ill-formed input: expected 64 bytes, got 1 bytes"
+                .to_owned())
+        );
+    }
+
+    #[test]
+    fn a_file_that_others_may_write_is_refused_and_one_that_they_may_read_warned_of() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("key");
+        std::fs::write(&path, KEY).unwrap();
+        let shown = path.display();
+        for (mode, warned) in [(0o600, false), (0o640, true), (0o644, true), (0o400, false)] {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            let expected = warned
+                .then(|| format!("others may read the secret key in '{shown}' (mode {mode:04o})"));
+            assert_eq!(SecretKeyFile::open(&path).unwrap().warning(), expected);
+        }
+        for mode in [0o660, 0o602, 0o666] {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            assert_eq!(
+                SecretKeyFile::open_regular(&path).unwrap_err().to_string(),
+                format!(
+                    "refusing the secret key in '{shown}': others may write it (mode {mode:04o})"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (absent, large) = (scratch.path().join("absent"), scratch.path().join("large"));
+        let message = |error: SignError| Error::from(error).chain();
+        assert_eq!(
+            message(SecretKeyFile::open(&absent).unwrap_err()),
+            format!("Error opening file {}: No such file or directory", absent.display())
+        );
+        for path in [&absent, scratch.path(), Path::new("/dev/null")] {
+            assert_eq!(
+                message(SecretKeyFile::open_regular(path).unwrap_err()),
+                format!("File object '{}' is not a regular file", path.display())
+            );
+        }
+        std::fs::write(&large, vec![b'\n'; MAX_KEY_FILE_SIZE as usize + 1]).unwrap();
+        assert_eq!(
+            message(SecretKeyFile::open(&large).unwrap_err()),
+            format!("Error opening file {}: larger than 1048576 bytes", large.display())
+        );
+    }
 }

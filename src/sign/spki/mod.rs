@@ -17,7 +17,7 @@ mod ed448;
 mod rsa;
 
 use ::rsa::pkcs1::RsaPrivateKey;
-use pkcs8::{ObjectIdentifier, PrivateKeyInfo, SubjectPublicKeyInfoRef};
+use pkcs8::{AlgorithmIdentifierRef, ObjectIdentifier, PrivateKeyInfo, SubjectPublicKeyInfoRef};
 use sec1::EcPrivateKey;
 
 use super::ed25519;
@@ -47,7 +47,8 @@ impl PublicKey {
         let key = info.subject_public_key.as_bytes().ok_or(MALFORMED)?;
         let algorithm = info.algorithm;
         match algorithm.oid {
-            RSA => Ok(Self::Rsa(rsa::PublicKey::decode(key)?)),
+            RSA if has_no_parameters(algorithm) => Ok(Self::Rsa(rsa::PublicKey::decode(key)?)),
+            RSA => Err(MALFORMED),
             EC => {
                 let curve = algorithm.parameters_oid().map_err(|_| ec::UNKNOWN_CURVE)?;
                 Ok(Self::Ec(ec::PublicKey::decode(curve, key)?))
@@ -72,6 +73,11 @@ impl PublicKey {
             Self::Ed448(key) => key.verify(data, signature),
         }
     }
+}
+
+/// Whether an algorithm that takes no parameters has none: nothing at all, or a NULL.
+fn has_no_parameters(algorithm: AlgorithmIdentifierRef<'_>) -> bool {
+    algorithm.parameters.is_none_or(|parameters| parameters.is_null())
 }
 
 /// Signs with a secret key.
