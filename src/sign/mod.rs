@@ -6,7 +6,8 @@
 //! engine     ed25519, spki, dummy, and which may be used
 //! secret     secret keys and their files                  keys       public keys, and revoked ones
 //! detached   signatures in dictionaries of metadata       generate   new keys
-//! verify     data, signatures, keys
+//! verify     data, signatures, keys                       attach     signatures made elsewhere
+//!                                                         exec       programs that sign
 //! ```
 //!
 //! ```
@@ -29,12 +30,14 @@
 //! # }
 //! ```
 
+pub mod attach;
 mod base64;
 pub mod detached;
 mod dummy;
 mod ed25519;
 mod engine;
 mod error;
+pub mod exec;
 mod generate;
 mod key_text;
 mod keys;
