@@ -4,7 +4,8 @@
     feature = "archives",
     feature = "bench",
     feature = "compose",
-    feature = "http"
+    feature = "http",
+    feature = "sign"
 ))]
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
 
@@ -42,6 +43,7 @@ mod pull_local;
 mod reading;
 mod remote;
 mod repository;
+mod sign;
 mod source;
 mod stat_cache;
 mod summary;
