@@ -10,6 +10,7 @@ mod deflate;
 mod gvariant;
 mod objects;
 mod oracle;
+mod sign;
 mod stat_cache;
 mod text;
 
@@ -19,6 +20,7 @@ pub use deflate::deflate;
 pub use gvariant::{gvariant, typed, variant_text};
 pub use objects::{commit, detached, dirmeta, dirtree, filez, summary};
 pub use oracle::gvariant_oracle;
+pub use sign::{key_file, signatures, spki};
 pub use stat_cache::stat_cache;
 pub use text::{config, date, file_contexts, overrides, refspec};
 
@@ -26,7 +28,7 @@ pub use text::{config, date, file_contexts, overrides, refspec};
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 19] = [
+pub const TARGETS: [(&str, Target); 22] = [
     ("archive", archive),
     ("commit", commit),
     ("config", config),
@@ -39,10 +41,13 @@ pub const TARGETS: [(&str, Target); 19] = [
     ("filez", filez),
     ("gvariant", gvariant),
     ("gvariant_oracle", gvariant_oracle),
+    ("key_file", key_file),
     ("kickstart", kickstart),
     ("overrides", overrides),
     ("pax", pax),
     ("refspec", refspec),
+    ("signatures", signatures),
+    ("spki", spki),
     ("stat_cache", stat_cache),
     ("summary", summary),
     ("variant_text", variant_text),
