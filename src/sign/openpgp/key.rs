@@ -265,21 +265,19 @@ pub(super) fn read(bytes: &[u8], origin: &Arc<Path>, most: usize) -> Vec<Certifi
                     });
                 }
             }
-            (packet::USER_ID | packet::USER_ATTRIBUTE, Some(certificate)) => {
-                if place != Place::Nowhere {
-                    place = Place::User;
-                    let is_attribute = tag == packet::USER_ATTRIBUTE;
-                    let user = User { is_attribute, body: body.into(), signatures: Vec::new() };
-                    certificate.users.push(user);
-                }
+            (packet::USER_ID | packet::USER_ATTRIBUTE, Some(certificate))
+                if place != Place::Nowhere =>
+            {
+                place = Place::User;
+                let is_attribute = tag == packet::USER_ATTRIBUTE;
+                let user = User { is_attribute, body: body.into(), signatures: Vec::new() };
+                certificate.users.push(user);
             }
-            (packet::PUBLIC_SUBKEY, Some(certificate)) => {
-                if place != Place::Nowhere {
-                    place = Place::Unread;
-                    if let Some(key) = KeyPacket::parse(body) {
-                        place = Place::Subkey;
-                        certificate.subkeys.push(Subkey { key, signatures: Vec::new() });
-                    }
+            (packet::PUBLIC_SUBKEY, Some(certificate)) if place != Place::Nowhere => {
+                place = Place::Unread;
+                if let Some(key) = KeyPacket::parse(body) {
+                    place = Place::Subkey;
+                    certificate.subkeys.push(Subkey { key, signatures: Vec::new() });
                 }
             }
             (packet::SIGNATURE, Some(certificate)) => {

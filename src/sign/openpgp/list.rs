@@ -22,11 +22,11 @@ pub fn list(keyring: &Keyring, now: i64, zone: &TimeZone) -> Result<String, GpgE
 
 fn describe(certificate: &Certificate, now: i64, zone: &TimeZone) -> Result<String, GpgError> {
     let model = certificate.model(now);
-    let state = State::new(model.is_valid, model.is_revoked, model.has_expired());
+    let state = State::of((model.is_valid, model.is_revoked, model.has_expired()));
     let mut text = format!("Key: {}", key(&certificate.primary, model.expires, state, zone, ""));
     for user in &model.users {
         let is_revoked = user.is_revoked || model.is_revoked;
-        let state = State::new(user.is_valid || is_revoked, is_revoked, false);
+        let state = State::of((user.is_valid || is_revoked, is_revoked, false));
         let (advanced, direct) = urls(&userid::parse(&user.text).mail)?;
         text += &format!("  UID: {}{}\n", user.text, state.suffix());
         text += &format!("  Advanced update URL: {advanced}\n  Direct update URL: {direct}\n");
@@ -35,7 +35,7 @@ fn describe(certificate: &Certificate, now: i64, zone: &TimeZone) -> Result<Stri
         let Some(found) = model.subkey(certificate, number) else { continue };
         let has_expired = model.has_expired() || has_passed(found.expires, now);
         let is_revoked = model.is_revoked || found.is_revoked;
-        let state = State::new(found.is_valid, is_revoked, has_expired);
+        let state = State::of((found.is_valid, is_revoked, has_expired));
         text += &format!("  Subkey: {}", key(&subkey.key, found.expires, state, zone, "  "));
     }
     Ok(text)
@@ -69,8 +69,9 @@ enum State {
 }
 
 impl State {
-    fn new(is_valid: bool, is_revoked: bool, has_expired: bool) -> Self {
-        match (is_valid, is_revoked, has_expired) {
+    /// Of whether the key is valid, revoked and expired.
+    fn of(facts: (bool, bool, bool)) -> Self {
+        match facts {
             (false, ..) => Self::Invalid,
             (true, true, _) => Self::Revoked,
             (true, false, true) => Self::Expired,
