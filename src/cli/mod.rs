@@ -51,6 +51,8 @@ mod remote;
 mod reset;
 mod rev_parse;
 mod show;
+#[cfg(feature = "gpg")]
+mod signatures;
 mod suggest;
 mod summary;
 mod values;

@@ -1,6 +1,6 @@
 //! `show`: prints an object, or parts of a commit.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use osier::Checksum;
 use osier::error::{Context as _, During as _};
@@ -15,9 +15,11 @@ use super::context::Context;
 use super::error::Failure;
 use super::json::{self, Numbers};
 use super::ls::xattrs_text;
-use super::options::OWN_OPTIONS;
+use super::options::{OWN_OPTIONS, path};
 use super::output::Output;
 use super::print_commit::{self, Form, print_variant_of};
+#[cfg(feature = "gpg")]
+use super::signatures;
 
 /// The options of `show`.
 #[derive(clap::Args)]
@@ -53,8 +55,8 @@ pub(super) struct Args {
     #[arg(short = 'B', long)]
     no_byteswap: bool,
     /// GPG Homedir to use when looking for keyrings
-    #[arg(long, value_name = "HOMEDIR")]
-    gpg_homedir: Option<String>,
+    #[arg(long, value_name = "HOMEDIR", value_parser = path())]
+    gpg_homedir: Option<PathBuf>,
     /// Use REMOTE name for GPG configuration
     #[arg(long, value_name = "REMOTE")]
     gpg_verify_remote: Option<String>,
@@ -99,12 +101,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         objects,
     } = args;
     let repo = context.open_repo()?;
-    for (given, option) in
-        [(&gpg_homedir, "--gpg-homedir"), (&gpg_verify_remote, "--gpg-verify-remote")]
-    {
-        if given.is_some() {
-            return Err(Failure::not_supported(option));
-        }
+    #[cfg(not(feature = "gpg"))]
+    if gpg_homedir.is_some() || gpg_verify_remote.is_some() {
+        return Err(Failure::failed("GPG has been disabled at build time"));
     }
     let Some(object) = objects.first() else {
         return Err(Failure::usage("An object argument is required"));
@@ -157,7 +156,23 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         }
         Request::Variant(ty) => print_file(&ty, object.as_ref(), out),
         Request::Sizes => print_sizes_of(&repo, &repo.resolve_rev(object)?, out),
-        Request::Object => print_object(&repo, object, form, out),
+        Request::Object => {
+            let Some(commit) = print_object(&repo, object, form, out)? else { return Ok(()) };
+            #[cfg(feature = "gpg")]
+            signatures::print(
+                &repo,
+                &commit,
+                &signatures::Places {
+                    homedir: gpg_homedir.as_deref(),
+                    remote: gpg_verify_remote.as_deref(),
+                    rev: object,
+                },
+                out,
+            )?;
+            #[cfg(not(feature = "gpg"))]
+            let _ = commit;
+            Ok(())
+        }
     }
 }
 
@@ -278,46 +293,38 @@ fn sizes_of(repo: &Repo, commit: &Checksum) -> Result<[[u64; 3]; 2], Failure> {
     Ok([needed, total])
 }
 
-/// Prints the commit of a rev, or any object whose full checksum is given.
-fn print_object(repo: &Repo, object: &str, form: Form, out: &Output) -> Result<(), Failure> {
-    let Ok(checksum) = Checksum::from_hex(object) else {
-        return print_commit(repo, &repo.resolve_rev(object)?, form, out);
+/// Prints the commit of a rev, or any object whose full checksum is given; returns the commit if it
+/// was one.
+fn print_object(
+    repo: &Repo,
+    object: &str,
+    form: Form,
+    out: &Output,
+) -> Result<Option<Checksum>, Failure> {
+    let named = Checksum::from_hex(object).ok();
+    let is_there = |checksum: &Checksum, object_type| {
+        repo.has_object(&ObjectName::new(*checksum, object_type))
     };
-    let is_there = |object_type| repo.has_object(&ObjectName::new(checksum, object_type));
-    if is_there(ObjectType::Commit)? {
-        return print_commit(repo, &checksum, form, out);
-    }
+    let checksum = match named {
+        Some(checksum) if !is_there(&checksum, ObjectType::Commit)? => checksum,
+        _ => {
+            let commit = named.map_or_else(|| repo.resolve_rev(object), Ok)?;
+            print_commit::print(repo, &commit, form, out)?;
+            return Ok(Some(commit));
+        }
+    };
     for (object_type, ty) in
         [(ObjectType::DirMeta, DIRMETA_TYPE), (ObjectType::DirTree, DIRTREE_TYPE)]
     {
-        if is_there(object_type)? {
+        if is_there(&checksum, object_type)? {
             writeln!(out, "{object_type} {checksum}")?;
-            return print_variant_of(
-                ty,
-                &repo.load_metadata(&ObjectName::new(checksum, object_type))?,
-                form,
-                out,
-            );
+            let bytes = repo.load_metadata(&ObjectName::new(checksum, object_type))?;
+            print_variant_of(ty, &bytes, form, out)?;
+            return Ok(None);
         }
     }
-    print_file_object(repo, &checksum, out)
-}
-
-fn print_commit(repo: &Repo, commit: &Checksum, form: Form, out: &Output) -> Result<(), Failure> {
-    print_commit::print(repo, commit, form, out)?;
-    let signatures = repo.load_detached_metadata(commit)?.and_then(|metadata| {
-        let signatures = metadata.get("ostree.gpgsigs")?.view();
-        (signatures.ty().as_str() == "aay").then(|| signatures.len())
-    });
-    match signatures {
-        None | Some(0) => Ok(()),
-        Some(count) => {
-            let plural = if count == 1 { "" } else { "s" };
-            writeln!(out, "Found {count} signature{plural}:")?;
-            (0..count)
-                .try_for_each(|_| writeln!(out, "\n  Can't check signature: not supported yet"))
-        }
-    }
+    print_file_object(repo, &checksum, out)?;
+    Ok(None)
 }
 
 fn print_file_object(repo: &Repo, checksum: &Checksum, out: &Output) -> Result<(), Failure> {

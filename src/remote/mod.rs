@@ -6,6 +6,8 @@
 
 mod config;
 mod keyring;
+#[cfg(feature = "gpg")]
+pub mod keyrings;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

@@ -1,0 +1,90 @@
+//! The OpenPGP signatures of commits, verified and printed.
+
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
+use osier::Checksum;
+use osier::object::{ObjectName, ObjectType};
+use osier::refspec::Refspec;
+use osier::remote::{self, keyrings};
+use osier::repo::Repo;
+use osier::sign::detached;
+use osier::sign::openpgp::{self, SigReport};
+
+use super::clock;
+use super::error::Failure;
+use super::output::Output;
+
+/// The keyrings of the system, unless the environment names others.
+const GLOBAL_KEYRINGS: &str = "/usr/share/ostree/trusted.gpg.d";
+/// The value of `--gpg-verify-remote` that stands for the remote in the argument.
+const REMOTE_OF_ARGUMENT: &str = "auto";
+
+/// Where the keys are looked for.
+pub(super) struct Places<'p> {
+    /// `--gpg-homedir`.
+    pub(super) homedir: Option<&'p Path>,
+    /// `--gpg-verify-remote`.
+    pub(super) remote: Option<&'p str>,
+    /// The argument that names the commit.
+    pub(super) rev: &'p str,
+}
+
+/// Prints what verification says of a commit's signatures; nothing for an unsigned one.
+pub(super) fn print(
+    repo: &Repo,
+    commit: &Checksum,
+    places: &Places<'_>,
+    out: &Output,
+) -> Result<(), Failure> {
+    let Some(metadata) = repo.load_detached_metadata(commit)? else { return Ok(()) };
+    let Some(signatures) = detached::signatures(&metadata, detached::GPG_KEY) else {
+        return Ok(());
+    };
+    let signatures: Vec<&[u8]> = signatures.collect();
+    let global = global_keyrings();
+    let keyring = match remote_of(repo, places)? {
+        Some(name) => keyrings::of_remote(repo, None, &name, Some(&global))?,
+        None => {
+            let directories =
+                keyrings::Directories { global: Some(&global), homedir: places.homedir };
+            keyrings::of_all_remotes(repo, &directories)?
+        }
+    };
+    let data = repo.load_metadata(&ObjectName::new(*commit, ObjectType::Commit))?;
+    let now = clock::now().cast_signed();
+    let reports = openpgp::verify(&data, &signatures, &keyring, now).map_err(osier::Error::from)?;
+    reports.iter().enumerate().for_each(|(place, report)| explain(place + 1, report));
+    let counted = openpgp::counted(&reports);
+    let plural = if counted.len() == 1 { "" } else { "s" };
+    writeln!(out, "Found {} signature{plural}:", counted.len())?;
+    let zone = TimeZone::system();
+    counted.iter().try_for_each(|report| write!(out, "\n{}", report.describe("  ", &zone)))
+}
+
+/// The remote whose keys are wanted, if it is one's.
+fn remote_of(repo: &Repo, places: &Places<'_>) -> Result<Option<String>, Failure> {
+    match places.remote {
+        Some(REMOTE_OF_ARGUMENT)
+            if !remote::names(repo)?.iter().any(|n| n == REMOTE_OF_ARGUMENT) =>
+        {
+            let refspec = Refspec::parse(places.rev).ok();
+            Ok(refspec.and_then(|refspec| refspec.remote).map(|name| name.to_string()))
+        }
+        name => Ok(name.map(str::to_owned)),
+    }
+}
+
+/// Shows with `--verbose` what upstream's words leave out.
+fn explain(number: usize, report: &SigReport) {
+    let key = match report.fingerprint {
+        Some(fingerprint) => fingerprint.to_string(),
+        None => report.key_id.to_string(),
+    };
+    let keyring = report.keyring.as_deref().map_or("none".into(), Path::to_string_lossy);
+    log::debug!("signature {number}: {}, key {key}, keyring {keyring}", report.state);
+}
+
+fn global_keyrings() -> PathBuf {
+    std::env::var_os("OSTREE_GPG_HOME").map_or_else(|| GLOBAL_KEYRINGS.into(), PathBuf::from)
+}
