@@ -1,8 +1,8 @@
 //! Shared by trials of programs: a scratch directory, steps that are announced, and programs that
 //! end with them.
 //!
-//! Whoever is interrupted ([`Progress::is_interrupted`]) kills the program that runs and removes
-//! the scratch directory.
+//! An interrupted trial ([`Progress::is_interrupted`]) kills the program that runs and removes the
+//! scratch directory.
 
 use std::ffi::OsString;
 use std::fs;

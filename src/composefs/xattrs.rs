@@ -162,7 +162,7 @@ impl Table {
         ids.sort_unstable_by(|left, right| self.get(left).name.cmp(&self.get(right).name));
     }
 
-    /// Whether any attribute is an access control list, of which the image's header tells.
+    /// Whether any attribute is an access control list, which the image's header records.
     pub(super) fn has_access_lists(&self) -> bool {
         self.xattrs.iter().any(|xattr| [ACCESS_LIST, DEFAULT_ACCESS_LIST].contains(&&*xattr.name))
     }

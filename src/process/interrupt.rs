@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 /// How often a pause looks for a signal.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Whether the user wants the run to end. The library installs no signal handlers: whoever does
-/// raises this.
+/// Whether the user wants the run to end. The library installs no signal handlers: the code that
+/// does raises this.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<AtomicUsize>);
 

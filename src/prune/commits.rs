@@ -84,7 +84,7 @@ impl History<'_> {
         }
     }
 
-    /// Keeps a commit and so many of its parents.
+    /// Keeps a commit and this many of its parents.
     fn keep(&mut self, tip: &Checksum, mut depth: Depth) -> Result<()> {
         let mut next = Some(*tip);
         while let Some(commit) = next {

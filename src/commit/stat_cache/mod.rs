@@ -19,7 +19,8 @@
 //! cannot belong to something else. What keeps it from being stale:
 //!
 //! - Whatever changes content, xattrs, owner or mode of a file gives the inode a new ctime, which
-//!   nobody can choose. That holds for the file systems in [`trust`] and is relied on only there.
+//!   no program can choose. That holds for the file systems in [`trust`] and is relied on only
+//!   there.
 //! - A clock ticks. A file that changes twice within one tick has one ctime, so a file is
 //!   remembered only if it had been left alone for [`StatCacheOptions::settling`] when the commit
 //!   began.

@@ -5,7 +5,7 @@
 //! hold it, and are passed over here:
 //!
 //! - a match of four bytes or more is in the chain of its first four bytes. Whether zlib would have
-//!   come so far is told by the ranks of the two positions in the chain of three bytes;
+//!   come so far is determined by the ranks of the two positions in the chain of three bytes;
 //! - once a match is known, a better one must also hold the four bytes that reach one beyond it.
 //!   They are often rarer than the first four, so it is their chain that is searched, for as long
 //!   as that is quick.

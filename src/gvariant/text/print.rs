@@ -7,7 +7,7 @@ use regex::Regex;
 
 use crate::gvariant::Variant;
 
-/// Whether the text names every type that could not be told from the value alone.
+/// Whether the text names every type that cannot be inferred from the value alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Annotate {
     /// `uint32 42`, `@as []`: the text can be parsed back to the same value.
