@@ -12,7 +12,7 @@
 //!
 //! ```
 //! use osier::gvariant::Dict;
-//! use osier::sign::{self, Dummy, Engine, SecretKey, SignatureType, VerificationKeys, detached};
+//! use osier::sign::{self, Dummy, Engine, SignatureType, VerificationKeys, detached};
 //!
 //! # fn main() -> Result<(), sign::SignError> {
 //! let engine = Engine::new(SignatureType::Ed25519, Dummy::Refused)?;
