@@ -117,7 +117,6 @@ pub mod refs;
 pub mod refspec;
 pub mod remote;
 pub mod repo;
-#[cfg(feature = "sign")]
 pub mod sign;
 pub mod source;
 pub mod summary;

@@ -25,6 +25,7 @@ use super::error::Failure;
 use super::json;
 use super::options::{OWN_OPTIONS, integer, path};
 use super::output::Output;
+use super::signing::Signing;
 use super::values;
 
 /// The options of `commit`, in the order of its help.
@@ -175,7 +176,6 @@ pub(super) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> 
     let repo =
         context.open_repo_with(&OpenOptions { disable_fsync, ..context::open_options()? })?;
     repo.check_writable()?;
-    refuse_unsupported(&args)?;
     let with_table = mem::take(&mut args.table_output);
     let json = mem::take(&mut args.json);
     let options = into_options(args, &repo)?;
@@ -186,21 +186,6 @@ pub(super) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> 
     match with_table {
         true => print_table(&outcome, &context.out),
         false => writeln!(context.out, "{}", outcome.commit),
-    }
-}
-
-/// Refuses the options that need signatures.
-fn refuse_unsupported(args: &Args) -> Result<(), Failure> {
-    let given = [
-        ("--gpg-sign", !args.gpg_sign.is_empty()),
-        ("--gpg-homedir", args.gpg_homedir.is_some()),
-        ("--sign", !args.sign.is_empty()),
-        ("--sign-from-file", !args.sign_from_file.is_empty()),
-        ("--sign-type", args.sign_type.is_some()),
-    ];
-    match given.iter().find(|(_, given)| *given) {
-        Some((option, _)) => Err(Failure::not_supported(option)),
-        None => Ok(()),
     }
 }
 
@@ -248,12 +233,13 @@ fn into_options(args: Args, repo: &Repo) -> Result<CommitOptions, Failure> {
         json: _,
         disable_fsync: _,
         fsync: _,
-        gpg_sign: _,
-        gpg_homedir: _,
-        sign: _,
-        sign_from_file: _,
-        sign_type: _,
+        gpg_sign,
+        gpg_homedir,
+        sign,
+        sign_from_file,
+        sign_type,
     } = args;
+    let signing = Signing { gpg_sign, gpg_homedir, sign, sign_from_file, sign_type };
     let statoverride = statoverride.map(|path| StatOverride::read(&path)).transpose()?;
     let skip_list = skip_list.map(|path| SkipList::read(&path)).transpose()?;
     if branch.is_none() && !orphan {
@@ -359,6 +345,7 @@ fn into_options(args: Args, repo: &Repo) -> Result<CommitOptions, Failure> {
             composefs_digest: generate_composefs_metadata,
         },
         skip_if_unchanged,
+        signers: signing.of_commit()?,
     })
 }
 

@@ -53,6 +53,7 @@ mod rev_parse;
 mod show;
 #[cfg(feature = "gpg")]
 mod signatures;
+mod signing;
 mod suggest;
 mod summary;
 mod values;

@@ -14,6 +14,7 @@ use super::error::Failure;
 use super::json::{self, Numbers};
 use super::options::OWN_OPTIONS;
 use super::output::Output;
+use super::signing::Signing;
 use super::values::key_value;
 
 /// The options of `summary`.
@@ -72,19 +73,19 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return Err(Failure::failed("--json is for reading the summary"));
     }
     let repo = if update { context.open_writable_repo()? } else { context.open_repo()? };
-    let unsupported = [
-        (!gpg_sign.is_empty(), "--gpg-sign"),
-        (gpg_homedir.is_some(), "--gpg-homedir"),
-        (!sign.is_empty(), "--sign"),
-        (sign_type.is_some(), "--sign-type"),
-    ];
-    if let Some((_, option)) = unsupported.into_iter().find(|(given, _)| *given) {
-        return Err(Failure::not_supported(option));
-    }
+    let signing = Signing {
+        gpg_sign,
+        gpg_homedir: gpg_homedir.clone(),
+        sign,
+        sign_from_file: Vec::new(),
+        sign_type,
+    };
+    let signers = signing.of_summary()?;
     if update {
         let metadata = parse_metadata(&add_metadata)?;
         let now = clock::now();
-        let options = UpdateOptions { metadata, now, commit_timestamp: clock::commit_time()? };
+        let options =
+            UpdateOptions { metadata, now, commit_timestamp: clock::commit_time()?, signers };
         return Ok(summary::update(&repo, &options)?);
     }
     let out = &context.out;

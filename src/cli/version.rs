@@ -8,7 +8,15 @@ use super::output::Output;
 const OSTREE_VERSION: &str = "2026.4";
 
 /// The features of osier among those that `ostree --version` may list.
-const FEATURES: &[&str] = &["composefs", "libarchive"];
+const FEATURES: &[&str] = &[
+    "composefs",
+    #[cfg(feature = "gpg")]
+    "gpgme",
+    #[cfg(feature = "archives")]
+    "libarchive",
+    "sign-ed25519",
+    "sign-spki",
+];
 
 /// Prints the block that `ostree --version` prints, after osier's own version unless the program is
 /// called `ostree`.

@@ -52,6 +52,7 @@ use crate::object::{Commit, ObjectType};
 use crate::progress::{Event, Progress, with_total};
 use crate::refspec::Refspec;
 use crate::repo::{Repo, RepoMode, Transaction, TransactionStats};
+use crate::sign::{self, PayloadKind};
 use crate::source::{Directory, Filter};
 use crate::summary;
 use crate::threads;
@@ -186,11 +187,30 @@ fn write_objects(
         root_dirtree: root.0,
         root_dirmeta: root.1,
     };
-    let commit = transaction.write_metadata(ObjectType::Commit, &commit.encode())?;
-    if !options.description.detached_metadata.is_empty() {
-        transaction.write_detached_metadata(&commit, &options.description.detached_metadata)?;
-    }
+    let bytes = commit.encode();
+    let commit = transaction.write_metadata(ObjectType::Commit, &bytes)?;
+    write_detached_metadata(transaction, options, (commit, &bytes))?;
     Ok(Some(commit))
+}
+
+/// Stores the user's detached metadata, then the signatures. Those that a commit with the same
+/// checksum has already stay.
+fn write_detached_metadata(
+    transaction: &Transaction<'_>,
+    options: &CommitOptions,
+    (commit, bytes): (Checksum, &[u8]),
+) -> Result<()> {
+    let own = &options.description.detached_metadata;
+    if own.is_empty() && options.signers.is_empty() {
+        return Ok(());
+    }
+    let metadata = match own.is_empty() {
+        true => transaction.repo().load_detached_metadata(&commit)?.unwrap_or_default(),
+        false => own.clone(),
+    };
+    let signers = options.signers.iter().map(AsRef::as_ref);
+    let metadata = sign::sign_all(signers, PayloadKind::Commit, bytes, &metadata)?;
+    transaction.write_detached_metadata(&commit, &metadata)
 }
 
 fn read_sources(

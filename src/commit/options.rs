@@ -7,6 +7,7 @@ use crate::checksum::Checksum;
 use crate::gvariant::{Dict, Value};
 use crate::labels::Policy;
 use crate::refspec::Refspec;
+use crate::sign::Signer;
 use crate::source::{MemoryTree, Modifier};
 
 use super::stat_cache::StatCacheOptions;
@@ -34,6 +35,8 @@ pub struct CommitOptions {
     pub description: Description,
     /// Make no commit if the tree equals the parent's.
     pub skip_if_unchanged: bool,
+    /// What signs the commit, in this order, before its ref moves.
+    pub signers: Vec<Arc<dyn Signer>>,
 }
 
 impl CommitOptions {
@@ -50,6 +53,7 @@ impl CommitOptions {
             reading: Reading::default(),
             description,
             skip_if_unchanged: false,
+            signers: Vec::new(),
         }
     }
 }

@@ -12,33 +12,12 @@
 use std::time::Duration;
 
 use super::error::SignError;
+use super::signer::PayloadKind;
 use crate::checksum::Checksum;
 use crate::process::{ANSWER_TIMEOUT, Answer, Call, Ending, Interrupt, ask_with_input, describe};
 
 /// How long a program may take that signs, unless the user says otherwise.
 pub const EXEC_TIMEOUT: Duration = ANSWER_TIMEOUT;
-
-/// What bytes to be signed are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PayloadKind {
-    /// A commit object.
-    Commit,
-    /// A summary.
-    Summary,
-    /// A superblock.
-    Delta,
-}
-
-impl PayloadKind {
-    /// As the program sees it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Commit => "commit",
-            Self::Summary => "summary",
-            Self::Delta => "delta",
-        }
-    }
-}
 
 /// Bytes to be signed, and how.
 #[derive(Clone, Copy, Debug)]

@@ -135,6 +135,11 @@ impl SecretKeyFile {
         }
     }
 
+    /// The content.
+    pub fn bytes(&self) -> &[u8] {
+        &self.text
+    }
+
     /// What the user should hear: that others may read the file.
     pub fn warning(&self) -> Option<String> {
         let mode = self.mode.filter(|mode| mode & 0o044 != 0)?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
@@ -15,6 +16,7 @@ use crate::object::key::{COLLECTION_BINDING, REF_BINDING};
 use crate::object::{Commit, DirMeta, DirTree, ObjectName, ObjectType, Xattrs};
 use crate::refspec::{CollectionId, CollectionRef, RefName};
 use crate::repo::{ListRefs, LockKind, Repo, Transaction, deltas};
+use crate::sign::{self, PayloadKind, Signer};
 use crate::threads;
 
 /// The ref whose commits carry the metadata of a repository that has a collection id.
@@ -33,6 +35,8 @@ pub struct UpdateOptions {
     pub now: u64,
     /// The time of the commit made when the repository has a collection id, in seconds since 1970.
     pub commit_timestamp: u64,
+    /// What signs the summary, and that commit.
+    pub signers: Vec<Arc<dyn Signer>>,
 }
 
 /// Brings the summary up to date; with a collection id, first commits the user's metadata to
@@ -44,7 +48,7 @@ pub fn update(repo: &Repo, options: &UpdateOptions) -> Result<()> {
     if let Some(collection) = repo.collection_id() {
         commit_metadata(repo, &collection, options)?;
     }
-    regenerate(repo, &options.metadata, options.now)
+    write(repo, &options.metadata, options.now, &options.signers)
 }
 
 /// Updates the summary if `core.auto-update-summary` is set. Operations that move refs call this
@@ -68,11 +72,29 @@ pub fn auto_update(repo: &Repo) -> Result<()> {
 /// # Errors
 /// When a ref points to a commit that is missing or malformed, or something cannot be written.
 pub fn regenerate(repo: &Repo, additional: &Dict, now: u64) -> Result<()> {
+    write(repo, additional, now, &[])
+}
+
+fn write(repo: &Repo, additional: &Dict, now: u64, signers: &[Arc<dyn Signer>]) -> Result<()> {
     let _lock = repo.lock(LockKind::Shared)?;
     let lock = store::lock(repo)?;
-    let summary = prospective(repo, &[], additional, now)?;
+    let summary = prospective(repo, &[], additional, now)?.encode();
+    let signature = signature_of(&summary, signers)?;
     deltas::reindex(repo)?;
-    store::prepare(repo, &lock, &summary.encode(), None)?.place()
+    store::prepare(repo, &lock, &summary, signature.as_deref())?.place()
+}
+
+/// The content of `summary.sig`; `None` without signers.
+///
+/// # Errors
+/// When one of them cannot sign.
+pub fn signature_of(summary: &[u8], signers: &[Arc<dyn Signer>]) -> Result<Option<Vec<u8>>> {
+    if signers.is_empty() {
+        return Ok(None);
+    }
+    let signers = signers.iter().map(AsRef::as_ref);
+    let signatures = sign::sign_all(signers, PayloadKind::Summary, summary, &Dict::new())?;
+    Ok(Some(signatures.encode()))
 }
 
 /// The summary of the repository as it will be when its own refs in `moved` point to those commits,
@@ -197,7 +219,13 @@ fn commit_metadata(repo: &Repo, collection: &CollectionId, options: &UpdateOptio
         root_dirtree,
         root_dirmeta,
     };
-    let commit = transaction.write_metadata(ObjectType::Commit, &commit.encode())?;
+    let bytes = commit.encode();
+    let commit = transaction.write_metadata(ObjectType::Commit, &bytes)?;
+    if !options.signers.is_empty() {
+        let signers = options.signers.iter().map(AsRef::as_ref);
+        let signatures = sign::sign_all(signers, PayloadKind::Commit, &bytes, &Dict::new())?;
+        transaction.write_detached_metadata(&commit, &signatures)?;
+    }
     transaction
         .set_collection_ref(CollectionRef { collection: collection.clone(), name }, Some(commit));
     transaction.commit()?;

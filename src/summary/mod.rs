@@ -10,5 +10,7 @@ mod build;
 mod format;
 pub mod store;
 
-pub use build::{METADATA_REF, UpdateOptions, auto_update, prospective, regenerate, update};
+pub use build::{
+    METADATA_REF, UpdateOptions, auto_update, prospective, regenerate, signature_of, update,
+};
 pub use format::{SUMMARY_TYPE, Summary, SummaryRef, key, ref_key};

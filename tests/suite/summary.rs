@@ -70,7 +70,12 @@ fn the_golden_summary_of_archive_is_made_again_with_its_metadata_commit_and_delt
         ("org.example.extra", Value::string("yes")),
         ("ostree.summary.expires", Value::uint64(1)),
     ]);
-    let options = UpdateOptions { metadata, now: GOLDEN_NOW, commit_timestamp: GOLDEN_NOW };
+    let options = UpdateOptions {
+        metadata,
+        now: GOLDEN_NOW,
+        commit_timestamp: GOLDEN_NOW,
+        ..UpdateOptions::default()
+    };
     summary::update(&Repo::open(&path).unwrap(), &options).unwrap();
     assert_eq!(read(&object), commit);
     assert_eq!(
