@@ -44,6 +44,7 @@ mod reading;
 mod remote;
 mod repository;
 mod sign;
+mod sign_gpg;
 mod source;
 mod stat_cache;
 mod summary;

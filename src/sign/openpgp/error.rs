@@ -21,9 +21,6 @@ pub enum GpgError {
     /// The keyring would hold more than is read.
     #[error("GPG: the keyring would be too large")]
     TooLarge,
-    /// The address in a user id has not exactly one `@`.
-    #[error("Invalid email address \"{0}\"")]
-    InvalidAddress(String),
     /// No secret key has that id.
     #[error("No gpg key found with ID {id} (homedir: {homedir})")]
     NoSecretKey {

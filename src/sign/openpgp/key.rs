@@ -103,7 +103,12 @@ impl KeyPacket {
         if numbers.iter().any(|number| number.is_empty()) {
             return None;
         }
-        let numbers = numbers.into_iter().map(Mpi::from_slice).collect::<Vec<_>>();
+        let mut numbers: Vec<Mpi> = numbers.into_iter().map(Mpi::from_slice).collect();
+        if self.body.get(6..).is_some_and(|numbers| numbers.starts_with(&SECP256K1))
+            && let [_, s] = &mut numbers[..]
+        {
+            *s = Mpi::from_slice(&lower_half(s.as_ref())?);
+        }
         let key = self.parsed()?;
         let algorithm = signature.hash.into();
         key.verify(algorithm, digest, &SignatureBytes::Mpis(numbers)).ok()
@@ -155,6 +160,31 @@ pub(super) fn hashed_header(body: &[u8]) -> [u8; 3] {
 /// RSA keys are the same whatever they were made for.
 fn without_usage(of: u8) -> u8 {
     if of == algorithm::RSA_SIGN || of == 2 { algorithm::RSA } else { of }
+}
+
+/// How numbers of a key on the curve secp256k1 begin: the length of its object identifier, and that.
+const SECP256K1: [u8; 6] = [5, 0x2b, 0x81, 0x04, 0x00, 0x0a];
+
+/// The second number of a signature on secp256k1 as the arithmetic wants it: of `s` and `n - s`,
+/// which are equally right, the lower one. gpg writes either.
+fn lower_half(s: &[u8]) -> Option<[u8; 32]> {
+    /// The order of the curve's group.
+    const N: [u8; 32] = [
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xfe, 0xba, 0xae, 0xdc, 0xe6, 0xaf, 0x48, 0xa0, 0x3b, 0xbf, 0xd2, 0x5e, 0x8c, 0xd0, 0x36,
+        0x41, 0x41,
+    ];
+    let mut whole = [0; 32];
+    whole.get_mut(32_usize.checked_sub(s.len())?..)?.copy_from_slice(s);
+    let mut other = [0; 32];
+    let mut borrow = false;
+    for ((difference, n), s) in other.iter_mut().zip(N).zip(whole).rev() {
+        let (first, one) = n.overflowing_sub(s);
+        let (second, two) = first.overflowing_sub(u8::from(borrow));
+        (*difference, borrow) = (second, one || two);
+    }
+    // What is not below the order is no number of a signature.
+    (!borrow).then(|| whole.min(other))
 }
 
 /// Whether numbers of a key are such that the arithmetic takes little time and has an answer.

@@ -3,7 +3,6 @@
 
 use jiff::tz::TimeZone;
 
-use super::error::GpgError;
 use super::key::{Certificate, KeyPacket};
 use super::keyring::Keyring;
 use super::model::has_passed;
@@ -13,21 +12,18 @@ use super::userid;
 
 /// Lists the keys of a keyring as they are at a time, in seconds since 1970. Without keys the text
 /// is empty.
-///
-/// # Errors
-/// When the address in a user id has not exactly one `@`.
-pub fn list(keyring: &Keyring, now: i64, zone: &TimeZone) -> Result<String, GpgError> {
+pub fn list(keyring: &Keyring, now: i64, zone: &TimeZone) -> String {
     keyring.certificates().iter().map(|certificate| describe(certificate, now, zone)).collect()
 }
 
-fn describe(certificate: &Certificate, now: i64, zone: &TimeZone) -> Result<String, GpgError> {
+fn describe(certificate: &Certificate, now: i64, zone: &TimeZone) -> String {
     let model = certificate.model(now);
     let state = State::of((model.is_valid, model.is_revoked, model.has_expired()));
     let mut text = format!("Key: {}", key(&certificate.primary, model.expires, state, zone, ""));
     for user in &model.users {
         let is_revoked = user.is_revoked || model.is_revoked;
         let state = State::of((user.is_valid || is_revoked, is_revoked, false));
-        let (advanced, direct) = urls(&userid::parse(&user.text).mail)?;
+        let (advanced, direct) = urls(&user.text);
         text += &format!("  UID: {}{}\n", user.text, state.suffix());
         text += &format!("  Advanced update URL: {advanced}\n  Direct update URL: {direct}\n");
     }
@@ -38,7 +34,7 @@ fn describe(certificate: &Certificate, now: i64, zone: &TimeZone) -> Result<Stri
         let state = State::of((found.is_valid, is_revoked, has_expired));
         text += &format!("  Subkey: {}", key(&subkey.key, found.expires, state, zone, "  "));
     }
-    Ok(text)
+    text
 }
 
 /// The fingerprint of a key and the lines about its times.
@@ -88,24 +84,20 @@ impl State {
     }
 }
 
-/// Where the key of an address would be: with a host of its own, and without. Both are empty where
-/// there is no address.
-fn urls(mail: &str) -> Result<(String, String), GpgError> {
-    if mail.is_empty() {
-        return Ok(Default::default());
-    }
-    let invalid = || GpgError::InvalidAddress(mail.to_owned());
-    let (local, domain) = mail.split_once('@').ok_or_else(invalid)?;
-    if domain.contains('@') {
-        return Err(invalid());
-    }
-    let hash = digest(hash::SHA1, &[local.to_ascii_lowercase().as_bytes()]).unwrap_or_default();
+/// Where the key of the address in a user id would be: with a host of its own, and without. Both
+/// are empty where there is no address, or none that GPGME takes for one; it makes the others lower
+/// case.
+fn urls(user: &str) -> (String, String) {
+    let mail = userid::mailbox(user);
+    let Some((local, domain)) = mail.as_deref().and_then(|mail| mail.split_once('@')) else {
+        return Default::default();
+    };
+    let hash = digest(hash::SHA1, &[local.as_bytes()]).unwrap_or_default();
     let (hash, local) = (z_base_32(&hash), percent_escaped(local));
-    let lower = domain.to_ascii_lowercase();
-    Ok((
-        format!("https://openpgpkey.{domain}/.well-known/openpgpkey/{lower}/hu/{hash}?l={local}"),
+    (
+        format!("https://openpgpkey.{domain}/.well-known/openpgpkey/{domain}/hu/{hash}?l={local}"),
         format!("https://{domain}/.well-known/openpgpkey/hu/{hash}?l={local}"),
-    ))
+    )
 }
 
 /// Five bits a letter, the last ones padded with zeros.
@@ -150,23 +142,21 @@ mod tests {
 
     #[test]
     fn addresses_become_urls_of_a_web_key_directory() {
-        let (advanced, direct) = urls("Good+1@Example.com").unwrap();
+        let (advanced, direct) = urls("Good <Good+1@Example.com>");
         let hash = z_base_32(&digest(hash::SHA1, &[b"good+1"]).unwrap());
         assert_eq!(
             advanced,
             format!(
-                "https://openpgpkey.Example.com/.well-known/openpgpkey/example.com/hu/{hash}?l=Good%2B1"
+                "https://openpgpkey.example.com/.well-known/openpgpkey/example.com/hu/{hash}?l=good%2B1"
             )
         );
         assert_eq!(
             direct,
-            format!("https://Example.com/.well-known/openpgpkey/hu/{hash}?l=Good%2B1")
+            format!("https://example.com/.well-known/openpgpkey/hu/{hash}?l=good%2B1")
         );
-        assert!(urls("good@example.com").unwrap().0.contains("/9ocuddqtgrwchfbwjwdgkrfjoeujajy5?"));
-        assert_eq!(urls("").unwrap(), Default::default());
-        for bad in ["none", "a@b@c"] {
-            let error = urls(bad).unwrap_err().to_string();
-            assert_eq!(error, format!("Invalid email address \"{bad}\""));
+        assert!(urls("good@example.com").0.contains("/9ocuddqtgrwchfbwjwdgkrfjoeujajy5?"));
+        for none in ["", "Name", "Name <a@b@c>"] {
+            assert_eq!(urls(none), Default::default());
         }
     }
 }

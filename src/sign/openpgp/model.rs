@@ -238,12 +238,12 @@ fn newest_first<'f, 's: 'f>(
 }
 
 /// The number of the primary user id: a flagged one with the newest certification, else any with
-/// the newest, else the first by name.
+/// the newest; of equal ones the last by its bytes, as gpg has it.
 fn primary_user(users: &[FoundUser<'_>]) -> Option<usize> {
     let candidates = || users.iter().enumerate().filter(|(_, user)| !user.is_attribute());
     let rank =
         |user: &FoundUser<'_>| user.certification.as_ref().map(|it| (it.is_primary, it.created));
     let best = candidates().filter_map(|(_, user)| rank(user)).max();
     let equal = candidates().filter(|(_, user)| rank(user) == best);
-    equal.min_by(|(_, one), (_, other)| one.user.body.cmp(&other.user.body)).map(|(at, _)| at)
+    equal.max_by(|(_, one), (_, other)| one.user.body.cmp(&other.user.body)).map(|(at, _)| at)
 }

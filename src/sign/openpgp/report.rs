@@ -68,8 +68,6 @@ pub struct SigReport {
     pub key_expires: Option<i64>,
     /// When its primary key expires.
     pub primary_expires: Option<i64>,
-    /// Whether one of both has expired.
-    pub key_expired: bool,
     /// The primary user id of the key.
     pub user: Option<String>,
     /// The keyring that the key came from.
@@ -81,6 +79,8 @@ impl SigReport {
     pub fn describe(&self, prefix: &str, zone: &TimeZone) -> String {
         // Of a bad signature upstream knows the id only.
         let is_bad = self.state == SigState::Bad;
+        // One verb for both keys, whichever it was that expired.
+        let key_expired = self.state == SigState::KeyExpired;
         let (created, algorithm) =
             if is_bad { (0, None) } else { (self.created, Some(self.algorithm)) };
         let key = self.key_id;
@@ -111,10 +111,10 @@ impl SigReport {
         };
         if !is_bad {
             expiry("Signature", self.expires, self.state == SigState::Expired);
-            expiry("Key", self.key_expires, self.key_expired);
+            expiry("Key", self.key_expires, key_expired);
         }
         if is_bad || self.fingerprint != self.primary {
-            expiry("Primary key", self.primary_expires, self.key_expired);
+            expiry("Primary key", self.primary_expires, key_expired);
         }
         joined(&lines, prefix)
     }

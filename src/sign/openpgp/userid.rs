@@ -60,13 +60,24 @@ enum Within {
     Comment(usize),
 }
 
-/// Whether a text looks like a mail address and nothing else.
-fn is_address(text: &str) -> bool {
-    let Some((local, domain)) = text.split_once('@') else { return false };
-    let is_plain = |part: &str| {
-        !part.is_empty() && !part.contains(|c: char| " \t<>()@,;:\"".contains(c) || c.is_control())
+/// The address in a user id, in lower case: what is in its first angle brackets, or all of it.
+pub(super) fn mailbox(text: &str) -> Option<String> {
+    let address = match text.split_once('<') {
+        Some((_, rest)) => rest.split_once('>')?.0,
+        None => text,
     };
-    is_plain(local) && is_plain(domain) && !domain.starts_with('.') && !domain.ends_with('.')
+    is_address(address).then(|| address.to_ascii_lowercase())
+}
+
+/// Whether GPGME takes a text for a mail address and nothing else.
+fn is_address(text: &str) -> bool {
+    let is_plain =
+        |c: char| c.is_ascii_alphanumeric() || "@.!#$%&'*+/=?^_`{|}~-".contains(c) || !c.is_ascii();
+    text.chars().all(is_plain)
+        && text.matches('@').count() == 1
+        && !text.starts_with('@')
+        && !text.ends_with(['@', '.'])
+        && !text.contains("..")
 }
 
 #[cfg(test)]

@@ -105,7 +105,6 @@ fn blank(element: usize, signature: &Signature<'_>) -> SigReport {
         hash: signature.hash,
         key_expires: None,
         primary_expires: None,
-        key_expired: false,
         user: None,
         keyring: None,
     }
@@ -128,7 +127,6 @@ fn fill(
     report.keyring = Some(certificate.origin().to_owned());
     report.key_expires = state.expires;
     report.primary_expires = model.expires;
-    report.key_expired = state.has_expired;
     report.state = if !matches!(signature.class, class::BINARY | class::TEXT)
         || !signature.is_understood
         || !state.may_sign
