@@ -55,7 +55,7 @@ impl Signing {
         for path in &self.sign_from_file {
             let file = SecretKeyFile::open(path).map_err(osier::Error::from)?;
             if let Some(text) = file.warning() {
-                warn(&text);
+                warn(&format!("warning: {text}"));
             }
             signers.push(Arc::new(file.first_key(engine).map_err(osier::Error::from)?));
         }
@@ -73,7 +73,7 @@ impl Signing {
             if let Some(path) = id.strip_prefix(FILE) {
                 let file = SecretKeyFile::open(path.as_ref()).map_err(osier::Error::from)?;
                 if let Some(text) = file.warning() {
-                    warn(&text);
+                    warn(&format!("warning: {text}"));
                 }
                 let key = SecretKey::read(file.bytes()).map_err(osier::Error::from)?;
                 let now = super::clock::commit_time()?.cast_signed();

@@ -45,6 +45,7 @@ mod remote;
 mod repository;
 mod sign;
 mod sign_gpg;
+mod signing;
 mod source;
 mod stat_cache;
 mod summary;

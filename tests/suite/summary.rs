@@ -206,9 +206,6 @@ fn what_cannot_be_done_is_refused() {
         (&["summary", "-u", "-m", "a"], "Missing '=' in KEY=VALUE metadata 'a'"),
         (&["summary", "-u", "-m", "=1"], "Empty metadata key"),
         (&["summary", "-u", "-m", "a=xx"], "Error parsing variant ‘xx’: : 0-2:unknown keyword"),
-        (&["summary", "-u", "--gpg-sign=X"], "--gpg-sign: not supported yet"),
-        (&["summary", "-u", "--sign=X"], "--sign: not supported yet"),
-        (&["summary", "-u", "--sign-type=ed25519"], "--sign-type: not supported yet"),
     ] {
         assert_eq!(osier().repo(&path, arguments).failure(), message, "{arguments:?}");
     }

@@ -1,6 +1,7 @@
 //! Finding keys by what users call them.
 
-use super::key::{Certificate, Fingerprint};
+use super::id::Fingerprint;
+use super::key::Certificate;
 use super::keyring::Keyring;
 use super::report::SigReport;
 use super::userid;

@@ -6,7 +6,8 @@ use std::path::Path;
 use super::armour;
 use super::error::GpgError;
 use super::files::MAX_KEYRING_SIZE;
-use super::key::{Fingerprint, KeyPacket, public_part};
+use super::id::Fingerprint;
+use super::key::{KeyPacket, public_part};
 use super::keyring::{Keyring, MOST_KEYS};
 use super::packet::{self, Packet, Packets};
 

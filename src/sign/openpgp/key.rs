@@ -1,58 +1,16 @@
 //! Keys as they stand in a keyring: a primary key, its user ids and its subkeys, each with the
 //! signatures over it; nothing of it is trusted yet (see [`super::model`]).
 
-use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use pgp::packet::PacketHeader;
 use pgp::types::{Mpi, SignatureBytes, Tag, VerifyingKey as _};
 
-use super::model::Model;
+use super::id::Fingerprint;
 use super::packet::{self, Packet, Packets, be32, mpi};
 use super::signature::{Signature, algorithm, digest, hash};
-
-/// The fingerprint of a key: SHA-1, 20 bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Fingerprint(pub [u8; 20]);
-
-impl Fingerprint {
-    /// Its last eight bytes.
-    pub fn key_id(&self) -> KeyId {
-        let [.., a, b, c, d, e, f, g, h] = self.0;
-        KeyId([a, b, c, d, e, f, g, h])
-    }
-}
-
-/// 40 hexadecimal digits, upper case.
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02X}"))
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// The long id of a key: the end of its fingerprint, eight bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId(pub [u8; 8]);
-
-/// 16 hexadecimal digits, upper case.
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02X}"))
-    }
-}
-
-impl fmt::Debug for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+use super::state::Model;
 
 /// A public key packet of version 4.
 #[derive(Debug)]
@@ -162,7 +120,8 @@ fn without_usage(of: u8) -> u8 {
     if of == algorithm::RSA_SIGN || of == 2 { algorithm::RSA } else { of }
 }
 
-/// How numbers of a key on the curve secp256k1 begin: the length of its object identifier, and that.
+/// How the numbers of a key on the curve secp256k1 begin: the length of its object identifier, and
+/// the identifier.
 const SECP256K1: [u8; 6] = [5, 0x2b, 0x81, 0x04, 0x00, 0x0a];
 
 /// The second number of a signature on secp256k1 as the arithmetic wants it: of `s` and `n - s`,
@@ -238,7 +197,7 @@ pub struct Certificate {
     pub(super) users: Vec<User>,
     pub(super) subkeys: Vec<Subkey>,
     origin: Arc<Path>,
-    model: Mutex<Option<Arc<Model>>>,
+    pub(super) model: Mutex<Option<Arc<Model>>>,
 }
 
 impl Certificate {
@@ -250,16 +209,6 @@ impl Certificate {
     /// The file that it came from.
     pub fn origin(&self) -> &Path {
         &self.origin
-    }
-
-    /// What its own signatures make of it at a time. The answer is kept for the next question about
-    /// the same time.
-    pub(super) fn model(&self, now: i64) -> Arc<Model> {
-        let mut kept = self.model.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*kept {
-            Some(model) if model.now == now => model.clone(),
-            _ => kept.insert(Arc::new(Model::new(self, now))).clone(),
-        }
     }
 
     /// The primary key, number 0, or a subkey.

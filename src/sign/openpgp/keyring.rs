@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::armour;
-use super::key::{Certificate, Fingerprint, KeyId, read};
+use super::id::{Fingerprint, KeyId};
+use super::key::{Certificate, read};
 
 /// More keys than that are not read into one keyring.
 pub(super) const MOST_KEYS: usize = 10_000;

@@ -5,9 +5,9 @@ use jiff::tz::TimeZone;
 
 use super::key::{Certificate, KeyPacket};
 use super::keyring::Keyring;
-use super::model::has_passed;
 use super::report::format_c;
 use super::signature::{digest, hash};
+use super::state::has_passed;
 use super::userid;
 
 /// Lists the keys of a keyring as they are at a time, in seconds since 1970. Without keys the text

@@ -8,10 +8,11 @@
 //! * Expiry and flags of the primary key come from a signature over the key itself, else from the
 //!   newest one over a user id.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use super::key::{Certificate, KeyPacket, User, hashed_header};
 use super::signature::{Signature, algorithm, class};
+use super::state::{Model, SubkeyState, UserState, has_passed};
 
 /// The flag of keys that may sign data.
 const MAY_SIGN: u8 = 0x02;
@@ -19,40 +20,16 @@ const MAY_SIGN: u8 = 0x02;
 /// How many signatures over one thing are checked at most, newest first.
 const MOST_CHECKED: usize = 100;
 
-/// What is known of a certificate at a time.
-#[derive(Debug)]
-pub(super) struct Model {
-    /// The time, in seconds since 1970.
-    pub now: i64,
-    /// Whether the primary key has a valid signature over itself or a user id.
-    pub is_valid: bool,
-    pub is_revoked: bool,
-    /// When the primary key expires, in seconds since 1970.
-    pub expires: Option<i64>,
-    pub may_sign: bool,
-    /// User ids, the primary one first.
-    pub users: Vec<UserState>,
-    subkeys: Vec<OnceLock<SubkeyState>>,
-}
-
-/// What is known of a user id.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct UserState {
-    pub text: String,
-    pub is_valid: bool,
-    pub is_revoked: bool,
-}
-
-/// What is known of a subkey.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SubkeyState {
-    /// Whether the primary key says that it belongs to it.
-    pub is_valid: bool,
-    pub is_revoked: bool,
-    /// When it expires by itself, in seconds since 1970.
-    pub expires: Option<i64>,
-    /// Whether it may sign, and says itself that it belongs to the primary key.
-    pub may_sign: bool,
+impl Certificate {
+    /// What its own signatures make of it at a time. The answer is kept for the next question about
+    /// the same time.
+    pub(super) fn model(&self, now: i64) -> Arc<Model> {
+        let mut kept = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some(model) if model.now == now => model.clone(),
+            _ => kept.insert(Arc::new(Model::new(self, now))).clone(),
+        }
+    }
 }
 
 impl Model {
@@ -97,11 +74,6 @@ impl Model {
         }
     }
 
-    /// Whether the primary key has expired.
-    pub fn has_expired(&self) -> bool {
-        has_passed(self.expires, self.now)
-    }
-
     /// What is known of a subkey, counted from 0. Its signatures are checked when it is asked for.
     pub fn subkey(&self, certificate: &Certificate, number: usize) -> Option<&SubkeyState> {
         let subkey = certificate.subkeys.get(number)?;
@@ -129,11 +101,6 @@ impl Model {
         };
         Some(self.subkeys.get(number)?.get_or_init(find))
     }
-}
-
-/// Whether a time has come.
-pub(super) fn has_passed(time: Option<i64>, now: i64) -> bool {
-    time.is_some_and(|time| time <= now)
 }
 
 fn expiry(key: &KeyPacket, lifetime: u32) -> Option<i64> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::key::{Fingerprint, KeyId};
+use super::id::{Fingerprint, KeyId};
 use super::userid::{self, UserId};
 
 /// What came of one signature.

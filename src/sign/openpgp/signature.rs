@@ -2,7 +2,7 @@
 
 use pgp::crypto::hash::HashAlgorithm;
 
-use super::key::{Fingerprint, KeyId};
+use super::id::{Fingerprint, KeyId};
 use super::packet::{be, be32, mpi, subpacket_length};
 
 /// Classes of signatures (RFC 9580, section 5.2.1).

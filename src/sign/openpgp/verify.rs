@@ -6,12 +6,13 @@ use pgp::crypto::hash::HashAlgorithm;
 
 use super::armour;
 use super::error::GpgError;
-use super::key::{Certificate, KeyId, KeyPacket};
+use super::id::KeyId;
+use super::key::{Certificate, KeyPacket};
 use super::keyring::Keyring;
-use super::model::{Model, has_passed};
 use super::packet::{self, Packets};
 use super::report::{SigReport, SigState};
 use super::signature::{Signature, class, hash};
+use super::state::{Model, has_passed};
 
 /// More signature packets than that are refused.
 const MOST_SIGNATURES: usize = 1_000;

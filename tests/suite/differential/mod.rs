@@ -1,6 +1,7 @@
 //! The same work done by the real `ostree` and by osier: same output, same status, same bytes, each
 //! content with the other's repository.
 
+mod commits;
 mod compressed;
 mod exceptions;
 mod pair;
@@ -215,7 +216,8 @@ fn scripts(mode: &str) {
     }
     let (mut failures, mut reported) = (Vec::new(), String::new());
     let wanted = std::env::var("OSIER_SCRIPT").unwrap_or_default();
-    for (name, lines) in scripts::SCRIPTS.iter().filter(|(name, _)| name.contains(&wanted)) {
+    let all = [scripts::SCRIPTS, commits::SCRIPTS].concat();
+    for (name, lines) in all.iter().filter(|(name, _)| name.contains(&wanted)) {
         let outcome = std::panic::catch_unwind(|| run_script(mode, name, lines));
         let open = scripts::OPEN
             .iter()
@@ -235,7 +237,7 @@ fn scripts(mode: &str) {
         }
     }
     let _ = std::io::stderr().write_all(reported.as_bytes());
-    let all = scripts::SCRIPTS.len();
+    let all = all.len();
     assert!(
         failures.is_empty(),
         "{} of {all} scripts differ in {mode}:\n{}",

@@ -124,8 +124,8 @@ impl Place {
         copy_all(&self.directory.path().join("before"), &self.work());
     }
 
-    /// Runs the command under strace; `meanwhile` happens whenever it is stopped, and gets the calls
-    /// so far.
+    /// Runs the command under strace; `meanwhile` happens whenever it is stopped, and gets the
+    /// calls so far.
     fn run(
         &self,
         call: &[&str],
