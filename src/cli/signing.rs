@@ -93,7 +93,7 @@ impl Signing {
 
     #[cfg(not(feature = "gpg"))]
     fn gpg(&self) -> Result<Vec<Arc<dyn Signer>>, Failure> {
-        match self.gpg_sign.is_empty() {
+        match self.gpg_sign.is_empty() && self.gpg_homedir.is_none() {
             true => Ok(Vec::new()),
             false => Err(Failure::failed("GPG has been disabled at build time")),
         }
