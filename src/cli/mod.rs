@@ -59,7 +59,7 @@ mod summary;
 mod values;
 mod version;
 
-use builtin::{Action, Builtin, RepoOption};
+use builtin::{Action, Builtin, Commands, RepoOption};
 use builtins::BUILTINS;
 use context::Context;
 use error::Failure;
@@ -80,72 +80,43 @@ pub(super) fn main() -> ExitCode {
 /// `program` is the name by which the program was called, as typed, which the usage lines show. The
 /// command is the first argument that does not start with `-`, at any position; all other
 /// arguments, including those before it, are parsed by the command.
-fn dispatch(program: &str, mut arguments: Vec<OsString>, out: &Output) -> Result<(), Failure> {
-    let position =
-        arguments.iter().position(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
-    let named = position.map(|position| arguments[position].clone());
-    if let Some(builtin) = named.as_ref().and_then(|name| builtin::find(BUILTINS, program, name)) {
-        position.map(|position| arguments.remove(position));
-        return match builtin.action {
-            Action::Group(commands) => dispatch_in(program, builtin, commands, arguments, out),
-            _ => run(program, builtin, arguments, out),
-        };
-    }
-    if let Some(name) = &named {
-        extension::replace_process(name, &arguments)?;
-    }
-    let help = || help::of_program(program);
-    let is_ostree = self::name::stands_in_for_ostree(program);
-    // `ostree` reports `--repo` here, because only commands know it.
-    let table = if is_ostree {
-        options::blank_table()
-    } else {
-        builtin::table(RepoOption::Known, |table| table)
-    };
-    let parsed = match options::read(table, arguments.clone()) {
-        Ok(Request::Help) => return out.write_str(&help()),
-        Ok(Request::Run(parsed)) => parsed,
-        Err(misuse) if is_ostree => {
-            return Err(Failure::Incomplete(misuse.message).after_help(help));
-        }
-        Err(_) if let Some(name) = &named => {
-            return Err(unknown_command(program, None, name, &arguments));
-        }
-        Err(misuse) => return Err(misused(program, None, misuse)),
-    };
-    if parsed.global.version {
-        return version::print(program, out);
-    }
-    let message = match named {
-        Some(name) if is_ostree => format!("Unknown command '{}'", name.to_string_lossy()),
-        Some(name) => return Err(unknown_command(program, None, &name, &arguments)),
-        None if !is_ostree && !arguments.is_empty() => {
-            return Err(Failure::failed(format!(
-                "No command specified; '{program} --help' lists them"
-            )));
-        }
-        None => "No command specified".to_owned(),
-    };
-    Err(Failure::Incomplete(message).after_help(help))
+fn dispatch(program: &str, arguments: Vec<OsString>, out: &Output) -> Result<(), Failure> {
+    dispatch_in(program, None, arguments, out)
 }
 
-/// Finds the command of a group among the arguments, as [`dispatch`] does, and runs it.
+/// The same among the commands of a group, if there is one.
 fn dispatch_in(
     program: &str,
-    group: &Builtin,
-    commands: &'static [Builtin],
+    group: Option<(&Builtin, Commands)>,
     mut arguments: Vec<OsString>,
     out: &Output,
 ) -> Result<(), Failure> {
     let position =
         arguments.iter().position(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
     let named = position.map(|position| arguments[position].clone());
-    if let Some(builtin) = named.as_ref().and_then(|name| builtin::find_in(group, commands, name)) {
-        position.map(|position| arguments.remove(position));
-        return run(program, builtin, arguments, out);
+    let find = |name: &OsString| match group {
+        Some((group, commands)) => builtin::find_in(group, commands, name),
+        None => builtin::find(BUILTINS, program, name),
+    };
+    if let (Some(position), Some(builtin)) = (position, named.as_ref().and_then(find)) {
+        arguments.remove(position);
+        return match builtin.action {
+            Action::Group(commands) => {
+                dispatch_in(program, Some((builtin, commands)), arguments, out)
+            }
+            _ => run(program, builtin, arguments, out),
+        };
     }
-    let help = || help::of_group(program, group, commands);
+    if let (Some(name), None) = (&named, group) {
+        extension::replace_process(name, &arguments)?;
+    }
+    let help = || match group {
+        Some((group, commands)) => help::of_group(program, group, commands),
+        None => help::of_program(program),
+    };
+    let group = group.map(|(group, _)| group);
     let is_ostree = self::name::stands_in_for_ostree(program);
+    // ostree reports `--repo` as unknown here, because only commands know it.
     let table = if is_ostree {
         options::blank_table()
     } else {
@@ -158,19 +129,26 @@ fn dispatch_in(
             return Err(Failure::Incomplete(misuse.message).after_help(help));
         }
         Err(_) if let Some(name) = &named => {
-            return Err(unknown_command(program, Some(group), name, &arguments));
+            return Err(unknown_command(program, group, name, &arguments));
         }
-        Err(misuse) => return Err(misused(program, Some(group), misuse)),
+        Err(misuse) => return Err(misused(program, group, misuse)),
     };
     if parsed.global.version {
         return version::print(program, out);
     }
-    let message = match named {
-        Some(name) if is_ostree => {
+    let message = match (named, group) {
+        (Some(name), None) if is_ostree => format!("Unknown command '{}'", name.to_string_lossy()),
+        (Some(name), Some(group)) if is_ostree => {
             format!("Unknown \"{}\" subcommand '{}'", group.name, name.to_string_lossy())
         }
-        Some(name) => return Err(unknown_command(program, Some(group), &name, &arguments)),
-        None => format!("No \"{}\" subcommand specified", group.name),
+        (Some(name), _) => return Err(unknown_command(program, group, &name, &arguments)),
+        (None, Some(group)) => format!("No \"{}\" subcommand specified", group.name),
+        (None, None) if !is_ostree && !arguments.is_empty() => {
+            return Err(Failure::failed(format!(
+                "No command specified; '{program} --help' lists them"
+            )));
+        }
+        (None, None) => "No command specified".to_owned(),
     };
     Err(Failure::Incomplete(message).after_help(help))
 }
