@@ -4,6 +4,7 @@
     feature = "archives",
     feature = "bench",
     feature = "compose",
+    feature = "gpg",
     feature = "http",
     feature = "sign"
 ))]

@@ -51,7 +51,10 @@ pub fn import(existing: &[u8], source: &[u8], ids: &[&str]) -> Result<Imported, 
             None => {
                 new_keys += 1;
                 places.insert(fingerprint, merged.len());
-                merged.push(block);
+                // Merged with nothing: what is in it twice is kept once.
+                let mut fresh = Block { fingerprint: Some(fingerprint), parts: Vec::new() };
+                fresh.merge(block);
+                merged.push(fresh);
             }
         }
     }
@@ -97,30 +100,30 @@ impl<'b> Block<'b> {
     /// Adds what the other has and this has not.
     fn merge(&mut self, other: Block<'b>) {
         let places = self.parts.iter().enumerate().map(|(at, part)| ((part.tag, part.body), at));
-        let places: HashMap<_, _> = places.collect();
+        let mut places: HashMap<_, _> = places.collect();
         for part in other.parts {
-            let Some(known) =
-                places.get(&(part.tag, part.body)).and_then(|at| self.parts.get_mut(*at))
-            else {
-                self.insert(part);
-                continue;
-            };
-            let there: HashSet<&[u8]> = known.signatures.iter().copied().collect();
-            known.signatures.extend(part.signatures.iter().filter(|it| !there.contains(*it)));
+            let place = *places.entry((part.tag, part.body)).or_insert(self.parts.len());
+            match self.parts.get_mut(place) {
+                Some(known) => {
+                    let mut there: HashSet<&[u8]> = known.signatures.iter().copied().collect();
+                    known.signatures.extend(part.signatures.iter().filter(|it| there.insert(it)));
+                }
+                None => {
+                    let mut there = HashSet::new();
+                    let mut signatures = part.signatures;
+                    signatures.retain(|signature| there.insert(*signature));
+                    self.parts.push(Part { signatures, ..part });
+                }
+            }
         }
-    }
-
-    /// User ids stand in front of the subkeys.
-    fn insert(&mut self, part: Part<'b>) {
-        let is_subkey = |part: &Part<'_>| part.tag == packet::PUBLIC_SUBKEY;
-        let first_subkey = self.parts.iter().position(is_subkey).unwrap_or(self.parts.len());
-        let place = if is_subkey(&part) { self.parts.len() } else { first_subkey };
-        self.parts.insert(place, part);
     }
 
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for part in &self.parts {
+        // User ids stand in front of the subkeys, whichever came first.
+        let (subkeys, others): (Vec<_>, Vec<_>) =
+            self.parts.iter().partition(|part| part.tag == packet::PUBLIC_SUBKEY);
+        for part in others.into_iter().chain(subkeys) {
             packet::write(&mut bytes, part.tag, part.body);
             for signature in &part.signatures {
                 packet::write(&mut bytes, packet::SIGNATURE, signature);

@@ -20,6 +20,8 @@ pub enum SigState {
     Bad,
     /// The digest is one that is no longer trusted, or unknown.
     Weak,
+    /// The signature is older than its key, or the key is not of this time yet.
+    Untimely,
     /// The signature has expired.
     Expired,
     /// The signing key or its primary key has expired.
@@ -36,6 +38,7 @@ impl fmt::Display for SigState {
             Self::Missing => "missing key",
             Self::Bad => "bad",
             Self::Weak => "weak digest",
+            Self::Untimely => "older than its key",
             Self::Expired => "expired",
             Self::KeyExpired => "key expired",
             Self::Revoked => "key revoked",
@@ -130,7 +133,9 @@ impl SigReport {
         match self.state {
             SigState::Valid => from("Good"),
             SigState::Missing => "Can't check signature: public key not found".to_owned(),
-            SigState::Bad | SigState::Weak | SigState::KeyExpired => from("BAD"),
+            SigState::Bad | SigState::Weak | SigState::Untimely | SigState::KeyExpired => {
+                from("BAD")
+            }
             SigState::Expired => from("Expired"),
             SigState::Revoked => "Key revoked".to_owned(),
         }

@@ -137,6 +137,8 @@ fn fill(
         SigState::Weak
     } else if !is_right(key, signature, digest) {
         SigState::Bad
+    } else if signature.created < key.created || i64::from(key.created) > now {
+        SigState::Untimely
     } else if has_passed(signature.expires(), now) {
         SigState::Expired
     } else if state.has_expired {

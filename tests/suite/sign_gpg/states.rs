@@ -133,5 +133,8 @@ fn signatures_in_every_state_are_described_as_by_the_real_program() {
     }
     let without = home.export(&[&plain]);
     scene.compare("missing", &without, &long_signatures);
+    let early = ["--faked-system-time", "20240101T000000!", "--ignore-time-conflict"];
+    let early = scene.sign(&plain, &[&early[..], &["--ignore-valid-from"]].concat());
+    scene.compare("older than its key", &keys, &[early, signatures[0].clone()]);
     scene.compare("joined", &keys, &[signatures.concat()]);
 }
