@@ -9,6 +9,7 @@ mod compose;
 mod deflate;
 mod gvariant;
 mod objects;
+mod openpgp;
 mod oracle;
 mod sign;
 mod stat_cache;
@@ -19,6 +20,7 @@ pub use compose::kickstart;
 pub use deflate::deflate;
 pub use gvariant::{gvariant, typed, variant_text};
 pub use objects::{commit, detached, dirmeta, dirtree, filez, summary};
+pub use openpgp::openpgp;
 pub use oracle::gvariant_oracle;
 pub use sign::{key_file, signatures, spki};
 pub use stat_cache::stat_cache;
@@ -28,7 +30,7 @@ pub use text::{config, date, file_contexts, overrides, refspec};
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 22] = [
+pub const TARGETS: [(&str, Target); 23] = [
     ("archive", archive),
     ("commit", commit),
     ("config", config),
@@ -43,6 +45,7 @@ pub const TARGETS: [(&str, Target); 22] = [
     ("gvariant_oracle", gvariant_oracle),
     ("key_file", key_file),
     ("kickstart", kickstart),
+    ("openpgp", openpgp),
     ("overrides", overrides),
     ("pax", pax),
     ("refspec", refspec),

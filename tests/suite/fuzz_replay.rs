@@ -151,6 +151,29 @@ fn most_of_what_the_mutators_make_is_well_formed_and_new() {
     }
 }
 
+/// Numbers and lengths of keys may be anything, and the arithmetic behind must not mind.
+#[test]
+fn keys_and_signatures_with_changed_bytes_pass_their_target() {
+    for (path, bytes) in corpus("openpgp").into_iter().filter(|(_, bytes)| !bytes.is_empty()) {
+        let mut random = Random::new(bytes.len() as u32);
+        for round in 0..40 {
+            let mut changed = bytes.clone();
+            for _ in 0..=random.below(3) {
+                let at = random.below(changed.len());
+                match random.below(4) {
+                    0 => changed[at] ^= 1 << random.below(8),
+                    1 => changed[at] = [0, 1, 0x7f, 0x80, 0xff][random.below(5)],
+                    2 => changed.truncate(at + 1),
+                    _ => changed.insert(at, random.below(256) as u8),
+                }
+            }
+            if std::panic::catch_unwind(|| targets::openpgp(&changed)).is_err() {
+                panic!("{} does not pass in round {round}: {changed:02x?}", path.display());
+            }
+        }
+    }
+}
+
 fn is_filez(bytes: &[u8]) -> bool {
     use osier::object::FileHeader;
     let Some((prefix, rest)) = bytes.split_first_chunk() else { return false };
