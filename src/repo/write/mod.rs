@@ -1,7 +1,8 @@
-//! Writes transactions, and files of a repository that are replaced as a whole.
+//! Writes transactions, files of a repository that are replaced as a whole, and detached metadata.
 
 pub(in crate::repo) mod adopt;
 pub(in crate::repo) mod content;
+mod detached;
 mod encoders;
 pub(in crate::repo) mod expected;
 mod flush;

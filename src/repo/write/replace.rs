@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
@@ -37,12 +37,25 @@ impl Replacement<'_> {
     /// # Errors
     /// As `renameat`; the call can be repeated.
     pub(crate) fn place(&mut self, path: &Path) -> Result<(), Errno> {
+        let repo = self.repo;
+        self.place_by(|tmp, name| {
+            dir::rename((tmp, name), (repo.dir(), path), RenameFlags::empty())
+        })
+    }
+
+    /// Moves the file into place through `rename`, which gets `tmp/` and the name there.
+    ///
+    /// # Errors
+    /// Those of `rename`; the call can be repeated.
+    pub(super) fn place_by(
+        &mut self,
+        rename: impl FnOnce(BorrowedFd<'_>, &str) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
         let name = match self.name.take() {
             Some(name) => name,
             None => self.link()?,
         };
-        let tmp = self.repo.tmp().map_err(|_| Errno::NOTDIR)?;
-        let placed = dir::rename((tmp, &name), (self.repo.dir(), path), RenameFlags::empty());
+        let placed = self.repo.tmp().map_err(|_| Errno::NOTDIR).and_then(|tmp| rename(tmp, &name));
         if placed.is_err() {
             self.name = Some(name);
         }
