@@ -6,8 +6,8 @@ use super::builtin::{Action, Builtin, Commands, RepoOption, command, from_matche
 #[cfg(feature = "compose")]
 use super::compose;
 use super::{
-    cat, checkout, checksum, commit, compare, completions, config, diff, export, fsck, init, log,
-    ls, man, prune, pull_local, refs, remote, reset, rev_parse, show, summary,
+    cat, checkout, checksum, commit, compare, completions, config, diff, export, fsck, gpg_sign,
+    init, log, ls, man, prune, pull_local, refs, remote, reset, rev_parse, show, sign, summary,
 };
 
 /// A command whose feature is off.
@@ -77,7 +77,7 @@ pub(super) static BUILTINS: Commands = &[
     later("find-remotes"),
     later("create-usb"),
     command!(fsck, "fsck", "", "Check the repository for consistency"),
-    later("gpg-sign"),
+    command!(gpg_sign, "gpg-sign", "COMMIT KEY-ID...", "Sign a commit"),
     command!(init, "init", "", "Initialize a new empty repository"),
     command!(log, "log", "REV", "Show log starting at commit or ref"),
     command!(ls, "ls", "COMMIT [PATH...]", "List file paths"),
@@ -101,7 +101,7 @@ pub(super) static BUILTINS: Commands = &[
     },
     command!(reset, "reset", "REF COMMIT", "Reset a REF to a previous COMMIT"),
     command!(rev_parse, "rev-parse", "REV", "Output the target of a rev"),
-    later("sign"),
+    command!(sign, "sign", "COMMIT KEY-ID...", "Sign a commit"),
     command!(show, "show", "OBJECT", "Output a metadata object"),
     later("static-delta"),
     command!(summary, "summary", "", "Manage summary metadata"),

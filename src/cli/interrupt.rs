@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 use std::thread;
 
+use osier::process::Interrupt;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::{flag, low_level};
@@ -48,6 +49,15 @@ pub(super) fn listen(second: Second, mut handle: impl FnMut(i32) + Send + 'stati
     if thread::Builder::new().name("signals".to_owned()).spawn(listen).is_ok() {
         let _ = is_ready.recv();
     }
+}
+
+/// From now on signals only raise the flag, which ends the program that a command waits for, and
+/// with it the command.
+pub(super) fn flag() -> Interrupt {
+    let interrupt = Interrupt::default();
+    let raised = interrupt.clone();
+    listen(Second::IsHandled, move |_| raised.raise());
+    interrupt
 }
 
 /// Ends the program as the signal would have done.

@@ -32,6 +32,7 @@ mod error;
 mod export;
 mod extension;
 mod fsck;
+mod gpg_sign;
 mod help;
 mod init;
 mod interrupt;
@@ -51,6 +52,7 @@ mod remote;
 mod reset;
 mod rev_parse;
 mod show;
+mod sign;
 #[cfg(feature = "gpg")]
 mod signatures;
 mod signing;

@@ -85,6 +85,7 @@ fn explain(number: usize, report: &SigReport) {
     log::debug!("signature {number}: {}, key {key}, keyring {keyring}", report.state);
 }
 
-fn global_keyrings() -> PathBuf {
+/// Where the keyrings of the system are.
+pub(super) fn global_keyrings() -> PathBuf {
     std::env::var_os("OSTREE_GPG_HOME").map_or_else(|| GLOBAL_KEYRINGS.into(), PathBuf::from)
 }

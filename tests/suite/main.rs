@@ -47,6 +47,7 @@ mod repository;
 mod sign;
 mod sign_gpg;
 mod signing;
+mod sign_cli;
 mod source;
 mod stat_cache;
 mod summary;

@@ -81,6 +81,8 @@ pub(super) fn of_option(line: &Line, option: &Arg) -> Value {
         (_, "tree") if line.command == "commit" => Value::Tree,
         (_, "remote" | "gpg-verify-remote") => Value::Remote,
         (_, "fsync") => Value::OneOf(&["true", "false"]),
+        ("sign", "keys-file" | "out") => Value::File,
+        ("sign", "keys-dir") => Value::Directory,
         (_, "sign-type") => Value::OneOf(&["ed25519", "spki", "dummy"]),
         (_, "sign-verify") => Value::OneOf(&[
             "ed25519=inline:",
@@ -124,6 +126,7 @@ pub(super) fn of_argument(line: &Line) -> Value {
         ("refs", _) if line.has("create") => Value::Rev,
         ("refs", _) => Value::Ref,
         ("remote delete" | "remote show-url", 0) => Value::Remote,
+        ("gpg-sign" | "sign", 0) => Value::Rev,
         ("reset", 0) => Value::Ref,
         ("reset", 1) => Value::Rev,
         _ => Value::Anything,

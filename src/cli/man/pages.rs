@@ -364,6 +364,30 @@ pub(super) const PAGES: &[Page] = &[
         see_also: &["prune", "compare"],
     },
     Page {
+        command: "gpg-sign",
+        details: "Adds OpenPGP signatures to a commit, or removes them. A KEY-ID is whatever gpg \
+            takes for a key: a fingerprint, an id, a mail address. gpg signs, with its agent; only \
+            file:PATH, an exported secret key without passphrase, needs no gpg.",
+        examples: &[(
+            "Remove the signature of a key, if there is one:",
+            "osier --repo=repo gpg-sign -d exampleos/22/x86_64/host release@example.com",
+        )],
+        environment: &[
+            OF_REPO[0],
+            OF_REPO[1],
+            ("OSIER_GPG", "The gpg program."),
+            ("OSTREE_GPG_HOME", "The directory of the system's keyrings."),
+            ("SOURCE_DATE_EPOCH", "The time of a signature by file:PATH in seconds since 1970."),
+        ],
+        files: &[
+            FILES_OF_REPO[0],
+            FILES_OF_REPO[1],
+            FILES_OF_REPO[2],
+            ("/usr/share/ostree/trusted.gpg.d/", "The system's keyrings."),
+        ],
+        see_also: &["sign", "show"],
+    },
+    Page {
         command: "init",
         details: "Makes a repository. One that is there already stays as it is.",
         examples: &[
@@ -552,6 +576,47 @@ pub(super) const PAGES: &[Page] = &[
         environment: OF_REPO,
         files: FILES_OF_REPO,
         see_also: &["refs", "show"],
+    },
+    Page {
+        command: "sign",
+        details: "Signs a commit, or verifies its signatures. A KEY is the key itself in base64: \
+            the secret one to sign, the public one to verify. Keys better stay in files, since \
+            others may see arguments. With --payload-out and --attach, or --exec, the secret key \
+            can stay where it is.",
+        examples: &[
+            ("Make a key pair:", "osier sign --generate-key --out release"),
+            (
+                "Sign with it, and verify the signature:",
+                "osier --repo=repo sign --keys-file=release.sec exampleos/22/x86_64/host\nosier \
+                 --repo=repo sign --verify --keys-file=release.pub exampleos/22/x86_64/host",
+            ),
+            (
+                "Have something else sign:",
+                "osier --repo=repo sign --payload-out=payload exampleos/22/x86_64/host",
+            ),
+        ],
+        environment: &[
+            OF_REPO[0],
+            OF_REPO[1],
+            ("OSTREE_DUMMY_SIGN_ENABLED", "With 1 there are dummy signatures, for tests."),
+            (
+                "OSIER_SIGN_TYPE, OSIER_SIGN_KIND, OSIER_SIGN_CHECKSUM",
+                "Set for the program of --exec: the signature type, commit, and the SHA-256 of \
+                 what it is to sign.",
+            ),
+        ],
+        files: &[
+            FILES_OF_REPO[0],
+            FILES_OF_REPO[1],
+            FILES_OF_REPO[2],
+            (
+                "/etc/ostree/trusted.TYPE, trusted.TYPE.d/",
+                "Public keys that --verify takes where no others are given; also in \
+                 /usr/share/ostree.",
+            ),
+            ("/etc/ostree/revoked.TYPE, revoked.TYPE.d/", "Those not to be trusted any longer."),
+        ],
+        see_also: &["gpg-sign", "show"],
     },
     Page {
         command: "show",
