@@ -10,8 +10,9 @@ use osier::input;
 use osier::object::{ObjectName, ObjectType};
 use osier::process::Call;
 use osier::repo::Repo;
+use osier::sign::PayloadKind;
 use osier::sign::attach::{self, Attachable};
-use osier::sign::exec::{self, EXEC_TIMEOUT, Payload, PayloadKind};
+use osier::sign::exec::{self, EXEC_TIMEOUT, Payload};
 use osier::sign::{self, Dummy, Engine, SecretKey, SecretKeyFile, SignatureType, VerificationKeys};
 use osier::sign::{SignError, detached};
 
