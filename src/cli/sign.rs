@@ -13,13 +13,14 @@ use osier::repo::Repo;
 use osier::sign::PayloadKind;
 use osier::sign::attach::{self, Attachable};
 use osier::sign::exec::{self, EXEC_TIMEOUT, Payload};
-use osier::sign::{self, Dummy, Engine, SecretKey, SecretKeyFile, SignatureType, VerificationKeys};
+use osier::sign::{self, Engine, SecretKey, SecretKeyFile, VerificationKeys};
 use osier::sign::{SignError, detached};
 
 use super::context::Context;
 use super::error::{Failure, warn};
 use super::interrupt;
 use super::options::{OWN_OPTIONS, integer, path};
+use super::signing;
 
 /// Where keys are trusted or revoked for the whole system.
 const KEY_DIRECTORIES: [&str; 2] = ["/etc/ostree", "/usr/share/ostree"];
@@ -95,7 +96,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     if let Some(file) = &args.payload_out {
         return write_payload(file, &data, context);
     }
-    let engine = engine(args.sign_type.as_deref())?;
+    let engine = signing::engine(args.sign_type.as_deref())?;
     if args.verify {
         let metadata = repo.load_detached_metadata(&commit)?.unwrap_or_default();
         let verified =
@@ -117,20 +118,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let Some(path) = &args.keys_file else { return Ok(()) };
     let file = SecretKeyFile::open_regular(path).map_err(osier::Error::from)?;
     if let Some(warning) = file.warning() {
-        warn(&warning);
+        warn(&format!("warning: {warning}"));
     }
     file.keys(engine).map_err(osier::Error::from)?.iter().try_for_each(|key| signed.sign(key))
-}
-
-/// The engine of a type; that for tests only where the environment asks for it.
-pub(super) fn engine(signature_type: Option<&str>) -> Result<Engine, Failure> {
-    let dummy = match std::env::var_os("OSTREE_DUMMY_SIGN_ENABLED") {
-        Some(value) if value == "1" => Dummy::Allowed,
-        _ => Dummy::Refused,
-    };
-    let found = SignatureType::parse(signature_type.unwrap_or("ed25519"))
-        .and_then(|signature_type| Engine::new(signature_type, dummy));
-    Ok(found.map_err(osier::Error::from)?)
 }
 
 fn generate(args: &Args) -> Result<(), Failure> {
@@ -140,7 +130,8 @@ fn generate(args: &Args) -> Result<(), Failure> {
     if !args.arguments.is_empty() {
         return Err(Failure::usage("Too many arguments given"));
     }
-    let pair = sign::generate(engine(args.sign_type.as_deref())?).map_err(osier::Error::from)?;
+    let pair =
+        sign::generate(signing::engine(args.sign_type.as_deref())?).map_err(osier::Error::from)?;
     pair.write(base).map_err(osier::Error::from)?;
     Ok(())
 }

@@ -1,16 +1,18 @@
 //! The options that say who signs, which `commit` and `summary` share.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[cfg(feature = "gpg")]
+use osier::sign::openpgp;
 use osier::sign::{Dummy, Engine, SecretKey, SecretKeyFile, SignatureType, Signer};
 
 use super::error::{Failure, warn};
 
 /// Stands before the path of an exported OpenPGP key.
 #[cfg(feature = "gpg")]
-const FILE: &str = "file:";
+pub(super) const FILE_PREFIX: &str = "file:";
 
 /// The values of those options.
 pub(super) struct Signing {
@@ -53,10 +55,7 @@ impl Signing {
             signers.push(Arc::new(SecretKey::parse(engine, key).map_err(osier::Error::from)?));
         }
         for path in &self.sign_from_file {
-            let file = SecretKeyFile::open(path).map_err(osier::Error::from)?;
-            if let Some(text) = file.warning() {
-                warn(&format!("warning: {text}"));
-            }
+            let file = open(path)?;
             signers.push(Arc::new(file.first_key(engine).map_err(osier::Error::from)?));
         }
         Ok(signers)
@@ -65,17 +64,12 @@ impl Signing {
     #[cfg(feature = "gpg")]
     fn gpg(&self) -> Result<Vec<Arc<dyn Signer>>, Failure> {
         use osier::process::Interrupt;
-        use osier::sign::openpgp::SecretKey;
         use osier::sign::{AgentSigner, OpenPgpSigner};
 
         let mut signers: Vec<Arc<dyn Signer>> = Vec::new();
         for id in &self.gpg_sign {
-            if let Some(path) = id.strip_prefix(FILE) {
-                let file = SecretKeyFile::open(path.as_ref()).map_err(osier::Error::from)?;
-                if let Some(text) = file.warning() {
-                    warn(&format!("warning: {text}"));
-                }
-                let key = SecretKey::read(file.bytes()).map_err(osier::Error::from)?;
+            if let Some(path) = id.strip_prefix(FILE_PREFIX) {
+                let key = exported_key(path.as_ref())?;
                 let now = super::clock::commit_time()?.cast_signed();
                 signers.push(Arc::new(OpenPgpSigner { key, now }));
                 continue;
@@ -109,4 +103,19 @@ pub(super) fn engine(name: Option<&str>) -> Result<Engine, Failure> {
     };
     let engine = ty.and_then(|ty| Engine::new(ty, dummy));
     Ok(engine.map_err(osier::Error::from)?)
+}
+
+/// Reads an exported OpenPGP key.
+#[cfg(feature = "gpg")]
+pub(super) fn exported_key(path: &Path) -> Result<openpgp::SecretKey, Failure> {
+    Ok(openpgp::SecretKey::read(open(path)?.bytes()).map_err(osier::Error::from)?)
+}
+
+/// Opens a file of secret keys, with a warning when others may read it.
+fn open(path: &Path) -> Result<SecretKeyFile, Failure> {
+    let file = SecretKeyFile::open(path).map_err(osier::Error::from)?;
+    if let Some(text) = file.warning() {
+        warn(&format!("warning: {text}"));
+    }
+    Ok(file)
 }

@@ -5,22 +5,18 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use osier::Checksum;
-use osier::error::{During as _, Error};
+use osier::error::Error;
 use osier::gvariant::Dict;
-use osier::input;
 use osier::object::{ObjectName, ObjectType};
 use osier::remote::keyrings::{self, Directories};
 use osier::repo::Repo;
 use osier::sign::detached;
-use osier::sign::openpgp::{self, Fingerprint, Gpg, Keyring, SecretKey, SigReport, elements_by};
-use zeroize::Zeroizing;
+use osier::sign::openpgp::{self, Fingerprint, Gpg, Keyring, SigReport, elements_by};
 
 use crate::cli::error::Failure;
 use crate::cli::signatures::global_keyrings;
+use crate::cli::signing::{FILE_PREFIX, exported_key};
 use crate::cli::{clock, interrupt};
-
-/// What stands before the path of an exported secret key in place of a key id.
-const FILE_PREFIX: &str = "file:";
 
 /// Signs a commit with each of the keys. The signatures of keys before one that fails stay.
 pub(super) fn sign(
@@ -36,7 +32,7 @@ pub(super) fn sign(
     let gpg = Gpg { program: &program, environment: &environment, homedir, interrupt: &interrupt };
     for id in ids {
         let exported =
-            id.strip_prefix(FILE_PREFIX).map(|path| read_key(path.as_ref())).transpose()?;
+            id.strip_prefix(FILE_PREFIX).map(|path| exported_key(path.as_ref())).transpose()?;
         let by_id = |keyring: &Keyring| match &exported {
             Some(key) => Some(key.certificate().fingerprint()),
             None => keyring.resolve_one(id),
@@ -107,9 +103,4 @@ fn verify<'k>(
     let signatures: Vec<&[u8]> = signatures.collect();
     let now = clock::now().cast_signed();
     Ok(Some(openpgp::verify(data, &signatures, keyring()?, now)?))
-}
-
-fn read_key(path: &Path) -> Result<SecretKey, Failure> {
-    let exported = Zeroizing::new(input::read_named(path).during("reading", path)?);
-    Ok(SecretKey::read(&exported).map_err(Error::from)?)
 }
