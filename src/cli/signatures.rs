@@ -1,15 +1,17 @@
-//! The OpenPGP signatures of commits, verified and printed.
+//! The OpenPGP signatures of commits and of the summary, verified and printed.
 
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 use osier::Checksum;
+use osier::gvariant::Dict;
 use osier::object::{ObjectName, ObjectType};
 use osier::refspec::Refspec;
 use osier::remote::{self, keyrings};
 use osier::repo::Repo;
 use osier::sign::detached;
-use osier::sign::openpgp::{self, SigReport};
+use osier::sign::openpgp::{self, Keyring, SigReport};
+use osier::summary::store;
 
 use super::clock;
 use super::error::Failure;
@@ -41,7 +43,6 @@ pub(super) fn print(
     let Some(signatures) = detached::signatures(&metadata, detached::GPG_KEY) else {
         return Ok(());
     };
-    let signatures: Vec<&[u8]> = signatures.collect();
     let global = global_keyrings();
     let keyring = match remote_of(repo, places)? {
         Some(name) => keyrings::of_remote(repo, None, &name, Some(&global))?,
@@ -52,14 +53,49 @@ pub(super) fn print(
         }
     };
     let data = repo.load_metadata(&ObjectName::new(*commit, ObjectType::Commit))?;
-    let now = clock::now().cast_signed();
-    let reports = openpgp::verify(&data, &signatures, &keyring, now).map_err(osier::Error::from)?;
-    reports.iter().enumerate().for_each(|(place, report)| explain(place + 1, report));
+    let (reports, zone) = (verify(&data, signatures, &keyring)?, TimeZone::system());
     let counted = openpgp::counted(&reports);
-    let plural = if counted.len() == 1 { "" } else { "s" };
-    writeln!(out, "Found {} signature{plural}:", counted.len())?;
-    let zone = TimeZone::system();
+    writeln!(out, "Found {}:", signatures_text(counted.len()))?;
     counted.iter().try_for_each(|report| write!(out, "\n{}", report.describe("  ", &zone)))
+}
+
+/// Prints what verification says of the signatures of a summary, `data`: nothing when they are of
+/// another kind or cannot be read.
+pub(super) fn print_of_summary(
+    repo: &Repo,
+    data: &[u8],
+    homedir: Option<&Path>,
+    out: &Output,
+) -> Result<(), Failure> {
+    let Some(stored) = store::load_signature(repo)? else {
+        return writeln!(out, "Summary is unsigned");
+    };
+    let Ok(metadata) = Dict::decode(&stored) else { return Ok(()) };
+    let Some(signatures) = detached::signatures(&metadata, detached::GPG_KEY) else {
+        return Ok(());
+    };
+    let global = global_keyrings();
+    let keyring = keyrings::Directories { global: Some(&global), homedir }.keyring()?;
+    let (reports, zone) = (verify(data, signatures, &keyring)?, TimeZone::system());
+    let counted = openpgp::counted(&reports);
+    writeln!(out, "\nFound {} on the summary:", signatures_text(counted.len()))?;
+    counted.iter().try_for_each(|report| write!(out, "\n{}", report.describe("  ", &zone)))
+}
+
+fn verify<'s>(
+    data: &[u8],
+    signatures: impl Iterator<Item = &'s [u8]>,
+    keyring: &Keyring,
+) -> Result<Vec<SigReport>, Failure> {
+    let signatures: Vec<&[u8]> = signatures.collect();
+    let now = clock::now().cast_signed();
+    let reports = openpgp::verify(data, &signatures, keyring, now).map_err(osier::Error::from)?;
+    reports.iter().enumerate().for_each(|(place, report)| explain(place + 1, report));
+    Ok(reports)
+}
+
+fn signatures_text(count: usize) -> String {
+    format!("{count} signature{}", if count == 1 { "" } else { "s" })
 }
 
 /// The remote whose keys are wanted, if it is one's.
@@ -85,7 +121,7 @@ fn explain(number: usize, report: &SigReport) {
     log::debug!("signature {number}: {}, key {key}, keyring {keyring}", report.state);
 }
 
-/// Where the keyrings of the system are.
+/// Where the keyrings of the system are; the directory need not exist.
 pub(super) fn global_keyrings() -> PathBuf {
     std::env::var_os("OSTREE_GPG_HOME").map_or_else(|| GLOBAL_KEYRINGS.into(), PathBuf::from)
 }

@@ -1,5 +1,8 @@
 //! `summary`: updates or prints the summary.
 
+#[cfg(feature = "gpg")]
+use std::path::Path;
+
 use osier::Error;
 use osier::date;
 use osier::gvariant::text::{Annotate, parse as parse_variant, print as print_variant};
@@ -14,6 +17,8 @@ use super::error::Failure;
 use super::json::{self, Numbers};
 use super::options::OWN_OPTIONS;
 use super::output::Output;
+#[cfg(feature = "gpg")]
+use super::signatures;
 use super::signing::Signing;
 use super::values::key_value;
 
@@ -125,7 +130,11 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return json::print(&document(&store::load(&repo)?)?, out);
     }
     if view {
-        return print(&store::load(&repo)?, out);
+        let bytes = store::load_bytes(&repo)?;
+        print(&Summary::decode(&bytes).map_err(malformed)?, out)?;
+        #[cfg(feature = "gpg")]
+        signatures::print_of_summary(&repo, &bytes, gpg_homedir.as_deref().map(Path::new), out)?;
+        return Ok(());
     }
     Err(Failure::failed("No option specified; use -u to update summary"))
 }
