@@ -16,8 +16,14 @@ pub enum GpgError {
     #[error("GPG: Unable to export keys: GPGME: No data")]
     NoKeys,
     /// A key to import is not among the given ones.
-    #[error("GPG: Unable to find key \"{0}\": GPGME: Invalid value")]
+    #[error("GPG: Unable to find key \"{0}\": GPGME: End of file")]
     KeyNotFound(String),
+    /// What should choose a key to import has fewer than eight characters.
+    #[error("GPG: Unable to find key \"{0}\": GPGME: Invalid value")]
+    KeyIdTooShort(String),
+    /// What should choose a key to import chooses several.
+    #[error("GPG: Unable to find key \"{0}\": GPGME: Ambiguous name")]
+    AmbiguousKeyId(String),
     /// The keyring would hold more than is read.
     #[error("GPG: the keyring would be too large")]
     TooLarge,

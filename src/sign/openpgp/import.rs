@@ -11,6 +11,9 @@ use super::key::{KeyPacket, public_part};
 use super::keyring::{Keyring, MOST_KEYS};
 use super::packet::{self, Packet, Packets};
 
+/// GPGME looks for no key by less, in bytes.
+const SHORTEST_ID: usize = 8;
+
 /// What came of an import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Imported {
@@ -25,18 +28,22 @@ pub struct Imported {
 /// signature over itself is left out, as gpg does.
 ///
 /// # Errors
-/// When there is no key in the source, when one of the ids stands for none, and when the keyring
-/// would be too large.
+/// When there is no key in the source, when one of the ids does not stand for exactly one, and when
+/// the keyring would be too large.
 pub fn import(existing: &[u8], source: &[u8], ids: &[&str]) -> Result<Imported, GpgError> {
     let source = armour::binary(source);
-    let found = blocks(&source);
-    if found.is_empty() {
-        return Err(GpgError::NoKeys);
+    let (mut found, is_whole) = blocks(&source);
+    if !is_whole {
+        // gpg stops there and forgets the key that it was reading.
+        found.pop();
     }
     let mut keyring = Keyring::default();
     keyring.add_binary(&found.iter().flat_map(Block::bytes).collect::<Vec<u8>>(), Path::new(""));
     let chosen = chosen(&keyring, ids)?;
-    let mut merged = blocks(existing);
+    if found.is_empty() {
+        return Err(GpgError::NoKeys);
+    }
+    let (mut merged, _) = blocks(existing);
     let mut places: HashMap<Fingerprint, usize> = HashMap::new();
     for (place, block) in merged.iter().enumerate() {
         places.extend(block.fingerprint.map(|fingerprint| (fingerprint, place)));
@@ -69,11 +76,14 @@ pub fn import(existing: &[u8], source: &[u8], ids: &[&str]) -> Result<Imported, 
 fn chosen(keyring: &Keyring, ids: &[&str]) -> Result<HashSet<Fingerprint>, GpgError> {
     let mut chosen = HashSet::new();
     for id in ids {
-        let found = keyring.resolve(id);
-        if found.is_empty() {
-            return Err(GpgError::KeyNotFound((*id).to_owned()));
+        if id.len() < SHORTEST_ID {
+            return Err(GpgError::KeyIdTooShort((*id).to_owned()));
         }
-        chosen.extend(found.iter().map(|certificate| certificate.fingerprint()));
+        match keyring.resolve(id)[..] {
+            [] => return Err(GpgError::KeyNotFound((*id).to_owned())),
+            [only] => chosen.insert(only.fingerprint()),
+            _ => return Err(GpgError::AmbiguousKeyId((*id).to_owned())),
+        };
     }
     // At the beginning of time nothing has expired: gpg imports expired keys, too.
     let valid = keyring.certificates().iter().filter(|it| it.model(0).is_valid);
@@ -133,12 +143,13 @@ impl<'b> Block<'b> {
     }
 }
 
-/// The keys in a stream of packets, up to the first that cannot be read. Of secret keys the public
-/// part is taken.
-fn blocks(bytes: &[u8]) -> Vec<Block<'_>> {
+/// The keys in a stream of packets, up to the first that cannot be read, and whether there is none
+/// such. Of secret keys the public part is taken.
+fn blocks(bytes: &[u8]) -> (Vec<Block<'_>>, bool) {
     let mut found: Vec<Block<'_>> = Vec::new();
     let mut inside = false;
-    for Packet { tag, body, .. } in Packets::of(bytes).map_while(Result::ok) {
+    for packet in Packets::of(bytes) {
+        let Ok(Packet { tag, body, .. }) = packet else { return (found, false) };
         let (tag, body) = match tag {
             packet::SECRET_KEY => (packet::PUBLIC_KEY, public_part(body)),
             packet::SECRET_SUBKEY => (packet::PUBLIC_SUBKEY, public_part(body)),
@@ -165,5 +176,5 @@ fn blocks(bytes: &[u8]) -> Vec<Block<'_>> {
             _ => {}
         }
     }
-    found
+    (found, true)
 }
