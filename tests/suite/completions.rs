@@ -149,7 +149,7 @@ fn every_command_has_a_man_page_with_every_option() {
     }
     let of_groups = [
         ("compose", &["check", "tree", "publish", "image"][..]),
-        ("remote", &["add", "delete", "list", "show-url"]),
+        ("remote", &["add", "delete", "gpg-import", "gpg-list-keys", "list", "show-url"]),
     ];
     let of_groups = of_groups
         .iter()

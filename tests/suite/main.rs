@@ -31,6 +31,7 @@ mod export;
 mod fsck;
 mod fuzz_replay;
 mod golden;
+mod gpg_keys;
 mod gvariant;
 mod gvariant_oracle;
 mod http;

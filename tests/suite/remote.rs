@@ -73,32 +73,6 @@ fn calls_do_what_they_do_in_the_real_program() {
 }
 
 #[test]
-fn keys_are_stored_in_binary_and_added_to_those_that_are_there() {
-    // Two packets each: a key and a user id. `mAFLzQFV` is their base64.
-    let armoured =
-        "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmAFLzQFV\n-----END PGP PUBLIC KEY BLOCK-----\n";
-    let (first, second) = (b"\x98\x01K\xcd\x01U", b"\x98\x01L\xcd\x01V");
-    let directory = scratch();
-    let path = directory.path().join("r");
-    let repo = new_repo(&path);
-    let keyring = path.join("origin.trustedkeys.gpg");
-    assert_eq!(remote::import_keys(&repo, "origin", armoured.as_bytes()).unwrap(), 1);
-    assert_eq!(fs::read(&keyring).unwrap(), first);
-    assert_eq!(remote::import_keys(&repo, "origin", &[&first[..], second].concat()).unwrap(), 2);
-    assert_eq!(fs::read(&keyring).unwrap(), [&first[..], second].concat());
-    for nothing in [&b""[..], b"no key", b"\x98\xff"] {
-        let error = remote::import_keys(&repo, "origin", nothing).unwrap_err();
-        assert_eq!(error.chain(), "GPG: Unable to export keys: GPGME: No data", "{nothing:?}");
-    }
-    assert_eq!(fs::read(&keyring).unwrap().len(), 12);
-
-    let url = settings([("url", text("https://example.org"))]);
-    remote::add(&repo, None, "origin", &url, Existing::Refuse).unwrap();
-    remote::delete(&Repo::open(&path).unwrap(), None, "origin", Absent::Refuse).unwrap();
-    assert!(!keyring.exists());
-}
-
-#[test]
 fn files_of_the_remotes_directory_are_remotes_too() {
     let directory = scratch();
     let sysroot = directory.path();
@@ -192,15 +166,7 @@ fn json_has_stable_names() {
 
 #[test]
 fn commands_that_need_the_network_are_refused() {
-    for name in [
-        "refs",
-        "summary",
-        "gpg-import",
-        "gpg-list-keys",
-        "add-cookie",
-        "delete-cookie",
-        "list-cookies",
-    ] {
+    for name in ["refs", "summary", "add-cookie", "delete-cookie", "list-cookies"] {
         assert_eq!(
             osier().run(["remote", name, "x"]).failure(),
             format!("remote {name}: not supported yet")

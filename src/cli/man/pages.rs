@@ -498,11 +498,18 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "remote",
-        details: "Adds, deletes and lists remotes.",
+        details: "Adds, deletes and lists remotes, and the OpenPGP keys that they are verified with.",
         examples: &[("List remotes with their addresses:", "osier remote --repo=repo list -u")],
         environment: OF_REPO,
         files: REMOTE_FILES,
-        see_also: &["remote-add", "remote-delete", "remote-list", "remote-show-url"],
+        see_also: &[
+            "remote-add",
+            "remote-delete",
+            "remote-gpg-import",
+            "remote-gpg-list-keys",
+            "remote-list",
+            "remote-show-url",
+        ],
     },
     Page {
         command: "remote add",
@@ -534,6 +541,35 @@ pub(super) const PAGES: &[Page] = &[
         environment: OF_REPO,
         files: REMOTE_FILES,
         see_also: &["remote-add", "refs"],
+    },
+    Page {
+        command: "remote gpg-import",
+        details: "Adds OpenPGP keys, armoured or binary, to those that a remote is verified with. \
+            All keys of the input are taken, or those that KEY-ID chooses: a fingerprint, a key \
+            id or a part of a user id. Prints how many keys are new; to a key that is there \
+            already it adds what is new about it.",
+        examples: &[
+            (
+                "Import the keys in a file:",
+                "osier remote gpg-import --repo=repo --keyring=key.asc origin",
+            ),
+            (
+                "One of the keys that gpg has:",
+                "gpg --export | osier remote gpg-import --repo=repo --stdin origin KEY-ID",
+            ),
+        ],
+        environment: OF_REPO,
+        files: REMOTE_FILES,
+        see_also: &["remote-gpg-list-keys", "remote-add"],
+    },
+    Page {
+        command: "remote gpg-list-keys",
+        details: "Lists the OpenPGP keys that a remote is verified with, or without NAME those of \
+            the system, with the addresses where a Web Key Directory has newer copies.",
+        examples: &[("List them:", "osier remote gpg-list-keys --repo=repo origin")],
+        environment: OF_REPO,
+        files: REMOTE_FILES,
+        see_also: &["remote-gpg-import"],
     },
     Page {
         command: "remote list",
@@ -652,7 +688,7 @@ pub(super) const PAGES: &[Page] = &[
 const REMOTE_FILES: &[(&str, &str)] = &[
     ("REPO/config", "Remotes of a repository."),
     ("/etc/ostree/remotes.d/NAME.conf", "Remotes of the system's repository."),
-    ("REPO/NAME.trustedkeys.gpg", "Keys that --gpg-import added."),
+    ("REPO/NAME.trustedkeys.gpg", "OpenPGP keys that were imported for a remote."),
 ];
 
 const COMPOSE_FILES: &[(&str, &str)] = &[

@@ -1,15 +1,14 @@
 //! `remote add`: adds a remote.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use osier::error::OsError;
 use osier::remote::{self, Existing, SIGNATURE_TYPES, Setting, key};
 
 use super::super::context::Context;
 use super::super::error::Failure;
 use super::super::options::path;
-use super::Place;
+use super::{Place, gpg_import};
 
 /// The options of `remote add`.
 #[derive(clap::Args)]
@@ -73,7 +72,10 @@ pub(in super::super) fn run(mut args: Args, context: &mut Context) -> Result<(),
     let settings = into_settings(args, url, arguments.collect())?;
     remote::add(&place.repo, place.sysroot(), &name, &settings, existing)?;
     match gpg_import {
-        Some(file) => import(&place, &name, &file, context),
+        Some(file) => {
+            let keys = gpg_import::read_keys(&file)?;
+            gpg_import::import(&place.repo, &name, &keys, &[], &context.out)
+        }
         None => Ok(()),
     }
 }
@@ -179,16 +181,6 @@ impl<'a> VerificationKey<'a> {
         };
         Ok(Self { kind, place, value })
     }
-}
-
-fn import(place: &Place, name: &str, file: &Path, context: &Context) -> Result<(), Failure> {
-    let keys = osier::input::read_named(file);
-    let keys = keys.map_err(|error| {
-        Failure::failed(format!("Error opening file {}: {}", file.display(), OsError(error)))
-    })?;
-    let count = remote::import_keys(&place.repo, name, &keys)?;
-    let plural = if count == 1 { "" } else { "s" };
-    writeln!(context.out, "Imported {count} GPG key{plural} to remote \"{name}\"")
 }
 
 #[cfg(test)]

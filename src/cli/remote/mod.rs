@@ -2,6 +2,8 @@
 
 mod add;
 mod delete;
+mod gpg_import;
+mod gpg_list_keys;
 mod list;
 mod show_url;
 
@@ -26,8 +28,20 @@ pub(super) static COMMANDS: Commands = &[
     command!(delete, "remote delete", "NAME", "Delete a remote repository", RepoOption::Unknown),
     command!(show_url, "remote show-url", "NAME", "Show remote repository URL", RepoOption::Known),
     command!(list, "remote list", "", "List remote repository names", RepoOption::Known),
-    later_in_group("remote gpg-import", "Import GPG keys"),
-    later_in_group("remote gpg-list-keys", "Show remote GPG keys"),
+    command!(
+        gpg_import,
+        "remote gpg-import",
+        "NAME [KEY-ID...]",
+        "Import GPG keys",
+        RepoOption::Known
+    ),
+    command!(
+        gpg_list_keys,
+        "remote gpg-list-keys",
+        "NAME",
+        "Show remote GPG keys",
+        RepoOption::Known
+    ),
     later_in_group("remote add-cookie", "Add a cookie to remote"),
     later_in_group("remote delete-cookie", "Remove one cookie from remote"),
     later_in_group("remote list-cookies", "Show remote repository cookies"),

@@ -12,7 +12,7 @@ use crate::error::{During, Result};
 use crate::input;
 
 /// The largest keyring that is read, in bytes.
-pub(super) const MAX_KEYRING_SIZE: u64 = 64 << 20;
+pub(crate) const MAX_KEYRING_SIZE: u64 = 64 << 20;
 
 /// Files of gpg that end in `.gpg` and hold no public keys.
 const NO_KEYRINGS: [&str; 2] = ["trustdb.gpg", "secring.gpg"];

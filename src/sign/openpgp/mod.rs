@@ -50,6 +50,7 @@ mod verify;
 
 pub use agent::Gpg;
 pub use error::GpgError;
+pub(crate) use files::MAX_KEYRING_SIZE;
 pub use files::{Absent, split_key_path};
 pub use find::elements_by;
 pub use id::{Fingerprint, KeyId};

@@ -19,8 +19,9 @@ const SECTIONS: [&str; 9] = [
     "SEE ALSO",
 ];
 
-/// Pages with examples that need more than a repository: packages, a network, minutes of time.
-const NOT_RUN: [&str; 2] = ["osier-bench", "osier-compose"];
+/// Pages with examples that need more than a repository: packages, a network,
+/// keys, minutes of time.
+const NOT_RUN: [&str; 3] = ["osier-bench", "osier-compose", "osier-remote-gpg-import"];
 
 fn pages(directory: &Path) -> Vec<(String, String)> {
     let man = directory.join("man1");
