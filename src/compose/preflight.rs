@@ -167,7 +167,7 @@ pub(crate) fn repository(
     locked(&repo, findings);
     match publish::is_signed(&repo) {
         Ok(true) if is_served == Served::Yes => findings.error(format!(
-            "the summary of {name} is signed, and osier cannot sign yet: remove summary.sig if \
+            "the summary of {name} is signed, and compose does not sign yet: remove summary.sig if \
              clients need no signature"
         )),
         Ok(_) => {}

@@ -296,7 +296,7 @@ fn a_signed_summary_is_not_replaced() {
     world.change(2);
     let repo = world.repo();
     let expected = format!(
-        "the summary of {} is signed, and osier cannot sign yet: remove summary.sig if clients \
+        "the summary of {} is signed, and compose does not sign yet: remove summary.sig if clients \
          need no signature",
         repo.display()
     );
@@ -374,7 +374,7 @@ fn a_configuration_is_refused_with_all_that_is_wrong_in_it() {
     let message = world.tree(&[]).failure();
     let path = world.path("compose.conf");
     let expected = format!(
-        "{}: [sign]: not supported yet, osier cannot sign commits; [delta]: not supported yet, \
+        "{}: [sign]: not supported yet, compose does not sign commits; [delta]: not supported yet, \
          osier cannot make static deltas; [compose] unknown key speed; [compose] attempts: `none` \
          is no number from 1 to 100",
         path.display()

@@ -245,9 +245,8 @@ impl ComposeConfig {
         for group in keyfile.groups() {
             match group {
                 "compose" | "image" => {}
-                "sign" => {
-                    problems.push("[sign]: not supported yet, osier cannot sign commits".to_owned())
-                }
+                "sign" => problems
+                    .push("[sign]: not supported yet, compose does not sign commits".to_owned()),
                 "delta" => problems
                     .push("[delta]: not supported yet, osier cannot make static deltas".to_owned()),
                 other => problems.push(format!("unknown group [{other}]")),
@@ -445,7 +444,7 @@ mod tests {
             parsecs\numask=0999\nattempts=0\ncreate-repo=yes\nmetadata=x;version=1\n\
             extra-args=--dry-run;word\n[sign]\ngpg-keys=1\n[delta]\n[deploy]\n";
         let expected = [
-            "[sign]: not supported yet, osier cannot sign commits",
+            "[sign]: not supported yet, compose does not sign commits",
             "[delta]: not supported yet, osier cannot make static deltas",
             "unknown group [deploy]",
             "[compose] unknown key speed",
