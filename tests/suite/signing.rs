@@ -157,3 +157,17 @@ fn a_key_that_cannot_sign_leaves_everything_as_it_was() {
     }
     assert_eq!(differences(&before, &snapshot(&at.join("repo"))), [""; 0]);
 }
+
+#[test]
+fn the_view_of_a_summary_says_when_it_is_unsigned() {
+    let directory = scratch();
+    let at = directory.path();
+    tree(at);
+    let osier = osier().in_directory(at).with("OSTREE_DUMMY_SIGN_ENABLED", "1");
+    sign(&osier, "repo", &["--sign=key", "--sign-type=dummy"]);
+    let view = || osier.run(["--repo=repo", "summary", "--view"]).success();
+    // Signatures of other kinds than OpenPGP are not shown.
+    assert!(!view().contains("signed"), "{}", view());
+    osier.run(["--repo=repo", "summary", "-u"]).success();
+    assert!(view().ends_with("\nSummary is unsigned\n"), "{}", view());
+}

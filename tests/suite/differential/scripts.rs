@@ -297,7 +297,8 @@ pub const SCRIPTS: &[Script] = &[
     ),
     // summary
     ("summary needs an option", &["summary", "summary --raw", "summary -v"]),
-    ("summary -u of nothing", &["summary -u", "summary -v", "sh: test -f repo/summary"]),
+    // What `summary -v` says of signatures is newer than 2022.7.
+    ("summary -u of nothing", &["summary -u", "sh: test -f repo/summary"]),
     (
         "summary of some refs",
         &[
