@@ -13,7 +13,7 @@ use osier::repo::Repo;
 use osier::sign::PayloadKind;
 use osier::sign::attach::{self, Attachable};
 use osier::sign::exec::{self, EXEC_TIMEOUT, Payload};
-use osier::sign::{self, Engine, SecretKey, SecretKeyFile, VerificationKeys};
+use osier::sign::{self, Engine, SecretKey, SecretKeyFile, SignatureType, VerificationKeys};
 use osier::sign::{SignError, detached};
 
 use super::context::Context;
@@ -96,7 +96,13 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     if let Some(file) = &args.payload_out {
         return write_payload(file, &data, context);
     }
-    let engine = signing::engine(args.sign_type.as_deref())?;
+    let engine = match signing::engine(args.sign_type.as_deref()) {
+        // A key that an engine does not take is one more that does not verify.
+        Err(_) if args.verify && !keys.is_empty() && is_known(args.sign_type.as_deref()) => {
+            return Err(Failure::failed("No valid signatures found"));
+        }
+        engine => engine?,
+    };
     if args.verify {
         let metadata = repo.load_detached_metadata(&commit)?.unwrap_or_default();
         let verified =
@@ -180,6 +186,10 @@ fn verify(
         None => return Err(Failure::failed("No valid signatures found")),
     };
     Ok(loaded.and_then(|()| verify(&keys)).map_err(osier::Error::from)?)
+}
+
+fn is_known(signature_type: Option<&str>) -> bool {
+    signature_type.is_none_or(|name| SignatureType::parse(name).is_ok())
 }
 
 /// A commit to be signed.
