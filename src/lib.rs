@@ -14,7 +14,8 @@
 //! | objects as values, no I/O | [`object`] |
 //! | events and errors, HTTP | [`error`], [`progress`], [`http`] |
 //! | helpers | `threads`: the pool; [`process`]: other programs, run and asked; `trial`: what comparing and measuring share |
-//! | signatures, without a repository | [`sign`] |
+//! | signatures, without a repository | [`signer`]: what signs |
+//! | engines and keys of signatures | [`sign`] |
 //! | the repository on disk: opens, reads, writes, lists and moves refs, and nothing else | [`repo`] |
 //! | trees as entries and images | [`source`], [`labels`], [`composefs`] |
 //! | the summary and remotes of a repository | [`summary`], [`remote`] |
@@ -117,7 +118,9 @@ pub mod refs;
 pub mod refspec;
 pub mod remote;
 pub mod repo;
+#[cfg(feature = "sign")]
 pub mod sign;
+pub mod signer;
 pub mod source;
 pub mod summary;
 mod threads;

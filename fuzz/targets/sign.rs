@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use osier::gvariant::Dict;
-use osier::sign::{
-    Dummy, Engine, SecretKeyFile, SignatureType, VerificationKeys, detached, sign, verify,
-};
+use osier::object::detached;
+use osier::sign::{Dummy, Engine, SecretKeyFile, SignatureType, VerificationKeys, sign, verify};
 
 fn engine(byte: u8) -> Engine {
     let signature_type = SignatureType::ALL[usize::from(byte) % SignatureType::ALL.len()];

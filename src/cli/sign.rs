@@ -7,14 +7,15 @@ use std::time::Duration;
 use osier::Checksum;
 use osier::error::During as _;
 use osier::input;
-use osier::object::{ObjectName, ObjectType};
+use osier::object::{ObjectName, ObjectType, detached};
 use osier::process::Call;
 use osier::repo::Repo;
-use osier::sign::PayloadKind;
 use osier::sign::attach::{self, Attachable};
 use osier::sign::exec::{self, EXEC_TIMEOUT, Payload};
-use osier::sign::{self, Engine, SecretKey, SecretKeyFile, SignatureType, VerificationKeys};
-use osier::sign::{SignError, detached};
+use osier::sign::{
+    self, Engine, SecretKey, SecretKeyFile, SignError, SignatureType, VerificationKeys,
+};
+use osier::signer::PayloadKind;
 
 use super::context::Context;
 use super::error::{Failure, warn};
@@ -68,6 +69,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
+    refuse_idle(&args)?;
     if args.generate_key {
         return generate(&args);
     }
@@ -127,6 +129,21 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         warn(&format!("warning: {warning}"));
     }
     file.keys(engine).map_err(osier::Error::from)?.iter().try_for_each(|key| signed.sign(key))
+}
+
+/// Refuses osier's own options where they would have no effect.
+fn refuse_idle(args: &Args) -> Result<(), Failure> {
+    let elsewhere = args.attach.is_some() || args.exec.is_some();
+    for (is_idle, option, needed) in [
+        (args.out.is_some() && !args.generate_key, "--out", "--generate-key"),
+        (!args.verify_key.is_empty() && !elsewhere, "--verify-key", "--attach or --exec"),
+        (args.exec_timeout.is_some() && args.exec.is_none(), "--exec-timeout", "--exec"),
+    ] {
+        if is_idle {
+            return Err(Failure::usage(format!("{option} needs {needed}")));
+        }
+    }
+    Ok(())
 }
 
 fn generate(args: &Args) -> Result<(), Failure> {

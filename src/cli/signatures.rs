@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 use osier::Checksum;
 use osier::gvariant::Dict;
-use osier::object::{ObjectName, ObjectType};
+use osier::object::{ObjectName, ObjectType, detached};
 use osier::refspec::Refspec;
 use osier::remote::{self, keyrings};
 use osier::repo::Repo;
-use osier::sign::detached;
 use osier::sign::openpgp::{self, Keyring, SigReport};
 use osier::summary::store;
 

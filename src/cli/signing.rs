@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 #[cfg(feature = "gpg")]
 use osier::sign::openpgp;
-use osier::sign::{Dummy, Engine, SecretKey, SecretKeyFile, SignatureType, Signer};
+use osier::sign::{Dummy, Engine, SecretKey, SecretKeyFile, SignatureType};
+use osier::signer::Signer;
 
 use super::error::{Failure, warn};
 

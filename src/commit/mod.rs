@@ -52,7 +52,7 @@ use crate::object::{Commit, ObjectType};
 use crate::progress::{Event, Progress, with_total};
 use crate::refspec::Refspec;
 use crate::repo::{Repo, RepoMode, Transaction, TransactionStats};
-use crate::sign::{self, PayloadKind};
+use crate::signer::{PayloadKind, sign_all};
 use crate::source::{Directory, Filter};
 use crate::summary;
 use crate::threads;
@@ -209,7 +209,7 @@ fn write_detached_metadata(
         false => own.clone(),
     };
     let signers = options.signers.iter().map(AsRef::as_ref);
-    let metadata = sign::sign_all(signers, PayloadKind::Commit, bytes, &metadata)?;
+    let metadata = sign_all(signers, PayloadKind::Commit, bytes, &metadata)?;
     transaction.write_detached_metadata(&commit, &metadata)
 }
 

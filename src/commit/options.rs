@@ -7,7 +7,7 @@ use crate::checksum::Checksum;
 use crate::gvariant::{Dict, Value};
 use crate::labels::Policy;
 use crate::refspec::Refspec;
-use crate::sign::Signer;
+use crate::signer::Signer;
 use crate::source::{MemoryTree, Modifier};
 
 use super::stat_cache::StatCacheOptions;

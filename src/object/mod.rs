@@ -6,6 +6,7 @@
 //! checks, in upstream's words (docs/format.md, sections 6 to 11 and 18).
 
 mod commit;
+pub mod detached;
 mod dirmeta;
 mod dirtree;
 mod file;

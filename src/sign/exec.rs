@@ -12,9 +12,9 @@
 use std::time::Duration;
 
 use super::error::SignError;
-use super::signer::PayloadKind;
 use crate::checksum::Checksum;
 use crate::process::{ANSWER_TIMEOUT, Answer, Call, Ending, Interrupt, ask_with_input, describe};
+use crate::signer::PayloadKind;
 
 /// How long a program may take that signs, unless the user says otherwise.
 pub const EXEC_TIMEOUT: Duration = ANSWER_TIMEOUT;

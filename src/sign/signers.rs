@@ -11,9 +11,10 @@ use super::exec::{self, Payload};
 use super::openpgp;
 use super::secret::{self, SecretKey};
 use super::signature_type::SignatureType;
-use super::signer::{PayloadKind, Signature, Signer};
 use crate::error::Result;
+use crate::object::detached;
 use crate::process::{Call, Interrupt};
+use crate::signer::{PayloadKind, Signature, Signer};
 
 impl Signer for SecretKey {
     fn sign(&self, _: PayloadKind, payload: &[u8]) -> Result<Signature> {
@@ -57,7 +58,7 @@ pub struct OpenPgpSigner {
 impl Signer for OpenPgpSigner {
     fn sign(&self, _: PayloadKind, payload: &[u8]) -> Result<Signature> {
         let bytes = self.key.sign(payload, self.now)?;
-        Ok(Signature { metadata_key: super::detached::GPG_KEY, bytes })
+        Ok(Signature { metadata_key: detached::GPG_KEY, bytes })
     }
 }
 
@@ -87,6 +88,6 @@ impl Signer for AgentSigner {
             interrupt: &self.interrupt,
         };
         let bytes = gpg.sign(&self.id, payload)?;
-        Ok(Signature { metadata_key: super::detached::GPG_KEY, bytes })
+        Ok(Signature { metadata_key: detached::GPG_KEY, bytes })
     }
 }

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use super::detached;
 use super::error::{self, SignError};
 use super::keys::VerificationKeys;
 use super::signature_type::SignatureType;
 use super::verdict::Verdict;
 use super::{dummy, ed25519, spki};
 use crate::gvariant::Dict;
+use crate::object::detached;
 
 /// A signature that is valid.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use crate::object::key::{COLLECTION_BINDING, REF_BINDING};
 use crate::object::{Commit, DirMeta, DirTree, ObjectName, ObjectType, Xattrs};
 use crate::refspec::{CollectionId, CollectionRef, RefName};
 use crate::repo::{ListRefs, LockKind, Repo, Transaction, deltas};
-use crate::sign::{self, PayloadKind, Signer};
+use crate::signer::{PayloadKind, Signer, sign_all};
 use crate::threads;
 
 /// The ref whose commits carry the metadata of a repository that has a collection id.
@@ -93,7 +93,7 @@ pub fn signature_of(summary: &[u8], signers: &[Arc<dyn Signer>]) -> Result<Optio
         return Ok(None);
     }
     let signers = signers.iter().map(AsRef::as_ref);
-    let signatures = sign::sign_all(signers, PayloadKind::Summary, summary, &Dict::new())?;
+    let signatures = sign_all(signers, PayloadKind::Summary, summary, &Dict::new())?;
     Ok(Some(signatures.encode()))
 }
 
@@ -223,7 +223,7 @@ fn commit_metadata(repo: &Repo, collection: &CollectionId, options: &UpdateOptio
     let commit = transaction.write_metadata(ObjectType::Commit, &bytes)?;
     if !options.signers.is_empty() {
         let signers = options.signers.iter().map(AsRef::as_ref);
-        let signatures = sign::sign_all(signers, PayloadKind::Commit, &bytes, &Dict::new())?;
+        let signatures = sign_all(signers, PayloadKind::Commit, &bytes, &Dict::new())?;
         transaction.write_detached_metadata(&commit, &signatures)?;
     }
     transaction

@@ -186,6 +186,21 @@ fn a_signature_made_elsewhere_is_attached_unless_the_keys_at_hand_refute_it() {
 }
 
 #[test]
+fn options_that_would_have_no_effect_are_refused() {
+    let place = Place::new();
+    for (options, message) in [
+        (&["--out=base", "main", "key"][..], "--out needs --generate-key"),
+        (&["--verify-key=K", "main", "key"], "--verify-key needs --attach or --exec"),
+        (&["--exec-timeout=1", "main", "key"], "--exec-timeout needs --exec"),
+        (&["--verify", "--payload-out=-", "main"], "only one of --verify, --payload-out, --attach"),
+    ] {
+        let refused = place.osier(&[&["sign"], options].concat()).failure();
+        assert!(refused.starts_with(message), "{refused}");
+    }
+    assert_eq!(place.detached(), None);
+}
+
+#[test]
 fn a_program_signs_with_the_arguments_after_the_commit() {
     let place = Place::new();
     place.key_pair("key");

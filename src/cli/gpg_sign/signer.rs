@@ -7,10 +7,9 @@ use std::path::Path;
 use osier::Checksum;
 use osier::error::Error;
 use osier::gvariant::Dict;
-use osier::object::{ObjectName, ObjectType};
+use osier::object::{ObjectName, ObjectType, detached};
 use osier::remote::keyrings::{self, Directories};
 use osier::repo::Repo;
-use osier::sign::detached;
 use osier::sign::openpgp::{self, Fingerprint, Gpg, Keyring, SigReport, elements_by};
 
 use crate::cli::error::Failure;

@@ -4,9 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use osier::gvariant::Dict;
-use osier::sign::{
-    SecretKeyFile, SignatureType, VerificationKeys, detached, sign, verify_detached,
-};
+use osier::object::detached;
+use osier::sign::{SecretKeyFile, SignatureType, VerificationKeys, sign, verify_detached};
 
 use super::engine;
 use crate::support::{expected, extract_repo, golden, golden_commit, scratch};

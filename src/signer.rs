@@ -2,9 +2,9 @@
 
 use std::fmt::Debug;
 
-use super::detached;
 use crate::error::Result;
 use crate::gvariant::Dict;
+use crate::object::detached;
 
 /// What bytes to be signed are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
