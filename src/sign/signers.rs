@@ -12,6 +12,7 @@ use super::openpgp;
 use super::secret::{self, SecretKey};
 use super::signature_type::SignatureType;
 use crate::error::Result;
+#[cfg(feature = "gpg")]
 use crate::object::detached;
 use crate::process::{Call, Interrupt};
 use crate::signer::{PayloadKind, Signature, Signer};
