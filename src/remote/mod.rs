@@ -8,6 +8,8 @@ mod config;
 mod keyring;
 #[cfg(feature = "gpg")]
 pub mod keyrings;
+#[cfg(feature = "gpg")]
+mod verification;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -32,6 +34,8 @@ pub use config::{
     Verification, VerificationKey, key,
 };
 pub use keyring::import_keys;
+#[cfg(feature = "gpg")]
+pub use verification::{Demands, GpgDemands, Trust};
 
 /// The remotes directory, below the root of a system.
 const REMOTES_DIRECTORY: &str = "etc/ostree/remotes.d";

@@ -8,7 +8,7 @@
 //! secret     secret keys and their files                  keys       public keys, and revoked ones
 //! generate   new keys                                     signers    keys and programs as `Signer`s
 //! verify     data, signatures, keys                       attach     signatures made elsewhere
-//!                                                         exec       programs that sign
+//! policy     which signatures are demanded                exec       programs that sign
 //! ```
 //!
 //! ```
@@ -44,6 +44,7 @@ mod key_text;
 mod keys;
 #[cfg(feature = "gpg")]
 pub mod openpgp;
+mod policy;
 mod secret;
 mod signature_type;
 mod signers;
@@ -55,6 +56,9 @@ pub use engine::{Dummy, Engine};
 pub use error::SignError;
 pub use generate::{KeyPair, generate};
 pub use keys::VerificationKeys;
+#[cfg(feature = "gpg")]
+pub use policy::GpgPolicy;
+pub use policy::{Accepted, EngineKeys, Policy, PolicyError};
 pub use secret::{MAX_KEY_FILE_SIZE, SecretKey, SecretKeyFile, sign};
 pub use signature_type::SignatureType;
 pub use signers::ExecSigner;
