@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::connect::Connector;
 use super::exchange::{Exchange, Pools};
+use super::lanes::Lanes;
 use super::{ClientOptions, HttpError, HttpErrorKind, Request, Response, tls};
 
 /// Gets what a request asks for. Tests answer from memory.
@@ -38,6 +39,9 @@ const BUFFER_SIZE: usize = 64 << 10;
 /// enough for 100 Mbit/s over 300 ms, and for a stream over 100 ms.
 const CONNECTION_WINDOW: u32 = 4 << 20;
 const STREAM_WINDOW: u32 = 1 << 20;
+/// HTTP/2 connections to one server at most. One packet lost delays all that one connection
+/// carries.
+const HTTP2_CONNECTIONS: usize = 3;
 
 impl Client {
     /// Starts a client.
@@ -105,13 +109,16 @@ fn pools(options: &ClientOptions) -> Pools {
         .http2_max_header_list_size(BUFFER_SIZE as u32);
     let connector = Connector::new(options);
     let secure = tls::configuration(options).map(|config| {
-        let schemes = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
-        let http1 = schemes.enable_http1();
-        let https = match options.http2 {
-            true => http1.enable_http2().wrap_connector(connector.clone()),
-            false => http1.wrap_connector(connector.clone()),
+        let lane = || {
+            let schemes = HttpsConnectorBuilder::new().with_tls_config(config.clone()).https_only();
+            let http1 = schemes.enable_http1();
+            let https = match options.http2 {
+                true => http1.enable_http2().wrap_connector(connector.clone()),
+                false => http1.wrap_connector(connector.clone()),
+            };
+            builder.build(https)
         };
-        builder.build(https)
+        Lanes::new((0..HTTP2_CONNECTIONS).map(|_| lane()).collect())
     });
     Pools { plain: builder.build(connector.clone()), secure, connector }
 }

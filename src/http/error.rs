@@ -26,13 +26,17 @@ pub enum HttpErrorKind {
     Busy(u16, Option<Duration>),
     /// Any other failure status.
     Status(u16),
-    /// No connection was established: no such host, nothing listens, the proxy refused.
+    /// No host has that name.
+    UnknownHost,
+    /// No connection was established: nothing listens, or the proxy refused.
     Unreachable,
     /// The server sent nothing, or too little, for too long.
     Stalled,
     /// The server's certificate is not trusted, or the handshake failed.
     Tls,
-    /// The connection ended early, or what came is not HTTP.
+    /// The connection ended within the body.
+    CutShort,
+    /// The connection ended before the body, or what came is not HTTP.
     Broken,
     /// There are more bytes than the caller asked for.
     TooLarge,
@@ -43,7 +47,15 @@ pub enum HttpErrorKind {
 impl HttpErrorKind {
     /// Whether the same request may succeed later.
     pub fn is_transient(self) -> bool {
-        matches!(self, Self::Busy(..) | Self::Unreachable | Self::Stalled | Self::Broken)
+        matches!(
+            self,
+            Self::Busy(..)
+                | Self::UnknownHost
+                | Self::Unreachable
+                | Self::Stalled
+                | Self::CutShort
+                | Self::Broken
+        )
     }
 
     /// What a status that is neither 2xx nor 304 means.

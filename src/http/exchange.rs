@@ -1,28 +1,29 @@
 //! One request from the first connection to the last byte of the body.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client as Pool;
-use tokio::sync::mpsc;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::classified::classified;
 use super::connect::Connector;
-use super::options::{Downgrade, LowSpeed};
+use super::lanes::Lanes;
+use super::options::Downgrade;
+use super::reading::{Pace, Reading, memory_for_waiting};
 use super::request::Body;
 use super::{
     ClientOptions, HttpError, HttpErrorKind, Request, Response, Scheme, Status, Url, Validators,
 };
 
-/// Chunks of a body that wait for their reader at most.
-pub const BODY_CHUNKS: usize = 4;
 /// The most that is read of the body of an answer that is no success, so that its connection can be
 /// used again.
 const DRAINED: usize = 64 << 10;
@@ -32,20 +33,22 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 pub(super) struct Pools {
     pub(super) plain: Pool<Connector, Empty<Bytes>>,
     /// Or why there is no TLS.
-    pub(super) secure: Result<Pool<HttpsConnector<Connector>, Empty<Bytes>>, String>,
+    pub(super) secure: Result<Lanes, String>,
     pub(super) connector: Connector,
 }
 
 pub(super) struct Exchange {
     pools: Pools,
     options: ClientOptions,
+    /// For the bytes of bodies that wait for their readers.
+    memory: Arc<Semaphore>,
 }
 
-type Head = hyper::Response<Incoming>;
+pub(super) type Head = hyper::Response<Incoming>;
 
 impl Exchange {
     pub(super) fn new(pools: Pools, options: ClientOptions) -> Self {
-        Self { pools, options }
+        Self { pools, options, memory: memory_for_waiting() }
     }
 
     /// Sends the request, follows redirects, and returns the head of the last answer; the body
@@ -221,6 +224,7 @@ impl Exchange {
         let validators =
             Validators { etag: text(header::ETAG), last_modified: text(header::LAST_MODIFIED) };
         let length = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+        let http2 = head.version() == hyper::Version::HTTP_2;
         if length.is_some_and(|length| length > request.limit) {
             return Err(HttpError::too_large(&url, request.limit));
         }
@@ -240,113 +244,10 @@ impl Exchange {
                 None => ended = true,
             }
         }
-        let rest = if ended { None } else { Some(incoming.in_background()) };
+        let memory = Arc::clone(&self.memory);
+        let rest = if ended { None } else { Some(incoming.in_background(memory)) };
         let body = Body::new(first.freeze(), rest);
-        Ok(Response { url, status, validators, length, body })
-    }
-}
-
-/// The body of an answer, with its limits.
-struct Reading {
-    body: Incoming,
-    url: Url,
-    left: u64,
-    limit: u64,
-    deadline: Option<Instant>,
-    pace: Pace,
-}
-
-impl Reading {
-    async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
-        loop {
-            let asked = Instant::now();
-            let until = [self.deadline, self.pace.until(asked)].into_iter().flatten().min();
-            let frame = match until {
-                None => self.body.frame().await,
-                Some(until) => match timeout_at(until, self.body.frame()).await {
-                    Ok(frame) => frame,
-                    Err(_)
-                        if self.pace.is_too_slow(asked.elapsed())
-                            || self.deadline.is_some_and(|end| end <= Instant::now()) =>
-                    {
-                        return Err(HttpError::new(
-                            &self.url,
-                            HttpErrorKind::Stalled,
-                            "the server sends too slowly",
-                        ));
-                    }
-                    Err(_) => continue,
-                },
-            };
-            let Some(frame) = frame else { return Ok(None) };
-            let frame = frame.map_err(|error| classified(&self.url, &error))?;
-            let Ok(chunk) = frame.into_data() else { continue };
-            self.pace.came(chunk.len() as u64, asked.elapsed());
-            let Some(left) = self.left.checked_sub(chunk.len() as u64) else {
-                return Err(HttpError::too_large(&self.url, self.limit));
-            };
-            self.left = left;
-            if !chunk.is_empty() {
-                return Ok(Some(chunk));
-            }
-        }
-    }
-
-    /// Reads on in a task; it ends with the body, with an error, or when the receiver is dropped.
-    fn in_background(mut self) -> mpsc::Receiver<Result<Bytes, HttpError>> {
-        let (sender, receiver) = mpsc::channel(BODY_CHUNKS);
-        tokio::spawn(async move {
-            while let Some(item) = self.next().await.transpose() {
-                let failed = item.is_err();
-                if sender.send(item).await.is_err() || failed {
-                    return;
-                }
-            }
-        });
-        receiver
-    }
-}
-
-/// Whether enough bytes come, over windows of time that was spent waiting for the server.
-struct Pace {
-    limit: Option<LowSpeed>,
-    waited: Duration,
-    bytes: u64,
-}
-
-impl Pace {
-    fn new(limit: Option<LowSpeed>) -> Self {
-        let limit = limit.filter(|limit| limit.bytes_per_second > 0 && !limit.window.is_zero());
-        Self { limit, waited: Duration::ZERO, bytes: 0 }
-    }
-
-    /// When the present window ends if nothing comes.
-    fn until(&self, now: Instant) -> Option<Instant> {
-        self.limit.and_then(|limit| now.checked_add(limit.window.saturating_sub(self.waited)))
-    }
-
-    fn came(&mut self, bytes: u64, waited: Duration) {
-        self.bytes += bytes;
-        self.waited += waited;
-        self.next_window();
-    }
-
-    /// Counts time in which nothing came, and says whether the window is over with too few bytes.
-    fn is_too_slow(&mut self, waited: Duration) -> bool {
-        self.waited += waited;
-        !self.next_window()
-    }
-
-    /// Starts a new window when one is over; false when it had too few bytes.
-    fn next_window(&mut self) -> bool {
-        let Some(limit) = self.limit.filter(|limit| self.waited >= limit.window) else {
-            return true;
-        };
-        let enough = self.bytes as f64 >= limit.bytes_per_second as f64 * self.waited.as_secs_f64();
-        // What came in time decides only at the end of a wait: a chunk that just came is progress.
-        self.waited = Duration::ZERO;
-        self.bytes = 0;
-        enough
+        Ok(Response { url, status, validators, length, http2, body })
     }
 }
 
@@ -415,50 +316,4 @@ fn is_early_end(error: &hyper_util::client::legacy::Error) -> bool {
     let cause = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
     !error.is_connect()
         && cause.is_some_and(|cause| cause.is_incomplete_message() || cause.is_canceled())
-}
-
-/// The kind and the description of a failure below HTTP.
-fn classified(url: &Url, error: &(dyn Error + 'static)) -> HttpError {
-    let mut chain = vec![error];
-    let mut source = error.source();
-    while let Some(next) = source {
-        chain.push(next);
-        source = next.source();
-    }
-    let last = chain.last().map(ToString::to_string).unwrap_or_default();
-    let is_connect = |error: &hyper_util::client::legacy::Error| error.is_connect();
-    let connecting = chain.iter().any(|error| error.downcast_ref().is_some_and(is_connect));
-    let is_tls = |error: &&(dyn Error + 'static)| is_tls(*error);
-    let is_timeout = |error: &&(dyn Error + 'static)| {
-        error
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
-    };
-    let is_unknown_host = |error: &&(dyn Error + 'static)| error.to_string().contains("dns error");
-    if chain.iter().any(is_tls) {
-        return HttpError::new(url, HttpErrorKind::Tls, last);
-    }
-    if chain.iter().any(is_unknown_host) {
-        return HttpError::new(url, HttpErrorKind::Unreachable, format!("no such host: {last}"));
-    }
-    if connecting {
-        let what =
-            if chain.iter().any(is_timeout) { "no connection in time".to_owned() } else { last };
-        return HttpError::new(url, HttpErrorKind::Unreachable, what);
-    }
-    let any = |is: fn(&hyper::Error) -> bool| {
-        chain.iter().any(|error| error.downcast_ref().is_some_and(is))
-    };
-    let what = match last {
-        _ if any(hyper::Error::is_incomplete_message) => "the connection ended early".to_owned(),
-        last if any(hyper::Error::is_parse) => format!("the answer is not HTTP: {last}"),
-        last => last,
-    };
-    HttpError::new(url, HttpErrorKind::Broken, what)
-}
-
-/// Whether it is an error of TLS, maybe inside errors of I/O, which do not name it as their source.
-fn is_tls(error: &(dyn Error + 'static)) -> bool {
-    let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    error.is::<rustls::Error>() || inside.is_some_and(|inside| is_tls(inside))
 }

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 
 use bytes::{Buf, Bytes};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::Receiver;
 
 use super::{HttpError, HttpErrorKind, Url};
@@ -46,6 +47,8 @@ pub struct Response {
     pub validators: Validators,
     /// Bytes of the body, if the server said.
     pub length: Option<u64>,
+    /// Whether the connection is one of HTTP/2, which carries many requests at a time.
+    pub http2: bool,
     /// The body.
     pub body: Body,
 }
@@ -65,7 +68,13 @@ pub enum Status {
 #[derive(Debug)]
 pub struct Body {
     pending: Bytes,
-    stream: Option<Receiver<Result<Bytes, HttpError>>>,
+    stream: Option<Receiver<Result<Chunk, HttpError>>>,
+}
+
+/// A piece of a body that waits for its reader. All that wait have a share in the client's memory.
+pub(super) struct Chunk {
+    pub(super) bytes: Bytes,
+    pub(super) _share: Option<OwnedSemaphorePermit>,
 }
 
 impl Request {
@@ -88,12 +97,13 @@ impl Response {
         let bytes = bytes.into();
         let length = Some(bytes.len() as u64);
         let body = Body::new(bytes, None);
-        Self { url, status: Status::Whole, validators: Validators::default(), length, body }
+        let validators = Validators::default();
+        Self { url, status: Status::Whole, validators, length, http2: false, body }
     }
 }
 
 impl Body {
-    pub(super) fn new(first: Bytes, rest: Option<Receiver<Result<Bytes, HttpError>>>) -> Self {
+    pub(super) fn new(first: Bytes, rest: Option<Receiver<Result<Chunk, HttpError>>>) -> Self {
         Self { pending: first, stream: rest }
     }
 
@@ -110,7 +120,12 @@ impl Body {
         if !matches!(next, Ok(Some(_))) {
             self.stream = None;
         }
-        next
+        Ok(next?.map(|chunk| chunk.bytes))
+    }
+
+    /// Whether all of it is here already.
+    pub fn is_whole(&self) -> bool {
+        self.stream.is_none()
     }
 
     /// All bytes that are still to come. [`Request::limit`] bounds them.

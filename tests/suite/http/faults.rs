@@ -55,7 +55,7 @@ fn each_status_has_its_kind() {
 fn what_breaks_is_told_from_what_stalls() {
     let cut =
         fault(|stream| drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n123")));
-    assert_eq!(cut.kind, HttpErrorKind::Broken, "{cut}");
+    assert_eq!(cut.kind, HttpErrorKind::CutShort, "{cut}");
     let nothing = fault(|_| ());
     assert_eq!(
         (nothing.kind, nothing.what.as_str()),
@@ -66,7 +66,7 @@ fn what_breaks_is_told_from_what_stalls() {
     let chunks = fault(|stream| {
         drop(stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"))
     });
-    assert_eq!(chunks.kind, HttpErrorKind::Broken, "{chunks}");
+    assert_eq!(chunks.kind, HttpErrorKind::CutShort, "{chunks}");
     let silent = fault(|_| thread::sleep(Duration::from_secs(4)));
     assert_eq!(
         (silent.kind, silent.what.as_str()),
@@ -145,7 +145,7 @@ fn without_a_server_there_is_no_connection() {
     assert_eq!(refused.kind, HttpErrorKind::Unreachable);
     assert!(refused.what.contains("Connection refused"), "{refused}");
     let unknown = get(&client(), "http://host.invalid/", 5).unwrap_err();
-    assert_eq!(unknown.kind, HttpErrorKind::Unreachable);
+    assert_eq!(unknown.kind, HttpErrorKind::UnknownHost);
     assert!(unknown.what.starts_with("no such host: "), "{unknown}");
     let plain = Server::answering(|_, _| Then::Close);
     let tls = get(&client(), &plain.url.replace("http:", "https:"), 5).unwrap_err();

@@ -1,0 +1,143 @@
+//! The body of an answer: its limits of size and speed, and the memory for what waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, timeout_at};
+
+use super::classified::{classified, within_body};
+use super::options::LowSpeed;
+use super::request::Chunk;
+use super::{HttpError, HttpErrorKind, Url};
+
+/// Chunks of a body that wait for their reader at most.
+pub const BODY_CHUNKS: usize = 4;
+/// The most bytes of all bodies that wait for their readers.
+pub const WAITING_BYTES: usize = 32 << 20;
+/// What is counted of them at a time, in bytes.
+const SHARE: usize = 1 << 10;
+/// The memory that all requests of a client share for what waits, in units of [`SHARE`].
+pub(super) fn memory_for_waiting() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(WAITING_BYTES / SHARE))
+}
+
+/// The body of an answer, with its limits.
+pub(super) struct Reading {
+    pub(super) body: Incoming,
+    pub(super) url: Url,
+    pub(super) left: u64,
+    pub(super) limit: u64,
+    pub(super) deadline: Option<Instant>,
+    pub(super) pace: Pace,
+}
+
+impl Reading {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
+        loop {
+            let asked = Instant::now();
+            let until = [self.deadline, self.pace.until(asked)].into_iter().flatten().min();
+            let frame = match until {
+                None => self.body.frame().await,
+                Some(until) => match timeout_at(until, self.body.frame()).await {
+                    Ok(frame) => frame,
+                    Err(_)
+                        if self.pace.is_too_slow(asked.elapsed())
+                            || self.deadline.is_some_and(|end| end <= Instant::now()) =>
+                    {
+                        return Err(HttpError::new(
+                            &self.url,
+                            HttpErrorKind::Stalled,
+                            "the server sends too slowly",
+                        ));
+                    }
+                    Err(_) => continue,
+                },
+            };
+            let Some(frame) = frame else { return Ok(None) };
+            let frame = frame.map_err(|error| within_body(classified(&self.url, &error)))?;
+            let Ok(chunk) = frame.into_data() else { continue };
+            self.pace.came(chunk.len() as u64, asked.elapsed());
+            let Some(left) = self.left.checked_sub(chunk.len() as u64) else {
+                return Err(HttpError::too_large(&self.url, self.limit));
+            };
+            self.left = left;
+            if !chunk.is_empty() {
+                return Ok(Some(chunk));
+            }
+        }
+    }
+
+    /// Reads on in a task; it ends with the body, with an error, or when the receiver is dropped.
+    pub(super) fn in_background(
+        mut self,
+        memory: Arc<Semaphore>,
+    ) -> mpsc::Receiver<Result<Chunk, HttpError>> {
+        let (sender, receiver) = mpsc::channel(BODY_CHUNKS);
+        tokio::spawn(async move {
+            while let Some(item) = self.next().await.transpose() {
+                let failed = item.is_err();
+                let item = match item {
+                    Ok(bytes) => {
+                        let shares = bytes.len().div_ceil(SHARE).min(WAITING_BYTES / SHARE);
+                        let shares = u32::try_from(shares).unwrap_or(u32::MAX);
+                        // Nothing closes the semaphore.
+                        let share = Arc::clone(&memory).acquire_many_owned(shares).await.ok();
+                        Ok(Chunk { bytes, _share: share })
+                    }
+                    Err(error) => Err(error),
+                };
+                if sender.send(item).await.is_err() || failed {
+                    return;
+                }
+            }
+        });
+        receiver
+    }
+}
+
+/// Whether enough bytes come, over windows of time that was spent waiting for the server.
+pub(super) struct Pace {
+    limit: Option<LowSpeed>,
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    pub(super) fn new(limit: Option<LowSpeed>) -> Self {
+        let limit = limit.filter(|limit| limit.bytes_per_second > 0 && !limit.window.is_zero());
+        Self { limit, waited: Duration::ZERO, bytes: 0 }
+    }
+
+    /// When the present window ends if nothing comes.
+    fn until(&self, now: Instant) -> Option<Instant> {
+        self.limit.and_then(|limit| now.checked_add(limit.window.saturating_sub(self.waited)))
+    }
+
+    fn came(&mut self, bytes: u64, waited: Duration) {
+        self.bytes += bytes;
+        self.waited += waited;
+        self.next_window();
+    }
+
+    /// Counts time in which nothing came, and says whether the window is over with too few bytes.
+    fn is_too_slow(&mut self, waited: Duration) -> bool {
+        self.waited += waited;
+        !self.next_window()
+    }
+
+    /// Starts a new window when one is over; false when it had too few bytes.
+    fn next_window(&mut self) -> bool {
+        let Some(limit) = self.limit.filter(|limit| self.waited >= limit.window) else {
+            return true;
+        };
+        let enough = self.bytes as f64 >= limit.bytes_per_second as f64 * self.waited.as_secs_f64();
+        // What came in time decides only at the end of a wait: a chunk that just came is progress.
+        self.waited = Duration::ZERO;
+        self.bytes = 0;
+        enough
+    }
+}
