@@ -8,6 +8,8 @@ mod config;
 mod keyring;
 #[cfg(feature = "gpg")]
 pub mod keyrings;
+#[cfg(feature = "http")]
+pub mod mirrorlist;
 #[cfg(feature = "gpg")]
 mod verification;
 
