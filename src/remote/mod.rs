@@ -4,12 +4,16 @@
 //! remotes directory, which only a system's own repository has. Remotes of a parent repository
 //! count as well; they cannot be changed.
 
+#[cfg(feature = "http")]
+pub mod attempts;
 mod config;
 mod keyring;
 #[cfg(feature = "gpg")]
 pub mod keyrings;
 #[cfg(feature = "http")]
 pub mod mirrorlist;
+#[cfg(feature = "http")]
+pub mod origin;
 #[cfg(feature = "gpg")]
 mod verification;
 

@@ -1,0 +1,298 @@
+//! Where the files of a remote are, and getting one of them.
+//!
+//! A remote has two sides, each a list of base URLs that hold the same files:
+//!
+//! | side | files |
+//! |---|---|
+//! | meta | `config`, `summary`, `summary.sig`, refs, detached metadata of commits |
+//! | content | all other objects, deltas and their indexes |
+
+use std::path::PathBuf;
+use std::thread;
+
+use percent_encoding::percent_decode_str;
+
+use super::attempts::{Attempts, Next, Retry};
+use super::config::{Location, RemoteConfig, Source};
+use super::mirrorlist;
+use crate::error::{Context, Error, Result};
+use crate::http::{
+    Client, ClientOptions, Fetch, HttpError, HttpErrorKind, LowSpeed, Proxies, Request, Response,
+    Roots, Status, Timeouts, Url, UrlError, Validators,
+};
+
+/// The largest file that is held in memory, in bytes: metadata objects, refs, summaries, lists.
+pub const MAX_FILE_SIZE: u64 = 128 << 20;
+
+/// What the user adds to a remote's configuration.
+#[derive(Clone, Debug)]
+pub struct OriginOptions {
+    /// The base URL, instead of those that are configured; a metalink stays.
+    pub url: Option<String>,
+    /// `User-Agent`.
+    pub user_agent: String,
+    /// Headers of all requests, as `(name, value)`; an empty value removes one.
+    pub headers: Vec<(String, String)>,
+    /// The proxies of the environment.
+    pub proxies: Proxies,
+    /// How failed requests are repeated.
+    pub retry: Retry,
+    /// The least speed of a transfer; `None` for no limit.
+    pub low_speed: Option<LowSpeed>,
+}
+
+/// Which list of base URLs a file is looked for in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Refs, the summary, the config and detached metadata.
+    Meta,
+    /// Objects and deltas.
+    Content,
+}
+
+/// The places of a remote's files, with a client.
+#[derive(Debug)]
+pub struct Origin {
+    meta: Vec<Url>,
+    content: Vec<Url>,
+    client: Client,
+    retry: Retry,
+}
+
+/// What came of asking for a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// There is no such file.
+    Absent,
+    /// The caller's version is the present one.
+    NotModified,
+    /// The file, and how to recognise this version.
+    File(Vec<u8>, Validators),
+}
+
+/// A remote without HTTP: the path of the repository on this machine that its base URL names, if it
+/// is a `file://` one.
+pub fn local_path(config: &RemoteConfig, url: Option<&str>) -> Option<PathBuf> {
+    let base = match (&config.location, url) {
+        (Location::Metalink(_), _) => return None,
+        (_, Some(url)) => Source::parse(url),
+        (Location::Url(source), None) => source.clone(),
+        (Location::Nowhere, None) => return None,
+    };
+    let Source::Base(text) = base else { return None };
+    let path = text.strip_prefix("file://")?;
+    let path = path.split('#').next().unwrap_or_default();
+    use std::os::unix::ffi::OsStringExt;
+    Some(std::ffi::OsString::from_vec(percent_decode_str(path).collect()).into())
+}
+
+impl Origin {
+    /// Finds the places of a remote. Lists of mirrors are fetched, and of each a first mirror that
+    /// answers is looked for.
+    ///
+    /// # Errors
+    /// When there is no valid URL, a list cannot be fetched, or none of its mirrors answers.
+    pub fn open(name: &str, config: &RemoteConfig, options: &OriginOptions) -> Result<Self> {
+        let client = Client::new(client_options(config, options)).map_err(|e| failed(&e))?;
+        let mut origin =
+            Self { meta: Vec::new(), content: Vec::new(), client, retry: options.retry };
+        let overridden = options.url.as_deref().map(Source::parse);
+        let meta = match (&config.location, &overridden) {
+            (Location::Metalink(url), _) => {
+                return Err(Error::failed(format!("metalinks are not supported yet: {url}")));
+            }
+            (_, Some(source)) | (Location::Url(source), None) => source,
+            (Location::Nowhere, None) => {
+                return Err(Error::failed(format!("No \"url\" option in remote \"{name}\"")));
+            }
+        };
+        origin.meta = origin.places(meta)?;
+        origin.content = match config.content.as_ref().filter(|_| overridden.is_none()) {
+            Some(content) => origin.places(content)?,
+            None => origin.meta.clone(),
+        };
+        Ok(origin)
+    }
+
+    fn places(&self, source: &Source) -> Result<Vec<Url>> {
+        match source {
+            Source::Base(text) => Ok(vec![parse_url(text)?]),
+            Source::MirrorList(url) => self.mirrors(url),
+        }
+    }
+
+    /// The mirrors of a list from the first one on that has a config; the others are not probed.
+    fn mirrors(&self, list: &str) -> Result<Vec<Url>> {
+        let fetching = || format!("While fetching mirrorlist '{list}'");
+        let url = parse_url(list).context(fetching)?;
+        let bytes = match self.fetch_from(&[url.clone()], "", &Ask::default()).context(fetching)? {
+            Fetched::File(bytes, _) => bytes,
+            _ => return Err(absent(&url)).context(fetching),
+        };
+        let candidates = mirrorlist::candidates(&bytes)
+            .map_err(|error| Error::failed(error.to_string()))
+            .context(fetching)?;
+        let mut mirrors: Vec<Url> =
+            candidates.into_iter().filter_map(|u| Url::parse(u).ok()).collect();
+        let answers = |mirror: &Url| {
+            let asked = self.fetch_from(std::slice::from_ref(mirror), "config", &Ask::default());
+            matches!(asked, Ok(Fetched::File(..)))
+        };
+        let first = mirrors.iter().position(answers).ok_or_else(|| {
+            Error::failed(format!("No valid mirrors were found in mirrorlist '{list}'"))
+        })?;
+        mirrors.drain(..first);
+        Ok(mirrors)
+    }
+
+    /// The base URLs of a side.
+    pub fn mirrors_of(&self, side: Side) -> &[Url] {
+        match side {
+            Side::Meta => &self.meta,
+            Side::Content => &self.content,
+        }
+    }
+
+    /// The client, for many requests at a time.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// How failed requests are repeated.
+    pub fn retry(&self) -> &Retry {
+        &self.retry
+    }
+
+    /// Gets a small file. All mirrors are asked, and all again as often as the options say.
+    ///
+    /// # Errors
+    /// When it cannot be fetched, or is larger than `ask` allows.
+    pub fn fetch(&self, side: Side, path: &str, ask: &Ask) -> Result<Fetched> {
+        self.fetch_from(self.mirrors_of(side), path, ask)
+    }
+
+    /// [`Origin::fetch`] for a file that must be there.
+    ///
+    /// # Errors
+    /// As [`Origin::fetch`]; when there is no such file.
+    pub fn fetch_existing(&self, side: Side, path: &str) -> Result<Vec<u8>> {
+        match self.fetch(side, path, &Ask::default())? {
+            Fetched::File(bytes, _) => Ok(bytes),
+            Fetched::Absent | Fetched::NotModified => {
+                Err(self.mirrors_of(side).last().map_or_else(
+                    || Error::failed(format!("{path}: no place to look for it")),
+                    |mirror| absent(&mirror.below(path)),
+                ))
+            }
+        }
+    }
+
+    fn fetch_from(&self, mirrors: &[Url], path: &str, ask: &Ask) -> Result<Fetched> {
+        let mut attempts = Attempts::default();
+        loop {
+            let url = match (mirrors.get(attempts.mirror), path) {
+                (Some(url), "") => url.clone(),
+                (Some(mirror), path) => mirror.below(path),
+                (None, _) => return Ok(Fetched::Absent),
+            };
+            let error = match self.attempt(url, ask) {
+                Ok(fetched) => return Ok(fetched),
+                Err(error) => error,
+            };
+            match attempts.failed(&error, mirrors.len(), &self.retry, dice()) {
+                Next::Again(wait) => {
+                    log::debug!("{error}; again in {wait:?}");
+                    thread::sleep(wait);
+                }
+                Next::Absent => return Ok(Fetched::Absent),
+                Next::GiveUp => return Err(failed(&error)),
+            }
+        }
+    }
+
+    fn attempt(&self, url: Url, ask: &Ask) -> Result<Fetched, HttpError> {
+        let request = Request { unless: ask.unless.clone(), ..Request::small(url, ask.limit) };
+        let Response { status, validators, body, .. } = self.client.get(request)?;
+        Ok(match status {
+            Status::NotModified => Fetched::NotModified,
+            Status::Whole | Status::From(_) => Fetched::File(body.read_all()?, validators),
+        })
+    }
+}
+
+/// How a small file is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The most bytes it may have.
+    pub limit: u64,
+    /// The version that the caller has.
+    pub unless: Validators,
+}
+
+impl Default for Ask {
+    fn default() -> Self {
+        Self { limit: MAX_FILE_SIZE, unless: Validators::default() }
+    }
+}
+
+fn client_options(config: &RemoteConfig, options: &OriginOptions) -> ClientOptions {
+    let mut headers = vec![("User-Agent".to_owned(), options.user_agent.clone())];
+    headers.extend(options.headers.iter().cloned());
+    ClientOptions {
+        headers,
+        timeouts: Timeouts { low_speed: options.low_speed, ..Timeouts::default() },
+        proxies: match &config.proxy {
+            Some(proxy) => Proxies::only(proxy),
+            None => options.proxies.clone(),
+        },
+        roots: match (&config.tls.ca, config.tls.permissive) {
+            (_, true) => Roots::Unchecked,
+            (Some(path), false) => Roots::File(path.clone()),
+            (None, false) => Roots::System,
+        },
+        client_certificate: config
+            .tls
+            .client
+            .as_ref()
+            .map(|client| (client.certificate.clone(), client.key.clone())),
+        http2: config.http2,
+        ..ClientOptions::default()
+    }
+}
+
+fn parse_url(text: &str) -> Result<Url> {
+    Url::parse(text).map_err(|error: UrlError| Error::failed(error.to_string()))
+}
+
+fn absent(url: &Url) -> Error {
+    failed(&HttpError::new(url, HttpErrorKind::Missing, "Server returned HTTP 404"))
+}
+
+/// A random number for the waits between attempts.
+pub(crate) fn dice() -> u32 {
+    let mut bytes = [0; 4];
+    // Without random numbers waits do not vary, which does no harm.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    u32::from_ne_bytes(bytes)
+}
+
+/// The error of a request in upstream's words, with the numbers of libcurl, which scripts look for.
+pub(crate) fn failed(error: &HttpError) -> Error {
+    let HttpError { url, kind, what } = error;
+    let text = match kind {
+        HttpErrorKind::TooLarge => return Error::failed(format!("URI {url} {what}")),
+        HttpErrorKind::UnknownHost => format!("[6] Couldn't resolve host name: {what}"),
+        HttpErrorKind::Unreachable => format!("[7] Couldn't connect to server: {what}"),
+        HttpErrorKind::CutShort => format!("[18] Transferred a partial file: {what}"),
+        HttpErrorKind::Stalled => format!("[28] Timeout was reached: {what}"),
+        HttpErrorKind::Tls if what.contains("certificate") => {
+            format!("[60] SSL peer certificate was not OK: {what}")
+        }
+        HttpErrorKind::Tls => format!("[35] SSL connect error: {what}"),
+        HttpErrorKind::Denied(401) => format!(
+            "{what} (credentials can be in the URL, in --http-header or in `remote add-cookie`)"
+        ),
+        _ => what.clone(),
+    };
+    Error::failed(format!("While fetching {url}: {text}"))
+}
