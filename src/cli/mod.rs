@@ -58,6 +58,8 @@ mod signatures;
 mod signing;
 mod suggest;
 mod summary;
+#[cfg(feature = "gpg")]
+mod trust;
 mod values;
 mod version;
 

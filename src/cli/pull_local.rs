@@ -2,9 +2,13 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+#[cfg(feature = "gpg")]
+use std::sync::Arc;
 
 use osier::pull::{FileModes, PullOptions, PullStats, Want, pull_local};
 use osier::refspec::{CollectionRef, Refspec, RemoteName};
+#[cfg(feature = "gpg")]
+use osier::remote::{Demands, GpgDemands};
 use osier::repo::{ListRefs, OpenOptions, Repo, Trust};
 use osier::units::format_size;
 use serde_json::{Value, json};
@@ -13,6 +17,8 @@ use super::context::{self, Context};
 use super::error::Failure;
 use super::json;
 use super::options::{OWN_OPTIONS, integer};
+#[cfg(feature = "gpg")]
+use super::trust::trust;
 
 /// The options of `pull-local`, in the order of its help.
 #[derive(clap::Args)]
@@ -89,14 +95,18 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     if (gpg_verify || gpg_verify_summary) && remote.is_none() {
         return Err(Failure::failed("Must specify remote name to enable gpg verification"));
     }
-    let unsupported = [
-        (require_static_deltas, "--require-static-deltas"),
-        (gpg_verify, "--gpg-verify"),
-        (gpg_verify_summary, "--gpg-verify-summary"),
-    ];
-    if let Some((_, option)) = unsupported.iter().find(|(given, _)| *given) {
-        return Err(Failure::not_supported(option));
+    if require_static_deltas {
+        return Err(Failure::not_supported("--require-static-deltas"));
     }
+    #[cfg(not(feature = "gpg"))]
+    if gpg_verify || gpg_verify_summary {
+        return Err(Failure::failed("GPG has been disabled at build time"));
+    }
+    #[cfg(feature = "gpg")]
+    let demands = {
+        let gpg = GpgDemands { commits: gpg_verify, summary: gpg_verify_summary };
+        Demands::gpg_only(&repo, None, remote.as_deref().unwrap_or_default(), (gpg, &trust()))?
+    };
     let wanted = wanted.iter().map(|text| Want::parse(&text.to_string_lossy()));
     let wanted = wanted
         .collect::<Result<Vec<_>, _>>()
@@ -109,6 +119,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         trust: if untrusted { Trust::Untrusted } else { Trust::Trusted },
         file_modes: if bareuseronly_files { FileModes::BareUserOnly } else { FileModes::Any },
         verify_bindings: !disable_verify_bindings,
+        #[cfg(feature = "gpg")]
+        demands: Arc::new(demands),
+        ..PullOptions::default()
     };
     let stats = pull_local(&repo, &source, &options, &context.transaction_progress(&repo, json))?;
     if json {
@@ -127,10 +140,7 @@ fn remote_name(
     if let Ok(name) = RemoteName::parse(remote) {
         return Ok(Some(name));
     }
-    let first = wanted.iter().find_map(|want| match want {
-        Want::Commit(_) => None,
-        Want::Ref(name) | Want::CollectionRef(CollectionRef { name, .. }) => Some(name.clone()),
-    });
+    let first = wanted.iter().find_map(Want::name).cloned();
     let first = match first {
         None if wanted.is_empty() => source
             .list_ref_names(None, ListRefs::Full)?
@@ -157,15 +167,16 @@ fn document(
         content_objects_imported,
         content_bytes_written,
         transferred_bytes,
+        ..
     } = *stats;
     let mut names = Vec::new();
     let mut commits = Vec::new();
     for want in &options.wanted {
         match want {
             Want::Commit(commit) => commits.push(commit.to_hex()),
-            Want::Ref(name) | Want::CollectionRef(CollectionRef { name, .. }) => {
-                names.push(name.clone())
-            }
+            Want::Ref(name)
+            | Want::RefAt(name, _)
+            | Want::CollectionRef(CollectionRef { name, .. }) => names.push(name.clone()),
         }
     }
     if options.wanted.is_empty() {
@@ -209,6 +220,7 @@ fn status_line(stats: &PullStats) -> String {
         content_objects_imported,
         content_bytes_written,
         transferred_bytes,
+        ..
     } = *stats;
     let transferred = match transferred_bytes {
         0 => String::new(),

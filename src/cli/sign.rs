@@ -24,7 +24,7 @@ use super::options::{OWN_OPTIONS, integer, path};
 use super::signing;
 
 /// Where keys are trusted or revoked for the whole system.
-const KEY_DIRECTORIES: [&str; 2] = ["/etc/ostree", "/usr/share/ostree"];
+pub(super) const KEY_DIRECTORIES: [&str; 2] = ["/etc/ostree", "/usr/share/ostree"];
 
 /// The options of `sign`.
 #[derive(clap::Args)]

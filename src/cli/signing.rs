@@ -98,12 +98,16 @@ impl Signing {
 /// The engine that the user names, ed25519 if none.
 pub(super) fn engine(name: Option<&str>) -> Result<Engine, Failure> {
     let ty = name.map_or(Ok(SignatureType::Ed25519), SignatureType::parse);
-    let dummy = match env::var_os("OSTREE_DUMMY_SIGN_ENABLED") {
+    let engine = ty.and_then(|ty| Engine::new(ty, dummy()));
+    Ok(engine.map_err(osier::Error::from)?)
+}
+
+/// Whether the environment allows dummy signatures.
+pub(super) fn dummy() -> Dummy {
+    match env::var_os("OSTREE_DUMMY_SIGN_ENABLED") {
         Some(value) if value == "1" => Dummy::Allowed,
         _ => Dummy::Refused,
-    };
-    let engine = ty.and_then(|ty| Engine::new(ty, dummy));
-    Ok(engine.map_err(osier::Error::from)?)
+    }
 }
 
 /// Reads an exported OpenPGP key.

@@ -7,10 +7,11 @@ use super::output::Output;
 /// The ostree release whose behaviour osier follows.
 const OSTREE_VERSION: &str = "2026.4";
 
-/// The features of osier among those that `ostree --version` may list. `gpgme` promises that pulls
-/// verify, which they do not yet.
+/// The features of osier among those that `ostree --version` may list.
 const FEATURES: &[&str] = &[
     "composefs",
+    #[cfg(feature = "gpg")]
+    "gpgme",
     #[cfg(feature = "archives")]
     "libarchive",
     "sign-ed25519",

@@ -9,7 +9,8 @@ use crate::repo::Repo;
 /// The ref by which a commit was found.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'n> {
-    pub(crate) name: &'n str,
+    /// `None` for a commit that was found by its name or as a parent.
+    pub(crate) name: Option<&'n str>,
     /// `Some` requires both bindings; `None` accepts a commit without any.
     pub(crate) collection: Option<&'n str>,
 }
@@ -22,12 +23,12 @@ pub(crate) fn verify(commit: &Commit, wanted: Wanted<'_>) -> Result<()> {
                 "Expected commit metadata to have ref binding information, found none",
             ));
         }
-        Some(refs) if !refs.iter().any(|name| name == wanted.name) => {
+        Some(refs) if wanted.name.is_some_and(|wanted| !refs.iter().any(|name| name == wanted)) => {
             let refs = match refs.is_empty() {
                 true => "no refs".to_owned(),
                 false => refs.iter().map(|name| format!("‘{name}’")).collect::<Vec<_>>().join(", "),
             };
-            let name = wanted.name;
+            let name = wanted.name.unwrap_or_default();
             return Err(Error::failed(format!(
                 "Commit has no requested ref ‘{name}’ in ref binding metadata ({refs})"
             )));

@@ -162,7 +162,11 @@ impl<'r> Check<'r> {
         progress.event(Event::Message("Validating refs..."));
         for (refspec, commit) in repo.list_refs(None, ListRefs::Full)? {
             let name = refspec.name.as_str();
-            self.commit_of_ref(commit, name, bindings::Wanted { name, collection: None })?;
+            self.commit_of_ref(
+                commit,
+                name,
+                bindings::Wanted { name: Some(name), collection: None },
+            )?;
         }
         progress.event(Event::Message("Validating refs in collections..."));
         for (collection_ref, commit) in bindings::own_collection_refs(repo)? {
@@ -172,7 +176,7 @@ impl<'r> Check<'r> {
             self.commit_of_ref(
                 commit,
                 &label,
-                bindings::Wanted { name, collection: Some(collection) },
+                bindings::Wanted { name: Some(name), collection: Some(collection) },
             )?;
         }
         progress.event(Event::Message("Enumerating commits..."));

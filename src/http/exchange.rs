@@ -18,7 +18,7 @@ use super::classified::classified;
 use super::connect::Connector;
 use super::lanes::Lanes;
 use super::options::Downgrade;
-use super::reading::{Pace, Reading, memory_for_waiting};
+use super::reading::{self, Pace, Reading, memory_for_waiting};
 use super::request::Body;
 use super::{
     ClientOptions, HttpError, HttpErrorKind, Request, Response, Scheme, Status, Url, Validators,
@@ -238,15 +238,21 @@ impl Exchange {
         };
         let mut first = BytesMut::new();
         let mut ended = status == Status::NotModified;
-        while !ended && first.len() <= request.collect && request.collect > 0 {
-            match incoming.next().await? {
-                Some(chunk) => first.extend_from_slice(&chunk),
-                None => ended = true,
+        let mut broken = None;
+        while !ended && broken.is_none() && first.len() <= request.collect && request.collect > 0 {
+            match incoming.next().await {
+                Ok(Some(chunk)) => first.extend_from_slice(&chunk),
+                Ok(None) => ended = true,
+                // What came may be of use to a reader that asks for the rest.
+                Err(error) => broken = Some(error),
             }
         }
-        let memory = Arc::clone(&self.memory);
-        let rest = if ended { None } else { Some(incoming.in_background(memory)) };
-        let body = Body::new(first.freeze(), rest);
+        let rest = match (ended, broken) {
+            (true, _) => None,
+            (false, Some(error)) => Some(reading::broken(error)),
+            (false, None) => Some(incoming.in_background(Arc::clone(&self.memory))),
+        };
+        let body = Body::new(&url, first.freeze(), rest);
         Ok(Response { url, status, validators, length, http2, body })
     }
 }

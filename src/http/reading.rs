@@ -78,10 +78,10 @@ impl Reading {
     ) -> mpsc::Receiver<Result<Chunk, HttpError>> {
         let (sender, receiver) = mpsc::channel(BODY_CHUNKS);
         tokio::spawn(async move {
-            while let Some(item) = self.next().await.transpose() {
-                let failed = item.is_err();
-                let item = match item {
+            loop {
+                let item = match self.next().await {
                     Ok(bytes) => {
+                        let bytes = bytes.unwrap_or_default();
                         let shares = bytes.len().div_ceil(SHARE).min(WAITING_BYTES / SHARE);
                         let shares = u32::try_from(shares).unwrap_or(u32::MAX);
                         // Nothing closes the semaphore.
@@ -90,13 +90,22 @@ impl Reading {
                     }
                     Err(error) => Err(error),
                 };
-                if sender.send(item).await.is_err() || failed {
+                let is_last = item.as_ref().map_or(true, |chunk| chunk.bytes.is_empty());
+                if sender.send(item).await.is_err() || is_last {
                     return;
                 }
             }
         });
         receiver
     }
+}
+
+/// The rest of a body that has broken already.
+pub(super) fn broken(error: HttpError) -> mpsc::Receiver<Result<Chunk, HttpError>> {
+    let (sender, receiver) = mpsc::channel(1);
+    // There is room for one.
+    let _ = sender.try_send(Err(error));
+    receiver
 }
 
 /// Whether enough bytes come, over windows of time that was spent waiting for the server.

@@ -67,11 +67,14 @@ pub enum Status {
 /// The bytes of a response, as they come.
 #[derive(Debug)]
 pub struct Body {
+    /// For errors.
+    url: String,
     pending: Bytes,
     stream: Option<Receiver<Result<Chunk, HttpError>>>,
 }
 
-/// A piece of a body that waits for its reader. All that wait have a share in the client's memory.
+/// A piece of a body that waits for its reader; the empty one is the end. All that wait have a share
+/// in the client's memory.
 pub(super) struct Chunk {
     pub(super) bytes: Bytes,
     pub(super) _share: Option<OwnedSemaphorePermit>,
@@ -96,15 +99,19 @@ impl Response {
     pub fn of_bytes(url: Url, bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let length = Some(bytes.len() as u64);
-        let body = Body::new(bytes, None);
+        let body = Body::new(&url, bytes, None);
         let validators = Validators::default();
         Self { url, status: Status::Whole, validators, length, http2: false, body }
     }
 }
 
 impl Body {
-    pub(super) fn new(first: Bytes, rest: Option<Receiver<Result<Chunk, HttpError>>>) -> Self {
-        Self { pending: first, stream: rest }
+    pub(super) fn new(
+        url: &Url,
+        first: Bytes,
+        rest: Option<Receiver<Result<Chunk, HttpError>>>,
+    ) -> Self {
+        Self { url: url.to_string(), pending: first, stream: rest }
     }
 
     /// The next bytes, as many as are there; `None` at the end. Waits for them.
@@ -116,11 +123,15 @@ impl Body {
             return Ok(Some(std::mem::take(&mut self.pending)));
         }
         let Some(stream) = &mut self.stream else { return Ok(None) };
-        let next = stream.blocking_recv().transpose();
-        if !matches!(next, Ok(Some(_))) {
+        let next = match stream.blocking_recv() {
+            Some(next) => next.map(|chunk| chunk.bytes),
+            // Without its end it is not whole.
+            None => Err(HttpError::new(&self.url, HttpErrorKind::Broken, "the HTTP client ended")),
+        };
+        if next.as_ref().map_or(true, Bytes::is_empty) {
             self.stream = None;
         }
-        Ok(next?.map(|chunk| chunk.bytes))
+        Ok(Some(next?).filter(|bytes| !bytes.is_empty()))
     }
 
     /// Whether all of it is here already.

@@ -1,19 +1,18 @@
 //! The commits of a pull, one after the other, with their parents.
 
+use super::PullStats;
+use super::checks::{Candidate, Checks};
 use super::local::Importer;
 use super::plan::{Completeness, Plan, WantedCommit};
-use super::{PullOptions, PullStats, Want};
-use crate::error::{Context, OfObject, Result};
-use crate::fsck::bindings;
+use crate::error::{OfObject, Result};
 use crate::object::{Commit, ObjectName, ObjectType};
-use crate::refspec::CollectionRef;
 use crate::repo::CommitState;
 
 /// Imports the commits that the plan wants.
 pub(super) fn import_wanted(
     importer: &Importer<'_, '_>,
     plan: &mut Plan,
-    options: &PullOptions,
+    checks: &Checks<'_>,
     stats: &mut PullStats,
 ) -> Result<()> {
     while let Some(wanted) = plan.next_commit() {
@@ -25,8 +24,8 @@ pub(super) fn import_wanted(
             continue;
         }
         let commit = match is_present {
-            true => update(importer, &wanted, options, stats)?,
-            false => import(importer, &wanted, options, stats)?,
+            true => update(importer, &wanted, checks, stats)?,
+            false => import(importer, &wanted, checks, stats)?,
         };
         let completeness = match is_present
             && importer.repo().commit_state(&wanted.commit)? == CommitState::Complete
@@ -43,13 +42,22 @@ pub(super) fn import_wanted(
 fn update(
     importer: &Importer<'_, '_>,
     wanted: &WantedCommit,
-    options: &PullOptions,
+    checks: &Checks<'_>,
     stats: &mut PullStats,
 ) -> Result<Commit> {
     let name = ObjectName::new(wanted.commit, ObjectType::Commit);
-    let commit = Commit::decode(&importer.load_present(&name)?).of_object(name)?;
-    verify_bindings(wanted, &commit, options)?;
-    if let Some(detached) = importer.load_detached_metadata(&wanted.commit)? {
+    let bytes = importer.load_present(&name)?;
+    let commit = Commit::decode(&bytes).of_object(name)?;
+    let detached = importer.load_detached_metadata(&wanted.commit)?;
+    let new = detached.as_deref();
+    checks.check(&Candidate {
+        wanted,
+        bytes: &bytes,
+        commit: &commit,
+        detached: new,
+        is_stored: true,
+    })?;
+    if let Some(detached) = detached {
         importer.store_detached_metadata(&wanted.commit, &detached)?;
         stats.transferred_bytes += detached.len() as u64;
     }
@@ -61,14 +69,21 @@ fn update(
 fn import(
     importer: &Importer<'_, '_>,
     wanted: &WantedCommit,
-    options: &PullOptions,
+    checks: &Checks<'_>,
     stats: &mut PullStats,
 ) -> Result<Commit> {
     let name = ObjectName::new(wanted.commit, ObjectType::Commit);
     let bytes = importer.load(&name)?;
     let commit = Commit::decode(&bytes).of_object(name)?;
-    verify_bindings(wanted, &commit, options)?;
     let detached = importer.load_detached_metadata(&wanted.commit)?;
+    let new = detached.as_deref();
+    checks.check(&Candidate {
+        wanted,
+        bytes: &bytes,
+        commit: &commit,
+        detached: new,
+        is_stored: false,
+    })?;
     let repo = importer.repo();
     // A mark left by fsck has more information than ours.
     if repo.commit_state(&wanted.commit)? == CommitState::Complete {
@@ -80,24 +95,4 @@ fn import(
     importer.store(&name, &bytes)?;
     stats.metadata_objects_imported += 1;
     Ok(commit)
-}
-
-fn verify_bindings(wanted: &WantedCommit, commit: &Commit, options: &PullOptions) -> Result<()> {
-    match wanted.found_by.as_ref().and_then(binding) {
-        Some(binding) if options.verify_bindings => {
-            bindings::verify(commit, binding).context(|| format!("Commit {}", wanted.commit))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The ref that a commit must have been made for.
-fn binding(want: &Want) -> Option<bindings::Wanted<'_>> {
-    match want {
-        Want::Commit(_) => None,
-        Want::Ref(name) => Some(bindings::Wanted { name: name.as_str(), collection: None }),
-        Want::CollectionRef(CollectionRef { collection, name }) => {
-            Some(bindings::Wanted { name: name.as_str(), collection: Some(collection.as_str()) })
-        }
-    }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! refs     requested refs -> commits
 //! plan     what is wanted, and what follows from what has arrived; no I/O
+//! checks   what is looked at before a commit is written: signatures, bindings, times
 //! commits  commits and their parents, one after the other: load, verify, bindings; .commitpartial, detached metadata, commit
 //! objects  dirtrees and dirmetas level by level, then files, each in parallel
 //! local    one object of a repository on this machine: verified, then linked, copied or written anew
@@ -12,43 +13,71 @@
 //! reaches is safely on disk; refs move last. A pull that is killed leaves nothing that looks
 //! complete, and the next one goes on where it ended.
 
+mod checks;
 mod commits;
+#[cfg(all(feature = "gpg", feature = "http"))]
+mod http;
 mod local;
 mod objects;
 mod plan;
 mod refs;
 
+#[cfg(feature = "gpg")]
+use std::sync::Arc;
+
 use crate::checksum::Checksum;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::{Event, Progress};
 use crate::refspec::{CollectionRef, InvalidRefspec, RefName, RemoteName};
+#[cfg(feature = "gpg")]
+use crate::remote::Demands;
 use crate::repo::{CommitState, Repo, Transaction, Trust};
-use crate::summary;
+use crate::summary::{self, Summary, store};
 use crate::threads;
 
+use checks::Checks;
+#[cfg(feature = "gpg")]
+pub use checks::TimestampCheck;
+#[cfg(all(feature = "gpg", feature = "http"))]
+pub use http::{Source, pull_http};
 pub use local::FileModes;
 use local::Importer;
 use plan::Plan;
-use refs::Target;
+use refs::{InRepo, InSummary, Target};
 
 /// What to pull, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct PullOptions {
     /// All refs of the source if there are none.
     pub wanted: Vec<Want>,
     /// The remote that refs become those of; without one they become local refs, or mirrored ones
     /// of a collection.
     pub remote: Option<RemoteName>,
+    /// Refs become the repository's own ones, those of other collections mirrored ones.
+    pub mirror: bool,
     /// How many generations of parents to follow; `None` is all.
     pub depth: Option<u32>,
     /// Take the commit objects only. They are marked as partial.
     pub commit_metadata_only: bool,
+    /// The files and directories to take, by absolute path; all if there are none. Commits stay
+    /// partial.
+    pub subpaths: Vec<String>,
     /// Whether to compare objects with their checksums.
     pub trust: Trust,
     /// Which files are taken.
     pub file_modes: FileModes,
+    /// Store what a server sends to a mirror as it comes, if it is an archive.
+    pub http_trusted: bool,
+    /// The most requests that are under way at a time; as many as the server takes if `None`.
+    pub max_requests: Option<usize>,
     /// Check that commits were made for the refs that they are found by.
     pub verify_bindings: bool,
+    /// The signatures that commits and the summary need.
+    #[cfg(feature = "gpg")]
+    pub demands: Arc<Demands>,
+    /// Whether commits may be older than what is there.
+    #[cfg(feature = "gpg")]
+    pub timestamps: TimestampCheck,
 }
 
 /// An item requested from a pull.
@@ -56,6 +85,8 @@ pub struct PullOptions {
 pub enum Want {
     /// The commit of a ref of the source.
     Ref(RefName),
+    /// A commit that a ref is set to, whatever the source says of the ref.
+    RefAt(RefName, Checksum),
     /// A commit; no ref is set.
     Commit(Checksum),
     /// What a ref of a collection names. The commit must be bound to both.
@@ -73,6 +104,27 @@ impl Want {
             Err(_) => RefName::parse(text).map(Self::Ref),
         }
     }
+
+    /// Parses what a user types where `REF@COMMIT` is possible.
+    ///
+    /// # Errors
+    /// For a text that is neither a ref nor a commit, and for what follows `@` and is no commit.
+    pub fn parse_with_commit(text: &str) -> Result<Self> {
+        let Some((name, commit)) = text.rsplit_once('@') else { return Ok(Self::parse(text)?) };
+        let commit = Checksum::from_hex(commit)
+            .map_err(|_| Error::failed(format!("Invalid rev {commit}")))?;
+        Ok(Self::RefAt(RefName::parse(name)?, commit))
+    }
+
+    /// The ref, if it is one.
+    pub fn name(&self) -> Option<&RefName> {
+        match self {
+            Self::Commit(_) => None,
+            Self::Ref(name)
+            | Self::RefAt(name, _)
+            | Self::CollectionRef(CollectionRef { name, .. }) => Some(name),
+        }
+    }
 }
 
 impl Default for PullOptions {
@@ -80,11 +132,19 @@ impl Default for PullOptions {
         Self {
             wanted: Vec::new(),
             remote: None,
+            mirror: false,
             depth: Some(0),
             commit_metadata_only: false,
+            subpaths: Vec::new(),
             trust: Trust::Trusted,
             file_modes: FileModes::Any,
+            http_trusted: false,
+            max_requests: None,
             verify_bindings: true,
+            #[cfg(feature = "gpg")]
+            demands: Arc::default(),
+            #[cfg(feature = "gpg")]
+            timestamps: TimestampCheck::default(),
         }
     }
 }
@@ -96,9 +156,14 @@ pub struct PullStats {
     pub metadata_objects_imported: u64,
     /// File objects that were not there before.
     pub content_objects_imported: u64,
+    /// Commits, their detached metadata, dirtrees and dirmetas that came from a server.
+    pub metadata_objects_fetched: u64,
+    /// File objects that came from a server.
+    pub content_objects_fetched: u64,
     /// Bytes of content in files that were neither linked nor copied as they are, uncompressed.
     pub content_bytes_written: u64,
-    /// Bytes of detached metadata of commits that were there already.
+    /// Bytes that came from a server; of a source on this machine, those of the detached metadata
+    /// of commits that were there already.
     pub transferred_bytes: u64,
 }
 
@@ -115,10 +180,15 @@ pub fn pull_local(
     options: &PullOptions,
     progress: &dyn Progress,
 ) -> Result<PullStats> {
-    let wanted = refs::resolve(source, options)?;
+    let requested = match options.wanted.as_slice() {
+        [] => refs::all_of(source)?,
+        wanted => wanted.to_vec(),
+    };
+    let wanted = resolve_local(source, &requested, (repo, options), progress)?;
+    let checks = Checks::new(repo, options, source.collection_id())?;
     let mut transaction = Transaction::begin(repo)?;
     progress.event(Event::Started { task: "pull", total: None });
-    let result = threads::run(|| import(&transaction, source, (&wanted, options), progress));
+    let result = threads::run(|| import(&transaction, source, (&wanted, &checks), progress));
     progress.event(Event::Finished);
     let (complete, stats) = match result {
         Ok(imported) => imported,
@@ -127,16 +197,7 @@ pub fn pull_local(
             return Err(error);
         }
     };
-    for (target, commit) in wanted.refs {
-        match target {
-            // What the name resolves to already, be it in a parent repository or as a remote's ref,
-            // upstream leaves as it is.
-            Target::Ref(refspec) if repo.try_resolve_rev(&refspec.to_string())? == Some(commit) => {
-            }
-            Target::Ref(refspec) => transaction.set_ref(refspec, Some(commit)),
-            Target::CollectionRef(name) => transaction.set_collection_ref(name, Some(commit)),
-        }
-    }
+    set_refs(&mut transaction, wanted.refs)?;
     transaction.commit()?;
     for commit in complete {
         repo.mark_commit(&commit, CommitState::Complete)?;
@@ -145,22 +206,91 @@ pub fn pull_local(
     Ok(stats)
 }
 
+/// Finds the commits in the summary of the source if it has one, as upstream does, else in its
+/// refs.
+fn resolve_local(
+    source: &Repo,
+    wanted: &[Want],
+    (repo, options): (&Repo, &PullOptions),
+    progress: &dyn Progress,
+) -> Result<refs::Wanted> {
+    let own = repo.collection_id();
+    let needs_summary = |want: &Want| matches!(want, Want::Ref(_) | Want::CollectionRef(_));
+    if !wanted.iter().any(needs_summary) {
+        return refs::resolve(wanted, &InRepo(source), options, own.as_ref());
+    }
+    let bytes = store::load_bytes_if_present(source)?;
+    #[cfg(feature = "gpg")]
+    {
+        let signature = store::load_signature(source)?;
+        let policy = &options.demands.summary;
+        let asker = summary::verify::Asker::Pull;
+        summary::verify::verify(policy, bytes.as_deref(), signature.as_deref(), asker)?;
+    }
+    let Some(bytes) = bytes else {
+        return refs::resolve(wanted, &InRepo(source), options, own.as_ref());
+    };
+    let summary = decode_summary(&bytes)?;
+    let resolved = refs::resolve(wanted, &InSummary::new(&summary)?, options, own.as_ref())?;
+    for found in &resolved.commits {
+        let Want::Ref(name) = &found.want else { continue };
+        let actual = source.read_local_ref(name)?;
+        if let Some(actual) = actual.filter(|actual| *actual != found.commit) {
+            let commit = found.commit;
+            progress.event(Event::Warning(&format!(
+                "warning: the summary of the source is out of date: {name} is {commit} there, {actual} in refs/heads"
+            )));
+        }
+    }
+    Ok(resolved)
+}
+
+/// An empty file is a summary without refs, as upstream has it.
+fn decode_summary(bytes: &[u8]) -> Result<Summary> {
+    match bytes {
+        [] => Ok(Summary::default()),
+        bytes => Summary::decode(bytes).map_err(|source| Error::failed(source.to_string())),
+    }
+}
+
+/// Sets the refs that do not have their commits already.
+fn set_refs(transaction: &mut Transaction<'_>, refs: Vec<(Target, Checksum)>) -> Result<()> {
+    for (target, commit) in refs {
+        match target {
+            // What the name resolves to already, be it in a parent repository or as a remote's ref,
+            // upstream leaves as it is.
+            Target::Ref(refspec)
+                if transaction.repo().try_resolve_rev(&refspec.to_string())? == Some(commit) => {}
+            Target::Ref(refspec) => transaction.set_ref(refspec, Some(commit)),
+            Target::CollectionRef(name) => transaction.set_collection_ref(name, Some(commit)),
+        }
+    }
+    Ok(())
+}
+
 /// Imports everything, and returns the commits that are complete now.
 fn import(
     transaction: &Transaction<'_>,
     source: &Repo,
-    (wanted, options): (&refs::Wanted, &PullOptions),
+    (wanted, checks): (&refs::Wanted, &Checks<'_>),
     progress: &dyn Progress,
 ) -> Result<(Vec<Checksum>, PullStats)> {
+    let options = checks.options;
     let importer = Importer::new(transaction, source, options.trust, options.file_modes)?;
-    let mut plan = Plan::new(options.depth, options.commit_metadata_only);
+    let mut plan = Plan::new(options);
     let mut stats = PullStats::default();
-    for (commit, want) in &wanted.commits {
-        plan.want(commit, want);
-        commits::import_wanted(&importer, &mut plan, options, &mut stats)?;
+    for found in &wanted.commits {
+        plan.want(&found.commit, &found.want);
+        commits::import_wanted(&importer, &mut plan, checks, &mut stats)?;
     }
     let plan = objects::import_wanted(&importer, plan, &mut stats, progress)?;
-    let complete =
-        if options.commit_metadata_only { Vec::new() } else { plan.into_commits().collect() };
-    Ok((complete, stats))
+    Ok((complete(plan, options), stats))
+}
+
+/// The commits that have all that they reach after a pull.
+fn complete(plan: Plan, options: &PullOptions) -> Vec<Checksum> {
+    match options.commit_metadata_only || !options.subpaths.is_empty() {
+        true => Vec::new(),
+        false => plan.into_commits().collect(),
+    }
 }

@@ -10,7 +10,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::Want;
+use super::{PullOptions, Want};
 use crate::checksum::Checksum;
 use crate::error::{OfObject, Result};
 use crate::gvariant::DecodeError;
@@ -29,6 +29,10 @@ pub(super) struct Plan {
     depth: Option<u32>,
     /// Whether nothing is wanted but commits.
     commits_only: bool,
+    /// The only paths that are wanted; all if there are none.
+    subpaths: Vec<String>,
+    /// With subpaths, where the dirtrees are that are wanted.
+    paths: HashMap<Checksum, String>,
     commits: HashMap<Checksum, KnownCommit>,
     wanted_commits: VecDeque<WantedCommit>,
     /// The objects that were wanted once, as long as others can be found.
@@ -36,6 +40,8 @@ pub(super) struct Plan {
     wanted: [Vec<ObjectName>; CLASSES],
     /// Commits, dirtrees and dirmetas that were handed out and not answered yet.
     unanswered: usize,
+    /// File objects that were found.
+    files: u64,
 }
 
 /// A commit that was handed out, or soon will be.
@@ -66,15 +72,22 @@ pub(super) enum Completeness {
 }
 
 impl Plan {
-    pub(super) fn new(depth: Option<u32>, commits_only: bool) -> Self {
+    pub(super) fn new(options: &PullOptions) -> Self {
+        let subpaths: Vec<_> =
+            options.subpaths.iter().map(|path| path.trim_end_matches('/').to_owned()).collect();
+        // The root is everything.
+        let all = subpaths.iter().any(String::is_empty);
         Self {
-            depth,
-            commits_only,
+            depth: options.depth,
+            commits_only: options.commit_metadata_only,
+            subpaths: if all { Vec::new() } else { subpaths },
+            paths: HashMap::new(),
             commits: HashMap::new(),
             wanted_commits: VecDeque::new(),
             known: HashSet::new(),
             wanted: Default::default(),
             unanswered: 0,
+            files: 0,
         }
     }
 
@@ -141,7 +154,7 @@ impl Plan {
         self.unanswered = self.unanswered.saturating_sub(1);
         if completeness == Completeness::Partial && !self.commits_only {
             self.want_object(ObjectName::new(commit.root_dirmeta, ObjectType::DirMeta));
-            self.want_object(ObjectName::new(commit.root_dirtree, ObjectType::DirTree));
+            self.want_dirtree(commit.root_dirtree, String::new());
         }
         let Some(known) = self.commits.get_mut(name) else { return Ok(()) };
         let generation = known.generation;
@@ -186,8 +199,14 @@ impl Plan {
 
     fn want_object(&mut self, name: ObjectName) {
         if self.known.insert(name) {
+            self.files += u64::from(name.object_type == ObjectType::File);
             self.wanted[class(name.object_type)].push(name);
         }
+    }
+
+    /// The number of file objects found so far.
+    pub(super) fn files_found(&self) -> u64 {
+        self.files
     }
 
     /// Hands out at most this many objects, in no order: dirtrees and dirmetas, or files if there
@@ -219,10 +238,14 @@ impl Plan {
         if name.object_type != ObjectType::DirTree {
             return Ok(());
         }
+        let path = self.paths.remove(&name.checksum);
         let reader = DirTreeReader::new(bytes).of_object(*name)?;
         reader.check().of_object(*name)?;
         for file in reader.files() {
             let file = file.of_object(*name)?;
+            if path.as_ref().is_some_and(|path| !self.is_wanted(&join(path, file.name))) {
+                continue;
+            }
             self.want_object(ObjectName::new(
                 Checksum::from_bytes(*file.checksum),
                 ObjectType::File,
@@ -230,17 +253,46 @@ impl Plan {
         }
         for dir in reader.dirs() {
             let dir = dir.of_object(*name)?;
+            let below = path.as_ref().map(|path| join(path, dir.name)).unwrap_or_default();
+            if path.is_some() && !self.is_wanted(&below) && !self.leads_to_wanted(&below) {
+                continue;
+            }
             self.want_object(ObjectName::new(
                 Checksum::from_bytes(*dir.dirmeta),
                 ObjectType::DirMeta,
             ));
-            self.want_object(ObjectName::new(
-                Checksum::from_bytes(*dir.dirtree),
-                ObjectType::DirTree,
-            ));
+            self.want_dirtree(Checksum::from_bytes(*dir.dirtree), below);
         }
         Ok(())
     }
+
+    fn want_dirtree(&mut self, checksum: Checksum, path: String) {
+        let name = ObjectName::new(checksum, ObjectType::DirTree);
+        if !self.subpaths.is_empty() && !self.known.contains(&name) {
+            self.paths.insert(checksum, path);
+        }
+        self.want_object(name);
+    }
+
+    /// Whether a path is one of the subpaths, or below one.
+    fn is_wanted(&self, path: &str) -> bool {
+        let below = |parent: &String| {
+            path.strip_prefix(parent.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.subpaths.iter().any(below)
+    }
+
+    /// Whether a subpath is below a directory.
+    fn leads_to_wanted(&self, directory: &str) -> bool {
+        let below =
+            |path: &String| path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
+        self.subpaths.iter().any(below)
+    }
+}
+
+fn join(directory: &str, name: &str) -> String {
+    format!("{directory}/{name}")
 }
 
 #[cfg(test)]
@@ -249,6 +301,10 @@ mod tests {
     use crate::gvariant::Dict;
     use crate::object::{DirEntry, DirTree};
     use crate::refspec::RefName;
+
+    fn plan(depth: Option<u32>, commit_metadata_only: bool) -> Plan {
+        Plan::new(&PullOptions { depth, commit_metadata_only, ..PullOptions::default() })
+    }
 
     fn checksum(number: u8) -> Checksum {
         Checksum::from_bytes([number; 32])
@@ -307,7 +363,7 @@ mod tests {
 
     #[test]
     fn parents_are_followed_as_deep_as_asked_for_and_each_commit_once() {
-        let mut plan = Plan::new(Some(2), true);
+        let mut plan = plan(Some(2), true);
         plan.want(&checksum(3), &Want::Ref(RefName::parse("main").unwrap()));
         assert_eq!(answer(&mut plan, Completeness::Partial), [3, 4, 5]);
         // What is known needs no second answer, but two steps from it there is more than before.
@@ -324,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_history_may_end_at_a_parent_that_is_absent() {
-        let mut plan = Plan::new(None, true);
+        let mut plan = plan(None, true);
         plan.want(&checksum(8), &Want::Commit(checksum(8)));
         assert_eq!(answer(&mut plan, Completeness::Partial), [8, 9, 10]);
         assert_eq!(plan.into_commits().count(), 2);
@@ -332,7 +388,7 @@ mod tests {
 
     #[test]
     fn a_commit_that_is_its_own_ancestor_is_refused_by_its_name() {
-        let mut plan = Plan::new(None, true);
+        let mut plan = plan(None, true);
         plan.want(&checksum(1), &Want::Commit(checksum(1)));
         for (number, parent) in [(1, 2), (2, 3)] {
             assert_eq!(plan.next_commit().map(|wanted| wanted.commit), Some(checksum(number)));
@@ -350,7 +406,7 @@ mod tests {
 
     #[test]
     fn only_the_tree_of_a_partial_commit_is_wanted() {
-        let mut plan = Plan::new(Some(0), false);
+        let mut plan = plan(Some(0), false);
         plan.want(&checksum(1), &Want::Commit(checksum(1)));
         assert_eq!(answer(&mut plan, Completeness::Complete), [1]);
         assert!(plan.take(usize::MAX).is_empty());
@@ -362,7 +418,7 @@ mod tests {
 
     #[test]
     fn what_leads_to_more_comes_before_files_and_each_object_once() {
-        let mut plan = Plan::new(Some(0), false);
+        let mut plan = plan(Some(0), false);
         plan.want(&checksum(1), &Want::Commit(checksum(1)));
         answer(&mut plan, Completeness::Partial);
         assert_eq!(plan.take(usize::MAX).len(), 2);
@@ -388,7 +444,7 @@ mod tests {
 
     #[test]
     fn nothing_of_a_malformed_dirtree_is_wanted() {
-        let mut plan = Plan::new(Some(0), false);
+        let mut plan = plan(Some(0), false);
         plan.want(&checksum(1), &Want::Commit(checksum(1)));
         answer(&mut plan, Completeness::Partial);
         plan.take(usize::MAX);

@@ -4,20 +4,31 @@ use super::{PullOptions, Want};
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
 use crate::gvariant::table::HashTable;
-use crate::refspec::{CollectionRef, InvalidRefspec, RefName, Refspec};
+use crate::refspec::{CollectionId, CollectionRef, InvalidRefspec, RefName, Refspec};
 use crate::repo::{ListRefs, Repo};
+use crate::summary::{Summary, SummaryRef, key};
 
 /// What to pull.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
-    /// The commits in upstream's order, with what each was found by.
-    pub(super) commits: Vec<(Checksum, Want)>,
+    /// The commits in upstream's order.
+    pub(super) commits: Vec<Found>,
     /// The refs to set.
     pub(super) refs: Vec<(Target, Checksum)>,
 }
 
+/// A commit that was found.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) commit: Checksum,
+    /// What it was found by.
+    pub(super) want: Want,
+    /// The size of the commit object in bytes, if the summary says it.
+    pub(super) size: Option<u64>,
+}
+
 /// A ref that is to be set.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Target {
     /// A local ref, or one of a remote.
     Ref(Refspec),
@@ -25,68 +36,201 @@ pub(super) enum Target {
     CollectionRef(CollectionRef),
 }
 
+/// Where refs are looked for.
+pub(super) trait Lookup {
+    /// The commit of a ref.
+    fn find(&self, name: &RefName) -> Result<InSource>;
+
+    /// The commit of a ref of a collection.
+    fn find_in_collection(&self, name: &CollectionRef) -> Result<InSource>;
+}
+
+/// What a ref names in the source.
+pub(super) struct InSource {
+    pub(super) commit: Checksum,
+    pub(super) size: Option<u64>,
+    /// The collection of the ref, if the source says it.
+    pub(super) collection: Option<CollectionId>,
+}
+
+/// All refs of a repository, as requests. A ref of a remote cannot be requested.
+///
+/// # Errors
+/// When there is one, with upstream's message: upstream asks for it by a name that no ref can have.
+pub(super) fn all_of(source: &Repo) -> Result<Vec<Want>> {
+    let mut listed = HashTable::new();
+    for (refspec, _) in source.list_refs(None, ListRefs::Full)? {
+        listed.insert(refspec.to_string(), refspec);
+    }
+    let want = |(text, refspec): (String, Refspec)| match refspec.remote {
+        Some(_) => Err(InvalidRefspec::RefName(text).into()),
+        None => Ok(Want::Ref(refspec.name)),
+    };
+    listed.into_iter().map(want).collect()
+}
+
+/// All refs of a summary, as requests.
+///
+/// # Errors
+/// When one has an invalid name.
+pub(super) fn all_in(summary: &Summary) -> Result<Vec<Want>> {
+    let mut wanted = Vec::new();
+    for entry in &summary.refs {
+        wanted.push(Want::Ref(RefName::parse(&entry.name)?));
+    }
+    for (collection, refs) in summary.collection_map().map_err(malformed)? {
+        let collection = CollectionId::parse(&collection)?;
+        for entry in refs {
+            let name = RefName::parse(&entry.name)?;
+            wanted
+                .push(Want::CollectionRef(CollectionRef { collection: collection.clone(), name }));
+        }
+    }
+    Ok(wanted)
+}
+
 /// Finds the requested commits.
 ///
 /// Upstream keeps refs in a hash table. Its order decides which of several missing refs is
 /// reported, and, where several refs name one commit, which of them is held against the commit's
 /// bindings.
-pub(super) fn resolve(source: &Repo, options: &PullOptions) -> Result<Wanted> {
+pub(super) fn resolve(
+    wanted: &[Want],
+    lookup: &dyn Lookup,
+    options: &PullOptions,
+    own_collection: Option<&CollectionId>,
+) -> Result<Wanted> {
     let mut table = HashTable::new();
-    let mut wanted = Wanted::default();
-    if options.wanted.is_empty() {
-        let mut listed = HashTable::new();
-        for (refspec, _) in source.list_refs(None, ListRefs::Full)? {
-            listed.insert(refspec.to_string(), refspec);
-        }
-        for (text, refspec) in listed.into_iter() {
-            // As upstream, which asks for a remote's ref by a name that no ref can have.
-            if refspec.remote.is_some() {
-                return Err(InvalidRefspec::RefName(text).into());
-            }
-            table.insert(text, refspec.name);
-        }
-    }
+    let mut resolved = Wanted::default();
     let mut collection_refs = Vec::new();
-    for want in &options.wanted {
+    for want in wanted {
         match want {
-            Want::Commit(commit) => wanted.commits.push((*commit, want.clone())),
-            Want::Ref(name) => drop(table.insert(name.as_str(), name.clone())),
+            Want::Commit(commit) => {
+                resolved.commits.push(Found { commit: *commit, want: want.clone(), size: None });
+            }
+            Want::Ref(name) => drop(table.insert(name.to_string(), (name.clone(), None))),
+            Want::RefAt(name, commit) => {
+                drop(table.insert(name.to_string(), (name.clone(), Some(*commit))));
+            }
             Want::CollectionRef(name) => collection_refs.push(name.clone()),
         }
     }
-    for (_, name) in table.into_iter() {
-        let commit =
-            find(source, &name)?.ok_or_else(|| Error::RefNotFound { refspec: name.to_string() })?;
-        wanted.commits.push((commit, Want::Ref(name.clone())));
-        wanted.refs.push((Target::Ref(Refspec { remote: options.remote.clone(), name }), commit));
+    for (_, (name, commit)) in table.into_iter() {
+        let (found, want) = match commit {
+            Some(commit) => {
+                let found = InSource { commit, size: None, collection: None };
+                (found, Want::RefAt(name.clone(), commit))
+            }
+            None => (lookup.find(&name)?, Want::Ref(name.clone())),
+        };
+        let mirrored = found.collection.filter(|id| options.mirror && own_collection != Some(id));
+        let target = match mirrored {
+            Some(collection) => Target::CollectionRef(CollectionRef { collection, name }),
+            None => Target::Ref(Refspec { remote: target_remote(options), name }),
+        };
+        resolved.refs.push((target, found.commit));
+        resolved.commits.push(Found { commit: found.commit, want, size: found.size });
     }
     for name in collection_refs {
-        let commit = find_in_collection(source, &name)?;
-        let commit = commit.ok_or_else(|| Error::RefNotFound { refspec: name.to_string() })?;
-        let target = match &options.remote {
-            Some(remote) => {
-                Target::Ref(Refspec { remote: Some(remote.clone()), name: name.name.clone() })
+        let found = lookup.find_in_collection(&name)?;
+        let target = match target_remote(options) {
+            Some(remote) => Target::Ref(Refspec { remote: Some(remote), name: name.name.clone() }),
+            None if own_collection == Some(&name.collection) => {
+                Target::Ref(Refspec { remote: None, name: name.name.clone() })
             }
             None => Target::CollectionRef(name.clone()),
         };
-        wanted.commits.push((commit, Want::CollectionRef(name)));
-        wanted.refs.push((target, commit));
+        let want = Want::CollectionRef(name);
+        resolved.commits.push(Found { commit: found.commit, want, size: found.size });
+        resolved.refs.push((target, found.commit));
     }
-    Ok(wanted)
+    Ok(resolved)
 }
 
-/// The commit of a ref in `refs/heads` of the source or of its parents; those of remotes do not
-/// count.
-fn find(source: &Repo, name: &RefName) -> Result<Option<Checksum>> {
-    first(source, |repo| repo.read_local_ref(name))
+/// A mirror's refs are its own.
+fn target_remote(options: &PullOptions) -> Option<crate::refspec::RemoteName> {
+    options.remote.clone().filter(|_| !options.mirror)
 }
 
-/// The commit of a ref of a collection in the source or in its parents.
-fn find_in_collection(source: &Repo, wanted: &CollectionRef) -> Result<Option<Checksum>> {
-    first(source, |repo| {
-        let refs = repo.list_collection_refs(Some(&wanted.collection))?;
-        Ok(refs.into_iter().find(|(found, _)| found == wanted).map(|(_, commit)| commit))
-    })
+/// The refs in a summary.
+pub(super) struct InSummary<'s> {
+    summary: &'s Summary,
+    collection: Option<CollectionId>,
+}
+
+impl<'s> InSummary<'s> {
+    /// For a summary whose collection id is validated.
+    ///
+    /// # Errors
+    /// When it is no collection id.
+    pub(super) fn new(summary: &'s Summary) -> Result<Self> {
+        let collection = summary.metadata.get(key::COLLECTION_ID);
+        let collection = collection.and_then(|value| value.view().as_str().map(str::to_owned));
+        let collection = collection.as_deref().map(CollectionId::parse).transpose()?;
+        Ok(Self { summary, collection })
+    }
+}
+
+impl Lookup for InSummary<'_> {
+    fn find(&self, name: &RefName) -> Result<InSource> {
+        let entry = entry(&self.summary.refs, name).ok_or_else(|| {
+            Error::failed(format!("No such branch '{name}' in repository summary"))
+        })?;
+        Ok(found(entry, self.collection.clone()))
+    }
+
+    fn find_in_collection(&self, name: &CollectionRef) -> Result<InSource> {
+        let absent = || {
+            let CollectionRef { collection, name } = name;
+            Error::failed(format!("No such branch ({collection}, {name}) in repository summary"))
+        };
+        if self.collection.as_ref() == Some(&name.collection) {
+            let entry = entry(&self.summary.refs, &name.name).ok_or_else(absent)?;
+            return Ok(found(entry, self.collection.clone()));
+        }
+        let map = self.summary.collection_map().map_err(malformed)?;
+        let refs = map.iter().find(|(id, _)| *id == name.collection.as_str());
+        let entry = refs.and_then(|(_, refs)| entry(refs, &name.name)).ok_or_else(absent)?;
+        Ok(found(entry, Some(name.collection.clone())))
+    }
+}
+
+fn entry<'r>(refs: &'r [SummaryRef], name: &RefName) -> Option<&'r SummaryRef> {
+    refs.iter().find(|entry| entry.name == name.as_str())
+}
+
+fn found(entry: &SummaryRef, collection: Option<CollectionId>) -> InSource {
+    // Summaries of other programs may say nothing of the size.
+    let size = Some(entry.commit_size).filter(|size| *size > 0);
+    InSource { commit: entry.commit, size, collection }
+}
+
+fn malformed(source: crate::gvariant::DecodeError) -> Error {
+    Error::Malformed { what: "summary".to_owned(), source }
+}
+
+/// The refs in a repository on this machine.
+pub(super) struct InRepo<'r>(pub(super) &'r Repo);
+
+impl Lookup for InRepo<'_> {
+    /// Looks in `refs/heads` of the source and of its parents; those of remotes do not count.
+    fn find(&self, name: &RefName) -> Result<InSource> {
+        let commit = first(self.0, |repo| repo.read_local_ref(name))?;
+        of_repo(commit, name)
+    }
+
+    fn find_in_collection(&self, wanted: &CollectionRef) -> Result<InSource> {
+        let commit = first(self.0, |repo| {
+            let refs = repo.list_collection_refs(Some(&wanted.collection))?;
+            Ok(refs.into_iter().find(|(found, _)| found == wanted).map(|(_, commit)| commit))
+        })?;
+        of_repo(commit, wanted)
+    }
+}
+
+fn of_repo(commit: Option<Checksum>, name: &impl ToString) -> Result<InSource> {
+    let commit = commit.ok_or_else(|| Error::RefNotFound { refspec: name.to_string() })?;
+    Ok(InSource { commit, size: None, collection: None })
 }
 
 /// What is found first in the source or in its parents.

@@ -46,6 +46,11 @@ pub enum Next {
 }
 
 impl Attempts {
+    /// For a file that came from that mirror, until it broke off.
+    pub fn at(mirror: usize) -> Self {
+        Self { mirror, ..Self::default() }
+    }
+
     /// Takes note of a failure at one of `mirrors` places. `dice` is any random number.
     pub fn failed(&mut self, error: &HttpError, mirrors: usize, retry: &Retry, dice: u32) -> Next {
         let is_absent = is_absent(error.kind);

@@ -8,6 +8,7 @@
 //! | content | all other objects, deltas and their indexes |
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 
 use percent_encoding::percent_decode_str;
@@ -55,7 +56,7 @@ pub enum Side {
 pub struct Origin {
     meta: Vec<Url>,
     content: Vec<Url>,
-    client: Client,
+    client: Arc<Client>,
     retry: Retry,
 }
 
@@ -94,6 +95,7 @@ impl Origin {
     /// When there is no valid URL, a list cannot be fetched, or none of its mirrors answers.
     pub fn open(name: &str, config: &RemoteConfig, options: &OriginOptions) -> Result<Self> {
         let client = Client::new(client_options(config, options)).map_err(|e| failed(&e))?;
+        let client = Arc::new(client);
         let mut origin =
             Self { meta: Vec::new(), content: Vec::new(), client, retry: options.retry };
         let overridden = options.url.as_deref().map(Source::parse);
@@ -154,7 +156,7 @@ impl Origin {
     }
 
     /// The client, for many requests at a time.
-    pub fn client(&self) -> &Client {
+    pub fn client(&self) -> &Arc<Client> {
         &self.client
     }
 

@@ -297,8 +297,8 @@ fn the_version_block_is_the_real_programs_in_shape() {
     let version = osier().run(["--version"]).success();
     assert_eq!(
         version,
-        "libostree:\n Version: '2026.4'\n Features:\n  - composefs\n  - libarchive\n  \
-         - sign-ed25519\n  - sign-spki\n"
+        "libostree:\n Version: '2026.4'\n Features:\n  - composefs\n  - gpgme\n  \
+         - libarchive\n  - sign-ed25519\n  - sign-spki\n"
     );
     assert_eq!(osier().run(["commit", "-b", "x", "--version", "nothing"]).success(), version);
     let Some(ostree) = ostree() else { return };

@@ -162,7 +162,7 @@ fn what_cannot_be_pulled_is_told_as_the_real_program_tells_it() {
     let directory = scratch();
     let repo = source(directory.path(), "archive");
     let zeros = "0".repeat(64);
-    let cases: [(&[&str], &[&str], &str); 10] = [
+    let cases: [(&[&str], &[&str], &str); 11] = [
         (&[], &["nope"], "Refspec 'nope' not found"),
         (&[], &["a b"], "Invalid ref name a b"),
         (&[], &["origin:main"], "Invalid ref name origin:main"),
@@ -176,6 +176,7 @@ fn what_cannot_be_pulled_is_told_as_the_real_program_tells_it() {
         (&["--remote=a/b"], &["main"], "Invalid refspec a/b:main"),
         (&["--gpg-verify"], &["main"], "Must specify remote name to enable gpg verification"),
         (&["--gpg-verify-summary"], &[], "Must specify remote name to enable gpg verification"),
+        (&["--gpg-verify", "--remote=origin"], &["main"], "Remote \"origin\" not found"),
         (&["--depth=x"], &["main"], "Cannot parse integer value “x” for --depth"),
     ];
     for (options, refs, message) in cases {
@@ -186,12 +187,9 @@ fn what_cannot_be_pulled_is_told_as_the_real_program_tells_it() {
         }
     }
     let destination = destination(directory.path(), "destination", "archive");
-    for (option, remote) in
-        [("--require-static-deltas", "--untrusted"), ("--gpg-verify", "--remote=origin")]
-    {
-        let message = pull(&osier(), &destination, &[option, remote], &repo, &["main"]).failure();
-        assert_eq!(message, format!("{option}: not supported yet"));
-    }
+    let option = "--require-static-deltas";
+    let message = pull(&osier(), &destination, &[option], &repo, &["main"]).failure();
+    assert_eq!(message, format!("{option}: not supported yet"));
     let message = pull(&osier(), &destination, &["--depth=-2"], &repo, &["main"]).failure();
     assert_eq!(message, "Invalid depth -2");
 }
@@ -371,4 +369,36 @@ fn a_parents_objects_are_neither_copied_nor_missed() {
     let grandchild = destination(directory.path(), "grandchild", "archive");
     pull(&osier(), &grandchild, &[], &child, &["main"]).success();
     assert_sound(&grandchild);
+}
+
+#[test]
+fn refs_are_looked_up_in_a_summary_even_if_it_is_stale() {
+    let directory = tempfile::tempdir().unwrap();
+    let repo = source(directory.path(), "archive");
+    let program = osier();
+    program.repo(&repo, ["summary", "-u"]).success();
+    let old = rev(&repo, "main");
+    let tree = directory.path().join("other");
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("file"), "other").unwrap();
+    for branch in ["main", "new"] {
+        program.repo(&repo, ["commit", "-b", branch, tree.to_str().unwrap()]).success();
+    }
+    let new = rev(&repo, "main");
+    assert_ne!(old, new);
+    let mine = destination(directory.path(), "mine", "bare-user");
+    let pulled = pull(&program, &mine, &[], &repo, &["main"]);
+    assert_eq!(rev(&mine, "main"), old);
+    let warning = format!(
+        "warning: the summary of the source is out of date: main is {old} there, {new} in refs/heads\n"
+    );
+    assert_eq!(String::from_utf8_lossy(&pulled.stderr), warning);
+    let absent = pull(&program, &mine, &[], &repo, &["new"]).stderr;
+    assert_eq!(absent, b"error: No such branch 'new' in repository summary\n");
+    if let Some(ostree) = ostree() {
+        let theirs = destination(directory.path(), "theirs", "bare-user");
+        pull(&ostree, &theirs, &[], &repo, &["main"]);
+        assert_eq!(rev(&theirs, "main"), old);
+        assert_eq!(pull(&ostree, &theirs, &[], &repo, &["new"]).stderr, absent);
+    }
 }

@@ -39,8 +39,32 @@ enum Content {
     Stray,
     /// The file itself is the content.
     Plain(File),
-    /// Deflated; `read_ahead` has been read from the file already.
-    Deflated { file: File, read_ahead: Vec<u8> },
+    /// Deflated; `read_ahead` has been read from it already.
+    Deflated { stored: Stored, read_ahead: Vec<u8> },
+}
+
+/// Where the bytes of a `.filez` come from.
+enum Stored {
+    File(File),
+    Stream(Box<dyn Read + Send>),
+}
+
+impl Read for Stored {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.read(buffer),
+            Self::Stream(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl std::fmt::Debug for Stored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(file) => file.fmt(f),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
 }
 
 /// The size of the first read of a `.filez`: nearly always the whole header, often the whole file.
@@ -110,7 +134,7 @@ impl Repo {
 impl FileObject {
     /// Reads the header of an open `.filez`; `path` is for messages.
     pub(in crate::repo) fn of_archive_file(
-        mut file: File,
+        file: File,
         name: ObjectName,
         path: impl Fn() -> PathBuf,
     ) -> Result<Self> {
@@ -118,31 +142,55 @@ impl FileObject {
         if !metadata.is_file() {
             return Err(DecodeError::new("not a regular file")).of_object(name);
         }
-        let file_size = metadata.len();
-        let mut start = vec![0; FIRST_READ.min(usize::try_from(file_size).unwrap_or(FIRST_READ))];
-        file.read_exact(&mut start).during("reading", path())?;
+        let length = metadata.len();
+        Self::of_archive(Stored::File(file), Some(length), name).map_err(|error| match error {
+            Error::Io { action, source, .. } => Error::Io { action, path: path(), source },
+            error => error,
+        })
+    }
+
+    /// Reads the header of a `.filez` as it comes, of `length` bytes if that is known.
+    ///
+    /// # Errors
+    /// When the header is malformed or `stream` fails.
+    pub(crate) fn of_archive_stream(
+        stream: Box<dyn Read + Send>,
+        length: Option<u64>,
+        name: ObjectName,
+    ) -> Result<Self> {
+        Self::of_archive(Stored::Stream(stream), length, name)
+    }
+
+    fn of_archive(mut stored: Stored, length: Option<u64>, name: ObjectName) -> Result<Self> {
+        let mut start = Vec::with_capacity(FIRST_READ);
+        let mut fill = |start: &mut Vec<u8>, most: usize| {
+            // Where the length is known, no end of the file has to be looked for.
+            let end = (most as u64).min(length.unwrap_or(u64::MAX));
+            let missing = end.saturating_sub(start.len() as u64);
+            (&mut stored).take(missing).read_to_end(start).during("reading", name.to_string())
+        };
+        fill(&mut start, FIRST_READ)?;
         let Some(&prefix) = start.first_chunk() else {
             return Err(DecodeError::new("file is too short for a header")).of_object(name);
         };
-        let header_size =
-            FileHeader::decode_prefix(prefix, file_size.saturating_sub(8)).of_object(name)?;
+        let most = length.map_or(MAX_METADATA_SIZE, |length| length.saturating_sub(8));
+        let header_size = FileHeader::decode_prefix(prefix, most).of_object(name)?;
         if header_size as u64 > MAX_METADATA_SIZE {
             return Err(DecodeError::new(format!("File header size {header_size} is too large")))
                 .of_object(name);
         }
         let header_end = 8 + header_size;
-        if start.len() < header_end {
-            let read = start.len();
-            start.resize(header_end, 0);
-            file.read_exact(&mut start[read..]).during("reading", path())?;
-        }
-        let (header, size) =
-            FileHeader::decode_archive_header(&start[8..header_end]).of_object(name)?;
+        fill(&mut start, header_end)?;
+        let Some(bytes) = start.get(8..header_end) else {
+            return Err(DecodeError::new("file is too short for its header")).of_object(name);
+        };
+        let (header, size) = FileHeader::decode_archive_header(bytes).of_object(name)?;
         let content = if header.is_symlink() {
-            if size == 0 && file_size == header_end as u64 { Content::None } else { Content::Stray }
+            let ends = start.len() == header_end && fill(&mut start, header_end + 1)? == 0;
+            if size == 0 && ends { Content::None } else { Content::Stray }
         } else {
             start.drain(..header_end);
-            Content::Deflated { file, read_ahead: start }
+            Content::Deflated { stored, read_ahead: start }
         };
         Ok(Self { header, size, name, content })
     }
@@ -162,8 +210,8 @@ impl FileObject {
             Content::None => Ok(0),
             Content::Stray => Err(DecodeError::new("symlink with content")).of_object(self.name),
             Content::Plain(file) => read_plain(file, buffer, &self.name, sink),
-            Content::Deflated { file, read_ahead } => {
-                let mut input = Input { file, buffer, read_ahead };
+            Content::Deflated { stored, read_ahead } => {
+                let mut input = Input { stored, buffer, read_ahead };
                 read_deflated(&mut input, inflater, (&self.name, self.size), sink)
             }
         })
@@ -201,8 +249,8 @@ impl FileObject {
         match self.content {
             Content::None | Content::Stray => Box::new(io::empty()),
             Content::Plain(file) => Box::new(file),
-            Content::Deflated { file, read_ahead } => {
-                let stored = io::Cursor::new(read_ahead).chain(file);
+            Content::Deflated { stored, read_ahead } => {
+                let stored = io::Cursor::new(read_ahead).chain(stored);
                 let buffered = io::BufReader::with_capacity(READ_SIZE, stored);
                 Box::new(flate2::bufread::DeflateDecoder::new(buffered).take(self.size))
             }
@@ -237,7 +285,7 @@ fn read_plain(
 
 /// The stored bytes of an object, a piece at a time.
 struct Input<'b> {
-    file: File,
+    stored: Stored,
     buffer: &'b mut [u8],
     read_ahead: Vec<u8>,
 }
@@ -246,7 +294,7 @@ impl Input<'_> {
     /// The next piece; empty at the end of the file.
     fn next(&mut self, name: &ObjectName) -> Result<&[u8]> {
         let length = if self.read_ahead.is_empty() {
-            self.file.read(self.buffer).during("reading", name.to_string())?
+            self.stored.read(self.buffer).during("reading", name.to_string())?
         } else {
             let length = self.read_ahead.len().min(self.buffer.len());
             self.buffer[..length].copy_from_slice(&self.read_ahead[..length]);

@@ -1,0 +1,165 @@
+//! A body that goes on where it broke.
+
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+
+use crate::http::{Client, Fetch, HttpError, HttpErrorKind, Request, Response, Status, Url};
+use crate::remote::attempts::{Attempts, Next, Retry};
+use crate::remote::origin::dice;
+
+/// What the bodies of a pull share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Bytes that have come.
+    pub(super) transferred: AtomicU64,
+    /// Whether the pull has failed, so that nothing needs to come any more.
+    pub(super) stopped: AtomicBool,
+}
+
+/// Where a body can be asked for again.
+#[derive(Clone)]
+pub(super) struct Places {
+    /// The file on each mirror.
+    pub(super) urls: Vec<Url>,
+    /// The mirror that it comes from.
+    pub(super) mirror: usize,
+    pub(super) limit: u64,
+    pub(super) retry: Retry,
+}
+
+/// The error that ended a body, for whoever reads it through [`Read`].
+pub(super) type LastError = Arc<Mutex<Option<HttpError>>>;
+
+/// The body of a response; when it breaks off, the rest is asked for.
+pub(super) struct ResumingBody {
+    client: Arc<Client>,
+    shared: Arc<Shared>,
+    places: Places,
+    attempts: Attempts,
+    response: Response,
+    /// Bytes that were passed on.
+    offset: u64,
+    /// Bytes that come once more and are skipped.
+    skipped: u64,
+    pending: Bytes,
+    error: LastError,
+}
+
+impl ResumingBody {
+    pub(super) fn new(
+        client: Arc<Client>,
+        shared: Arc<Shared>,
+        places: Places,
+        response: Response,
+    ) -> Self {
+        Self {
+            client,
+            shared,
+            attempts: Attempts::at(places.mirror),
+            places,
+            response,
+            offset: 0,
+            skipped: 0,
+            pending: Bytes::new(),
+            error: LastError::default(),
+        }
+    }
+
+    /// Where to look for the error when a reader has failed.
+    pub(super) fn last_error(&self) -> LastError {
+        Arc::clone(&self.error)
+    }
+
+    fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
+        loop {
+            if self.shared.stopped.load(Ordering::Relaxed) {
+                let url = &self.response.url;
+                return Err(HttpError::new(url, HttpErrorKind::Invalid, "the pull has ended"));
+            }
+            match self.response.body.next_chunk() {
+                Ok(None) => return Ok(None),
+                Ok(Some(mut chunk)) => {
+                    self.shared.transferred.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+                    let skip = self.skipped.min(chunk.len() as u64);
+                    self.skipped -= skip;
+                    // Not more than the chunk has.
+                    chunk.advance(skip as usize);
+                    if chunk.is_empty() {
+                        continue;
+                    }
+                    self.offset += chunk.len() as u64;
+                    // It goes on, so the attempts begin anew.
+                    self.attempts = Attempts::at(self.attempts.mirror);
+                    return Ok(Some(chunk));
+                }
+                Err(error) => self.resume(error)?,
+            }
+        }
+    }
+
+    /// Asks for the rest.
+    fn resume(&mut self, mut error: HttpError) -> Result<(), HttpError> {
+        let Places { urls, limit, retry, .. } = &self.places;
+        loop {
+            log::debug!("{error}; going on at byte {}", self.offset);
+            match self.attempts.failed(&error, urls.len(), retry, dice()) {
+                Next::Again(wait) => self.wait(wait),
+                Next::Absent | Next::GiveUp => return Err(error),
+            }
+            let Some(url) = urls.get(self.attempts.mirror) else { return Err(error) };
+            let request = Request {
+                from: self.offset,
+                unless: self.response.validators.clone(),
+                ..Request { limit: *limit, ..Request::get(url.clone()) }
+            };
+            match self.client.get(request) {
+                Ok(response) => {
+                    // Another server, or another version: the checksum decides in the end.
+                    self.skipped = match response.status {
+                        Status::From(_) => 0,
+                        Status::Whole | Status::NotModified => self.offset,
+                    };
+                    self.response = response;
+                    return Ok(());
+                }
+                Err(HttpError { kind: HttpErrorKind::Status(416), .. }) if self.offset > 0 => {
+                    return Err(error);
+                }
+                Err(next) => error = next,
+            }
+        }
+    }
+
+    fn wait(&self, wait: Duration) {
+        const SLICE: Duration = Duration::from_millis(100);
+        let mut left = wait;
+        while !left.is_zero() && !self.shared.stopped.load(Ordering::Relaxed) {
+            let slice = left.min(SLICE);
+            thread::sleep(slice);
+            left -= slice;
+        }
+    }
+}
+
+impl Read for ResumingBody {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.pending.is_empty() {
+            match self.next() {
+                Ok(chunk) => self.pending = chunk.unwrap_or_default(),
+                Err(error) => {
+                    let text = error.to_string();
+                    *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    return Err(io::Error::other(text));
+                }
+            }
+        }
+        let count = buffer.len().min(self.pending.len());
+        self.pending.split_to(count).copy_to_slice(&mut buffer[..count]);
+        Ok(count)
+    }
+}

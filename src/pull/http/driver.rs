@@ -1,0 +1,474 @@
+//! The one thread that decides what is asked for next.
+//!
+//! ```text
+//! plan ──> driver ──> client (its own thread) ──┐
+//!            ^  <──── heads of answers  ────────┘
+//!            │  ────> workers: small bodies, verified and written
+//!            │  ────> a thread for each large body
+//!            └─────── what has become of each
+//! ```
+//!
+//! Memory: the plan has one name for each object that is known. Of bodies at most those of the
+//! requests under way are in memory, each of at most [`SMALL`] bytes, and [`MOST_WAITING`] more that
+//! wait for a worker; larger ones stream.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver as Events, RecvTimeoutError, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, Scope};
+use std::time::{Duration, Instant};
+
+use super::receive::{Received, Receiver, verify};
+use super::task::{Task, What};
+use super::window::Window;
+use crate::checksum::Checksum;
+use crate::error::{Error, OfObject, Result};
+use crate::http::{HttpError, HttpErrorKind, Request, Response};
+use crate::map::FileBytes;
+use crate::object::{Commit, ObjectName, ObjectType};
+use crate::progress::{Event as Progressed, Progress};
+use crate::pull::PullStats;
+use crate::pull::checks::{Candidate, Checks};
+use crate::pull::plan::{Completeness, Plan, WantedCommit};
+use crate::remote::attempts::Next;
+use crate::remote::origin::{self, Origin, dice};
+use crate::repo::{CommitState, Repo, Trust};
+
+/// Bodies of at most that many bytes are in memory as a whole.
+const SMALL: usize = 64 << 10;
+/// Small bodies that wait for a worker at most; no more requests are made until there are fewer.
+const MOST_WAITING: usize = 128;
+/// Objects that the plan hands out at a time. What is found meanwhile may be more urgent.
+const HANDED_OUT: usize = 32;
+/// The first pause after a server has complained; it doubles with each complaint.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The longest one, also if the server asks for more.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// What the driver is told.
+enum Event {
+    /// The head of an answer, or why there is none.
+    Answered(Task, Result<Response, HttpError>),
+    /// A small body is done with.
+    Worked(Task, Result<Received>),
+    /// A large body is done with.
+    Streamed(Task, Result<Received>),
+}
+
+/// A small body for a worker.
+struct Job(Task, Response);
+
+/// What one pull works with.
+pub(super) struct Work<'w, 'r> {
+    pub(super) origin: &'w Origin,
+    pub(super) receiver: Receiver<'w, 'r>,
+    pub(super) checks: &'w Checks<'w>,
+    /// The sizes of commit objects, as the summary has them.
+    pub(super) sizes: HashMap<Checksum, u64>,
+    /// Whether the server keeps tombstones of deleted commits.
+    pub(super) tombstones: bool,
+    pub(super) progress: &'w dyn Progress,
+}
+
+/// Gets everything that the plan wants.
+///
+/// # Errors
+/// The first one. What is under way then is given up.
+pub(super) fn run(work: &Work<'_, '_>, plan: Plan) -> Result<(Plan, PullStats)> {
+    let workers = thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
+    let (events, incoming) = channel();
+    let (jobs, waiting) = channel();
+    let waiting = Mutex::new(waiting);
+    let view = work.receiver.transaction.view()?;
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            let (events, waiting) = (events.clone(), &waiting);
+            spawn(scope, move || serve(work, waiting, &events))?;
+        }
+        let mut driver = Driver {
+            work,
+            scope,
+            view,
+            plan,
+            stats: PullStats::default(),
+            window: Window::new(work.checks.options.max_requests),
+            events,
+            jobs,
+            urgent: Vec::new(),
+            ready: Vec::new(),
+            delayed: Delayed::default(),
+            pause: Pause::default(),
+            asked: 0,
+            waiting: 0,
+            streaming: 0,
+        };
+        let result = driver.run(&incoming);
+        // After an error bodies that still come are of no use.
+        work.receiver.shared.stopped.store(true, Ordering::Relaxed);
+        let Driver { plan, stats, .. } = driver;
+        result.map(|()| (plan, stats))
+    })
+}
+
+fn spawn<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() + Send + 'scope,
+) -> Result<()> {
+    let spawned = thread::Builder::new().name("pull".to_owned()).spawn_scoped(scope, work);
+    spawned.map(drop).map_err(|error| Error::failed(format!("starting a thread: {error}")))
+}
+
+/// Works on small bodies until there are no more.
+fn serve(work: &Work<'_, '_>, waiting: &Mutex<Events<Job>>, events: &Sender<Event>) {
+    loop {
+        let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Job(task, response)) = job else { return };
+        let received = work.receive(&task, response);
+        // After an error the driver is gone.
+        let _ = events.send(Event::Worked(task, received));
+    }
+}
+
+impl Work<'_, '_> {
+    fn receive(&self, task: &Task, response: Response) -> Result<Received> {
+        self.receiver.receive(task.kind(), response, task.places(self.origin))
+    }
+}
+
+/// Tasks that are repeated later.
+#[derive(Default)]
+struct Delayed {
+    /// When each is due, the earliest on top.
+    due: BinaryHeap<Reverse<(Instant, u64)>>,
+    tasks: HashMap<u64, Task>,
+    next: u64,
+}
+
+impl Delayed {
+    fn add(&mut self, task: Task, wait: Duration) {
+        self.due.push(Reverse((Instant::now() + wait, self.next)));
+        self.tasks.insert(self.next, task);
+        self.next += 1;
+    }
+
+    /// The next task that is due now.
+    fn pop(&mut self, now: Instant) -> Option<Task> {
+        let Reverse((due, number)) = *self.due.peek()?;
+        if due > now {
+            return None;
+        }
+        self.due.pop();
+        self.tasks.remove(&number)
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.due.peek().map(|Reverse((due, _))| *due)
+    }
+}
+
+/// A pause in which nothing new is asked of a server that is overloaded.
+#[derive(Default)]
+struct Pause {
+    until: Option<Instant>,
+    /// Complaints since the last answer.
+    complaints: u32,
+}
+
+impl Pause {
+    fn extend(&mut self, asked_for: Option<Duration>) {
+        let doubled = FIRST_PAUSE.saturating_mul(1 << self.complaints.min(16));
+        let wait = asked_for.unwrap_or(doubled).min(LONGEST_PAUSE);
+        self.complaints += 1;
+        self.until = self.until.max(Some(Instant::now() + wait));
+    }
+}
+
+struct Driver<'scope, 'env, 'w, 'r> {
+    work: &'env Work<'w, 'r>,
+    scope: &'scope Scope<'scope, 'env>,
+    /// The repository with what is staged.
+    view: Repo,
+    plan: Plan,
+    stats: PullStats,
+    window: Window,
+    events: Sender<Event>,
+    jobs: Sender<Job>,
+    /// Tasks that come before all others.
+    urgent: Vec<Task>,
+    /// Objects that the plan has handed out.
+    ready: Vec<ObjectName>,
+    delayed: Delayed,
+    pause: Pause,
+    /// Requests without an answer so far.
+    asked: usize,
+    /// Small bodies at the workers.
+    waiting: usize,
+    /// Large bodies that come.
+    streaming: usize,
+}
+
+impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
+    fn run(&mut self, incoming: &Events<Event>) -> Result<()> {
+        loop {
+            self.ask_all()?;
+            let under_way = self.asked + self.waiting + self.streaming;
+            let later = [self.delayed.next_due(), self.pause.until].into_iter().flatten().min();
+            if under_way == 0 && later.is_none() {
+                return Ok(());
+            }
+            let event = match later {
+                None => incoming.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(later) => {
+                    incoming.recv_timeout(later.saturating_duration_since(Instant::now()))
+                }
+            };
+            match event {
+                Ok(event) => self.handle(event)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                // The driver has a sender itself.
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        }
+    }
+
+    /// Makes as many requests as are allowed now.
+    fn ask_all(&mut self) -> Result<()> {
+        let now = Instant::now();
+        if self.pause.until.is_some_and(|until| until > now) {
+            return Ok(());
+        }
+        self.pause.until = None;
+        while self.asked + self.streaming < self.window.size() && self.waiting < MOST_WAITING {
+            match self.next_task(now)? {
+                Some(task) => self.ask(task),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn next_task(&mut self, now: Instant) -> Result<Option<Task>> {
+        if let Some(task) = self.urgent.pop().or_else(|| self.delayed.pop(now)) {
+            return Ok(Some(task));
+        }
+        if let Some(wanted) = self.plan.next_commit() {
+            return Ok(Some(Task::new(What::Detached(wanted), None)));
+        }
+        loop {
+            if self.ready.is_empty() {
+                self.ready = self.plan.take(HANDED_OUT);
+            }
+            let Some(name) = self.ready.pop() else { return Ok(None) };
+            if !self.work.receiver.transaction.was_present(&name)? {
+                return Ok(Some(Task::new(What::Object(name), None)));
+            }
+            // A dirtree may be there without what it lists.
+            match name.object_type {
+                ObjectType::DirTree => {
+                    let bytes = self.view.load_metadata(&name)?;
+                    self.arrived(&name, &bytes)?;
+                }
+                _ => self.arrived(&name, &[])?,
+            }
+        }
+    }
+
+    /// An object is stored now.
+    fn arrived(&mut self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+        let before = self.plan.files_found();
+        self.plan.arrived(name, bytes)?;
+        let progress = self.work.progress;
+        if name.object_type == ObjectType::File {
+            progress.event(Progressed::Advanced { steps: 1, bytes: 0 });
+        }
+        let found = self.plan.files_found();
+        if found != before {
+            progress.event(Progressed::Total { steps: found, bytes: None });
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, task: Task) {
+        let places = task.places(self.work.origin);
+        let events = self.events.clone();
+        let Some(url) = places.urls.into_iter().nth(places.mirror) else {
+            let error = HttpError::new("", HttpErrorKind::Invalid, "no place to look for it");
+            let _ = events.send(Event::Answered(task, Err(error)));
+            self.asked += 1;
+            return;
+        };
+        let request = Request { limit: places.limit, collect: SMALL, ..Request::get(url) };
+        self.asked += 1;
+        self.work.origin.client().submit(request, move |answer| {
+            // After an error the driver is gone.
+            let _ = events.send(Event::Answered(task, answer));
+        });
+    }
+
+    fn handle(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Answered(task, answer) => {
+                self.asked -= 1;
+                match answer {
+                    Ok(response) => self.answered(task, response),
+                    Err(error) => self.failed(task, &error),
+                }
+            }
+            Event::Worked(task, received) => {
+                self.waiting -= 1;
+                self.received(task, received?)
+            }
+            Event::Streamed(task, received) => {
+                self.streaming -= 1;
+                self.received(task, received?)
+            }
+        }
+    }
+
+    fn answered(&mut self, task: Task, response: Response) -> Result<()> {
+        self.window.answered(response.http2);
+        self.pause.complaints = 0;
+        if !response.body.is_whole() {
+            self.streaming += 1;
+            let (work, events) = (self.work, self.events.clone());
+            return spawn(self.scope, move || {
+                let received = work.receive(&task, response);
+                let _ = events.send(Event::Streamed(task, received));
+            });
+        }
+        if let What::Object(_) = task.what {
+            self.waiting += 1;
+            // The workers live as long as the driver.
+            let _ = self.jobs.send(Job(task, response));
+            return Ok(());
+        }
+        let received = self.work.receive(&task, response)?;
+        self.received(task, received)
+    }
+
+    fn failed(&mut self, mut task: Task, error: &HttpError) -> Result<()> {
+        match error.kind {
+            HttpErrorKind::Busy(429 | 503, after) => {
+                self.window.complained();
+                self.pause.extend(after);
+            }
+            HttpErrorKind::Stalled => self.window.complained(),
+            HttpErrorKind::Unreachable => self.pause.extend(None),
+            _ => {}
+        }
+        let places = task.places(self.work.origin);
+        match task.attempts.failed(error, places.urls.len(), &places.retry, dice()) {
+            Next::Again(wait) => {
+                log::debug!("{error}; again in {wait:?}");
+                self.delayed.add(task, wait);
+                Ok(())
+            }
+            Next::Absent => self.absent(task, error),
+            Next::GiveUp => Err(origin::failed(error)),
+        }
+    }
+
+    /// The server does not have a file.
+    fn absent(&mut self, task: Task, error: &HttpError) -> Result<()> {
+        match task.what {
+            What::Detached(wanted) => self.detached(wanted, None),
+            What::Commit(wanted, _) if wanted.is_parent => {
+                match self.work.tombstones {
+                    true => self.urgent.push(Task::new(What::Tombstone(wanted), None)),
+                    false => self.plan.commit_is_absent(&wanted),
+                }
+                Ok(())
+            }
+            _ => Err(origin::failed(error)),
+        }
+    }
+
+    fn received(&mut self, task: Task, received: Received) -> Result<()> {
+        match (task.what, received) {
+            (What::Detached(wanted), Received::Bytes(bytes)) => {
+                self.stats.metadata_objects_fetched += 1;
+                self.detached(wanted, Some(bytes))
+            }
+            (What::Commit(wanted, detached), Received::Bytes(bytes)) => {
+                self.commit(&wanted, &bytes, detached)
+            }
+            (What::Tombstone(wanted), Received::Bytes(_)) => {
+                // As upstream, which only makes sure that there is one.
+                self.stats.metadata_objects_fetched += 1;
+                self.plan.commit_is_absent(&wanted);
+                Ok(())
+            }
+            (What::Object(name), Received::Bytes(bytes)) => {
+                self.stats.metadata_objects_fetched += 1;
+                self.arrived(&name, &bytes)
+            }
+            (What::Object(name), Received::Stored(content)) => {
+                self.stats.content_objects_fetched += 1;
+                self.stats.content_bytes_written += content;
+                self.arrived(&name, &[])
+            }
+            // Only files are stored without a look at their bytes.
+            (_, Received::Stored(_)) => Ok(()),
+        }
+    }
+
+    /// The detached metadata of a commit have come, if there are any. A commit that is there is
+    /// checked with them; another one is asked for.
+    fn detached(&mut self, wanted: WantedCommit, detached: Option<FileBytes>) -> Result<()> {
+        let name = ObjectName::new(wanted.commit, ObjectType::Commit);
+        if !self.work.receiver.transaction.was_present(&name)? {
+            let size = self.work.sizes.get(&wanted.commit).copied();
+            self.urgent.push(Task::new(What::Commit(wanted, detached), size));
+            return Ok(());
+        }
+        let bytes = self.view.load_metadata(&name)?;
+        let commit = Commit::decode(&bytes).of_object(name)?;
+        self.work.checks.check(&Candidate {
+            wanted: &wanted,
+            bytes: &bytes,
+            commit: &commit,
+            detached: detached.as_deref(),
+            is_stored: true,
+        })?;
+        self.store_detached(&wanted.commit, detached.as_deref())?;
+        let completeness = match self.view.commit_state(&wanted.commit)? {
+            CommitState::Complete => Completeness::Complete,
+            CommitState::Partial | CommitState::PartialFsck => Completeness::Partial,
+        };
+        self.plan.commit_arrived(&wanted.commit, &commit, completeness)
+    }
+
+    /// A commit has come. Nothing is written before all there is to be looked at was.
+    fn commit(
+        &mut self,
+        wanted: &WantedCommit,
+        bytes: &[u8],
+        detached: Option<FileBytes>,
+    ) -> Result<()> {
+        let name = ObjectName::new(wanted.commit, ObjectType::Commit);
+        verify(&name, bytes)?;
+        let commit = Commit::decode(bytes).of_object(name)?;
+        let new = detached.as_deref();
+        let candidate =
+            Candidate { wanted, bytes, commit: &commit, detached: new, is_stored: false };
+        self.work.checks.check(&candidate)?;
+        let transaction = self.work.receiver.transaction;
+        let repo = transaction.repo();
+        // A mark left by fsck has more information than ours.
+        if repo.commit_state(&wanted.commit)? == CommitState::Complete {
+            repo.mark_commit(&wanted.commit, CommitState::Partial)?;
+        }
+        self.store_detached(&wanted.commit, detached.as_deref())?;
+        transaction.write_metadata_as(&name, bytes, Trust::Trusted)?;
+        self.stats.metadata_objects_fetched += 1;
+        self.plan.commit_arrived(&wanted.commit, &commit, Completeness::Partial)
+    }
+
+    fn store_detached(&self, commit: &Checksum, detached: Option<&[u8]>) -> Result<()> {
+        let Some(bytes) = detached else { return Ok(()) };
+        let name = ObjectName::new(*commit, ObjectType::CommitMeta);
+        self.work.receiver.transaction.write_metadata_as(&name, bytes, Trust::Trusted)
+    }
+}

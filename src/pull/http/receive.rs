@@ -1,0 +1,188 @@
+//! One file that has come: verified, then written.
+
+use std::io::{Cursor, Read};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use super::body::{LastError, Places, ResumingBody, Shared};
+use crate::error::{Context, During, Error, Result};
+use crate::http::{Client, Response};
+use crate::map::FileBytes;
+use crate::object::{ObjectName, ObjectType};
+use crate::pull::{FileModes, PullOptions};
+use crate::remote::origin;
+use crate::repo::{
+    FileObject, RepoMode, Transaction, Trust, check_user_only_mode, verify_metadata,
+};
+
+/// What files are received with. May be used by many threads at once.
+pub(super) struct Receiver<'t, 'r> {
+    pub(super) transaction: &'t Transaction<'r>,
+    pub(super) options: &'t PullOptions,
+    pub(super) client: Arc<Client>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What has become of it.
+pub(super) enum Received {
+    /// Bytes that decide what else is wanted.
+    Bytes(FileBytes),
+    /// A file object is stored; so many bytes of content were written.
+    Stored(u64),
+}
+
+/// How a body is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It is handed over as it is.
+    Plain,
+    /// It is an object.
+    Object(ObjectName),
+}
+
+impl Receiver<'_, '_> {
+    /// Receives a file whose body is here as a whole, or comes.
+    ///
+    /// # Errors
+    /// When it breaks off for good, is no such object, or cannot be written.
+    pub(super) fn receive(
+        &self,
+        kind: Kind,
+        response: Response,
+        places: Places,
+    ) -> Result<Received> {
+        let length = response.length;
+        if response.body.is_whole() {
+            let bytes = response.body.read_all().map_err(|error| origin::failed(&error))?;
+            self.shared.transferred.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            return self.of_bytes(kind, bytes);
+        }
+        let body =
+            ResumingBody::new(Arc::clone(&self.client), Arc::clone(&self.shared), places, response);
+        let last = body.last_error();
+        self.of_stream(kind, body, length).map_err(|error| cause(error, &last))
+    }
+
+    fn of_bytes(&self, kind: Kind, bytes: Vec<u8>) -> Result<Received> {
+        match kind {
+            Kind::Plain => Ok(Received::Bytes(FileBytes::Read(bytes))),
+            Kind::Object(name) if name.object_type == ObjectType::File => {
+                let length = Some(bytes.len() as u64);
+                if self.transaction.repo().mode() != RepoMode::Archive {
+                    return self.store_stream(&name, Box::new(Cursor::new(bytes)), length);
+                }
+                let mut content = 0;
+                if self.verifies_content() {
+                    let reader = Box::new(Cursor::new(bytes.clone()));
+                    let object = FileObject::of_archive_stream(reader, length, name);
+                    content = self.checked(&name, object)?.verify().context(writing)?;
+                }
+                let filez = self.transaction.receive_filez(&name, &mut bytes.as_slice())?;
+                filez.place(content)?;
+                Ok(Received::Stored(content))
+            }
+            Kind::Object(name) => self.store_metadata(&name, FileBytes::Read(bytes)),
+        }
+    }
+
+    fn of_stream(
+        &self,
+        kind: Kind,
+        mut body: ResumingBody,
+        length: Option<u64>,
+    ) -> Result<Received> {
+        match kind {
+            Kind::Object(name) if name.object_type == ObjectType::File => {
+                if self.transaction.repo().mode() != RepoMode::Archive {
+                    return self.store_stream(&name, Box::new(body), length);
+                }
+                let filez = self.transaction.receive_filez(&name, &mut body)?;
+                let mut content = 0;
+                if self.verifies_content() {
+                    content = self.checked(&name, filez.open())?.verify().context(writing)?;
+                }
+                filez.place(content)?;
+                Ok(Received::Stored(content))
+            }
+            Kind::Object(name) => self.store_metadata(&name, self.spooled(&mut body)?),
+            Kind::Plain => self.spooled(&mut body).map(Received::Bytes),
+        }
+    }
+
+    /// Writes a large file of metadata where it takes no memory until it is looked at.
+    fn spooled(&self, body: &mut ResumingBody) -> Result<FileBytes> {
+        let repo = self.transaction.repo();
+        let mut spool = repo.start_replacement()?;
+        let place = || repo.path().join("tmp");
+        let size = std::io::copy(body, &mut spool.file).during("writing", place())?;
+        std::io::Seek::rewind(&mut spool.file).during("reading", place())?;
+        let file = spool.file.try_clone().during("reading", place())?;
+        FileBytes::of_object(file, size).during("reading", place())
+    }
+
+    /// Stores a dirtree or dirmeta.
+    fn store_metadata(&self, name: &ObjectName, bytes: FileBytes) -> Result<Received> {
+        verify(name, &bytes)?;
+        self.transaction.write_metadata_as(name, &bytes, Trust::Trusted)?;
+        Ok(Received::Bytes(bytes))
+    }
+
+    /// Stores a file in a mode that is not an archive's, verified as it comes.
+    fn store_stream(
+        &self,
+        name: &ObjectName,
+        stream: Box<dyn Read + Send>,
+        length: Option<u64>,
+    ) -> Result<Received> {
+        let object = self.checked(name, FileObject::of_archive_stream(stream, length, *name))?;
+        let (header, size) = (object.header.clone(), object.size);
+        let read = |sink: &mut dyn FnMut(&[u8]) -> Result<()>| object.read_chunks(sink).map(drop);
+        self.transaction.write_file_as(name, &header, size, read).context(writing)?;
+        Ok(Received::Stored(size))
+    }
+
+    /// An object whose header was read, if its mode is wanted.
+    fn checked(&self, name: &ObjectName, object: Result<FileObject>) -> Result<FileObject> {
+        let object = object.map_err(|error| match error {
+            Error::MalformedObject { object, source } => {
+                Error::Malformed { what: format!("Parsing {object}"), source }
+            }
+            error => error,
+        })?;
+        if self.options.file_modes == FileModes::BareUserOnly {
+            check_user_only_mode(name, &object.header)?;
+        }
+        Ok(object)
+    }
+
+    /// Whether content is compared with its name. Only a mirror may do without.
+    fn verifies_content(&self) -> bool {
+        let trusted = self.options.http_trusted
+            && self.options.mirror
+            && self.options.trust == Trust::Trusted
+            && self.options.file_modes == FileModes::Any;
+        !trusted
+    }
+}
+
+/// Verifies a metadata object, with upstream's words for what is malformed.
+pub(super) fn verify(name: &ObjectName, bytes: &[u8]) -> Result<()> {
+    verify_metadata(name, bytes).map_err(|error| match error {
+        Error::MalformedObject { object, source } => {
+            Error::Malformed { what: object.to_string(), source }
+        }
+        error => error,
+    })
+}
+
+fn writing() -> String {
+    "Writing content object".to_owned()
+}
+
+/// The error of the body instead of that of whoever read it.
+fn cause(error: Error, last: &LastError) -> Error {
+    match last.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(cause) => origin::failed(&cause),
+        None => error,
+    }
+}

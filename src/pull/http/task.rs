@@ -1,0 +1,75 @@
+//! What is asked of a server.
+
+use super::body::Places;
+use super::receive::Kind;
+use crate::map::FileBytes;
+use crate::object::{ObjectName, ObjectType};
+use crate::pull::plan::WantedCommit;
+use crate::remote::attempts::Attempts;
+use crate::remote::origin::{MAX_FILE_SIZE, Origin, Side};
+use crate::repo::{RepoMode, loose_path};
+
+/// A file to get.
+pub(super) struct Task {
+    pub(super) what: What,
+    pub(super) attempts: Attempts,
+    /// The largest it may be, in bytes.
+    limit: u64,
+}
+
+/// Which file.
+pub(super) enum What {
+    /// The detached metadata of a commit; there need not be any.
+    Detached(WantedCommit),
+    /// A commit, with its detached metadata.
+    Commit(WantedCommit, Option<FileBytes>),
+    /// The tombstone of a commit.
+    Tombstone(WantedCommit),
+    /// A dirtree, dirmeta or file.
+    Object(ObjectName),
+}
+
+impl Task {
+    /// `size` is the size of the commit, if it is known.
+    pub(super) fn new(what: What, size: Option<u64>) -> Self {
+        let limit = match &what {
+            What::Commit(..) => size.unwrap_or(MAX_FILE_SIZE),
+            What::Object(name) if name.object_type == ObjectType::File => u64::MAX,
+            _ => MAX_FILE_SIZE,
+        };
+        Self { what, attempts: Attempts::default(), limit }
+    }
+
+    fn name(&self) -> ObjectName {
+        let named = |wanted: &WantedCommit, ty| ObjectName::new(wanted.commit, ty);
+        match &self.what {
+            What::Detached(wanted) => named(wanted, ObjectType::CommitMeta),
+            What::Commit(wanted, _) => named(wanted, ObjectType::Commit),
+            What::Tombstone(wanted) => named(wanted, ObjectType::TombstoneCommit),
+            What::Object(name) => *name,
+        }
+    }
+
+    /// How its body is looked at.
+    pub(super) fn kind(&self) -> Kind {
+        match &self.what {
+            What::Object(name) => Kind::Object(*name),
+            _ => Kind::Plain,
+        }
+    }
+
+    /// Where it is.
+    pub(super) fn places(&self, origin: &Origin) -> Places {
+        let side = match self.what {
+            What::Detached(_) => Side::Meta,
+            _ => Side::Content,
+        };
+        let path = format!("objects/{}", loose_path(&self.name(), RepoMode::Archive));
+        Places {
+            urls: origin.mirrors_of(side).iter().map(|mirror| mirror.below(&path)).collect(),
+            mirror: self.attempts.mirror,
+            limit: self.limit,
+            retry: *origin.retry(),
+        }
+    }
+}
