@@ -5,13 +5,15 @@ use super::bench;
 use super::builtin::{Action, Builtin, Commands, RepoOption, command, from_matches, later};
 #[cfg(feature = "compose")]
 use super::compose;
+#[cfg(all(feature = "gpg", feature = "http"))]
+use super::pull;
 use super::{
     cat, checkout, checksum, commit, compare, completions, config, diff, export, fsck, gpg_sign,
     init, log, ls, man, prune, pull_local, refs, remote, reset, rev_parse, show, sign, summary,
 };
 
 /// A command whose feature is off.
-#[cfg(any(not(feature = "bench"), not(feature = "compose")))]
+#[cfg(not(all(feature = "bench", feature = "compose", feature = "gpg", feature = "http")))]
 const fn left_out(name: &'static str, reason: &'static str) -> Builtin {
     Builtin { name, arguments: "", about: "", action: Action::Refuse(reason) }
 }
@@ -91,7 +93,10 @@ pub(super) static BUILTINS: Commands = &[
     ),
     command!(prune, "prune", "", "Search for unreachable objects"),
     command!(pull_local, "pull-local", "SRC_REPO [REFS...]", "Copy data from SRC_REPO"),
-    later("pull"),
+    #[cfg(all(feature = "gpg", feature = "http"))]
+    command!(pull, "pull", "REMOTE [BRANCH...]", "Download data from remote repository"),
+    #[cfg(not(all(feature = "gpg", feature = "http")))]
+    left_out("pull", "this osier is built without the features 'gpg' and 'http'"),
     command!(refs, "refs", "[PREFIX]", "List refs"),
     Builtin {
         name: "remote",

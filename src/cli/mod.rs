@@ -42,10 +42,14 @@ mod ls;
 mod man;
 mod name;
 mod options;
+#[cfg(all(feature = "gpg", feature = "http"))]
+mod origin;
 mod output;
 mod print_commit;
 mod progress;
 mod prune;
+#[cfg(all(feature = "gpg", feature = "http"))]
+mod pull;
 mod pull_local;
 mod refs;
 mod remote;

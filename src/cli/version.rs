@@ -5,7 +5,7 @@ use super::name::stands_in_for_ostree;
 use super::output::Output;
 
 /// The ostree release whose behaviour osier follows.
-const OSTREE_VERSION: &str = "2026.4";
+pub(super) const OSTREE_VERSION: &str = "2026.4";
 
 /// The features of osier among those that `ostree --version` may list.
 const FEATURES: &[&str] = &[

@@ -100,12 +100,18 @@ impl Default for ClientOptions {
     }
 }
 
+impl Default for LowSpeed {
+    fn default() -> Self {
+        Self { bytes_per_second: 1000, window: Duration::from_secs(30) }
+    }
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Some(Duration::from_secs(30)),
             response: Some(Duration::from_secs(60)),
-            low_speed: Some(LowSpeed { bytes_per_second: 1000, window: Duration::from_secs(30) }),
+            low_speed: Some(LowSpeed::default()),
             total: None,
         }
     }

@@ -1,0 +1,307 @@
+//! `pull`: gets commits from a remote.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use osier::http::{LowSpeed, RetryPolicy};
+use osier::pull::{
+    FileModes, PullOptions, PullStats, Source, TimestampCheck, Want, pull_http, pull_local,
+};
+use osier::refspec::{Refspec, RemoteName};
+use osier::remote::attempts::{Retry, RetryScope};
+use osier::remote::origin::{self, Origin, OriginOptions};
+use osier::remote::{self, Demands};
+use osier::repo::{OpenOptions, Repo, Trust};
+use osier::units::format_size;
+
+use super::context::{self, Context};
+use super::error::Failure;
+use super::options::{OWN_OPTIONS, integer, path};
+use super::trust::trust;
+
+/// The options of `pull`, in the order of its help.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Fetch only the commit metadata
+    #[arg(long)]
+    commit_metadata_only: bool,
+    /// Use custom cache dir
+    #[arg(long, value_name = "", value_parser = path())]
+    cache_dir: Option<PathBuf>,
+    /// Do not invoke fsync()
+    #[arg(long)]
+    disable_fsync: bool,
+    /// Perform writes in such a way that avoids stalling concurrent processes
+    #[arg(long)]
+    per_object_fsync: bool,
+    /// Do not use static deltas
+    #[arg(long)]
+    disable_static_deltas: bool,
+    /// Require static deltas
+    #[arg(long)]
+    require_static_deltas: bool,
+    /// Write refs suitable for a mirror and fetches all refs if none provided
+    #[arg(long)]
+    mirror: bool,
+    /// Only pull the provided subpath(s)
+    #[arg(long, value_name = "")]
+    subpath: Vec<String>,
+    /// Verify checksums of local sources (always enabled for HTTP pulls)
+    #[arg(long)]
+    untrusted: bool,
+    /// Do not verify checksums of HTTP sources (mostly useful when mirroring)
+    #[arg(long)]
+    http_trusted: bool,
+    /// Reject regular files with mode outside of 0775 (world writable, suid, etc.)
+    #[arg(long)]
+    bareuseronly_files: bool,
+    /// Only print information on what will be downloaded (requires static deltas)
+    #[arg(long)]
+    dry_run: bool,
+    /// Traverse DEPTH parents (-1=infinite) (default: 0)
+    #[arg(long, value_name = "DEPTH", value_parser = integer)]
+    depth: Option<i32>,
+    /// Pull objects from this URL instead of the one from the remote config
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Add NAME=VALUE as HTTP header to all requests
+    #[arg(long, value_name = "NAME=VALUE")]
+    http_header: Vec<String>,
+    /// Sets the update frequency, in milliseconds (0=1000ms) (default: 0)
+    #[arg(long, value_name = "FREQUENCY", value_parser = integer)]
+    update_frequency: Option<i32>,
+    /// Do not retry when network issues happen, instead fail automatically
+    #[arg(long)]
+    disable_retry_on_network_errors: bool,
+    /// Specifies how many times each download should be retried upon error (default: 5)
+    #[arg(long, value_name = "N", value_parser = integer)]
+    network_retries: Option<i32>,
+    /// The limit in bytes per second that is considered too slow (default: 1000)
+    #[arg(long, value_name = "N", value_parser = integer)]
+    low_speed_limit_bytes: Option<i32>,
+    /// The time in seconds for which the low speed limit may be breached (default: 30)
+    #[arg(long, value_name = "N", value_parser = integer)]
+    low_speed_time_seconds: Option<i32>,
+    /// The max amount of concurrent connections allowed (default: as many as the server takes)
+    #[arg(long, value_name = "N", value_parser = integer)]
+    max_outstanding_fetcher_requests: Option<i32>,
+    /// Add REPO as local cache source for objects during this pull
+    #[arg(short = 'L', long, value_name = "REPO", value_parser = path())]
+    localcache_repo: Vec<PathBuf>,
+    /// Require fetched commits to have newer timestamps
+    #[arg(short = 'T', long)]
+    timestamp_check: bool,
+    /// Require fetched commits to have newer timestamps than given rev
+    #[arg(long, value_name = "")]
+    timestamp_check_from_rev: Option<String>,
+    /// Do not verify commit bindings
+    #[arg(long)]
+    disable_verify_bindings: bool,
+    /// Append the text to the User-Agent header
+    #[arg(long, value_name = "STRING", hide = true)]
+    append_user_agent: Option<String>,
+    /// Print a JSON document
+    #[arg(long, help_heading = OWN_OPTIONS)]
+    json: bool,
+    /// The remote, then refs.
+    rest: Vec<OsString>,
+}
+
+pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
+    let open = OpenOptions {
+        disable_fsync: args.disable_fsync,
+        per_object_fsync: args.per_object_fsync,
+        ..context::open_options()?
+    };
+    let repo = context.open_repo_with(&open)?;
+    repo.check_writable()?;
+    let texts: Vec<_> = args.rest.iter().map(|text| text.to_string_lossy()).collect();
+    let Some((first, names)) = texts.split_first() else {
+        return Err(Failure::usage("REMOTE must be specified"));
+    };
+    let (name, wanted) = match first.contains(':') {
+        true => {
+            let refspec = Refspec::parse(first).map_err(osier::Error::from)?;
+            let name = refspec.remote.map(|name| name.to_string()).unwrap_or_default();
+            (name, vec![Want::Ref(refspec.name)])
+        }
+        false => {
+            let wanted = names.iter().map(|text| Want::parse_with_commit(text));
+            (first.to_string(), wanted.collect::<Result<_, _>>()?)
+        }
+    };
+    refuse_conflicts(&args, &wanted)?;
+    let remote = remote::find(&repo, None, &name)?;
+    let config = remote.config()?;
+    let demands = Demands::of_remote(&repo, None, &remote, &trust())?;
+    if let Some(state) = &config.unconfigured_state {
+        return Err(Failure::failed(format!("remote unconfigured-state: {state}")));
+    }
+    if let Some(backend) = &config.custom_backend {
+        return Err(Failure::failed(format!(
+            "Cannot fetch via libostree - remote '{name}' uses custom backend '{backend}'"
+        )));
+    }
+    let options = PullOptions {
+        wanted,
+        remote: RemoteName::parse(&name).ok(),
+        mirror: args.mirror,
+        depth: generations(args.depth)?,
+        commit_metadata_only: args.commit_metadata_only,
+        subpaths: args.subpath.clone(),
+        trust: if args.untrusted { Trust::Untrusted } else { Trust::Trusted },
+        file_modes: match args.bareuseronly_files {
+            true => FileModes::BareUserOnly,
+            false => FileModes::Any,
+        },
+        http_trusted: args.http_trusted,
+        max_requests: positive(args.max_outstanding_fetcher_requests).map(|most| most as usize),
+        verify_bindings: !args.disable_verify_bindings,
+        demands: Arc::new(demands),
+        timestamps: match (&args.timestamp_check_from_rev, args.timestamp_check) {
+            (Some(rev), _) => TimestampCheck::Rev(rev.clone()),
+            (None, true) => TimestampCheck::Refs,
+            (None, false) => TimestampCheck::None,
+        },
+    };
+    let progress = context.transaction_progress(&repo, args.json);
+    let started = Instant::now();
+    let (stats, place) = match origin::local_path(&config, args.url.as_deref()) {
+        Some(path) => {
+            let source = open_source(&path)?;
+            (pull_local(&repo, &source, &options, &progress)?, Place::Local)
+        }
+        None => {
+            let origin = Origin::open(&name, &config, &origin_options(&args)?)?;
+            let source =
+                Source { remote: &remote, origin: &origin, cache: args.cache_dir.as_deref() };
+            (pull_http(&repo, &source, &options, &progress)?, Place::Server)
+        }
+    };
+    drop(progress);
+    let line = status_line(&stats, place, started.elapsed());
+    writeln!(context.out, "{line}")
+}
+
+/// Refuses what upstream aborts at, and what is not there yet.
+fn refuse_conflicts(args: &Args, wanted: &[Want]) -> Result<(), Failure> {
+    let failed = |text: &str| Err(Failure::failed(text.to_owned()));
+    if args.dry_run && !args.require_static_deltas {
+        return failed("--dry-run requires --require-static-deltas");
+    }
+    if args.disable_static_deltas && args.require_static_deltas {
+        return failed("--disable-static-deltas and --require-static-deltas conflict");
+    }
+    if args.require_static_deltas {
+        return Err(Failure::not_supported("--require-static-deltas"));
+    }
+    if let Some(path) = args.subpath.iter().find(|path| !path.starts_with('/')) {
+        return Err(Failure::failed(format!("Subpath '{path}' must be absolute")));
+    }
+    if args.timestamp_check && args.depth.is_some_and(|depth| depth != 0) {
+        return failed("--timestamp-check requires depth 0");
+    }
+    if args.timestamp_check && wanted.iter().any(|want| want.name().is_none()) {
+        return failed("--timestamp-check requires refs");
+    }
+    Ok(())
+}
+
+fn open_source(path: &Path) -> Result<Repo, Failure> {
+    use osier::error::Context as _;
+    let opened = Repo::open_with(path, &context::open_options()?);
+    Ok(opened.context(|| "opening repo".to_owned())?)
+}
+
+/// How a remote's server is spoken to.
+fn origin_options(args: &Args) -> Result<OriginOptions, Failure> {
+    let mut headers = Vec::new();
+    for header in &args.http_header {
+        let (name, value) = header
+            .split_once('=')
+            .ok_or_else(|| Failure::failed("Missing '=' in --http-header".to_owned()))?;
+        headers.push((name.to_owned(), value.to_owned()));
+    }
+    let defaults = super::origin::options();
+    let extra = args.append_user_agent.as_ref().map(|text| format!(" {text}"));
+    let retries = positive(args.network_retries);
+    Ok(OriginOptions {
+        url: args.url.clone(),
+        user_agent: defaults.user_agent + &extra.unwrap_or_default(),
+        headers,
+        retry: Retry {
+            policy: RetryPolicy {
+                retries: retries.unwrap_or(RetryPolicy::default().retries),
+                ..RetryPolicy::default()
+            },
+            scope: match args.disable_retry_on_network_errors {
+                true => RetryScope::Answers,
+                false => RetryScope::Transient,
+            },
+        },
+        low_speed: low_speed(args),
+        ..defaults
+    })
+}
+
+/// The default for what is not given or negative; 0 in either is off.
+fn low_speed(args: &Args) -> Option<LowSpeed> {
+    let default = LowSpeed::default();
+    let bytes = positive(args.low_speed_limit_bytes).map(u64::from);
+    let seconds = positive(args.low_speed_time_seconds).map(u64::from);
+    let limit = LowSpeed {
+        bytes_per_second: bytes.unwrap_or(default.bytes_per_second),
+        window: seconds.map_or(default.window, Duration::from_secs),
+    };
+    Some(limit).filter(|limit| limit.bytes_per_second > 0 && !limit.window.is_zero())
+}
+
+/// A number that is not negative.
+fn positive(number: Option<i32>) -> Option<u32> {
+    number.and_then(|number| u32::try_from(number).ok())
+}
+
+/// `None` stands for all parents.
+fn generations(depth: Option<i32>) -> Result<Option<u32>, Failure> {
+    match depth {
+        None => Ok(PullOptions::default().depth),
+        Some(-1) => Ok(None),
+        Some(depth) => match u32::try_from(depth) {
+            Ok(depth) => Ok(Some(depth)),
+            Err(_) => Err(Failure::failed("Depth must be at least -1".to_owned())),
+        },
+    }
+}
+
+/// Where objects came from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Local,
+    Server,
+}
+
+fn status_line(stats: &PullStats, place: Place, took: Duration) -> String {
+    let mut line = match place {
+        Place::Local => format!(
+            "{} metadata, {} content objects imported",
+            stats.metadata_objects_imported, stats.content_objects_imported
+        ),
+        Place::Server => format!(
+            "{} metadata, {} content objects fetched",
+            stats.metadata_objects_fetched, stats.content_objects_fetched
+        ),
+    };
+    let (metadata, content) = (stats.metadata_objects_imported, stats.content_objects_imported);
+    if place == Place::Server && metadata + content > 0 {
+        line += &format!(" ({metadata} meta, {content} content local)");
+    }
+    let seconds = took.as_secs();
+    line += &match stats.transferred_bytes {
+        0 => String::new(),
+        bytes if bytes < 1024 => format!("; {bytes} B transferred in {seconds} seconds"),
+        bytes => format!("; {} KiB transferred in {seconds} seconds", bytes / 1024),
+    };
+    line + &format!("; {} content written", format_size(stats.content_bytes_written))
+}
