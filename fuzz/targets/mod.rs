@@ -11,6 +11,7 @@ mod gvariant;
 mod objects;
 mod openpgp;
 mod oracle;
+mod remote;
 mod sign;
 mod stat_cache;
 mod text;
@@ -22,6 +23,7 @@ pub use gvariant::{gvariant, typed, variant_text};
 pub use objects::{commit, detached, dirmeta, dirtree, filez, summary};
 pub use openpgp::openpgp;
 pub use oracle::gvariant_oracle;
+pub use remote::metalink;
 pub use sign::{key_file, signatures, spki};
 pub use stat_cache::stat_cache;
 pub use text::{config, date, file_contexts, overrides, refspec};
@@ -30,7 +32,7 @@ pub use text::{config, date, file_contexts, overrides, refspec};
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 23] = [
+pub const TARGETS: [(&str, Target); 24] = [
     ("archive", archive),
     ("commit", commit),
     ("config", config),
@@ -45,6 +47,7 @@ pub const TARGETS: [(&str, Target); 23] = [
     ("gvariant_oracle", gvariant_oracle),
     ("key_file", key_file),
     ("kickstart", kickstart),
+    ("metalink", metalink),
     ("openpgp", openpgp),
     ("overrides", overrides),
     ("pax", pax),

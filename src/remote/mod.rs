@@ -11,6 +11,8 @@ mod keyring;
 #[cfg(feature = "gpg")]
 pub mod keyrings;
 #[cfg(feature = "http")]
+pub mod metalink;
+#[cfg(feature = "http")]
 pub mod mirrorlist;
 #[cfg(feature = "http")]
 pub mod origin;
