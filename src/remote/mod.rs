@@ -7,6 +7,7 @@
 #[cfg(feature = "http")]
 pub mod attempts;
 mod config;
+pub mod cookies;
 mod keyring;
 #[cfg(feature = "gpg")]
 pub mod keyrings;

@@ -149,7 +149,20 @@ fn every_command_has_a_man_page_with_every_option() {
     }
     let of_groups = [
         ("compose", &["check", "tree", "publish", "image"][..]),
-        ("remote", &["add", "delete", "gpg-import", "gpg-list-keys", "list", "show-url"]),
+        (
+            "remote",
+            &[
+                "add",
+                "add-cookie",
+                "delete",
+                "delete-cookie",
+                "gpg-import",
+                "gpg-list-keys",
+                "list",
+                "list-cookies",
+                "show-url",
+            ],
+        ),
     ];
     let of_groups = of_groups
         .iter()

@@ -21,6 +21,7 @@ mod compose_image;
 mod compose_tree;
 mod composefs;
 mod contention;
+mod cookies;
 mod cpio_import;
 mod damage;
 mod deflate;

@@ -197,7 +197,7 @@ mod tests {
             ("-v che", &["checkout", "checksum"]),
             ("--re", &["--repo="]),
             ("remote show", &["show-url"]),
-            ("remote --repo=r de", &["delete"]),
+            ("remote --repo=r de", &["delete", "delete-cookie"]),
             ("init --mo", &["--mode="]),
             ("init --mode=bare-u", &["--mode=bare-user", "--mode=bare-user-only"]),
             ("init --mode bare-u", &["bare-user", "bare-user-only"]),

@@ -126,6 +126,7 @@ pub(super) fn of_argument(line: &Line) -> Value {
         ("refs", _) if line.has("create") => Value::Rev,
         ("refs", _) => Value::Ref,
         ("remote delete" | "remote show-url", 0) => Value::Remote,
+        ("remote add-cookie" | "remote delete-cookie" | "remote list-cookies", 0) => Value::Remote,
         ("gpg-sign" | "sign", 0) => Value::Rev,
         ("reset", 0) => Value::Ref,
         ("reset", 1) => Value::Rev,

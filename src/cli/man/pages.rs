@@ -498,16 +498,20 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "remote",
-        details: "Adds, deletes and lists remotes, and the OpenPGP keys that they are verified with.",
+        details: "Adds, deletes and lists remotes, the OpenPGP keys that they are verified with, and \
+            the cookies that requests to them take along.",
         examples: &[("List remotes with their addresses:", "osier remote --repo=repo list -u")],
         environment: OF_REPO,
         files: REMOTE_FILES,
         see_also: &[
             "remote-add",
+            "remote-add-cookie",
             "remote-delete",
+            "remote-delete-cookie",
             "remote-gpg-import",
             "remote-gpg-list-keys",
             "remote-list",
+            "remote-list-cookies",
             "remote-show-url",
         ],
     },
@@ -532,6 +536,19 @@ pub(super) const PAGES: &[Page] = &[
         see_also: &["remote-delete", "remote-list"],
     },
     Page {
+        command: "remote add-cookie",
+        details: "Adds a cookie that requests to a remote take along. It is sent to DOMAIN, and to \
+            the hosts below if DOMAIN begins with a dot, for PATH and everything below it, and \
+            lasts 25 years. NAME need not be a remote yet.",
+        examples: &[(
+            "A token for a whole server:",
+            "osier remote add-cookie --repo=repo origin content.example.org / token 0123abcd",
+        )],
+        environment: OF_REPO,
+        files: COOKIE_FILES,
+        see_also: &["remote-list-cookies", "remote-delete-cookie"],
+    },
+    Page {
         command: "remote delete",
         details: "Deletes a remote. The refs that were pulled from it stay.",
         examples: &[(
@@ -541,6 +558,18 @@ pub(super) const PAGES: &[Page] = &[
         environment: OF_REPO,
         files: REMOTE_FILES,
         see_also: &["remote-add", "refs"],
+    },
+    Page {
+        command: "remote delete-cookie",
+        details: "Deletes the cookies with exactly this DOMAIN, PATH and COOKIE_NAME. Comments in \
+            the file are lost.",
+        examples: &[(
+            "Delete one:",
+            "osier remote delete-cookie --repo=repo origin content.example.org / token",
+        )],
+        environment: OF_REPO,
+        files: COOKIE_FILES,
+        see_also: &["remote-add-cookie", "remote-list-cookies"],
     },
     Page {
         command: "remote gpg-import",
@@ -581,6 +610,14 @@ pub(super) const PAGES: &[Page] = &[
         environment: OF_REPO,
         files: REMOTE_FILES,
         see_also: &["remote-add", "remote-show-url"],
+    },
+    Page {
+        command: "remote list-cookies",
+        details: "Prints the cookies of a remote, values included.",
+        examples: &[("Print them:", "osier remote list-cookies --repo=repo origin")],
+        environment: OF_REPO,
+        files: COOKIE_FILES,
+        see_also: &["remote-add-cookie", "remote-delete-cookie"],
     },
     Page {
         command: "remote show-url",
@@ -690,6 +727,9 @@ const REMOTE_FILES: &[(&str, &str)] = &[
     ("/etc/ostree/remotes.d/NAME.conf", "Remotes of the system's repository."),
     ("REPO/NAME.trustedkeys.gpg", "OpenPGP keys that were imported for a remote."),
 ];
+
+const COOKIE_FILES: &[(&str, &str)] =
+    &[("REPO/NAME.cookies.txt", "Cookies of a remote, in Netscape's format.")];
 
 const COMPOSE_FILES: &[(&str, &str)] = &[
     ("compose.conf", "The configuration; docs/compose.md of the sources describes all keys."),

@@ -1,10 +1,13 @@
 //! `remote`: a group of commands.
 
 mod add;
+mod add_cookie;
 mod delete;
+mod delete_cookie;
 mod gpg_import;
 mod gpg_list_keys;
 mod list;
+mod list_cookies;
 mod show_url;
 
 use std::path::{Path, PathBuf};
@@ -42,9 +45,27 @@ pub(super) static COMMANDS: Commands = &[
         "Show remote GPG keys",
         RepoOption::Known
     ),
-    later_in_group("remote add-cookie", "Add a cookie to remote"),
-    later_in_group("remote delete-cookie", "Remove one cookie from remote"),
-    later_in_group("remote list-cookies", "Show remote repository cookies"),
+    command!(
+        add_cookie,
+        "remote add-cookie",
+        "NAME DOMAIN PATH COOKIE_NAME VALUE",
+        "Add a cookie to remote",
+        RepoOption::Known
+    ),
+    command!(
+        delete_cookie,
+        "remote delete-cookie",
+        "NAME DOMAIN PATH COOKIE_NAME",
+        "Remove one cookie from remote",
+        RepoOption::Known
+    ),
+    command!(
+        list_cookies,
+        "remote list-cookies",
+        "NAME",
+        "Show remote repository cookies",
+        RepoOption::Known
+    ),
     later_in_group("remote refs", "List remote refs"),
     later_in_group("remote summary", "Show remote summary"),
 ];

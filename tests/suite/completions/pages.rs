@@ -99,6 +99,8 @@ fn the_examples_of_man_pages_work() {
         osier
             .run(["remote", "add", "--repo=mirror", "origin", "https://example.org/repo"])
             .success();
+        let cookie = ["origin", "content.example.org", "/", "token", "0123abcd"];
+        osier.run(["remote", "add-cookie", "--repo=repo"].iter().chain(&cookie)).success();
         for version in ["22.1", "22.2"] {
             let subject = format!("Compose {version}");
             let call = [
