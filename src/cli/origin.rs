@@ -6,6 +6,7 @@ use osier::http::{LowSpeed, Proxies};
 use osier::remote::attempts::Retry;
 use osier::remote::origin::OriginOptions;
 
+use super::clock;
 use super::version::OSTREE_VERSION;
 
 /// The options of the program and its environment.
@@ -18,5 +19,6 @@ pub(super) fn options() -> OriginOptions {
         proxies: Proxies::from_environment(|name| env::var(name).ok()),
         retry: Retry::default(),
         low_speed: Some(LowSpeed::default()),
+        now: clock::now().cast_signed(),
     }
 }

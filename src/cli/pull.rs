@@ -174,7 +174,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
             (pull_local(&repo, &source, &options, &progress)?, Place::Local)
         }
         None => {
-            let origin = Origin::open(&name, &config, &origin_options(&args)?)?;
+            let origin = Origin::open(&repo, &name, &config, &origin_options(&args)?)?;
             let source =
                 Source { remote: &remote, origin: &origin, cache: args.cache_dir.as_deref() };
             (pull_http(&repo, &source, &options, &progress)?, Place::Server)

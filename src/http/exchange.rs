@@ -21,7 +21,8 @@ use super::options::Downgrade;
 use super::reading::{self, Pace, Reading, memory_for_waiting};
 use super::request::Body;
 use super::{
-    ClientOptions, HttpError, HttpErrorKind, Request, Response, Scheme, Status, Url, Validators,
+    ClientOptions, Cookies, HttpError, HttpErrorKind, Request, Response, Scheme, Status, Url,
+    Validators,
 };
 
 /// The most that is read of the body of an answer that is no success, so that its connection can be
@@ -170,6 +171,14 @@ impl Exchange {
         }
         if let Some(credentials) = proxy.as_ref().and_then(|proxy| proxy.basic_auth()) {
             headers.insert(header::PROXY_AUTHORIZATION, credentials.clone());
+        }
+        if let Some(Cookies(cookies)) = &self.options.cookies
+            && let Some(value) = cookies(url)
+        {
+            let mut value = HeaderValue::try_from(value)
+                .map_err(|_| invalid("a cookie cannot be sent".into()))?;
+            value.set_sensitive(true);
+            headers.insert(header::COOKIE, value);
         }
         for (name, value) in validator_headers(request) {
             headers.insert(

@@ -1,7 +1,10 @@
 //! The options of a client.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::Url;
 
 /// How a [`super::Client`] connects and how long it waits.
 #[derive(Clone, Debug)]
@@ -22,6 +25,21 @@ pub struct ClientOptions {
     pub client_certificate: Option<(PathBuf, PathBuf)>,
     /// Offer HTTP/2 to TLS servers.
     pub http2: bool,
+    /// The cookies for each URL that is asked for, after redirects too.
+    pub cookies: Option<Cookies>,
+}
+
+/// The value of the header `Cookie` for a URL, if there are any.
+#[derive(Clone)]
+pub struct Cookies(pub Arc<CookiesOf>);
+
+type CookiesOf = dyn Fn(&Url) -> Option<String> + Send + Sync;
+
+/// Cookies are secrets.
+impl std::fmt::Debug for Cookies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Cookies")
+    }
 }
 
 /// Time limits of a request; each is off when `None`.
@@ -96,6 +114,7 @@ impl Default for ClientOptions {
             roots: Roots::System,
             client_certificate: None,
             http2: true,
+            cookies: None,
         }
     }
 }

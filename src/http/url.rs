@@ -128,6 +128,26 @@ impl Url {
         self.scheme
     }
 
+    /// The host, without a port.
+    pub fn host(&self) -> &str {
+        match self.authority.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => host,
+            _ => &self.authority,
+        }
+    }
+
+    /// The path, without the query.
+    pub fn path(&self) -> &str {
+        self.path_and_query.split('?').next().unwrap_or_default()
+    }
+
+    /// The directory that a file is in: the URL up to its last slash, without the query.
+    pub fn directory(&self) -> Self {
+        let path = self.path();
+        let end = path.rfind('/').unwrap_or_default();
+        Self { path_and_query: path[..=end].to_owned(), ..self.clone() }
+    }
+
     /// User and password, decoded.
     pub fn credentials(&self) -> Option<(&str, &str)> {
         self.credentials.as_ref().map(|(user, password)| (user.as_str(), password.as_str()))

@@ -316,7 +316,12 @@ impl Keys<'_> {
         };
         let text =
             keyfile.get(self.group, key::GPG_KEY_PATH).map_err(config_error)?.unwrap_or_default();
-        Ok(text.split(separator).filter(|path| !path.is_empty()).map(PathBuf::from).collect())
+        let mut paths: Vec<&str> = text.split(separator).collect();
+        // As upstream, which takes only the last separator for an end.
+        if paths.last().is_some_and(|path| path.is_empty()) {
+            paths.pop();
+        }
+        Ok(paths.into_iter().map(PathBuf::from).collect())
     }
 
     /// `true`, `false`, or a list of types. Upstream writes the list with commas and reads it with

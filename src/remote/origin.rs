@@ -15,12 +15,15 @@ use percent_encoding::percent_decode_str;
 
 use super::attempts::{Attempts, Next, Retry};
 use super::config::{Location, RemoteConfig, Source};
+use super::cookies::{Jar, Target};
+use super::metalink::{Metalink, MetalinkError};
 use super::mirrorlist;
 use crate::error::{Context, Error, Result};
 use crate::http::{
-    Client, ClientOptions, Fetch, HttpError, HttpErrorKind, LowSpeed, Proxies, Request, Response,
-    Roots, Status, Timeouts, Url, UrlError, Validators,
+    Client, ClientOptions, Cookies, Fetch, HttpError, HttpErrorKind, LowSpeed, Proxies, Request,
+    Response, Roots, Scheme, Status, Timeouts, Url, UrlError, Validators,
 };
+use crate::repo::Repo;
 
 /// The largest file that is held in memory, in bytes: metadata objects, refs, summaries, lists.
 pub const MAX_FILE_SIZE: u64 = 128 << 20;
@@ -40,6 +43,8 @@ pub struct OriginOptions {
     pub retry: Retry,
     /// The least speed of a transfer; `None` for no limit.
     pub low_speed: Option<LowSpeed>,
+    /// The time, in seconds since 1970, at which cookies may have expired.
+    pub now: i64,
 }
 
 /// Which list of base URLs a file is looked for in.
@@ -58,6 +63,8 @@ pub struct Origin {
     content: Vec<Url>,
     client: Arc<Client>,
     retry: Retry,
+    /// The summary that a metalink led to.
+    summary: Option<Vec<u8>>,
 }
 
 /// What came of asking for a file.
@@ -88,27 +95,37 @@ pub fn local_path(config: &RemoteConfig, url: Option<&str>) -> Option<PathBuf> {
 }
 
 impl Origin {
-    /// Finds the places of a remote. Lists of mirrors are fetched, and of each a first mirror that
-    /// answers is looked for.
+    /// Finds the places of a remote of `repo`, whose jar has its cookies. Lists of mirrors are
+    /// fetched, and of each a first mirror that answers is looked for; a metalink leads to the
+    /// first place that has the summary it describes.
     ///
     /// # Errors
     /// When there is no valid URL, a list cannot be fetched, or none of its mirrors answers.
-    pub fn open(name: &str, config: &RemoteConfig, options: &OriginOptions) -> Result<Self> {
-        let client = Client::new(client_options(config, options)).map_err(|e| failed(&e))?;
-        let client = Arc::new(client);
-        let mut origin =
-            Self { meta: Vec::new(), content: Vec::new(), client, retry: options.retry };
+    pub fn open(
+        repo: &Repo,
+        name: &str,
+        config: &RemoteConfig,
+        options: &OriginOptions,
+    ) -> Result<Self> {
+        let jar = Jar::load(repo, name)?;
+        let client = Client::new(client_options(config, options, jar)).map_err(|e| failed(&e))?;
+        let mut origin = Self {
+            meta: Vec::new(),
+            content: Vec::new(),
+            client: Arc::new(client),
+            retry: options.retry,
+            summary: None,
+        };
         let overridden = options.url.as_deref().map(Source::parse);
-        let meta = match (&config.location, &overridden) {
-            (Location::Metalink(url), _) => {
-                return Err(Error::failed(format!("metalinks are not supported yet: {url}")));
+        match (&config.location, &overridden) {
+            (Location::Metalink(url), _) => origin.follow_metalink(url)?,
+            (_, Some(source)) | (Location::Url(source), None) => {
+                origin.meta = origin.places(source)?;
             }
-            (_, Some(source)) | (Location::Url(source), None) => source,
             (Location::Nowhere, None) => {
                 return Err(Error::failed(format!("No \"url\" option in remote \"{name}\"")));
             }
-        };
-        origin.meta = origin.places(meta)?;
+        }
         origin.content = match config.content.as_ref().filter(|_| overridden.is_none()) {
             Some(content) => origin.places(content)?,
             None => origin.meta.clone(),
@@ -145,6 +162,45 @@ impl Origin {
         })?;
         mirrors.drain(..first);
         Ok(mirrors)
+    }
+
+    /// Finds the summary that a metalink describes. Its directory becomes the place of everything.
+    fn follow_metalink(&mut self, url: &str) -> Result<()> {
+        let url = parse_url(url)?;
+        let document = match self.fetch_from(&[url.clone()], "", &Ask::default())? {
+            Fetched::File(bytes, _) => bytes,
+            Fetched::Absent | Fetched::NotModified => return Err(absent(&url)),
+        };
+        let metalink = Metalink::parse(&document, "summary").map_err(invalid)?;
+        let mut last = None;
+        for target in &metalink.urls {
+            match self.metalink_target(&metalink, target) {
+                Ok((base, summary)) => {
+                    (self.meta, self.summary) = (vec![base], Some(summary));
+                    return Ok(());
+                }
+                Err(error) => last = Some(error.chain()),
+            }
+        }
+        let (count, last) = (metalink.urls.len(), last.unwrap_or_default());
+        Err(Error::failed(format!("Exhausted {count} metalink targets, last error: {last}")))
+    }
+
+    fn metalink_target(&self, metalink: &Metalink, target: &str) -> Result<(Url, Vec<u8>)> {
+        let url = parse_url(target)?;
+        let ask = Ask { limit: metalink.size.min(MAX_FILE_SIZE), ..Ask::default() };
+        match self.fetch_from(&[url.clone()], "", &ask)? {
+            Fetched::File(bytes, _) => {
+                metalink.check(&bytes).map_err(invalid)?;
+                Ok((url.directory(), bytes))
+            }
+            Fetched::Absent | Fetched::NotModified => Err(absent(&url)),
+        }
+    }
+
+    /// The summary that a metalink led to.
+    pub fn summary(&self) -> Option<&[u8]> {
+        self.summary.as_deref()
     }
 
     /// The base URLs of a side.
@@ -237,7 +293,16 @@ impl Default for Ask {
     }
 }
 
-fn client_options(config: &RemoteConfig, options: &OriginOptions) -> ClientOptions {
+fn invalid(error: MetalinkError) -> Error {
+    Error::failed(error.to_string())
+}
+
+fn client_options(config: &RemoteConfig, options: &OriginOptions, jar: Jar) -> ClientOptions {
+    let now = options.now;
+    let cookies = move |url: &Url| {
+        let is_secure = url.scheme() == Scheme::Https;
+        jar.header(&Target { host: url.host(), path: url.path(), secure: is_secure }, now)
+    };
     let mut headers = vec![("User-Agent".to_owned(), options.user_agent.clone())];
     headers.extend(options.headers.iter().cloned());
     ClientOptions {
@@ -258,6 +323,7 @@ fn client_options(config: &RemoteConfig, options: &OriginOptions) -> ClientOptio
             .as_ref()
             .map(|client| (client.certificate.clone(), client.key.clone())),
         http2: config.http2,
+        cookies: Some(Cookies(Arc::new(cookies))),
         ..ClientOptions::default()
     }
 }

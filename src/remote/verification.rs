@@ -67,7 +67,7 @@ impl Demands {
     /// OpenPGP signatures only, of keys of the remote `name`.
     ///
     /// # Errors
-    /// When there is no such remote and a signature is demanded, or its keys cannot be read.
+    /// When there is no such remote and a signature is demanded.
     pub fn gpg_only(
         repo: &Repo,
         sysroot: Option<&Path>,
@@ -77,9 +77,11 @@ impl Demands {
         if gpg == GpgDemands::default() {
             return Ok(Self::default());
         }
-        let keyring = keyrings::of_remote(repo, sysroot, name, trust.global_keyrings.as_deref())?;
+        super::find(repo, sysroot, name)?;
+        let keyring = keyrings::of_remote(repo, sysroot, name, trust.global_keyrings.as_deref());
         let zone = trust.zone.clone().unwrap_or(jiff::tz::TimeZone::UTC);
-        let policy = GpgPolicy { keyring: Arc::new(keyring), now: trust.now, zone };
+        let policy =
+            GpgPolicy { keyring: keyring.map(Arc::new).map_err(Arc::new), now: trust.now, zone };
         let demand = |is_demanded: bool| Policy {
             gpg: is_demanded.then(|| policy.clone()),
             ..Policy::default()

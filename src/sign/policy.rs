@@ -15,6 +15,7 @@ use super::keys::VerificationKeys;
 use super::openpgp::{self, GpgError, Keyring, SigReport};
 use super::signature_type::SignatureType;
 use super::verify::{Verified, verify_detached};
+use crate::error::Error;
 use crate::gvariant::Dict;
 use crate::object::detached;
 
@@ -33,8 +34,9 @@ pub struct Policy {
 #[cfg(feature = "gpg")]
 #[derive(Clone, Debug)]
 pub struct GpgPolicy {
-    /// The keys; each of them is trusted.
-    pub keyring: Arc<Keyring>,
+    /// The keys, each of them trusted, or why they cannot be read; that is an error only when
+    /// something is verified.
+    pub keyring: Result<Arc<Keyring>, Arc<Error>>,
     /// The time of the verification, in seconds since 1970.
     pub now: i64,
     /// The time zone of messages.
@@ -73,6 +75,9 @@ pub enum PolicyError {
     /// There are none that can be read.
     #[error("No GPG signatures found")]
     NoReadableGpgSignatures,
+    /// The keys cannot be read.
+    #[error("{}", .0.chain())]
+    Keyring(Arc<Error>),
     /// The OpenPGP signatures cannot be looked at.
     #[cfg(feature = "gpg")]
     #[error(transparent)]
@@ -149,8 +154,9 @@ impl Policy {
         if signatures.is_empty() {
             return Err(PolicyError::NoReadableGpgSignatures);
         }
-        let reports = openpgp::verify(data, &signatures, &policy.keyring, policy.now)
-            .map_err(PolicyError::Gpg)?;
+        let keyring = policy.keyring.as_ref().map_err(|e| PolicyError::Keyring(Arc::clone(e)))?;
+        let reports =
+            openpgp::verify(data, &signatures, keyring, policy.now).map_err(PolicyError::Gpg)?;
         match openpgp::is_accepted(&reports) {
             true => Ok(reports),
             false => Err(PolicyError::GpgRefused(openpgp::refusal(&reports, &policy.zone))),
@@ -269,7 +275,7 @@ mod tests {
     #[cfg(feature = "gpg")]
     #[test]
     fn openpgp_signatures_are_demanded_besides_the_others() {
-        let gpg = GpgPolicy { keyring: Arc::default(), now: 0, zone: TimeZone::UTC };
+        let gpg = GpgPolicy { keyring: Ok(Arc::default()), now: 0, zone: TimeZone::UTC };
         let text = |policy: &Policy, stored: Option<&Dict>| {
             policy.verify(DATA, stored).map(drop).map_err(|error| {
                 assert!(error.is_gpg());
