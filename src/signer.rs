@@ -44,6 +44,14 @@ pub trait Signer: Debug + Send + Sync {
     /// # Errors
     /// When there is no such key, or it cannot sign. The error has nothing secret in it.
     fn sign(&self, kind: PayloadKind, payload: &[u8]) -> Result<Signature>;
+
+    /// Looks, before it signs, at the signatures that there are already.
+    ///
+    /// # Errors
+    /// When it signs such a thing only once, and has done so. By default it does not mind.
+    fn check(&self, _kind: PayloadKind, _payload: &[u8], _signatures: &Dict) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Appends the signatures of all signers to a dictionary, in their order.
@@ -58,6 +66,7 @@ pub fn sign_all<'s>(
 ) -> Result<Dict> {
     let mut metadata = metadata.clone();
     for signer in signers {
+        signer.check(kind, payload, &metadata)?;
         let Signature { metadata_key, bytes } = signer.sign(kind, payload)?;
         metadata = detached::append(&metadata, metadata_key, &bytes);
     }

@@ -28,11 +28,14 @@ mod debug;
 mod definition;
 mod diff;
 mod editor;
+mod elsewhere;
 mod error;
 mod export;
 mod extension;
 mod fsck;
 mod gpg_sign;
+#[cfg(feature = "gpg")]
+mod gpg_signers;
 mod help;
 mod init;
 mod interrupt;
@@ -55,6 +58,7 @@ mod refs;
 mod remote;
 mod reset;
 mod rev_parse;
+mod secret_file;
 mod show;
 mod sign;
 #[cfg(feature = "gpg")]

@@ -1,30 +1,22 @@
 //! `sign`: signs a commit with ed25519, spki or dummy keys, and verifies such signatures.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use osier::Checksum;
 use osier::error::During as _;
 use osier::input;
 use osier::object::{ObjectName, ObjectType, detached};
-use osier::process::Call;
 use osier::repo::Repo;
-use osier::sign::attach::{self, Attachable};
-use osier::sign::exec::{self, EXEC_TIMEOUT, Payload};
 use osier::sign::{
     self, Engine, SecretKey, SecretKeyFile, SignError, SignatureType, VerificationKeys,
 };
-use osier::signer::PayloadKind;
+use osier::signer::{PayloadKind, Signer as _};
 
 use super::context::Context;
+use super::elsewhere::{Elsewhere, KeyOptions};
 use super::error::{Failure, warn};
-use super::interrupt;
 use super::options::{OWN_OPTIONS, integer, path};
 use super::signing;
-
-/// Where keys are trusted or revoked for the whole system.
-pub(super) const KEY_DIRECTORIES: [&str; 2] = ["/etc/ostree", "/usr/share/ostree"];
 
 /// The options of `sign`.
 #[derive(clap::Args)]
@@ -114,10 +106,11 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     repo.check_writable()?;
     let signed = Signed { repo: &repo, commit, data: &data, engine };
     if let Some(file) = &args.attach {
-        return signed.attach(&read_signature(file)?, &args);
+        return signed.attach(&Elsewhere::file(file, key_options(&args).load(&repo)?)?);
     }
     if let Some(program) = &args.exec {
-        return signed.attach(&signed.execute(program, keys, args.exec_timeout)?, &args);
+        let public = key_options(&args).load(&repo)?;
+        return signed.attach(&Elsewhere::program(program, keys, args.exec_timeout, public)?);
     }
     for key in keys {
         let key = SecretKey::parse(engine, key).map_err(osier::Error::from)?;
@@ -166,15 +159,14 @@ fn write_payload(file: &Path, data: &[u8], context: &Context) -> Result<(), Fail
     }
 }
 
-fn read_signature(file: &Path) -> Result<Vec<u8>, Failure> {
-    Ok(input::read_named(file).during("reading", file)?)
-}
-
-/// Where keys are looked for when the user gives none.
-fn key_directories(args: &Args) -> Vec<PathBuf> {
-    match &args.keys_dir {
-        Some(directory) => vec![directory.clone()],
-        None => KEY_DIRECTORIES.map(PathBuf::from).to_vec(),
+/// The public keys that the user names.
+fn key_options(args: &Args) -> KeyOptions {
+    KeyOptions {
+        sign_type: args.sign_type.clone(),
+        verify_key: args.verify_key.clone(),
+        keys_file: args.keys_file.clone(),
+        keys_dir: args.keys_dir.clone(),
+        gpg_homedir: None,
     }
 }
 
@@ -199,7 +191,7 @@ fn verify(
     }
     let loaded = match &args.keys_file {
         Some(file) => keys.load_file(file),
-        None if inline.is_empty() => keys.load_directories(&key_directories(args)),
+        None if inline.is_empty() => keys.load_directories(&key_options(args).directories()),
         None => return Err(Failure::failed("No valid signatures found")),
     };
     Ok(loaded.and_then(|()| verify(&keys)).map_err(osier::Error::from)?)
@@ -234,51 +226,8 @@ impl Signed<'_> {
         Ok(())
     }
 
-    /// What a program answers to the commit.
-    fn execute(
-        &self,
-        program: &str,
-        arguments: &[String],
-        seconds: Option<i32>,
-    ) -> Result<Vec<u8>, Failure> {
-        let timeout = match seconds.map(u64::try_from) {
-            None => EXEC_TIMEOUT,
-            Some(Ok(seconds @ 1..)) => Duration::from_secs(seconds),
-            Some(_) => return Err(Failure::failed("--exec-timeout must be positive")),
-        };
-        let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-        let call = Call::new(&[program.to_owned()], &environment)?.args(arguments);
-        let payload = Payload {
-            signature_type: self.engine.signature_type().name(),
-            kind: PayloadKind::Commit,
-            bytes: self.data,
-        };
-        let answer = exec::sign(&call, &payload, timeout, &interrupt::flag());
-        Ok(answer.map_err(osier::Error::from)?)
-    }
-
     /// Stores a signature that was made elsewhere, unless the keys at hand refute it.
-    fn attach(&self, signature: &[u8], args: &Args) -> Result<(), Failure> {
-        let mut keys = VerificationKeys::new(self.engine);
-        let loaded = self.load_keys(&mut keys, args);
-        let checked = loaded.and_then(|()| attach::check(&keys, self.data, signature));
-        if checked.map_err(osier::Error::from)? == Attachable::NotTried {
-            warn("warning: there is no public key to verify the signature with");
-        }
-        self.store(signature)
-    }
-
-    fn load_keys(&self, keys: &mut VerificationKeys, args: &Args) -> Result<(), SignError> {
-        args.verify_key.iter().try_for_each(|key| keys.add_inline(key))?;
-        if let Some(file) = &args.keys_file {
-            return keys.load_file(file);
-        }
-        if !args.verify_key.is_empty() {
-            return Ok(());
-        }
-        match keys.load_directories(&key_directories(args)) {
-            Err(SignError::NoKeysLoaded(_)) if args.keys_dir.is_none() => Ok(()),
-            loaded => loaded,
-        }
+    fn attach(&self, made: &Elsewhere) -> Result<(), Failure> {
+        self.store(&made.sign(PayloadKind::Commit, self.data)?.bytes)
     }
 }

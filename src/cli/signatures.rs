@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
-use osier::Checksum;
 use osier::gvariant::Dict;
 use osier::object::{ObjectName, ObjectType, detached};
 use osier::refspec::Refspec;
 use osier::remote::{self, keyrings};
 use osier::repo::Repo;
-use osier::sign::openpgp::{self, Keyring, SigReport};
+use osier::sign::openpgp::{self, Fingerprint, Keyring, SigReport};
 use osier::summary::store;
+use osier::{Checksum, Error};
 
 use super::clock;
 use super::error::Failure;
@@ -79,6 +79,44 @@ pub(super) fn print_of_summary(
     let counted = openpgp::counted(&reports);
     writeln!(out, "\nFound {} on the summary:", signatures_text(counted.len()))?;
     counted.iter().try_for_each(|report| write!(out, "\n{}", report.describe("  ", &zone)))
+}
+
+/// What verification says of the OpenPGP signatures in detached metadata; `None` when there are
+/// none, and then the keys are not looked for.
+pub(super) fn verify_present<'k>(
+    metadata: &Dict,
+    data: &[u8],
+    keyring: impl FnOnce() -> Result<&'k Keyring, Error>,
+) -> Result<Option<Vec<SigReport>>, Error> {
+    let Some(signatures) = detached::signatures(metadata, detached::GPG_KEY) else {
+        return Ok(None);
+    };
+    let signatures: Vec<&[u8]> = signatures.collect();
+    let now = clock::now().cast_signed();
+    Ok(Some(openpgp::verify(data, &signatures, keyring()?, now)?))
+}
+
+/// Whether one of the signatures is by the key that `wanted` finds among those of the system and of
+/// the directory that the user names.
+pub(super) fn is_signed(
+    metadata: &Dict,
+    data: &[u8],
+    homedir: Option<&Path>,
+    wanted: impl FnOnce(&Keyring) -> Option<Fingerprint>,
+) -> Result<bool, Error> {
+    let global = global_keyrings();
+    let mut keyring = Keyring::default();
+    let reports = verify_present(metadata, data, || {
+        keyring = keyrings::Directories { global: Some(&global), homedir }.keyring()?;
+        Ok(&keyring)
+    })?;
+    let (Some(reports), Some(key)) = (reports, wanted(&keyring)) else { return Ok(false) };
+    Ok(!openpgp::elements_by(&reports, key).is_empty())
+}
+
+/// The error for a commit that has a signature of the key already.
+pub(super) fn already_signed(id: &str) -> Error {
+    Error::failed(format!("Commit is already signed with GPG key {id}"))
 }
 
 fn verify<'s>(

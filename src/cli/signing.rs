@@ -1,19 +1,16 @@
 //! The options that say who signs, which `commit` and `summary` share.
 
 use std::env;
-use std::path::{Path, PathBuf};
+#[cfg(feature = "gpg")]
+use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-#[cfg(feature = "gpg")]
-use osier::sign::openpgp;
-use osier::sign::{Dummy, Engine, SecretKey, SecretKeyFile, SignatureType};
+use osier::sign::{Dummy, Engine, SecretKey, SignatureType};
 use osier::signer::Signer;
 
-use super::error::{Failure, warn};
-
-/// Stands before the path of an exported OpenPGP key.
-#[cfg(feature = "gpg")]
-pub(super) const FILE_PREFIX: &str = "file:";
+use super::error::Failure;
+use super::secret_file;
 
 /// The values of those options.
 pub(super) struct Signing {
@@ -56,7 +53,7 @@ impl Signing {
             signers.push(Arc::new(SecretKey::parse(engine, key).map_err(osier::Error::from)?));
         }
         for path in &self.sign_from_file {
-            let file = open(path)?;
+            let file = secret_file::open(path)?;
             signers.push(Arc::new(file.first_key(engine).map_err(osier::Error::from)?));
         }
         Ok(signers)
@@ -64,26 +61,8 @@ impl Signing {
 
     #[cfg(feature = "gpg")]
     fn gpg(&self) -> Result<Vec<Arc<dyn Signer>>, Failure> {
-        use osier::process::Interrupt;
-        use osier::sign::{AgentSigner, OpenPgpSigner};
-
-        let mut signers: Vec<Arc<dyn Signer>> = Vec::new();
-        for id in &self.gpg_sign {
-            if let Some(path) = id.strip_prefix(FILE_PREFIX) {
-                let key = exported_key(path.as_ref())?;
-                let now = super::clock::commit_time()?.cast_signed();
-                signers.push(Arc::new(OpenPgpSigner { key, now }));
-                continue;
-            }
-            signers.push(Arc::new(AgentSigner {
-                id: id.clone(),
-                program: env::var("OSIER_GPG").unwrap_or_else(|_| "gpg".to_owned()),
-                environment: env::vars_os().collect(),
-                homedir: self.gpg_homedir.as_ref().map(PathBuf::from),
-                interrupt: Interrupt::default(),
-            }));
-        }
-        Ok(signers)
+        let homedir = self.gpg_homedir.as_deref().map(Path::new);
+        super::gpg_signers::of(&self.gpg_sign, homedir)
     }
 
     #[cfg(not(feature = "gpg"))]
@@ -108,19 +87,4 @@ pub(super) fn dummy() -> Dummy {
         Some(value) if value == "1" => Dummy::Allowed,
         _ => Dummy::Refused,
     }
-}
-
-/// Reads an exported OpenPGP key.
-#[cfg(feature = "gpg")]
-pub(super) fn exported_key(path: &Path) -> Result<openpgp::SecretKey, Failure> {
-    Ok(openpgp::SecretKey::read(open(path)?.bytes()).map_err(osier::Error::from)?)
-}
-
-/// Opens a file of secret keys, with a warning when others may read it.
-fn open(path: &Path) -> Result<SecretKeyFile, Failure> {
-    let file = SecretKeyFile::open(path).map_err(osier::Error::from)?;
-    if let Some(text) = file.warning() {
-        warn(&format!("warning: {text}"));
-    }
-    Ok(file)
 }

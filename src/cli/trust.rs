@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use jiff::tz::TimeZone;
 use osier::remote::Trust;
 
-use super::{clock, sign, signatures, signing};
+use super::{clock, elsewhere, signatures, signing};
 
 /// The trust of this machine.
 pub(super) fn trust() -> Trust {
     Trust {
         global_keyrings: Some(signatures::global_keyrings()),
-        key_directories: sign::KEY_DIRECTORIES.iter().map(PathBuf::from).collect(),
+        key_directories: elsewhere::KEY_DIRECTORIES.iter().map(PathBuf::from).collect(),
         dummy: signing::dummy(),
         now: clock::now().cast_signed(),
         zone: Some(TimeZone::system()),

@@ -1,29 +1,89 @@
-//! Signatures that were made elsewhere.
+//! Signatures that were made elsewhere: by a program, on another machine.
 
 use super::ed25519;
 use super::error::SignError;
 use super::keys::VerificationKeys;
+#[cfg(feature = "gpg")]
+use super::openpgp::{self, Keyring, UnknownKeys};
 use super::signature_type::SignatureType;
-use super::verify::{Verified, verify};
+use super::verify::verify;
+use crate::error::Result;
+#[cfg(feature = "gpg")]
+use crate::object::detached;
 
 /// What is known of a signature that was made elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attachable {
     /// It is valid.
-    Verified(Verified),
-    /// There was no key to try it with; it merely has the right length.
+    Verified,
+    /// There was no key to try it with; it merely has the form of a signature.
     NotTried,
+}
+
+/// The public keys that a signature made elsewhere has to be valid with. They say of what type it
+/// is, too.
+#[derive(Debug)]
+pub enum Keys {
+    /// Those of an engine. If there are any, one of them must have made the signature.
+    Engine(VerificationKeys),
+    /// OpenPGP keys.
+    #[cfg(feature = "gpg")]
+    OpenPgp {
+        /// The keys.
+        keyring: Keyring,
+        /// What becomes of signatures by other keys.
+        unknown: UnknownKeys,
+        /// The time of the check, in seconds since 1970.
+        now: i64,
+    },
+}
+
+impl Keys {
+    /// The name of the signature type, as programs that sign see it.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Engine(keys) => keys.engine().signature_type().name(),
+            #[cfg(feature = "gpg")]
+            Self::OpenPgp { .. } => "gpg",
+        }
+    }
+
+    /// The key of the dictionary that the signature belongs under.
+    pub fn metadata_key(&self) -> &'static str {
+        match self {
+            Self::Engine(keys) => keys.engine().signature_type().metadata_key(),
+            #[cfg(feature = "gpg")]
+            Self::OpenPgp { .. } => detached::GPG_KEY,
+        }
+    }
+
+    /// Checks a signature and returns it as it is stored: an armoured one without the armour.
+    ///
+    /// # Errors
+    /// When it cannot be a signature of that type, or the keys refute it.
+    pub fn check(&self, data: &[u8], signature: &[u8]) -> Result<(Vec<u8>, Attachable)> {
+        match self {
+            Self::Engine(keys) => Ok((signature.to_vec(), check(keys, data, signature)?)),
+            #[cfg(feature = "gpg")]
+            Self::OpenPgp { keyring, unknown, now } => {
+                let (bytes, are_known) =
+                    openpgp::attachable(data, signature, (keyring, *unknown), *now)?;
+                let known = if are_known { Attachable::Verified } else { Attachable::NotTried };
+                Ok((bytes, known))
+            }
+        }
+    }
 }
 
 /// Checks a signature that was made elsewhere before it is stored: with the keys, if there are any.
 ///
 /// # Errors
 /// When it cannot be a signature of the keys' type, or is not valid with any of the keys.
-pub fn check(
+fn check(
     keys: &VerificationKeys,
     data: &[u8],
     signature: &[u8],
-) -> Result<Attachable, SignError> {
+) -> std::result::Result<Attachable, SignError> {
     let signature_type = keys.engine().signature_type();
     if signature_type == SignatureType::Ed25519 {
         ed25519::check_signature(signature)?;
@@ -35,7 +95,7 @@ pub fn check(
         return Ok(Attachable::NotTried);
     }
     let verified = verify(keys, data, [signature]);
-    verified.map(Attachable::Verified).map_err(|error| SignError::NotAttached(error.into()))
+    verified.map(|_| Attachable::Verified).map_err(|error| SignError::NotAttached(error.into()))
 }
 
 #[cfg(test)]
@@ -60,8 +120,7 @@ mod tests {
             "Invalid signature: Ill-formed input: expected 64 bytes, got 10 bytes"
         );
         keys.add_bytes(&public).unwrap();
-        let verified = Verified { signature_type: SignatureType::Ed25519, key: public.to_vec() };
-        assert_eq!(check(&keys, b"data", &signature).unwrap(), Attachable::Verified(verified));
+        assert_eq!(check(&keys, b"data", &signature).unwrap(), Attachable::Verified);
         let error = message(check(&keys, b"other", &signature).unwrap_err());
         assert!(
             error.starts_with(

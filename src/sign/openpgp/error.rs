@@ -1,5 +1,7 @@
 //! What can go wrong with OpenPGP.
 
+use super::id::KeyId;
+use super::report::SigState;
 use crate::error::Error;
 
 /// An error of OpenPGP, in upstream's words where it has some.
@@ -68,6 +70,17 @@ pub enum GpgError {
     /// What should be an exported secret key is none.
     #[error("no secret key found")]
     NotASecretKey,
+    /// What was made elsewhere is no signature.
+    #[error("no OpenPGP signature found")]
+    NotASignature,
+    /// A signature made elsewhere is not valid.
+    #[error("the signature is not attached: {state}, key ID {key}")]
+    NotAttached {
+        /// What it is.
+        state: SigState,
+        /// The key that it is said to be made by.
+        key: KeyId,
+    },
 }
 
 impl From<GpgError> for Error {

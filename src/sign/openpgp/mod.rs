@@ -7,6 +7,7 @@
 //! verify report userid      a signature's state, and how it is described
 //! find list import          keys by what users call them, their list, and adding some
 //! sign agent                signing here with an exported key, and through the gpg program
+//! attach                    signatures that were made elsewhere
 //! ```
 //! What the crate `pgp` does is the arithmetic. Everything about packets is read here, within
 //! limits, because what is read comes from anywhere; and what makes a key good is decided here,
@@ -31,6 +32,7 @@
 
 mod agent;
 mod armour;
+mod attach;
 mod error;
 mod files;
 mod find;
@@ -49,6 +51,7 @@ mod userid;
 mod verify;
 
 pub use agent::Gpg;
+pub use attach::{UnknownKeys, attachable};
 pub use error::GpgError;
 pub(crate) use files::MAX_KEYRING_SIZE;
 pub use files::{Absent, split_key_path};
