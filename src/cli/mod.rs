@@ -29,6 +29,7 @@ mod definition;
 mod diff;
 mod editor;
 mod elsewhere;
+mod engine_signatures;
 mod error;
 mod export;
 mod extension;

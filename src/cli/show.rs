@@ -12,6 +12,7 @@ use osier::units::format_size;
 use serde_json::{Value, json};
 
 use super::context::Context;
+use super::engine_signatures;
 use super::error::Failure;
 use super::json::{self, Numbers};
 use super::ls::xattrs_text;
@@ -158,6 +159,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         Request::Sizes => print_sizes_of(&repo, &repo.resolve_rev(object)?, out),
         Request::Object => {
             let Some(commit) = print_object(&repo, object, form, out)? else { return Ok(()) };
+            engine_signatures::explain_commit(&repo, &commit)?;
             #[cfg(feature = "gpg")]
             signatures::print(
                 &repo,
@@ -169,8 +171,6 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
                 },
                 out,
             )?;
-            #[cfg(not(feature = "gpg"))]
-            let _ = commit;
             Ok(())
         }
     }

@@ -21,6 +21,9 @@ const GLOBAL_KEYRINGS: &str = "/usr/share/ostree/trusted.gpg.d";
 /// The value of `--gpg-verify-remote` that stands for the remote in the argument.
 const REMOTE_OF_ARGUMENT: &str = "auto";
 
+/// The number of the hash algorithm that gpg still accepts, although collisions are known.
+const SHA1: u8 = 2;
+
 /// Where the keys are looked for.
 pub(super) struct Places<'p> {
     /// `--gpg-homedir`.
@@ -156,6 +159,9 @@ fn explain(number: usize, report: &SigReport) {
     };
     let keyring = report.keyring.as_deref().map_or("none".into(), Path::to_string_lossy);
     log::debug!("signature {number}: {}, key {key}, keyring {keyring}", report.state);
+    if report.hash == SHA1 {
+        log::debug!("warning: signature {number} is over a SHA-1 digest, which can be forged");
+    }
 }
 
 /// Where the keyrings of the system are; the directory need not exist.

@@ -2,20 +2,26 @@
 
 #[cfg(feature = "gpg")]
 use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use osier::Error;
 use osier::date;
 use osier::gvariant::text::{Annotate, parse as parse_variant, print as print_variant};
 use osier::gvariant::{Dict, Type, Value, Variant};
+use osier::repo::Repo;
+use osier::signer::Signer;
 use osier::summary::{self, SUMMARY_TYPE, Summary, SummaryRef, UpdateOptions, key, ref_key, store};
 use osier::units::format_size;
 use serde_json::json;
 
 use super::clock;
 use super::context::Context;
+use super::elsewhere::{Elsewhere, KeyOptions};
+use super::engine_signatures;
 use super::error::Failure;
 use super::json::{self, Numbers};
-use super::options::OWN_OPTIONS;
+use super::options::{OWN_OPTIONS, integer, path};
 use super::output::Output;
 #[cfg(feature = "gpg")]
 use super::signatures;
@@ -55,47 +61,124 @@ pub(super) struct Args {
     /// Additional metadata field to add to the summary
     #[arg(short = 'm', long, value_name = "KEY=VALUE")]
     add_metadata: Vec<String>,
+    /// Have PROGRAM sign, with the arguments of the command
+    #[arg(long, value_name = "PROGRAM", help_heading = OWN_OPTIONS)]
+    exec: Option<String>,
+    /// How long PROGRAM may take (default: 60)
+    #[arg(long, value_name = "SECONDS", value_parser = integer, help_heading = OWN_OPTIONS)]
+    exec_timeout: Option<i32>,
+    /// With -u: write the summary to DIR instead, to be signed elsewhere
+    #[arg(long, value_name = "DIR", value_parser = path(), help_heading = OWN_OPTIONS)]
+    prepare: Option<PathBuf>,
+    /// Publish the summary in DIR, with its signature
+    #[arg(long, value_name = "DIR", value_parser = path(), help_heading = OWN_OPTIONS)]
+    publish: Option<PathBuf>,
+    /// The signature in FILE, for --publish
+    #[arg(long, value_name = "FILE", value_parser = path(), help_heading = OWN_OPTIONS)]
+    attach: Vec<PathBuf>,
+    /// A public KEY that signatures of --attach or --exec must be valid with
+    #[arg(long, value_name = "KEY", help_heading = OWN_OPTIONS)]
+    verify_key: Vec<String>,
+    /// Read such keys from FILE
+    #[arg(long, value_name = "FILE", value_parser = path(), help_heading = OWN_OPTIONS)]
+    keys_file: Option<PathBuf>,
+    /// Redefine system-wide directories with public and revoked keys for verification
+    #[arg(long, value_name = "DIR", value_parser = path(), help_heading = OWN_OPTIONS)]
+    keys_dir: Option<PathBuf>,
     /// Print a JSON document
     #[arg(long, help_heading = OWN_OPTIONS)]
     json: bool,
+    arguments: Vec<String>,
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    let Args {
-        update,
-        view,
-        raw,
-        list_metadata_keys,
-        print_metadata_key,
-        gpg_sign,
-        gpg_homedir,
-        sign,
-        sign_type,
-        add_metadata,
-        json,
-    } = args;
-    if json && update {
+    refuse_idle(&args)?;
+    let writes = args.update || args.publish.is_some();
+    if args.json && writes {
         return Err(Failure::failed("--json is for reading the summary"));
     }
-    let repo = if update { context.open_writable_repo()? } else { context.open_repo()? };
-    let signing = Signing {
-        gpg_sign,
-        gpg_homedir: gpg_homedir.clone(),
-        sign,
-        sign_from_file: Vec::new(),
-        sign_type,
-    };
-    let signers = signing.of_summary()?;
-    if update {
-        let metadata = parse_metadata(&add_metadata)?;
-        let now = clock::now();
-        let options =
-            UpdateOptions { metadata, now, commit_timestamp: clock::commit_time()?, signers };
+    let repo = if writes { context.open_writable_repo()? } else { context.open_repo()? };
+    let signers = signers(&repo, &args)?;
+    if let Some(directory) = &args.publish {
+        return Ok(summary::publish(&repo, directory, &signers)?);
+    }
+    if args.update {
+        let (metadata, now) = (parse_metadata(&args.add_metadata)?, clock::now());
+        if let Some(directory) = &args.prepare {
+            return Ok(summary::prepare_in(&repo, directory, &metadata, now)?);
+        }
+        let commit_timestamp = clock::commit_time()?;
+        let options = UpdateOptions { metadata, now, commit_timestamp, signers };
         return Ok(summary::update(&repo, &options)?);
     }
+    read(args, &repo, context)
+}
+
+/// Refuses osier's own options where they would have no effect.
+fn refuse_idle(args: &Args) -> Result<(), Failure> {
+    let elsewhere = !args.attach.is_empty() || args.exec.is_some();
+    let signs = elsewhere || !args.sign.is_empty() || !args.gpg_sign.is_empty();
+    let checks = !args.verify_key.is_empty() || args.keys_file.is_some() || args.keys_dir.is_some();
+    for (is_idle, message) in [
+        (args.update && args.publish.is_some(), "-u and --publish cannot be given together"),
+        (args.prepare.is_some() && !args.update, "--prepare needs -u"),
+        (args.prepare.is_some() && signs, "--prepare signs nothing; --publish takes signatures"),
+        (args.publish.is_some() && !signs, "--publish needs --attach=FILE"),
+        (
+            args.publish.is_some() && !args.add_metadata.is_empty(),
+            "--add-metadata is for --prepare, not for --publish",
+        ),
+        (!args.attach.is_empty() && args.publish.is_none(), "--attach needs --publish"),
+        (
+            args.exec.is_some() && !args.update && args.publish.is_none(),
+            "--exec needs -u or --publish",
+        ),
+        (args.exec_timeout.is_some() && args.exec.is_none(), "--exec-timeout needs --exec"),
+        (checks && !elsewhere, "--verify-key, --keys-file and --keys-dir need --attach or --exec"),
+    ] {
+        if is_idle {
+            return Err(Failure::usage(message));
+        }
+    }
+    Ok(())
+}
+
+/// What signs the summary, as far as the options say.
+fn signers(repo: &Repo, args: &Args) -> Result<Vec<Arc<dyn Signer>>, Failure> {
+    let signing = Signing {
+        gpg_sign: args.gpg_sign.clone(),
+        gpg_homedir: args.gpg_homedir.clone(),
+        sign: args.sign.clone(),
+        sign_from_file: Vec::new(),
+        sign_type: args.sign_type.clone(),
+    };
+    let mut signers = signing.of_summary()?;
+    let keys = || {
+        let options = KeyOptions {
+            sign_type: args.sign_type.clone(),
+            verify_key: args.verify_key.clone(),
+            keys_file: args.keys_file.clone(),
+            keys_dir: args.keys_dir.clone(),
+            gpg_homedir: args.gpg_homedir.as_ref().map(PathBuf::from),
+        };
+        options.load(repo)
+    };
+    for file in &args.attach {
+        signers.push(Arc::new(Elsewhere::file(file, keys()?)?));
+    }
+    if let Some(program) = &args.exec {
+        let program = Elsewhere::program(program, &args.arguments, args.exec_timeout, keys()?)?;
+        signers.push(Arc::new(program));
+    }
+    Ok(signers)
+}
+
+/// Prints the summary, or something of it.
+fn read(args: Args, repo: &Repo, context: &mut Context) -> Result<(), Failure> {
+    let Args { view, raw, list_metadata_keys, print_metadata_key, json, .. } = args;
     let out = &context.out;
     if list_metadata_keys {
-        let summary = store::load(&repo)?;
+        let summary = store::load(repo)?;
         if json {
             return json::print(&json::keys(&summary.metadata), out);
         }
@@ -104,7 +187,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return keys.into_iter().try_for_each(|key| writeln!(out, "{key}"));
     }
     if let Some(key) = print_metadata_key {
-        let summary = store::load(&repo)?;
+        let summary = store::load(repo)?;
         let Some(value) = summary.metadata.get(&key) else {
             return Err(Failure::failed(format!("No such metadata key '{key}'")));
         };
@@ -118,7 +201,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         );
     }
     if raw {
-        let bytes = store::load_bytes(&repo)?;
+        let bytes = store::load_bytes(repo)?;
         let ty = Type::parse(SUMMARY_TYPE).map_err(|error| Failure::failed(error.what))?;
         let view = Variant::decode(ty, &bytes).map_err(malformed)?;
         if json {
@@ -127,13 +210,17 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return writeln!(out, "{}", print_variant(view.byteswapped().view(), Annotate::Yes));
     }
     if view && json {
-        return json::print(&document(&store::load(&repo)?)?, out);
+        return json::print(&document(&store::load(repo)?)?, out);
     }
     if view {
-        let bytes = store::load_bytes(&repo)?;
+        let bytes = store::load_bytes(repo)?;
         print(&Summary::decode(&bytes).map_err(malformed)?, out)?;
+        engine_signatures::explain_summary(repo, &bytes)?;
         #[cfg(feature = "gpg")]
-        signatures::print_of_summary(&repo, &bytes, gpg_homedir.as_deref().map(Path::new), out)?;
+        {
+            let homedir = args.gpg_homedir.as_deref().map(Path::new);
+            signatures::print_of_summary(repo, &bytes, homedir, out)?;
+        }
         return Ok(());
     }
     Err(Failure::failed("No option specified; use -u to update summary"))

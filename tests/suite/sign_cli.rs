@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::support::{Output, Program, has_programs, osier, ostree, scratch};
 
+mod elsewhere;
+
 /// A repository with a commit, in a directory of its own.
 struct Place {
     directory: tempfile::TempDir,

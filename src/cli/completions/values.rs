@@ -83,6 +83,7 @@ pub(super) fn of_option(line: &Line, option: &Arg) -> Value {
         (_, "fsync") => Value::OneOf(&["true", "false"]),
         ("sign", "keys-file" | "out") => Value::File,
         ("sign", "keys-dir") => Value::Directory,
+        ("summary", "sign-type") => Value::OneOf(&["ed25519", "spki", "dummy", "gpg"]),
         (_, "sign-type") => Value::OneOf(&["ed25519", "spki", "dummy"]),
         (_, "sign-verify") => Value::OneOf(&[
             "ed25519=inline:",

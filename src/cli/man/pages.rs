@@ -367,22 +367,32 @@ pub(super) const PAGES: &[Page] = &[
         command: "gpg-sign",
         details: "Adds OpenPGP signatures to a commit, or removes them. A KEY-ID is whatever gpg \
             takes for a key: a fingerprint, an id, a mail address. gpg signs, with its agent; only \
-            file:PATH, an exported secret key without passphrase, needs no gpg.",
-        examples: &[(
-            "Remove the signature of a key, if there is one:",
-            "osier --repo=repo gpg-sign -d exampleos/22/x86_64/host release@example.com",
-        )],
+            file:PATH, an exported secret key without passphrase, needs no gpg. With --attach or \
+            --exec the secret key can stay where it is. Such a signature is stored if no known \
+            key refutes it; with --keys-file, only if it is valid with a key in FILE.",
+        examples: &[
+            (
+                "Remove the signature of a key, if there is one:",
+                "osier --repo=repo gpg-sign -d exampleos/22/x86_64/host release@example.com",
+            ),
+            (
+                "Write what is to be signed elsewhere, for --attach:",
+                "osier --repo=repo sign --payload-out=payload exampleos/22/x86_64/host",
+            ),
+        ],
         environment: &[
             OF_REPO[0],
             OF_REPO[1],
             ("OSIER_GPG", "The gpg program."),
             ("OSTREE_GPG_HOME", "The directory of the system's keyrings."),
             ("SOURCE_DATE_EPOCH", "The time of a signature by file:PATH in seconds since 1970."),
+            OF_SIGNERS,
         ],
         files: &[
             FILES_OF_REPO[0],
             FILES_OF_REPO[1],
             FILES_OF_REPO[2],
+            ("REPO/*.gpg", "Keys that signatures of --attach and --exec are verified with."),
             ("/usr/share/ostree/trusted.gpg.d/", "The system's keyrings."),
         ],
         see_also: &["sign", "show"],
@@ -672,11 +682,7 @@ pub(super) const PAGES: &[Page] = &[
             OF_REPO[0],
             OF_REPO[1],
             ("OSTREE_DUMMY_SIGN_ENABLED", "With 1 there are dummy signatures, for tests."),
-            (
-                "OSIER_SIGN_TYPE, OSIER_SIGN_KIND, OSIER_SIGN_CHECKSUM",
-                "Set for the program of --exec: the signature type, commit, and the SHA-256 of \
-                 what it is to sign.",
-            ),
+            OF_SIGNERS,
         ],
         files: &[
             FILES_OF_REPO[0],
@@ -711,16 +717,30 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "summary",
-        details: "Writes and reads the summary, the list of refs that those who pull see.",
+        details: "Writes and reads the summary, the list of refs that those who pull see. A \
+            program can sign it, or a key that is elsewhere: what --prepare has written is \
+            published with its signature by --publish, unless a ref has moved. --sign-type=gpg \
+            stands for OpenPGP with --exec and --attach. Such signatures are stored only if the \
+            public keys do not refute them: those that are given, or else those of the system.",
         examples: &[
             ("Update it:", "osier --repo=repo summary -u"),
             ("Read it:", "osier --repo=repo summary --view"),
+            (
+                "Write what is to be signed elsewhere, for --publish=new --attach=FILE:",
+                "osier --repo=repo summary -u --prepare=new",
+            ),
         ],
-        environment: &[OF_REPO[0], OF_REPO[1], EPOCH],
+        environment: &[OF_REPO[0], OF_REPO[1], EPOCH, OF_SIGNERS],
         files: &[FILES_OF_REPO[0], FILES_OF_REPO[1], FILES_OF_REPO[3], SUMMARY],
         see_also: &["refs", "compose-publish"],
     },
 ];
+
+const OF_SIGNERS: (&str, &str) = (
+    "OSIER_SIGN_TYPE, OSIER_SIGN_KIND, OSIER_SIGN_CHECKSUM",
+    "Set for the program of --exec: the signature type, commit or summary, and the SHA-256 of \
+     what it is to sign.",
+);
 
 const REMOTE_FILES: &[(&str, &str)] = &[
     ("REPO/config", "Remotes of a repository."),
