@@ -205,12 +205,16 @@ fn newest_first<'f, 's: 'f>(
 }
 
 /// The number of the primary user id: a flagged one with the newest certification, else any with
-/// the newest; of equal ones the last by its bytes, as gpg has it.
+/// the newest; of equal ones the longest, then the last by its bytes, as gpg has it.
 fn primary_user(users: &[FoundUser<'_>]) -> Option<usize> {
     let candidates = || users.iter().enumerate().filter(|(_, user)| !user.is_attribute());
     let rank =
         |user: &FoundUser<'_>| user.certification.as_ref().map(|it| (it.is_primary, it.created));
     let best = candidates().filter_map(|(_, user)| rank(user)).max();
     let equal = candidates().filter(|(_, user)| rank(user) == best);
-    equal.max_by(|(_, one), (_, other)| one.user.body.cmp(&other.user.body)).map(|(at, _)| at)
+    let by_length_and_bytes =
+        |one: &[u8], other: &[u8]| one.len().cmp(&other.len()).then_with(|| one.cmp(other));
+    equal
+        .max_by(|(_, one), (_, other)| by_length_and_bytes(&one.user.body, &other.user.body))
+        .map(|(at, _)| at)
 }
