@@ -77,6 +77,14 @@ impl Home {
         self.at_with_input("20250601T000000", &["--import"], certificate.as_bytes());
     }
 
+    /// Revokes the first subkey of a key, and nothing else.
+    #[track_caller]
+    pub fn revoke_subkey(&self, primary: &str) {
+        let arguments = ["--command-fd=0", "--edit-key", primary];
+        let answers = b"key 1\nrevkey\ny\n0\n\ny\nsave\n";
+        self.at_with_input("20250601T000000", &arguments, answers);
+    }
+
     /// Signs data on 5 March 2025.
     #[track_caller]
     pub fn sign(&self, key: &str, more: &[&str], data: &[u8]) -> Vec<u8> {

@@ -28,6 +28,14 @@ impl Scene {
         self.home.sign(key, more, &self.data)
     }
 
+    /// The states of signatures with keys in a keyring.
+    fn states(&self, keys: &[u8], signatures: &[Vec<u8>]) -> Vec<SigState> {
+        let mut keyring = Keyring::default();
+        keyring.add_binary(keys, Path::new("keys"));
+        let reports = openpgp::verify(&self.data, &slices(signatures), &keyring, now()).unwrap();
+        reports.iter().map(|report| report.state).collect()
+    }
+
     /// Compares what both say of signatures with keys in a keyring, in two time zones.
     #[track_caller]
     fn compare(&self, name: &str, keys: &[u8], signatures: &[Vec<u8>]) {
@@ -77,6 +85,8 @@ fn signatures_in_every_state_are_described_as_by_the_real_program() {
     let below_expired = sub("Below Expired <be@example.com>", never, past);
     let above_expired = sub("Above Expired <ae@example.com>", past, future);
     let above_revoked = sub("Above Revoked <ar@example.com>", never, never);
+    let below_revoked = sub("Below Revoked <br@example.com>", never, never);
+    let below_both = sub("Below Both <bb@example.com>", never, past);
 
     let two = home.key("First <first@example.com>", sign, never);
     home.at("20250201T000000", &["--quick-add-uid", &two, "Newest <newest@example.com>"]);
@@ -101,6 +111,8 @@ fn signatures_in_every_state_are_described_as_by_the_real_program() {
         &below_expired,
         &above_expired,
         &above_revoked,
+        &below_revoked,
+        &below_both,
         &two,
         &other,
     ];
@@ -112,7 +124,13 @@ fn signatures_in_every_state_are_described_as_by_the_real_program() {
     for key in [&revoked, &gone, &above_revoked] {
         home.revoke(key);
     }
+    home.revoke_subkey(&below_revoked);
+    home.revoke_subkey(&below_both);
     let keys = home.export(&[]);
+    let revoked = scene.states(&keys, &signatures);
+    let at = |key| going.iter().position(|it| *it == key).unwrap();
+    assert_eq!(revoked[at(&below_revoked)], SigState::Revoked);
+    assert_eq!(revoked[at(&below_both)], SigState::KeyExpired);
 
     scene.compare("all", &keys, &signatures);
     scene.compare("with expiry", &keys, &long_signatures);
