@@ -13,6 +13,7 @@ use crate::support::{Dice, Program, extract_repo, golden, ostree, program, scrat
 mod homes;
 mod keys;
 mod signing;
+mod speed;
 mod states;
 
 use homes::Home;
