@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use jiff::tz::TimeZone;
-use osier::sign::openpgp::{self, Keyring, SecretKey, SigState};
+use osier::sign::openpgp::{self, Keyring, SecretKey, SigState, UnknownKeys};
 
 /// 1 January 2025.
 const NOW: i64 = 1_735_689_600;
@@ -29,6 +29,11 @@ pub fn openpgp(data: &[u8]) {
     {
         let reports = openpgp::verify(b"data", &[&signature], &keyring, NOW);
         assert!(reports.is_ok_and(|reports| reports.len() == 1));
+    }
+    let known = (&keyring, UnknownKeys::Accepted);
+    if let Ok((binary, are_known)) = openpgp::attachable(b"data", data, known, NOW) {
+        assert!(!are_known);
+        assert!(openpgp::verify(b"data", &[&binary], &keyring, NOW).is_ok());
     }
     if let Ok(reports) = openpgp::verify(b"data", &[data], &keyring, NOW) {
         assert!(reports.iter().all(|report| report.state != SigState::Valid));

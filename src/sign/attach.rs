@@ -79,7 +79,7 @@ impl Keys {
 ///
 /// # Errors
 /// When it cannot be a signature of the keys' type, or is not valid with any of the keys.
-fn check(
+pub fn check(
     keys: &VerificationKeys,
     data: &[u8],
     signature: &[u8],
