@@ -62,10 +62,19 @@ pub(super) fn seed_of(private_key: &[u8]) -> Option<Zeroizing<[u8; SEED_SIZE]>> 
 
 /// Signs with a secret key, always in the same way.
 pub(super) fn sign(secret: &[u8], data: &[u8]) -> Result<Vec<u8>, SignError> {
+    Ok(sign_with_seed(&*seed_in(secret)?, data))
+}
+
+/// The public key that its signatures are valid with.
+pub(super) fn public_key(secret: &[u8]) -> Result<Vec<u8>, SignError> {
+    Ok(pair_of_seed(&*seed_in(secret)?).1.to_vec())
+}
+
+fn seed_in(secret: &[u8]) -> Result<Zeroizing<[u8; SEED_SIZE]>, SignError> {
     check_secret(secret)?;
     let mut seed = Zeroizing::new([0; SEED_SIZE]);
     seed.copy_from_slice(&secret[..SEED_SIZE]);
-    Ok(sign_with_seed(&seed, data))
+    Ok(seed)
 }
 
 /// Signs with the seed of a secret key.

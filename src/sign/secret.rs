@@ -63,6 +63,19 @@ impl SecretKey {
         self.engine
     }
 
+    /// The public key that belongs to it, as verification takes it: 32 bytes for ed25519, DER for
+    /// spki. A dummy key is its own public key.
+    ///
+    /// # Errors
+    /// When an spki key is none, or of a kind that is not known.
+    pub fn public_key(&self) -> Result<Vec<u8>, SignError> {
+        match self.engine.signature_type() {
+            SignatureType::Ed25519 => ed25519::public_key(&self.bytes),
+            SignatureType::Spki => spki::public_key(&self.bytes),
+            SignatureType::Dummy => Ok(self.bytes.to_vec()),
+        }
+    }
+
     /// The key itself.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -230,6 +243,14 @@ MC4CAQAwBQYDK2VwBCIEIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g
             .first_key(engine(ty))
             .map(|key| key.bytes().to_vec())
             .map_err(|error| Error::from(error).chain())
+    }
+
+    #[test]
+    fn the_public_key_is_that_of_the_seed() {
+        let key = SecretKey::parse(engine(SignatureType::Ed25519), KEY).unwrap();
+        assert_eq!(key.public_key().unwrap(), key.bytes()[32..]);
+        let dummy = SecretKey::parse(engine(SignatureType::Dummy), "text").unwrap();
+        assert_eq!(dummy.public_key().unwrap(), b"text");
     }
 
     #[test]

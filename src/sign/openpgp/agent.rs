@@ -37,11 +37,8 @@ impl Gpg<'_> {
     /// # Errors
     /// When there is no such program or key, several match, or it cannot sign (any more).
     pub fn sign(&self, id: &str, data: &[u8]) -> Result<Vec<u8>> {
-        if process::find(self.program, self.environment).is_err() {
-            let (program, id) = (self.program.to_owned(), id.to_owned());
-            return Err(GpgError::NoProgram { program, id }.into());
-        }
-        let key = self.secret_key(id)?;
+        self.must_be_there(id)?;
+        let key = self.secret_key(id)?.id;
         let call = self.call()?.args(["--sign", "--detach", "-u", &key, "--", "-"]);
         let answer = process::ask_with_input(&call, data, TIMEOUT, self.interrupt)?;
         if answer.ending == Ending::Exit(0) && signatures(&answer.stdout).is_ok() {
@@ -50,15 +47,44 @@ impl Gpg<'_> {
         Err(failure(&answer).into())
     }
 
-    /// The long id of the one primary key that `id` names.
-    fn secret_key(&self, id: &str) -> Result<String> {
+    /// The public part of the key that `id` names, binary, with its user ids and subkeys. Nothing
+    /// is signed, and nobody is asked for a passphrase.
+    ///
+    /// # Errors
+    /// When there is no such program or key, several match, or it cannot sign (any more).
+    pub fn public_key(&self, id: &str) -> Result<Vec<u8>> {
+        self.must_be_there(id)?;
+        let key = self.secret_key(id)?;
+        if !key.can_sign {
+            return Err(GpgError::UnusableSecretKey.into());
+        }
+        let call = self.call()?.args(["--export", "--", &key.id]);
+        let answer = process::ask(&call, TIMEOUT, self.interrupt)?;
+        match answer.ending {
+            Ending::Exit(0) if !answer.stdout.is_empty() => Ok(answer.stdout),
+            _ => Err(failure(&answer).into()),
+        }
+    }
+
+    fn must_be_there(&self, id: &str) -> Result<(), GpgError> {
+        match process::find(self.program, self.environment) {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                let (program, id) = (self.program.to_owned(), id.to_owned());
+                Err(GpgError::NoProgram { program, id })
+            }
+        }
+    }
+
+    /// The one primary key that `id` names.
+    fn secret_key(&self, id: &str) -> Result<Listed> {
         let call = self.call()?.args(["--with-colons", "--list-secret-keys", "--", id]);
         let answer = process::ask(&call, TIMEOUT, self.interrupt)?;
         let listing = String::from_utf8_lossy(&answer.stdout);
         let keys = listing.lines().filter(|line| line.starts_with("sec:"));
-        let mut keys = keys.filter_map(|line| line.split(':').nth(4));
+        let mut keys = keys.filter_map(Listed::parse);
         match (keys.next(), keys.next()) {
-            (Some(key), None) => Ok(key.to_owned()),
+            (Some(key), None) => Ok(key),
             (Some(_), Some(_)) => {
                 Err(GpgError::AmbiguousKey { id: id.to_owned(), homedir: self.place() }.into())
             }
@@ -81,6 +107,23 @@ impl Gpg<'_> {
 
     fn place(&self) -> String {
         self.homedir.map_or("<default>".to_owned(), |path| path.display().to_string())
+    }
+}
+
+/// A secret key in gpg's listing.
+struct Listed {
+    /// Its long id.
+    id: String,
+    /// Whether it, or one of its subkeys, may sign now.
+    can_sign: bool,
+}
+
+impl Listed {
+    fn parse(line: &str) -> Option<Self> {
+        let mut fields = line.split(':').skip(4);
+        let id = fields.next()?.to_owned();
+        // A capital letter is what the whole key can do that has not expired.
+        Some(Self { id, can_sign: fields.nth(6)?.contains('S') })
     }
 }
 

@@ -25,6 +25,7 @@ const GNU_EXTENSION: u8 = 101;
 /// An exported secret key: a primary key with its user ids and subkeys.
 pub struct SecretKey {
     certificate: Certificate,
+    public: Vec<u8>,
     /// What is behind the public part of each key: of the primary one, then of the subkeys.
     secrets: Vec<Zeroizing<Vec<u8>>>,
 }
@@ -68,7 +69,7 @@ impl SecretKey {
         let origin: Arc<Path> = Arc::from(Path::new(""));
         match read(&public, &origin, 1).pop() {
             Some(certificate) if secrets.len() == 1 + certificate.subkeys.len() => {
-                Ok(Self { certificate, secrets })
+                Ok(Self { certificate, public, secrets })
             }
             _ => Err(GpgError::NotASecretKey),
         }
@@ -77,6 +78,11 @@ impl SecretKey {
     /// The key without its secret.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
+    }
+
+    /// The same as a binary keyring.
+    pub fn public_key(&self) -> &[u8] {
+        &self.public
     }
 
     /// Signs data and returns the signature packet, binary; `now`, in seconds since 1970, becomes

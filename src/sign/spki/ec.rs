@@ -91,6 +91,29 @@ pub(crate) fn sign(
     signature.ok_or(MALFORMED)
 }
 
+/// The point that belongs to the secret number of a key on that curve, uncompressed.
+pub(crate) fn public_key(curve: ObjectIdentifier, secret: &[u8]) -> Result<Vec<u8>, SignError> {
+    let point = match curve {
+        P224 => point_of::<NistP224>(secret),
+        P256 => point_of::<NistP256>(secret),
+        P384 => point_of::<NistP384>(secret),
+        P521 => point_of::<NistP521>(secret),
+        SECP256K1 => point_of::<Secp256k1>(secret),
+        _ => return Err(UNKNOWN_CURVE),
+    };
+    point.ok_or(MALFORMED)
+}
+
+fn point_of<C>(secret: &[u8]) -> Option<Vec<u8>>
+where
+    C: PrimeCurve + CurveArithmetic,
+    AffinePoint<C>: FromEncodedPoint<C> + ToEncodedPoint<C>,
+    FieldBytesSize<C>: ModulusSize,
+{
+    let secret = SecretKey::<C>::from_bytes(&Zeroizing::new(field::<C>(secret)?)).ok()?;
+    Some(secret.public_key().to_encoded_point(false).as_bytes().to_vec())
+}
+
 fn decode<C>(point: &[u8]) -> Result<CurvePoint<C>, SignError>
 where
     C: CurveArithmetic,

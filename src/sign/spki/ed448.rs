@@ -29,11 +29,19 @@ impl PublicKey {
 
 /// Signs with the private key of a PKCS#8 structure: an octet string of 57 bytes.
 pub(crate) fn sign(private_key: &[u8], data: &[u8]) -> Option<Vec<u8>> {
+    Some(signing_key(private_key)?.sign_raw(data).to_bytes().to_vec())
+}
+
+/// The point that belongs to such a key.
+pub(crate) fn public_key(private_key: &[u8]) -> Option<Vec<u8>> {
+    Some(signing_key(private_key)?.verifying_key().to_bytes().to_vec())
+}
+
+fn signing_key(private_key: &[u8]) -> Option<SigningKey> {
     let seed: &[u8; KEY_SIZE] =
         private_key.strip_prefix(&[0x04, KEY_SIZE as u8])?.try_into().ok()?;
     let seed = Zeroizing::new(SecretKey::from(*seed));
-    let key = SigningKey::from(&*seed);
-    Some(key.sign_raw(data).to_bytes().to_vec())
+    Some(SigningKey::from(&*seed))
 }
 
 /// Whether a point is written as it would be written again: its ordinate is below the prime, and
@@ -86,6 +94,7 @@ mod tests {
             let [seed, public, message, signature] = vector.map(bytes);
             let private_key = [&[4, 57][..], &seed].concat();
             assert_eq!(sign(&private_key, &message), Some(signature.clone()));
+            assert_eq!(public_key(&private_key), Some(public.clone()));
             let key = PublicKey::decode(&public).unwrap();
             assert_eq!(key.verify(&message, &signature), Verdict::Valid);
             assert_eq!(key.verify(b"other", &signature), Verdict::NotValid);

@@ -17,8 +17,11 @@ mod ed448;
 mod rsa;
 
 use ::rsa::pkcs1::RsaPrivateKey;
+use pkcs8::der::Encode as _;
+use pkcs8::der::asn1::{AnyRef, BitStringRef};
 use pkcs8::{AlgorithmIdentifierRef, ObjectIdentifier, PrivateKeyInfo, SubjectPublicKeyInfoRef};
 use sec1::EcPrivateKey;
+use zeroize::Zeroizing;
 
 use super::ed25519;
 use super::error::SignError;
@@ -82,30 +85,68 @@ fn has_no_parameters(algorithm: AlgorithmIdentifierRef<'_>) -> bool {
 
 /// Signs with a secret key.
 pub(super) fn sign(secret: &[u8], data: &[u8]) -> Result<Vec<u8>, SignError> {
-    if let Ok(info) = PrivateKeyInfo::try_from(secret) {
-        return sign_with_info(&info, data);
+    match Secret::decode(secret)? {
+        Secret::Rsa(key) => rsa::sign(&key, data),
+        Secret::Ec { curve, number } => ec::sign(curve, number, data),
+        Secret::Ed25519(seed) => Ok(ed25519::sign_with_seed(&seed, data)),
+        Secret::Ed448(key) => ed448::sign(key, data).ok_or(MALFORMED),
     }
-    if let Ok(key) = RsaPrivateKey::try_from(secret) {
-        return rsa::sign(&key, data);
-    }
-    let key = EcPrivateKey::try_from(secret).map_err(|_| MALFORMED)?;
-    let curve = key.parameters.and_then(|parameters| parameters.named_curve());
-    ec::sign(curve.ok_or(ec::UNKNOWN_CURVE)?, key.private_key, data)
 }
 
-fn sign_with_info(info: &PrivateKeyInfo<'_>, data: &[u8]) -> Result<Vec<u8>, SignError> {
-    match info.algorithm.oid {
-        RSA => rsa::sign(&info.private_key.try_into().map_err(|_| MALFORMED)?, data),
-        EC => {
-            let curve = info.algorithm.parameters_oid().map_err(|_| ec::UNKNOWN_CURVE)?;
-            let key = EcPrivateKey::try_from(info.private_key).map_err(|_| MALFORMED)?;
-            ec::sign(curve, key.private_key, data)
+/// The public key of a secret one, a SubjectPublicKeyInfo.
+pub(super) fn public_key(secret: &[u8]) -> Result<Vec<u8>, SignError> {
+    let secret = Secret::decode(secret)?;
+    let (oid, parameters, key) = match &secret {
+        Secret::Rsa(key) => (RSA, Some(AnyRef::NULL), rsa::public_key(key)?),
+        Secret::Ec { curve, number } => {
+            (EC, Some(AnyRef::from(curve)), ec::public_key(*curve, number)?)
         }
-        ed25519::OID => {
-            let seed = ed25519::seed_of(info.private_key).ok_or(MALFORMED)?;
-            Ok(ed25519::sign_with_seed(&seed, data))
+        Secret::Ed25519(seed) => (ed25519::OID, None, ed25519::pair_of_seed(seed).1.to_vec()),
+        Secret::Ed448(key) => (ED448, None, ed448::public_key(key).ok_or(MALFORMED)?),
+    };
+    let info = SubjectPublicKeyInfoRef {
+        algorithm: AlgorithmIdentifierRef { oid, parameters },
+        subject_public_key: BitStringRef::from_bytes(&key).map_err(|_| MALFORMED)?,
+    };
+    info.to_der().map_err(|_| MALFORMED)
+}
+
+/// A secret key that was taken apart.
+enum Secret<'k> {
+    Rsa(RsaPrivateKey<'k>),
+    Ec {
+        curve: ObjectIdentifier,
+        number: &'k [u8],
+    },
+    Ed25519(Zeroizing<[u8; 32]>),
+    /// An octet string.
+    Ed448(&'k [u8]),
+}
+
+impl<'k> Secret<'k> {
+    fn decode(secret: &'k [u8]) -> Result<Self, SignError> {
+        if let Ok(info) = PrivateKeyInfo::try_from(secret) {
+            return Self::of_info(&info);
         }
-        ED448 => ed448::sign(info.private_key, data).ok_or(MALFORMED),
-        _ => Err(UNKNOWN),
+        if let Ok(key) = RsaPrivateKey::try_from(secret) {
+            return Ok(Self::Rsa(key));
+        }
+        let key = EcPrivateKey::try_from(secret).map_err(|_| MALFORMED)?;
+        let curve = key.parameters.and_then(|parameters| parameters.named_curve());
+        Ok(Self::Ec { curve: curve.ok_or(ec::UNKNOWN_CURVE)?, number: key.private_key })
+    }
+
+    fn of_info(info: &PrivateKeyInfo<'k>) -> Result<Self, SignError> {
+        match info.algorithm.oid {
+            RSA => Ok(Self::Rsa(info.private_key.try_into().map_err(|_| MALFORMED)?)),
+            EC => {
+                let curve = info.algorithm.parameters_oid().map_err(|_| ec::UNKNOWN_CURVE)?;
+                let key = EcPrivateKey::try_from(info.private_key).map_err(|_| MALFORMED)?;
+                Ok(Self::Ec { curve, number: key.private_key })
+            }
+            ed25519::OID => Ok(Self::Ed25519(ed25519::seed_of(info.private_key).ok_or(MALFORMED)?)),
+            ED448 => Ok(Self::Ed448(info.private_key)),
+            _ => Err(UNKNOWN),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! RSA as in PKCS#1 v1.5, with SHA-256.
 
+use pkcs8::der::Encode as _;
 use rsa::pkcs1::{self, UintRef};
 use rsa::rand_core::OsRng;
 use rsa::sha2::Sha256;
@@ -55,6 +56,11 @@ pub(crate) fn sign(key: &pkcs1::RsaPrivateKey<'_>, data: &[u8]) -> Result<Vec<u8
     // before it is given away.
     key.sign_with_rng(&mut OsRng, Pkcs1v15Sign::new::<Sha256>(), digest.as_bytes())
         .map_err(|_| SignError::UnusableKey { reason: "it does not sign" })
+}
+
+/// The RSAPublicKey of PKCS#1 that belongs to an RSAPrivateKey.
+pub(crate) fn public_key(key: &pkcs1::RsaPrivateKey<'_>) -> Result<Vec<u8>, SignError> {
+    key.public_key().to_der().map_err(|_| MALFORMED)
 }
 
 /// A number of a key, none of which is larger than the modulus may be.

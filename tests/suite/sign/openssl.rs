@@ -71,6 +71,8 @@ fn signatures_are_valid_here_and_there() {
     fs::write(in_it("data"), DATA).unwrap();
     for (pair, (name, _, raw)) in pairs(&openssl, directory.path()).iter().zip(KINDS) {
         let (secret, public) = (format!("{name}.sec"), format!("{name}.pub"));
+        let key = SecretKey::from_bytes(pair.engine, &pair.secret).unwrap();
+        assert_eq!(key.public_key().unwrap(), pair.public, "{name}: the public key");
         let signature = pair.sign(DATA);
         assert!(pair.verifies(&pair.public, DATA, &signature), "{name}: our own");
         fs::write(in_it("ours"), &signature).unwrap();
@@ -110,6 +112,7 @@ fn keys_in_the_traditional_forms_and_compressed_points_are_taken() {
         let old = fs::read(directory.path().join("old")).unwrap();
         assert_ne!(old, pair.secret);
         let key = SecretKey::from_bytes(pair.engine, &old).unwrap();
+        assert_eq!(key.public_key().unwrap(), pair.public, "{name}");
         let signature = sign(&key, DATA).unwrap();
         assert!(pair.verifies(&pair.public, DATA, &signature), "{name}");
         if is_curve {
