@@ -34,6 +34,8 @@ pub struct Findings {
     pub list: Vec<Finding>,
     /// The programs that were found.
     pub programs: BTreeMap<String, FoundProgram>,
+    /// The public keys of what signs, with their types.
+    pub signers: Vec<String>,
 }
 
 /// A program that was found.
@@ -92,7 +94,8 @@ impl Findings {
             })
             .collect();
         json!({
-            "errors": messages(Severity::Error), "warnings": messages(Severity::Warning), "programs": programs,
+            "errors": messages(Severity::Error), "warnings": messages(Severity::Warning),
+            "programs": programs, "signers": self.signers,
         })
     }
 

@@ -1,10 +1,12 @@
 //! From packages to a published tree, and from the tree to a disk image.
 //!
 //! rpm-ostree and ImageFactory run as external programs, only for packages and disk images;
-//! repository, verification, summary and publishing are osier's own. Four rules decide the details:
+//! repository, verification, signing, summary and publishing are osier's own. Four rules decide the
+//! details:
 //!
-//! 1. A public ref never points to a commit that is not complete and verified.
-//! 2. The summary is part of publishing: all its bytes exist before the ref moves.
+//! 1. A public ref never points to a commit that is not complete, verified and, if there are keys,
+//!    signed.
+//! 2. The summary is part of publishing: all its bytes and signatures exist before the ref moves.
 //! 3. A new commit is never lost: from the moment it exists until it is published, a pending ref
 //!    holds it.
 //! 4. No exit status or file of an external program is trusted alone.
@@ -31,6 +33,7 @@
 //! unapplied  settings that an unchanged compose does not apply
 //! pending    refs to commits that are not published yet
 //! verify     whether a commit may be published
+//! signing    what signs commits and the summary
 //! publish    ref and summary
 //! image      a published commit to a disk image, step by step
 //! kickstart  the file that installs it
@@ -59,6 +62,7 @@ mod regular;
 pub mod report;
 mod run;
 mod session;
+mod signing;
 pub mod stages;
 pub mod tdl;
 pub mod tree;

@@ -15,6 +15,7 @@ use super::config::{ComposeConfig, TreeConfig};
 use super::decide::{CHANGED, COMMIT_ID, COMPOSE_JSON, LOCK_JSON, SELINUX_REMEDY};
 use super::pending;
 use super::preflight::{self, Served};
+use super::signing::Keys;
 use super::treefile::{Treefile, has_selinux_policy};
 use super::trust;
 
@@ -104,7 +105,8 @@ pub(super) fn look(
     findings: &mut Findings,
 ) -> Option<Seen> {
     let program = preflight::rpm_ostree(config, surroundings, severity, findings);
-    let repo = preflight::repository(config, surroundings, served, findings);
+    let keys = Keys::look(&config.sign, surroundings, severity, findings);
+    let repo = preflight::repository(config, surroundings, (served, &keys), findings);
     findings.take(trust::check(&config.work));
     preflight::space(config, findings);
     preflight::files(config, findings);

@@ -19,6 +19,7 @@ use super::decide::read_json;
 use super::locks::processes_with;
 use super::publish::{self, SummaryState};
 use super::regular::Links;
+use super::signing::Keys;
 use super::treefile::Treefile;
 
 /// Options of rpm-ostree that are needed for the evidence.
@@ -123,11 +124,12 @@ fn sandbox(surroundings: &Surroundings<'_>, findings: &mut Findings) {
     }
 }
 
-/// Checks the repository. `is_served` is whether it is published from.
-pub(crate) fn repository(
+/// Checks the repository. `is_served` is whether it is published from, `keys` what signs its
+/// summary.
+pub(super) fn repository(
     config: &TreeConfig,
     surroundings: &Surroundings<'_>,
-    is_served: Served,
+    (is_served, keys): (Served, &Keys),
     findings: &mut Findings,
 ) -> Option<Repo> {
     let path = &config.repo;
@@ -165,22 +167,37 @@ pub(crate) fn repository(
     findings.take(repo.check_writable());
     writable(&path.join("objects"), findings);
     locked(&repo, findings);
-    match publish::is_signed(&repo) {
-        Ok(true) if is_served == Served::Yes => findings.error(format!(
-            "the summary of {name} is signed, and compose does not sign yet: remove summary.sig if \
-             clients need no signature"
-        )),
-        Ok(_) => {}
-        Err(error) => findings.error(error.chain()),
+    if is_served == Served::Yes {
+        signatures(&repo, config, keys, findings);
     }
-    match publish::state(&repo) {
+    match publish::state(&repo, keys) {
         Ok(SummaryState::Stale) => {
             findings.warning("the summary does not say what the refs say; publishing refreshes it")
         }
-        Ok(SummaryState::Right | SummaryState::Missing) => {}
+        Ok(SummaryState::Right | SummaryState::Missing | SummaryState::Unsigned) => {}
         Err(error) => findings.error(error.chain()),
     }
     Some(repo)
+}
+
+/// Checks whether the keys replace the signatures of the summary.
+fn signatures(repo: &Repo, config: &TreeConfig, keys: &Keys, findings: &mut Findings) {
+    let signature = match publish::load_signature(repo) {
+        Ok(None) => return,
+        Ok(Some(signature)) => signature,
+        Err(error) => return findings.error(error.chain()),
+    };
+    if config.sign.is_empty() {
+        return findings.error(publish::no_key(repo));
+    }
+    // Of keys that are missing, the finding has been made.
+    for entry in keys.others(&signature).iter().filter(|_| !keys.is_empty()) {
+        findings.warning(format!(
+            "the summary of {} has signatures under {entry}, and no key in [sign] makes those: \
+             publishing drops them",
+            repo.path().display()
+        ));
+    }
 }
 
 /// Whether a repository is published from.

@@ -15,26 +15,34 @@ use crate::summary::store;
 use crate::summary::{self, Summary};
 
 use super::report::SummaryFacts;
+use super::signing::Keys;
 
-pub(crate) use crate::summary::store::{Move, is_signed};
+pub(super) use crate::summary::store::{Move, is_signed, load_signature};
 
 /// The state of the summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SummaryState {
+pub(super) enum SummaryState {
     /// It agrees with the refs.
     Right,
     /// It disagrees with the refs, or cannot be read.
     Stale,
     /// There is none.
     Missing,
+    /// It agrees with the refs, but not every key has signed it.
+    Unsigned,
 }
 
-/// Moves a ref and the summary. `now` is in seconds since 1970.
+/// Moves a ref and the summary, signed with all keys. `now` is in seconds since 1970.
 ///
 /// # Errors
-/// When the ref has changed, or anything cannot be written. The error says what is public then, if
-/// that differs from before.
-pub(crate) fn publish(repo: &Repo, moved: &Move<'_>, now: u64) -> Result<SummaryFacts> {
+/// When the ref has changed, a key does not sign, or anything cannot be written. The error says
+/// what is public then, if that differs from before.
+pub(super) fn publish(
+    repo: &Repo,
+    moved: &Move<'_>,
+    keys: &Keys,
+    now: u64,
+) -> Result<SummaryFacts> {
     let _lock = repo.lock(LockKind::Shared)?;
     let summary_lock = store::lock(repo)?;
     let Move { name, old, new } = *moved;
@@ -48,71 +56,114 @@ pub(crate) fn publish(repo: &Repo, moved: &Move<'_>, now: u64) -> Result<Summary
             format!("{name} moved from {old} to {found} while {new} was composed; it stays there");
         return Err(Error::failed(message));
     }
-    let (_, existing) = read_summary(repo)?;
+    let existing = read_summary(repo)?.content;
     let moves = moves(repo, name, new)?;
     check_refs(repo, &moves)?;
     let additional = existing.map(|summary| summary.added_metadata()).unwrap_or_default();
     let bytes = summary::prospective(repo, &moves, &additional, now)?.encode();
+    let signature = sign(repo, keys, &bytes)?;
     deltas::reindex(repo)?;
-    store::prepare(repo, &summary_lock, &bytes, None)?.place_with(moved)?;
-    facts(repo)
+    store::prepare(repo, &summary_lock, &bytes, signature.as_deref())?.place_with(moved)?;
+    facts(repo, keys)
 }
 
-/// Brings the summary up to date with the refs; a current one is not touched. Returns its previous
-/// state.
+/// The signatures of a new summary. Clients that want one would get nothing any more from one that
+/// takes the place of a signed summary without keys.
+fn sign(repo: &Repo, keys: &Keys, summary: &[u8]) -> Result<Option<Vec<u8>>> {
+    match keys.is_empty() && is_signed(repo)? {
+        true => Err(Error::failed(no_key(repo))),
+        false => keys.sign_summary(summary),
+    }
+}
+
+/// Why a signed summary is not replaced.
+pub(super) fn no_key(repo: &Repo) -> String {
+    format!(
+        "the summary of {} is signed, and the configuration has no key for the next one: add \
+         [sign], or remove summary.sig if clients need no signature",
+        repo.path().display()
+    )
+}
+
+/// Brings the summary up to date with the refs, and signs it; a current one is not touched. Returns
+/// its previous state.
 ///
 /// # Errors
-/// When a ref points to a missing commit, or the summary cannot be written.
-pub(crate) fn refresh(repo: &Repo, now: u64) -> Result<SummaryState> {
+/// When a ref points to a missing commit, a key does not sign, or the summary cannot be written.
+pub(super) fn refresh(repo: &Repo, keys: &Keys, now: u64) -> Result<SummaryState> {
     let _lock = repo.lock(LockKind::Shared)?;
     let summary_lock = store::lock(repo)?;
-    let (state, wanted) = compare(repo, now)?;
+    let (state, wanted) = compare(repo, keys, now)?;
     if state != SummaryState::Right {
+        let bytes = wanted.encode();
+        let signature = sign(repo, keys, &bytes)?;
         deltas::reindex(repo)?;
-        store::prepare(repo, &summary_lock, &wanted.encode(), None)?.place()?;
+        store::prepare(repo, &summary_lock, &bytes, signature.as_deref())?.place()?;
     }
     Ok(state)
 }
 
-/// Compares the summary with the refs; writes nothing.
+/// Compares the summary with the refs, and its signatures with the keys; writes nothing.
 ///
 /// # Errors
 /// When a ref points to a missing commit, or the summary cannot be read.
-pub(crate) fn state(repo: &Repo) -> Result<SummaryState> {
-    compare(repo, 0).map(|(state, _)| state)
+pub(super) fn state(repo: &Repo, keys: &Keys) -> Result<SummaryState> {
+    compare(repo, keys, 0).map(|(state, _)| state)
 }
 
-fn compare(repo: &Repo, now: u64) -> Result<(SummaryState, Summary)> {
-    let (is_there, existing) = read_summary(repo)?;
+fn compare(repo: &Repo, keys: &Keys, now: u64) -> Result<(SummaryState, Summary)> {
+    let Existing { bytes, content } = read_summary(repo)?;
     check_refs(repo, &[])?;
-    let additional = existing.as_ref().map(Summary::added_metadata).unwrap_or_default();
+    let additional = content.as_ref().map(Summary::added_metadata).unwrap_or_default();
     let wanted = summary::prospective(repo, &[], &additional, now)?;
-    let state = match existing {
-        Some(existing) if existing.says_the_same_as(&wanted) => SummaryState::Right,
-        _ if is_there => SummaryState::Stale,
-        _ => SummaryState::Missing,
+    let state = match (bytes, content) {
+        (Some(bytes), Some(existing)) if existing.says_the_same_as(&wanted) => {
+            match signed_by(repo, keys, &bytes)?.len() == keys.names().len() {
+                true => SummaryState::Right,
+                false => SummaryState::Unsigned,
+            }
+        }
+        (Some(_), _) => SummaryState::Stale,
+        (None, _) => SummaryState::Missing,
     };
     Ok((state, wanted))
+}
+
+/// The names of the keys that have signed the summary.
+fn signed_by(repo: &Repo, keys: &Keys, summary: &[u8]) -> Result<Vec<String>> {
+    match keys.is_empty() {
+        true => Ok(Vec::new()),
+        false => Ok(keys.signed_summary(summary, store::load_signature(repo)?.as_deref())),
+    }
 }
 
 /// The properties of the summary on disk.
 ///
 /// # Errors
 /// When it is missing or cannot be read.
-pub(crate) fn facts(repo: &Repo) -> Result<SummaryFacts> {
+pub(super) fn facts(repo: &Repo, keys: &Keys) -> Result<SummaryFacts> {
     let bytes = store::load_bytes(repo)?;
-    let signed = store::is_signed(repo)?;
-    Ok(SummaryFacts { sha256: Checksum::of(&bytes), size: bytes.len() as u64, signed })
+    let (signed, signatures) = (store::is_signed(repo)?, signed_by(repo, keys, &bytes)?);
+    let (sha256, size) = (Checksum::of(&bytes), bytes.len() as u64);
+    Ok(SummaryFacts { sha256, size, signed, signatures })
 }
 
-/// Verifies what a client sees: the ref and the summary point to the commit.
+/// Verifies what a client sees: the ref and the summary point to the commit, and all keys have
+/// signed both.
 ///
 /// # Errors
 /// When they do not.
-pub(crate) fn read_back(repo: &Repo, name: &RefName, commit: &Checksum) -> Result<()> {
+pub(super) fn read_back(repo: &Repo, name: &RefName, commit: &Checksum, keys: &Keys) -> Result<()> {
     let in_ref = repo.read_local_ref(name)?;
-    let (_, summary) = read_summary(repo)?;
-    let listed = summary
+    let Existing { bytes, content } = read_summary(repo)?;
+    keys.verify_commit(repo, commit)?;
+    let signed_by = signed_by(repo, keys, &bytes.unwrap_or_default())?;
+    if let Some(missing) = keys.names().iter().find(|key| !signed_by.contains(key)) {
+        let message =
+            format!("the summary was signed with {missing}, which reading it back denies");
+        return Err(Error::failed(message));
+    }
+    let listed = content
         .as_ref()
         .and_then(|summary| summary.refs.iter().find(|entry| entry.name == name.as_str()));
     if in_ref == Some(*commit) && listed.is_some_and(|entry| entry.commit == *commit) {
@@ -123,10 +174,18 @@ pub(crate) fn read_back(repo: &Repo, name: &RefName, commit: &Checksum) -> Resul
     )))
 }
 
-/// The summary on disk: whether there is a file, and its content if that can be read.
-fn read_summary(repo: &Repo) -> Result<(bool, Option<Summary>)> {
+/// The summary on disk.
+struct Existing {
+    /// The file, if there is one.
+    bytes: Option<Vec<u8>>,
+    /// Its content, if that can be read.
+    content: Option<Summary>,
+}
+
+fn read_summary(repo: &Repo) -> Result<Existing> {
     let bytes = store::load_bytes_if_present(repo)?;
-    Ok((bytes.is_some(), bytes.and_then(|bytes| Summary::decode(&bytes).ok())))
+    let content = bytes.as_ref().and_then(|bytes| Summary::decode(bytes).ok());
+    Ok(Existing { bytes, content })
 }
 
 /// The refs that point to a commit once `name` does: itself and its aliases.
@@ -172,6 +231,8 @@ mod tests {
     use crate::progress::Silent;
     use crate::repo::RepoMode;
 
+    const NO_KEYS: &Keys = &Keys::NONE;
+
     struct Fixture {
         _directory: tempfile::TempDir,
         repo: Repo,
@@ -195,81 +256,88 @@ mod tests {
     }
 
     fn summary_of(repo: &Repo) -> Summary {
-        read_summary(repo).unwrap().1.unwrap()
+        read_summary(repo).unwrap().content.unwrap()
     }
 
     #[test]
     fn a_ref_and_its_aliases_move_with_the_summary() {
         let Fixture { repo, name, commits: [first, second], .. } = &fixture();
-        publish(repo, &Move { name, old: None, new: *first }, 10).unwrap();
+        publish(repo, &Move { name, old: None, new: *first }, NO_KEYS, 10).unwrap();
         repo.set_alias(&RefName::parse("latest").unwrap(), name).unwrap();
         repo.set_alias(&RefName::parse("os/newest").unwrap(), &RefName::parse("latest").unwrap())
             .unwrap();
-        assert_eq!(refresh(repo, 11).unwrap(), SummaryState::Stale);
-        let facts = publish(repo, &Move { name, old: Some(*first), new: *second }, 12).unwrap();
+        assert_eq!(refresh(repo, NO_KEYS, 11).unwrap(), SummaryState::Stale);
+        let facts =
+            publish(repo, &Move { name, old: Some(*first), new: *second }, NO_KEYS, 12).unwrap();
         let summary = summary_of(repo);
         let refs: Vec<_> =
             summary.refs.iter().map(|entry| (entry.name.as_str(), entry.commit)).collect();
         assert_eq!(refs, [("latest", *second), ("os/host", *second), ("os/newest", *second)]);
-        assert_eq!(state(repo).unwrap(), SummaryState::Right);
-        read_back(repo, name, second).unwrap();
-        assert!(read_back(repo, name, first).is_err());
+        assert_eq!(state(repo, NO_KEYS).unwrap(), SummaryState::Right);
+        read_back(repo, name, second, NO_KEYS).unwrap();
+        assert!(read_back(repo, name, first, NO_KEYS).is_err());
         let bytes = fs::read(repo.path().join("summary")).unwrap();
         assert_eq!(
             facts,
-            SummaryFacts { sha256: Checksum::of(&bytes), size: bytes.len() as u64, signed: false }
+            SummaryFacts {
+                sha256: Checksum::of(&bytes),
+                size: bytes.len() as u64,
+                signed: false,
+                signatures: vec![],
+            }
         );
     }
 
     #[test]
     fn a_summary_that_says_the_right_thing_is_not_touched() {
         let Fixture { repo, name, commits: [first, second], .. } = &fixture();
-        publish(repo, &Move { name, old: None, new: *first }, 10).unwrap();
+        publish(repo, &Move { name, old: None, new: *first }, NO_KEYS, 10).unwrap();
         let mut added = Dict::new();
         added.push("org.example.title", Value::string("Example"));
         summary::regenerate(repo, &added, 11).unwrap();
         let before = fs::read(repo.path().join("summary")).unwrap();
-        assert_eq!(refresh(repo, 99).unwrap(), SummaryState::Right);
+        assert_eq!(refresh(repo, NO_KEYS, 99).unwrap(), SummaryState::Right);
         assert_eq!(fs::read(repo.path().join("summary")).unwrap(), before);
-        publish(repo, &Move { name, old: Some(*first), new: *second }, 12).unwrap();
+        publish(repo, &Move { name, old: Some(*first), new: *second }, NO_KEYS, 12).unwrap();
         assert_eq!(
             summary_of(repo).metadata.get("org.example.title"),
             Some(&Value::string("Example"))
         );
         fs::write(repo.path().join("summary"), "garbage").unwrap();
-        assert_eq!(refresh(repo, 99).unwrap(), SummaryState::Stale);
+        assert_eq!(refresh(repo, NO_KEYS, 99).unwrap(), SummaryState::Stale);
         fs::remove_file(repo.path().join("summary")).unwrap();
-        assert_eq!(refresh(repo, 99).unwrap(), SummaryState::Missing);
-        assert_eq!(state(repo).unwrap(), SummaryState::Right);
+        assert_eq!(refresh(repo, NO_KEYS, 99).unwrap(), SummaryState::Missing);
+        assert_eq!(state(repo, NO_KEYS).unwrap(), SummaryState::Right);
     }
 
     #[test]
     fn a_ref_that_has_moved_stays_where_it_is() {
         let Fixture { repo, name, commits: [first, second], .. } = &fixture();
-        publish(repo, &Move { name, old: None, new: *first }, 10).unwrap();
-        let message =
-            publish(repo, &Move { name, old: None, new: *second }, 11).unwrap_err().to_string();
+        publish(repo, &Move { name, old: None, new: *first }, NO_KEYS, 10).unwrap();
+        let message = publish(repo, &Move { name, old: None, new: *second }, NO_KEYS, 11)
+            .unwrap_err()
+            .to_string();
         let expected = format!(
             "os/host moved from nothing to {first} while {second} was composed; it stays there"
         );
         assert_eq!(message, expected);
-        read_back(repo, name, first).unwrap();
+        read_back(repo, name, first, NO_KEYS).unwrap();
     }
 
     #[test]
     fn a_ref_to_a_missing_commit_keeps_everything_as_it_is() {
         let Fixture { repo, name, commits: [first, second], .. } = &fixture();
-        publish(repo, &Move { name, old: None, new: *first }, 10).unwrap();
+        publish(repo, &Move { name, old: None, new: *first }, NO_KEYS, 10).unwrap();
         let lost = Checksum::of(b"lost");
         repo.set_ref_immediate(None, &RefName::parse("lost").unwrap(), Some(&lost)).unwrap();
-        let message = publish(repo, &Move { name, old: Some(*first), new: *second }, 11)
+        let message = publish(repo, &Move { name, old: Some(*first), new: *second }, NO_KEYS, 11)
             .unwrap_err()
             .to_string();
         assert_eq!(
             message,
             format!("the ref lost names the commit {lost}, which is missing: repair it first")
         );
-        read_back(repo, name, first).unwrap();
+        read_back(repo, name, first, NO_KEYS).unwrap();
         assert_eq!(fs::read_dir(repo.path().join("tmp")).unwrap().count(), 1, "only the cache");
     }
 }

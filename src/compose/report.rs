@@ -17,13 +17,14 @@ use super::unapplied::Unapplied;
 const SCHEMA: u32 = 1;
 
 /// The steps of all runs; without a value, a run is at the first.
-const STAGES: [&str; 13] = [
+const STAGES: [&str; 14] = [
     "check",
     "lock",
     "recover",
     "compose",
     "pending",
     "verify",
+    "sign",
     "publish",
     "read-back",
     "prepare",
@@ -107,7 +108,7 @@ pub struct Report {
     pub unapplied: Vec<Unapplied>,
     /// The summary as served now.
     pub summary: Option<SummaryFacts>,
-    /// Signatures of the commit, as `gpg:KEY`.
+    /// What signed the commit, as `gpg:FINGERPRINT` or `ed25519:KEY`.
     pub signatures: Vec<String>,
     /// The programs that ran.
     pub commands: Vec<Command>,
@@ -149,6 +150,8 @@ pub struct SummaryFacts {
     pub size: u64,
     /// Whether it has a signature.
     pub signed: bool,
+    /// What signed it, of the keys in the configuration.
+    pub signatures: Vec<String>,
 }
 
 /// A program that ran.
@@ -169,9 +172,12 @@ impl Report {
     pub fn to_json(&self) -> Value {
         let commit = |commit: &Option<Checksum>| commit.as_ref().map(Checksum::to_hex);
         let commands: Vec<Value> = self.commands.iter().map(Command::to_json).collect();
-        let summary = self.summary.as_ref().map(
-            |summary| json!({ "sha256": summary.sha256.to_hex(), "size": summary.size, "signed": summary.signed }),
-        );
+        let summary = self.summary.as_ref().map(|summary| {
+            json!({
+                "sha256": summary.sha256.to_hex(), "size": summary.size, "signed": summary.signed,
+                "signatures": summary.signatures,
+            })
+        });
         let cache = self
             .cache
             .as_ref()
@@ -218,14 +224,6 @@ impl Report {
         let of = |name: &str| field(document, name);
         let text = |name: &str| of(name).as_str().map(str::to_owned);
         let commit = |name: &str| of(name).as_str().and_then(|hex| Checksum::from_hex(hex).ok());
-        let strings = |value: &Value| -> Vec<String> {
-            value
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(|text| text.as_str().map(str::to_owned))
-                .collect()
-        };
         let pairs = |name: &str| -> BTreeMap<String, String> {
             let pairs = of(name).as_object().into_iter().flatten();
             pairs
@@ -282,6 +280,7 @@ impl SummaryFacts {
             sha256,
             size: document["size"].as_u64()?,
             signed: document["signed"].as_bool()?,
+            signatures: strings(&document["signatures"]),
         })
     }
 }
@@ -331,6 +330,12 @@ impl Command {
 /// are underscores now.
 pub fn field<'r>(report: &'r Value, name: &str) -> &'r Value {
     report.get(name).unwrap_or_else(|| &report[name.replace('_', "-").as_str()])
+}
+
+/// The texts of a list.
+fn strings(value: &Value) -> Vec<String> {
+    let texts = value.as_array().into_iter().flatten();
+    texts.filter_map(|text| text.as_str().map(str::to_owned)).collect()
 }
 
 /// A time as [`iso`] writes it, in seconds since 1970.
@@ -399,7 +404,12 @@ mod tests {
             version: Some("1".to_owned()),
             changed: true,
             unapplied: vec![unapplied(None), unapplied(Some("1"))],
-            summary: Some(SummaryFacts { sha256, size: 7, signed: true }),
+            summary: Some(SummaryFacts {
+                sha256,
+                size: 7,
+                signed: true,
+                signatures: vec!["gpg:KEY".to_owned()],
+            }),
             signatures: vec!["gpg:KEY".to_owned()],
             commands: commands.into(),
             programs: [pair.clone()].into(),

@@ -21,6 +21,7 @@ use super::publish::{self, Move, SummaryState};
 use super::recover::{Claim, Recovery};
 use super::report::{Report, Status};
 use super::run::{Run, new_name};
+use super::signing::Keys;
 
 /// A run that failed. Nothing public has changed, unless the error says so.
 #[derive(Debug)]
@@ -222,12 +223,35 @@ impl Session<'_> {
     /// Refreshes a summary that a killed run left outdated.
     pub(super) fn mend_summary(&mut self) -> Result<()> {
         self.run.step("recover")?;
-        if publish::state(self.repo)? == SummaryState::Stale {
-            let _lock = self.publish_lock()?;
-            publish::refresh(self.repo, self.run.now())?;
-            self.warn("the summary did not say what the refs say; it was refreshed".to_owned());
-        }
+        let keys = self.keys()?;
+        let outdated = match publish::state(self.repo, &keys)? {
+            SummaryState::Stale => "did not say what the refs say",
+            // One without any signature is signed when something is published.
+            SummaryState::Unsigned if publish::is_signed(self.repo)? => {
+                "had not the signatures of all keys"
+            }
+            _ => return Ok(()),
+        };
+        let _lock = self.publish_lock()?;
+        publish::refresh(self.repo, &keys, self.run.now())?;
+        self.warn(format!("the summary {outdated}; it was refreshed"));
         Ok(())
+    }
+
+    fn keys(&self) -> Result<Keys> {
+        Keys::load(&self.config.sign, self.surroundings, self.run.now())
+    }
+
+    /// Signs a commit, and returns the keys for its summary.
+    pub(super) fn sign(&mut self, commit: &Checksum) -> Result<Keys> {
+        if self.config.sign.is_empty() {
+            return Ok(Keys::NONE);
+        }
+        self.run.step("sign")?;
+        let keys = self.keys()?;
+        keys.sign_commit(self.repo, commit)?;
+        self.run.report.signatures = keys.names();
+        Ok(keys)
     }
 
     pub(super) fn remove_orphaned_marks(&mut self) -> Result<()> {
@@ -242,23 +266,29 @@ impl Session<'_> {
     pub(super) fn publish(
         &mut self,
         name: &RefName,
-        old: Option<Checksum>,
-        new: Checksum,
+        (old, new): (Option<Checksum>, Checksum),
+        keys: &Keys,
     ) -> Result<()> {
         self.run.step("publish")?;
         let _lock = self.publish_lock()?;
-        let facts = publish::publish(self.repo, &Move { name, old, new }, self.run.now())?;
+        let facts = publish::publish(self.repo, &Move { name, old, new }, keys, self.run.now())?;
         self.run.report.summary = Some(facts);
         self.forget_pending(name, &new);
-        self.read_back(name, &new)
+        self.read_back(name, &new, keys)
     }
 
-    /// Refreshes the summary if need be, for a commit that is public already.
+    /// Signs a commit that is public already, and refreshes the summary, if need be.
     pub(super) fn confirm(&mut self, name: &RefName, commit: &Checksum) -> Result<()> {
+        let keys = self.sign(commit).map_err(|error| {
+            during(format!("{name} names {commit}, which is not signed"), error)
+        })?;
         self.run.step("publish")?;
         let _lock = self.publish_lock()?;
-        match publish::refresh(self.repo, self.run.now())? {
+        match publish::refresh(self.repo, &keys, self.run.now())? {
             SummaryState::Right => {}
+            SummaryState::Unsigned => {
+                self.warn("the summary had not the signatures of all keys and is signed".to_owned())
+            }
             SummaryState::Stale => {
                 self.warn("the summary was stale and has been refreshed".to_owned())
             }
@@ -266,14 +296,14 @@ impl Session<'_> {
                 self.warn("the summary was missing and has been written".to_owned())
             }
         }
-        self.run.report.summary = Some(publish::facts(self.repo)?);
+        self.run.report.summary = Some(publish::facts(self.repo, &keys)?);
         self.forget_pending(name, commit);
-        self.read_back(name, commit)
+        self.read_back(name, commit, &keys)
     }
 
-    fn read_back(&mut self, name: &RefName, commit: &Checksum) -> Result<()> {
+    fn read_back(&mut self, name: &RefName, commit: &Checksum, keys: &Keys) -> Result<()> {
         self.run.report.stage = "read-back";
-        publish::read_back(self.repo, name, commit)?;
+        publish::read_back(self.repo, name, commit, keys)?;
         self.run.report.stage = "done";
         Ok(())
     }

@@ -7,7 +7,8 @@
 //! compose    rpm-ostree, which moves no ref          fails: objects that the next prune takes
 //! pending    the commit is safe from any prune
 //! verify     it is complete and as requested      fails: it stays pending, nothing public has changed
-//! publish    ref and summary
+//! sign       with each key that has not signed it yet       likewise
+//! publish    ref and summary, signed with the same keys
 //! ```
 
 use std::collections::BTreeSet;
@@ -21,18 +22,19 @@ use crate::process::{Ending, Finished};
 use crate::refspec::RefName;
 
 use super::Surroundings;
-use super::check::Findings;
+use super::check::{Findings, Severity};
 use super::cleanup;
 use super::config::{ComposeConfig, TreeConfig};
 use super::decide::{self, CHANGED, COMMIT_ID, COMPOSE_JSON, Decision, LOCK_JSON};
 use super::job::{self, Job};
 use super::pending;
 use super::plan::{self, Before, Plan, TreeOptions};
-use super::preflight;
+use super::preflight::{self, Served};
 use super::report::{CacheFacts, Report, Status};
 use super::session::{
     Failed, Session, Uses, during, hold, new_report, not_begun, take_findings, waiting,
 };
+use super::signing::Keys;
 use super::unapplied;
 use super::verify::{self, Expected};
 
@@ -92,7 +94,9 @@ pub fn publish(
     let mut findings = Findings::default();
     // The repository must exist: there is nothing to publish in a new one.
     let tree = TreeConfig { create_repo: false, ..config.tree.clone() };
-    preflight::repository(&tree, surroundings, preflight::Served::Yes, &mut findings);
+    let keys = Keys::look(&tree.sign, surroundings, Severity::Error, &mut findings);
+    preflight::repository(&tree, surroundings, (Served::Yes, &keys), &mut findings);
+    drop(keys);
     let name = preflight::ref_name(&tree, surroundings, &mut findings);
     take_findings(&findings, &mut report, surroundings);
     let findings = surroundings.interrupt.check().and_then(|()| findings.into_result());
@@ -150,11 +154,12 @@ impl Session<'_> {
             compose: Some(compose),
         };
         self.verify(name, &commit, &expected)?;
+        let keys = self.sign_pending(name, &commit)?;
         if !plan.publishes() {
             self.run.report.stage = "done";
             return Ok(Status::Composed);
         }
-        self.publish(name, before.old, commit)
+        self.publish(name, (before.old, commit), &keys)
             .map_err(|error| waiting_if(self, error, name, &commit))?;
         Ok(Status::Published)
     }
@@ -181,7 +186,9 @@ impl Session<'_> {
                 "the version of the commit is {found}, the configuration says {wanted}"
             ));
         }
-        self.publish(name, old, commit)?;
+        let keys = self.sign_pending(name, &commit)?;
+        self.publish(name, (old, commit), &keys)
+            .map_err(|error| waiting_if(self, error, name, &commit))?;
         Ok(Status::Published)
     }
 
@@ -334,6 +341,15 @@ impl Session<'_> {
             self.warn(odd);
         }
         Ok(())
+    }
+
+    /// Signs a commit that is not public yet.
+    fn sign_pending(&mut self, name: &RefName, commit: &Checksum) -> Result<Keys> {
+        self.sign(commit).map_err(|error| {
+            let error =
+                during("not signed, `osier compose publish` continues here".to_owned(), error);
+            waiting_if(self, error, name, commit)
+        })
     }
 
     fn unchanged(

@@ -8,6 +8,7 @@ pub mod kills;
 mod publishing;
 mod real;
 mod serving;
+mod signing;
 pub mod world;
 
 use std::fs;
@@ -288,16 +289,16 @@ fn a_remote_that_has_a_ref_of_the_name_does_not_keep_the_first_compose_from_publ
     assert!(world.tree(&[]).success().starts_with(&format!("{REF} is unchanged: {published}")));
 }
 
-/// Nothing signs a new summary, and clients that want a signature would get nothing any more.
+/// Nothing would sign a new summary, and clients that want a signature would get nothing any more.
 #[test]
-fn a_signed_summary_is_not_replaced() {
+fn a_signed_summary_is_not_replaced_without_a_key() {
     let Some((world, first)) = World::composed() else { return };
     fs::write(world.repo().join("summary.sig"), "signature").unwrap();
     world.change(2);
     let repo = world.repo();
     let expected = format!(
-        "the summary of {} is signed, and compose does not sign yet: remove summary.sig if clients \
-         need no signature",
+        "the summary of {} is signed, and the configuration has no key for the next one: add \
+         [sign], or remove summary.sig if clients need no signature",
         repo.display()
     );
     assert_eq!(world.tree(&[]).failure(), expected);
@@ -370,13 +371,12 @@ fn the_example_configuration_takes_an_empty_directory_to_a_published_tree_and_an
 #[test]
 fn a_configuration_is_refused_with_all_that_is_wrong_in_it() {
     let Some(world) = World::new() else { return };
-    world.set_config("speed=fast\nattempts=none\n[sign]\ngpg-keys=1\n[delta]\nfrom-parent=true\n");
+    world.set_config("speed=fast\nattempts=none\n[sign]\nkeys=1\n[delta]\nfrom-parent=true\n");
     let message = world.tree(&[]).failure();
     let path = world.path("compose.conf");
     let expected = format!(
-        "{}: [sign]: not supported yet, compose does not sign commits; [delta]: not supported yet, \
-         osier cannot make static deltas; [compose] unknown key speed; [compose] attempts: `none` \
-         is no number from 1 to 100",
+        "{}: [delta]: not supported yet, osier cannot make static deltas; [compose] unknown key \
+         speed; [compose] attempts: `none` is no number from 1 to 100; [sign] unknown key keys",
         path.display()
     );
     assert_eq!(message, expected);

@@ -10,7 +10,7 @@ use osier::sign::openpgp::{self, Keyring, SigState};
 
 use crate::support::{Dice, Program, extract_repo, golden, ostree, program, scratch};
 
-mod homes;
+pub mod homes;
 mod keys;
 mod signing;
 mod speed;

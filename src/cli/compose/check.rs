@@ -19,7 +19,7 @@ pub(in super::super) struct Args {
     /// Configuration file
     #[arg(long, value_name = "FILE", value_parser = path())]
     config: Option<PathBuf>,
-    /// Print JSON: an object with errors, warnings and programs
+    /// Print JSON: an object with errors, warnings, programs and signers
     #[arg(long)]
     json: bool,
     arguments: Vec<String>,
@@ -36,6 +36,7 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
                 let others = stages::check(&config, &surroundings(Interrupt::default(), &Silent)?);
                 findings.list.extend(others.list);
                 findings.programs = others.programs;
+                findings.signers = others.signers;
             }
             findings
         }
@@ -56,6 +57,9 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
                 printable_lines(&found.version),
                 found.path.display()
             )?;
+        }
+        for signer in &findings.signers {
+            writeln!(context.out, "signs with {signer}")?;
         }
         for finding in &findings.list {
             let label = if finding.severity == Severity::Error { "error" } else { "warning" };

@@ -37,7 +37,7 @@ pub(in super::super) struct Args {
     /// Make a commit even if nothing has changed
     #[arg(long)]
     force: bool,
-    /// Stop when the commit is verified; `compose publish` continues
+    /// Stop when the commit is verified and signed; `compose publish` continues
     #[arg(long)]
     no_publish: bool,
     /// Print the report as JSON

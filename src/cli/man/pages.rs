@@ -30,6 +30,8 @@ pub(super) const OF_REPO: &[Variable] = &[
     ),
 ];
 
+const COMPOSE_GPG: Variable =
+    ("OSIER_GPG", "The gpg program, if gpg-program in the configuration names none.");
 const EPOCH: Variable = (
     "SOURCE_DATE_EPOCH",
     "The time of the commit or summary in seconds since 1970, where no option gives it.",
@@ -241,10 +243,10 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "compose check",
-        details: "Checks the configuration, the treefile, the programs and the repository, and \
-            reports every problem at once. Writes nothing.",
+        details: "Checks the configuration, the treefile, the programs, the keys that sign and the \
+            repository, and reports every problem at once. Writes nothing.",
         examples: &[("Check before a run:", "osier compose check --config compose.conf")],
-        environment: &[("PATH", "Where programs are looked for.")],
+        environment: &[("PATH", "Where programs are looked for."), COMPOSE_GPG],
         files: COMPOSE_FILES,
         see_also: &["compose-tree", "compose-image"],
     },
@@ -262,21 +264,22 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         command: "compose publish",
-        details: "Publishes a commit that was composed earlier: verifies it, moves the ref, and \
-            updates the summary.",
+        details: "Publishes a commit that was composed earlier: verifies it, signs it if the \
+            configuration has keys, moves the ref, and updates the summary.",
         examples: &[(
             "Publish what --no-publish left:",
             "osier compose publish --config compose.conf \
              2cbfd331528a60a3d018621656cd2d53faa8e732d1ea845a901cc4fce04dc578",
         )],
-        environment: &[],
+        environment: &[("PATH", "Where programs that sign are looked for."), COMPOSE_GPG],
         files: COMPOSE_FILES,
         see_also: &["compose-tree", "summary"],
     },
     Page {
         command: "compose tree",
-        details: "Composes a tree with rpm-ostree, verifies the commit, and publishes it: ref and \
-            summary move together, and only to a whole commit.",
+        details: "Composes a tree with rpm-ostree, verifies the commit, signs it if the \
+            configuration has keys, and publishes it: ref and summary move together, and only to a \
+            whole commit.",
         examples: &[
             (
                 "See the command line that would be run:",
@@ -287,7 +290,11 @@ pub(super) const PAGES: &[Page] = &[
                 "osier compose tree --config compose.conf --unchanged-exit-77 --json",
             ),
         ],
-        environment: &[("PATH", "Where rpm-ostree is looked for."), EPOCH],
+        environment: &[
+            ("PATH", "Where rpm-ostree and programs that sign are looked for."),
+            COMPOSE_GPG,
+            EPOCH,
+        ],
         files: COMPOSE_FILES,
         see_also: &["compose-check", "compose-publish", "compose-image"],
     },

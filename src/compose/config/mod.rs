@@ -8,6 +8,9 @@
 //! cachedir=cache
 //! work=work
 //!
+//! [sign]
+//! ed25519-key-files=keys/ed25519.sec
+//!
 //! [image]
 //! kickstart=exampleos-host.ks
 //! ```
@@ -16,6 +19,7 @@
 //! errors, and all errors are reported at once.
 
 mod reader;
+mod sign;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,17 +34,19 @@ use super::regular::{self, Links};
 use super::tdl::{Arch, Distribution, check_install_url, check_ostree_url};
 use reader::Reader;
 
+pub use sign::{ExecConfig, SignConfig};
+
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComposeConfig {
-    /// The group `[compose]`: packages to a published commit.
+    /// The groups `[compose]` and `[sign]`: packages to a published commit.
     pub tree: TreeConfig,
     /// The group `[image]`, if the file has one: the commit to a disk image.
     pub image: Option<ImageConfig>,
 }
 
-/// The group `[compose]`. All paths are absolute, or relative to the current directory if the path
-/// of the file was.
+/// The groups `[compose]` and `[sign]`. All paths are absolute, or relative to the current
+/// directory if the path of the file was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeConfig {
     /// The repository that is published.
@@ -79,6 +85,8 @@ pub struct TreeConfig {
     pub lock_timeout: Duration,
     /// The free space required on each file system before the run, in MiB.
     pub min_free_mib: u64,
+    /// The group `[sign]`; empty if the file has none.
+    pub sign: SignConfig,
 }
 
 /// The group `[image]`.
@@ -244,9 +252,7 @@ impl ComposeConfig {
         let mut problems = Vec::new();
         for group in keyfile.groups() {
             match group {
-                "compose" | "image" => {}
-                "sign" => problems
-                    .push("[sign]: not supported yet, compose does not sign commits".to_owned()),
+                "compose" | "sign" | "image" => {}
                 "delta" => problems
                     .push("[delta]: not supported yet, osier cannot make static deltas".to_owned()),
                 other => problems.push(format!("unknown group [{other}]")),
@@ -254,9 +260,12 @@ impl ComposeConfig {
         }
         let mut reader = Reader::new(&keyfile, "compose", directory, &mut problems);
         reader.only(&COMPOSE_KEYS);
-        let tree = tree(&mut reader);
+        let mut tree = tree(&mut reader);
         let has_paths =
             ["repo", "treefile", "cachedir", "work"].into_iter().all(|key| reader.has_value(key));
+        if keyfile.has_group("sign") {
+            tree.sign = sign::read(Reader::new(&keyfile, "sign", directory, &mut problems));
+        }
         let before = problems.len();
         let image = if keyfile.has_group("image") {
             let mut reader = Reader::new(&keyfile, "image", directory, &mut problems);
@@ -315,6 +324,7 @@ fn tree(reader: &mut Reader<'_>) -> TreeConfig {
         extra_args,
         lock_timeout: reader.duration("lock-timeout", LOCK_TIMEOUT),
         min_free_mib: reader.number("min-free-mib", 2048, 0..=u64::MAX >> 20),
+        sign: SignConfig::default(),
     }
 }
 
@@ -442,9 +452,8 @@ mod tests {
     fn all_that_is_wrong_is_told_at_once() {
         let text = "[compose]\nrepo=\ntreefile=t\ncachedir=c\nref=a//b\nspeed=9\ntimeout=4 \
             parsecs\numask=0999\nattempts=0\ncreate-repo=yes\nmetadata=x;version=1\n\
-            extra-args=--dry-run;word\n[sign]\ngpg-keys=1\n[delta]\n[deploy]\n";
+            extra-args=--dry-run;word\n[sign]\nkeys=1\n[delta]\n[deploy]\n";
         let expected = [
-            "[sign]: not supported yet, compose does not sign commits",
             "[delta]: not supported yet, osier cannot make static deltas",
             "unknown group [deploy]",
             "[compose] unknown key speed",
@@ -459,6 +468,7 @@ mod tests {
             "[compose] umask: `0999` is no octal number up to 0777",
             "[compose] timeout: `4 parsecs` is no duration; write 90s, 30m, 4h or 2d",
             "[compose] attempts: `0` is no number from 1 to 100",
+            "[sign] unknown key keys",
         ];
         assert_eq!(problems(text), expected);
     }

@@ -41,6 +41,15 @@ impl<'c> Reader<'c> {
             .is_ok_and(|text| text.is_some_and(|text| !text.trim().is_empty()))
     }
 
+    /// Records that the group has nothing in it that counts, unless another error in it has been
+    /// recorded.
+    pub(super) fn empty(&mut self, what: &str) {
+        let start = format!("[{}]", self.group);
+        if !self.problems.iter().any(|problem| problem.starts_with(&start)) {
+            self.problems.push(format!("{start}: {what}"));
+        }
+    }
+
     /// Records an error of a key, and returns no value.
     pub(super) fn wrong<T>(&mut self, key: &str, what: &str) -> Option<T> {
         self.problems.push(format!("[{}] {key}: {what}", self.group));
@@ -170,6 +179,16 @@ impl<'c> Reader<'c> {
     /// relative to the file.
     pub(super) fn program(&mut self, key: &str, default: &str) -> Vec<String> {
         let text = self.text(key).unwrap_or_else(|| default.to_owned());
+        self.words(&text)
+    }
+
+    /// An optional program with leading arguments.
+    pub(super) fn optional_program(&mut self, key: &str) -> Option<Vec<String>> {
+        let text = self.text(key)?;
+        Some(self.words(&text))
+    }
+
+    fn words(&self, text: &str) -> Vec<String> {
         let mut words: Vec<String> = text.split_ascii_whitespace().map(str::to_owned).collect();
         if let Some(program) = words.first_mut().filter(|program| program.contains('/')) {
             *program = self.relative(program).to_string_lossy().into_owned();

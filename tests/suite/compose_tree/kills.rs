@@ -15,11 +15,11 @@ use serde_json::json;
 use super::world::{PENDING, REF, World, is_alive, report_of};
 use crate::support::{Output, Program, can_trace, osier_path, search_path_after, skip};
 
-fn send(child: &Child, signal: Signal) {
+pub fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
-fn end(child: Child) -> (Option<i32>, String) {
+pub fn end(child: Child) -> (Option<i32>, String) {
     let output = child.wait_with_output().unwrap();
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
@@ -244,14 +244,14 @@ fn mounts_and_daemons_of_a_killed_program_go() {
 
 /// What happens to system calls of osier: those calls, what is injected, and the one path that it
 /// is about, if it is.
-struct Injection<'i> {
-    calls: &'i str,
-    what: String,
-    path: Option<&'i str>,
+pub struct Injection<'i> {
+    pub calls: &'i str,
+    pub what: String,
+    pub path: Option<&'i str>,
 }
 
 /// Runs `compose tree` under strace.
-fn traced(world: &World, injection: &Injection<'_>) -> Output {
+pub fn traced(world: &World, injection: &Injection<'_>) -> Output {
     let Injection { calls, what, path } = injection;
     let strace = Program::other("strace", "strace")
         .with("PATH", search_path_after(&world.path("bin")))
@@ -270,12 +270,12 @@ fn traced(world: &World, injection: &Injection<'_>) -> Output {
 }
 
 /// What becomes visible does so by a rename: reports, refs, the summary.
-const RENAMES: &str = "rename,renameat,renameat2";
+pub const RENAMES: &str = "rename,renameat,renameat2";
 
 /// Whatever happened to the run that was to follow `first`: one of the two commits is public and
 /// whole, and the next run ends with the second one published.
 #[track_caller]
-fn nothing_is_half_done(world: &World, first: &str) {
+pub fn nothing_is_half_done(world: &World, first: &str) {
     let public = world.public_commit().unwrap();
     world.osier().repo(&world.repo(), ["fsck", "--quiet"]).success();
     if public != first {
