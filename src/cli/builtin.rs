@@ -121,9 +121,10 @@ pub(super) const fn later(name: &'static str) -> Builtin {
     Builtin { name, arguments: "", about: "", action: Action::Refuse("not supported yet") }
 }
 
-/// The same in a group, whose help lists it nevertheless.
-pub(super) const fn later_in_group(name: &'static str, about: &'static str) -> Builtin {
-    Builtin { name, arguments: "", about, action: Action::Refuse("not supported yet") }
+/// A command whose features are off.
+#[cfg(not(all(feature = "bench", feature = "compose", feature = "gpg", feature = "http")))]
+pub(super) const fn left_out(name: &'static str, reason: &'static str) -> Builtin {
+    Builtin { name, arguments: "", about: "", action: Action::Refuse(reason) }
 }
 
 /// The one with this name, when the program is called by that of `program`.

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "bench")]
 use super::bench;
+#[cfg(not(all(feature = "bench", feature = "compose", feature = "gpg", feature = "http")))]
+use super::builtin::left_out;
 use super::builtin::{Action, Builtin, Commands, RepoOption, command, from_matches, later};
 #[cfg(feature = "compose")]
 use super::compose;
@@ -11,12 +13,6 @@ use super::{
     cat, checkout, checksum, commit, compare, completions, config, diff, export, fsck, gpg_sign,
     init, log, ls, man, prune, pull_local, refs, remote, reset, rev_parse, show, sign, summary,
 };
-
-/// A command whose feature is off.
-#[cfg(not(all(feature = "bench", feature = "compose", feature = "gpg", feature = "http")))]
-const fn left_out(name: &'static str, reason: &'static str) -> Builtin {
-    Builtin { name, arguments: "", about: "", action: Action::Refuse(reason) }
-}
 
 /// All of them.
 pub(super) static BUILTINS: Commands = &[

@@ -134,7 +134,7 @@ fn verify<'s>(
     Ok(reports)
 }
 
-fn signatures_text(count: usize) -> String {
+pub(super) fn signatures_text(count: usize) -> String {
     format!("{count} signature{}", if count == 1 { "" } else { "s" })
 }
 

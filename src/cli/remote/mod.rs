@@ -4,18 +4,26 @@ mod add;
 mod add_cookie;
 mod delete;
 mod delete_cookie;
+#[cfg(all(feature = "gpg", feature = "http"))]
+mod fetched;
 mod gpg_import;
 mod gpg_list_keys;
 mod list;
 mod list_cookies;
+#[cfg(all(feature = "gpg", feature = "http"))]
+mod refs;
 mod show_url;
+#[cfg(all(feature = "gpg", feature = "http"))]
+mod summary;
 
 use std::path::{Path, PathBuf};
 
 use osier::error::{Context as _, During as _};
 use osier::repo::Repo;
 
-use super::builtin::{Builtin, Commands, RepoOption, command, later_in_group};
+#[cfg(not(all(feature = "gpg", feature = "http")))]
+use super::builtin::left_out;
+use super::builtin::{Builtin, Commands, RepoOption, command};
 use super::context::{self, Context};
 use super::error::Failure;
 
@@ -66,8 +74,14 @@ pub(super) static COMMANDS: Commands = &[
         "Show remote repository cookies",
         RepoOption::Known
     ),
-    later_in_group("remote refs", "List remote refs"),
-    later_in_group("remote summary", "Show remote summary"),
+    #[cfg(all(feature = "gpg", feature = "http"))]
+    command!(refs, "remote refs", "NAME", "List remote refs", RepoOption::Known),
+    #[cfg(not(all(feature = "gpg", feature = "http")))]
+    left_out("remote refs", "this osier is built without the features 'gpg' and 'http'"),
+    #[cfg(all(feature = "gpg", feature = "http"))]
+    command!(summary, "remote summary", "NAME", "Show remote summary", RepoOption::Known),
+    #[cfg(not(all(feature = "gpg", feature = "http")))]
+    left_out("remote summary", "this osier is built without the features 'gpg' and 'http'"),
 ];
 
 /// A repository, and its sysroot if any.

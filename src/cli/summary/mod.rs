@@ -1,32 +1,29 @@
 //! `summary`: updates or prints the summary.
 
+pub(super) mod text;
+
 #[cfg(feature = "gpg")]
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use osier::Error;
-use osier::date;
-use osier::gvariant::text::{Annotate, parse as parse_variant, print as print_variant};
-use osier::gvariant::{Dict, Type, Value, Variant};
+use osier::gvariant::Dict;
+use osier::gvariant::text::parse as parse_variant;
 use osier::repo::Repo;
 use osier::signer::Signer;
-use osier::summary::{self, SUMMARY_TYPE, Summary, SummaryRef, UpdateOptions, key, ref_key, store};
-use osier::units::format_size;
-use serde_json::json;
+use osier::summary::{self, UpdateOptions, store};
 
 use super::clock;
 use super::context::Context;
 use super::elsewhere::{Elsewhere, KeyOptions};
 use super::engine_signatures;
 use super::error::Failure;
-use super::json::{self, Numbers};
 use super::options::{OWN_OPTIONS, integer, path};
-use super::output::Output;
 #[cfg(feature = "gpg")]
 use super::signatures;
 use super::signing::Signing;
 use super::values::key_value;
+use text::Part;
 
 /// The options of `summary`.
 #[derive(clap::Args)]
@@ -177,53 +174,27 @@ fn signers(repo: &Repo, args: &Args) -> Result<Vec<Arc<dyn Signer>>, Failure> {
 fn read(args: Args, repo: &Repo, context: &mut Context) -> Result<(), Failure> {
     let Args { view, raw, list_metadata_keys, print_metadata_key, json, .. } = args;
     let out = &context.out;
-    if list_metadata_keys {
-        let summary = store::load(repo)?;
-        if json {
-            return json::print(&json::keys(&summary.metadata), out);
+    let part = match (print_metadata_key, view) {
+        _ if list_metadata_keys => Part::Keys,
+        (Some(key), _) => Part::Key(key),
+        _ if raw => Part::Raw,
+        (None, true) => Part::All,
+        (None, false) => {
+            return Err(Failure::failed("No option specified; use -u to update summary"));
         }
-        let mut keys: Vec<&str> = summary.metadata.iter().map(|(key, _)| key).collect();
-        keys.sort_unstable();
-        return keys.into_iter().try_for_each(|key| writeln!(out, "{key}"));
-    }
-    if let Some(key) = print_metadata_key {
-        let summary = store::load(repo)?;
-        let Some(value) = summary.metadata.get(&key) else {
-            return Err(Failure::failed(format!("No such metadata key '{key}'")));
-        };
-        if json {
-            return json::print(&json::with_key(&key, value.view(), Numbers::BigEndian), out);
-        }
-        return writeln!(
-            out,
-            "{}",
-            print_variant(value.view().byteswapped().view(), Annotate::Yes)
-        );
-    }
-    if raw {
-        let bytes = store::load_bytes(repo)?;
-        let ty = Type::parse(SUMMARY_TYPE).map_err(|error| Failure::failed(error.what))?;
-        let view = Variant::decode(ty, &bytes).map_err(malformed)?;
-        if json {
-            return json::print(&json::variant_of(view, Numbers::BigEndian), out);
-        }
-        return writeln!(out, "{}", print_variant(view.byteswapped().view(), Annotate::Yes));
-    }
-    if view && json {
-        return json::print(&document(&store::load(repo)?)?, out);
-    }
-    if view {
-        let bytes = store::load_bytes(repo)?;
-        print(&Summary::decode(&bytes).map_err(malformed)?, out)?;
-        engine_signatures::explain_summary(repo, &bytes)?;
-        #[cfg(feature = "gpg")]
-        {
-            let homedir = args.gpg_homedir.as_deref().map(Path::new);
-            signatures::print_of_summary(repo, &bytes, homedir, out)?;
-        }
+    };
+    let bytes = store::load_bytes(repo)?;
+    text::print(&bytes, &part, json, out)?;
+    if part != Part::All || json {
         return Ok(());
     }
-    Err(Failure::failed("No option specified; use -u to update summary"))
+    engine_signatures::explain_summary(repo, &bytes)?;
+    #[cfg(feature = "gpg")]
+    {
+        let homedir = args.gpg_homedir.as_deref().map(Path::new);
+        signatures::print_of_summary(repo, &bytes, homedir, out)?;
+    }
+    Ok(())
 }
 
 /// Parses `KEY=VALUE`, the values in GVariant's text format.
@@ -237,116 +208,4 @@ fn parse_metadata(arguments: &[String]) -> Result<Dict, Failure> {
         metadata.push(key, value);
     }
     Ok(metadata)
-}
-
-fn malformed(source: osier::gvariant::DecodeError) -> Failure {
-    Failure::Error(Error::Malformed { what: "summary".to_owned(), source })
-}
-
-/// The summary as JSON.
-fn document(summary: &Summary) -> Result<serde_json::Value, Failure> {
-    let metadata = |key| summary.metadata.get(key).map(Value::view);
-    let own = metadata(key::COLLECTION_ID).and_then(|id| id.as_str());
-    let mut refs: Vec<_> = summary.refs.iter().map(|entry| ref_document(own, entry)).collect();
-    for (collection, entries) in summary.collection_map().map_err(malformed)? {
-        refs.extend(entries.iter().map(|entry| ref_document(Some(&collection), entry)));
-    }
-    Ok(json!({
-        "collection_id": own,
-        "last_modified": metadata(key::LAST_MODIFIED).and_then(seconds).map(json::time),
-        "expires": metadata(key::EXPIRES).and_then(seconds).map(json::time),
-        "refs": refs,
-        "metadata": json::metadata(&summary.metadata, Numbers::BigEndian),
-    }))
-}
-
-fn ref_document(collection: Option<&str>, entry: &SummaryRef) -> serde_json::Value {
-    let metadata = |key| entry.metadata.get(key).map(Value::view);
-    json!({
-        "collection_id": collection,
-        "ref": entry.name,
-        "commit": entry.commit.to_hex(),
-        "commit_bytes": entry.commit_size,
-        "version": metadata(ref_key::VERSION).and_then(|version| version.as_str()),
-        "timestamp": metadata(ref_key::TIMESTAMP).and_then(seconds).map(json::time),
-        "metadata": json::metadata(&entry.metadata, Numbers::BigEndian),
-    })
-}
-
-fn print(summary: &Summary, out: &Output) -> Result<(), Failure> {
-    let own = summary.metadata.get(key::COLLECTION_ID).and_then(|id| id.view().as_str());
-    for entry in &summary.refs {
-        print_ref(own, entry, out)?;
-    }
-    for (collection, refs) in summary.collection_map().map_err(malformed)? {
-        for entry in &refs {
-            print_ref(Some(&collection), entry, out)?;
-        }
-    }
-    for (key, value) in summary.metadata.iter() {
-        print_metadata(key, value, out)?;
-    }
-    Ok(())
-}
-
-fn print_ref(collection: Option<&str>, entry: &SummaryRef, out: &Output) -> Result<(), Failure> {
-    match collection {
-        Some(collection) => writeln!(out, "* ({collection}, {})", entry.name)?,
-        None => writeln!(out, "* {}", entry.name)?,
-    }
-    writeln!(
-        out,
-        "    Latest Commit ({}):\n      {}",
-        format_size(entry.commit_size),
-        entry.commit
-    )?;
-    for (key, value) in entry.metadata.iter() {
-        let view = value.view();
-        let (label, text) = match key {
-            ref_key::VERSION => (Some("Version"), view.as_str().map(str::to_owned)),
-            ref_key::TIMESTAMP => (Some("Timestamp"), timestamp(view)),
-            _ => (None, None),
-        };
-        let text = text.unwrap_or_else(|| print_variant(view, Annotate::No));
-        match label {
-            Some(label) => writeln!(out, "    {label} ({key}): {text}")?,
-            None => writeln!(out, "    {key}: {text}")?,
-        }
-    }
-    writeln!(out)
-}
-
-fn print_metadata(key: &str, value: &Value, out: &Output) -> Result<(), Failure> {
-    let view = value.view();
-    let (label, text) = match key {
-        key::STATIC_DELTAS => (Some("Static Deltas"), None),
-        key::LAST_MODIFIED => (Some("Last-Modified"), timestamp(view)),
-        key::EXPIRES => (Some("Expires"), timestamp(view)),
-        key::COLLECTION_ID => (Some("Collection ID"), view.as_str().map(str::to_owned)),
-        key::COLLECTION_MAP => (Some("Collection Map"), Some("(printed above)".to_owned())),
-        key::MODE => (Some("Repository Mode"), view.as_str().map(str::to_owned)),
-        key::TOMBSTONE_COMMITS => {
-            let text = view.as_bool().map(|yes| if yes { "Yes" } else { "No" }.to_owned());
-            (Some("Has Tombstone Commits"), text)
-        }
-        _ => (None, None),
-    };
-    let text = text.unwrap_or_else(|| print_variant(view, Annotate::No));
-    match label {
-        Some(label) => writeln!(out, "{label} ({key}): {text}"),
-        None => writeln!(out, "{key}: {text}"),
-    }
-}
-
-/// A time in the local zone; `None` for a value of another type.
-fn timestamp(value: Variant<'_>) -> Option<String> {
-    Some(
-        date::format_local_summary(seconds(value)?.cast_signed())
-            .unwrap_or_else(|| "invalid".to_owned()),
-    )
-}
-
-/// Seconds since 1970, which are stored in big-endian order.
-fn seconds(value: Variant<'_>) -> Option<u64> {
-    value.as_u64().map(u64::from_be)
 }
