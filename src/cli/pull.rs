@@ -168,6 +168,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     };
     let progress = context.transaction_progress(&repo, args.json);
     let started = Instant::now();
+    let open_cache = |path: &PathBuf| open_source(&context::absolute(path)?);
+    let local_caches: Vec<Repo> =
+        args.localcache_repo.iter().map(open_cache).collect::<Result<_, _>>()?;
     let (stats, place) = match origin::local_path(&config, args.url.as_deref()) {
         Some(path) => {
             let source = open_source(&path)?;
@@ -175,8 +178,12 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         }
         None => {
             let origin = Origin::open(&repo, &name, &config, &origin_options(&args)?)?;
-            let source =
-                Source { remote: &remote, origin: &origin, cache: args.cache_dir.as_deref() };
+            let source = Source {
+                remote: &remote,
+                origin: &origin,
+                cache: args.cache_dir.as_deref(),
+                local_caches: &local_caches,
+            };
             (pull_http(&repo, &source, &options, &progress)?, Place::Server)
         }
     };

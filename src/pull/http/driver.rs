@@ -12,14 +12,14 @@
 //! requests under way are in memory, each of at most [`SMALL`] bytes, and [`MOST_WAITING`] more that
 //! wait for a worker; larger ones stream.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver as Events, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Scope};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::delay::{Delayed, Pause};
 use super::receive::{Received, Receiver, verify};
 use super::task::{Task, What};
 use super::window::Window;
@@ -31,6 +31,7 @@ use crate::object::{Commit, ObjectName, ObjectType};
 use crate::progress::{Event as Progressed, Progress};
 use crate::pull::PullStats;
 use crate::pull::checks::{Candidate, Checks};
+use crate::pull::local::Importer;
 use crate::pull::plan::{Completeness, Plan, WantedCommit};
 use crate::remote::attempts::Next;
 use crate::remote::origin::{self, Origin, dice};
@@ -42,10 +43,6 @@ const SMALL: usize = 64 << 10;
 const MOST_WAITING: usize = 128;
 /// Objects that the plan hands out at a time. What is found meanwhile may be more urgent.
 const HANDED_OUT: usize = 32;
-/// The first pause after a server has complained; it doubles with each complaint.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// The longest one, also if the server asks for more.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// What the driver is told.
 enum Event {
@@ -55,16 +52,25 @@ enum Event {
     Worked(Task, Result<Received>),
     /// A large body is done with.
     Streamed(Task, Result<Received>),
+    /// An object of a local cache is taken over.
+    Imported(ObjectName, Result<Received>),
 }
 
-/// A small body for a worker.
-struct Job(Task, Response);
+/// Something for a worker.
+enum Job {
+    /// A small body.
+    Body(Task, Response),
+    /// An object that the local cache of that number has.
+    Import(ObjectName, usize),
+}
 
 /// What one pull works with.
 pub(super) struct Work<'w, 'r> {
     pub(super) origin: &'w Origin,
     pub(super) receiver: Receiver<'w, 'r>,
     pub(super) checks: &'w Checks<'w>,
+    /// Repositories on this machine in which objects are looked for first.
+    pub(super) caches: Vec<Importer<'w, 'r>>,
     /// The sizes of commit objects, as the summary has them.
     pub(super) sizes: HashMap<Checksum, u64>,
     /// Whether the server keeps tombstones of deleted commits.
@@ -124,10 +130,16 @@ fn spawn<'scope>(
 fn serve(work: &Work<'_, '_>, waiting: &Mutex<Events<Job>>, events: &Sender<Event>) {
     loop {
         let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job(task, response)) = job else { return };
-        let received = work.receive(&task, response);
+        let event = match job {
+            Ok(Job::Body(task, response)) => {
+                let received = work.receive(&task, response);
+                Event::Worked(task, received)
+            }
+            Ok(Job::Import(name, cache)) => Event::Imported(name, work.import(&name, cache)),
+            Err(_) => return,
+        };
         // After an error the driver is gone.
-        let _ = events.send(Event::Worked(task, received));
+        let _ = events.send(event);
     }
 }
 
@@ -135,53 +147,24 @@ impl Work<'_, '_> {
     fn receive(&self, task: &Task, response: Response) -> Result<Received> {
         self.receiver.receive(task.kind(), response, task.places(self.origin))
     }
-}
 
-/// Tasks that are repeated later.
-#[derive(Default)]
-struct Delayed {
-    /// When each is due, the earliest on top.
-    due: BinaryHeap<Reverse<(Instant, u64)>>,
-    tasks: HashMap<u64, Task>,
-    next: u64,
-}
-
-impl Delayed {
-    fn add(&mut self, task: Task, wait: Duration) {
-        self.due.push(Reverse((Instant::now() + wait, self.next)));
-        self.tasks.insert(self.next, task);
-        self.next += 1;
-    }
-
-    /// The next task that is due now.
-    fn pop(&mut self, now: Instant) -> Option<Task> {
-        let Reverse((due, number)) = *self.due.peek()?;
-        if due > now {
-            return None;
+    /// Takes over an object of a local cache.
+    fn import(&self, name: &ObjectName, cache: usize) -> Result<Received> {
+        let cache = &self.caches[cache];
+        match name.object_type {
+            ObjectType::File => cache.file(&name.checksum).map(Received::Stored),
+            _ => cache.metadata(name).map(Received::Bytes),
         }
-        self.due.pop();
-        self.tasks.remove(&number)
     }
 
-    fn next_due(&self) -> Option<Instant> {
-        self.due.peek().map(|Reverse((due, _))| *due)
-    }
-}
-
-/// A pause in which nothing new is asked of a server that is overloaded.
-#[derive(Default)]
-struct Pause {
-    until: Option<Instant>,
-    /// Complaints since the last answer.
-    complaints: u32,
-}
-
-impl Pause {
-    fn extend(&mut self, asked_for: Option<Duration>) {
-        let doubled = FIRST_PAUSE.saturating_mul(1 << self.complaints.min(16));
-        let wait = asked_for.unwrap_or(doubled).min(LONGEST_PAUSE);
-        self.complaints += 1;
-        self.until = self.until.max(Some(Instant::now() + wait));
+    /// The number of the first local cache that has an object.
+    fn cache_with(&self, name: &ObjectName) -> Result<Option<usize>> {
+        for (number, cache) in self.caches.iter().enumerate() {
+            if cache.is_in_source(name)? {
+                return Ok(Some(number));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -214,7 +197,7 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
         loop {
             self.ask_all()?;
             let under_way = self.asked + self.waiting + self.streaming;
-            let later = [self.delayed.next_due(), self.pause.until].into_iter().flatten().min();
+            let later = [self.delayed.next_due(), self.pause.until()].into_iter().flatten().min();
             if under_way == 0 && later.is_none() {
                 return Ok(());
             }
@@ -236,10 +219,9 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
     /// Makes as many requests as are allowed now.
     fn ask_all(&mut self) -> Result<()> {
         let now = Instant::now();
-        if self.pause.until.is_some_and(|until| until > now) {
+        if !self.pause.is_over(now) {
             return Ok(());
         }
-        self.pause.until = None;
         while self.asked + self.streaming < self.window.size() && self.waiting < MOST_WAITING {
             match self.next_task(now)? {
                 Some(task) => self.ask(task),
@@ -253,8 +235,10 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
         if let Some(task) = self.urgent.pop().or_else(|| self.delayed.pop(now)) {
             return Ok(Some(task));
         }
-        if let Some(wanted) = self.plan.next_commit() {
-            return Ok(Some(Task::new(What::Detached(wanted), None)));
+        while let Some(wanted) = self.plan.next_commit() {
+            if !self.commit_from_cache(&wanted)? {
+                return Ok(Some(Task::new(What::Detached(wanted), None)));
+            }
         }
         loop {
             if self.ready.is_empty() {
@@ -262,7 +246,16 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
             }
             let Some(name) = self.ready.pop() else { return Ok(None) };
             if !self.work.receiver.transaction.was_present(&name)? {
-                return Ok(Some(Task::new(What::Object(name), None)));
+                let Some(cache) = self.work.cache_with(&name)? else {
+                    return Ok(Some(Task::new(What::Object(name), None)));
+                };
+                self.waiting += 1;
+                // The workers live as long as the driver.
+                let _ = self.jobs.send(Job::Import(name, cache));
+                if self.waiting < MOST_WAITING {
+                    continue;
+                }
+                return Ok(None);
             }
             // A dirtree may be there without what it lists.
             match name.object_type {
@@ -324,12 +317,16 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
                 self.streaming -= 1;
                 self.received(task, received?)
             }
+            Event::Imported(name, received) => {
+                self.waiting -= 1;
+                self.imported(&name, received?)
+            }
         }
     }
 
     fn answered(&mut self, task: Task, response: Response) -> Result<()> {
         self.window.answered(response.http2);
-        self.pause.complaints = 0;
+        self.pause.answered();
         if !response.body.is_whole() {
             self.streaming += 1;
             let (work, events) = (self.work, self.events.clone());
@@ -341,7 +338,7 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
         if let What::Object(_) = task.what {
             self.waiting += 1;
             // The workers live as long as the driver.
-            let _ = self.jobs.send(Job(task, response));
+            let _ = self.jobs.send(Job::Body(task, response));
             return Ok(());
         }
         let received = self.work.receive(&task, response)?;
@@ -352,10 +349,10 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
         match error.kind {
             HttpErrorKind::Busy(429 | 503, after) => {
                 self.window.complained();
-                self.pause.extend(after);
+                self.pause.complained(after);
             }
             HttpErrorKind::Stalled => self.window.complained(),
-            HttpErrorKind::Unreachable => self.pause.extend(None),
+            HttpErrorKind::Unreachable => self.pause.complained(None),
             _ => {}
         }
         let places = task.places(self.work.origin);
@@ -392,6 +389,7 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
                 self.detached(wanted, Some(bytes))
             }
             (What::Commit(wanted, detached), Received::Bytes(bytes)) => {
+                self.stats.metadata_objects_fetched += 1;
                 self.commit(&wanted, &bytes, detached)
             }
             (What::Tombstone(wanted), Received::Bytes(_)) => {
@@ -412,6 +410,36 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
             // Only files are stored without a look at their bytes.
             (_, Received::Stored(_)) => Ok(()),
         }
+    }
+
+    fn imported(&mut self, name: &ObjectName, received: Received) -> Result<()> {
+        match received {
+            Received::Bytes(bytes) => {
+                self.stats.metadata_objects_imported += 1;
+                self.arrived(name, &bytes)
+            }
+            Received::Stored(content) => {
+                self.stats.content_objects_imported += 1;
+                self.stats.content_bytes_written += content;
+                self.arrived(name, &[])
+            }
+        }
+    }
+
+    /// Takes over a commit with its detached metadata if a local cache has it and the repository
+    /// does not.
+    fn commit_from_cache(&mut self, wanted: &WantedCommit) -> Result<bool> {
+        let name = ObjectName::new(wanted.commit, ObjectType::Commit);
+        if self.work.receiver.transaction.was_present(&name)? {
+            return Ok(false);
+        }
+        let Some(number) = self.work.cache_with(&name)? else { return Ok(false) };
+        let cache = &self.work.caches[number];
+        let bytes = cache.load(&name)?;
+        let detached = cache.load_detached_metadata(&wanted.commit)?;
+        self.commit(wanted, &bytes, detached)?;
+        self.stats.metadata_objects_imported += 1;
+        Ok(true)
     }
 
     /// The detached metadata of a commit have come, if there are any. A commit that is there is
@@ -462,7 +490,6 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
         }
         self.store_detached(&wanted.commit, detached.as_deref())?;
         transaction.write_metadata_as(&name, bytes, Trust::Trusted)?;
-        self.stats.metadata_objects_fetched += 1;
         self.plan.commit_arrived(&wanted.commit, &commit, Completeness::Partial)
     }
 

@@ -3,12 +3,14 @@
 //! ```text
 //! window   how many requests may be under way, no I/O
 //! task     what is asked for, and where it is
+//! delay    when to go on after failures
 //! body     a body that goes on where it broke
 //! receive  one file that has come: verified, then written
 //! driver   the thread that decides what is asked for next
 //! ```
 
 mod body;
+mod delay;
 mod driver;
 mod receive;
 mod task;
@@ -20,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::checks::Checks;
+use super::local::Importer;
 use super::plan::Plan;
 use super::refs::{InSource, InSummary, Lookup};
 use super::{PullOptions, PullStats, Want, complete, decode_summary, refs, set_refs};
@@ -29,7 +32,7 @@ use crate::progress::{Event, Progress};
 use crate::refspec::{CollectionRef, RefName};
 use crate::remote::Remote;
 use crate::remote::origin::{Origin, Side};
-use crate::repo::{CommitState, Repo, Transaction};
+use crate::repo::{CommitState, Repo, Transaction, Trust};
 use crate::summary::cache::{self, Cache};
 use crate::summary::fetch::{self, Place, RemoteSummary};
 use crate::summary::verify::Asker;
@@ -45,6 +48,8 @@ pub struct Source<'s> {
     pub origin: &'s Origin,
     /// Where summaries are cached, instead of the repository's own place.
     pub cache: Option<&'s Path>,
+    /// Repositories on this machine in which objects are looked for first.
+    pub local_caches: &'s [Repo],
 }
 
 /// Gets commits with all that they reach from a remote into `repo`. The summary follows if the
@@ -106,7 +111,15 @@ pub fn pull_http(
             Receiver { transaction: &transaction, options, client, shared: Arc::clone(&shared) };
         let sizes: HashMap<Checksum, u64> =
             wanted.commits.iter().filter_map(|found| Some((found.commit, found.size?))).collect();
+        let trust = match options.http_trusted {
+            true => options.trust,
+            false => Trust::Untrusted,
+        };
+        let caches = source.local_caches.iter();
+        let caches =
+            caches.map(|cache| Importer::new(&transaction, cache, trust, options.file_modes));
         let work = driver::Work {
+            caches: caches.collect::<Result<_>>()?,
             origin: source.origin,
             receiver,
             checks: &checks,
