@@ -457,6 +457,38 @@ fn a_program_that_takes_too_long_is_ended() {
 }
 
 #[test]
+fn an_agent_that_has_no_passphrase_leaves_the_tree_waiting_until_it_has() {
+    let (Some((world, first)), Some(home)) = (World::composed(), Home::new()) else { return };
+    let Some(gpgconf) = program("gpgconf") else { return };
+    let passphrase = "--passphrase=open-sesame";
+    let user = "Locked <locked@example.com>";
+    let made = [passphrase, "--quick-generate-key", user, "ed25519", "sign", "0"];
+    home.at("20250101T000000", &made);
+    // The agent forgets.
+    gpgconf.run(["--homedir", home.path().to_str().unwrap(), "--kill", "all"]).success();
+    world.sign_with(&format!("gpg-keys=locked@\ngpg-homedir={}\n", home.path().display()));
+    // Nobody is asked for it before it is needed.
+    world.osier().run(["compose", "check", "--config=compose.conf"]).success();
+    world.change(2);
+    let output = world.tree(&["-q"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status, 1, "{stderr}");
+    let waiting = world.rev(PENDING).unwrap();
+    let expected = format!(
+        "error: the commit {waiting} waits as {PENDING}: not signed, `osier compose publish` \
+         continues here: signing the commit with the gpg key locked@: Failure signing commit file: "
+    );
+    assert!(stderr.contains(&expected), "{stderr}");
+    world.assert_served(&first);
+    home.at_with_input("20250305T040506", &[passphrase, "--sign", "-u", "locked@"], b"data");
+    world.publish(PENDING).success();
+    assert_eq!(world.report()["summary"]["signatures"], world.report()["signatures"]);
+    assert!(world.report()["signatures"][0].as_str().unwrap().starts_with("gpg:"));
+    world.assert_served(&waiting);
+    world.assert_secret(&[b"open-sesame".to_vec()], &[&output.stdout, &output.stderr]);
+}
+
+#[test]
 fn an_interrupt_ends_a_program_that_signs_and_the_commit_waits() {
     let Some((world, first)) = World::composed() else { return };
     if world.signer().is_none() {
