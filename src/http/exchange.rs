@@ -252,6 +252,7 @@ impl Exchange {
             match incoming.next().await {
                 Ok(Some(chunk)) => first.extend_from_slice(&chunk),
                 Ok(None) => ended = true,
+                Err(error) if first.is_empty() => return Err(error),
                 // What came may be of use to a reader that asks for the rest.
                 Err(error) => broken = Some(error),
             }

@@ -42,6 +42,7 @@ mod labels;
 mod library;
 mod progress;
 mod prune;
+mod pull_http;
 mod pull_local;
 mod reading;
 mod remote;
