@@ -3,7 +3,7 @@
 //! Nothing here is about ostree. A [`Client`] has one thread with a small async runtime, one pool
 //! of connections and one TLS configuration, and serves any number of requests at a time: HTTP/2
 //! where a server offers it over TLS, HTTP/1.1 with keep-alive otherwise. Nothing async is in a
-//! signature outside this module.
+//! signature outside this module. [`server`] is the other side.
 //!
 //! ```text
 //! url         what a URL consists of, references resolved, no I/O
@@ -35,6 +35,7 @@ mod options;
 mod reading;
 mod request;
 mod retry;
+pub mod server;
 mod tls;
 mod url;
 
