@@ -9,10 +9,18 @@ use super::builtin::{Action, Builtin, Commands, RepoOption, command, from_matche
 use super::compose;
 #[cfg(all(feature = "gpg", feature = "http"))]
 use super::pull;
+#[cfg(feature = "http")]
+use super::trivial_httpd;
 use super::{
     cat, checkout, checksum, commit, compare, completions, config, diff, export, fsck, gpg_sign,
     init, log, ls, man, prune, pull_local, refs, remote, reset, rev_parse, show, sign, summary,
 };
+
+/// A command whose feature is off.
+#[cfg(not(all(feature = "bench", feature = "compose", feature = "http")))]
+const fn left_out(name: &'static str, reason: &'static str) -> Builtin {
+    Builtin { name, arguments: "", about: "", action: Action::Refuse(reason) }
+}
 
 /// All of them.
 pub(super) static BUILTINS: Commands = &[
@@ -106,4 +114,8 @@ pub(super) static BUILTINS: Commands = &[
     command!(show, "show", "OBJECT", "Output a metadata object"),
     later("static-delta"),
     command!(summary, "summary", "", "Manage summary metadata"),
+    #[cfg(feature = "http")]
+    command!(trivial_httpd, "trivial-httpd", "[DIR]", "Simple webserver", RepoOption::Unknown),
+    #[cfg(not(feature = "http"))]
+    left_out("trivial-httpd", "this osier is built without the feature 'http'"),
 ];

@@ -69,6 +69,8 @@ mod suggest;
 mod summary;
 #[cfg(feature = "gpg")]
 mod trust;
+#[cfg(feature = "http")]
+mod trivial_httpd;
 mod values;
 mod version;
 

@@ -60,6 +60,7 @@ mod tar_import;
 mod threads;
 mod tidy;
 mod trees;
+mod trivial_httpd;
 mod unreadable;
 mod upstream;
 mod variant_text;

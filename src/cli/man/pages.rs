@@ -741,6 +741,20 @@ pub(super) const PAGES: &[Page] = &[
         files: &[FILES_OF_REPO[0], FILES_OF_REPO[1], FILES_OF_REPO[3], SUMMARY],
         see_also: &["refs", "compose-publish"],
     },
+    Page {
+        command: "trivial-httpd",
+        details: "Serves the files below DIR, or below the current directory, over HTTP, for tests \
+            of clients. It listens on the loopback unless --address says otherwise, serves what \
+            every user may read, and follows no link that leads out of DIR. Without --port the \
+            system chooses the port.",
+        examples: &[(
+            "Serve a repository in the background until it is deleted:",
+            "osier trivial-httpd --daemonize --autoexit --port-file=port repo && rm -r repo",
+        )],
+        environment: &[],
+        files: &[],
+        see_also: &["remote-add", "pull-local"],
+    },
 ];
 
 const OF_SIGNERS: (&str, &str) = (
