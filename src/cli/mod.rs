@@ -67,10 +67,10 @@ mod signatures;
 mod signing;
 mod suggest;
 mod summary;
-#[cfg(feature = "gpg")]
-mod trust;
 #[cfg(feature = "http")]
 mod trivial_httpd;
+#[cfg(feature = "gpg")]
+mod trust;
 mod values;
 mod version;
 
