@@ -273,8 +273,11 @@ impl<'a> Elements<'a> {
     }
 
     fn get(&self, index: usize) -> Option<Variant<'a>> {
+        if index >= self.count {
+            return None;
+        }
         let previous_end = if index == 0 { Some(0) } else { self.end_of(index - 1) };
-        (index < self.count).then(|| self.element_after(previous_end, index))
+        Some(self.element_after(previous_end, index))
     }
 
     /// The next element in order. Nothing is read twice: where offsets are out of order, all that
@@ -382,7 +385,7 @@ mod tests {
         let read: Vec<_> = texts.children().filter_map(|text| text.as_str()).collect();
         assert_eq!((texts.len(), read), (3, vec!["a", "", "ccc"]));
         assert_eq!(texts.child(2).and_then(|text| text.as_str()), Some("ccc"));
-        assert!(texts.child(3).is_none());
+        assert!(texts.child(3).is_none() && texts.child(usize::MAX).is_none());
         let numbers = [1, 0, 2, 0];
         assert_eq!(
             view("aq", &numbers).children().map(|number| number.as_u16()).collect::<Vec<_>>(),
