@@ -12,6 +12,7 @@
 //! | bytes from outside | [`input`]: as much as is allowed, quoted in errors |
 //! | text and formats | [`keyfile`], [`refspec`], [`date`], [`deflate`], [`units`]; `map`: files in memory |
 //! | objects as values, no I/O | [`object`] |
+//! | static deltas as values, no I/O | [`delta_format`] |
 //! | events and errors, HTTP | [`error`], [`progress`], [`http`] |
 //! | helpers | `threads`: the pool; [`process`]: other programs, run and asked; `trial`: what comparing and measuring share |
 //! | signatures, without a repository | [`signer`]: what signs |
@@ -97,6 +98,7 @@ pub mod composefs;
 #[cfg(feature = "dates")]
 pub mod date;
 pub mod deflate;
+pub mod delta_format;
 pub mod diff;
 mod dir;
 pub mod error;

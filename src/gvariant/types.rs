@@ -26,7 +26,7 @@ pub(super) struct Measure {
 
 impl<'t> Type<'t> {
     /// `()`, the type of what GLib puts in place of a broken variant's content.
-    pub(super) const UNIT: Type<'static> = Type("()");
+    pub(crate) const UNIT: Type<'static> = Type("()");
 
     /// Parses a text that is one type and nothing else.
     pub fn parse(text: &'t str) -> Result<Self, DecodeError> {

@@ -9,75 +9,24 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::RenameFlags;
+use rustix::io::Errno;
 
 use super::read::objects::MAX_METADATA_SIZE;
 use super::write::replace::random_letters;
 use super::{ConfigEdit, Repo};
 use crate::checksum::Checksum;
+use crate::delta_format::{DeltaIndex, index_path, map_of_deltas};
 use crate::dir;
 use crate::error::{During, Error, Result};
-use crate::gvariant::{Dict, Value};
+use crate::gvariant::Dict;
 use crate::input;
 use crate::object::{ObjectName, ObjectType};
 
-/// The key of the map from delta names to digests, in the summary and in delta indexes.
-pub const STATIC_DELTAS: &str = "ostree.static-deltas";
-
-/// Names a static delta; `Display` is what users type: `TO` or `FROM-TO` in hexadecimal digits.
-///
-/// The order is the one of upstream's index: deltas from nothing first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct DeltaName {
-    /// The commit that must be there already; `None` when the delta needs nothing.
-    pub from: Option<Checksum>,
-    /// The commit that the delta leads to.
-    pub to: Checksum,
-}
-
-impl fmt::Display for DeltaName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.from {
-            Some(from) => write!(f, "{from}-{}", self.to),
-            None => write!(f, "{}", self.to),
-        }
-    }
-}
-
-impl DeltaName {
-    /// The delta's directory, relative to the repository.
-    pub fn directory(&self) -> PathBuf {
-        let name = match self.from {
-            Some(from) => format!("{}-{}", from.to_base64(), self.to.to_base64()),
-            None => self.to.to_base64(),
-        };
-        split("deltas", &name, "")
-    }
-
-    /// The name of the directory `deltas/PREFIX/REST`; `None` if no delta has such a directory.
-    fn of_directory(prefix: &str, rest: &str) -> Option<Self> {
-        let name = format!("{prefix}{rest}");
-        let (from, to) = match name.split_once('-') {
-            Some((from, to)) => (Some(Checksum::from_base64(from)?), to),
-            None => (None, name.as_str()),
-        };
-        Some(Self { from, to: Checksum::from_base64(to)? })
-    }
-}
-
-/// The index of the deltas to a commit, relative to the repository.
-pub fn index_path(to: &Checksum) -> PathBuf {
-    split("delta-indexes", &to.to_base64(), ".index")
-}
-
-fn split(directory: &str, name: &str, suffix: &str) -> PathBuf {
-    let (prefix, rest) = name.split_at(2);
-    PathBuf::from(format!("{directory}/{prefix}/{rest}{suffix}"))
-}
+pub use crate::delta_format::{DeltaName, STATIC_DELTAS};
 
 /// Lists the static deltas of the repository, sorted; directories without a superblock do not
 /// count.
@@ -133,14 +82,31 @@ pub fn remove(repo: &Repo, name: &DeltaName) -> Result<()> {
 /// # Errors
 /// When a superblock cannot be read.
 pub fn digests(repo: &Repo, names: &[DeltaName]) -> Result<Dict> {
-    let mut map = Dict::new();
-    for name in names {
-        let path = name.directory().join("superblock");
+    Ok(map_of_deltas(&digests_of(repo, names)?))
+}
+
+fn digests_of(repo: &Repo, names: &[DeltaName]) -> Result<Vec<(DeltaName, Checksum)>> {
+    let digest = |name: &DeltaName| {
+        let path = name.superblock_path();
         let superblock = input::read_stored(repo.dir(), &path, MAX_METADATA_SIZE);
         let superblock = superblock.during("reading", repo.path().join(path))?;
-        map.push(name.to_string(), Value::bytes_value(Checksum::of(&superblock).as_bytes()));
-    }
-    Ok(map.in_table_order())
+        Ok((*name, Checksum::of(&superblock)))
+    };
+    names.iter().map(digest).collect()
+}
+
+/// Lists the commits that have a delta index, sorted.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn list_indexes(repo: &Repo) -> Result<Vec<Checksum>> {
+    let target = |(prefix, rest): (String, String)| {
+        Checksum::from_base64(&format!("{prefix}{}", rest.strip_suffix(".index")?))
+    };
+    let indexes = two_levels(&repo.path().join("delta-indexes"))?;
+    let mut targets: Vec<Checksum> = indexes.into_iter().filter_map(target).collect();
+    targets.sort_unstable();
+    Ok(targets)
 }
 
 /// Makes the delta indexes match the deltas, and records in the config that there are indexes.
@@ -156,31 +122,60 @@ pub fn reindex(repo: &Repo) -> Result<()> {
     }
     let mut wanted = BTreeSet::new();
     for (to, names) in &by_target {
-        let mut index = Dict::new();
-        index.push(STATIC_DELTAS, digests(repo, names)?.to_value());
-        let path = index_path(to);
-        let bytes = index.encode();
-        if read_if_present(repo, &path)?.as_ref() != Some(&bytes) {
-            let directory = path.parent().unwrap_or(&path);
-            let made = dir::make_dirs(repo.dir(), directory, 0o777);
-            made.during("creating", repo.path().join(directory))?;
-            repo.replace_file(&path, &bytes)?;
-        }
-        wanted.insert(path);
+        write_index(repo, to, names)?;
+        wanted.insert(index_path(to));
     }
     for (prefix, rest) in two_levels(&repo.path().join("delta-indexes"))? {
         let path = Path::new("delta-indexes").join(prefix).join(&rest);
         if rest.ends_with(".index") && !wanted.contains(&path) {
-            dir::remove_file(repo.dir(), &path).during("removing", repo.path().join(path))?;
+            remove_index(repo, &path)?;
         }
     }
-    if !repo.config().indexed_deltas {
-        repo.edit_config(|keyfile| {
-            let changed = keyfile.set_bool("core", "indexed-deltas", true);
-            changed.map_err(|source| Error::Malformed { what: "config".to_owned(), source })?;
-            Ok(ConfigEdit::Write)
-        })?;
+    record_indexes(repo)
+}
+
+/// [`reindex`] for the deltas to one commit.
+///
+/// # Errors
+/// As [`reindex`].
+pub fn reindex_target(repo: &Repo, to: &Checksum) -> Result<()> {
+    let mut names = list(repo)?;
+    names.retain(|name| name.to == *to);
+    match names.is_empty() {
+        true => remove_index(repo, &index_path(to))?,
+        false => write_index(repo, to, &names)?,
     }
+    record_indexes(repo)
+}
+
+fn write_index(repo: &Repo, to: &Checksum, names: &[DeltaName]) -> Result<()> {
+    let path = index_path(to);
+    let bytes = DeltaIndex { deltas: digests_of(repo, names)? }.encode();
+    if read_if_present(repo, &path)?.as_ref() == Some(&bytes) {
+        return Ok(());
+    }
+    let directory = path.parent().unwrap_or(&path);
+    let made = dir::make_dirs(repo.dir(), directory, 0o777);
+    made.during("creating", repo.path().join(directory))?;
+    repo.replace_file(&path, &bytes)
+}
+
+fn remove_index(repo: &Repo, path: &Path) -> Result<()> {
+    match dir::remove_file(repo.dir(), path) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error).during("removing", repo.path().join(path)),
+    }
+}
+
+fn record_indexes(repo: &Repo) -> Result<()> {
+    if repo.config().indexed_deltas {
+        return Ok(());
+    }
+    repo.edit_config(|keyfile| {
+        let changed = keyfile.set_bool("core", "indexed-deltas", true);
+        changed.map_err(|source| Error::Malformed { what: "config".to_owned(), source })?;
+        Ok(ConfigEdit::Write)
+    })?;
     Ok(())
 }
 
@@ -218,59 +213,5 @@ fn read_if_present(repo: &Repo, path: &Path) -> Result<Option<Vec<u8>>> {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).during("reading", repo.path().join(path)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // Names from the golden repository `archive`, whose directories ostree made.
-    const C1: &str = "6d7db1e20af1b7bd81fd73677c8179a909059164c9a98637517f636dafa44143";
-    const C2: &str = "1cff384c55a0129652a190c7a2c8d4255d733ee48bb4f54f07c0098741094f2c";
-
-    #[test]
-    fn a_delta_from_nothing_is_named_after_its_target() {
-        let name = DeltaName { from: None, to: Checksum::from_hex(C1).unwrap() };
-        assert_eq!(name.to_string(), C1);
-        assert_eq!(
-            name.directory(),
-            Path::new("deltas/bX/2x4grxt72B_XNnfIF5qQkFkWTJqYY3UX9jba+kQUM")
-        );
-        assert_eq!(
-            DeltaName::of_directory("bX", "2x4grxt72B_XNnfIF5qQkFkWTJqYY3UX9jba+kQUM"),
-            Some(name)
-        );
-    }
-
-    #[test]
-    fn a_delta_between_commits_has_both_names() {
-        let name =
-            DeltaName { from: Checksum::from_hex(C1).ok(), to: Checksum::from_hex(C2).unwrap() };
-        assert_eq!(name.to_string(), format!("{C1}-{C2}"));
-        let directory = name.directory();
-        let rest = directory.file_name().unwrap().to_str().unwrap();
-        assert!(rest.starts_with("2x4grxt72B_XNnfIF5qQkFkWTJqYY3UX9jba+kQUM-HP84TFWg"), "{rest}");
-        assert_eq!(DeltaName::of_directory("bX", rest), Some(name));
-    }
-
-    #[test]
-    fn other_directories_are_no_deltas() {
-        for rest in [
-            "",
-            "2x4",
-            "2x4grxt72B_XNnfIF5qQkFkWTJqYY3UX9jba+kQU",
-            "2x4grxt72B_XNnfIF5qQkFkWTJqYY3UX9jba+kQUM-",
-        ] {
-            assert_eq!(DeltaName::of_directory("bX", rest), None, "{rest}");
-        }
-    }
-
-    #[test]
-    fn deltas_from_nothing_come_first() {
-        let (c1, c2) = (Checksum::from_hex(C1).unwrap(), Checksum::from_hex(C2).unwrap());
-        let mut names = [DeltaName { from: Some(c1), to: c2 }, DeltaName { from: None, to: c2 }];
-        names.sort_unstable();
-        assert_eq!(names[0].from, None);
     }
 }
