@@ -20,7 +20,7 @@
 //! | the repository on disk: opens, reads, writes, lists and moves refs, and nothing else | [`repo`] |
 //! | trees as entries and images | [`source`], [`labels`], [`composefs`] |
 //! | the summary and remotes of a repository | [`summary`], [`remote`] |
-//! | operations, free functions that take a repository | [`commit`], [`checkout`], [`diff`], [`export`], [`fsck`], [`prune`], [`refs`] |
+//! | operations, free functions that take a repository | [`commit`], [`checkout`], [`delta`], [`diff`], [`export`], [`fsck`], [`prune`], [`refs`] |
 //! | operations on two repositories | [`pull`] |
 //! | comparing, measuring, packages to a published tree and a disk image | [`mod@compare`], [`mod@bench`], [`compose`] |
 //! | the command line, which belongs to the program | `cli` |
@@ -39,6 +39,7 @@
 //! | `bench` | [`mod@bench`] |
 //! | `compose` | [`compose`] |
 //! | `dates` | [`date`] |
+//! | `delta` | [`delta`]: static deltas are applied |
 //! | `gpg` | OpenPGP signatures |
 //! | `http` | [`http`] |
 //! | `sign` | [`sign`]: ed25519 and spki signatures |
@@ -98,6 +99,8 @@ pub mod composefs;
 #[cfg(feature = "dates")]
 pub mod date;
 pub mod deflate;
+#[cfg(feature = "delta")]
+pub mod delta;
 pub mod delta_format;
 pub mod diff;
 mod dir;

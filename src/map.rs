@@ -1,7 +1,7 @@
 //! Read-only mapping of a repository's own write-once files: the only unsafe code.
 //!
-//! Objects are never changed after they got their name, so a mapping of one stays what it was.
-//! Input trees are never mapped: a file truncated underneath a mapping kills the process.
+//! Objects are never changed after they got their name, so a mapping of one stays what it was; nor is
+//! a temporary file without a name that only its owner has open. Input trees are never mapped: a file truncated underneath a mapping kills the process.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -30,7 +30,8 @@ impl FileBytes {
         }
         #[expect(unsafe_code, reason = "memmap2 cannot know that nobody changes the file")]
         // SAFETY: the file is an object or summary of the repository: it was complete before it got
-        // its name and is only ever replaced by a rename, never written in place, so the mapped
+        // its name and is only ever replaced by a rename, never written in place. Or it is a file
+        // of the repository's `tmp` without a name, which its owner has finished. So the mapped
         // pages stay as they are.
         let map = unsafe { Mmap::map(&file) }?;
         Ok(Self::Mapped(map))

@@ -337,7 +337,10 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
 
     /// The same for content that is expected to have this name, which no one else is writing; to be
     /// finished by [`ContentWriter::finish_as`].
-    pub(in crate::repo) fn begin_as(
+    ///
+    /// # Errors
+    /// As [`ContentWriter::begin`].
+    pub(crate) fn begin_as(
         name: &ObjectName,
         transaction: &'t Transaction<'r>,
         header: FileHeader,
@@ -403,7 +406,10 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
     }
 
     /// Finishes the file, and stores it under the name that it was begun with.
-    pub(in crate::repo) fn finish_as(self, name: &ObjectName) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::CorruptedObject`] when it does not match the name; when it cannot be written.
+    pub(crate) fn finish_as(self, name: &ObjectName) -> Result<()> {
         let actual = self.hasher.clone().finish();
         if actual != name.checksum {
             return Err(Error::CorruptedObject { object: *name, actual });
