@@ -11,6 +11,8 @@ use super::compose;
 use super::pull;
 #[cfg(feature = "http")]
 use super::trivial_httpd;
+#[cfg(feature = "delta")]
+use super::static_delta;
 use super::{
     cat, checkout, checksum, commit, compare, completions, config, diff, export, fsck, gpg_sign,
     init, log, ls, man, prune, pull_local, refs, remote, reset, rev_parse, show, sign, summary,
@@ -18,6 +20,13 @@ use super::{
 
 /// A command whose feature is off.
 #[cfg(not(all(feature = "bench", feature = "compose", feature = "http")))]
+#[cfg(not(all(
+    feature = "bench",
+    feature = "compose",
+    feature = "delta",
+    feature = "gpg",
+    feature = "http"
+)))]
 const fn left_out(name: &'static str, reason: &'static str) -> Builtin {
     Builtin { name, arguments: "", about: "", action: Action::Refuse(reason) }
 }
@@ -112,7 +121,15 @@ pub(super) static BUILTINS: Commands = &[
     command!(rev_parse, "rev-parse", "REV", "Output the target of a rev"),
     command!(sign, "sign", "COMMIT KEY-ID...", "Sign a commit"),
     command!(show, "show", "OBJECT", "Output a metadata object"),
-    later("static-delta"),
+    #[cfg(feature = "delta")]
+    Builtin {
+        name: "static-delta",
+        arguments: "",
+        about: "Static delta related commands",
+        action: Action::Group(static_delta::COMMANDS),
+    },
+    #[cfg(not(feature = "delta"))]
+    left_out("static-delta", "this osier is built without the feature 'delta'"),
     command!(summary, "summary", "", "Manage summary metadata"),
     #[cfg(feature = "http")]
     command!(trivial_httpd, "trivial-httpd", "[DIR]", "Simple webserver", RepoOption::Unknown),

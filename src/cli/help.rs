@@ -26,6 +26,9 @@ pub(super) fn of_program(program: &str) -> String {
 
 /// The help text of a group of commands, including unimplemented ones.
 pub(super) fn of_group(program: &str, group: &Builtin, commands: &[Builtin]) -> String {
+    if group.name == "static-delta" {
+        return of_static_delta(program, group, commands);
+    }
     let mut options = help_option();
     let global = options::global_table();
     options.application.extend(global.get_arguments().map(Row::of));
@@ -39,6 +42,18 @@ pub(super) fn of_group(program: &str, group: &Builtin, commands: &[Builtin]) -> 
     push_rows(&mut text, &rows, width);
     options.push_to(&mut text, width);
     text
+}
+
+/// Upstream writes the help of this group by hand: without options, in a column of its own.
+fn of_static_delta(program: &str, group: &Builtin, commands: &[Builtin]) -> String {
+    const WIDTH: usize = 17;
+    let name = group.name;
+    let mut text =
+        format!("Usage:\n  {program} {name} [OPTION...] COMMAND\n\nBuiltin \"{name}\" Commands:\n");
+    for builtin in commands {
+        text.push_str(&format!("  {:WIDTH$}{}\n", builtin.short_name(group), builtin.about));
+    }
+    text + "\n"
 }
 
 /// The help text of a command with its own option table.

@@ -65,6 +65,8 @@ mod sign;
 #[cfg(feature = "gpg")]
 mod signatures;
 mod signing;
+#[cfg(feature = "delta")]
+mod static_delta;
 mod suggest;
 mod summary;
 #[cfg(feature = "http")]
@@ -157,6 +159,8 @@ fn dispatch_in(
             format!("Unknown \"{}\" subcommand '{}'", group.name, name.to_string_lossy())
         }
         (Some(name), _) => return Err(unknown_command(program, group, &name, &arguments)),
+        // Upstream has its own words here.
+        (None, Some(Builtin { name: "static-delta", .. })) => "No command specified".to_owned(),
         (None, Some(group)) => format!("No \"{}\" subcommand specified", group.name),
         (None, None) if !is_ostree && !arguments.is_empty() => {
             return Err(Failure::failed(format!(
