@@ -9,10 +9,10 @@ use super::builtin::{Action, Builtin, Commands, RepoOption, command, from_matche
 use super::compose;
 #[cfg(all(feature = "gpg", feature = "http"))]
 use super::pull;
-#[cfg(feature = "http")]
-use super::trivial_httpd;
 #[cfg(feature = "delta")]
 use super::static_delta;
+#[cfg(feature = "http")]
+use super::trivial_httpd;
 use super::{
     cat, checkout, checksum, commit, compare, completions, config, diff, export, fsck, gpg_sign,
     init, log, ls, man, prune, pull_local, refs, remote, reset, rev_parse, show, sign, summary,

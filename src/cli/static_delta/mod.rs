@@ -15,8 +15,8 @@ use osier::repo::Repo;
 use osier::sign::{Engine, VerificationKeys};
 
 use super::builtin::{Builtin, Commands, RepoOption, command, later_in_group};
+use super::elsewhere::KEY_DIRECTORIES;
 use super::error::Failure;
-use super::sign::KEY_DIRECTORIES;
 
 /// The commands, in the order of ostree's help.
 pub(super) static COMMANDS: Commands = &[
