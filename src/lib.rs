@@ -43,6 +43,7 @@
 //! | `gpg` | OpenPGP signatures |
 //! | `http` | [`http`] |
 //! | `sign` | [`sign`]: ed25519 and spki signatures |
+//! | `pull` | [`pull::pull_http`] |
 //! | `cli` | the program |
 //! | `tls-ring` | TLS with ring, on processors that graviola does not know |
 //!

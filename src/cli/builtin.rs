@@ -122,7 +122,7 @@ pub(super) const fn later(name: &'static str) -> Builtin {
 }
 
 /// A command whose features are off.
-#[cfg(not(all(feature = "bench", feature = "compose", feature = "gpg", feature = "http")))]
+#[cfg(not(all(feature = "bench", feature = "compose", feature = "pull")))]
 pub(super) const fn left_out(name: &'static str, reason: &'static str) -> Builtin {
     Builtin { name, arguments: "", about: "", action: Action::Refuse(reason) }
 }

@@ -2,12 +2,12 @@
 
 #[cfg(feature = "bench")]
 use super::bench;
-#[cfg(not(all(feature = "bench", feature = "compose", feature = "gpg", feature = "http")))]
+#[cfg(not(all(feature = "bench", feature = "compose", feature = "pull")))]
 use super::builtin::left_out;
 use super::builtin::{Action, Builtin, Commands, RepoOption, command, from_matches, later};
 #[cfg(feature = "compose")]
 use super::compose;
-#[cfg(all(feature = "gpg", feature = "http"))]
+#[cfg(feature = "pull")]
 use super::pull;
 #[cfg(feature = "delta")]
 use super::static_delta;
@@ -106,10 +106,10 @@ pub(super) static BUILTINS: Commands = &[
     ),
     command!(prune, "prune", "", "Search for unreachable objects"),
     command!(pull_local, "pull-local", "SRC_REPO [REFS...]", "Copy data from SRC_REPO"),
-    #[cfg(all(feature = "gpg", feature = "http"))]
+    #[cfg(feature = "pull")]
     command!(pull, "pull", "REMOTE [BRANCH...]", "Download data from remote repository"),
-    #[cfg(not(all(feature = "gpg", feature = "http")))]
-    left_out("pull", "this osier is built without the features 'gpg' and 'http'"),
+    #[cfg(not(feature = "pull"))]
+    left_out("pull", "this osier is built without the feature 'pull'"),
     command!(refs, "refs", "[PREFIX]", "List refs"),
     Builtin {
         name: "remote",

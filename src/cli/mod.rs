@@ -46,13 +46,13 @@ mod ls;
 mod man;
 mod name;
 mod options;
-#[cfg(all(feature = "gpg", feature = "http"))]
+#[cfg(feature = "pull")]
 mod origin;
 mod output;
 mod print_commit;
 mod progress;
 mod prune;
-#[cfg(all(feature = "gpg", feature = "http"))]
+#[cfg(feature = "pull")]
 mod pull;
 mod pull_local;
 mod refs;

@@ -15,7 +15,7 @@
 
 mod checks;
 mod commits;
-#[cfg(all(feature = "gpg", feature = "http"))]
+#[cfg(feature = "pull")]
 mod http;
 mod local;
 mod objects;
@@ -38,7 +38,7 @@ use crate::threads;
 use checks::Checks;
 #[cfg(feature = "gpg")]
 pub use checks::TimestampCheck;
-#[cfg(all(feature = "gpg", feature = "http"))]
+#[cfg(feature = "pull")]
 pub use http::{Source, pull_http};
 pub use local::FileModes;
 use local::Importer;
@@ -70,6 +70,10 @@ pub struct PullOptions {
     pub http_trusted: bool,
     /// The most requests that are under way at a time; as many as the server takes if `None`.
     pub max_requests: Option<usize>,
+    /// Whether static deltas are used.
+    pub deltas: DeltaUse,
+    /// Only find out what the deltas are, and write nothing.
+    pub dry_run: bool,
     /// Check that commits were made for the refs that they are found by.
     pub verify_bindings: bool,
     /// The signatures that commits and the summary need.
@@ -78,6 +82,18 @@ pub struct PullOptions {
     /// Whether commits may be older than what is there.
     #[cfg(feature = "gpg")]
     pub timestamps: TimestampCheck,
+}
+
+/// Whether a pull from a server uses static deltas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeltaUse {
+    /// Where there is one that fits.
+    #[default]
+    Offered,
+    /// No.
+    Off,
+    /// Nothing else.
+    Required,
 }
 
 /// An item requested from a pull.
@@ -140,6 +156,8 @@ impl Default for PullOptions {
             file_modes: FileModes::Any,
             http_trusted: false,
             max_requests: None,
+            deltas: DeltaUse::Offered,
+            dry_run: false,
             verify_bindings: true,
             #[cfg(feature = "gpg")]
             demands: Arc::default(),
@@ -162,9 +180,28 @@ pub struct PullStats {
     pub content_objects_fetched: u64,
     /// Bytes of content in files that were neither linked nor copied as they are, uncompressed.
     pub content_bytes_written: u64,
+    /// Parts of static deltas that came, or were not needed.
+    pub delta_parts_fetched: u64,
+    /// What a dry run has found.
+    pub deltas: DeltaTotals,
     /// Bytes that came from a server; of a source on this machine, those of the detached metadata
     /// of commits that were there already.
     pub transferred_bytes: u64,
+}
+
+/// What static deltas consist of; fallbacks count as parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeltaTotals {
+    /// Parts of which everything is there.
+    pub parts_present: u64,
+    /// All parts.
+    pub parts: u64,
+    /// Bytes of the parts of which everything is there, as they are sent.
+    pub bytes_present: u64,
+    /// Bytes of all parts, as they are sent.
+    pub bytes: u64,
+    /// Bytes of the content in all parts.
+    pub content_bytes: u64,
 }
 
 /// Takes commits with all that they reach from `source`, a repository on this machine, into `repo`.

@@ -11,9 +11,9 @@
 //! ```
 
 mod build;
-#[cfg(all(feature = "gpg", feature = "http"))]
+#[cfg(feature = "pull")]
 pub mod cache;
-#[cfg(all(feature = "gpg", feature = "http"))]
+#[cfg(feature = "pull")]
 pub mod fetch;
 mod format;
 mod prepared;

@@ -4,16 +4,16 @@ mod add;
 mod add_cookie;
 mod delete;
 mod delete_cookie;
-#[cfg(all(feature = "gpg", feature = "http"))]
+#[cfg(feature = "pull")]
 mod fetched;
 mod gpg_import;
 mod gpg_list_keys;
 mod list;
 mod list_cookies;
-#[cfg(all(feature = "gpg", feature = "http"))]
+#[cfg(feature = "pull")]
 mod refs;
 mod show_url;
-#[cfg(all(feature = "gpg", feature = "http"))]
+#[cfg(feature = "pull")]
 mod summary;
 
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use osier::error::{Context as _, During as _};
 use osier::repo::Repo;
 
-#[cfg(not(all(feature = "gpg", feature = "http")))]
+#[cfg(not(feature = "pull"))]
 use super::builtin::left_out;
 use super::builtin::{Builtin, Commands, RepoOption, command};
 use super::context::{self, Context};
@@ -74,14 +74,14 @@ pub(super) static COMMANDS: Commands = &[
         "Show remote repository cookies",
         RepoOption::Known
     ),
-    #[cfg(all(feature = "gpg", feature = "http"))]
+    #[cfg(feature = "pull")]
     command!(refs, "remote refs", "NAME", "List remote refs", RepoOption::Known),
-    #[cfg(not(all(feature = "gpg", feature = "http")))]
-    left_out("remote refs", "this osier is built without the features 'gpg' and 'http'"),
-    #[cfg(all(feature = "gpg", feature = "http"))]
+    #[cfg(not(feature = "pull"))]
+    left_out("remote refs", "this osier is built without the feature 'pull'"),
+    #[cfg(feature = "pull")]
     command!(summary, "remote summary", "NAME", "Show remote summary", RepoOption::Known),
-    #[cfg(not(all(feature = "gpg", feature = "http")))]
-    left_out("remote summary", "this osier is built without the features 'gpg' and 'http'"),
+    #[cfg(not(feature = "pull"))]
+    left_out("remote summary", "this osier is built without the feature 'pull'"),
 ];
 
 /// A repository, and its sysroot if any.

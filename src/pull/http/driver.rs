@@ -12,24 +12,27 @@
 //! requests under way are in memory, each of at most [`SMALL`] bytes, and [`MOST_WAITING`] more that
 //! wait for a worker; larger ones stream.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver as Events, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Scope};
 use std::time::Instant;
 
+use super::delta::Delta;
 use super::delay::{Delayed, Pause};
 use super::receive::{Received, Receiver, verify};
 use super::task::{Task, What};
 use super::window::Window;
 use crate::checksum::Checksum;
+use crate::delta;
 use crate::error::{Error, OfObject, Result};
 use crate::http::{HttpError, HttpErrorKind, Request, Response};
 use crate::map::FileBytes;
 use crate::object::{Commit, ObjectName, ObjectType};
 use crate::progress::{Event as Progressed, Progress};
-use crate::pull::PullStats;
+use crate::pull::{DeltaUse, PullStats};
 use crate::pull::checks::{Candidate, Checks};
 use crate::pull::local::Importer;
 use crate::pull::plan::{Completeness, Plan, WantedCommit};
@@ -41,6 +44,8 @@ use crate::repo::{CommitState, Repo, Trust};
 const SMALL: usize = 64 << 10;
 /// Small bodies that wait for a worker at most; no more requests are made until there are fewer.
 const MOST_WAITING: usize = 128;
+/// Parts of deltas under way at most: each takes memory for what is decompressed.
+const MOST_PARTS: usize = 2;
 /// Objects that the plan hands out at a time. What is found meanwhile may be more urgent.
 const HANDED_OUT: usize = 32;
 
@@ -54,6 +59,8 @@ enum Event {
     Streamed(Task, Result<Received>),
     /// An object of a local cache is taken over.
     Imported(ObjectName, Result<Received>),
+    /// A part in a superblock is executed.
+    Inlined(Arc<Delta>, Result<Received>),
 }
 
 /// Something for a worker.
@@ -62,6 +69,8 @@ enum Job {
     Body(Task, Response),
     /// An object that the local cache of that number has.
     Import(ObjectName, usize),
+    /// A part that is in a superblock.
+    Inlined(Arc<Delta>, usize),
 }
 
 /// What one pull works with.
@@ -82,7 +91,11 @@ pub(super) struct Work<'w, 'r> {
 ///
 /// # Errors
 /// The first one. What is under way then is given up.
-pub(super) fn run(work: &Work<'_, '_>, plan: Plan) -> Result<(Plan, PullStats)> {
+pub(super) fn run(
+    work: &Work<'_, '_>,
+    plan: Plan,
+    deltas: Vec<Arc<Delta>>,
+) -> Result<(Plan, PullStats)> {
     let workers = thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
     let (events, incoming) = channel();
     let (jobs, waiting) = channel();
@@ -106,11 +119,17 @@ pub(super) fn run(work: &Work<'_, '_>, plan: Plan) -> Result<(Plan, PullStats)> 
             ready: Vec::new(),
             delayed: Delayed::default(),
             pause: Pause::default(),
+            parts: VecDeque::new(),
+            parts_under_way: 0,
+            parts_left: HashMap::new(),
             asked: 0,
             waiting: 0,
             streaming: 0,
         };
-        let result = driver.run(&incoming);
+        let result = deltas
+            .into_iter()
+            .try_for_each(|delta| driver.begin_delta(&delta))
+            .and_then(|()| driver.run(&incoming));
         // After an error bodies that still come are of no use.
         work.receiver.shared.stopped.store(true, Ordering::Relaxed);
         let Driver { plan, stats, .. } = driver;
@@ -136,6 +155,10 @@ fn serve(work: &Work<'_, '_>, waiting: &Mutex<Events<Job>>, events: &Sender<Even
                 Event::Worked(task, received)
             }
             Ok(Job::Import(name, cache)) => Event::Imported(name, work.import(&name, cache)),
+            Ok(Job::Inlined(delta, number)) => {
+                let applied = work.receiver.apply_inlined(&delta, number);
+                Event::Inlined(delta, applied)
+            }
             Err(_) => return,
         };
         // After an error the driver is gone.
@@ -184,6 +207,12 @@ struct Driver<'scope, 'env, 'w, 'r> {
     ready: Vec<ObjectName>,
     delayed: Delayed,
     pause: Pause,
+    /// Parts of deltas that are still to be asked for.
+    parts: VecDeque<Task>,
+    /// Parts that come or are executed, without inlined ones.
+    parts_under_way: usize,
+    /// How many parts of the delta to a commit are missing.
+    parts_left: HashMap<Checksum, usize>,
     /// Requests without an answer so far.
     asked: usize,
     /// Small bodies at the workers.
@@ -231,7 +260,68 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
         Ok(())
     }
 
+    /// Asks for what a delta consists of. Its commit is scanned when all its parts are there.
+    fn begin_delta(&mut self, delta: &Arc<Delta>) -> Result<()> {
+        let transaction = self.work.receiver.transaction;
+        let superblock = delta.superblock()?;
+        for fallback in &superblock.fallbacks {
+            if !transaction.was_present(&fallback.name)? {
+                self.urgent.push(Task::new(What::Object(fallback.name), None));
+            }
+        }
+        self.parts_left.insert(delta.name.to, superblock.parts.len());
+        for (number, header) in superblock.parts.iter().enumerate() {
+            let is_inlined = superblock.inlined_part(number).is_some();
+            if delta::is_present(transaction, header)? {
+                self.stats.delta_parts_fetched += u64::from(!is_inlined);
+                self.part_is_done(delta);
+            } else if is_inlined {
+                self.waiting += 1;
+                // The workers live as long as the driver.
+                let _ = self.jobs.send(Job::Inlined(Arc::clone(delta), number));
+            } else {
+                let what = What::Part(Arc::clone(delta), number);
+                self.parts.push_back(Task::new(what, Some(header.size)));
+            }
+        }
+        if superblock.parts.is_empty() {
+            self.plan.want(&delta.name.to, &delta.want);
+        }
+        Ok(())
+    }
+
+    fn part_is_done(&mut self, delta: &Delta) {
+        let Some(left) = self.parts_left.get_mut(&delta.name.to) else { return };
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            self.plan.want(&delta.name.to, &delta.want);
+        }
+    }
+
+    /// A part cannot be had. What it should have brought comes object by object, unless only deltas
+    /// may be used.
+    fn part_has_failed(&mut self, delta: &Delta, number: Option<usize>, error: Error) -> Result<()> {
+        if self.work.checks.options.deltas == DeltaUse::Required {
+            return Err(error);
+        }
+        let part = number.map_or("an inlined part".to_owned(), |number| format!("part {number}"));
+        let name = delta.name;
+        let warning = format!(
+            "warning: {part} of the static delta {name} is not used, its objects are fetched: {}",
+            error.chain()
+        );
+        self.work.progress.event(Progressed::Warning(&warning));
+        self.part_is_done(delta);
+        Ok(())
+    }
+
     fn next_task(&mut self, now: Instant) -> Result<Option<Task>> {
+        if self.parts_under_way < MOST_PARTS
+            && let Some(task) = self.parts.pop_front()
+        {
+            self.parts_under_way += 1;
+            return Ok(Some(task));
+        }
         if let Some(task) = self.urgent.pop().or_else(|| self.delayed.pop(now)) {
             return Ok(Some(task));
         }
@@ -311,11 +401,21 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
             }
             Event::Worked(task, received) => {
                 self.waiting -= 1;
-                self.received(task, received?)
+                self.done(task, received)
             }
             Event::Streamed(task, received) => {
                 self.streaming -= 1;
-                self.received(task, received?)
+                self.done(task, received)
+            }
+            Event::Inlined(delta, applied) => {
+                self.waiting -= 1;
+                match applied {
+                    Ok(_) => {
+                        self.part_is_done(&delta);
+                        Ok(())
+                    }
+                    Err(error) => self.part_has_failed(&delta, None, error),
+                }
             }
             Event::Imported(name, received) => {
                 self.waiting -= 1;
@@ -335,14 +435,14 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
                 let _ = events.send(Event::Streamed(task, received));
             });
         }
-        if let What::Object(_) = task.what {
+        if let What::Object(_) | What::Part(..) = task.what {
             self.waiting += 1;
             // The workers live as long as the driver.
             let _ = self.jobs.send(Job::Body(task, response));
             return Ok(());
         }
         let received = self.work.receive(&task, response)?;
-        self.received(task, received)
+        self.received(task.what, received)
     }
 
     fn failed(&mut self, mut task: Task, error: &HttpError) -> Result<()> {
@@ -363,7 +463,13 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
                 Ok(())
             }
             Next::Absent => self.absent(task, error),
-            Next::GiveUp => Err(origin::failed(error)),
+            Next::GiveUp => match task.what {
+                What::Part(delta, number) => {
+                    self.parts_under_way -= 1;
+                    self.part_has_failed(&delta, Some(number), origin::failed(error))
+                }
+                _ => Err(origin::failed(error)),
+            },
         }
     }
 
@@ -378,12 +484,33 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
                 }
                 Ok(())
             }
+            What::Part(delta, number) => {
+                self.parts_under_way -= 1;
+                self.part_has_failed(&delta, Some(number), origin::failed(error))
+            }
             _ => Err(origin::failed(error)),
         }
     }
 
-    fn received(&mut self, task: Task, received: Received) -> Result<()> {
+    fn done(&mut self, task: Task, received: Result<Received>) -> Result<()> {
         match (task.what, received) {
+            (What::Part(delta, number), received) => {
+                self.parts_under_way -= 1;
+                match received {
+                    Ok(_) => {
+                        self.stats.delta_parts_fetched += 1;
+                        self.part_is_done(&delta);
+                        Ok(())
+                    }
+                    Err(error) => self.part_has_failed(&delta, Some(number), error),
+                }
+            }
+            (what, received) => self.received(what, received?),
+        }
+    }
+
+    fn received(&mut self, what: What, received: Received) -> Result<()> {
+        match (what, received) {
             (What::Detached(wanted), Received::Bytes(bytes)) => {
                 self.stats.metadata_objects_fetched += 1;
                 self.detached(wanted, Some(bytes))
@@ -407,8 +534,8 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
                 self.stats.content_bytes_written += content;
                 self.arrived(&name, &[])
             }
-            // Only files are stored without a look at their bytes.
-            (_, Received::Stored(_)) => Ok(()),
+            // Only files are stored without a look at their bytes, and parts are done elsewhere.
+            (_, Received::Stored(_) | Received::Applied) | (What::Part(..), _) => Ok(()),
         }
     }
 
@@ -423,6 +550,8 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
                 self.stats.content_bytes_written += content;
                 self.arrived(name, &[])
             }
+            // Nothing else is imported.
+            Received::Applied => Ok(()),
         }
     }
 

@@ -4,7 +4,9 @@ use std::io::{Cursor, Read};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use super::delta::Delta;
 use super::body::{LastError, Places, ResumingBody, Shared};
+use crate::delta::{self, PartBytes};
 use crate::error::{Context, During, Error, Result};
 use crate::http::{Client, Response};
 use crate::map::FileBytes;
@@ -29,15 +31,19 @@ pub(super) enum Received {
     Bytes(FileBytes),
     /// A file object is stored; so many bytes of content were written.
     Stored(u64),
+    /// The objects of a part are stored.
+    Applied,
 }
 
 /// How a body is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub(super) enum Kind {
     /// It is handed over as it is.
     Plain,
     /// It is an object.
     Object(ObjectName),
+    /// It is the part of that number of a delta.
+    Part(Arc<Delta>, usize),
 }
 
 impl Receiver<'_, '_> {
@@ -82,6 +88,7 @@ impl Receiver<'_, '_> {
                 Ok(Received::Stored(content))
             }
             Kind::Object(name) => self.store_metadata(&name, FileBytes::Read(bytes)),
+            Kind::Part(delta, number) => self.apply(&delta, number, &mut bytes.as_slice()),
         }
     }
 
@@ -105,8 +112,27 @@ impl Receiver<'_, '_> {
                 Ok(Received::Stored(content))
             }
             Kind::Object(name) => self.store_metadata(&name, self.spooled(&mut body)?),
+            Kind::Part(delta, number) => self.apply(&delta, number, &mut body),
             Kind::Plain => self.spooled(&mut body).map(Received::Bytes),
         }
+    }
+
+    /// Executes a part of a delta.
+    fn apply(&self, delta: &Delta, number: usize, part: &mut dyn Read) -> Result<Received> {
+        let superblock = delta.superblock()?;
+        let header = &superblock.parts[number];
+        delta::apply_part(self.transaction, header, PartBytes::File(part))?;
+        Ok(Received::Applied)
+    }
+
+    /// Executes a part that is in the superblock.
+    pub(super) fn apply_inlined(&self, delta: &Delta, number: usize) -> Result<Received> {
+        let superblock = delta.superblock()?;
+        if let Some(part) = superblock.inlined_part(number) {
+            let header = &superblock.parts[number];
+            delta::apply_part(self.transaction, header, PartBytes::Inlined(part))?;
+        }
+        Ok(Received::Applied)
     }
 
     /// Writes a large file of metadata where it takes no memory until it is looked at.

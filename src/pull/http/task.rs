@@ -1,6 +1,9 @@
 //! What is asked of a server.
 
+use std::sync::Arc;
+
 use super::body::Places;
+use super::delta::Delta;
 use super::receive::Kind;
 use crate::map::FileBytes;
 use crate::object::{ObjectName, ObjectType};
@@ -27,26 +30,33 @@ pub(super) enum What {
     Tombstone(WantedCommit),
     /// A dirtree, dirmeta or file.
     Object(ObjectName),
+    /// The part of that number of a delta.
+    Part(Arc<Delta>, usize),
 }
 
 impl Task {
-    /// `size` is the size of the commit, if it is known.
+    /// `size` is the size of the commit or part, if it is known.
     pub(super) fn new(what: What, size: Option<u64>) -> Self {
         let limit = match &what {
             What::Commit(..) => size.unwrap_or(MAX_FILE_SIZE),
             What::Object(name) if name.object_type == ObjectType::File => u64::MAX,
+            What::Part(..) => size.unwrap_or(MAX_FILE_SIZE),
             _ => MAX_FILE_SIZE,
         };
         Self { what, attempts: Attempts::default(), limit }
     }
 
-    fn name(&self) -> ObjectName {
-        let named = |wanted: &WantedCommit, ty| ObjectName::new(wanted.commit, ty);
+    /// Its path on the server.
+    fn path(&self) -> String {
+        let object =
+            |name: &ObjectName| format!("objects/{}", loose_path(name, RepoMode::Archive));
+        let named = |wanted: &WantedCommit, ty| object(&ObjectName::new(wanted.commit, ty));
         match &self.what {
             What::Detached(wanted) => named(wanted, ObjectType::CommitMeta),
             What::Commit(wanted, _) => named(wanted, ObjectType::Commit),
             What::Tombstone(wanted) => named(wanted, ObjectType::TombstoneCommit),
-            What::Object(name) => *name,
+            What::Object(name) => object(name),
+            What::Part(delta, number) => delta.name.part_path(*number),
         }
     }
 
@@ -54,6 +64,7 @@ impl Task {
     pub(super) fn kind(&self) -> Kind {
         match &self.what {
             What::Object(name) => Kind::Object(*name),
+            What::Part(delta, number) => Kind::Part(Arc::clone(delta), *number),
             _ => Kind::Plain,
         }
     }
@@ -64,7 +75,7 @@ impl Task {
             What::Detached(_) => Side::Meta,
             _ => Side::Content,
         };
-        let path = format!("objects/{}", loose_path(&self.name(), RepoMode::Archive));
+        let path = self.path();
         Places {
             urls: origin.mirrors_of(side).iter().map(|mirror| mirror.below(&path)).collect(),
             mirror: self.attempts.mirror,

@@ -1,0 +1,330 @@
+//! Which static delta a commit is pulled by, and what comes before its parts.
+//!
+//! ```text
+//! offers   the deltas to a commit, by the summary and by its index
+//! choice   one from a complete commit that is here, the newest; else one from nothing
+//! begin    the superblock: fetched, compared with its digest, its commit verified and written
+//! ```
+
+use std::sync::Arc;
+
+use super::super::checks::{Candidate, Checks};
+use super::super::plan::WantedCommit;
+use super::super::refs::Found;
+use super::super::{DeltaUse, Want};
+use crate::checksum::Checksum;
+use crate::delta::{self, Envelope};
+use crate::delta_format::{DeltaIndex, DeltaName, Superblock, deltas_in_map, index_path};
+use crate::error::{Error, OfObject, Result};
+use crate::gvariant::Dict;
+use crate::object::{Commit, ObjectName, ObjectType};
+use crate::refspec::Refspec;
+use crate::remote::origin::{Ask, Fetched, Origin, Side};
+use crate::repo::{CommitState, Repo, Transaction};
+use crate::summary::{Summary, key};
+use crate::units::format_size;
+
+/// A delta whose superblock is here.
+pub(super) struct Delta {
+    pub(super) name: DeltaName,
+    /// What its commit was wanted by.
+    pub(super) want: Want,
+    /// The superblock's file.
+    file: Vec<u8>,
+}
+
+impl Delta {
+    /// The superblock, which has been read before.
+    pub(super) fn superblock(&self) -> Result<Superblock<'_>> {
+        Envelope::decode(&self.file)?.superblock()
+    }
+}
+
+/// How a commit is pulled.
+pub(super) enum Choice {
+    /// Object by object.
+    Objects,
+    /// Not at all: it is there, and only deltas may be used.
+    Nothing,
+    /// By this delta.
+    Delta(Arc<Delta>),
+}
+
+/// The search for deltas in one pull.
+pub(super) struct Search<'s, 'r> {
+    pub(super) transaction: &'s Transaction<'r>,
+    pub(super) origin: &'s Origin,
+    pub(super) checks: &'s Checks<'s>,
+    offers: Vec<(DeltaName, Checksum)>,
+    /// Whether the server has an index for each commit with deltas.
+    indexed: bool,
+    /// Whether the server has said by a summary or the index which deltas there are.
+    is_told: bool,
+    /// Indexes and superblocks that were asked for.
+    pub(super) requests: u64,
+}
+
+/// A delta to try.
+struct Candidacy {
+    name: DeltaName,
+    digest: Option<Checksum>,
+}
+
+impl<'s, 'r> Search<'s, 'r> {
+    /// Prepares for the deltas that a summary offers; `indexed` says that each commit with deltas
+    /// has an index.
+    ///
+    /// # Errors
+    /// When the summary's map of deltas is malformed.
+    pub(super) fn new(
+        transaction: &'s Transaction<'r>,
+        origin: &'s Origin,
+        checks: &'s Checks<'s>,
+        (summary, indexed): (Option<&Summary>, bool),
+    ) -> Result<Self> {
+        let map = summary.and_then(|summary| summary.metadata.get(key::STATIC_DELTAS));
+        let offers = match map.and_then(|map| Dict::from_variant(map.view())) {
+            Some(map) => deltas_in_map(&map).map_err(refused)?,
+            None => Vec::new(),
+        };
+        let is_told = summary.is_some() || indexed;
+        Ok(Self { transaction, origin, checks, offers, indexed, is_told, requests: 0 })
+    }
+
+    fn repo(&self) -> &'r Repo {
+        self.transaction.repo()
+    }
+
+    fn is_required(&self) -> bool {
+        self.checks.options.deltas == DeltaUse::Required
+    }
+
+    /// Decides how a commit is pulled. The commit of a delta is written, and marked as partial.
+    ///
+    /// # Errors
+    /// When deltas are required and there is none; when a superblock cannot be fetched, is another
+    /// one than was offered, or its commit is refused.
+    pub(super) fn choose(&mut self, found: &Found) -> Result<Choice> {
+        let target = found.commit;
+        let is_complete = self.is_complete(&target)?;
+        let candidacy = match self.is_told {
+            true => {
+                let offers = self.offers_to(&target)?;
+                if is_complete {
+                    let nothing = self.is_required();
+                    return Ok(if nothing { Choice::Nothing } else { Choice::Objects });
+                }
+                self.best(&offers, found)?
+            }
+            false => self.guess(found, is_complete)?,
+        };
+        let Some(candidacy) = candidacy else {
+            if !self.is_required() || is_complete {
+                return Ok(Choice::Objects);
+            }
+            let name = found.want.name().map(|name| name.as_str()).unwrap_or_default();
+            return Err(Error::failed(format!(
+                "Static deltas required, but none found for {name} to {target}"
+            )));
+        };
+        self.begin(&candidacy, found)
+    }
+
+    /// The deltas to a commit: those of its index, then those of the summary.
+    fn offers_to(&mut self, target: &Checksum) -> Result<Vec<(DeltaName, Checksum)>> {
+        let mut offers = Vec::new();
+        if self.indexed {
+            self.requests += 1;
+            let path = index_path(target);
+            let path = path.to_string_lossy();
+            if let Fetched::File(bytes, _) =
+                self.origin.fetch(Side::Content, &path, &Ask::default())?
+            {
+                offers = DeltaIndex::decode(&bytes).map_err(refused)?.deltas;
+            }
+        }
+        for (name, digest) in &self.offers {
+            if !offers.iter().any(|(known, _)| known == name) {
+                offers.push((*name, *digest));
+            }
+        }
+        offers.retain(|(name, _)| name.to == *target);
+        Ok(offers)
+    }
+
+    /// The delta from the newest commit that is there, else the one from nothing.
+    fn best(
+        &self,
+        offers: &[(DeltaName, Checksum)],
+        found: &Found,
+    ) -> Result<Option<Candidacy>> {
+        let mut best: Option<(u64, Candidacy)> = None;
+        for (name, digest) in offers {
+            let Some(from) = name.from else { continue };
+            if !self.is_complete(&from)? {
+                continue;
+            }
+            let time = self.repo().load_commit(&from)?.timestamp;
+            if best.as_ref().is_none_or(|(newest, _)| time > *newest) {
+                best = Some((time, Candidacy { name: *name, digest: Some(*digest) }));
+            }
+        }
+        if let Some((_, candidacy)) = best {
+            return Ok(Some(candidacy));
+        }
+        let scratch = offers.iter().find(|(name, _)| name.from.is_none());
+        let Some((name, digest)) = scratch else { return Ok(None) };
+        // With most of it there already, objects are less. Where only deltas may be used it is the
+        // only one; upstream then pulls objects.
+        let has_current = match self.current(found)? {
+            Some(current) => {
+                self.repo().has_object(&ObjectName::new(current, ObjectType::Commit))?
+            }
+            None => false,
+        };
+        let use_it = !has_current || self.is_required();
+        Ok(use_it.then_some(Candidacy { name: *name, digest: Some(*digest) }))
+    }
+
+    /// The delta that an old server may have, which cannot say.
+    fn guess(&self, found: &Found, is_complete: bool) -> Result<Option<Candidacy>> {
+        if is_complete {
+            return Ok(None);
+        }
+        let from = match self.current(found)? {
+            Some(current) if current == found.commit => return Ok(None),
+            Some(current) if self.is_complete(&current)? => Some(current),
+            _ => None,
+        };
+        let name = DeltaName { from, to: found.commit };
+        Ok(Some(Candidacy { name, digest: None }))
+    }
+
+    /// The present commit of a ref.
+    fn current(&self, found: &Found) -> Result<Option<Checksum>> {
+        let Some(name) = found.want.name() else { return Ok(None) };
+        let refspec =
+            Refspec { remote: self.checks.options.remote.clone(), name: name.clone() };
+        self.repo().try_resolve_rev(&refspec.to_string())
+    }
+
+    fn is_complete(&self, commit: &Checksum) -> Result<bool> {
+        Ok(self.repo().has_object(&ObjectName::new(*commit, ObjectType::Commit))?
+            && self.repo().commit_state(commit)? == CommitState::Complete)
+    }
+
+    /// Fetches the superblock, and writes the commit in it if it passes the checks.
+    fn begin(&mut self, candidacy: &Candidacy, found: &Found) -> Result<Choice> {
+        let name = candidacy.name;
+        let path = name.superblock_path();
+        self.requests += 1;
+        let file = match self.origin.fetch(
+            Side::Content,
+            &path.to_string_lossy(),
+            &Ask::default(),
+        )? {
+            Fetched::File(bytes, _) => bytes,
+            Fetched::Absent | Fetched::NotModified if self.is_required() => {
+                let from = name.from.map_or("(null)".to_owned(), |from| from.to_string());
+                return Err(Error::failed(format!(
+                    "Static deltas required, but none found for {from} to {}",
+                    name.to
+                )));
+            }
+            Fetched::Absent | Fetched::NotModified => return Ok(Choice::Objects),
+        };
+        match candidacy.digest {
+            Some(digest) if digest != Checksum::of(&file) => {
+                return Err(Error::failed(format!("Invalid checksum for static delta {name}")));
+            }
+            None if self.checks.options.demands.summary.demands_gpg() => {
+                return Err(Error::failed(
+                    "GPG verification enabled, but no summary signatures found \
+                     (use gpg-verify-summary=false in remote config to disable)",
+                ));
+            }
+            _ => {}
+        }
+        let delta = Delta { name, want: found.want.clone(), file };
+        let envelope = Envelope::decode(&delta.file)?;
+        self.verify_signature(&envelope)?;
+        let superblock = envelope.superblock()?;
+        if superblock.name() != name {
+            let other = superblock.name();
+            return Err(Error::failed(format!("Static delta {name} is in fact {other}")));
+        }
+        for fallback in &superblock.fallbacks {
+            fallback.file().map_err(refused)?;
+        }
+        self.check_space(&superblock)?;
+        if !self.checks.options.dry_run {
+            self.write_commit(&superblock, found)?;
+        }
+        Ok(Choice::Delta(Arc::new(delta)))
+    }
+
+    /// Verifies a signed superblock where the config of the repository asks for that.
+    fn verify_signature(&self, envelope: &Envelope<'_>) -> Result<()> {
+        let config = self.repo().config();
+        let wanted = config.keyfile.get_bool("core", "sign-verify-deltas");
+        if !wanted.map_err(refused)?.unwrap_or(false) || envelope.signatures.is_none() {
+            return Ok(());
+        }
+        let mut last = Error::failed("no keys to verify the signature of a static delta with");
+        for engine in &self.checks.options.demands.commits.engines {
+            let Ok(keys) = &engine.keys else { continue };
+            match delta::verify(envelope, keys) {
+                Ok(_) => return Ok(()),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn check_space(&self, superblock: &Superblock<'_>) -> Result<()> {
+        let parts = superblock.parts.iter().map(|part| part.content_size);
+        let fallbacks = superblock.fallbacks.iter().map(|fallback| fallback.content_size);
+        let needed = parts.chain(fallbacks).fold(0u64, u64::saturating_add);
+        let Ok(stat) = rustix::fs::fstatvfs(self.repo().dir()) else { return Ok(()) };
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        if needed / stat.f_frsize.max(1) <= stat.f_bavail {
+            return Ok(());
+        }
+        Err(Error::failed(format!(
+            "Delta requires {} free space, but only {} available",
+            format_size(needed),
+            format_size(free)
+        )))
+    }
+
+    /// Writes the commit of a superblock, unless it is there: then the scan checks it.
+    fn write_commit(&self, superblock: &Superblock<'_>, found: &Found) -> Result<()> {
+        let name = ObjectName::new(superblock.to, ObjectType::Commit);
+        if self.transaction.was_present(&name)? {
+            return Ok(());
+        }
+        super::receive::verify(&name, superblock.commit)?;
+        let commit = Commit::decode(superblock.commit).of_object(name)?;
+        let detached = superblock.detached_metadata().map(|metadata| metadata.encode());
+        let wanted = WantedCommit {
+            commit: superblock.to,
+            found_by: Some(found.want.clone()),
+            is_parent: false,
+        };
+        self.checks.check(&Candidate {
+            wanted: &wanted,
+            bytes: superblock.commit,
+            commit: &commit,
+            detached: detached.as_deref(),
+            is_stored: false,
+        })?;
+        if self.repo().commit_state(&superblock.to)? == CommitState::Complete {
+            self.repo().mark_commit(&superblock.to, CommitState::Partial)?;
+        }
+        delta::apply_commit(self.transaction, superblock)
+    }
+}
+
+fn refused(error: crate::gvariant::DecodeError) -> Error {
+    Error::failed(error.what)
+}
