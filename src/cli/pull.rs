@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use osier::http::{LowSpeed, RetryPolicy};
 use osier::pull::{
-    FileModes, PullOptions, PullStats, Source, TimestampCheck, Want, pull_http, pull_local,
+    DeltaTotals, DeltaUse, FileModes, PullOptions, PullStats, Source, TimestampCheck, Want,
+    pull_http, pull_local,
 };
 use osier::refspec::{Refspec, RemoteName};
 use osier::remote::attempts::{Retry, RetryScope};
@@ -158,6 +159,12 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         },
         http_trusted: args.http_trusted,
         max_requests: positive(args.max_outstanding_fetcher_requests).map(|most| most as usize),
+        deltas: match (args.require_static_deltas, args.disable_static_deltas) {
+            (true, _) => DeltaUse::Required,
+            (false, true) => DeltaUse::Off,
+            (false, false) => DeltaUse::Offered,
+        },
+        dry_run: args.dry_run,
         verify_bindings: !args.disable_verify_bindings,
         demands: Arc::new(demands),
         timestamps: match (&args.timestamp_check_from_rev, args.timestamp_check) {
@@ -188,6 +195,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         }
     };
     drop(progress);
+    if args.dry_run {
+        return writeln!(context.out, "{}", dry_run_line(&stats.deltas));
+    }
     let line = status_line(&stats, place, started.elapsed());
     writeln!(context.out, "{line}")
 }
@@ -200,9 +210,6 @@ fn refuse_conflicts(args: &Args, wanted: &[Want]) -> Result<(), Failure> {
     }
     if args.disable_static_deltas && args.require_static_deltas {
         return failed("--disable-static-deltas and --require-static-deltas conflict");
-    }
-    if args.require_static_deltas {
-        return Err(Failure::not_supported("--require-static-deltas"));
     }
     if let Some(path) = args.subpath.iter().find(|path| !path.starts_with('/')) {
         return Err(Failure::failed(format!("Subpath '{path}' must be absolute")));
@@ -289,11 +296,26 @@ enum Place {
     Server,
 }
 
+fn dry_run_line(deltas: &DeltaTotals) -> String {
+    let DeltaTotals { parts_present, parts, bytes_present, bytes, content_bytes } = *deltas;
+    format!(
+        "Delta update: {parts_present}/{parts} parts, {}/{}, {} total uncompressed",
+        format_size(bytes_present),
+        format_size(bytes),
+        format_size(content_bytes)
+    )
+}
+
 fn status_line(stats: &PullStats, place: Place, took: Duration) -> String {
     let mut line = match place {
         Place::Local => format!(
             "{} metadata, {} content objects imported",
             stats.metadata_objects_imported, stats.content_objects_imported
+        ),
+        Place::Server if stats.delta_parts_fetched > 0 => format!(
+            "{} delta parts, {} loose fetched",
+            stats.delta_parts_fetched,
+            stats.metadata_objects_fetched + stats.content_objects_fetched
         ),
         Place::Server => format!(
             "{} metadata, {} content objects fetched",

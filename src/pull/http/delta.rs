@@ -153,11 +153,7 @@ impl<'s, 'r> Search<'s, 'r> {
     }
 
     /// The delta from the newest commit that is there, else the one from nothing.
-    fn best(
-        &self,
-        offers: &[(DeltaName, Checksum)],
-        found: &Found,
-    ) -> Result<Option<Candidacy>> {
+    fn best(&self, offers: &[(DeltaName, Checksum)], found: &Found) -> Result<Option<Candidacy>> {
         let mut best: Option<(u64, Candidacy)> = None;
         for (name, digest) in offers {
             let Some(from) = name.from else { continue };
@@ -203,8 +199,7 @@ impl<'s, 'r> Search<'s, 'r> {
     /// The present commit of a ref.
     fn current(&self, found: &Found) -> Result<Option<Checksum>> {
         let Some(name) = found.want.name() else { return Ok(None) };
-        let refspec =
-            Refspec { remote: self.checks.options.remote.clone(), name: name.clone() };
+        let refspec = Refspec { remote: self.checks.options.remote.clone(), name: name.clone() };
         self.repo().try_resolve_rev(&refspec.to_string())
     }
 
@@ -218,21 +213,18 @@ impl<'s, 'r> Search<'s, 'r> {
         let name = candidacy.name;
         let path = name.superblock_path();
         self.requests += 1;
-        let file = match self.origin.fetch(
-            Side::Content,
-            &path.to_string_lossy(),
-            &Ask::default(),
-        )? {
-            Fetched::File(bytes, _) => bytes,
-            Fetched::Absent | Fetched::NotModified if self.is_required() => {
-                let from = name.from.map_or("(null)".to_owned(), |from| from.to_string());
-                return Err(Error::failed(format!(
-                    "Static deltas required, but none found for {from} to {}",
-                    name.to
-                )));
-            }
-            Fetched::Absent | Fetched::NotModified => return Ok(Choice::Objects),
-        };
+        let file =
+            match self.origin.fetch(Side::Content, &path.to_string_lossy(), &Ask::default())? {
+                Fetched::File(bytes, _) => bytes,
+                Fetched::Absent | Fetched::NotModified if self.is_required() => {
+                    let from = name.from.map_or("(null)".to_owned(), |from| from.to_string());
+                    return Err(Error::failed(format!(
+                        "Static deltas required, but none found for {from} to {}",
+                        name.to
+                    )));
+                }
+                Fetched::Absent | Fetched::NotModified => return Ok(Choice::Objects),
+            };
         match candidacy.digest {
             Some(digest) if digest != Checksum::of(&file) => {
                 return Err(Error::failed(format!("Invalid checksum for static delta {name}")));

@@ -14,30 +14,30 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver as Events, RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Scope};
 use std::time::Instant;
 
-use super::delta::Delta;
 use super::delay::{Delayed, Pause};
-use super::receive::{Received, Receiver, verify};
+use super::delta::Delta;
+use super::receive::{Received, verify};
 use super::task::{Task, What};
 use super::window::Window;
+use super::work::{Event, Job, Work, serve, spawn};
 use crate::checksum::Checksum;
 use crate::delta;
 use crate::error::{Error, OfObject, Result};
 use crate::http::{HttpError, HttpErrorKind, Request, Response};
 use crate::map::FileBytes;
 use crate::object::{Commit, ObjectName, ObjectType};
-use crate::progress::{Event as Progressed, Progress};
-use crate::pull::{DeltaUse, PullStats};
-use crate::pull::checks::{Candidate, Checks};
-use crate::pull::local::Importer;
+use crate::progress::Event as Progressed;
+use crate::pull::checks::Candidate;
 use crate::pull::plan::{Completeness, Plan, WantedCommit};
+use crate::pull::{DeltaUse, PullStats};
 use crate::remote::attempts::Next;
-use crate::remote::origin::{self, Origin, dice};
+use crate::remote::origin::{self, dice};
 use crate::repo::{CommitState, Repo, Trust};
 
 /// Bodies of at most that many bytes are in memory as a whole.
@@ -48,44 +48,6 @@ const MOST_WAITING: usize = 128;
 const MOST_PARTS: usize = 2;
 /// Objects that the plan hands out at a time. What is found meanwhile may be more urgent.
 const HANDED_OUT: usize = 32;
-
-/// What the driver is told.
-enum Event {
-    /// The head of an answer, or why there is none.
-    Answered(Task, Result<Response, HttpError>),
-    /// A small body is done with.
-    Worked(Task, Result<Received>),
-    /// A large body is done with.
-    Streamed(Task, Result<Received>),
-    /// An object of a local cache is taken over.
-    Imported(ObjectName, Result<Received>),
-    /// A part in a superblock is executed.
-    Inlined(Arc<Delta>, Result<Received>),
-}
-
-/// Something for a worker.
-enum Job {
-    /// A small body.
-    Body(Task, Response),
-    /// An object that the local cache of that number has.
-    Import(ObjectName, usize),
-    /// A part that is in a superblock.
-    Inlined(Arc<Delta>, usize),
-}
-
-/// What one pull works with.
-pub(super) struct Work<'w, 'r> {
-    pub(super) origin: &'w Origin,
-    pub(super) receiver: Receiver<'w, 'r>,
-    pub(super) checks: &'w Checks<'w>,
-    /// Repositories on this machine in which objects are looked for first.
-    pub(super) caches: Vec<Importer<'w, 'r>>,
-    /// The sizes of commit objects, as the summary has them.
-    pub(super) sizes: HashMap<Checksum, u64>,
-    /// Whether the server keeps tombstones of deleted commits.
-    pub(super) tombstones: bool,
-    pub(super) progress: &'w dyn Progress,
-}
 
 /// Gets everything that the plan wants.
 ///
@@ -135,60 +97,6 @@ pub(super) fn run(
         let Driver { plan, stats, .. } = driver;
         result.map(|()| (plan, stats))
     })
-}
-
-fn spawn<'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    work: impl FnOnce() + Send + 'scope,
-) -> Result<()> {
-    let spawned = thread::Builder::new().name("pull".to_owned()).spawn_scoped(scope, work);
-    spawned.map(drop).map_err(|error| Error::failed(format!("starting a thread: {error}")))
-}
-
-/// Works on small bodies until there are no more.
-fn serve(work: &Work<'_, '_>, waiting: &Mutex<Events<Job>>, events: &Sender<Event>) {
-    loop {
-        let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let event = match job {
-            Ok(Job::Body(task, response)) => {
-                let received = work.receive(&task, response);
-                Event::Worked(task, received)
-            }
-            Ok(Job::Import(name, cache)) => Event::Imported(name, work.import(&name, cache)),
-            Ok(Job::Inlined(delta, number)) => {
-                let applied = work.receiver.apply_inlined(&delta, number);
-                Event::Inlined(delta, applied)
-            }
-            Err(_) => return,
-        };
-        // After an error the driver is gone.
-        let _ = events.send(event);
-    }
-}
-
-impl Work<'_, '_> {
-    fn receive(&self, task: &Task, response: Response) -> Result<Received> {
-        self.receiver.receive(task.kind(), response, task.places(self.origin))
-    }
-
-    /// Takes over an object of a local cache.
-    fn import(&self, name: &ObjectName, cache: usize) -> Result<Received> {
-        let cache = &self.caches[cache];
-        match name.object_type {
-            ObjectType::File => cache.file(&name.checksum).map(Received::Stored),
-            _ => cache.metadata(name).map(Received::Bytes),
-        }
-    }
-
-    /// The number of the first local cache that has an object.
-    fn cache_with(&self, name: &ObjectName) -> Result<Option<usize>> {
-        for (number, cache) in self.caches.iter().enumerate() {
-            if cache.is_in_source(name)? {
-                return Ok(Some(number));
-            }
-        }
-        Ok(None)
-    }
 }
 
 struct Driver<'scope, 'env, 'w, 'r> {
@@ -300,7 +208,12 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
 
     /// A part cannot be had. What it should have brought comes object by object, unless only deltas
     /// may be used.
-    fn part_has_failed(&mut self, delta: &Delta, number: Option<usize>, error: Error) -> Result<()> {
+    fn part_has_failed(
+        &mut self,
+        delta: &Delta,
+        number: Option<usize>,
+        error: Error,
+    ) -> Result<()> {
         if self.work.checks.options.deltas == DeltaUse::Required {
             return Err(error);
         }

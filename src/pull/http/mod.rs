@@ -6,17 +6,20 @@
 //! delay    when to go on after failures
 //! body     a body that goes on where it broke
 //! receive  one file that has come: verified, then written
+//! delta    which delta a commit is pulled by
+//! work     what the threads work with
 //! driver   the thread that decides what is asked for next
 //! ```
 
 mod body;
 mod delay;
+mod delta;
 mod driver;
 mod receive;
 mod task;
 mod window;
+mod work;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,18 +28,22 @@ use super::checks::Checks;
 use super::local::Importer;
 use super::plan::Plan;
 use super::refs::{InSource, InSummary, Lookup};
-use super::{PullOptions, PullStats, Want, complete, decode_summary, refs, set_refs};
+use super::{
+    DeltaTotals, DeltaUse, PullOptions, PullStats, Want, complete, decode_summary, refs, set_refs,
+};
 use crate::checksum::Checksum;
 use crate::error::{Context, Error, Result};
+use crate::keyfile::{KeyFile, text_of};
 use crate::progress::{Event, Progress};
 use crate::refspec::{CollectionRef, RefName};
 use crate::remote::Remote;
 use crate::remote::origin::{Origin, Side};
-use crate::repo::{CommitState, Repo, Transaction, Trust};
+use crate::repo::{CommitState, Repo, RepoMode, Transaction, Trust};
 use crate::summary::cache::{self, Cache};
 use crate::summary::fetch::{self, Place, RemoteSummary};
 use crate::summary::verify::Asker;
 use crate::summary::{self, Summary, key, store};
+use delta::{Choice, Search};
 use receive::Receiver;
 
 /// A remote to pull from.
@@ -65,75 +72,11 @@ pub fn pull_http(
     options: &PullOptions,
     progress: &dyn Progress,
 ) -> Result<PullStats> {
-    let config = source.remote.config()?;
-    let mirrors_all = options.mirror && options.wanted.is_empty() && config.branches.is_empty();
-    let mut requested = match (options.wanted.as_slice(), config.branches.as_slice()) {
-        ([], _) if mirrors_all => Vec::new(),
-        ([], []) => {
-            let name = &source.remote.name;
-            return Err(Error::failed(format!("No configured branches for remote {name}")));
-        }
-        ([], branches) => {
-            branches.iter().map(|name| Ok(Want::parse(name)?)).collect::<Result<_>>()?
-        }
-        (wanted, _) => wanted.to_vec(),
-    };
-    let needs_summary = |want: &Want| matches!(want, Want::Ref(_) | Want::CollectionRef(_));
-    let fetched = match mirrors_all || requested.iter().any(needs_summary) {
-        true => fetch_summary(repo, source, options)?,
-        false => RemoteSummary::default(),
-    };
-    let summary = fetched.summary.as_ref().map(|file| decode_summary(&file.bytes)).transpose()?;
-    if options.mirror && options.wanted.is_empty() {
-        let summary = summary.as_ref().ok_or_else(|| {
-            Error::failed(
-                "Fetching all refs was requested in mirror mode, but remote repository does not \
-                 have a summary",
-            )
-        })?;
-        requested.extend(refs::all_in(summary)?);
-    }
-    let own = repo.collection_id();
-    let wanted = match &summary {
-        Some(summary) => {
-            refs::resolve(&requested, &InSummary::new(summary)?, options, own.as_ref())?
-        }
-        None => refs::resolve(&requested, &OnServer(source.origin), options, own.as_ref())?,
-    };
-    let tombstones = keeps_tombstones(source.origin, summary.as_ref())?;
-    let checks = Checks::new(repo, options, config.collection()?)?;
+    let prepared = Prepared::new(repo, source, options)?;
+    let checks = Checks::new(repo, options, source.remote.config()?.collection()?)?;
     let mut transaction = Transaction::begin(repo)?;
     progress.event(Event::Started { task: "pull", total: None });
-    let result = {
-        let shared = Arc::new(body::Shared::default());
-        let client = Arc::clone(source.origin.client());
-        let receiver =
-            Receiver { transaction: &transaction, options, client, shared: Arc::clone(&shared) };
-        let sizes: HashMap<Checksum, u64> =
-            wanted.commits.iter().filter_map(|found| Some((found.commit, found.size?))).collect();
-        let trust = match options.http_trusted {
-            true => options.trust,
-            false => Trust::Untrusted,
-        };
-        let caches = source.local_caches.iter();
-        let caches =
-            caches.map(|cache| Importer::new(&transaction, cache, trust, options.file_modes));
-        let work = driver::Work {
-            caches: caches.collect::<Result<_>>()?,
-            origin: source.origin,
-            receiver,
-            checks: &checks,
-            sizes,
-            tombstones,
-            progress,
-        };
-        let mut plan = Plan::new(options);
-        wanted.commits.iter().for_each(|found| plan.want(&found.commit, &found.want));
-        driver::run(&work, plan).map(|(plan, stats)| {
-            let transferred_bytes = shared.transferred.load(Ordering::Relaxed);
-            (complete(plan, options), PullStats { transferred_bytes, ..stats })
-        })
-    };
+    let result = transfer(&transaction, &prepared, &checks, (source, progress));
     progress.event(Event::Finished);
     let (complete, stats) = match result {
         Ok(done) => done,
@@ -142,9 +85,13 @@ pub fn pull_http(
             return Err(error);
         }
     };
-    set_refs(&mut transaction, wanted.refs)?;
-    if mirrors_all {
-        copy_summary(repo, &fetched)?;
+    if options.dry_run {
+        transaction.abort(None);
+        return Ok(stats);
+    }
+    set_refs(&mut transaction, prepared.wanted.refs)?;
+    if prepared.mirrors_all {
+        copy_summary(repo, &prepared.fetched)?;
     }
     transaction.commit()?;
     for commit in complete {
@@ -154,26 +101,199 @@ pub fn pull_http(
     Ok(stats)
 }
 
+/// What is known before the first object comes.
+struct Prepared {
+    wanted: refs::Wanted,
+    /// Whether everything that the server has is mirrored, its summary included.
+    mirrors_all: bool,
+    fetched: RemoteSummary,
+    summary: Option<Summary>,
+    /// Whether the server has an index for each commit with deltas.
+    indexed_deltas: bool,
+    uses_deltas: bool,
+    tombstones: bool,
+}
+
+impl Prepared {
+    /// Fetches the summary if it is needed, and finds the commits.
+    fn new(repo: &Repo, source: &Source<'_>, options: &PullOptions) -> Result<Self> {
+        let config = source.remote.config()?;
+        let is_archive = repo.mode() == RepoMode::Archive;
+        if is_archive && options.deltas == DeltaUse::Required {
+            return Err(Error::failed("Can't use static deltas in an archive repo"));
+        }
+        let uses_deltas =
+            !is_archive && options.deltas != DeltaUse::Off && !options.commit_metadata_only;
+        let mirrors_all = options.mirror && options.wanted.is_empty() && config.branches.is_empty();
+        let mut requested = match (options.wanted.as_slice(), config.branches.as_slice()) {
+            ([], _) if mirrors_all => Vec::new(),
+            ([], []) => {
+                let name = &source.remote.name;
+                return Err(Error::failed(format!("No configured branches for remote {name}")));
+            }
+            ([], branches) => {
+                branches.iter().map(|name| Ok(Want::parse(name)?)).collect::<Result<_>>()?
+            }
+            (wanted, _) => wanted.to_vec(),
+        };
+        let is_looked_up = |want: &Want| matches!(want, Want::Ref(_) | Want::CollectionRef(_));
+        let mut needs_summary = mirrors_all || requested.iter().any(is_looked_up);
+        let mut indexed_deltas = false;
+        if !needs_summary && uses_deltas {
+            indexed_deltas = has_indexed_deltas(source.origin)?;
+            needs_summary = !indexed_deltas;
+        }
+        let fetched = match needs_summary {
+            true => fetch_summary(repo, source, options)?,
+            false => RemoteSummary::default(),
+        };
+        let summary =
+            fetched.summary.as_ref().map(|file| decode_summary(&file.bytes)).transpose()?;
+        if options.mirror && options.wanted.is_empty() {
+            let summary = summary.as_ref().ok_or_else(|| {
+                Error::failed(
+                    "Fetching all refs was requested in mirror mode, but remote repository does \
+                     not have a summary",
+                )
+            })?;
+            requested.extend(refs::all_in(summary)?);
+        }
+        if let Some(summary) = &summary {
+            indexed_deltas |= boolean(summary, key::INDEXED_DELTAS);
+        }
+        let offers_any = indexed_deltas
+            || summary.as_ref().is_some_and(|s| s.metadata.get(key::STATIC_DELTAS).is_some());
+        if options.deltas == DeltaUse::Required && !offers_any {
+            return Err(Error::failed(
+                "Fetch configured to require static deltas, but no summary deltas or delta index \
+                 found",
+            ));
+        }
+        let own = repo.collection_id();
+        let wanted = match &summary {
+            Some(summary) => {
+                refs::resolve(&requested, &InSummary::new(summary)?, options, own.as_ref())?
+            }
+            None => refs::resolve(&requested, &OnServer(source.origin), options, own.as_ref())?,
+        };
+        let tombstones = match &summary {
+            Some(summary) => {
+                check_mode(summary)?;
+                boolean(summary, key::TOMBSTONE_COMMITS)
+            }
+            None => false,
+        };
+        Ok(Self { wanted, mirrors_all, fetched, summary, indexed_deltas, uses_deltas, tombstones })
+    }
+}
+
+/// Gets everything, and returns the commits that are complete now.
+fn transfer(
+    transaction: &Transaction<'_>,
+    prepared: &Prepared,
+    checks: &Checks<'_>,
+    (source, progress): (&Source<'_>, &dyn Progress),
+) -> Result<(Vec<Checksum>, PullStats)> {
+    let options = checks.options;
+    let mut plan = Plan::new(options);
+    let mut deltas = Vec::new();
+    let mut requests = 0;
+    let commits = &prepared.wanted.commits;
+    if prepared.uses_deltas {
+        let offers = (prepared.summary.as_ref(), prepared.indexed_deltas);
+        let mut search = Search::new(transaction, source.origin, checks, offers)?;
+        for found in commits {
+            match search.choose(found)? {
+                Choice::Objects => plan.want(&found.commit, &found.want),
+                Choice::Nothing => {}
+                Choice::Delta(delta) => deltas.push(delta),
+            }
+        }
+        requests = search.requests;
+    } else {
+        commits.iter().for_each(|found| plan.want(&found.commit, &found.want));
+    }
+    if options.dry_run {
+        let stats = PullStats { deltas: totals(transaction, &deltas)?, ..PullStats::default() };
+        return Ok((Vec::new(), stats));
+    }
+    let shared = Arc::new(body::Shared::default());
+    let client = Arc::clone(source.origin.client());
+    let receiver = Receiver { transaction, options, client, shared: Arc::clone(&shared) };
+    let trust = match options.http_trusted {
+        true => options.trust,
+        false => Trust::Untrusted,
+    };
+    let caches = source.local_caches.iter();
+    let caches = caches.map(|cache| Importer::new(transaction, cache, trust, options.file_modes));
+    let work = work::Work {
+        origin: source.origin,
+        receiver,
+        checks,
+        caches: caches.collect::<Result<_>>()?,
+        sizes: commits.iter().filter_map(|found| Some((found.commit, found.size?))).collect(),
+        tombstones: prepared.tombstones,
+        progress,
+    };
+    let (plan, mut stats) = driver::run(&work, plan, deltas)?;
+    stats.transferred_bytes = shared.transferred.load(Ordering::Relaxed);
+    // As upstream counts them, whether or not there were any.
+    stats.metadata_objects_fetched += requests;
+    Ok((complete(plan, options), stats))
+}
+
+/// What deltas consist of, and how much of it is there.
+fn totals(transaction: &Transaction<'_>, deltas: &[Arc<delta::Delta>]) -> Result<DeltaTotals> {
+    let mut totals = DeltaTotals::default();
+    let mut count = |is_present: bool, size: u64, content: u64| {
+        totals.parts += 1;
+        totals.bytes = totals.bytes.saturating_add(size);
+        totals.content_bytes = totals.content_bytes.saturating_add(content);
+        if is_present {
+            totals.parts_present += 1;
+            totals.bytes_present = totals.bytes_present.saturating_add(size);
+        }
+    };
+    for delta in deltas {
+        let superblock = delta.superblock()?;
+        for part in &superblock.parts {
+            count(crate::delta::is_present(transaction, part)?, part.size, part.content_size);
+        }
+        for fallback in &superblock.fallbacks {
+            let is_present = transaction.was_present(&fallback.name)?;
+            count(is_present, fallback.size, fallback.content_size);
+        }
+    }
+    Ok(totals)
+}
+
+/// Whether the config of the server says that each commit with deltas has an index.
+fn has_indexed_deltas(origin: &Origin) -> Result<bool> {
+    let bytes = origin.fetch_existing(Side::Meta, "config")?;
+    let malformed = |source| Error::Malformed { what: "config of the remote".to_owned(), source };
+    let keyfile = text_of(&bytes).and_then(KeyFile::parse).map_err(malformed)?;
+    Ok(keyfile.get_bool("core", "indexed-deltas").map_err(malformed)?.unwrap_or(false))
+}
+
+fn boolean(summary: &Summary, key: &str) -> bool {
+    summary.metadata.get(key).and_then(|value| value.view().as_bool()).unwrap_or(false)
+}
+
 fn fetch_summary(repo: &Repo, source: &Source<'_>, options: &PullOptions) -> Result<RemoteSummary> {
     let cache = Cache::open(repo, source.cache)?;
     let place = Place { remote: &source.remote.name, origin: source.origin, cache: Some(&cache) };
     fetch::fetch(&place, &options.demands.summary, Asker::Pull)
 }
 
-/// Whether the server keeps tombstones of deleted commits, as its summary says.
-///
-/// # Errors
-/// When the repository there is no archive.
-fn keeps_tombstones(_origin: &Origin, summary: Option<&Summary>) -> Result<bool> {
-    let Some(summary) = summary else { return Ok(false) };
+/// Refuses a server whose repository is no archive, if its summary says so.
+fn check_mode(summary: &Summary) -> Result<()> {
     let mode = summary.metadata.get(key::MODE);
-    if let Some(mode) = mode.as_ref().and_then(|mode| mode.view().as_str().map(str::to_owned))
-        && !matches!(mode.as_str(), "archive" | "archive-z2")
-    {
-        return Err(Error::failed(format!("Can't pull from archives with mode \"{mode}\"")));
+    match mode.and_then(|mode| mode.view().as_str()) {
+        Some(mode) if !matches!(mode, "archive" | "archive-z2") => {
+            Err(Error::failed(format!("Can't pull from archives with mode \"{mode}\"")))
+        }
+        _ => Ok(()),
     }
-    let kept = summary.metadata.get(key::TOMBSTONE_COMMITS);
-    Ok(kept.and_then(|kept| kept.view().as_bool()).unwrap_or(false))
 }
 
 /// Copies the summary of a server and its signature as they are.

@@ -4,8 +4,8 @@ use std::io::{Cursor, Read};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use super::delta::Delta;
 use super::body::{LastError, Places, ResumingBody, Shared};
+use super::delta::Delta;
 use crate::delta::{self, PartBytes};
 use crate::error::{Context, During, Error, Result};
 use crate::http::{Client, Response};

@@ -48,8 +48,7 @@ impl Task {
 
     /// Its path on the server.
     fn path(&self) -> String {
-        let object =
-            |name: &ObjectName| format!("objects/{}", loose_path(name, RepoMode::Archive));
+        let object = |name: &ObjectName| format!("objects/{}", loose_path(name, RepoMode::Archive));
         let named = |wanted: &WantedCommit, ty| object(&ObjectName::new(wanted.commit, ty));
         match &self.what {
             What::Detached(wanted) => named(wanted, ObjectType::CommitMeta),
