@@ -121,11 +121,16 @@ pub(super) fn open_options() -> Result<OpenOptions, Failure> {
         boot_id: env::var("OSTREE_BOOTID").ok(),
         skip_cache: env::var_os("OSTREE_SKIP_CACHE").is_some(),
         write_bare_split_xattrs: env::var_os("OSTREE_EXP_WRITE_BARE_SPLIT_XATTRS").is_some(),
-        fail_before_commit: env::var_os("OSTREE_REPO_TEST_ERROR")
-            .is_some_and(|value| value == "pre-commit"),
+        fail_before_commit: is_test_error("pre-commit"),
+        refuse_invalid_cache: is_test_error("invalid-cache"),
         deflate: encoding()?,
         ..OpenOptions::default()
     })
+}
+
+/// Whether the environment asks for an error that upstream's tests look for.
+fn is_test_error(name: &str) -> bool {
+    env::var_os("OSTREE_REPO_TEST_ERROR").is_some_and(|value| value == name)
 }
 
 /// How file objects are compressed, as set in the environment.

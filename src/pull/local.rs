@@ -7,8 +7,8 @@
 //! | file, bare-user to bare-user-only | link (regular files) | write anew | write anew |
 //! | file, other modes | write anew | write anew | write anew |
 //!
-//! What is written anew is always compared with its checksum; what is linked or copied only if the
-//! source is not trusted. Nothing is linked from a repository of another owner, who could change
+//! Objects are compared with their checksums only if the source is not trusted; then what is
+//! written anew is verified, too. Nothing is linked from a repository of another owner, who could change
 //! the object later.
 
 use rustix::io::Errno;
@@ -236,8 +236,11 @@ impl<'t, 'r> Importer<'t, 'r> {
 
     fn write_anew(&self, name: &ObjectName, object: FileObject) -> Result<()> {
         let (header, size) = (object.header.clone(), object.size);
-        self.transaction
-            .write_file_as(name, &header, size, |sink| object.read_chunks(sink).map(drop))
+        let read = |sink: &mut dyn FnMut(&[u8]) -> Result<()>| object.read_chunks(sink).map(drop);
+        match self.trust {
+            Trust::Untrusted => self.transaction.write_file_as(name, &header, size, read),
+            Trust::Trusted => self.transaction.copy_file_as(name, &header, size, read),
+        }
     }
 }
 

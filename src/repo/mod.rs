@@ -109,6 +109,8 @@ pub struct OpenOptions {
     pub write_bare_split_xattrs: bool,
     /// Fail just before a transaction is committed, as upstream's test suite requires.
     pub fail_before_commit: bool,
+    /// Refuse a cached summary that is not valid instead of fetching it again, for tests.
+    pub refuse_invalid_cache: bool,
     /// Sync nothing, as with `core.fsync=false`.
     pub disable_fsync: bool,
     /// Sync each file object by itself, as with `core.per-object-fsync=true`.

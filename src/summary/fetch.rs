@@ -33,6 +33,8 @@ pub struct Place<'p> {
     pub origin: &'p Origin,
     /// Summaries that were fetched before; `None` for no use of them.
     pub cache: Option<&'p Cache>,
+    /// Whether a cached summary that is not valid is an error, for tests.
+    pub refuse_invalid_cache: bool,
 }
 
 /// Whether a file was fetched just now.
@@ -74,6 +76,13 @@ pub fn fetch(place: &Place<'_>, policy: &Policy, asker: Asker) -> Result<RemoteS
     if let Err(error) = check(&summary) {
         if !matches!(summary, Some((_, From::Cache))) || asker == Asker::Viewer {
             return Err(error);
+        }
+        if place.refuse_invalid_cache {
+            return Err(Error::failed(format!(
+                "Remote {} cached summary invalid and OSTREE_REPO_TEST_ERROR_INVALID_CACHE \
+                 specified",
+                place.remote
+            )));
         }
         // What a kill left in the cache may not be a pair.
         log::debug!("the cached summary of {} is not valid: {}", place.remote, error.chain());

@@ -54,7 +54,8 @@ pub(super) fn fetch(
         Err(error) => return Err(error.into()),
     };
     let origin = Origin::open(repo, name, &config, &defaults::options())?;
-    let place = Place { remote: name, origin: &origin, cache: cache.as_ref() };
+    let place =
+        Place { remote: name, origin: &origin, cache: cache.as_ref(), refuse_invalid_cache: false };
     let fetched = fetch::fetch(&place, &demands.summary, Asker::Viewer)?;
     Ok(Fetched {
         summary: fetched.summary.map(|file| file.bytes),

@@ -281,7 +281,12 @@ fn boolean(summary: &Summary, key: &str) -> bool {
 
 fn fetch_summary(repo: &Repo, source: &Source<'_>, options: &PullOptions) -> Result<RemoteSummary> {
     let cache = Cache::open(repo, source.cache)?;
-    let place = Place { remote: &source.remote.name, origin: source.origin, cache: Some(&cache) };
+    let place = Place {
+        remote: &source.remote.name,
+        origin: source.origin,
+        cache: Some(&cache),
+        refuse_invalid_cache: repo.options().refuse_invalid_cache,
+    };
     fetch::fetch(&place, &options.demands.summary, Asker::Pull)
 }
 

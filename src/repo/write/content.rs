@@ -417,6 +417,14 @@ impl<'t, 'r> ContentWriter<'t, 'r> {
         self.finish_new(name).map(drop)
     }
 
+    /// The same, whether or not it matches the name.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn finish_unverified_as(self, name: &ObjectName) -> Result<()> {
+        self.finish_new(name).map(drop)
+    }
+
     fn finish_new(mut self, name: &ObjectName) -> Result<Checksum> {
         if let Some(mut encoder) = self.encoder {
             encoder.finish();

@@ -62,17 +62,51 @@ impl<'r> Transaction<'r> {
         size: u64,
         read: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
     ) -> Result<()> {
-        if self.repo.mode() == RepoMode::BareUserOnly {
-            bare::check_user_only_mode(name, header)?;
-        }
         if header.is_symlink() {
+            self.check_mode(name, header)?;
             // Content of a symlink is not part of the object; it shows that the file was damaged.
             read(&mut |_| Ok(()))?;
             return self.write_symlink_as(name, header);
         }
+        self.write_regular_as(name, header, size, read)?.finish_as(name)
+    }
+
+    /// [`Transaction::write_file_as`] for a source that is trusted: a regular file gets the name
+    /// whatever is in it, as where objects are linked.
+    ///
+    /// # Errors
+    /// As [`Transaction::write_file_as`].
+    pub(crate) fn copy_file_as(
+        &self,
+        name: &ObjectName,
+        header: &FileHeader,
+        size: u64,
+        read: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
+    ) -> Result<()> {
+        if header.is_symlink() {
+            return self.write_file_as(name, header, size, read);
+        }
+        self.write_regular_as(name, header, size, read)?.finish_unverified_as(name)
+    }
+
+    fn check_mode(&self, name: &ObjectName, header: &FileHeader) -> Result<()> {
+        match self.repo.mode() {
+            RepoMode::BareUserOnly => bare::check_user_only_mode(name, header),
+            _ => Ok(()),
+        }
+    }
+
+    fn write_regular_as(
+        &self,
+        name: &ObjectName,
+        header: &FileHeader,
+        size: u64,
+        read: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
+    ) -> Result<ContentWriter<'_, 'r>> {
+        self.check_mode(name, header)?;
         let mut writer = ContentWriter::begin_as(name, self, header.clone(), size)?;
         read(&mut |chunk| writer.write(chunk))?;
-        writer.finish_as(name)
+        Ok(writer)
     }
 
     /// Creates a symlink object, in the form that the mode uses.
