@@ -46,13 +46,6 @@ impl Failure {
     pub(super) fn failed(message: impl Into<String>) -> Self {
         Self::Error(Error::failed(message))
     }
-
-    /// The one error for an option that needs what osier does not have yet; `option` includes its
-    /// dashes.
-    pub(super) fn not_supported(option: &str) -> Self {
-        Self::failed(format!("{option}: not supported yet"))
-    }
-
     /// Prints the help text to standard error if this failure asks for it.
     pub(super) fn after_help(self, help: impl FnOnce() -> String) -> Self {
         match self {

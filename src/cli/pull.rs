@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use osier::http::{LowSpeed, RetryPolicy};
 use osier::pull::{
-    DeltaTotals, DeltaUse, FileModes, PullOptions, PullStats, Source, TimestampCheck, Want,
-    pull_http, pull_local,
+    DeltaTotals, DeltaUse, FileModes, PullOptions, PullStats, Source, SummaryCache, TimestampCheck,
+    Want, pull_http, pull_local,
 };
 use osier::refspec::{Refspec, RemoteName};
 use osier::remote::attempts::{Retry, RetryScope};
@@ -178,17 +178,27 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let open_cache = |path: &PathBuf| open_source(&context::absolute(path)?);
     let local_caches: Vec<Repo> =
         args.localcache_repo.iter().map(open_cache).collect::<Result<_, _>>()?;
+    let retry = origin_options(&args)?.retry;
     let (stats, place) = match origin::local_path(&config, args.url.as_deref()) {
-        Some(path) => {
+        Some(path) if options.deltas != DeltaUse::Required => {
             let source = open_source(&path)?;
             (pull_local(&repo, &source, &options, &progress)?, Place::Local)
         }
-        None => {
-            let origin = Origin::open(&repo, &name, &config, &origin_options(&args)?)?;
+        path => {
+            let (origin, cache) = match path {
+                Some(path) => (Origin::of_directory(&path, retry)?, SummaryCache::None),
+                None => {
+                    let cache =
+                        args.cache_dir.as_deref().map_or(SummaryCache::Own, SummaryCache::In);
+                    (Origin::open(&repo, &name, &config, &origin_options(&args)?)?, cache)
+                }
+            };
             let source = Source {
-                remote: &remote,
+                name: &name,
+                branches: &config.branches,
+                collection: config.collection()?,
                 origin: &origin,
-                cache: args.cache_dir.as_deref(),
+                cache,
                 local_caches: &local_caches,
             };
             (pull_http(&repo, &source, &options, &progress)?, Place::Server)
@@ -291,7 +301,7 @@ fn generations(depth: Option<i32>) -> Result<Option<u32>, Failure> {
 
 /// Where objects came from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     Local,
     Server,
 }
@@ -306,7 +316,7 @@ fn dry_run_line(deltas: &DeltaTotals) -> String {
     )
 }
 
-fn status_line(stats: &PullStats, place: Place, took: Duration) -> String {
+pub(super) fn status_line(stats: &PullStats, place: Place, took: Duration) -> String {
     let mut line = match place {
         Place::Local => format!(
             "{} metadata, {} content objects imported",

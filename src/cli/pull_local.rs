@@ -95,8 +95,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     if (gpg_verify || gpg_verify_summary) && remote.is_none() {
         return Err(Failure::failed("Must specify remote name to enable gpg verification"));
     }
+    #[cfg(not(feature = "pull"))]
     if require_static_deltas {
-        return Err(Failure::not_supported("--require-static-deltas"));
+        return Err(Failure::failed("this osier is built without the feature 'pull'"));
     }
     #[cfg(not(feature = "gpg"))]
     if gpg_verify || gpg_verify_summary {
@@ -123,11 +124,54 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         demands: Arc::new(demands),
         ..PullOptions::default()
     };
+    #[cfg(feature = "pull")]
+    if require_static_deltas {
+        return pull_deltas(&repo, &source, options, (context, json));
+    }
     let stats = pull_local(&repo, &source, &options, &context.transaction_progress(&repo, json))?;
     if json {
         return json::print(&document(&repo, &source, &options, &stats)?, &context.out);
     }
     writeln!(context.out, "{}", status_line(&stats))
+}
+
+/// Pulls by static deltas only. As upstream, which then treats the source like a server.
+#[cfg(feature = "pull")]
+fn pull_deltas(
+    repo: &Repo,
+    source: &Repo,
+    mut options: PullOptions,
+    (context, json): (&mut Context, bool),
+) -> Result<(), Failure> {
+    use std::time::Instant;
+
+    use osier::pull::{DeltaUse, Source, SummaryCache, pull_http};
+    use osier::remote::attempts::Retry;
+    use osier::remote::origin::Origin;
+
+    use super::pull::{Place, status_line};
+
+    options.deltas = DeltaUse::Required;
+    if options.wanted.is_empty() {
+        let refs = source.list_refs(None, ListRefs::Full)?;
+        options.wanted = refs.into_iter().map(|(refspec, _)| Want::Ref(refspec.name)).collect();
+    }
+    let origin = Origin::of_directory(source.path(), Retry::default())?;
+    let from = Source {
+        name: "",
+        branches: &[],
+        collection: source.collection_id(),
+        origin: &origin,
+        cache: SummaryCache::None,
+        local_caches: &[],
+    };
+    let (progress, started) = (context.transaction_progress(repo, json), Instant::now());
+    let stats = pull_http(repo, &from, &options, &progress)?;
+    drop(progress);
+    if json {
+        return json::print(&document(repo, source, &options, &stats)?, &context.out);
+    }
+    writeln!(context.out, "{}", status_line(&stats, Place::Server, started.elapsed()))
 }
 
 /// The remote to which the refs will belong. Upstream checks its name when it sets a ref, and not

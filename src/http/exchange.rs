@@ -128,6 +128,10 @@ impl Exchange {
                     (Scheme::Https, Err(why)) => {
                         Err(HttpError::new(url, HttpErrorKind::Invalid, why.clone()))
                     }
+                    (Scheme::File, _) => {
+                        let what = "no server answers for files".to_owned();
+                        Err(HttpError::new(url, HttpErrorKind::Invalid, what))
+                    }
                 }
             };
             let limit = self.options.timeouts.response.unwrap_or(Duration::MAX);

@@ -8,6 +8,9 @@ use tokio::sync::mpsc::Receiver;
 
 use super::{HttpError, HttpErrorKind, Url};
 
+/// How much is read of a file at a time, in bytes.
+const CHUNK_SIZE: usize = 64 << 10;
+
 /// A GET request.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -70,7 +73,26 @@ pub struct Body {
     /// For errors.
     url: String,
     pending: Bytes,
-    stream: Option<Receiver<Result<Chunk, HttpError>>>,
+    rest: Rest,
+}
+
+/// What is still to come of a body.
+enum Rest {
+    Nothing,
+    /// From a connection.
+    Stream(Receiver<Result<Chunk, HttpError>>),
+    /// From a file.
+    Reader(Box<dyn Read + Send>),
+}
+
+impl std::fmt::Debug for Rest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "Nothing",
+            Self::Stream(_) => "Stream",
+            Self::Reader(_) => "Reader",
+        })
+    }
 }
 
 /// A piece of a body that waits for its reader; the empty one is the end. All that wait have a share
@@ -111,7 +133,13 @@ impl Body {
         first: Bytes,
         rest: Option<Receiver<Result<Chunk, HttpError>>>,
     ) -> Self {
-        Self { url: url.to_string(), pending: first, stream: rest }
+        let rest = rest.map_or(Rest::Nothing, Rest::Stream);
+        Self { url: url.to_string(), pending: first, rest }
+    }
+
+    /// The body that a reader has.
+    pub fn of_reader(url: &Url, reader: impl Read + Send + 'static) -> Self {
+        Self { url: url.to_string(), pending: Bytes::new(), rest: Rest::Reader(Box::new(reader)) }
     }
 
     /// The next bytes, as many as are there; `None` at the end. Waits for them.
@@ -122,21 +150,37 @@ impl Body {
         if !self.pending.is_empty() {
             return Ok(Some(std::mem::take(&mut self.pending)));
         }
-        let Some(stream) = &mut self.stream else { return Ok(None) };
-        let next = match stream.blocking_recv() {
-            Some(next) => next.map(|chunk| chunk.bytes),
-            // Without its end it is not whole.
-            None => Err(HttpError::new(&self.url, HttpErrorKind::Broken, "the HTTP client ended")),
+        let next = match &mut self.rest {
+            Rest::Nothing => return Ok(None),
+            Rest::Stream(stream) => match stream.blocking_recv() {
+                Some(next) => next.map(|chunk| chunk.bytes),
+                // Without its end it is not whole.
+                None => {
+                    Err(HttpError::new(&self.url, HttpErrorKind::Broken, "the HTTP client ended"))
+                }
+            },
+            Rest::Reader(reader) => {
+                let mut chunk = vec![0; CHUNK_SIZE];
+                match reader.read(&mut chunk) {
+                    Ok(length) => {
+                        chunk.truncate(length);
+                        Ok(Bytes::from(chunk))
+                    }
+                    Err(error) => {
+                        Err(HttpError::new(&self.url, HttpErrorKind::Invalid, error.to_string()))
+                    }
+                }
+            }
         };
         if next.as_ref().map_or(true, Bytes::is_empty) {
-            self.stream = None;
+            self.rest = Rest::Nothing;
         }
         Ok(Some(next?).filter(|bytes| !bytes.is_empty()))
     }
 
     /// Whether all of it is here already.
     pub fn is_whole(&self) -> bool {
-        self.stream.is_none()
+        matches!(self.rest, Rest::Nothing)
     }
 
     /// All bytes that are still to come. [`Request::limit`] bounds them.

@@ -4,6 +4,7 @@
 //! not allowed in a request, such as spaces or letters beyond ASCII, are percent-encoded.
 
 use std::fmt;
+use std::path::Path;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
@@ -27,6 +28,8 @@ pub enum Scheme {
     Http,
     /// TLS.
     Https,
+    /// Not at all: a directory of this machine. No client takes it.
+    File,
 }
 
 /// An absolute URL of a web server. Displayed, it has no password.
@@ -81,6 +84,17 @@ impl Url {
         let separator = if path.starts_with('/') { "" } else { "/" };
         let path_and_query = format!("{separator}{}", utf8_percent_encode(path, UNSAFE));
         Ok(Self { scheme, credentials, authority: host.to_ascii_lowercase(), path_and_query })
+    }
+
+    /// The URL of a directory of this machine, by its absolute path.
+    pub fn of_directory(path: &Path) -> Self {
+        let path = path.to_string_lossy();
+        Self {
+            scheme: Scheme::File,
+            credentials: None,
+            authority: String::new(),
+            path_and_query: utf8_percent_encode(&path, UNSAFE).to_string(),
+        }
     }
 
     /// The URL of a path below this one, which is taken for a directory. Slashes at the joint are
@@ -169,6 +183,7 @@ impl Scheme {
         match self {
             Self::Http => "http",
             Self::Https => "https",
+            Self::File => "file",
         }
     }
 }

@@ -39,7 +39,7 @@ use checks::Checks;
 #[cfg(feature = "gpg")]
 pub use checks::TimestampCheck;
 #[cfg(feature = "pull")]
-pub use http::{Source, pull_http};
+pub use http::{Source, SummaryCache, pull_http};
 pub use local::FileModes;
 use local::Importer;
 use plan::Plan;

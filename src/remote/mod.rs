@@ -17,6 +17,8 @@ pub mod metalink;
 pub mod mirrorlist;
 #[cfg(feature = "http")]
 pub mod origin;
+#[cfg(feature = "http")]
+mod transport;
 #[cfg(feature = "gpg")]
 mod verification;
 
@@ -43,6 +45,8 @@ pub use config::{
     Verification, VerificationKey, key,
 };
 pub use keyring::import_keys;
+#[cfg(feature = "http")]
+pub use transport::Transport;
 #[cfg(feature = "gpg")]
 pub use verification::{Demands, GpgDemands, Trust};
 

@@ -7,7 +7,7 @@
 //! | meta | `config`, `summary`, `summary.sig`, refs, detached metadata of commits |
 //! | content | all other objects, deltas and their indexes |
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
@@ -18,6 +18,7 @@ use super::config::{Location, RemoteConfig, Source};
 use super::cookies::{Jar, Target};
 use super::metalink::{Metalink, MetalinkError};
 use super::mirrorlist;
+use super::transport::Transport;
 use crate::error::{Context, Error, Result};
 use crate::http::{
     Client, ClientOptions, Cookies, Fetch, HttpError, HttpErrorKind, LowSpeed, Proxies, Request,
@@ -61,7 +62,7 @@ pub enum Side {
 pub struct Origin {
     meta: Vec<Url>,
     content: Vec<Url>,
-    client: Arc<Client>,
+    transport: Arc<Transport>,
     retry: Retry,
     /// The summary that a metalink led to.
     summary: Option<Vec<u8>>,
@@ -112,7 +113,7 @@ impl Origin {
         let mut origin = Self {
             meta: Vec::new(),
             content: Vec::new(),
-            client: Arc::new(client),
+            transport: Arc::new(Transport::Http(client)),
             retry: options.retry,
             summary: None,
         };
@@ -131,6 +132,21 @@ impl Origin {
             None => origin.meta.clone(),
         };
         Ok(origin)
+    }
+
+    /// The files of a repository of this machine, as if a server had them.
+    ///
+    /// # Errors
+    /// When the directory cannot be opened.
+    pub fn of_directory(path: &Path, retry: Retry) -> Result<Self> {
+        let (transport, url) = Transport::directory(path)?;
+        Ok(Self {
+            meta: vec![url.clone()],
+            content: vec![url],
+            transport: Arc::new(transport),
+            retry,
+            summary: None,
+        })
     }
 
     fn places(&self, source: &Source) -> Result<Vec<Url>> {
@@ -211,9 +227,9 @@ impl Origin {
         }
     }
 
-    /// The client, for many requests at a time.
-    pub fn client(&self) -> &Arc<Client> {
-        &self.client
+    /// Where requests go, for many at a time.
+    pub fn transport(&self) -> &Arc<Transport> {
+        &self.transport
     }
 
     /// How failed requests are repeated.
@@ -270,7 +286,7 @@ impl Origin {
 
     fn attempt(&self, url: Url, ask: &Ask) -> Result<Fetched, HttpError> {
         let request = Request { unless: ask.unless.clone(), ..Request::small(url, ask.limit) };
-        let Response { status, validators, body, .. } = self.client.get(request)?;
+        let Response { status, validators, body, .. } = self.transport.get(request)?;
         Ok(match status {
             Status::NotModified => Fetched::NotModified,
             Status::Whole | Status::From(_) => Fetched::File(body.read_all()?, validators),

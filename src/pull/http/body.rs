@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 
-use crate::http::{Client, Fetch, HttpError, HttpErrorKind, Request, Response, Status, Url};
+use crate::http::{Fetch, HttpError, HttpErrorKind, Request, Response, Status, Url};
+use crate::remote::Transport;
 use crate::remote::attempts::{Attempts, Next, Retry};
 use crate::remote::origin::dice;
 
@@ -37,7 +38,7 @@ pub(super) type LastError = Arc<Mutex<Option<HttpError>>>;
 
 /// The body of a response; when it breaks off, the rest is asked for.
 pub(super) struct ResumingBody {
-    client: Arc<Client>,
+    transport: Arc<Transport>,
     shared: Arc<Shared>,
     places: Places,
     attempts: Attempts,
@@ -52,13 +53,13 @@ pub(super) struct ResumingBody {
 
 impl ResumingBody {
     pub(super) fn new(
-        client: Arc<Client>,
+        transport: Arc<Transport>,
         shared: Arc<Shared>,
         places: Places,
         response: Response,
     ) -> Self {
         Self {
-            client,
+            transport,
             shared,
             attempts: Attempts::at(places.mirror),
             places,
@@ -117,7 +118,7 @@ impl ResumingBody {
                 unless: self.response.validators.clone(),
                 ..Request { limit: *limit, ..Request::get(url.clone()) }
             };
-            match self.client.get(request) {
+            match self.transport.get(request) {
                 Ok(response) => {
                     // Another server, or another version: the checksum decides in the end.
                     self.skipped = match response.status {

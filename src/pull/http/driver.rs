@@ -297,10 +297,11 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
         };
         let request = Request { limit: places.limit, collect: SMALL, ..Request::get(url) };
         self.asked += 1;
-        self.work.origin.client().submit(request, move |answer| {
+        let deliver = move |answer| {
             // After an error the driver is gone.
             let _ = events.send(Event::Answered(task, answer));
-        });
+        };
+        self.work.origin.transport().submit(request, Box::new(deliver));
     }
 
     fn handle(&mut self, event: Event) -> Result<()> {

@@ -35,8 +35,7 @@ use crate::checksum::Checksum;
 use crate::error::{Context, Error, Result};
 use crate::keyfile::{KeyFile, text_of};
 use crate::progress::{Event, Progress};
-use crate::refspec::{CollectionRef, RefName};
-use crate::remote::Remote;
+use crate::refspec::{CollectionId, CollectionRef, RefName};
 use crate::remote::origin::{Origin, Side};
 use crate::repo::{CommitState, Repo, RepoMode, Transaction, Trust};
 use crate::summary::cache::{self, Cache};
@@ -47,16 +46,32 @@ use delta::{Choice, Search};
 use receive::Receiver;
 
 /// A remote to pull from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Source<'s> {
-    /// Its configuration.
-    pub remote: &'s Remote,
+    /// Its name; empty for a repository that is no remote.
+    pub name: &'s str,
+    /// The refs that are pulled when none are given.
+    pub branches: &'s [String],
+    /// The collection that its commits must be bound to.
+    pub collection: Option<CollectionId>,
     /// Its files.
     pub origin: &'s Origin,
-    /// Where summaries are cached, instead of the repository's own place.
-    pub cache: Option<&'s Path>,
+    /// Where its summaries are cached.
+    pub cache: SummaryCache<'s>,
     /// Repositories on this machine in which objects are looked for first.
     pub local_caches: &'s [Repo],
+}
+
+/// Where summaries are cached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SummaryCache<'c> {
+    /// In the repository.
+    #[default]
+    Own,
+    /// In this directory.
+    In(&'c Path),
+    /// Nowhere.
+    None,
 }
 
 /// Gets commits with all that they reach from a remote into `repo`. The summary follows if the
@@ -73,7 +88,7 @@ pub fn pull_http(
     progress: &dyn Progress,
 ) -> Result<PullStats> {
     let prepared = Prepared::new(repo, source, options)?;
-    let checks = Checks::new(repo, options, source.remote.config()?.collection()?)?;
+    let checks = Checks::new(repo, options, source.collection.clone())?;
     let mut transaction = Transaction::begin(repo)?;
     progress.event(Event::Started { task: "pull", total: None });
     let result = transfer(&transaction, &prepared, &checks, (source, progress));
@@ -117,18 +132,17 @@ struct Prepared {
 impl Prepared {
     /// Fetches the summary if it is needed, and finds the commits.
     fn new(repo: &Repo, source: &Source<'_>, options: &PullOptions) -> Result<Self> {
-        let config = source.remote.config()?;
         let is_archive = repo.mode() == RepoMode::Archive;
         if is_archive && options.deltas == DeltaUse::Required {
             return Err(Error::failed("Can't use static deltas in an archive repo"));
         }
         let uses_deltas =
             !is_archive && options.deltas != DeltaUse::Off && !options.commit_metadata_only;
-        let mirrors_all = options.mirror && options.wanted.is_empty() && config.branches.is_empty();
-        let mut requested = match (options.wanted.as_slice(), config.branches.as_slice()) {
+        let mirrors_all = options.mirror && options.wanted.is_empty() && source.branches.is_empty();
+        let mut requested = match (options.wanted.as_slice(), source.branches) {
             ([], _) if mirrors_all => Vec::new(),
             ([], []) => {
-                let name = &source.remote.name;
+                let name = source.name;
                 return Err(Error::failed(format!("No configured branches for remote {name}")));
             }
             ([], branches) => {
@@ -218,8 +232,8 @@ fn transfer(
         return Ok((Vec::new(), stats));
     }
     let shared = Arc::new(body::Shared::default());
-    let client = Arc::clone(source.origin.client());
-    let receiver = Receiver { transaction, options, client, shared: Arc::clone(&shared) };
+    let transport = Arc::clone(source.origin.transport());
+    let receiver = Receiver { transaction, options, transport, shared: Arc::clone(&shared) };
     let trust = match options.http_trusted {
         true => options.trust,
         false => Trust::Untrusted,
@@ -280,11 +294,15 @@ fn boolean(summary: &Summary, key: &str) -> bool {
 }
 
 fn fetch_summary(repo: &Repo, source: &Source<'_>, options: &PullOptions) -> Result<RemoteSummary> {
-    let cache = Cache::open(repo, source.cache)?;
+    let cache = match source.cache {
+        SummaryCache::Own => Some(Cache::open(repo, None)?),
+        SummaryCache::In(path) => Some(Cache::open(repo, Some(path))?),
+        SummaryCache::None => None,
+    };
     let place = Place {
-        remote: &source.remote.name,
+        remote: source.name,
         origin: source.origin,
-        cache: Some(&cache),
+        cache: cache.as_ref(),
         refuse_invalid_cache: repo.options().refuse_invalid_cache,
     };
     fetch::fetch(&place, &options.demands.summary, Asker::Pull)

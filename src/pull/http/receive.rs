@@ -8,11 +8,11 @@ use super::body::{LastError, Places, ResumingBody, Shared};
 use super::delta::Delta;
 use crate::delta::{self, PartBytes};
 use crate::error::{Context, During, Error, Result};
-use crate::http::{Client, Response};
+use crate::http::Response;
 use crate::map::FileBytes;
 use crate::object::{ObjectName, ObjectType};
 use crate::pull::{FileModes, PullOptions};
-use crate::remote::origin;
+use crate::remote::{Transport, origin};
 use crate::repo::{
     FileObject, RepoMode, Transaction, Trust, check_user_only_mode, verify_metadata,
 };
@@ -21,7 +21,7 @@ use crate::repo::{
 pub(super) struct Receiver<'t, 'r> {
     pub(super) transaction: &'t Transaction<'r>,
     pub(super) options: &'t PullOptions,
-    pub(super) client: Arc<Client>,
+    pub(super) transport: Arc<Transport>,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -63,8 +63,12 @@ impl Receiver<'_, '_> {
             self.shared.transferred.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             return self.of_bytes(kind, bytes);
         }
-        let body =
-            ResumingBody::new(Arc::clone(&self.client), Arc::clone(&self.shared), places, response);
+        let body = ResumingBody::new(
+            Arc::clone(&self.transport),
+            Arc::clone(&self.shared),
+            places,
+            response,
+        );
         let last = body.last_error();
         self.of_stream(kind, body, length).map_err(|error| cause(error, &last))
     }
