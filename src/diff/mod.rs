@@ -6,25 +6,27 @@
 //! before the additions of the second tree follow, and local directories are listed in the order of
 //! `Local::entries`.
 
+mod item;
+mod local;
+mod stored;
+
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io::Read;
-use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
-use rustix::fs::RawDir;
 
-use crate::checksum::{Checksum, Hasher};
-use crate::error::{During, Error, OsError, Result};
-use crate::object::{DirMeta, DirTree, FileHeader, ObjectName, Xattrs};
+use crate::checksum::Checksum;
+use crate::error::{Error, Result};
+use crate::object::ObjectName;
 use crate::repo::tree::TreePath;
 use crate::repo::{AtHole, ObjectSet, Reading, Repo, RepoMode, Walk};
-use crate::source::{Directory, EntryKind, Metadata};
-use crate::threads::{self, Fold, Opened, fold};
+use crate::threads::{self, Fold, Opened, fold, pieces};
+
+use item::{Item, Kind};
+use local::{Assumed, Local};
+use stored::{Bytes, Found, Stored};
 
 /// One of the two trees.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,15 +73,8 @@ pub struct DiffStats {
     pub common_bytes: u64,
 }
 
-/// Upstream gets this many entries of a directory at a time, and sorts those by inode.
-const LISTING_LEN: usize = 1000;
-/// Listings are read in pieces of this many bytes.
-const LISTING_BUFFER_LEN: usize = 16 << 10;
 /// The number of files in one piece of work.
 const FILES_AT_A_TIME: usize = 8;
-/// Files are read in pieces of this many bytes.
-const BUFFER_LEN: usize = 128 << 10;
-
 /// Compares two trees.
 ///
 /// # Errors
@@ -153,43 +148,13 @@ enum Tree {
     Local(Local),
 }
 
-/// A directory of a commit.
-struct Stored {
-    dirtree: Checksum,
-    path: TreePath,
-    contents: DirTree,
-}
-
-/// A directory of the file system.
-struct Local {
-    directory: Directory,
-}
-
-/// An entry as it was listed.
-#[derive(Clone)]
-struct Item {
-    name: String,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    StoredFile(Checksum),
-    StoredDirectory { dirtree: Checksum, dirmeta: Checksum },
-    Local(Metadata),
-}
-
-impl Kind {
-    fn is_directory(self) -> bool {
-        match self {
-            Self::StoredFile(_) => false,
-            Self::StoredDirectory { .. } => true,
-            Self::Local(metadata) => metadata.kind() == Some(EntryKind::Directory),
-        }
-    }
-}
-
 impl Diff {
+    /// What is known so far, unless that is nothing; the next time, what came since.
+    fn take(&mut self) -> Option<Self> {
+        let is_empty = self.modified.is_empty() && self.removed.is_empty() && self.added.is_empty();
+        (!is_empty).then(|| std::mem::take(self))
+    }
+
     fn append(&mut self, other: Self) {
         let append = |own: &mut Vec<String>, other: Vec<String>| {
             // Results from a deep tree are not copied at every level.
@@ -208,6 +173,10 @@ impl Diff {
 /// A comparison that is still to be made.
 enum Part {
     Roots(Arc<Tree>, Arc<Tree>),
+    /// Directories of two commits.
+    Stored(StoredPair),
+    /// Directories that are the same in both commits: they only have to be sound.
+    Same(Vec<Checksum>),
     /// Entries of the first tree with those of the same names in the second; none are directories.
     Files((Arc<Tree>, Arc<Tree>), Vec<(Item, Kind)>),
     /// A directory in both trees.
@@ -216,6 +185,15 @@ enum Part {
     Added(Arc<Tree>, Item),
     /// A result that is known already.
     Found(Diff),
+}
+
+/// A directory that two commits have.
+struct StoredPair {
+    path: TreePath,
+    first: Checksum,
+    second: Checksum,
+    /// Whether owner, mode and xattrs are the same.
+    same_dirmeta: bool,
 }
 
 impl Fold for Comparison<'_> {
@@ -227,11 +205,18 @@ impl Fold for Comparison<'_> {
         match part {
             Part::Found(diff) => Ok(Opened::Whole(diff)),
             Part::Roots(first, second) => self.directories(Diff::default(), first, second),
+            Part::Stored(pair) => self.stored_directories(pair),
+            Part::Same(dirtrees) => {
+                for dirtree in dirtrees {
+                    Bytes::load(self.repo, dirtree)?.check()?;
+                }
+                Ok(Opened::Whole(Diff::default()))
+            }
             Part::Files((first, second), items) => {
                 let mut diff = Diff::default();
                 for (Item { name, kind }, counterpart) in items {
-                    let one = self.file(&first, (&name, kind), Side::First)?;
-                    if one != self.file(&second, (&name, counterpart), Side::Second)? {
+                    let one = self.file(&first, &name, kind, Side::First)?;
+                    if one != self.file(&second, &name, counterpart, Side::Second)? {
                         diff.modified.push(self.listed(first.child_path(&name))?);
                     }
                 }
@@ -278,9 +263,79 @@ fn files_and_found(
 impl Comparison<'_> {
     fn run(&self, first: &DiffTree, second: &DiffTree) -> Result<Diff> {
         threads::run(|| {
+            if let (DiffTree::Commit(first), DiffTree::Commit(second)) = (first, second) {
+                let root = |commit| self.repo.load_commit(commit).map(|commit| commit.root_dirtree);
+                let (first, second) = (root(first)?, root(second)?);
+                let path = TreePath::default();
+                return fold(
+                    self,
+                    Part::Stored(StoredPair { path, first, second, same_dirmeta: true }),
+                );
+            }
             let (first, second) = (self.open(first)?, self.open(second)?);
             fold(self, Part::Roots(Arc::new(first), Arc::new(second)))
         })
+    }
+
+    /// The comparisons to make for a directory of two commits.
+    fn stored_directories(&self, pair: StoredPair) -> Result<Opened<Diff, Part, Diff>> {
+        let StoredPair { path, first, second, same_dirmeta } = pair;
+        path.check_depth()?;
+        let mut diff = Diff::default();
+        if !same_dirmeta {
+            diff.modified.push(self.listed(path.text())?);
+        }
+        let one = Bytes::load(self.repo, first)?;
+        if first == second {
+            one.check()?;
+            return Ok(Opened::Whole(diff));
+        }
+        let other = Bytes::load(self.repo, second)?;
+        let (one, other) = (one.listing()?, other.listing()?);
+        let load = |dirtree, path| {
+            Stored::load(self.repo, dirtree, path).map(|stored| Arc::new(Tree::Stored(stored)))
+        };
+        if !(one.is_in_order() && other.is_in_order()) {
+            return self.directories(diff, load(first, path.clone())?, load(second, path)?);
+        }
+        let (mut parts, mut same) = (Vec::new(), Vec::new());
+        let mut known = Diff::default();
+        let mut second_tree = None;
+        one.compare(&other, |found| {
+            let listed = |name: &str| self.listed(path.child_text(name));
+            match found {
+                Found::Modified(name) => known.modified.push(listed(name)?),
+                Found::Removed(name) => known.removed.push(listed(name)?),
+                Found::AddedFile(name) => known.added.push(listed(name)?),
+                Found::Directories(one, other) => {
+                    let same_dirmeta = one.dirmeta == other.dirmeta;
+                    if same_dirmeta && one.dirtree == other.dirtree {
+                        same.push(Checksum::from_bytes(*one.dirtree));
+                        return Ok(());
+                    }
+                    parts.extend(known.take().map(Part::Found));
+                    parts.push(Part::Stored(StoredPair {
+                        path: path.child(one.name),
+                        first: Checksum::from_bytes(*one.dirtree),
+                        second: Checksum::from_bytes(*other.dirtree),
+                        same_dirmeta,
+                    }));
+                }
+                Found::AddedDirectory(dir) => {
+                    known.added.push(listed(dir.name)?);
+                    parts.extend(known.take().map(Part::Found));
+                    let parent = match &second_tree {
+                        Some(tree) => Arc::clone(tree),
+                        None => second_tree.insert(load(second, path.clone())?).clone(),
+                    };
+                    parts.push(Part::Added(parent, Item::of_directory(dir)));
+                }
+            }
+            Ok(())
+        })?;
+        parts.extend(known.take().map(Part::Found));
+        parts.extend(pieces(same).map(Part::Same));
+        Ok(Opened::Parts(diff, parts))
     }
 
     /// Counts a path of the result.
@@ -318,17 +373,10 @@ impl Comparison<'_> {
         match tree {
             DiffTree::Commit(commit) => {
                 let dirtree = self.repo.load_commit(commit)?.root_dirtree;
-                self.stored(dirtree, TreePath::default())
+                Stored::load(self.repo, dirtree, TreePath::default()).map(Tree::Stored)
             }
-            DiffTree::Directory(path) => {
-                open_root(path).map(|directory| Tree::Local(Local { directory }))
-            }
+            DiffTree::Directory(path) => Local::open_root(path).map(Tree::Local),
         }
-    }
-
-    fn stored(&self, dirtree: Checksum, path: TreePath) -> Result<Tree> {
-        path.check_depth()?;
-        Ok(Tree::Stored(Stored { dirtree, path, contents: self.repo.load_dirtree(&dirtree)? }))
     }
 
     /// The comparisons to make for two directories; `diff` is what is known about the directories
@@ -387,11 +435,9 @@ impl Comparison<'_> {
     fn child(&self, parent: &Tree, name: &str, kind: Kind) -> Result<Tree> {
         match (parent, kind) {
             (Tree::Stored(parent), Kind::StoredDirectory { dirtree, .. }) => {
-                self.stored(dirtree, parent.path.child(name))
+                Stored::load(self.repo, dirtree, parent.path.child(name)).map(Tree::Stored)
             }
-            (Tree::Local(local), _) => {
-                Ok(Tree::Local(Local { directory: local.directory.open_directory(name)? }))
-            }
+            (Tree::Local(local), _) => local.child(name).map(Tree::Local),
             (Tree::Stored(_), Kind::StoredFile(_) | Kind::Local(_)) => {
                 Err(Error::failed(format!("Not a directory: {}", parent.child_path(name))))
             }
@@ -400,13 +446,7 @@ impl Comparison<'_> {
 
     fn dirmeta(&self, directory: &Tree, kind: Kind, side: Side) -> Result<Checksum> {
         match (directory, kind) {
-            (Tree::Local(local), _) => {
-                let metadata = self.owned(local.directory.metadata()?, side);
-                let xattrs = self.xattrs(|| local.directory.xattrs())?;
-                let dirmeta =
-                    DirMeta { uid: metadata.uid, gid: metadata.gid, mode: metadata.mode, xattrs };
-                Ok(Checksum::of(&dirmeta.encode()))
-            }
+            (Tree::Local(local), _) => local.dirmeta(&self.assumed(side)),
             (Tree::Stored(_), Kind::StoredDirectory { dirmeta, .. }) => Ok(dirmeta),
             (Tree::Stored(stored), _) => {
                 Err(Error::failed(format!("Not a directory: {}", stored.path.text())))
@@ -415,51 +455,25 @@ impl Comparison<'_> {
     }
 
     /// The checksum that a file has or would have as an object.
-    fn file(&self, parent: &Tree, (name, kind): (&str, Kind), side: Side) -> Result<Checksum> {
-        let (local, metadata) = match (parent, kind) {
-            (_, Kind::StoredFile(checksum)) => return Ok(checksum),
-            (Tree::Local(local), Kind::Local(metadata)) => (local, self.owned(metadata, side)),
-            _ => {
-                return Err(Error::failed(format!(
-                    "Not a regular file or symlink: {}",
-                    parent.child_path(name)
-                )));
+    fn file(&self, parent: &Tree, name: &str, kind: Kind, side: Side) -> Result<Checksum> {
+        match (parent, kind) {
+            (_, Kind::StoredFile(checksum)) => Ok(checksum),
+            (Tree::Local(local), Kind::Local(metadata)) => {
+                local.file(name, metadata, &self.assumed(side))
             }
-        };
-        let directory = &local.directory;
-        let mut header = FileHeader {
-            uid: metadata.uid,
-            gid: metadata.gid,
-            mode: metadata.mode,
-            symlink_target: String::new(),
-            xattrs: Xattrs::new(),
-        };
-        match metadata.kind() {
-            Some(EntryKind::Symlink) => {
-                header.xattrs = self.xattrs(|| directory.xattrs_of_symlink(name))?;
-                header.symlink_target = directory.symlink_target(name)?;
-                Ok(Checksum::of(&header.content_header()))
-            }
-            Some(EntryKind::File) => {
-                let file = directory.open_file(name)?;
-                header.xattrs = self.xattrs(|| directory.xattrs_of_file(name, &file))?;
-                hash(&header, file.into_file(), &local.child_path(name))
-            }
-            // Devices and pipes cannot be objects, but two of them can be compared.
-            _ => Ok(Checksum::of(&header.content_header())),
+            _ => Err(Error::failed(format!(
+                "Not a regular file or symlink: {}",
+                parent.child_path(name)
+            ))),
         }
     }
 
-    fn owned(&self, mut metadata: Metadata, side: Side) -> Metadata {
-        if matches!(side, Side::Second) {
-            metadata.uid = self.options.owner_uid.unwrap_or(metadata.uid);
-            metadata.gid = self.options.owner_gid.unwrap_or(metadata.gid);
+    fn assumed(&self, side: Side) -> Assumed {
+        let DiffOptions { owner_uid, owner_gid, no_xattrs } = self.options;
+        match side {
+            Side::First => Assumed { uid: None, gid: None, no_xattrs },
+            Side::Second => Assumed { uid: owner_uid, gid: owner_gid, no_xattrs },
         }
-        metadata
-    }
-
-    fn xattrs(&self, read: impl FnOnce() -> Result<Xattrs>) -> Result<Xattrs> {
-        if self.options.no_xattrs { Ok(Xattrs::new()) } else { read() }
     }
 }
 
@@ -473,108 +487,8 @@ impl Tree {
 
     fn entries(&self) -> Result<Vec<Item>> {
         match self {
-            Self::Stored(stored) => Ok(stored
-                .items()
-                .map(|(name, kind)| Item { name: name.to_owned(), kind })
-                .collect()),
+            Self::Stored(stored) => Ok(stored.entries()),
             Self::Local(local) => local.entries(),
-        }
-    }
-}
-
-impl Stored {
-    /// Files first, then directories.
-    fn items(&self) -> impl Iterator<Item = (&str, Kind)> {
-        let files =
-            self.contents.files.iter().map(|(name, file)| (name.as_str(), Kind::StoredFile(*file)));
-        let dirs = self.contents.dirs.iter().map(|dir| {
-            (
-                dir.name.as_str(),
-                Kind::StoredDirectory { dirtree: dir.dirtree, dirmeta: dir.dirmeta },
-            )
-        });
-        files.chain(dirs)
-    }
-}
-
-impl Local {
-    fn path(&self) -> String {
-        self.directory.path().split_off(1)
-    }
-
-    fn child_path(&self, name: &str) -> String {
-        self.directory.child_path(name).split_off(1)
-    }
-
-    /// The entries in upstream's order: as the file system lists them, each thousand sorted by
-    /// inode.
-    fn entries(&self) -> Result<Vec<Item>> {
-        let fd = self.directory.as_fd();
-        rustix::fs::seek(fd, rustix::fs::SeekFrom::Start(0)).calling("lseek", self.path())?;
-        let mut buffer = [MaybeUninit::uninit(); LISTING_BUFFER_LEN];
-        let mut listing = RawDir::new(fd, &mut buffer);
-        let mut names: Vec<(u64, String)> = Vec::new();
-        while let Some(entry) = listing.next() {
-            let entry = entry.calling("readdir", self.path())?;
-            match std::str::from_utf8(entry.file_name().to_bytes()) {
-                Ok("." | "..") => {}
-                Ok(name) => names.push((entry.ino(), name.to_owned())),
-                Err(_) => {
-                    let name = String::from_utf8_lossy(entry.file_name().to_bytes()).into_owned();
-                    return Err(Error::failed(format!(
-                        "Invalid UTF-8 in filename {}",
-                        self.child_path(&name)
-                    )));
-                }
-            }
-        }
-        names.chunks_mut(LISTING_LEN).for_each(<[_]>::sort);
-        let mut items = Vec::with_capacity(names.len());
-        for (_, name) in names {
-            let kind = Kind::Local(self.directory.metadata_of(&name)?);
-            items.push(Item { name, kind });
-        }
-        Ok(items)
-    }
-
-    fn find(&self, name: &str) -> Result<Option<Kind>> {
-        match self.directory.metadata_of(name) {
-            Ok(metadata) => Ok(Some(Kind::Local(metadata))),
-            Err(error) if error.io_kind() == Some(std::io::ErrorKind::NotFound) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// Opens the directory that the user has named; the answers are upstream's.
-fn open_root(path: &Path) -> Result<Directory> {
-    let absolute = std::path::absolute(path).during("looking for", path)?;
-    let shown = absolute.components().collect::<PathBuf>();
-    let metadata = std::fs::metadata(&absolute).map_err(|error| {
-        Error::failed(format!(
-            "Error when getting information for file “{}”: {}",
-            shown.display(),
-            OsError(error)
-        ))
-    })?;
-    if !metadata.is_dir() {
-        return Err(Error::failed(format!(
-            "Error opening directory '{}': Not a directory",
-            shown.display()
-        )));
-    }
-    // With a trailing slash, because it may be a symlink to a directory.
-    Directory::open(&absolute.join(""))
-}
-
-fn hash(header: &FileHeader, mut file: File, path: &str) -> Result<Checksum> {
-    let mut hasher = Hasher::new();
-    hasher.update(&header.content_header());
-    let mut buffer = vec![0; BUFFER_LEN];
-    loop {
-        match file.read(&mut buffer).during("reading", path)? {
-            0 => return Ok(hasher.finish()),
-            length => hasher.update(&buffer[..length]),
         }
     }
 }
