@@ -6,8 +6,8 @@
 //! otherwise the directory is opened for each use.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Once, OnceLock};
 
 use rustix::io::{Errno, Result};
 use rustix::process::{Resource, getrlimit};
@@ -17,6 +17,12 @@ use crate::dir::{self, Dir};
 /// At most one in this many of the descriptors that the process may have is used for object
 /// directories.
 const SHARE_OF_DESCRIPTORS: u64 = 4;
+
+/// The number of directories that a repository has for its objects.
+const DIRECTORIES: u64 = 256;
+
+/// The descriptors that an operation has besides, with room to spare.
+const OTHER_DESCRIPTORS: u64 = 64;
 
 /// The number of cached descriptors in the whole process.
 static HELD: AtomicU64 = AtomicU64::new(0);
@@ -78,6 +84,19 @@ impl FanOuts {
     }
 }
 
+/// Makes the kernel's table of descriptors large enough for the directories of one repository.
+///
+/// The table doubles when it is full. In a process with several threads each of these times takes
+/// milliseconds, for which any thread that opens a file waits; before that it costs nothing.
+pub(super) fn make_room(any: BorrowedFd<'_>) {
+    static MADE: Once = Once::new();
+    MADE.call_once(|| {
+        let last = most().min(DIRECTORIES) + OTHER_DESCRIPTORS;
+        // Where that is not allowed, the table grows as it is used.
+        let _ = i32::try_from(last).map(|last| rustix::io::fcntl_dupfd_cloexec(any, last));
+    });
+}
+
 impl Drop for FanOuts {
     fn drop(&mut self) {
         let held = self.0.iter().filter(|slot| slot.get().is_some()).count();
@@ -95,14 +114,19 @@ fn is_removed(dir: &Dir) -> bool {
 
 /// Whether one more descriptor may be cached; if so, it is counted.
 fn reserve() -> bool {
-    static MOST: OnceLock<u64> = OnceLock::new();
-    let most = *MOST.get_or_init(|| {
-        getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / SHARE_OF_DESCRIPTORS
-    });
+    let most = most();
     HELD.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
         (held < most).then_some(held.saturating_add(1))
     })
     .is_ok()
+}
+
+/// The most descriptors that may be cached.
+fn most() -> u64 {
+    static MOST: OnceLock<u64> = OnceLock::new();
+    *MOST.get_or_init(|| {
+        getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / SHARE_OF_DESCRIPTORS
+    })
 }
 
 #[cfg(test)]

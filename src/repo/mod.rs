@@ -172,6 +172,7 @@ impl Repo {
         let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let objects = rustix::fs::openat(&dir, "objects", directory, Mode::empty())
             .calling("opendir", "objects")?;
+        fan_out::make_room(objects.as_fd());
         let config = Config::from_keyfile(read_config(&dir)?)?.with(options);
         let parent = match &config.parent {
             None => None,
