@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Deref;
+use std::os::unix::fs::FileExt;
 
 use memmap2::Mmap;
 
@@ -22,7 +23,21 @@ pub enum FileBytes {
     Mapped(Mmap),
 }
 
+/// Files of fewer bytes than this are read with one call, without asking for their size. Nearly all
+/// metadata objects are that small.
+const SMALL: usize = 4 << 10;
+
 impl FileBytes {
+    /// Reads a small file; `None` if it is empty or not small. The position in the file stays where
+    /// it is. What is no regular file may be an error.
+    pub(crate) fn of_small_object(file: &File) -> io::Result<Option<Self>> {
+        let mut buffer = [0; SMALL];
+        Ok(match file.read_at(&mut buffer, 0)? {
+            length @ 1..SMALL => Some(Self::Read(buffer[..length].to_vec())),
+            _ => None,
+        })
+    }
+
     /// Reads or maps `file`, a write-once file of the repository that is `size` bytes long.
     pub(crate) fn of_object(mut file: File, size: u64) -> io::Result<Self> {
         if size < MAP_THRESHOLD {

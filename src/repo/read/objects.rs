@@ -131,10 +131,15 @@ impl Repo {
             };
         };
         let during = || self.object_path(name);
+        let small = FileBytes::of_small_object(&file);
+        if let Ok(Some(bytes)) = small {
+            return Ok(bytes);
+        }
         let stat = file.metadata().during("reading", during())?;
         if !stat.is_file() {
             return Err(DecodeError::new("not a regular file")).of_object(*name);
         }
+        small.during("reading", during())?;
         if stat.len() > MAX_METADATA_SIZE {
             let what = format!("{} bytes are more than a metadata object may have", stat.len());
             return Err(DecodeError::new(what)).of_object(*name);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Read};
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -404,15 +405,18 @@ fn is_unplaced(path: &str) -> bool {
 fn read_file(dir: BorrowedFd<'_>, path: &Path) -> std::io::Result<Vec<u8>> {
     // A pipe in a ref's place must not block.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let mut file =
-        input::require_regular(rustix::fs::openat(dir, path, flags, Mode::empty())?.into())?;
+    let file = fs::File::from(rustix::fs::openat(dir, path, flags, Mode::empty())?);
     let mut content = vec![0; USUAL_REF];
-    let length = file.read(&mut content)?;
-    if length == content.len() {
-        file.take(LONGEST_REF).read_to_end(&mut content)?;
+    let read = file.read_at(&mut content, 0);
+    if let Ok(length @ 1..USUAL_REF) = read {
+        content.truncate(length);
         return Ok(content);
     }
-    content.truncate(length);
+    // Only now is the kind of the file worth a call.
+    let file = input::require_regular(file)?;
+    read?;
+    content.clear();
+    file.take(LONGEST_REF).read_to_end(&mut content)?;
     Ok(content)
 }
 
