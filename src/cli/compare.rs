@@ -62,7 +62,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let options = CompareOptions { exact };
     let outcome = match (with, &arguments[..]) {
         (None, [first, second]) if scratch.is_none() => {
-            repositories((first, second), &options, style, context)?
+            repositories([first, second], &options, style, context)?
         }
         (None, [_, _]) => return Err(Failure::usage("--scratch is for --with only")),
         (None, _) => return Err(Failure::usage("REPO_A and REPO_B must be specified")),
@@ -92,7 +92,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
 }
 
 fn repositories(
-    (first, second): (&Path, &Path),
+    [first, second]: [&Path; 2],
     options: &CompareOptions,
     style: Style,
     context: &Context,

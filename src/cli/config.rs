@@ -52,7 +52,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         ("set", [name, value]) => {
             let (group, key) = split_name(group.as_deref(), name)?;
             let old_value = set(&repo, group, key, value)?;
-            print_change(json, context, (group, key), Some(value), old_value)
+            let change = Change { group, key, value: Some(value), old_value };
+            change.print_if(json, context)
         }
         ("unset", [name]) => {
             let (group, key) = split_name(group.as_deref(), name)?;
@@ -62,7 +63,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
                 keyfile.remove(group, key);
                 Ok(ConfigEdit::Write)
             })?;
-            print_change(json, context, (group, key), None, old_value)
+            Change { group, key, value: None, old_value }.print_if(json, context)
         }
         ("get" | "unset", _) => Err(Failure::failed(needs_key)),
         ("set", _) if group.is_some() => {
@@ -76,21 +77,25 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     }
 }
 
-/// Prints the change, if JSON is wanted.
-fn print_change(
-    json: bool,
-    context: &Context,
-    (group, key): (&str, &str),
-    value: Option<&str>,
+/// A key that got another value, or none.
+struct Change<'c> {
+    group: &'c str,
+    key: &'c str,
+    value: Option<&'c str>,
     old_value: Option<String>,
-) -> Result<(), Failure> {
-    if !json {
-        return Ok(());
+}
+
+impl Change<'_> {
+    fn print_if(self, json: bool, context: &Context) -> Result<(), Failure> {
+        if !json {
+            return Ok(());
+        }
+        let Self { group, key, value, old_value } = self;
+        json::print(
+            &json!({ "group": group, "key": key, "value": value, "old_value": old_value }),
+            &context.out,
+        )
     }
-    json::print(
-        &json!({ "group": group, "key": key, "value": value, "old_value": old_value }),
-        &context.out,
-    )
 }
 
 /// Sets a key, unless the repository could no longer be opened afterwards. Returns the previous

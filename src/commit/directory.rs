@@ -67,7 +67,8 @@ impl Fold for Directories<'_, '_, '_> {
                     Some(ownership) => self.directory(
                         Listed { directory, metadata },
                         ownership,
-                        (String::new(), tree),
+                        String::new(),
+                        tree,
                     ),
                     None => Ok(Opened::Whole(vec![Done::Directory(String::new(), tree)])),
                 }
@@ -82,8 +83,8 @@ impl Fold for Directories<'_, '_, '_> {
                             consumed.note_directory(found, &name, (metadata.dev, metadata.ino));
                         }
                         drop(parent);
-                        let tree = (name, existing.unwrap_or_default());
-                        self.directory(Listed { directory, metadata }, ownership, tree)
+                        let tree = existing.unwrap_or_default();
+                        self.directory(Listed { directory, metadata }, ownership, name, tree)
                     }
                     (None, Some(tree)) => Ok(Opened::Whole(vec![Done::Directory(name, tree)])),
                     (None, None) => Ok(Opened::Whole(vec![Done::Nothing])),
@@ -103,7 +104,8 @@ impl Directories<'_, '_, '_> {
         &self,
         listed: Listed,
         ownership: Ownership,
-        (name, mut tree): (String, Tree),
+        name: String,
+        mut tree: Tree,
     ) -> Result<Opened<(String, Tree), Part, Vec<Done>>> {
         let Self(ingest) = self;
         let Listed { directory, metadata } = &listed;

@@ -103,8 +103,8 @@ pub fn commit(
     }
     progress.event(Event::Started { task: "commit", total: None });
     let mut consumed = options.reading.consume.then(Consumed::default);
-    let sources = (cache.as_ref(), &mut consumed);
-    let result = threads::run(|| write_objects(&transaction, options, sources, parent, progress));
+    let tracked = Tracked { stat_cache: cache.as_ref(), consumed: &mut consumed };
+    let result = threads::run(|| write_objects(&transaction, options, tracked, parent, progress));
     progress.event(Event::Finished);
     let written = match result {
         Ok(written) => written,
@@ -145,11 +145,18 @@ fn find_parent(repo: &Repo, options: &CommitOptions) -> Result<Option<Checksum>>
     }
 }
 
+/// What is noted about the files of sources while they are read.
+struct Tracked<'t> {
+    stat_cache: Option<&'t StatCache>,
+    /// Those to remove once the commit is safe.
+    consumed: &'t mut Option<Consumed>,
+}
+
 /// Writes everything up to the commit object; `None` when the commit is skipped.
 fn write_objects(
     transaction: &Transaction<'_>,
     options: &CommitOptions,
-    (stat_cache, consumed): (Option<&StatCache>, &mut Option<Consumed>),
+    tracked: Tracked<'_>,
     parent: Option<Checksum>,
     progress: &dyn Progress,
 ) -> Result<Option<Checksum>> {
@@ -158,7 +165,7 @@ fn write_objects(
     let mut tree = with_total(
         progress,
         |over| count::count(repo, options, loads_commits, over),
-        || read_sources(transaction, options, (stat_cache, consumed), progress),
+        || read_sources(transaction, options, tracked, progress),
     )?;
     let mut metadata = description::metadata(repo, options, parent.as_ref(), &mut tree)?;
     let root = tree.write(transaction)?;
@@ -189,7 +196,7 @@ fn write_objects(
     };
     let bytes = commit.encode();
     let commit = transaction.write_metadata(ObjectType::Commit, &bytes)?;
-    write_detached_metadata(transaction, options, (commit, &bytes))?;
+    write_detached_metadata(transaction, options, &commit, &bytes)?;
     Ok(Some(commit))
 }
 
@@ -198,27 +205,29 @@ fn write_objects(
 fn write_detached_metadata(
     transaction: &Transaction<'_>,
     options: &CommitOptions,
-    (commit, bytes): (Checksum, &[u8]),
+    commit: &Checksum,
+    bytes: &[u8],
 ) -> Result<()> {
     let own = &options.description.detached_metadata;
     if own.is_empty() && options.signers.is_empty() {
         return Ok(());
     }
     let metadata = match own.is_empty() {
-        true => transaction.repo().load_detached_metadata(&commit)?.unwrap_or_default(),
+        true => transaction.repo().load_detached_metadata(commit)?.unwrap_or_default(),
         false => own.clone(),
     };
     let signers = options.signers.iter().map(AsRef::as_ref);
     let metadata = sign_all(signers, PayloadKind::Commit, bytes, &metadata)?;
-    transaction.write_detached_metadata(&commit, &metadata)
+    transaction.write_detached_metadata(commit, &metadata)
 }
 
 fn read_sources(
     transaction: &Transaction<'_>,
     options: &CommitOptions,
-    (stat_cache, consumed): (Option<&StatCache>, &mut Option<Consumed>),
+    tracked: Tracked<'_>,
     progress: &dyn Progress,
 ) -> Result<Tree> {
+    let Tracked { stat_cache, consumed } = tracked;
     let repo = transaction.repo();
     let mut modifier = options.modifier.clone();
     let policy =

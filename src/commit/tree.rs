@@ -133,19 +133,13 @@ impl Tree {
     ) -> Result<()> {
         let mut descent = Descent::default();
         let root = std::mem::take(self);
-        let mut levels =
-            vec![Level::open(repo, String::new(), root, (dirtree, dirmeta), &mut descent)?];
+        let entry = DirEntry { name: String::new(), dirtree: *dirtree, dirmeta: *dirmeta };
+        let mut levels = vec![Level::open(repo, root, entry, &mut descent)?];
         while let Some(level) = levels.last_mut() {
             match level.shared.pop() {
-                Some((name, dirtree, dirmeta)) => {
-                    let below = level.tree.take_directory(repo, &name)?;
-                    levels.push(Level::open(
-                        repo,
-                        name,
-                        below,
-                        (&dirtree, &dirmeta),
-                        &mut descent,
-                    )?);
+                Some(entry) => {
+                    let below = level.tree.take_directory(repo, &entry.name)?;
+                    levels.push(Level::open(repo, below, entry, &mut descent)?);
                 }
                 None => {
                     let Some(Level { name, tree, .. }) = levels.pop() else { break };
@@ -192,21 +186,21 @@ impl Done {
 struct Level {
     name: String,
     tree: Tree,
-    /// Name, dirtree and dirmeta of the subdirectories that both have, from the last to the first.
-    shared: Vec<(String, Checksum, Checksum)>,
+    /// The subdirectories that both have, as the other has them, from the last to the first.
+    shared: Vec<DirEntry>,
 }
 
 impl Level {
+    /// Overlays the files of a stored directory, and the directories that only it has.
     fn open(
         repo: &Repo,
-        name: String,
         mut tree: Tree,
-        (dirtree, dirmeta): (&Checksum, &Checksum),
+        DirEntry { name, dirtree, dirmeta }: DirEntry,
         descent: &mut Descent,
     ) -> Result<Self> {
-        descent.enter(dirtree)?;
-        let DirTree { files, dirs } = repo.load_dirtree(dirtree)?;
-        tree.dirmeta = Some(*dirmeta);
+        descent.enter(&dirtree)?;
+        let DirTree { files, dirs } = repo.load_dirtree(&dirtree)?;
+        tree.dirmeta = Some(dirmeta);
         for (name, file) in files {
             tree.add_file(&name, file)?;
         }
@@ -216,7 +210,10 @@ impl Level {
                 return Err(Error::failed(format!("Can't replace file with directory: {name}")));
             }
             match tree.dirs.entry(name) {
-                Entry::Occupied(own) => shared.push((own.key().clone(), dirtree, dirmeta)),
+                Entry::Occupied(own) => {
+                    let name = own.key().clone();
+                    shared.push(DirEntry { name, dirtree, dirmeta });
+                }
                 Entry::Vacant(place) => {
                     place.insert(Node::Stored { dirtree, dirmeta });
                 }

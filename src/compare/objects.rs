@@ -182,7 +182,7 @@ fn file(first: &Repo, second: &Repo, name: &ObjectName) -> Result<Option<Verdict
             None
         });
     }
-    let field = first_difference((first, &one_header), (second, &other_header), name);
+    let field = first_difference(first, second, [&one_header, &other_header], name);
     // Such a repository does not keep everything that enters the name; what it keeps is equal.
     let excused = |repo: &Repo, result: &Result<()>| match result {
         Ok(()) => true,
@@ -235,8 +235,9 @@ fn verify(object: FileObject, name: &ObjectName, header: &FileHeader) -> Result<
 
 /// The first differing field among those that both keep, or the position in the content.
 fn first_difference(
-    (first, one): (&Repo, &FileHeader),
-    (second, other): (&Repo, &FileHeader),
+    first: &Repo,
+    second: &Repo,
+    [one, other]: [&FileHeader; 2],
     name: &ObjectName,
 ) -> Option<FieldDifference> {
     let (one, other) = (as_kept(first, one, other), as_kept(second, other, one));

@@ -108,9 +108,9 @@ pub fn compare_with(
         let (first, second) = (path("program"), path("osier"));
         let name = if mode == RepoMode::Archive { "archive" } else { mode.as_str() };
         steps.begin(&format!("{name}: {} commits", options.program.display()))?;
-        let program = make(&options.program, (&first, mode), &options.tree, progress)?;
+        let program = make(&options.program, &first, mode, &options.tree, progress)?;
         steps.begin(&format!("{name}: osier commits"))?;
-        let osier = make(&options.osier, (&second, mode), &options.tree, progress)?;
+        let osier = make(&options.osier, &second, mode, &options.tree, progress)?;
         steps.begin(&format!("{name}: comparing"))?;
         let report = match (&program, &osier) {
             (Ok(_), Ok(_)) => {
@@ -134,7 +134,8 @@ pub fn compare_with(
 /// message.
 fn make(
     program: &Path,
-    (repo, mode): (&Path, RepoMode),
+    repo: &Path,
+    mode: RepoMode,
     tree: &Path,
     progress: &dyn Progress,
 ) -> Result<Result<String, String>> {

@@ -46,9 +46,7 @@ struct Spec {
 #[derive(Debug)]
 struct Pattern {
     text: String,
-    /// Where it stands.
-    file: &'static str,
-    line: usize,
+    place: Place,
     compiled: OnceLock<Result<Regex, String>>,
 }
 
@@ -67,25 +65,20 @@ impl FileContexts {
         let mut lines = Vec::new();
         for (file, text) in files {
             for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
-                let place = (*file, index + 1);
+                let place = Place { file, line: index + 1 };
                 lines.extend(Line::parse(line, place)?);
             }
         }
         lines.sort_by_key(|line| !has_operator(line.pattern));
         let mut specs = Vec::with_capacity(lines.len());
         let mut by_prefix: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        for Line { pattern, file_type, label, place: (file, line) } in lines {
+        for Line { pattern, file_type, label, place } in lines {
             let (prefix, is_whole) = literal_prefix(pattern);
             by_prefix.entry(prefix).or_default().push(specs.len());
             let compiled = OnceLock::new();
             specs.push(Spec {
                 file_type,
-                pattern: (!is_whole).then(|| Pattern {
-                    text: pattern.to_owned(),
-                    file,
-                    line,
-                    compiled,
-                }),
+                pattern: (!is_whole).then(|| Pattern { text: pattern.to_owned(), place, compiled }),
                 label: (label != NONE).then(|| label.to_owned()),
             });
         }
@@ -151,7 +144,7 @@ impl Pattern {
         match compiled {
             Ok(regex) => Ok(regex.is_match(path.as_bytes())),
             Err(error) => {
-                let Self { text, file, line, .. } = self;
+                let Self { text, place: Place { file, line }, .. } = self;
                 Err(DecodeError::new(format!(
                     "{file}: line {line}: pattern {} cannot be used: {}",
                     quotable(text),
@@ -162,17 +155,24 @@ impl Pattern {
     }
 }
 
+/// Where a line stands.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    file: &'static str,
+    line: usize,
+}
+
 /// A line that is no comment.
 struct Line<'l> {
     pattern: &'l str,
     file_type: Option<u32>,
     label: &'l str,
-    place: (&'static str, usize),
+    place: Place,
 }
 
 impl<'l> Line<'l> {
-    fn parse(line: &'l [u8], place: (&'static str, usize)) -> Result<Option<Self>, DecodeError> {
-        let (file, number) = place;
+    fn parse(line: &'l [u8], place: Place) -> Result<Option<Self>, DecodeError> {
+        let Place { file, line: number } = place;
         let refuse = |what: &str| Err(DecodeError::new(format!("{file}: line {number} {what}")));
         let line = line.trim_ascii();
         if line.is_empty() || line.starts_with(b"#") {

@@ -35,16 +35,17 @@ fn print_value(text: &mut String, value: Variant<'_>, annotate: Annotate, depth:
         b'b' => text.push_str(if value.as_bool() == Some(true) { "true" } else { "false" }),
         b'y' => print_number(
             text,
-            ("byte ", annotate),
+            "byte ",
+            annotate,
             format_args!("0x{:02x}", value.as_byte().unwrap_or_default()),
         ),
-        b'n' => print_number(text, ("int16 ", annotate), value.as_i16().unwrap_or_default()),
-        b'q' => print_number(text, ("uint16 ", annotate), value.as_u16().unwrap_or_default()),
-        b'i' => print_number(text, ("", annotate), value.as_i32().unwrap_or_default()),
-        b'u' => print_number(text, ("uint32 ", annotate), value.as_u32().unwrap_or_default()),
-        b'x' => print_number(text, ("int64 ", annotate), value.as_i64().unwrap_or_default()),
-        b't' => print_number(text, ("uint64 ", annotate), value.as_u64().unwrap_or_default()),
-        b'h' => print_number(text, ("handle ", annotate), value.as_i32().unwrap_or_default()),
+        b'n' => print_number(text, "int16 ", annotate, value.as_i16().unwrap_or_default()),
+        b'q' => print_number(text, "uint16 ", annotate, value.as_u16().unwrap_or_default()),
+        b'i' => print_number(text, "", annotate, value.as_i32().unwrap_or_default()),
+        b'u' => print_number(text, "uint32 ", annotate, value.as_u32().unwrap_or_default()),
+        b'x' => print_number(text, "int64 ", annotate, value.as_i64().unwrap_or_default()),
+        b't' => print_number(text, "uint64 ", annotate, value.as_u64().unwrap_or_default()),
+        b'h' => print_number(text, "handle ", annotate, value.as_i32().unwrap_or_default()),
         b'd' => text.push_str(&double(value.as_f64().unwrap_or_default())),
         b's' => print_string(text, value.as_str().unwrap_or_default()),
         b'o' => {
@@ -69,7 +70,7 @@ fn print_value(text: &mut String, value: Variant<'_>, annotate: Annotate, depth:
         }
         b'a' => print_array(text, value, annotate, depth),
         b'(' => print_tuple(text, value, annotate, depth),
-        _ => print_entry(text, value, (annotate, ", "), depth),
+        _ => print_entry(text, value, annotate, depth),
     }
 }
 
@@ -87,7 +88,8 @@ fn type_annotation(text: &mut String, value: Variant<'_>, annotate: Annotate) {
 
 fn print_number(
     text: &mut String,
-    (keyword, annotate): (&str, Annotate),
+    keyword: &str,
+    annotate: Annotate,
     number: impl std::fmt::Display,
 ) {
     annotation(text, keyword, annotate);
@@ -132,7 +134,7 @@ fn print_array(text: &mut String, value: Variant<'_>, annotate: Annotate, depth:
             text.push_str(", ");
         }
         if element == b'{' {
-            print_entry_body(text, child, (annotate, ": "), depth);
+            print_entry_body(text, child, annotate, ": ", depth);
         } else {
             print_value(text, child, annotate, depth + 1);
         }
@@ -153,21 +155,17 @@ fn print_tuple(text: &mut String, value: Variant<'_>, annotate: Annotate, depth:
     text.push_str(if value.len() == 1 { ",)" } else { ")" });
 }
 
-fn print_entry(
-    text: &mut String,
-    value: Variant<'_>,
-    (annotate, separator): (Annotate, &str),
-    depth: usize,
-) {
+fn print_entry(text: &mut String, value: Variant<'_>, annotate: Annotate, depth: usize) {
     text.push('{');
-    print_entry_body(text, value, (annotate, separator), depth);
+    print_entry_body(text, value, annotate, ", ", depth);
     text.push('}');
 }
 
 fn print_entry_body(
     text: &mut String,
     value: Variant<'_>,
-    (annotate, separator): (Annotate, &str),
+    annotate: Annotate,
+    separator: &str,
     depth: usize,
 ) {
     for (index, child) in value.children().enumerate() {

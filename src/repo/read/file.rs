@@ -213,6 +213,9 @@ impl FileObject {
             Content::Deflated { stored, read_ahead } => {
                 let mut input = Input { stored, buffer, read_ahead };
                 read_deflated(&mut input, inflater, (&self.name, self.size), sink)
+            Content::Deflated { file, read_ahead } => {
+                let mut input = Input { file, buffer, read_ahead };
+                read_deflated(&mut input, inflater, &self.name, self.size, sink)
             }
         })
     }
@@ -308,7 +311,8 @@ impl Input<'_> {
 fn read_deflated(
     input: &mut Input<'_>,
     inflater: &mut Inflater,
-    (name, size): (&ObjectName, u64),
+    name: &ObjectName,
+    size: u64,
     sink: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<u64> {
     let malformed =
