@@ -12,7 +12,7 @@ use crate::error::{During, Error, OfObject, Result};
 use crate::gvariant::Dict;
 use crate::object::{Commit, DirMeta, DirTree, FileHeader, ObjectName, ObjectType};
 use crate::progress::{Event, Progress};
-use crate::repo::{CommitState, FileObject, Repo, RepoMode};
+use crate::repo::{CommitState, FileObject, FileReader, Repo, RepoMode};
 use crate::trial::check_interrupt;
 
 /// How many of the 256 directories of `objects` are compared at a time: enough for all processors,
@@ -250,7 +250,7 @@ fn first_difference(
 /// The first position at which the content of two files differs.
 pub(super) fn content(first: FileObject, second: FileObject) -> Option<FieldDifference> {
     let sizes = (first.size, second.size);
-    let mut readers = [first.into_reader(), second.into_reader()];
+    let mut readers = [FileReader::new(first), FileReader::new(second)];
     let mut buffers = [vec![0; BUFFER_LEN], vec![0; BUFFER_LEN]];
     let mut offset = 0;
     let shown = |bytes: &[u8], at: usize| {

@@ -247,8 +247,8 @@ impl FileObject {
         Ok((hasher.finish(), size))
     }
 
-    /// A reader of the content; damage to the object is reported as [`io::ErrorKind::InvalidData`].
-    pub fn into_reader(self) -> Box<dyn Read + Send> {
+    /// The bytes of the content as far as they can be read, for `FileReader`, which checks them.
+    pub(super) fn into_unchecked_reader(self) -> Box<dyn Read + Send> {
         match self.content {
             Content::None | Content::Stray => Box::new(io::empty()),
             Content::Plain(file) => Box::new(file),

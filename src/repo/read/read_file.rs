@@ -81,22 +81,21 @@ pub fn read_file(repo: &Repo, commit: &Checksum, path: &str) -> Result<FileConte
 
 impl FileContent {
     fn of(object: FileObject) -> Self {
-        let header = object.header.clone();
-        if header.is_symlink() {
-            return Self::Symlink(header.symlink_target);
+        if object.header.is_symlink() {
+            return Self::Symlink(object.header.symlink_target);
         }
-        let (size, checksum) = (object.size, *object.checksum());
-        Self::Regular(FileReader {
-            header,
-            size,
-            left: size,
-            checksum,
-            content: object.into_reader(),
-        })
+        Self::Regular(FileReader::new(object))
     }
 }
 
 impl FileReader {
+    /// For callers that read at their own pace; [`FileObject::read_chunks`] is quicker.
+    pub fn new(object: FileObject) -> Self {
+        let (size, checksum) = (object.size, *object.checksum());
+        let header = object.header.clone();
+        Self { header, size, left: size, checksum, content: object.into_unchecked_reader() }
+    }
+
     /// Owner, mode and xattrs.
     pub fn header(&self) -> &FileHeader {
         &self.header
