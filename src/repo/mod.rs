@@ -20,7 +20,7 @@
 //! | `read` | objects: `objects`, `file`, `bare`, `verified`, `xattrs`, `identity` (inodes), `presence` (a cache) |
 //! | | commits: `tree` (paths in one), `walk` (in order), `reachable` (in parallel), `count`, `read_file` |
 //! | `write` | a transaction: `transaction`, `staging`, `temporary`, `content`, `adopt`, `space`, `flush`, `view` |
-//! | | of it: `expected` (under known names), `mark` (of unfinished files), `encoders`, `pool`, `sizes`, `ref_updates` |
+//! | | of it: `expected` (under known names), `mark` (of unfinished files), `bare` (metadata of files), `encoders`, `pool`, `sizes`, `ref_updates` |
 //! | | else: `replace` (whole files) |
 //! | `refs` | `list`, `write`, `revs` (resolving what users type for a commit) |
 
@@ -60,7 +60,6 @@ pub use edit_config::ConfigEdit;
 pub(crate) use lock::try_lock;
 pub use lock::{LockKind, RepoLock, UpdateLock};
 pub use mode::RepoMode;
-pub(crate) use read::bare::check_user_only_mode;
 pub(crate) use read::count::count_files;
 pub use read::file::FileObject;
 pub(crate) use read::identity::UNCOMPRESSED_CACHE;
@@ -74,6 +73,7 @@ pub use refs::list::{ListRefs, RefFile};
 pub use refs::revs::Ancestry;
 pub use state::CommitState;
 pub use write::adopt::Adoptable;
+pub(crate) use write::bare::check_user_only_mode;
 pub use write::content::{ContentWriter, SourceFile};
 pub use write::expected::Trust;
 pub(crate) use write::replace::Replacement;

@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use rustix::fs::AtFlags;
 
 use super::adopt::{Adoptable, Candidate};
+use super::bare;
 use super::encoders::Encoder;
 use super::temporary::Temporary;
 use super::transaction::{Claim, Transaction};
@@ -23,7 +24,6 @@ use crate::deflate::{Encoding, Settings};
 use crate::dir;
 use crate::error::{During, Error, Result};
 use crate::object::{FileHeader, ObjectName, ObjectType};
-use crate::repo::read::bare;
 use crate::repo::{FileObject, RepoMode};
 
 /// How much of a file is read at a time, in bytes.

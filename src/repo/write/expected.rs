@@ -11,13 +11,13 @@ use std::io::Read;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
+use super::bare;
 use super::content::ContentWriter;
 use super::temporary::Temporary;
 use super::transaction::Transaction;
 use crate::checksum::Hasher;
 use crate::error::{During, Error, Result};
 use crate::object::{FileHeader, ObjectName, ObjectType};
-use crate::repo::read::bare;
 use crate::repo::{FileObject, Repo, RepoMode, verify_metadata};
 
 /// Whether the objects of a repository are trusted to match their names.

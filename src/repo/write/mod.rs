@@ -1,6 +1,7 @@
 //! Writes transactions, files of a repository that are replaced as a whole, and detached metadata.
 
 pub(in crate::repo) mod adopt;
+pub(in crate::repo) mod bare;
 pub(in crate::repo) mod content;
 mod detached;
 mod encoders;
