@@ -361,7 +361,7 @@ fn tar_content(path: &Path) -> Result<String> {
 fn summary_content(path: &Path) -> Result<String> {
     let bytes = fs::read(path).during("reading", path)?;
     let summary = Summary::decode(&bytes)
-        .map_err(|error| Error::failed(format!("{}: {error}", path.display())))?;
+        .map_err(|source| Error::Malformed { what: path.display().to_string(), source })?;
     let refs: Vec<String> =
         summary.refs.iter().map(|found| format!("{} {}\n", found.name, found.commit)).collect();
     Ok(format!("{} refs, {}", refs.len(), digest(&refs.concat())))

@@ -9,7 +9,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use crate::checksum::Checksum;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gvariant::Dict;
 use crate::object::{Commit, DirEntry, DirMeta, DirTree, FileHeader, ObjectType, Xattrs};
 use crate::progress::Progress;
@@ -165,8 +165,7 @@ pub(super) fn write_commit(
 
 /// The refspec of a local branch.
 pub(super) fn local(branch: &str) -> Result<Refspec> {
-    let name = RefName::parse(branch).map_err(|error| Error::failed(error.to_string()))?;
-    Ok(Refspec { remote: None, name })
+    Ok(Refspec { remote: None, name: RefName::parse(branch)? })
 }
 
 #[cfg(test)]

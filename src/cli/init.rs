@@ -43,7 +43,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         })?,
     };
     let collection_id = collection_id.map(|text| CollectionId::parse(&text)).transpose();
-    let collection_id = collection_id.map_err(|error| Error::failed(error.to_string()))?;
+    let collection_id = collection_id.map_err(Error::from)?;
     let existed = path.join("objects").is_dir();
     let repo = Repo::create_with(&path, mode, collection_id.as_ref(), &context::open_options()?)?;
     if !json {

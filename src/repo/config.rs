@@ -76,7 +76,8 @@ impl Config {
     /// Validates a parsed `config`.
     ///
     /// # Errors
-    /// [`Error::Failed`] or [`Error::Malformed`] in upstream's words for a value that it refuses.
+    /// [`Error::Failed`], [`Error::Malformed`] or [`Error::InvalidRefspec`] in upstream's words for
+    /// a value that it refuses.
     pub fn from_keyfile(keyfile: KeyFile) -> Result<Self> {
         let core = Group { keyfile: &keyfile, name: "core" };
         let version = core.required("repo_version")?;
@@ -97,12 +98,8 @@ impl Config {
             let message = "This version of OSTree no longer supports \"archive\" repositories; use archive-z2 instead";
             return Err(Error::failed(message));
         }
-        let collection_id = match core.string("collection-id")? {
-            None => None,
-            Some(text) => {
-                Some(CollectionId::parse(&text).map_err(|error| Error::failed(error.to_string()))?)
-            }
-        };
+        let collection_id = core.string("collection-id")?;
+        let collection_id = collection_id.map(|text| CollectionId::parse(&text)).transpose()?;
         let archive = Group { keyfile: &keyfile, name: "archive" };
         let zlib_level = archive.number("zlib-level", DEFAULT_ZLIB_LEVEL).clamp(1, 9);
         let deflate = match archive.string("deflate")? {

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::format::{Summary, SummaryRef, encode_collection_map, key, ref_key};
 use super::store;
 use crate::checksum::Checksum;
-use crate::error::{Error, OfObject, Result};
+use crate::error::{OfObject, Result};
 use crate::gvariant::{Dict, Value};
 use crate::object::key::{COLLECTION_BINDING, REF_BINDING};
 use crate::object::{Commit, DirMeta, DirTree, ObjectName, ObjectType, Xattrs};
@@ -201,7 +201,7 @@ fn commit_metadata(repo: &Repo, collection: &CollectionId, options: &UpdateOptio
     let mut metadata = options.metadata.clone();
     metadata.push(COLLECTION_BINDING, Value::string(collection.as_str()));
     metadata.push(REF_BINDING, Value::strings([METADATA_REF]));
-    let name = RefName::parse(METADATA_REF).map_err(|error| Error::failed(error.to_string()))?;
+    let name = RefName::parse(METADATA_REF)?;
     let parent = repo.try_resolve_rev(METADATA_REF)?;
 
     let mut transaction = Transaction::begin(repo)?;
