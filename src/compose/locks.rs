@@ -134,7 +134,7 @@ fn holder_of(file: &File) -> String {
     let length = file.read_at(&mut bytes, 0).unwrap_or(0);
     let text = String::from_utf8_lossy(&bytes[..length]);
     let name: String = printable(text.trim()).chars().take(200).collect();
-    if name.is_empty() { "somebody who gives no name".to_owned() } else { name }
+    if name.is_empty() { "an unnamed process".to_owned() } else { name }
 }
 
 /// Takes the shared lock of a repository.
@@ -149,7 +149,7 @@ pub(crate) fn lock_repo<'r>(repo: &'r Repo, wait: &Wait<'_>) -> Result<RepoLock<
 /// Describes which processes have a lock file open, for locks whose files do not name them: those
 /// of this host that we can see.
 pub(crate) fn processes_with(path: &Path) -> String {
-    let Ok(wanted) = path.canonicalize() else { return "nobody".to_owned() };
+    let Ok(wanted) = path.canonicalize() else { return "no process".to_owned() };
     let mut names = Vec::new();
     for (process, directory) in processes() {
         let is_own = process == rustix::process::getpid().as_raw_nonzero().get();

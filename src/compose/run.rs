@@ -96,7 +96,7 @@ impl Run {
             .during("creating", &running)?;
         if !try_lock(&file, LockKind::Exclusive).during("locking", &running)? {
             return Err(Error::failed(format!(
-                "somebody else holds the lock of {}",
+                "another process holds the lock of {}",
                 running.display()
             )));
         }
