@@ -46,20 +46,20 @@ pub enum Error {
     /// No such object is in the repository or its parents.
     #[error("No such metadata object {object}")]
     MissingMetadata {
-        /// The object.
+        /// The object that was looked for.
         object: ObjectName,
     },
     /// No such file object is in the repository or its parents.
     #[error("Couldn't find file object '{checksum}'")]
     MissingFile {
-        /// The file object.
+        /// The checksum of the file object that was looked for.
         checksum: Checksum,
     },
     /// A directory has too little to make the tree of a benchmark of.
     #[error("{} has only {} files with {} bytes; {} files with {} bytes are needed",
         path.display(), found.0, found.1, needed.0, needed.1)]
     SmallSample {
-        /// The directory.
+        /// The directory that the files were to be taken from.
         path: PathBuf,
         /// The files in it, and their bytes.
         found: (u64, u64),
@@ -77,7 +77,7 @@ pub enum Error {
     /// The bytes of an object do not follow its format.
     #[error("malformed object {object}")]
     MalformedObject {
-        /// The object.
+        /// The object that cannot be decoded.
         object: ObjectName,
         /// What is wrong with it.
         source: DecodeError,
@@ -126,7 +126,7 @@ pub enum Error {
     /// A source file changed while it was being read, so no object was written for it.
     #[error("{} changed while it was being read", path.display())]
     SourceChanged {
-        /// The file.
+        /// The path of the source file.
         path: PathBuf,
     },
     /// The operating system refused something, and upstream has words of its own for what it was.
@@ -142,7 +142,7 @@ pub enum Error {
     During {
         /// As in `Inspecting path '/a'`.
         what: String,
-        /// The error.
+        /// What went wrong meanwhile.
         source: Box<Error>,
     },
     /// Any other refusal; the text is upstream's where upstream has one.

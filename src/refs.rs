@@ -16,9 +16,9 @@ pub enum Change {
     Delete(Refspec),
     /// It is an alias of another ref of `refs/heads`.
     Alias {
-        /// The new ref.
+        /// The ref that is the alias.
         name: RefName,
-        /// The other ref.
+        /// The ref that it stands for.
         target: RefName,
     },
     /// A ref of a collection names this commit.

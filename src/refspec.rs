@@ -151,7 +151,7 @@ impl CollectionId {
 /// A ref of a collection.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CollectionRef {
-    /// The collection.
+    /// The collection that the ref belongs to.
     pub collection: CollectionId,
     /// The ref's name within it.
     pub name: RefName,

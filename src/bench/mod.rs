@@ -81,7 +81,7 @@ impl Default for BenchOptions {
 /// One line of the table.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// The step.
+    /// The step that was measured.
     pub step: &'static Step,
     /// The figures of osier.
     pub osier: Figures,

@@ -17,7 +17,7 @@ use crate::progress::Progress;
 pub struct Figures {
     /// The median of all rounds.
     pub median: Duration,
-    /// The fastest round.
+    /// The time of the fastest round.
     pub fastest: Duration,
     /// Processor time of all threads, in the program and in the kernel; the median of all rounds.
     pub cpu: Duration,

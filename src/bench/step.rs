@@ -41,7 +41,7 @@ pub(super) const PRUNABLE: &str = "prunable";
 /// A kind of work to measure.
 #[derive(Debug)]
 pub struct Step {
-    /// Its short name.
+    /// The short name, which `--only` takes.
     pub name: &'static str,
     /// The description for readers.
     pub title: &'static str,

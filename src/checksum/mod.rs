@@ -33,7 +33,7 @@ pub enum InvalidChecksum {
     Character {
         /// The byte, as a number.
         character: u8,
-        /// The whole text.
+        /// The whole text that was given for a checksum.
         rev: String,
     },
 }

@@ -49,9 +49,9 @@ pub struct CompareOptions {
 /// One of the two repositories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// The first.
+    /// The repository that was named first.
     First,
-    /// The second.
+    /// The repository that was named second.
     Second,
 }
 
@@ -71,7 +71,7 @@ pub enum Subject {
     Ref(String),
     /// A file or directory in the commits that a ref names.
     Path {
-        /// The ref.
+        /// The ref whose commits have the path.
         name: String,
         /// From the root of the commit: `/usr/bin/env`.
         path: String,
@@ -149,7 +149,7 @@ pub struct CompareReport {
 }
 
 impl CompareReport {
-    /// The overall verdict.
+    /// The overall verdict: unknown if anything is, else different if anything is.
     pub fn outcome(&self) -> Outcome {
         match self {
             Self { unknown: 1.., .. } => Outcome::Unknown,

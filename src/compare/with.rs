@@ -51,7 +51,7 @@ impl Default for WithOptions {
 /// The result for one mode.
 #[derive(Clone, Debug)]
 pub struct ModeReport {
-    /// The mode.
+    /// The mode of both repositories.
     pub mode: RepoMode,
     /// The commit id that the other program printed, or its error.
     pub program: Result<String, String>,

@@ -6,7 +6,7 @@ use crate::object::ObjectName;
 /// Something that is wrong with an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The object.
+    /// The damaged or missing object.
     pub object: ObjectName,
     /// What is wrong with it.
     pub fault: Fault,

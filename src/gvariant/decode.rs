@@ -37,7 +37,7 @@ impl<'a> Variant<'a> {
         }
     }
 
-    /// The type.
+    /// The type of the value.
     pub fn ty(&self) -> Type<'a> {
         self.ty
     }

@@ -7,7 +7,7 @@ use super::{DecodeError, Encoder, Type, Value, Variant, table::HashTable};
 pub struct Dict(Vec<(String, Value)>);
 
 impl Dict {
-    /// The type.
+    /// The type of every dictionary, in GVariant's notation.
     pub const TYPE: &str = "a{sv}";
 
     /// A dictionary without entries.

@@ -119,7 +119,7 @@ impl Encoder {
         self.bytes.is_empty()
     }
 
-    /// The bytes written.
+    /// Ends the encoding and returns everything that was written.
     pub fn finish(self) -> Vec<u8> {
         self.bytes
     }

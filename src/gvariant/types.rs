@@ -49,7 +49,7 @@ impl<'t> Type<'t> {
         Self(text)
     }
 
-    /// The type string.
+    /// The type in GVariant's notation, such as `a{sv}`.
     pub fn as_str(self) -> &'t str {
         self.0
     }

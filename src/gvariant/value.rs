@@ -23,22 +23,22 @@ impl Value {
         Variant::new(self.ty(), &self.bytes)
     }
 
-    /// The type.
+    /// The type of the value.
     pub fn ty(&self) -> Type<'_> {
         Type::trusted(&self.ty)
     }
 
-    /// The type string.
+    /// The type of the value in GVariant's notation, such as `a{sv}`.
     pub fn type_string(&self) -> &str {
         &self.ty
     }
 
-    /// The serialised value.
+    /// The serialised value, in normal form.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The serialised value.
+    /// Takes the serialised value out.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }

@@ -6,9 +6,9 @@ use crate::gvariant::{DecodeError, Encoder, Type, Variant};
 /// Owner, mode and extended attributes of a directory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DirMeta {
-    /// The owner.
+    /// The id of the owning user.
     pub uid: u32,
-    /// The group.
+    /// The id of the owning group.
     pub gid: u32,
     /// The mode, with `S_IFDIR`.
     pub mode: u32,

@@ -21,11 +21,11 @@ pub struct DirTree {
 /// A subdirectory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirEntry {
-    /// Its name.
+    /// The file name, without a path.
     pub name: String,
-    /// Its content.
+    /// The checksum of the dirtree that lists its content.
     pub dirtree: Checksum,
-    /// Its metadata.
+    /// The checksum of the dirmeta with its owner, mode and xattrs.
     pub dirmeta: Checksum,
 }
 
@@ -103,7 +103,7 @@ pub struct DirTreeReader<'a> {
 /// A file in a tree that is read in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileRef<'a> {
-    /// Its name.
+    /// The file name, without a path.
     pub name: &'a str,
     /// The checksum of its content object.
     pub checksum: &'a [u8; 32],
@@ -112,7 +112,7 @@ pub struct FileRef<'a> {
 /// A subdirectory in a tree that is read in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DirRef<'a> {
-    /// Its name.
+    /// The file name, without a path.
     pub name: &'a str,
     /// The checksum of its content.
     pub dirtree: &'a [u8; 32],

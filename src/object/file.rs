@@ -13,9 +13,9 @@ use crate::gvariant::{Children, DecodeError, Encoder, Type, Variant};
 /// Owner, mode, symlink target and extended attributes of a regular file or symlink.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FileHeader {
-    /// The owner.
+    /// The id of the owning user.
     pub uid: u32,
-    /// The group.
+    /// The id of the owning group.
     pub gid: u32,
     /// The mode, with the bits of the type.
     pub mode: u32,

@@ -11,7 +11,7 @@ use crate::gvariant::DecodeError;
 /// The sizes of one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SizeEntry {
-    /// The object.
+    /// The object that has these sizes.
     pub name: ObjectName,
     /// Bytes of the object in an archive repository.
     pub stored: u64,

@@ -13,9 +13,9 @@ use crate::error::{Error, Result};
 pub struct Call {
     /// The program as the user calls it, and its arguments. Never empty.
     pub argv: Vec<OsString>,
-    /// The executable.
+    /// The path of the executable; it is not looked up in `PATH`.
     pub executable: PathBuf,
-    /// The whole environment.
+    /// All variables of its environment; none are inherited.
     pub environment: Vec<(OsString, OsString)>,
 }
 

@@ -26,7 +26,7 @@ const LONGEST_ANSWER: u64 = 8 << 20;
 pub struct Answer {
     /// How it ended.
     pub ending: Ending,
-    /// Its standard output.
+    /// What it wrote to standard output.
     pub stdout: Vec<u8>,
     /// Its standard error, fit to be shown.
     pub stderr: String,

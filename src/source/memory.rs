@@ -9,9 +9,9 @@ use crate::repo::tree::check_depth;
 /// Who owns an entry, and what may be done with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attributes {
-    /// The owner.
+    /// The id of the owning user.
     pub uid: u32,
-    /// The group.
+    /// The id of the owning group.
     pub gid: u32,
     /// The permissions, as in `0o644`; the type of the entry is added to them. Those of symbolic
     /// links are 0777 mostly.

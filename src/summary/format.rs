@@ -57,7 +57,7 @@ pub struct Summary {
 /// A ref in a summary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SummaryRef {
-    /// Its name.
+    /// The name of the ref, as it stands in the file.
     pub name: String,
     /// The size of the commit object, in bytes.
     pub commit_size: u64,

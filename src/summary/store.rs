@@ -40,7 +40,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A ref that moves together with the summary.
 #[derive(Clone, Copy, Debug)]
 pub struct Move<'m> {
-    /// The ref.
+    /// The ref, one of `refs/heads`.
     pub name: &'m RefName,
     /// The commit that it points to now; `None` if it does not exist.
     pub old: Option<Checksum>,
@@ -65,7 +65,7 @@ pub fn load_bytes_if_present(repo: &Repo) -> Result<Option<Vec<u8>>> {
     if_present(load_bytes(repo))
 }
 
-/// The decoded summary.
+/// Reads and decodes the summary.
 ///
 /// # Errors
 /// As [`load_bytes`], and when it is malformed.

@@ -192,7 +192,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The absolute path.
+    /// The absolute path in the commit.
     pub fn path(&self) -> String {
         join(&self.names)
     }

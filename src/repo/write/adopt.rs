@@ -27,7 +27,7 @@ use crate::repo::RepoMode;
 pub struct Adoptable<'a> {
     /// The directory it is in.
     pub directory: BorrowedFd<'a>,
-    /// Its name there.
+    /// The name of the file in that directory.
     pub name: &'a str,
 }
 

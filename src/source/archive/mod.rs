@@ -16,15 +16,15 @@ pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 /// One entry of an archive. Names are as in the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The name.
+    /// The path, not resolved: it may be absolute or have `..`.
     pub path: Vec<u8>,
-    /// Its kind.
+    /// The kind, with what only entries of that kind have.
     pub kind: Kind,
-    /// Owner.
+    /// The id of the owning user.
     pub uid: u32,
-    /// Group.
+    /// The id of the owning group.
     pub gid: u32,
-    /// Permissions.
+    /// The permission bits.
     pub mode: u32,
     /// Extended attributes in the order in which libarchive reports them, which is from the last of
     /// the archive to the first; a name that is repeated has its last value.
