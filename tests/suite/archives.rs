@@ -1,10 +1,10 @@
 //! Compressed archives, whole and damaged: the verdict of the real program, and an error wherever
 //! bytes are missing or a checksum is wrong. What hostile archives take in memory is bounded.
 
-use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::archives::{Compress, FORMATS, bzip2, gzip, record, xz, zstd};
 use crate::support::{osier, osier_path, ostree, program, scratch};
 
 /// The header of a tar entry, with its content.
@@ -40,36 +40,8 @@ fn sample(padded: usize) -> Vec<u8> {
     archive
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn xz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder =
-        lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn bzip2(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn zstd(bytes: &[u8]) -> Vec<u8> {
-    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
-}
-
 /// A frame of zstd that decoders skip.
 const SKIPPABLE: &[u8] = b"\x50\x2a\x4d\x18\x03\0\0\0abc";
-
-type Compress = fn(&[u8]) -> Vec<u8>;
-
-const FORMATS: [(&str, Compress); 4] =
-    [("gzip", gzip), ("xz", xz), ("bzip2", bzip2), ("zstd", zstd)];
 
 /// Commits of one program, and what came of them: the commit or the error.
 fn verdict(
@@ -270,13 +242,6 @@ fn within_memory(archive: &[u8], limit: u64) -> Result<(), String> {
         Some(1) => Err(stderr),
         _ => panic!("{:?}: {stderr}", output.status),
     }
-}
-
-/// A keyword and its value as an extended header has them.
-fn record(keyword: &str, value: &[u8]) -> Vec<u8> {
-    let body = [b" ", keyword.as_bytes(), b"=", value, b"\n"].concat();
-    let digits = (1..).find(|digits| (body.len() + digits).to_string().len() == *digits).unwrap();
-    [(body.len() + digits).to_string().as_bytes(), &body].concat()
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! Directories within each other: as many as the limit are handled by every command, one more is an
 //! error, and no stack grows with them.
 
-use std::fs::File;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,7 +13,8 @@ use osier::repo::tree::MAX_DEPTH;
 use osier::repo::{Repo, RepoMode, Transaction};
 use osier::source::{Attributes, MemoryTree};
 
-use crate::support::{is_root, osier_path, scratch};
+use crate::support::user::{NO_THREADS, as_other_user, give_away, make_deep};
+use crate::support::{osier_path, scratch};
 
 /// What is wrong with what is deeper.
 const TOO_DEEP: &str = "too many directories within each other";
@@ -23,9 +22,6 @@ const TOO_DEEP: &str = "too many directories within each other";
 /// What a command may take of a processor, in seconds. Each takes a few; one whose time grows with
 /// the square of the depth takes minutes.
 const MOST_SECONDS: u32 = 30;
-
-/// A user without processes of its own.
-const SOMEBODY: u32 = 65_000;
 
 /// A directory that is removed with whatever trees are in it, which the standard library cannot do.
 struct Scratch(Option<tempfile::TempDir>);
@@ -60,7 +56,7 @@ enum Threads {
 fn run(place: &Path, threads: Threads, arguments: &str) -> (bool, String, String) {
     let limits = match threads {
         Threads::Many => "true",
-        Threads::None => "ulimit -u 1 2>/dev/null || ulimit -p 1",
+        Threads::None => NO_THREADS,
     };
     let program = if place.join("osier").exists() { "./osier" } else { osier_path() };
     let mut command = Command::new("sh");
@@ -71,9 +67,8 @@ fn run(place: &Path, threads: Threads, arguments: &str) -> (bool, String, String
         .args(["-c", &format!("{limits}; exec {program} {repo} {arguments}")])
         .current_dir(place);
     command.env("RAYON_NUM_THREADS", "8");
-    if threads == Threads::None && is_root() {
-        use std::os::unix::process::CommandExt;
-        command.uid(SOMEBODY).gid(SOMEBODY);
+    if threads == Threads::None {
+        as_other_user(&mut command);
     }
     let output = command.output().unwrap();
     let (out, err) =
@@ -119,17 +114,6 @@ fn commit_as(repo: &Repo, branch: &str, tree: MemoryTree) -> Checksum {
 
 fn create(place: &Path, name: &str) -> Repo {
     Repo::create(&place.join(name), RepoMode::Archive, None).unwrap()
-}
-
-/// Makes directories within each other.
-fn make_chain(root: &Path, levels: usize) {
-    use rustix::fs::{Mode, OFlags, mkdirat, openat};
-    std::fs::create_dir(root).unwrap();
-    let mut last: OwnedFd = File::open(root).unwrap().into();
-    for _ in 0..levels {
-        mkdirat(&last, "d", Mode::from_raw_mode(0o755)).unwrap();
-        last = openat(&last, "d", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
-    }
 }
 
 fn all_commands(place: &Path, threads: Threads) {
@@ -183,12 +167,7 @@ fn trees_as_deep_as_the_limit_are_handled_without_threads() {
     commit_as(&repo, "other", chain(MAX_DEPTH, "2"));
     // The program may lie where that user cannot reach it.
     std::fs::copy(osier_path(), place.join("osier")).unwrap();
-    if is_root() {
-        for entry in walkdir::WalkDir::new(place) {
-            std::os::unix::fs::lchown(entry.unwrap().path(), Some(SOMEBODY), Some(SOMEBODY))
-                .unwrap();
-        }
-    }
+    give_away(place);
     all_commands(place, Threads::None);
 }
 
@@ -231,7 +210,7 @@ fn one_directory_more_is_refused_with_one_error() {
     ] {
         is_refused(place, Threads::Many, &arguments);
     }
-    make_chain(&place.join("tree"), MAX_DEPTH + 1);
+    make_deep(&place.join("tree"), MAX_DEPTH + 1);
     is_refused(place, Threads::Many, "commit -b again --tree=dir=tree");
     is_refused(place, Threads::Many, "diff one ./tree");
     let refused = MemoryTree::new()

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use crate::support::archives::{bzip2, gzip, record, xz, zstd};
 use crate::support::{golden, golden_commit, has_programs, osier, ostree, scratch};
 
 /// One entry of an archive to be made.
@@ -37,19 +38,15 @@ const fn link<'e>(path: &'e str, target: &'e str) -> Entry<'e> {
     entry(path, b'1', 0o644, target)
 }
 
-fn record(keyword: &str, value: &str) -> String {
-    let body = format!(" {keyword}={value}\n");
-    let digits = (1..).find(|digits| (body.len() + digits).to_string().len() == *digits).unwrap();
-    format!("{}{body}", body.len() + digits)
+fn text_record(keyword: &str, value: &str) -> String {
+    String::from_utf8(record(keyword, value.as_bytes())).unwrap()
 }
 
 fn append(archive: &mut Vec<u8>, entry: Entry<'_>) {
     if !entry.xattrs.is_empty() {
-        let records: String = entry
-            .xattrs
-            .iter()
-            .map(|(name, value)| record(&format!("SCHILY.xattr.{name}"), value))
-            .collect();
+        let record =
+            |(name, value): &(&str, &str)| text_record(&format!("SCHILY.xattr.{name}"), value);
+        let records: String = entry.xattrs.iter().map(record).collect();
         append(archive, Entry { path: "x", flag: b'x', content: &records, xattrs: &[], ..entry });
     }
     let is_link = matches!(entry.flag, b'1' | b'2');
@@ -407,29 +404,6 @@ fn many_files_large_and_small_come_out_as_from_the_real_program() {
     osier().repo(&repo, ["fsck", "-q"]).success();
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn xz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder =
-        lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn bzip2(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn zstd(bytes: &[u8]) -> Vec<u8> {
-    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
-}
-
 #[test]
 fn a_compressed_archive_that_is_cut_short_behind_its_last_entry_is_an_error() {
     let directory = scratch();
@@ -494,7 +468,7 @@ fn a_pipe_is_read_to_its_end() {
 
 /// An archive whose one file has an extended header before it.
 fn with_record(keyword: &str, value: &str) -> Vec<u8> {
-    let records = record(keyword, value);
+    let records = text_record(keyword, value);
     archive(&[ROOT, entry("x", b'x', 0o644, &records), file("f", "x")])
 }
 

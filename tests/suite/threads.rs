@@ -1,11 +1,13 @@
 //! Any number of threads gives the same bytes.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::fs::{Mode, OFlags, openat};
+
+use crate::support::user::{NO_THREADS, as_other_user, give_away, make_deep};
 use crate::support::{Entry, Snapshot, osier, osier_path, raw_snapshot, scratch};
 
 const NUMBERS_OF_THREADS: [&str; 4] = ["1", "2", "4", "8"];
@@ -75,49 +77,17 @@ fn commit_checkout_and_export_do_not_depend_on_the_number_of_threads() {
     }
 }
 
-/// A user without processes of its own.
-const SOMEBODY: u32 = 65_000;
-
 /// Runs a command that succeeds although it can make no thread.
 fn run_without_threads(program: &Path, repo: &Path, arguments: &str) -> String {
-    let line = format!(
-        "ulimit -u 1 2>/dev/null || ulimit -p 1; exec {} --repo={} {arguments}",
-        program.display(),
-        repo.display()
-    );
+    let line =
+        format!("{NO_THREADS}; exec {} --repo={} {arguments}", program.display(), repo.display());
     let mut command = Command::new("sh");
     command.args(["-c", &line]).current_dir(repo.parent().unwrap());
-    if rustix::process::geteuid().is_root() {
-        command.uid(SOMEBODY).gid(SOMEBODY);
-    }
+    as_other_user(&mut command);
     let output = command.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{arguments}: {:?} {stderr}", output.status);
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// Directories within each other and a file in the last, all of them `SOMEBODY`'s if root makes
-/// them.
-fn make_deep(top: &Path, levels: usize) {
-    use rustix::fs::{Gid, Mode, OFlags, Uid, fchown, mkdirat, openat};
-    fs::create_dir(top).unwrap();
-    let directory = OFlags::RDONLY | OFlags::DIRECTORY;
-    let give = |file: &std::os::fd::OwnedFd| {
-        if rustix::process::geteuid().is_root() {
-            fchown(file, Some(Uid::from_raw(SOMEBODY)), Some(Gid::from_raw(SOMEBODY))).unwrap();
-        }
-    };
-    let mut deepest = rustix::fs::open(top, directory, Mode::empty()).unwrap();
-    give(&deepest);
-    for _ in 0..levels {
-        mkdirat(&deepest, "d", Mode::from_raw_mode(0o755)).unwrap();
-        deepest = openat(&deepest, "d", directory, Mode::empty()).unwrap();
-        give(&deepest);
-    }
-    give(
-        &openat(&deepest, "file", OFlags::CREATE | OFlags::WRONLY, Mode::from_raw_mode(0o644))
-            .unwrap(),
-    );
 }
 
 #[test]
@@ -129,13 +99,10 @@ fn a_deep_tree_needs_no_thread_with_a_large_stack() {
     let repo = root.join("repo");
     osier().repo(&repo, ["init", "--mode=archive"]).success();
     fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
-    if rustix::process::geteuid().is_root() {
-        for entry in walkdir::WalkDir::new(root) {
-            std::os::unix::fs::lchown(entry.unwrap().path(), Some(SOMEBODY), Some(SOMEBODY))
-                .unwrap();
-        }
-    }
-    make_deep(&root.join("deep"), 4000);
+    give_away(root);
+    let deepest = make_deep(&root.join("deep"), 4000);
+    let flags = OFlags::CREATE | OFlags::WRONLY;
+    drop(openat(&deepest, "file", flags, Mode::from_raw_mode(0o644)).unwrap());
     for arguments in [
         "commit -b main --timestamp=2020-01-01 --tree=dir=deep",
         "fsck",
@@ -159,7 +126,6 @@ fn a_deep_tree_needs_no_thread_with_a_large_stack() {
 fn where_no_thread_can_be_made_the_work_is_done_without() {
     let directory = scratch();
     let root = directory.path();
-    let is_root = rustix::process::geteuid().is_root();
     // The program may lie where that user cannot reach it.
     let program = root.join("osier");
     fs::copy(osier_path(), &program).unwrap();
@@ -171,13 +137,7 @@ fn where_no_thread_can_be_made_the_work_is_done_without() {
         .repo(&repo, ["commit", "-b", "main", "--timestamp=2020-01-01", "--owner-uid=0", &source])
         .line();
     fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
-    if is_root {
-        for entry in walkdir::WalkDir::new(root) {
-            std::os::unix::fs::lchown(entry.unwrap().path(), Some(SOMEBODY), Some(SOMEBODY))
-                .unwrap();
-        }
-        chown(root, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
-    }
+    give_away(root);
     let run = |arguments: &str| run_without_threads(&program, &repo, arguments);
     for arguments in [
         "fsck",

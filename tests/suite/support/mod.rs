@@ -6,6 +6,7 @@
 // Other modules of the suite come and go; what they share need not be used by each of them.
 #![allow(dead_code, unused_imports)]
 
+pub mod archives;
 mod compare;
 mod dice;
 mod fixtures;
@@ -13,6 +14,7 @@ mod optional;
 mod program;
 mod server;
 mod text;
+pub mod user;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
