@@ -523,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_key_and_a_missing_group_are_told_apart() {
+    fn a_missing_key_and_a_missing_group_have_errors_of_their_own() {
         let file = KeyFile::parse("[a]\nx=\\q\n").unwrap();
         assert_eq!(
             file.require("a", "k").unwrap_err().what,

@@ -432,7 +432,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn growth_is_told_from_the_figures() {
+    fn growth_is_derived_from_the_figures() {
         let run = |seconds, peak_memory| Measurement {
             time: Duration::from_secs(seconds),
             peak_memory,

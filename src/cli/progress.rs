@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_told_in_the_unit_that_fits() {
+    fn times_are_shown_in_the_unit_that_fits() {
         let cases = [
             (0.4, "0 s"),
             (59.4, "59 s"),

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_of_a_commit_is_told() {
+    fn every_field_of_a_commit_is_reported() {
         let parent = Checksum::of(b"p");
         let one = a_commit();
         let reversed =
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_of_a_header_is_told() {
+    fn every_field_of_a_header_is_reported() {
         let header_of = |uid, gid, mode, target: &str, xattrs: &[(&str, &str)]| FileHeader {
             uid,
             gid,
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_of_directories_are_told_by_name() {
+    fn entries_of_directories_are_reported_by_name() {
         let (a, b) = (Checksum::of(b"a"), Checksum::of(b"b"));
         let tree = |files: &[(&str, Checksum)], dirs: &[(&str, Checksum, Checksum)]| DirTree {
             files: files.iter().map(|(name, file)| ((*name).to_owned(), *file)).collect(),

@@ -458,7 +458,7 @@ fn run_into(stdout: impl Into<Stdio>) -> (Option<i32>, String) {
 }
 
 #[test]
-fn output_that_nobody_reads_ends_the_program_quietly() {
+fn output_without_a_reader_ends_the_program_quietly() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     // What a shell shows for a program that SIGPIPE ended.

@@ -130,7 +130,7 @@ fn a_copy_is_equal() {
 }
 
 #[test]
-fn every_field_of_a_commit_is_told() {
+fn every_field_of_a_commit_is_reported() {
     let two = Two::new();
     let first =
         two.commit_to("first", &["--add-metadata-string=version=1", "-s", "One", "-m", "Body"]);
@@ -167,7 +167,7 @@ fn every_field_of_a_commit_is_told() {
 }
 
 #[test]
-fn every_field_of_files_and_directories_is_told_at_its_path() {
+fn every_field_of_files_and_directories_is_reported_at_its_path() {
     if !needs_root() || !needs_user_xattrs() {
         return;
     }
@@ -365,7 +365,7 @@ fn a_damaged_object_is_named_and_the_rest_compared() {
 }
 
 #[test]
-fn the_field_that_damage_has_changed_is_told() {
+fn the_field_that_damage_has_changed_is_reported() {
     let two = Two::new();
     let path = two.object("second", "dirmeta");
     let mut bytes = fs::read(&path).unwrap();

@@ -105,7 +105,7 @@ impl Scene {
     }
 
     /// Waits where committers take a break: all at the same time, because a prune waits until
-    /// nobody commits.
+    /// there is no commit in progress.
     fn breathe(&self) {
         while self.goes_on() && self.started.elapsed().as_millis() % 1500 >= 900 {
             thread::sleep(Duration::from_millis(20));
@@ -242,7 +242,7 @@ fn the_repository_may_lie_in_the_tree_while_others_commit_to_it() {
             let tree = format!("--tree=dir={}", tree.display());
             let output = program.repo(&scene.repo(), ["commit", "-b", "all", "--no-xattrs", &tree]);
             output.assert_no_panic();
-            // Files that vanish or change under the walk are told by name, unless they are the
+            // Files that vanish or change under the walk are reported by name, unless they are the
             // repository's own tmp.
             let reported = String::from_utf8_lossy(&output.stderr).into_owned();
             let harmless = reported.contains("No such file or directory")

@@ -223,7 +223,7 @@ fn large_directories_are_listed_by_inode_a_thousand_at_a_time() {
 }
 
 #[test]
-fn pipes_are_told_apart_from_files() {
+fn pipes_differ_from_files() {
     let Some(trees) = Trees::new("archive") else { return };
     for name in ["one", "other"] {
         fs::create_dir(trees.path(name)).unwrap();

@@ -182,7 +182,7 @@ fn damaged_objects_of_every_type_are_named_with_their_commits() {
             let error = report.unwrap_err();
             assert!(error.starts_with(message), "{damage} {hex}.{extension}: {error}");
             assert!(!lines.iter().any(|line| line.contains(hex)), "{lines:?}");
-            // With `all` the same is told on the way, and the check goes on to the end.
+            // With `all` the same is reported on the way, and the check goes on to the end.
             let (report, lines) = check(&repo, all());
             assert!(report.unwrap().corrupted, "{damage} {hex}.{extension}");
             assert!(
@@ -201,7 +201,7 @@ fn damaged_objects_of_every_type_are_named_with_their_commits() {
 }
 
 #[test]
-fn the_first_corrupted_object_in_name_order_is_told_on_every_run() {
+fn the_first_corrupted_object_in_name_order_is_reported_on_every_run() {
     let directory = scratch();
     let Some(repo) = extract_repo("plain", directory.path()) else { return };
     for path in [
@@ -217,7 +217,7 @@ fn the_first_corrupted_object_in_name_order_is_told_on_every_run() {
     let error = |repo: &Path| check(repo, FsckOptions::default());
     let (report, lines) = error(&repo);
     assert!(report.unwrap_err().contains(&format!("fsck {DIRMETA}.dirmeta: ")));
-    // What is missing before it has been told, what is after it has not.
+    // What is missing before it has been reported, what is missing after it has not.
     assert_eq!(lines[4], format!("Object missing in commits {C3}: {BIG2}.file"));
     assert_eq!(lines.len(), 6);
     fs::remove_file(repo.join(format!("state/{C3}.commitpartial"))).unwrap();
@@ -395,7 +395,7 @@ fn says_the_same(golden: &str, damage: Harm<'_>, arguments: &[&str]) {
 }
 
 #[test]
-fn damage_is_told_as_by_the_real_program() {
+fn damage_is_reported_as_by_the_real_program() {
     let remove = |hex: &'static str, extension: &'static str| {
         move |repo: &Path| fs::remove_file(object(repo, hex, extension)).unwrap()
     };
@@ -436,7 +436,7 @@ fn damage_is_told_as_by_the_real_program() {
 }
 
 #[test]
-fn bindings_are_told_as_by_the_real_program() {
+fn bindings_are_reported_as_by_the_real_program() {
     let keep_main = |repo: &Path| {
         for name in ["golden/alias", "golden/tag"] {
             fs::remove_file(repo.join("refs/heads").join(name)).unwrap();

@@ -264,7 +264,7 @@ fn a_dry_run_counts_and_changes_nothing() {
 }
 
 #[test]
-fn nobody_else_may_use_the_repository_meanwhile() {
+fn no_other_process_may_use_the_repository_meanwhile() {
     let directory = scratch();
     let path = history(&osier(), directory.path());
     let config = fs::read_to_string(path.join("config")).unwrap();

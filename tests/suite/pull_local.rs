@@ -157,7 +157,7 @@ fn every_pair_of_modes_gives_what_the_real_program_gives() {
 }
 
 #[test]
-fn what_cannot_be_pulled_is_told_as_the_real_program_tells_it() {
+fn what_cannot_be_pulled_is_reported_as_by_the_real_program() {
     let Some(ostree) = ostree() else { return };
     let directory = scratch();
     let repo = source(directory.path(), "archive");

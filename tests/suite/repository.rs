@@ -220,7 +220,7 @@ fn ostree_takes_nothing_out_of_the_staging_directory_of_a_killed_osier() {
     let repo = Repo::create(&path, RepoMode::Archive, None).unwrap();
     let transaction = Transaction::begin(&repo).unwrap();
     let checksum =
-        transaction.write_metadata(ObjectType::DirTree, b"finished, but nobody's").unwrap();
+        transaction.write_metadata(ObjectType::DirTree, b"finished, but unused").unwrap();
     let object = format!("{}/{}.dirtree", &checksum.to_hex()[..2], &checksum.to_hex()[2..]);
     let staged = |name: &str| path.join("tmp").join(name).join("osier").join(&object);
     let staging = || {

@@ -1,5 +1,5 @@
-//! Links that somebody puts in the place of a directory while osier works: nothing behind them is
-//! removed or written.
+//! Links that an attacker puts in the place of a directory while osier works: nothing behind them
+//! is removed or written.
 
 mod moments;
 mod places;
@@ -16,7 +16,7 @@ use crate::support::{Program, has_programs, needs_root, osier, osier_path, scrat
 
 const DAYS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Files that nobody but their owner may touch, old enough to be cleaned away in `tmp`.
+/// Files that only their owner may touch, old enough to be cleaned away in `tmp`.
 fn victim(directory: &Path) -> std::path::PathBuf {
     let victim = directory.join("victim");
     fs::create_dir_all(victim.join("d")).unwrap();

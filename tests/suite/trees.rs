@@ -40,7 +40,7 @@ pub enum Node {
 /// Owner, permissions and xattrs.
 #[derive(Clone)]
 pub struct Meta {
-    /// The owning user, if not whoever builds the tree.
+    /// The owning user, if not the one that builds the tree.
     pub uid: u32,
     /// The owning group.
     pub gid: u32,

@@ -49,7 +49,7 @@ fn object_of(repo: &Path, extension: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("no {extension} in {}", repo.display()))
 }
 
-/// Gives a repository to nobody; its objects stay root's.
+/// Gives a repository to the user `nobody`; its objects stay root's.
 fn give_directories_away(repo: &Path) {
     for entry in walkdir::WalkDir::new(repo) {
         let entry = entry.unwrap();

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_without_enough_files_is_told_what_to_do() {
+    fn a_machine_without_enough_files_gets_a_hint() {
         let error = Error::SmallSample { path: "/usr".into(), found: (3, 4), needed: (5, 6) };
         let Failure::Error(error) = with_hint(error) else { panic!("no error") };
         let expected = "/usr has only 3 files with 4 bytes; 5 files with 6 bytes are needed; \

@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn records_that_nobody_needs_go_after_a_while() {
+    fn records_that_are_not_used_expire() {
         let (needed, forgotten) = (question(1, b"r", 9), question(2, b"r", 9));
         let mut current = records(&[needed.clone(), forgotten.clone()]);
         for round in 1..=9 {

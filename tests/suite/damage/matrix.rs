@@ -26,17 +26,17 @@ use crate::support::{
 const SHORT_SHARE: usize = 12;
 
 #[test]
-fn damage_in_archives_is_told_by_name_and_stays_where_it_is() {
+fn damage_in_archives_is_reported_by_name_and_stays_where_it_is() {
     all_in("archive");
 }
 
 #[test]
-fn damage_in_bare_repositories_is_told_by_name_and_stays_where_it_is() {
+fn damage_in_bare_repositories_is_reported_by_name_and_stays_where_it_is() {
     all_in("bare");
 }
 
 #[test]
-fn damage_in_bare_user_repositories_is_told_by_name_and_stays_where_it_is() {
+fn damage_in_bare_user_repositories_is_reported_by_name_and_stays_where_it_is() {
     if !has_xattrs(scratch_root(), "user.osier") {
         return skip("bare-user needs user xattrs");
     }
@@ -44,7 +44,7 @@ fn damage_in_bare_user_repositories_is_told_by_name_and_stays_where_it_is() {
 }
 
 #[test]
-fn damage_in_bare_user_only_repositories_is_told_by_name_and_stays_where_it_is() {
+fn damage_in_bare_user_only_repositories_is_reported_by_name_and_stays_where_it_is() {
     all_in("bare-user-only");
 }
 
@@ -59,7 +59,7 @@ enum Outcome {
     Either,
     /// The verdict that the repositories differ, in this object.
     Different,
-    /// The verdict that it cannot be told whether they do, because of this object.
+    /// The verdict that it is unknown whether they do, because of this object.
     Unknown,
     /// One of these two verdicts.
     Unequal,

@@ -133,7 +133,7 @@ fn a_source_that_changes_under_the_walk_never_spoils_the_repository() {
 }
 
 #[test]
-fn an_unprivileged_user_is_told_what_cannot_be_read_or_written() {
+fn an_unprivileged_user_learns_what_cannot_be_read_or_written() {
     if !needs_root() {
         return;
     }
@@ -152,7 +152,7 @@ fn an_unprivileged_user_is_told_what_cannot_be_read_or_written() {
     };
     let before = snapshot(&victim.path(""));
 
-    // A repository of somebody else's can be read, not written.
+    // The repository of another user can be read, not written.
     assert_eq!(nobody(&["--repo=repo", "refs"]).success(), "main\n");
     nobody(&["--repo=repo", "fsck"]).success();
     nobody(&["--repo=repo", "ls", "-R", "main"]).success();

@@ -1,5 +1,5 @@
 //! Something that is no file in the place of each kind of file of a repository: nothing waits,
-//! nothing fills the memory, and whoever needs the file says which it is.
+//! nothing fills the memory, and a command that needs the file names it.
 
 use std::fs;
 use std::os::unix::fs::symlink;

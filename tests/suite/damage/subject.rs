@@ -82,7 +82,7 @@ pub enum Damage {
     Emptied,
     /// A directory has its name.
     Directory,
-    /// Nobody may read it.
+    /// No user may read it.
     Forbidden,
 }
 

@@ -32,9 +32,8 @@ fn skewed(seed: u64, length: usize, symbols: usize, skew: u32) -> Vec<u8> {
     (0..length).map(|_| (0..skew).map(|_| dice.below(symbols)).min().unwrap() as u8).collect()
 }
 
-/// Different words of four bytes that the encoder puts into the same chain when it hashes as it
-/// does today: what somebody would do who wants it to take long. The factor is the inverse of the
-/// encoder's.
+/// Different words of four bytes that the encoder, as it hashes today, puts into the same chain: an
+/// attack on its speed. The factor is the inverse of the encoder's.
 fn colliding_words(seed: u64, count: usize) -> Vec<u8> {
     let mut dice = Dice::new(seed);
     let mut word = || (0x5eed_0000 | dice.below(3000) as u32).wrapping_mul(0x0e8b_2f51);

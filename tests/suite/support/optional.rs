@@ -205,7 +205,7 @@ impl Closing {
 }
 
 #[test]
-fn what_is_missing_is_told_in_one_line() {
+fn what_is_missing_is_reported_in_one_line() {
     let lacking = |programs: &[&str], reasons: &[&str]| Lacking {
         programs: programs.iter().map(|name| (*name).to_owned()).collect(),
         reasons: reasons.iter().map(|reason| (*reason).to_owned()).collect(),

@@ -137,8 +137,8 @@ impl Program {
         self
     }
 
-    /// Starts the program in a process group of its own, with nothing to read and nobody who reads
-    /// what it prints.
+    /// Starts the program in a process group of its own, with nothing to read and no
+    /// reader of what it prints.
     #[track_caller]
     pub fn start<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Child {
         let arguments: Vec<OsString> =

@@ -105,8 +105,8 @@ impl Place {
     #[track_caller]
     fn record(&self, call: &[&str]) -> String {
         self.renew();
-        let (status, told) = self.run(call, &[], &mut |_| {});
-        assert!((0..=1).contains(&status), "{call:?} without a link: {told}");
+        let (status, stderr) = self.run(call, &[], &mut |_| {});
+        assert!((0..=1).contains(&status), "{call:?} without a link: {stderr}");
         fs::read_to_string(self.calls()).unwrap()
     }
 
@@ -132,7 +132,7 @@ impl Place {
         options: &[&str],
         meanwhile: &mut dyn FnMut(&str),
     ) -> (i32, String) {
-        let told = self.directory.path().join("told");
+        let stderr = self.directory.path().join("stderr");
         let mut command = Command::new("strace");
         let trace = format!("trace={CALLS}");
         command.args(["-f", "-qq", "-y", "-s", "4096", "-e", &trace]).args(options);
@@ -147,9 +147,9 @@ impl Place {
             .current_dir(self.work())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(File::create(&told).unwrap());
+            .stderr(File::create(&stderr).unwrap());
         let status = watch(command.spawn().unwrap(), &self.calls(), meanwhile);
-        (status, fs::read_to_string(told).unwrap())
+        (status, fs::read_to_string(stderr).unwrap())
     }
 }
 
@@ -205,19 +205,19 @@ impl Round<'_> {
         for _ in 0..5 {
             self.place.renew();
             let mut before = None;
-            let (status, told) = self.place.run(self.call, &["-e", &inject], &mut |calls| {
+            let (status, stderr) = self.place.run(self.call, &["-e", &inject], &mut |calls| {
                 // Another thread may have come to its call of that number.
                 if before.is_none() && self.is_open(calls) {
                     before = self.swap();
                 }
             });
-            if told.contains("strace: ptrace(") {
+            if stderr.contains("strace: ptrace(") {
                 continue;
             }
-            assert!(!told.contains("panicked") && (0..=1).contains(&status), "{what}: {told}");
+            assert!(!stderr.contains("panicked") && (0..=1).contains(&status), "{what}: {stderr}");
             if let Some(before) = &before {
                 let after = victim(&self.victim());
-                assert_untouched(before, &after, &format!("{what} (status {status}, {told})"));
+                assert_untouched(before, &after, &format!("{what} (status {status}, {stderr})"));
             }
             return before.is_some();
         }
