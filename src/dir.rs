@@ -41,6 +41,12 @@ impl From<Dir> for File {
     }
 }
 
+impl From<Dir> for OwnedFd {
+    fn from(dir: Dir) -> Self {
+        dir.0
+    }
+}
+
 impl Dir {
     /// Opens the directory that the user has named: links in that path are the user's.
     pub(crate) fn open(path: &Path) -> Result<Self> {

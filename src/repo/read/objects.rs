@@ -306,7 +306,7 @@ fn few_names_in_fan_out<C: Default + Extend<ObjectName>>(
         Err(error) => return Err(error),
     };
     let mut names = C::default();
-    for (number, entry) in Dir::read_from(directory)?.enumerate() {
+    for (number, entry) in Dir::new(directory)?.enumerate() {
         if number >= most {
             return Ok(None);
         }
