@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Output, Program, osier, ostree, program, scratch, skip};
+use crate::support::gnupg::Home;
+use crate::support::{Output, Program, osier, ostree, scratch, skip};
 
 const DEBIAN_KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
@@ -69,77 +70,43 @@ impl World {
     }
 }
 
-/// Keys of gpg, in a home of their own.
-struct Keys {
-    gpg: Program,
-    home: tempfile::TempDir,
+/// The time at which the keys are made.
+const MADE: &str = "20240102T030405";
+
+/// A home with three keys of different kinds.
+#[track_caller]
+fn home_with_keys() -> Option<Home> {
+    let home = Home::new()?;
+    home.generate(MADE, "Ann <Ann+x@Example.org>", ["ed25519", "sign", "0"]);
+    home.generate(MADE, "bob@example.org", ["ed25519", "sign", "2024-06-01"]);
+    home.generate(MADE, "No Mail", ["rsa2048", "cert,sign", "0"]);
+    Some(home)
 }
 
-impl Keys {
-    #[track_caller]
-    fn new() -> Option<Self> {
-        let gpg = program("gpg")?;
-        // The agent's socket needs a short path.
-        let home = tempfile::Builder::new().prefix("osier-gpg-").tempdir_in("/tmp").unwrap();
-        let gpg = gpg.with("GNUPGHOME", home.path());
-        let keys = Self { gpg, home };
-        keys.make("Ann <Ann+x@Example.org>", &["ed25519", "sign", "0"]);
-        keys.make("bob@example.org", &["ed25519", "sign", "2024-06-01"]);
-        keys.make("No Mail", &["rsa2048", "cert,sign", "0"]);
-        Some(keys)
-    }
-
-    #[track_caller]
-    fn run(&self, arguments: &[&str]) -> Output {
-        let common = ["-q", "--batch", "--allow-freeform-uid", "--pinentry-mode=loopback"];
-        self.gpg.run(common.iter().chain(&["--passphrase="]).chain(arguments))
-    }
-
-    fn make(&self, user: &str, how: &[&str]) {
-        let head = ["--faked-system-time=20240102T030405", "--quick-gen-key", user];
-        self.run(&[&head, how].concat()).success();
-    }
-
-    #[track_caller]
-    fn fingerprint(&self, user: &str) -> String {
-        let list = self.run(&["--with-colons", "--list-keys", user]).success();
-        list.lines().find_map(|line| line.strip_prefix("fpr:::::::::")).unwrap().replace(':', "")
-    }
-
-    /// Writes what gpg exports to a file and returns its path.
-    fn export(&self, name: &str, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert_eq!(output.status, 0, "{output:?}");
-        self.write(name, &output.stdout)
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> String {
-        let path = self.home.path().join(name);
-        fs::write(&path, bytes).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
+/// Writes what gpg exports to a file of its home and returns the path.
+#[track_caller]
+fn export(home: &Home, name: &str, arguments: &[&str]) -> String {
+    write(home, name, &home.gpg(arguments))
 }
 
-impl Drop for Keys {
-    fn drop(&mut self) {
-        // The agent of this home only.
-        Program::other("gpgconf", "gpgconf")
-            .with("GNUPGHOME", self.home.path())
-            .run(["--kill", "gpg-agent"]);
-    }
+/// Writes a file of the home of gpg and returns its path.
+fn write(home: &Home, name: &str, bytes: &[u8]) -> String {
+    let path = home.file(name);
+    fs::write(&path, bytes).unwrap();
+    path.to_str().unwrap().to_owned()
 }
 
 #[test]
 fn keys_are_imported_counted_and_listed_as_by_the_real_program() {
-    let (Some(world), Some(keys)) = (World::new(), Keys::new()) else { return };
-    let first = keys.export("first.asc", &["--armor", "--export", "Ann"]);
+    let (Some(world), Some(keys)) = (World::new(), home_with_keys()) else { return };
+    let first = export(&keys, "first.asc", &["--armor", "--export", "Ann"]);
     let ann = keys.fingerprint("Ann");
-    keys.run(&["--quick-add-key", &ann, "cv25519", "encr", "0"]).success();
-    keys.run(&["--quick-add-uid", &ann, "Ann Two <two@example.org>"]).success();
-    let armoured = keys.export("all.asc", &["--armor", "--export"]);
-    let binary = keys.export("all.gpg", &["--export"]);
-    let secret = keys.export("secret.gpg", &["--export-secret-keys"]);
-    let bob = keys.export("bob.asc", &["--armor", "--export", "bob"]);
+    keys.gpg(&["--quick-add-key", &ann, "cv25519", "encr", "0"]);
+    keys.gpg(&["--quick-add-uid", &ann, "Ann Two <two@example.org>"]);
+    let armoured = export(&keys, "all.asc", &["--armor", "--export"]);
+    let binary = export(&keys, "all.gpg", &["--export"]);
+    let secret = export(&keys, "secret.gpg", &["--export-secret-keys"]);
+    let bob = export(&keys, "bob.asc", &["--armor", "--export", "bob"]);
     let import = |remote: &str, files: &[&str]| {
         let mut arguments = vec!["gpg-import", remote];
         files.iter().for_each(|file| arguments.extend(["-k", *file]));
@@ -179,8 +146,8 @@ fn keys_are_imported_counted_and_listed_as_by_the_real_program() {
 
 #[test]
 fn ids_choose_exactly_one_key_each() {
-    let (Some(world), Some(keys)) = (World::new(), Keys::new()) else { return };
-    let binary = keys.run(&["--export"]).stdout;
+    let (Some(world), Some(keys)) = (World::new(), home_with_keys()) else { return };
+    let binary = keys.gpg(&["--export"]);
     let ann = keys.fingerprint("Ann");
     let bob = keys.fingerprint("bob");
     let unspaced = format!("0x{}", &bob[24..]);
@@ -218,16 +185,16 @@ fn ids_choose_exactly_one_key_each() {
 
 #[test]
 fn what_holds_no_keys_is_refused_and_what_is_whole_before_damage_is_taken() {
-    let (Some(world), Some(keys)) = (World::new(), Keys::new()) else { return };
-    let binary = keys.run(&["--export"]).stdout;
-    let armoured = String::from_utf8(keys.run(&["--armor", "--export"]).stdout).unwrap();
+    let (Some(world), Some(keys)) = (World::new(), home_with_keys()) else { return };
+    let binary = keys.gpg(&["--export"]);
+    let armoured = String::from_utf8(keys.gpg(&["--armor", "--export"])).unwrap();
     let checksum = armoured.lines().find(|line| line.len() == 5 && line.starts_with('=')).unwrap();
     const NO_DATA: &str = "error: GPG: Unable to export keys: GPGME: No data\n";
     for (number, (bytes, count)) in [
         (b"".to_vec(), None),
         (b"[core]\n".to_vec(), None),
         ([b"\n", &*binary].concat(), None),
-        (fs::read(keys.home.path().join("pubring.kbx")).unwrap(), None),
+        (fs::read(keys.file("pubring.kbx")).unwrap(), None),
         (armoured.replace(checksum, "=AAAA").into_bytes(), None),
         (format!("words\n\n{armoured}words\n").into_bytes(), Some(3)),
         (binary[..binary.len() - 5].to_vec(), Some(2)),
@@ -288,12 +255,11 @@ fn wrong_calls_are_refused_in_the_same_words() {
 
 #[test]
 fn keys_of_the_system_are_listed_without_a_name_and_never_with_one() {
-    let (Some(world), Some(keys)) = (World::new(), Keys::new()) else { return };
+    let (Some(world), Some(keys)) = (World::new(), home_with_keys()) else { return };
     let home = world.directory.path().join("global");
     fs::create_dir(&home).unwrap();
-    keys.run(&["--output", home.join("x.gpg").to_str().unwrap(), "--export", "bob"]).success();
-    keys.run(&["--output", home.join("trustdb.gpg").to_str().unwrap(), "--export", "Ann"])
-        .success();
+    keys.gpg(&["--output", home.join("x.gpg").to_str().unwrap(), "--export", "bob"]);
+    keys.gpg(&["--output", home.join("trustdb.gpg").to_str().unwrap(), "--export", "Ann"]);
     let World { directory, programs } = world;
     let programs = programs.map(|program| program.with("OSTREE_GPG_HOME", &home));
     let world = World { directory, programs };
@@ -312,7 +278,7 @@ fn keys_of_the_system_are_listed_without_a_name_and_never_with_one() {
 
 #[test]
 fn addresses_are_those_that_gpgme_sees() {
-    let (Some(world), Some(keys)) = (World::new(), Keys::new()) else { return };
+    let (Some(world), Some(keys)) = (World::new(), home_with_keys()) else { return };
     let users = [
         "X <nope>",
         "X <a@b@c>",
@@ -324,9 +290,9 @@ fn addresses_are_those_that_gpgme_sees() {
         "X <a@b.>",
         "plain",
     ];
-    users.iter().for_each(|user| keys.make(user, &["ed25519", "sign", "0"]));
+    users.iter().for_each(|user| keys.generate(MADE, user, ["ed25519", "sign", "0"]));
     world.add("a");
-    world.alike(&["gpg-import", "--stdin", "a"], &keys.run(&["--export"]).stdout).success();
+    world.alike(&["gpg-import", "--stdin", "a"], &keys.gpg(&["--export"])).success();
     let listed = world.listed("a");
     assert_eq!(listed.matches("UID: ").count(), 3 + users.len());
     assert!(listed.contains("  Direct update URL: https://b/.well-known/"), "{listed}");

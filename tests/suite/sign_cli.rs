@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::support::{Output, Program, has_programs, osier, ostree, scratch};
+use super::support::gnupg::Home;
+use super::support::{Output, Program, osier, ostree, scratch};
 
 mod elsewhere;
 
@@ -229,54 +230,14 @@ fn a_program_signs_with_the_arguments_after_the_commit() {
     assert_eq!(place.detached(), before);
 }
 
-/// A directory of gpg's with a key for each address. Its agent ends with it.
-struct Home(tempfile::TempDir);
-
-impl Home {
-    fn new(addresses: &[&str]) -> Self {
-        let home = Self(tempfile::Builder::new().prefix("osier-gpg-").tempdir().unwrap());
-        fs::set_permissions(home.0.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        for address in addresses {
-            let user = format!("Test <{address}>");
-            home.gpg(&["--passphrase", "", "--quick-gen-key", &user, "ed25519", "sign", "never"]);
-        }
-        home
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn gpg(&self, arguments: &[&str]) -> Vec<u8> {
-        let always = ["--batch", "--pinentry-mode", "loopback"];
-        let gpg = Program::other("gpg", "gpg").with("GNUPGHOME", self.path());
-        let output = gpg.run(always.iter().chain(arguments));
-        assert_eq!(output.status, 0, "{output:?}");
-        output.stdout
-    }
-
-    fn fingerprint(&self, address: &str) -> String {
-        let listing = self.gpg(&["--with-colons", "--list-keys", address]);
-        let listing = String::from_utf8(listing).unwrap();
-        let line = listing.lines().find(|line| line.starts_with("fpr:")).unwrap();
-        line.split(':').nth(9).unwrap().to_owned()
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        let gpgconf = Program::other("gpgconf", "gpgconf").with("GNUPGHOME", self.path());
-        gpgconf.run(["--kill", "gpg-agent"]);
-    }
-}
-
 #[test]
 fn gpg_signs_a_commit_once_for_each_key_and_signatures_are_deleted_again() {
-    if !has_programs(&["gpg", "gpgconf"]) {
-        return;
-    }
+    let Some(home) = Home::new() else { return };
     let place = Place::new();
-    let home = Home::new(&["one@example.com", "two@example.com"]);
+    for address in ["one@example.com", "two@example.com"] {
+        let user = format!("Test <{address}>");
+        home.gpg(&["--quick-generate-key", &user, "ed25519", "sign", "never"]);
+    }
     let (one, two) = (home.fingerprint("one@example.com"), home.fingerprint("two@example.com"));
     fs::create_dir(place.path("keys")).unwrap();
     fs::write(place.path("keys/all.gpg"), home.gpg(&["--export"])).unwrap();

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use osier::gvariant::{Dict, Value};
 use osier::sign::openpgp::{self, Keyring, SigState};
 
-use crate::support::{Dice, Program, extract_repo, golden, ostree, program, scratch};
+use crate::support::{Dice, Program, extract_repo, golden, ostree, scratch};
 
 pub mod homes;
 mod keys;

@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{
-    Program, differences, has_programs, osier, ostree, program, scratch, snapshot,
-};
+use crate::support::gnupg::Home;
+use crate::support::{Program, differences, osier, ostree, scratch, snapshot};
 
 /// The time that gpg believes it is, so that both programs get the same packets.
 const NOW: &str = "20240101T000000";
@@ -40,40 +39,12 @@ fn detached(repo: &Path) -> Vec<u8> {
     fs::read(repo.join(format!("objects/{}/{}.commitmeta", &commit[..2], &commit[2..]))).unwrap()
 }
 
-/// Deterministic keys in a directory of gpg's. Its agent ends with the returned value.
-struct Home(tempfile::TempDir);
-
-impl Home {
-    fn new() -> Option<Self> {
-        if !has_programs(&["gpg", "gpgconf"]) {
-            return None;
-        }
-        let directory = tempfile::Builder::new().prefix("gnupg").tempdir_in("/tmp").unwrap();
-        let home = Self(directory);
-        fs::write(home.path().join("gpg.conf"), format!("faked-system-time {NOW}!\n")).unwrap();
-        let made = ["--quick-generate-key", "A Test <test@example.com>", "ed25519", "sign", "0"];
-        home.gpg(&made);
-        Some(home)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn gpg(&self, arguments: &[&str]) {
-        let homedir = format!("--homedir={}", self.path().display());
-        let mut all = vec!["--batch", "--passphrase=", "--pinentry-mode=loopback", &homedir];
-        all.extend(arguments);
-        program("gpg").unwrap().run(all).success();
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        let homedir = self.path().display().to_string();
-        let gpgconf = program("gpgconf").unwrap();
-        let _ = gpgconf.run(["--homedir", &homedir, "--kill", "all"]);
-    }
+/// A home of gpg with a key. In it gpg always makes the same packets.
+fn home_with_key() -> Option<Home> {
+    let home = Home::new()?;
+    fs::write(home.file("gpg.conf"), format!("faked-system-time {NOW}!\n")).unwrap();
+    home.generate(NOW, "A Test <test@example.com>", ["ed25519", "sign", "0"]);
+    Some(home)
 }
 
 #[test]
@@ -99,7 +70,7 @@ fn gpg_signs_as_for_the_real_program_and_so_does_an_exported_key() {
     let directory = scratch();
     let at = directory.path();
     tree(at);
-    let (Some(home), Some(real)) = (Home::new(), ostree()) else { return };
+    let (Some(home), Some(real)) = (home_with_key(), ostree()) else { return };
     let exported = at.join("key.asc");
     home.gpg(&[&format!("--output={}", exported.display()), "--armor", "--export-secret-keys"]);
     let homedir = format!("--gpg-homedir={}", home.path().display());

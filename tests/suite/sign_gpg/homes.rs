@@ -1,66 +1,33 @@
-//! Keys that the real gpg makes, in directories of their own.
+//! Keys as the tests of OpenPGP need them.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
 
-use super::*;
+use crate::support::gnupg;
 
-/// A home directory of gpg; its agent ends with it.
-pub struct Home {
-    directory: tempfile::TempDir,
-    gpg: Program,
-    gpgconf: Program,
+/// A home directory of gpg, with calls at times of the year 2025.
+pub struct Home(gnupg::Home);
+
+impl Deref for Home {
+    type Target = gnupg::Home;
+
+    fn deref(&self) -> &gnupg::Home {
+        &self.0
+    }
 }
 
 impl Home {
-    /// `None` where there is no gpg, which is said.
+    /// `None` where gpg is missing, which is reported.
     #[track_caller]
     pub fn new() -> Option<Self> {
-        let (gpg, gpgconf) = (program("gpg")?, program("gpgconf")?);
-        // The agent's socket needs a short path.
-        let directory = tempfile::Builder::new().prefix("osier-gpg-").tempdir_in("/tmp").unwrap();
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        let home = |program: Program| program.with("GNUPGHOME", directory.path());
-        Some(Self { gpg: home(gpg), gpgconf: home(gpgconf), directory })
-    }
-
-    pub fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    pub fn file(&self, name: &str) -> PathBuf {
-        self.path().join(name)
-    }
-
-    /// Calls gpg at a time, as in `20250101T000000`, that stands still.
-    #[track_caller]
-    pub fn at(&self, time: &str, arguments: &[&str]) -> Vec<u8> {
-        self.at_with_input(time, arguments, b"")
-    }
-
-    #[track_caller]
-    pub fn at_with_input(&self, time: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
-        let time = format!("{time}!");
-        let fixed = ["--batch", "--yes", "--quiet", "--pinentry-mode=loopback", "--passphrase="];
-        let clock = ["--faked-system-time", &time];
-        let all: Vec<&str> = fixed.iter().chain(&clock).chain(arguments).copied().collect();
-        let output = self.gpg.run_with_input(&all, input);
-        assert_eq!(output.status, 0, "{output:?}");
-        output.stdout
+        gnupg::Home::new().map(Self)
     }
 
     /// Makes a key and returns its fingerprint.
     #[track_caller]
-    pub fn key(&self, user: &str, kind: (&str, &str), expires: &str) -> String {
-        let (algorithm, usage) = kind;
-        let arguments = ["--quick-generate-key", user, algorithm, usage, expires];
-        self.at("20250101T000000", &arguments);
-        let listing =
-            self.at("20250101T000000", &["--with-colons", "--list-keys", &format!("={user}")]);
-        let listing = String::from_utf8(listing).unwrap();
-        let line = listing.lines().find(|line| line.starts_with("fpr:")).unwrap();
-        line.split(':').nth(9).unwrap().to_owned()
+    pub fn key(&self, user: &str, (algorithm, usage): (&str, &str), expires: &str) -> String {
+        self.generate("20250101T000000", user, [algorithm, usage, expires]);
+        self.fingerprint(&format!("={user}"))
     }
 
     /// Adds a signing subkey.
@@ -96,11 +63,5 @@ impl Home {
     #[track_caller]
     pub fn export(&self, keys: &[&str]) -> Vec<u8> {
         self.at("20250601T000000", &[&["--export"], keys].concat())
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        self.gpgconf.run(["--kill", "all"]);
     }
 }

@@ -10,6 +10,7 @@ pub mod archives;
 mod compare;
 mod dice;
 mod fixtures;
+pub mod gnupg;
 mod optional;
 mod program;
 mod server;
