@@ -212,9 +212,6 @@ impl FileObject {
             Content::Plain(file) => read_plain(file, buffer, &self.name, sink),
             Content::Deflated { stored, read_ahead } => {
                 let mut input = Input { stored, buffer, read_ahead };
-                read_deflated(&mut input, inflater, (&self.name, self.size), sink)
-            Content::Deflated { file, read_ahead } => {
-                let mut input = Input { file, buffer, read_ahead };
                 read_deflated(&mut input, inflater, &self.name, self.size, sink)
             }
         })
