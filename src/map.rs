@@ -1,7 +1,8 @@
 //! Read-only mapping of a repository's own write-once files: the only unsafe code.
 //!
-//! Objects are never changed after they got their name, so a mapping of one stays what it was; nor is
-//! a temporary file without a name that only its owner has open. Input trees are never mapped: a file truncated underneath a mapping kills the process.
+//! Objects are never changed after they got their name, so a mapping of one stays what it was; nor
+//! is a temporary file without a name that only its owner has open. Input trees are never mapped: a
+//! file truncated underneath a mapping kills the process.
 
 use std::fs::File;
 use std::io::{self, Read};

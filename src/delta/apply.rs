@@ -9,7 +9,7 @@ use super::refused;
 use crate::delta_format::{PartHeader, Payload, Superblock};
 use crate::error::{Context, During, Error, Result};
 use crate::object::{ObjectName, ObjectType};
-use crate::repo::{Repo, Transaction, Trust};
+use crate::repo::{Repo, Transaction, Trust, verify_metadata};
 use crate::sign::VerificationKeys;
 
 /// How a delta is applied.
@@ -77,7 +77,10 @@ fn apply(
         let message = format!("Commit {from}, which is the delta source, is not in repository");
         return Err(Error::failed(message));
     }
-    apply_commit(transaction, &superblock)?;
+    let name = ObjectName::new(superblock.to, ObjectType::Commit);
+    if !transaction.was_present(&name)? {
+        verify_metadata(&name, superblock.commit).context(writing)?;
+    }
     if !superblock.fallbacks.is_empty() {
         let message = "Cannot execute delta offline: contains nonempty http fallback entries";
         return Err(Error::failed(message));
@@ -99,14 +102,13 @@ fn apply(
                 apply_part(transaction, header, PartBytes::File(&mut file))
             }
         };
-        let PartStats { metadata_objects, content_objects, content_bytes } =
-            applied.context(|| format!("Executing delta part {number}"))?;
+        stats.objects.add(applied.context(|| format!("Executing delta part {number}"))?);
         stats.parts += 1;
-        stats.objects.metadata_objects += metadata_objects;
-        stats.objects.content_objects += content_objects;
-        stats.objects.content_bytes += content_bytes;
     }
     check_complete(transaction, &superblock)?;
+    // Last, for what an aborted transaction has written comes back with the next one. Upstream
+    // writes it first, so a commit without its objects may be what is left of a delta that failed.
+    apply_commit(transaction, &superblock)?;
     Ok(stats)
 }
 
@@ -147,13 +149,15 @@ pub fn apply_commit(transaction: &Transaction<'_>, superblock: &Superblock<'_>) 
         return Ok(());
     }
     // The commit first: what is named after it can be written only once it was verified.
-    transaction
-        .write_metadata_as(&name, superblock.commit, Trust::Untrusted)
-        .context(|| "Writing metadata object".to_owned())?;
+    transaction.write_metadata_as(&name, superblock.commit, Trust::Untrusted).context(writing)?;
     match superblock.detached_metadata() {
         Some(metadata) => transaction.write_detached_metadata(&superblock.to, &metadata),
         None => Ok(()),
     }
+}
+
+fn writing() -> String {
+    "Writing metadata object".to_owned()
 }
 
 /// Whether all objects of a part are there already, so that it needs not be read.

@@ -1,18 +1,21 @@
 //! Executes the operations of a part in a transaction.
 //!
-//! A cursor stands at the object that comes next. If that is there already, its operations are
-//! read and have no effect. A file is hashed while it is written, and is an object only if it has
-//! the name that the list of objects says.
+//! Each object is made by a machine of its own, see [`super::units`]. If the object is there
+//! already, its operations are read and have no effect. A file is hashed while it is written, and
+//! is an object only if it has the name that the list of objects says.
+
+use std::sync::{Mutex, PoisonError};
 
 use super::refused;
 use super::source::Source;
-use crate::checksum::Checksum;
-use crate::delta_format::{ObjectList, Operation, Patch, Payload, Slice};
+use super::units::{Batch, Unit, Units, source_name};
+use crate::delta_format::{ObjectList, Operation, Operations, Patch, Payload, Slice};
 use crate::error::{Context, Error, Result};
 use crate::object::{
     FileHeader, ObjectName, ObjectType, PERMISSION_BITS, S_IFLNK, S_IFMT, S_IFREG,
 };
 use crate::repo::{ContentWriter, RepoMode, Transaction, Trust, check_user_only_mode};
+use crate::threads;
 
 /// What a part has brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +28,19 @@ pub struct PartStats {
     pub content_bytes: u64,
 }
 
-/// Executes a part.
+impl PartStats {
+    pub(super) fn add(&mut self, more: Self) {
+        let Self { metadata_objects, content_objects, content_bytes } = more;
+        self.metadata_objects += metadata_objects;
+        self.content_objects += content_objects;
+        self.content_bytes = self.content_bytes.saturating_add(content_bytes);
+    }
+}
+
+/// How many objects are made at a time. Units are small, but there may be millions.
+const BATCH: usize = 4096;
+
+/// Executes a part, in parallel as far as no object is made of another one.
 ///
 /// # Errors
 /// In upstream's words for everything that an operation may not do, with the operation before.
@@ -34,28 +49,24 @@ pub(super) fn execute(
     objects: ObjectList<'_>,
     payload: &Payload<'_>,
 ) -> Result<PartStats> {
-    let mut machine = Machine {
-        transaction,
-        payload,
-        objects,
-        cursor: 0,
-        open: None,
-        source: None,
-        stats: PartStats::default(),
+    let total = Mutex::new(PartStats::default());
+    let mut units = Units::new(objects, payload);
+    let work = |unit: &Unit<'_>| -> Result<()> {
+        let stats = Machine::new(transaction, objects, payload, unit).run(unit.operations)?;
+        total.lock().unwrap_or_else(PoisonError::into_inner).add(stats);
+        Ok(())
     };
-    let mut operations = payload.operations();
     loop {
-        let object = objects.get(machine.cursor);
-        let Some(operation) = operations.next(object.map(|object| object.object_type)) else {
-            return Ok(machine.stats);
-        };
-        let operation = operation.map_err(refused)?;
-        let executed = machine.execute(operation, object);
-        match operation.opcode() {
-            Some(opcode) => executed.context(|| opcode.to_owned())?,
-            None => executed?,
+        let Batch { units, is_independent } = units.take(BATCH, transaction)?;
+        if units.is_empty() {
+            break;
+        }
+        match is_independent && units.len() > 1 {
+            true => threads::run(|| threads::for_each_in_order(&units, &work))?,
+            false => units.iter().try_for_each(&work)?,
         }
     }
+    Ok(total.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 struct Machine<'m, 't, 'r> {
@@ -64,8 +75,16 @@ struct Machine<'m, 't, 'r> {
     objects: ObjectList<'m>,
     cursor: usize,
     open: Option<OpenFile<'t, 'r>>,
-    source: Option<Source>,
+    source: ReadSource,
     stats: PartStats,
+}
+
+/// What `w` and `B` read from.
+enum ReadSource {
+    None,
+    /// Set by an earlier unit; opened when it is needed.
+    Named(u64),
+    Open(Source),
 }
 
 /// The file that is being written.
@@ -88,7 +107,42 @@ impl OpenFile<'_, '_> {
     }
 }
 
-impl<'m> Machine<'m, '_, '_> {
+impl<'m, 't, 'r> Machine<'m, 't, 'r> {
+    fn new(
+        transaction: &'t Transaction<'r>,
+        objects: ObjectList<'m>,
+        payload: &'m Payload<'m>,
+        unit: &Unit<'_>,
+    ) -> Self {
+        let source = unit.source.map_or(ReadSource::None, ReadSource::Named);
+        let stats = PartStats::default();
+        Self { transaction, payload, objects, cursor: unit.cursor, open: None, source, stats }
+    }
+
+    /// Executes operations up to the one that ends the object.
+    fn run(mut self, mut operations: Operations<'_>) -> Result<PartStats> {
+        let cursor = self.cursor;
+        let object = self.objects.get(cursor);
+        while self.cursor == cursor {
+            let Some(operation) = operations.next(object.map(|object| object.object_type)) else {
+                break;
+            };
+            let operation = operation.map_err(refused)?;
+            let executed = self.execute(operation, object);
+            match operation.opcode() {
+                Some(opcode) => executed.context(|| opcode.to_owned())?,
+                None => executed?,
+            }
+        }
+        Ok(self.stats)
+    }
+
+    fn open_source(&mut self, offset: u64) -> Result<()> {
+        let name = source_name(self.payload, offset)?;
+        self.source = ReadSource::Open(Source::open(self.transaction, name)?);
+        Ok(())
+    }
+
     fn execute(&mut self, operation: Operation, object: Option<ObjectName>) -> Result<()> {
         match operation {
             Operation::Metadata(slice) => self.metadata(self.begin(object)?, slice),
@@ -106,15 +160,9 @@ impl<'m> Machine<'m, '_, '_> {
                 self.open(name, header, size)
             }
             Operation::Write(slice) => self.write(slice),
-            Operation::SetReadSource { offset } => {
-                let name = self.slice(Slice { offset, length: 32 })?;
-                let name = Checksum::from_slice(name)
-                    .ok_or_else(|| Error::failed("Invalid checksum of a read source"))?;
-                self.source = Some(Source::open(self.transaction, name)?);
-                Ok(())
-            }
+            Operation::SetReadSource { offset } => self.open_source(offset),
             Operation::UnsetReadSource => {
-                self.source = None;
+                self.source = ReadSource::None;
                 Ok(())
             }
             Operation::Patch(slice) => self.patch(slice),
@@ -200,17 +248,23 @@ impl<'m> Machine<'m, '_, '_> {
     }
 
     fn write(&mut self, slice: Slice) -> Result<()> {
+        if let ReadSource::Named(offset) = self.source {
+            self.open_source(offset)?;
+        }
         let open = self.open.as_mut().ok_or_else(nothing_open)?;
         if open.writer.is_none() {
             return Ok(());
         }
         open.write(match &self.source {
-            Some(source) => source.read(slice.offset, slice.length)?,
-            None => slice.of(self.payload.blob).map_err(refused)?,
+            ReadSource::Open(source) => source.read(slice.offset, slice.length)?,
+            _ => slice.of(self.payload.blob).map_err(refused)?,
         })
     }
 
     fn patch(&mut self, slice: Slice) -> Result<()> {
+        if let ReadSource::Named(offset) = self.source {
+            self.open_source(offset)?;
+        }
         let open = self.open.as_mut().ok_or_else(nothing_open)?;
         if open.writer.is_none() {
             return Ok(());
@@ -221,8 +275,9 @@ impl<'m> Machine<'m, '_, '_> {
             return Err(Error::failed(message));
         }
         let patch = slice.of(self.payload.blob).map_err(refused)?;
-        let failed = || Error::failed("bsdiff patch failed");
-        let source = self.source.as_ref().ok_or_else(failed)?;
+        let ReadSource::Open(source) = &self.source else {
+            return Err(Error::failed("bsdiff patch failed"));
+        };
         for record in Patch::new(patch, size) {
             let record = record.map_err(refused)?;
             source.add(record.old_position, record.diff, |sum| open.write(sum))?;
@@ -233,7 +288,7 @@ impl<'m> Machine<'m, '_, '_> {
 
     fn close(&mut self) -> Result<()> {
         let OpenFile { name, size, written, writer } = self.open.take().ok_or_else(nothing_open)?;
-        self.source = None;
+        self.source = ReadSource::None;
         if let Some(writer) = writer {
             // An archive has the size before the content, where no checksum covers it.
             if written != size && self.transaction.repo().mode() == RepoMode::Archive {

@@ -53,6 +53,7 @@ mod source;
 mod spool;
 #[cfg(test)]
 mod tests;
+mod units;
 
 pub use apply::{ApplyOptions, ApplyStats, apply_commit, apply_offline, apply_part, is_present};
 pub use envelope::{DeltaFile, Envelope, verify};

@@ -158,6 +158,67 @@ fn every_operation_does_its_work_in_every_mode() {
     }
 }
 
+/// The last of these parts reads a file that it makes itself, so it cannot be made in any order.
+#[test]
+fn many_objects_become_the_same_in_parallel() {
+    let place = Place::new(RepoMode::BareUserOnly);
+    let contents: Vec<Vec<u8>> =
+        (0..5000).map(|number| format!("content {number}").into_bytes()).collect();
+    let names: Vec<ObjectName> = contents.iter().map(|content| file(content)).collect();
+    let stats = place.run(&names, |part| {
+        for content in &contents {
+            let content = part.append(content);
+            part.push(Operation::File { mode: 0, xattrs: 0, content });
+        }
+    });
+    let bytes = contents.iter().map(|content| content.len() as u64).sum();
+    let expected = PartStats { metadata_objects: 0, content_objects: 5000, content_bytes: bytes };
+    assert_eq!(stats, Ok(expected));
+    assert_eq!(place.content(&names[4999]), b"content 4999");
+    // The first of several errors is the one that is reported.
+    let wrong = [file(b"a"), file(b"b"), file(b"c")];
+    let error = place.run(&wrong, |part| {
+        for content in [b"a", b"x", b"y"] {
+            let content = part.append(content);
+            part.push(Operation::File { mode: 0, xattrs: 0, content });
+        }
+    });
+    let expected = format!("expected='{}'", wrong[1].checksum);
+    assert!(error.as_ref().unwrap_err().contains(&expected), "{error:?}");
+    let [base, copy] = [file(b"made here"), file(b"made")];
+    let stats = place.run(&[base, copy], |part| {
+        let content = part.append(b"made here");
+        part.push(Operation::File { mode: 0, xattrs: 0, content });
+        let name = part.append(base.checksum.as_bytes());
+        part.push(Operation::SetReadSource { offset: name.offset });
+        part.push(open(4));
+        part.push(Operation::Write(Slice { offset: 0, length: 4 }));
+        part.push(Operation::Close);
+    });
+    assert_eq!(stats.unwrap().content_objects, 2);
+    assert_eq!(place.content(&copy), b"made");
+}
+
+#[test]
+fn a_read_source_stays_set_until_a_file_is_closed() {
+    let place = Place::new(RepoMode::BareUserOnly);
+    let names = [file(b"whole"), file(b"the old"), file(b"blob")];
+    let stats = place.run(&names, |part| {
+        part.push(SET);
+        let content = part.append(b"whole");
+        part.push(Operation::File { mode: 0, xattrs: 0, content });
+        part.push(open(7));
+        part.push(Operation::Write(Slice { offset: 0, length: 7 }));
+        part.push(Operation::Close);
+        let slice = part.append(b"blob");
+        part.push(open(4));
+        part.push(Operation::Write(slice));
+        part.push(Operation::Close);
+        part.push(Operation::UnsetReadSource);
+    });
+    assert_eq!(stats.map(|stats| stats.content_objects), Ok(3));
+}
+
 #[test]
 fn objects_that_are_there_are_passed_over() {
     let place = Place::new(RepoMode::BareUserOnly);

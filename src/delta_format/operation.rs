@@ -143,8 +143,8 @@ impl<'a> Operations<'a> {
     ///
     /// # Errors
     /// `Unknown opcode N at offset K`, where K is the number of operations before it; `Unexpected
-    /// EOF reading varint`; `Object list exhausted`. The last two with the opcode's name before. There
-    /// is no operation behind an error.
+    /// EOF reading varint`; `Object list exhausted`. The last two with the opcode's name before.
+    /// There is no operation behind an error.
     pub fn next(&mut self, object: Option<ObjectType>) -> Option<Result<Operation, DecodeError>> {
         let (&letter, arguments) = self.rest.split_first()?;
         self.rest = arguments;

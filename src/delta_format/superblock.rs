@@ -85,12 +85,9 @@ impl<'a> Superblock<'a> {
         let mut members = view.children();
         let metadata = members.next();
         let timestamp = members.next().and_then(|time| time.as_u64()).map(u64::from_be);
-        let from = bytes_in(members.next());
+        let from = members.next();
         let to = checksum_in(members.next())?;
-        let from = match from {
-            [] => None,
-            _ => Some(checksum_in(Some(Variant::new(Type::parse("ay")?, from)))?),
-        };
+        let from = source_in(from)?;
         let commit = members.next().map(|commit| commit.bytes()).unwrap_or_default();
         let parents = bytes_in(members.next());
         let entry = |entry: Variant<'a>| {
@@ -119,6 +116,15 @@ impl<'a> Superblock<'a> {
             parts,
             fallbacks: fallbacks.collect::<Result<_, _>>()?,
         })
+    }
+
+    /// Reads only which commit must be there already: upstream shows it of files that are no
+    /// superblocks, too.
+    ///
+    /// # Errors
+    /// `Invalid checksum of length N expected 32`
+    pub fn decode_source(bytes: &[u8]) -> Result<Option<Checksum>, DecodeError> {
+        source_in(Variant::new(Type::parse(SUPERBLOCK_TYPE)?, bytes).child(2))
     }
 
     /// Serialises the superblock.
@@ -184,6 +190,13 @@ impl<'a> Superblock<'a> {
 
     fn lookup(&self, key: &str, ty: &str) -> Option<Variant<'a>> {
         lookup(&self.metadata, key, ty)
+    }
+}
+
+fn source_in(member: Option<Variant<'_>>) -> Result<Option<Checksum>, DecodeError> {
+    match bytes_in(member) {
+        [] => Ok(None),
+        _ => checksum_in(member).map(Some),
     }
 }
 
