@@ -133,6 +133,18 @@ fn dispatch_in(
     };
     let group = group.map(|(group, _)| group);
     let is_ostree = self::name::stands_in_for_ostree(program);
+    if is_ostree && group.is_some_and(|group| group.name == "static-delta") {
+        // Upstream looks for help and for a command in this group by hand, and at nothing else.
+        let before = &arguments[..position.unwrap_or(arguments.len())];
+        if before.iter().any(|argument| argument == "--help" || argument == "-h") {
+            return out.write_str(&help());
+        }
+        let message = match named {
+            Some(name) => format!("Unknown \"static-delta\" subcommand '{}'", name.display()),
+            None => "No command specified".to_owned(),
+        };
+        return Err(Failure::Incomplete(message).after_help(help));
+    }
     // ostree reports `--repo` as unknown here, because only commands know it.
     let table = if is_ostree {
         options::blank_table()
@@ -159,8 +171,6 @@ fn dispatch_in(
             format!("Unknown \"{}\" subcommand '{}'", group.name, name.to_string_lossy())
         }
         (Some(name), _) => return Err(unknown_command(program, group, &name, &arguments)),
-        // Upstream has its own words here.
-        (None, Some(Builtin { name: "static-delta", .. })) => "No command specified".to_owned(),
         (None, Some(group)) => format!("No \"{}\" subcommand specified", group.name),
         (None, None) if !is_ostree && !arguments.is_empty() => {
             return Err(Failure::failed(format!(

@@ -162,6 +162,10 @@ fn every_command_has_a_man_page_with_every_option() {
                 "list-cookies",
                 "show-url",
             ],
+        ("remote", &["add", "delete", "gpg-import", "gpg-list-keys", "list", "show-url"]),
+        (
+            "static-delta",
+            &["apply-offline", "delete", "indexes", "list", "reindex", "show", "verify"],
         ),
     ];
     let of_groups = of_groups

@@ -39,6 +39,10 @@ pub(super) enum Value {
     RefAndDepth,
     /// A ref of the repository that is the first argument.
     RefOfSource,
+    /// A static delta of the repository.
+    Delta,
+    /// The same, or a file.
+    DeltaOrFile,
     /// A remote's name.
     Remote,
     /// A repository mode.
@@ -84,6 +88,9 @@ pub(super) fn of_option(line: &Line, option: &Arg) -> Value {
         ("sign", "keys-file" | "out") => Value::File,
         ("sign", "keys-dir") => Value::Directory,
         ("summary", "sign-type") => Value::OneOf(&["ed25519", "spki", "dummy", "gpg"]),
+        ("static-delta apply-offline" | "static-delta verify", "keys-file") => Value::File,
+        ("static-delta apply-offline" | "static-delta verify", "keys-dir") => Value::Directory,
+        ("static-delta reindex", "to") => Value::Commit,
         (_, "sign-type") => Value::OneOf(&["ed25519", "spki", "dummy"]),
         (_, "sign-verify") => Value::OneOf(&[
             "ed25519=inline:",
@@ -129,6 +136,9 @@ pub(super) fn of_argument(line: &Line) -> Value {
         ("remote delete" | "remote show-url", 0) => Value::Remote,
         ("remote add-cookie" | "remote delete-cookie" | "remote list-cookies", 0) => Value::Remote,
         ("gpg-sign" | "sign", 0) => Value::Rev,
+        ("static-delta apply-offline", 0) => Value::File,
+        ("static-delta show" | "static-delta verify", 0) => Value::DeltaOrFile,
+        ("static-delta delete", 0) => Value::Delta,
         ("reset", 0) => Value::Ref,
         ("reset", 1) => Value::Rev,
         _ => Value::Anything,
@@ -189,6 +199,10 @@ pub(super) fn find(value: Value, typed: &str, line: &Line) -> Found {
             let source = line.arguments.first().map(|path| expanded(path)).unwrap_or_default();
             plain(context::open_named(Some(source.as_ref())).and_then(|repo| refs(&repo)))
         }
+        Value::Delta => plain(open().and_then(|repo| deltas(&repo))),
+        Value::DeltaOrFile => {
+            Found { kind: Kind::Files, ..plain(open().and_then(|repo| deltas(&repo))) }
+        }
         Value::Remote => plain(open().and_then(|repo| Ok(bare(remote::names(&repo)?)))),
         Value::Tree => tree(typed, line),
         Value::PathInCommit => plain(open().and_then(|repo| paths(&repo, rev(), typed))),
@@ -238,6 +252,11 @@ fn mode_name(mode: RepoMode) -> &'static str {
         RepoMode::Archive => "archive",
         other => other.as_str(),
     }
+}
+
+fn deltas(repo: &Repo) -> Result<Vec<(String, String)>, Failure> {
+    let names = osier::repo::deltas::list(repo)?;
+    Ok(bare(names.into_iter().map(|name| name.to_string())))
 }
 
 fn refs(repo: &Repo) -> Result<Vec<(String, String)>, Failure> {

@@ -3,6 +3,8 @@
 //!
 //! Options come from the definitions that the help is made of, everything else from [`pages`].
 
+#[cfg(feature = "delta")]
+mod delta_pages;
 mod pages;
 
 use std::ffi::OsString;
@@ -19,7 +21,7 @@ use super::builtin::Commands;
 use super::definition::{self, PROGRAM};
 use super::error::Failure;
 use super::options::path;
-use pages::{PAGES, Page};
+use pages::Page;
 
 /// The options of `man`.
 #[derive(clap::Args)]
@@ -56,10 +58,19 @@ fn add_pages(command: &Command, files: &mut Vec<(OsString, Vec<u8>)>) -> io::Res
     Ok(())
 }
 
+/// The pages of all commands.
+fn all_pages() -> impl Iterator<Item = &'static Page> {
+    #[cfg(feature = "delta")]
+    let more = delta_pages::PAGES;
+    #[cfg(not(feature = "delta"))]
+    let more: &[Page] = &[];
+    pages::PAGES.iter().chain(more)
+}
+
 fn render(man: &Man, command: &Command, out: &mut Vec<u8>) -> io::Result<()> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
     let name = name.strip_prefix(PROGRAM).unwrap_or(name).trim_start_matches('-');
-    let page = PAGES.iter().find(|page| page.command.replace(' ', "-") == name);
+    let page = all_pages().find(|page| page.command.replace(' ', "-") == name);
     man.render_title(out)?;
     man.render_name_section(out)?;
     man.render_synopsis_section(out)?;
@@ -165,8 +176,8 @@ mod tests {
                 names.extend(commands.map(|(command, _)| format!("{name} {command}")));
             }
         }
-        let mut pages: Vec<String> = PAGES.iter().map(|page| page.command.to_owned()).collect();
-        let related = PAGES.iter().flat_map(|page| page.see_also).map(|name| (*name).to_owned());
+        let mut pages: Vec<String> = all_pages().map(|page| page.command.to_owned()).collect();
+        let related = all_pages().flat_map(|page| page.see_also).map(|name| (*name).to_owned());
         let known: Vec<String> = names.iter().map(|name| name.replace(' ', "-")).collect();
         for name in related {
             assert!(known.contains(&name), "{name}");

@@ -1,9 +1,11 @@
 //! `static-delta show`: describes a delta.
 
+use osier::Checksum;
 use osier::delta::{
     self, DeltaDescription, DeltaFile, OperationCounts, PartDescription, PayloadDescription,
 };
 use osier::delta_format::Superblock;
+use osier::gvariant::DecodeError;
 use osier::repo::Repo;
 use osier::units::format_size;
 use serde_json::{Value, json};
@@ -31,12 +33,33 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
     };
     let delta = super::open(&repo, named)?;
     let envelope = delta.envelope()?;
+    let signed = envelope.signatures.is_some();
+    if !json {
+        // Upstream prints this before it finds out what is wrong.
+        let from = Superblock::decode_source(envelope.superblock);
+        print_head(named, signed, from, &context.out)?;
+    }
     let superblock = envelope.superblock()?;
-    let description = DeltaDescription::new(&superblock, envelope.signatures.is_some());
+    let description = DeltaDescription::new(&superblock, signed);
     let shown = Shown { repo: &repo, delta: &delta, superblock: &superblock, description };
     match json {
         true => json::print(&shown.document(named)?, &context.out),
-        false => shown.print(named, &context.out),
+        false => shown.print(&context.out),
+    }
+}
+
+fn print_head(
+    named: &str,
+    signed: bool,
+    from: Result<Option<Checksum>, DecodeError>,
+    out: &Output,
+) -> Result<(), Failure> {
+    writeln!(out, "Delta: {named}")?;
+    writeln!(out, "Signed: {}", if signed { "yes" } else { "no" })?;
+    match from {
+        Ok(Some(from)) => writeln!(out, "From: {from}"),
+        Ok(None) => writeln!(out, "From <scratch>"),
+        Err(error) => Err(Failure::failed(error.what)),
     }
 }
 
@@ -53,14 +76,8 @@ impl Shown<'_> {
     }
 
     /// Prints what is known before each part is read, as upstream does.
-    fn print(&self, named: &str, out: &Output) -> Result<(), Failure> {
+    fn print(&self, out: &Output) -> Result<(), Failure> {
         let delta = &self.description;
-        writeln!(out, "Delta: {named}")?;
-        writeln!(out, "Signed: {}", if delta.signed { "yes" } else { "no" })?;
-        match delta.from {
-            Some(from) => writeln!(out, "From: {from}")?,
-            None => writeln!(out, "From <scratch>")?,
-        }
         writeln!(out, "To: {}", delta.to)?;
         writeln!(out, "Endianness: {}", delta.endianness)?;
         writeln!(out, "Timestamp: {}", delta.timestamp)?;
@@ -128,7 +145,7 @@ impl Shown<'_> {
             "from": delta.from.map(|from| from.to_string()),
             "to": delta.to.to_string(),
             "endianness": delta.endianness.to_string(),
-            "timestamp": delta.timestamp,
+            "timestamp": json::time(delta.timestamp),
             "parents": delta.parents,
             "fallbacks": delta.fallbacks.iter().map(fallback).collect::<Vec<_>>(),
             "parts": parts.collect::<Result<Vec<_>, _>>()?,

@@ -20,8 +20,16 @@ const SECTIONS: [&str; 9] = [
 ];
 
 /// Pages with examples that need more than a repository: packages, a network,
-/// keys, minutes of time.
-const NOT_RUN: [&str; 3] = ["osier-bench", "osier-compose", "osier-remote-gpg-import"];
+/// keys, deltas, minutes of time.
+const NOT_RUN: [&str; 7] = [
+    "osier-bench",
+    "osier-compose",
+    "osier-remote-gpg-import",
+    "osier-static-delta-apply-offline",
+    "osier-static-delta-delete",
+    "osier-static-delta-show",
+    "osier-static-delta-verify",
+];
 
 fn pages(directory: &Path) -> Vec<(String, String)> {
     let man = directory.join("man1");

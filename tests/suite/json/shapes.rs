@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{read, with};
 use crate::compose_image::release::Release;
 use crate::compose_tree::world::World;
-use crate::support::{Program, golden_commit, osier, osier_path, program, scratch};
+use crate::support::{Program, golden, golden_commit, osier, osier_path, program, scratch};
 
 /// The documents of commands that `ostree` does not have.
 const OF_OWN_COMMANDS: [&str; 16] = [
@@ -116,7 +116,8 @@ fn documents_have_the_shape_that_the_documentation_gives() {
         } else {
             repo.to_str().unwrap().to_owned()
         };
-        let c3 = golden_commit("c3");
+        let [c1, c3] = ["c1", "c3"].map(golden_commit);
+        let fallback = golden("deltas/fallback/superblock").to_str().unwrap().to_owned();
         let commit = read(repo, &["show", &c3]);
         let [root, root_meta] = ["root_dirtree", "root_dirmeta"]
             .map(|field| commit[field].as_str().unwrap().to_owned());
@@ -163,6 +164,8 @@ fn documents_have_the_shape_that_the_documentation_gives() {
             ("diff", &["diff", "--stats", &c3]),
             ("prune", &["prune", "--no-prune"]),
             ("remote list", &["remote", "list"]),
+            ("static-delta show", &["static-delta", "show", &c1]),
+            ("static-delta show", &["static-delta", "show", &fallback]),
             ("init", &["init", &create]),
             ("init", &["init", &create, "--collection-id=org.example.X"]),
             ("pull-local", &["pull-local", &create, &repo_path, "golden/two"]),
