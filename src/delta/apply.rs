@@ -7,7 +7,7 @@ use super::machine::{self, PartStats};
 use super::payload::{self, PartBytes};
 use super::refused;
 use crate::delta_format::{PartHeader, Payload, Superblock};
-use crate::error::{Context, During, Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::object::{ObjectName, ObjectType};
 use crate::repo::{Repo, Transaction, Trust, verify_metadata};
 use crate::sign::VerificationKeys;
@@ -95,10 +95,9 @@ fn apply(
         let applied = match superblock.inlined_part(number) {
             Some(part) => apply_part(transaction, header, PartBytes::Inlined(part)),
             None => {
-                let mut file = delta
-                    .part(number)
-                    .calling("openat", number.to_string())
-                    .context(|| format!("Opening deltapart '{number}'"))?;
+                let mut file = delta.part(number).map_err(|error| {
+                    Error::refused(format!("Opening deltapart '{number}'"), error)
+                })?;
                 apply_part(transaction, header, PartBytes::File(&mut file))
             }
         };

@@ -25,6 +25,7 @@ mod cookies;
 mod cpio_import;
 mod damage;
 mod deflate;
+mod delta;
 mod depth;
 mod diff;
 mod differential;

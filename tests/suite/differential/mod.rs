@@ -3,6 +3,7 @@
 
 mod commits;
 mod compressed;
+mod deltas;
 mod exceptions;
 mod pair;
 mod reading;
