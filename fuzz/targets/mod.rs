@@ -7,6 +7,7 @@
 mod archive;
 mod compose;
 mod deflate;
+mod delta;
 mod gvariant;
 mod objects;
 mod openpgp;
@@ -19,6 +20,7 @@ mod text;
 pub use archive::{archive, pax};
 pub use compose::kickstart;
 pub use deflate::deflate;
+pub use delta::{delta_index, delta_part, delta_superblock};
 pub use gvariant::{gvariant, typed, variant_text};
 pub use objects::{commit, detached, dirmeta, dirtree, filez, summary};
 pub use openpgp::openpgp;
@@ -33,11 +35,15 @@ pub type Target = fn(&[u8]);
 
 /// Every target by name.
 pub const TARGETS: [(&str, Target); 24] = [
+pub const TARGETS: [(&str, Target); 26] = [
     ("archive", archive),
     ("commit", commit),
     ("config", config),
     ("date", date),
     ("deflate", deflate),
+    ("delta_index", delta_index),
+    ("delta_part", delta_part),
+    ("delta_superblock", delta_superblock),
     ("detached", detached),
     ("dirmeta", dirmeta),
     ("dirtree", dirtree),
