@@ -87,7 +87,12 @@ impl<V> HashTable<V> {
     /// returned.
     pub fn insert(&mut self, key: impl Into<String>, value: V) -> Option<V> {
         let key = key.into();
-        let hash = string_hash(key.as_bytes());
+        self.insert_hashed(string_hash(key.as_bytes()), key, value)
+    }
+
+    /// The same for keys that are hashed in another way. The table then has no other keys.
+    pub(crate) fn insert_hashed(&mut self, hash: u32, key: String, value: V) -> Option<V> {
+        let hash = hash.max(2);
         let index = self.find(hash, &key);
         let entry = Entry { hash, key, value };
         match mem::replace(&mut self.slots[index], Slot::Unused) {
@@ -249,11 +254,16 @@ fn home(hash: u32, bits: u32) -> usize {
 
 /// GLib's hash of strings; its tables keep 0 and 1 for themselves.
 fn string_hash(bytes: &[u8]) -> u32 {
+    raw_hash(bytes).max(2)
+}
+
+/// GLib's hash of strings as other hashes begin with it.
+pub(crate) fn raw_hash(bytes: &[u8]) -> u32 {
     // Bytes are signed there: those above 127 subtract.
     let add = |hash: u32, &byte: &u8| {
         hash.wrapping_mul(33).wrapping_add_signed(i32::from(byte.cast_signed()))
     };
-    bytes.iter().fold(5381, add).max(2)
+    bytes.iter().fold(5381, add)
 }
 
 #[cfg(test)]
