@@ -65,6 +65,8 @@ pub enum Event<'a> {
     Warning(&'a str),
     /// A line that upstream prints to standard output while working.
     Message(&'a str),
+    /// A line that upstream prints to standard error while working, though nothing is wrong.
+    Detail(&'a str),
     /// A line that a program printed which the operation runs.
     Output(&'a str),
 }

@@ -240,7 +240,7 @@ impl Progress for Display {
                     bar.finish_and_clear();
                 }
             }
-            Event::Warning(text) => current.above_bar(|| warn(text)),
+            Event::Warning(text) | Event::Detail(text) => current.above_bar(|| warn(text)),
             Event::Message(text) => current.above_bar(|| self.print(writeln!(self.out, "{text}"))),
             _ => {}
         }
