@@ -7,6 +7,7 @@
 
 mod fold;
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -39,6 +40,28 @@ pub(crate) fn run<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T>
             serial()?;
             work()
         }
+    }
+}
+
+/// Runs `work` with that many threads of its own, if a number is given; else as [`run`] does, and
+/// also where not so many threads can be created.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_with<T: Send>(
+    threads: Option<NonZeroUsize>,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
+    let pool = threads.map(|threads| {
+        ThreadPoolBuilder::new().stack_size(STACK_SIZE).num_threads(threads.get()).build()
+    });
+    match pool {
+        Some(Ok(pool)) => pool.install(work),
+        Some(Err(error)) => {
+            log::debug!("Working with other threads: {error}");
+            run(work)
+        }
+        None => run(work),
     }
 }
 
