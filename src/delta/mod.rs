@@ -1,4 +1,4 @@
-//! Static deltas: applied, described and verified. What they look like is in
+//! Static deltas: made, applied, described and verified. What they look like is in
 //! [`delta_format`](crate::delta_format); their names and indexes in a repository are in
 //! [`repo::deltas`](crate::repo::deltas).
 //!
@@ -46,6 +46,7 @@
 
 mod apply;
 mod envelope;
+mod generate;
 mod machine;
 mod payload;
 mod show;
@@ -57,6 +58,7 @@ mod units;
 
 pub use apply::{ApplyOptions, ApplyStats, apply_commit, apply_offline, apply_part, is_present};
 pub use envelope::{DeltaFile, Envelope, verify};
+pub use generate::{Comparison, GenerateOptions, Target, generate};
 pub use machine::PartStats;
 pub use payload::PartBytes;
 pub use show::{DeltaDescription, OperationCounts, PartDescription, PayloadDescription, describe};

@@ -1,0 +1,90 @@
+//! The objects of a delta in their order, each with how it is written; what is read, compared and
+//! patched for each is independent of the others.
+
+use super::bsdiff;
+use super::content;
+use super::order::Budget;
+use super::parts::Object;
+use super::plan::Candidate;
+use super::rollsum::Matches;
+use crate::checksum::Checksum;
+use crate::error::Result;
+use crate::map::FileBytes;
+use crate::object::{FileHeader, ObjectName};
+use crate::repo::Repo;
+
+/// How an object is written.
+#[derive(Debug)]
+pub(super) enum Job {
+    Metadata(ObjectName),
+    Rolled { candidate: Candidate, matches: Matches },
+    Patched { candidate: Candidate, number: usize },
+    Plain { name: Checksum, size: u64 },
+    Symlink(Checksum),
+}
+
+/// What it takes to write it.
+pub(super) enum Prepared {
+    Metadata(FileBytes),
+    File(FileHeader, FileBytes),
+    Patch(FileHeader, Vec<u8>),
+}
+
+/// About the size of a metadata object or symlink, in bytes.
+const SMALL: u64 = 4 << 10;
+
+impl Job {
+    /// The bytes that are held for it once it is prepared.
+    pub(super) fn weight(&self) -> u64 {
+        match self {
+            Self::Metadata(_) | Self::Symlink(_) => SMALL,
+            Self::Rolled { candidate, .. } | Self::Patched { candidate, .. } => candidate.new_size,
+            Self::Plain { size, .. } => *size,
+        }
+    }
+
+    /// Reads it, and compares it with an old file where that is how it is written.
+    pub(super) fn prepare(&self, repo: &Repo, budget: &Budget) -> Result<Prepared> {
+        match self {
+            Self::Metadata(name) => Ok(Prepared::Metadata(repo.load_metadata(name)?)),
+            Self::Rolled { candidate, .. } => file(repo, &candidate.pair.new),
+            Self::Plain { name, .. } | Self::Symlink(name) => file(repo, name),
+            Self::Patched { candidate, .. } => {
+                let _taken = budget.take(bsdiff::memory(candidate.old_size, candidate.new_size));
+                let (_, old) = content::load(repo, &candidate.pair.old)?;
+                let (header, new) = content::load(repo, &candidate.pair.new)?;
+                Ok(Prepared::Patch(header, bsdiff::diff(&old, &new)))
+            }
+        }
+    }
+
+    /// The object to be written.
+    pub(super) fn object<'b>(&'b self, prepared: &'b Prepared) -> Option<Object<'b>> {
+        Some(match (self, prepared) {
+            (Self::Metadata(name), Prepared::Metadata(bytes)) => {
+                Object::Metadata { name: *name, bytes }
+            }
+            (Self::Plain { name, .. }, Prepared::File(header, content)) => {
+                Object::Plain { name: *name, header, content }
+            }
+            (Self::Symlink(name), Prepared::File(header, _)) => {
+                Object::Symlink { name: *name, header }
+            }
+            (Self::Rolled { candidate, matches }, Prepared::File(header, content)) => {
+                let (name, old) = (candidate.pair.new, candidate.pair.old);
+                Object::Rolled { name, header, content, old, matches }
+            }
+            (Self::Patched { candidate, .. }, Prepared::Patch(header, patch)) => {
+                let (name, old, size) =
+                    (candidate.pair.new, candidate.pair.old, candidate.new_size);
+                Object::Patched { name, header, size, old, patch }
+            }
+            _ => return None,
+        })
+    }
+}
+
+fn file(repo: &Repo, name: &Checksum) -> Result<Prepared> {
+    let (header, content) = content::load(repo, name)?;
+    Ok(Prepared::File(header, content))
+}

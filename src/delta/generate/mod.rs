@@ -1,0 +1,340 @@
+//! Makes static deltas. What a delta contains and how is upstream's choice in everything, so that
+//! the payloads of the parts are the same bytes; only their compression differs.
+//!
+//! ```text
+//! plan      what is new, and which old file each new file is compared with
+//! rollsum   which of these share enough blocks                               all pairs in parallel
+//! jobs      every object in its order, read or patched                       in parallel, some ahead
+//! parts     filled with one object after the other
+//! compress  every part that is full                                          in parallel
+//! output    a file for each part, and at last the superblock
+//! ```
+//!
+//! How many threads there are makes no difference to the result: jobs are independent of each
+//! other, and their results are used in their order.
+
+mod bsdiff;
+mod compress;
+mod content;
+mod job;
+mod options;
+mod order;
+mod output;
+mod parts;
+mod plan;
+mod report;
+mod rollsum;
+mod similar;
+mod suffix;
+mod superblock;
+mod walk;
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+pub use options::{Comparison, GenerateOptions};
+
+use crate::checksum::Checksum;
+use crate::delta_format::{DeltaName, Fallback};
+use crate::error::Result;
+use crate::object::{ObjectName, ObjectType};
+use crate::progress::{Event, Progress};
+use crate::repo::Repo;
+use crate::threads;
+use crate::units::format_size;
+use job::Job;
+use order::{Budget, Queue};
+use output::Output;
+use parts::{Part, Parts};
+use plan::{Candidate, NewFile, Plan, Tree};
+use report::Report;
+use rollsum::Matches;
+use similar::Pair;
+use superblock::{FinishedPart, superblock};
+
+/// A commit that deltas lead to. Several deltas to it share what has been read of it.
+#[derive(Debug)]
+pub struct Target<'r> {
+    repo: &'r Repo,
+    tree: Tree,
+}
+
+impl<'r> Target<'r> {
+    /// Reads what the commit reaches.
+    ///
+    /// # Errors
+    /// When one of its dirtrees is missing or malformed.
+    pub fn load(repo: &'r Repo, commit: &Checksum) -> Result<Self> {
+        Ok(Self { repo, tree: Tree::load(repo, commit)? })
+    }
+}
+
+/// Makes a delta from a commit, or from nothing, to the target, and writes it into the repository
+/// or where the options say. Indexes and the summary stay as they are.
+///
+/// What upstream prints while it does so comes as [`Event::Detail`].
+///
+/// # Errors
+/// When an object is missing or damaged, something cannot be written, or a signer fails. What has
+/// been written until then is no delta: the superblock comes last.
+pub fn generate(
+    target: &Target<'_>,
+    from: Option<&Checksum>,
+    options: &GenerateOptions,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let Target { repo, tree: to } = target;
+    let name = DeltaName { from: from.copied(), to: to.commit };
+    let output = Output::open(repo, &name, options.file.as_deref())?;
+    threads::run_with(options.threads, || {
+        let from = from.map(|from| Tree::load(repo, from)).transpose()?;
+        let plan = plan::plan(repo, from.as_ref(), to)?;
+        let report = Report::new(progress);
+        let memory = options.memory_limit();
+        // What waits for its turn has a part of its own.
+        let waiting = memory / 4;
+        let budget = Budget::new(memory - waiting);
+        let work = Work { repo, options, report: &report, budget, waiting, output: &output };
+        let (jobs, fallbacks) = work.jobs(plan, progress)?;
+        let parts = work.parts(&jobs, &fallbacks)?;
+        work.report_totals(&jobs, &parts)?;
+        let bytes = superblock(repo, &name, options, &parts, &fallbacks)?;
+        output.write_superblock(&bytes)?;
+        output.remove_others(parts.len())
+    })
+}
+
+/// A delta that is being made.
+struct Work<'w> {
+    repo: &'w Repo,
+    options: &'w GenerateOptions,
+    report: &'w Report<'w>,
+    /// The memory of jobs and compression.
+    budget: Budget,
+    /// The bytes of results and of parts that may wait.
+    waiting: u64,
+    output: &'w Output<'w>,
+}
+
+/// Jobs, and files that are to be fetched by themselves, with the sizes of their streams.
+type Jobs = (Vec<Job>, Vec<(Fallback, u64)>);
+
+/// What to do with a pair of files.
+enum Choice {
+    Rollsum(Matches),
+    Bsdiff,
+    /// The new file is sent whole: not even reading the old one would help.
+    Whole,
+    /// It is sent whole because comparing takes too much memory, in bytes.
+    TooLarge(u64),
+}
+
+impl Work<'_> {
+    /// Decides how each object is written.
+    fn jobs(&self, plan: Plan, progress: &dyn Progress) -> Result<Jobs> {
+        let Plan { metadata, metadata_count, files, symlinks, candidates } = plan;
+        let count = candidates.len();
+        self.report.line(format!("modified: {count}"));
+        self.report.line(format!(
+            "new reachable: metadata={metadata_count} content regular={} symlink={}",
+            files.len(),
+            symlinks.len()
+        ));
+        let choices = candidates.par_iter().map(|candidate| self.choose(candidate));
+        let choices: Vec<Choice> = choices.collect::<Result<_>>()?;
+        let (mut rolled, mut patched) = (Vec::new(), Vec::new());
+        for (candidate, choice) in candidates.into_iter().zip(choices) {
+            match choice {
+                Choice::Rollsum(matches) => {
+                    self.report.line(rollsum_line(&candidate, &matches));
+                    rolled.push((candidate.pair.new, (candidate, matches)));
+                }
+                Choice::Bsdiff => patched.push((candidate.pair.new, candidate)),
+                Choice::Whole => {}
+                Choice::TooLarge(bytes) => progress.event(Event::Warning(&format!(
+                    "{} is not compared with {}, which would take {} of memory",
+                    candidate.pair.new,
+                    candidate.pair.old,
+                    format_size(bytes)
+                ))),
+            }
+        }
+        self.report.line(format!("rollsum for {}/{count} modified", rolled.len()));
+        let rolled_names = rolled.iter().map(|(name, _)| *name);
+        let compared: HashSet<Checksum> =
+            rolled_names.chain(patched.iter().map(|(name, _)| *name)).collect();
+        let mut jobs: Vec<Job> = metadata.into_iter().map(Job::Metadata).collect();
+        let rolled = walk::in_table_order(rolled).into_iter();
+        jobs.extend(rolled.map(|(_, (candidate, matches))| Job::Rolled { candidate, matches }));
+        let patched = walk::in_table_order(patched).into_iter().enumerate();
+        jobs.extend(patched.map(|(number, (_, candidate))| Job::Patched { candidate, number }));
+        let mut fallbacks = Vec::new();
+        for (name, file) in files.into_iter().filter(|(name, _)| !compared.contains(name)) {
+            match self.is_fallback(&file) {
+                true => fallbacks.push((self.fallback(&name, &file)?, file.stream_size)),
+                false => jobs.push(Job::Plain { name, size: file.size }),
+            }
+        }
+        jobs.extend(symlinks.into_iter().map(Job::Symlink));
+        Ok((jobs, fallbacks))
+    }
+
+    fn choose(&self, candidate: &Candidate) -> Result<Choice> {
+        let Candidate { pair, old_size, new_size, is_readable } = *candidate;
+        if !is_readable {
+            return Ok(Choice::Whole);
+        }
+        let both = old_size.saturating_add(new_size);
+        {
+            let _taken = self.budget.take(both);
+            let (_, old) = content::load(self.repo, &pair.old)?;
+            let (_, new) = content::load(self.repo, &pair.new)?;
+            let matches = rollsum::matches(&old, &new);
+            if matches.suffice() {
+                return Ok(Choice::Rollsum(matches));
+            }
+        }
+        let memory = bsdiff::memory(old_size, new_size);
+        Ok(match self.options.comparison {
+            Comparison::Bsdiff { max_size } if both <= max_size => {
+                let fits = memory <= self.budget.limit() && both <= bsdiff::MAX_SIZE;
+                if fits { Choice::Bsdiff } else { Choice::TooLarge(memory) }
+            }
+            _ => Choice::Whole,
+        })
+    }
+
+    fn is_fallback(&self, file: &NewFile) -> bool {
+        let limit = self.options.min_fallback_size;
+        limit > 0 && file.stream_size > limit
+    }
+
+    fn fallback(&self, name: &Checksum, file: &NewFile) -> Result<Fallback> {
+        let name = ObjectName::new(*name, ObjectType::File);
+        Ok(Fallback { name, size: self.repo.stored_size(&name)?, content_size: file.size })
+    }
+
+    /// Prepares all objects, fills the parts, and compresses and writes these.
+    fn parts(&self, jobs: &[Job], fallbacks: &[(Fallback, u64)]) -> Result<Vec<FinishedPart>> {
+        let finished = Mutex::new(Vec::new());
+        let waiting = Budget::new(self.waiting);
+        let patches = jobs.iter().filter(|job| matches!(job, Job::Patched { .. })).count();
+        rayon::scope(|scope| {
+            let mut number = 0;
+            let mut parts = Parts::new(self.options.max_chunk_size, |part: Part| {
+                let index = number;
+                number += 1;
+                self.report.reserve(index);
+                let bytes = part.payload.estimated_size();
+                let taken = waiting.take_working(bytes);
+                let finished = &finished;
+                scope.spawn(move |_| {
+                    let done = self.finish(index, part);
+                    drop(taken);
+                    let mut finished = finished.lock().unwrap_or_else(PoisonError::into_inner);
+                    finished.push((index, done));
+                });
+                Ok(())
+            });
+            let mut fallbacks = Some(fallbacks);
+            let queue = Queue { items: jobs, weight: &Job::weight, most: self.waiting };
+            queue.run(
+                |job| job.prepare(self.repo, &self.budget),
+                |job, prepared| {
+                    match job {
+                        Job::Patched { number, .. } => self.report_patch(*number, patches),
+                        Job::Plain { .. } | Job::Symlink(_) => {
+                            self.report_fallbacks(fallbacks.take());
+                        }
+                        Job::Metadata(_) | Job::Rolled { .. } => {}
+                    }
+                    job.object(&prepared).map_or(Ok(()), |object| parts.add(&object))
+                },
+            )?;
+            self.report_fallbacks(fallbacks);
+            parts.finish()
+        })?;
+        let mut finished = finished.into_inner().unwrap_or_else(PoisonError::into_inner);
+        finished.sort_unstable_by_key(|(index, _)| *index);
+        finished.into_iter().map(|(_, part)| part).collect()
+    }
+
+    /// Compresses a part and writes it, unless it belongs into the superblock.
+    fn finish(&self, index: usize, part: Part) -> Result<FinishedPart> {
+        let Part { payload, objects, content_size } = part;
+        let _taken = self.budget.take(compress::memory(payload.estimated_size()));
+        let bytes = payload.encode();
+        drop(payload);
+        let file = compress::compress(&bytes)?;
+        drop(bytes);
+        self.report.fill(
+            index,
+            format!(
+                "part {} n:{} compressed:{} uncompressed:{content_size}",
+                index + 1,
+                objects.len(),
+                file.len()
+            ),
+        );
+        let (checksum, size) = (Checksum::of(&file), file.len() as u64);
+        let inlined = match self.options.inline {
+            true => Some(file),
+            false => {
+                self.output.write_part(index, &file)?;
+                None
+            }
+        };
+        Ok(FinishedPart { checksum, size, content_size, objects, inlined })
+    }
+
+    fn report_patch(&self, number: usize, patches: usize) {
+        let step = patches / 10;
+        if step == 0 || number.is_multiple_of(step) {
+            self.report.line(format!("processing bsdiff: [{number}/{patches}]"));
+        }
+    }
+
+    fn report_fallbacks(&self, fallbacks: Option<&[(Fallback, u64)]>) {
+        for (fallback, size) in fallbacks.unwrap_or_default() {
+            let name = fallback.name.checksum;
+            self.report.line(format!("fallback for {name} ({})", format_size(*size)));
+        }
+    }
+
+    /// Reports the statistics of the whole.
+    fn report_totals(&self, jobs: &[Job], parts: &[FinishedPart]) -> Result<()> {
+        let (mut loose, mut rolled, mut rolled_bytes, mut patched) = (0u64, 0, 0u64, 0);
+        for job in jobs {
+            match job {
+                Job::Metadata(name) => loose += self.repo.stored_size(name)?,
+                Job::Plain { name, .. } | Job::Symlink(name) => {
+                    loose += self.repo.stored_size(&ObjectName::new(*name, ObjectType::File))?;
+                }
+                Job::Rolled { matches, .. } => {
+                    rolled += 1;
+                    rolled_bytes += matches.bytes();
+                }
+                Job::Patched { .. } => patched += 1,
+            }
+        }
+        let uncompressed: u64 = parts.iter().map(|part| part.content_size).sum();
+        let compressed: u64 = parts.iter().map(|part| part.size).sum();
+        self.report
+            .line(format!("uncompressed={uncompressed} compressed={compressed} loose={loose}"));
+        self.report.line(format!("rollsum={rolled} objects, {rolled_bytes} bytes"));
+        self.report.line(format!("bsdiff={patched} objects"));
+        Ok(())
+    }
+}
+
+fn rollsum_line(candidate: &Candidate, matches: &Matches) -> String {
+    let Pair { old, new } = candidate.pair;
+    let Matches { matches: found, shared_labels, chunks } = matches;
+    let bytes = matches.bytes();
+    format!(
+        "rollsum for {old} -> {new}; crcs={shared_labels} bufs={} total={chunks} matchsize={bytes}",
+        found.len()
+    )
+}
