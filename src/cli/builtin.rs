@@ -127,11 +127,6 @@ pub(super) const fn left_out(name: &'static str, reason: &'static str) -> Builti
     Builtin { name, arguments: "", about: "", action: Action::Refuse(reason) }
 }
 
-/// The same in a group, whose help lists it nevertheless.
-pub(super) const fn later_in_group(name: &'static str, about: &'static str) -> Builtin {
-    Builtin { name, arguments: "", about, action: Action::Refuse("not supported yet") }
-}
-
 /// The one with this name, when the program is called by that of `program`.
 pub(super) fn find(all: Commands, program: &str, name: &OsStr) -> Option<&'static Builtin> {
     let is_hidden =

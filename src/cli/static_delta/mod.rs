@@ -2,6 +2,7 @@
 
 mod apply_offline;
 mod delete;
+mod generate;
 mod indexes;
 mod list;
 mod reindex;
@@ -14,7 +15,7 @@ use osier::delta::DeltaFile;
 use osier::repo::Repo;
 use osier::sign::{Engine, VerificationKeys};
 
-use super::builtin::{Builtin, Commands, RepoOption, command, later_in_group};
+use super::builtin::{Builtin, Commands, RepoOption, command};
 use super::elsewhere::KEY_DIRECTORIES;
 use super::error::Failure;
 
@@ -23,7 +24,13 @@ pub(super) static COMMANDS: Commands = &[
     command!(list, "static-delta list", "", "List static delta files", RepoOption::Known),
     command!(show, "static-delta show", "", "Dump information on a delta", RepoOption::Known),
     command!(delete, "static-delta delete", "", "Remove a delta", RepoOption::Known),
-    later_in_group("static-delta generate", "Generate static delta files"),
+    command!(
+        generate,
+        "static-delta generate",
+        "[TO]",
+        "Generate static delta files",
+        RepoOption::Known
+    ),
     command!(
         apply_offline,
         "static-delta apply-offline",

@@ -1,0 +1,250 @@
+//! `static-delta generate`: makes deltas between commits.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use osier::Checksum;
+use osier::delta::{Comparison, GenerateOptions, Target, generate};
+use osier::delta_format::{ByteOrder, DeltaName};
+use osier::repo::Repo;
+use osier::sign::{SecretKey, SecretKeyFile};
+use osier::signer::Signer;
+
+use super::super::clock;
+use super::super::context::Context;
+use super::super::error::{Failure, warn};
+use super::super::options::{OWN_OPTIONS, path};
+use super::super::signing;
+
+/// The options of `static-delta generate`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Create delta from revision REV
+    #[arg(long, value_name = "REV")]
+    from: Vec<String>,
+    /// Create delta from scratch
+    #[arg(long)]
+    empty: bool,
+    /// Inline delta parts into main delta
+    #[arg(long)]
+    inline: bool,
+    /// Create delta to revision REV
+    #[arg(long, value_name = "REV")]
+    to: Option<String>,
+    /// Disable use of bsdiff
+    #[arg(long)]
+    disable_bsdiff: bool,
+    /// Only generate if a delta does not already exist
+    #[arg(short = 'n', long)]
+    if_not_exists: bool,
+    /// Choose metadata endianness ('l' or 'B')
+    #[arg(long, value_name = "ENDIAN")]
+    set_endianness: Option<String>,
+    /// Swap metadata endianness from host order
+    #[arg(long)]
+    swap_endianness: bool,
+    /// Minimum uncompressed size in megabytes for individual HTTP request
+    #[arg(long, value_name = "")]
+    min_fallback_size: Option<String>,
+    /// Maximum size in megabytes to consider bsdiff compression for input files
+    #[arg(long, value_name = "")]
+    max_bsdiff_size: Option<String>,
+    /// Maximum size of delta chunks in megabytes
+    #[arg(long, value_name = "")]
+    max_chunk_size: Option<String>,
+    /// Write the delta content to PATH (a directory).  If not specified, the OSTree repository is used
+    #[arg(long, value_name = "PATH", value_parser = path())]
+    filename: Option<PathBuf>,
+    /// Sign the delta with
+    #[arg(long, value_name = "KEY_ID")]
+    sign: Vec<String>,
+    /// Signature type to use (defaults to 'ed25519')
+    #[arg(long, value_name = "NAME")]
+    sign_type: Option<String>,
+    /// Read key(s) from file
+    #[arg(long, value_name = "NAME", value_parser = path())]
+    keys_file: Option<PathBuf>,
+    /// Work with N threads (default: one for each processor)
+    #[arg(long, value_name = "N", value_parser = threads, help_heading = OWN_OPTIONS)]
+    jobs: Option<NonZeroUsize>,
+    /// Take at most SIZE of memory, as in 512M (default: a quarter of it, at least 1G)
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = OWN_OPTIONS)]
+    memory: Option<u64>,
+    arguments: Vec<String>,
+}
+
+pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
+    let repo = context.open_repo()?;
+    let Some(to) = args.to.as_ref().or(args.arguments.first()) else {
+        return Err(Failure::failed("TO revision must be specified"));
+    };
+    if args.empty && !args.from.is_empty() {
+        return Err(Failure::failed("Cannot specify both --empty and --from=REV"));
+    }
+    if args.from.len() > 1 && args.filename.is_some() {
+        return Err(Failure::failed("--filename is for one delta, and there are several --from"));
+    }
+    repo.check_writable()?;
+    let sources = sources(&repo, &args, to)?;
+    let to = repo.resolve_rev(to)?;
+    let byte_order = byte_order(&args)?;
+    let mut target = None;
+    for from in &sources {
+        let name = DeltaName { from: *from, to };
+        if args.if_not_exists && repo.path().join(name.superblock_path()).exists() {
+            writeln!(context.out, "Delta {name} already exists.")?;
+            continue;
+        }
+        let from_text = from.map_or_else(|| "empty".to_owned(), |from| from.to_string());
+        writeln!(context.out, "Generating static delta:\n  From: {from_text}\n  To:   {to}")?;
+        let target = match &target {
+            Some(target) => target,
+            None => target.insert(Target::load(&repo, &to)?),
+        };
+        let options = options(&args, byte_order)?;
+        generate(target, from.as_ref(), &options, &context.progress())?;
+    }
+    Ok(())
+}
+
+/// The commits that deltas are made from.
+fn sources(repo: &Repo, args: &Args, to: &str) -> Result<Vec<Option<Checksum>>, Failure> {
+    if args.empty {
+        return Ok(vec![None]);
+    }
+    let resolved = |rev: &String| Ok(Some(repo.resolve_rev(rev)?));
+    match args.from.is_empty() {
+        true => Ok(vec![Some(repo.resolve_rev(&format!("{to}^"))?)]),
+        false => args.from.iter().map(resolved).collect(),
+    }
+}
+
+fn byte_order(args: &Args) -> Result<ByteOrder, Failure> {
+    let chosen = match args.set_endianness.as_deref() {
+        None | Some("l") => ByteOrder::Little,
+        Some("B") => ByteOrder::Big,
+        Some(other) => return Err(Failure::failed(format!("Invalid endianness '{other}'"))),
+    };
+    Ok(match (chosen, args.swap_endianness) {
+        (order, false) => order,
+        (ByteOrder::Little, true) => ByteOrder::Big,
+        (ByteOrder::Big, true) => ByteOrder::Little,
+    })
+}
+
+fn options(args: &Args, byte_order: ByteOrder) -> Result<GenerateOptions, Failure> {
+    let defaults = GenerateOptions::new(clock::commit_time()?);
+    let bytes = |text: &Option<String>| text.as_deref().map(megabytes);
+    let comparison = match (args.disable_bsdiff, bytes(&args.max_bsdiff_size)) {
+        (true, _) => Comparison::None,
+        (false, Some(max_size)) => Comparison::Bsdiff { max_size },
+        (false, None) => defaults.comparison,
+    };
+    Ok(GenerateOptions {
+        inline: args.inline,
+        comparison,
+        min_fallback_size: bytes(&args.min_fallback_size).unwrap_or(defaults.min_fallback_size),
+        max_chunk_size: bytes(&args.max_chunk_size).unwrap_or(defaults.max_chunk_size),
+        byte_order,
+        file: args.filename.clone(),
+        signers: signers(args)?,
+        threads: args.jobs,
+        memory: args.memory,
+        ..defaults
+    })
+}
+
+/// The keys of the command line, then those of the file. Which type they are of matters only if
+/// there are any.
+fn signers(args: &Args) -> Result<Vec<Arc<dyn Signer>>, Failure> {
+    if args.sign.is_empty() && args.keys_file.is_none() {
+        return Ok(Vec::new());
+    }
+    if args.filename.is_none() {
+        warn(
+            "warning: a signed delta in the repository can only be pulled by osier; --filename writes it elsewhere",
+        );
+    }
+    let engine = signing::engine(args.sign_type.as_deref())?;
+    let mut signers: Vec<Arc<dyn Signer>> = Vec::new();
+    for key in &args.sign {
+        signers.push(Arc::new(SecretKey::parse(engine, key).map_err(osier::Error::from)?));
+    }
+    if let Some(path) = &args.keys_file {
+        let file = SecretKeyFile::open_regular(path).map_err(osier::Error::from)?;
+        if let Some(warning) = file.warning() {
+            warn(&format!("warning: {warning}"));
+        }
+        for key in file.keys(engine).map_err(osier::Error::from)? {
+            signers.push(Arc::new(key));
+        }
+    }
+    Ok(signers)
+}
+
+/// A number of megabytes in bytes, as upstream reads it: decimal digits, whatever follows them, cut
+/// to 32 bits; no digits are 0.
+fn megabytes(text: &str) -> u64 {
+    const MEGABYTE: u64 = 1_000_000;
+    let text = text.trim_start_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r']);
+    let (is_negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let digits = digits.bytes().take_while(u8::is_ascii_digit);
+    let number = digits.fold(0u64, |number, digit| {
+        number.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
+    });
+    let number = if is_negative && number < u64::MAX { number.wrapping_neg() } else { number };
+    (number & u64::from(u32::MAX)) * MEGABYTE
+}
+
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| format!("Invalid number of threads '{text}'"))
+}
+
+/// A number of bytes, with `K`, `M`, `G` or `T` for powers of 1024.
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.as_bytes().last().map(u8::to_ascii_uppercase) {
+        Some(b'K') => (&text[..text.len() - 1], 10),
+        Some(b'M') => (&text[..text.len() - 1], 20),
+        Some(b'G') => (&text[..text.len() - 1], 30),
+        Some(b'T') => (&text[..text.len() - 1], 40),
+        _ => (text, 0),
+    };
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    number.ok_or_else(|| format!("Invalid size '{text}'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn megabytes_are_read_as_upstream_does() {
+        let cases = [
+            ("4", 4_000_000),
+            (" 12x", 12_000_000),
+            ("", 0),
+            ("x", 0),
+            ("-1", 4_294_967_295_000_000),
+            ("4294967297", 1_000_000),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(megabytes(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        let cases =
+            [("5", Some(5)), ("2k", Some(2048)), ("3G", Some(3 << 30)), ("1T", Some(1 << 40))];
+        for (text, expected) in cases {
+            assert_eq!(size(text).ok(), expected, "{text}");
+        }
+        for text in ["", "M", "1.5G", "-1", "99999999999T"] {
+            assert_eq!(size(text), Err(format!("Invalid size '{text}'")));
+        }
+    }
+}
