@@ -34,8 +34,7 @@ pub use text::{config, date, file_contexts, overrides, refspec};
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 24] = [
-pub const TARGETS: [(&str, Target); 26] = [
+pub const TARGETS: [(&str, Target); 27] = [
     ("archive", archive),
     ("commit", commit),
     ("config", config),

@@ -160,12 +160,23 @@ fn every_command_has_a_man_page_with_every_option() {
                 "gpg-list-keys",
                 "list",
                 "list-cookies",
+                "refs",
                 "show-url",
+                "summary",
             ],
-        ("remote", &["add", "delete", "gpg-import", "gpg-list-keys", "list", "show-url"]),
+        ),
         (
             "static-delta",
-            &["apply-offline", "delete", "indexes", "list", "reindex", "show", "verify"],
+            &[
+                "apply-offline",
+                "delete",
+                "generate",
+                "indexes",
+                "list",
+                "reindex",
+                "show",
+                "verify",
+            ],
         ),
     ];
     let of_groups = of_groups
