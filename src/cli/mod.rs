@@ -55,6 +55,7 @@ mod prune;
 #[cfg(feature = "pull")]
 mod pull;
 mod pull_local;
+mod pulled;
 mod refs;
 mod remote;
 mod reset;

@@ -10,16 +10,19 @@ use osier::pull::{
     DeltaTotals, DeltaUse, FileModes, PullOptions, PullStats, Source, SummaryCache, TimestampCheck,
     Want, pull_http, pull_local,
 };
-use osier::refspec::{Refspec, RemoteName};
+use osier::refspec::{RefName, Refspec, RemoteName};
 use osier::remote::attempts::{Retry, RetryScope};
 use osier::remote::origin::{self, Origin, OriginOptions};
 use osier::remote::{self, Demands};
-use osier::repo::{OpenOptions, Repo, Trust};
+use osier::repo::{ListRefs, OpenOptions, Repo, Trust};
 use osier::units::format_size;
+use serde_json::{Value, json};
 
 use super::context::{self, Context};
 use super::error::Failure;
+use super::json;
 use super::options::{OWN_OPTIONS, integer, path};
+use super::pulled;
 use super::trust::trust;
 
 /// The options of `pull`, in the order of its help.
@@ -205,6 +208,13 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         }
     };
     drop(progress);
+    if args.json && args.dry_run {
+        return json::print(&dry_run_document(&stats.deltas), &context.out);
+    }
+    if args.json {
+        let all = pulled_by_default(&repo, &config.branches, args.mirror)?;
+        return json::print(&pulled::document(&repo, &options, &all, &stats)?, &context.out);
+    }
     if args.dry_run {
         return writeln!(context.out, "{}", dry_run_line(&stats.deltas));
     }
@@ -304,6 +314,33 @@ fn generations(depth: Option<i32>) -> Result<Option<u32>, Failure> {
 pub(super) enum Place {
     Local,
     Server,
+}
+
+/// The refs that are pulled when none are given: the configured branches, or for a mirror all that
+/// it has now.
+fn pulled_by_default(
+    repo: &Repo,
+    branches: &[String],
+    is_mirror: bool,
+) -> Result<Vec<RefName>, Failure> {
+    if is_mirror && branches.is_empty() {
+        let refs = repo.list_ref_names(None, ListRefs::Full)?;
+        let own = refs.into_iter().filter(|refspec| refspec.remote.is_none());
+        return Ok(own.map(|refspec| refspec.name).collect());
+    }
+    let parsed = branches.iter().map(|name| RefName::parse(name));
+    Ok(parsed.collect::<Result<_, _>>().map_err(osier::Error::from)?)
+}
+
+fn dry_run_document(deltas: &DeltaTotals) -> Value {
+    let DeltaTotals { parts_present, parts, bytes_present, bytes, content_bytes } = *deltas;
+    json!({
+        "parts_present": parts_present,
+        "parts": parts,
+        "bytes_present": bytes_present,
+        "bytes": bytes,
+        "content_bytes": content_bytes,
+    })
 }
 
 fn dry_run_line(deltas: &DeltaTotals) -> String {

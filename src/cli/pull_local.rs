@@ -6,17 +6,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use osier::pull::{FileModes, PullOptions, PullStats, Want, pull_local};
-use osier::refspec::{CollectionRef, Refspec, RemoteName};
+use osier::refspec::{RefName, RemoteName};
 #[cfg(feature = "gpg")]
 use osier::remote::{Demands, GpgDemands};
 use osier::repo::{ListRefs, OpenOptions, Repo, Trust};
 use osier::units::format_size;
-use serde_json::{Value, json};
 
 use super::context::{self, Context};
 use super::error::Failure;
 use super::json;
 use super::options::{OWN_OPTIONS, integer};
+use super::pulled;
 #[cfg(feature = "gpg")]
 use super::trust::trust;
 
@@ -130,7 +130,10 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     }
     let stats = pull_local(&repo, &source, &options, &context.transaction_progress(&repo, json))?;
     if json {
-        return json::print(&document(&repo, &source, &options, &stats)?, &context.out);
+        return json::print(
+            &pulled::document(&repo, &options, &all_of(&source)?, &stats)?,
+            &context.out,
+        );
     }
     writeln!(context.out, "{}", status_line(&stats))
 }
@@ -169,7 +172,10 @@ fn pull_deltas(
     let stats = pull_http(repo, &from, &options, &progress)?;
     drop(progress);
     if json {
-        return json::print(&document(repo, source, &options, &stats)?, &context.out);
+        return json::print(
+            &pulled::document(repo, &options, &all_of(source)?, &stats)?,
+            &context.out,
+        );
     }
     writeln!(context.out, "{}", status_line(&stats, Place::Server, started.elapsed()))
 }
@@ -199,50 +205,10 @@ fn remote_name(
     }
 }
 
-/// The result as JSON: where the refs point now, and the commits that were requested by checksum.
-fn document(
-    repo: &Repo,
-    source: &Repo,
-    options: &PullOptions,
-    stats: &PullStats,
-) -> Result<Value, Failure> {
-    let PullStats {
-        metadata_objects_imported,
-        content_objects_imported,
-        content_bytes_written,
-        transferred_bytes,
-        ..
-    } = *stats;
-    let mut names = Vec::new();
-    let mut commits = Vec::new();
-    for want in &options.wanted {
-        match want {
-            Want::Commit(commit) => commits.push(commit.to_hex()),
-            Want::Ref(name)
-            | Want::RefAt(name, _)
-            | Want::CollectionRef(CollectionRef { name, .. }) => names.push(name.clone()),
-        }
-    }
-    if options.wanted.is_empty() {
-        names.extend(
-            source.list_ref_names(None, ListRefs::Full)?.into_iter().map(|refspec| refspec.name),
-        );
-    }
-    let mut refs = Vec::new();
-    for name in names {
-        let name = Refspec { remote: options.remote.clone(), name }.to_string();
-        if let Some(commit) = repo.try_resolve_rev(&name)? {
-            refs.push(json!({ "ref": name, "commit": commit.to_hex() }));
-        }
-    }
-    Ok(json!({
-        "refs": refs,
-        "commits": commits,
-        "metadata_objects_imported": metadata_objects_imported,
-        "content_objects_imported": content_objects_imported,
-        "content_bytes_written": content_bytes_written,
-        "transferred_bytes": transferred_bytes,
-    }))
+/// The refs that are pulled when none are given.
+fn all_of(source: &Repo) -> Result<Vec<RefName>, Failure> {
+    let refs = source.list_ref_names(None, ListRefs::Full)?;
+    Ok(refs.into_iter().map(|refspec| refspec.name).collect())
 }
 
 /// `None` stands for all refs.

@@ -1,6 +1,6 @@
 //! `--json`: what docs/json.md promises, on the golden repositories.
 
-mod shapes;
+pub mod shapes;
 
 use std::path::Path;
 

@@ -94,7 +94,10 @@ fn what_arrives_in_every_mode_is_what_the_real_program_gets() {
     for mode in ["archive", "bare-user", "bare-user-only"] {
         let mine = destination(directory.path(), "mine", (mode, &server.url));
         let line = pull(&mine, &["--depth=1", "origin", "main"]).success();
-        assert!(line.starts_with("9 metadata, 43 content objects fetched; "), "{mode}: {line}");
+        // A superblock that is not there counts, too.
+        let metadata = if mode == "archive" { 9 } else { 10 };
+        let expected = format!("{metadata} metadata, 43 content objects fetched; ");
+        assert!(line.starts_with(&expected), "{mode}: {line}");
         assert_sound(&mine);
         let theirs = destination(directory.path(), "theirs", (mode, &server.url));
         ostree.repo(&theirs, ["pull", "--depth=1", "origin", "main"]).success();
@@ -116,13 +119,14 @@ fn nothing_is_asked_for_twice_or_in_vain() {
     assert_eq!(asked[..3], ["/summary.sig", "/summary", "/refs/heads/main"]);
     let commit = rev(&source, "main");
     let object = |ending: &str| format!("/objects/{}/{}.{ending}", &commit[..2], &commit[2..]);
-    assert_eq!(asked[3..5], [object("commitmeta"), object("commit")]);
+    assert!(asked[3].starts_with("/deltas/") && asked[3].ends_with("/superblock"), "{}", asked[3]);
+    assert_eq!(asked[4..6], [object("commitmeta"), object("commit")]);
     let count = asked.len();
     asked.sort_unstable();
     asked.dedup();
     assert_eq!(asked.len(), count, "each once");
-    // 5 before the tree, the dirtrees /, /usr, /usr/share, their dirmeta, and the files.
-    assert_eq!(count, 5 + 3 + 1 + FILES);
+    // 6 before the tree, the dirtrees /, /usr, /usr/share, their dirmeta, and the files.
+    assert_eq!(count, 6 + 3 + 1 + FILES);
 
     let line = pull(&repo, &["origin", "main"]).success();
     assert_eq!(line, "0 metadata, 0 content objects fetched; 0 bytes content written\n");
@@ -146,10 +150,10 @@ fn a_subpath_and_commits_alone_leave_partial_commits_that_a_later_pull_completes
     assert_eq!(objects(&repo), [format!("{commit}.commit")]);
     let line = pull(&repo, &["--subpath=/usr/share/7", "--subpath=/first", "origin", "main"]);
     let line = line.success();
-    assert!(line.starts_with("4 metadata, 2 content objects fetched; "), "{line}");
+    assert!(line.starts_with("5 metadata, 2 content objects fetched; "), "{line}");
     assert!(partial.exists());
     let line = pull(&repo, &["origin", "main"]).success();
-    assert!(line.starts_with("0 metadata, 41 content objects fetched; "), "{line}");
+    assert!(line.starts_with("1 metadata, 41 content objects fetched; "), "{line}");
     assert!(!partial.exists());
     assert_sound(&repo);
 }
@@ -224,4 +228,80 @@ fn a_mirror_has_the_files_of_the_server() {
     fs::write(repo.join("summary.sig"), "").unwrap();
     pull(&repo, &["--mirror", "origin"]).success();
     assert!(!repo.join("summary.sig").exists());
+}
+
+#[test]
+fn json_says_what_has_come() {
+    use crate::json::shapes::{misfit, schemas};
+
+    let directory = scratch();
+    let source = published(directory.path());
+    osier().repo(&source, ["static-delta", "generate", "main"]).success();
+    osier().repo(&source, ["summary", "-u"]).success();
+    let server = Server::start(&source);
+    let commit = rev(&source, "main");
+    let schemas = schemas();
+    let read = |schema: &str, repo: &Path, arguments: &[&str]| -> serde_json::Value {
+        let output = osier().repo(repo, arguments.iter().chain(&["--json"])).success();
+        let document = serde_json::from_str(&output).unwrap();
+        assert_eq!(misfit(&schemas, &schemas[schema], &document), None, "{document}");
+        document
+    };
+    let repo = destination(directory.path(), "repo", ("bare-user", &server.url));
+    let refs = read("remote refs", &repo, &["remote", "refs", "origin"]);
+    let expected = serde_json::json!([{ "ref": "origin:main", "commit": commit }]);
+    assert_eq!(refs["refs"], expected);
+    pull(&repo, &["origin", &format!("main@{}", rev(&source, "main^"))]).success();
+    let dry = ["pull", "--dry-run", "--require-static-deltas", "origin", "main"];
+    let document = read("pull --dry-run", &repo, &dry);
+    assert_eq!((&document["parts_present"], &document["parts"]), (&0.into(), &1.into()));
+    let document = read("pull", &repo, &["pull", "origin", "main"]);
+    assert_eq!(document["refs"], expected);
+    assert_eq!(document["delta_parts_fetched"], 1);
+    assert_eq!(document["content_objects_fetched"], 0);
+    assert_sound(&repo);
+}
+
+#[test]
+fn a_delta_that_is_damaged_or_gone_is_no_obstacle() {
+    let directory = scratch();
+    let source = published(directory.path());
+    let from = format!("--from={}", rev(&source, "main^"));
+    osier().repo(&source, ["static-delta", "generate", &from, "main"]).success();
+    osier().repo(&source, ["summary", "-u"]).success();
+    let server = Server::start(&source);
+    let old = format!("main@{}", rev(&source, "main^"));
+    let part = walkdir::WalkDir::new(source.join("deltas")).into_iter().map(Result::unwrap);
+    let part = part.into_iter().find(|entry| entry.file_name() == "0").unwrap().into_path();
+    let good = fs::read(&part).unwrap();
+    for damage in ["cut", "changed", "gone"] {
+        match damage {
+            "cut" => fs::write(&part, &good[..good.len() / 2]).unwrap(),
+            "changed" => {
+                let mut bytes = good.clone();
+                bytes[good.len() / 2] ^= 1;
+                fs::write(&part, bytes).unwrap();
+            }
+            _ => fs::remove_file(&part).unwrap(),
+        }
+        let repo = destination(directory.path(), "repo", ("bare-user", &server.url));
+        pull(&repo, &["origin", &old]).success();
+        let required = pull(&repo, &["--require-static-deltas", "origin", "main"]);
+        required.failure();
+        assert_eq!(rev(&repo, "origin:main"), rev(&source, "main^"), "{damage}");
+        let output = pull(&repo, &["origin", "main"]);
+        let warning = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(warning.starts_with("warning: part 0 of the static delta "), "{damage}: {warning}");
+        output.success();
+        assert_eq!(rev(&repo, "origin:main"), rev(&source, "main"), "{damage}");
+        assert_sound(&repo);
+    }
+    fs::write(&part, &good).unwrap();
+    let repo = destination(directory.path(), "repo", ("bare-user", &server.url));
+    pull(&repo, &["origin", &old]).success();
+    let line = pull(&repo, &["--require-static-deltas", "origin", "main"]).success();
+    assert!(line.starts_with("1 delta parts, 2 loose fetched; "), "{line}");
+    assert_sound(&repo);
+    let line = pull(&repo, &["origin", "main"]).success();
+    assert_eq!(line, "1 metadata, 0 content objects fetched; 0 bytes content written\n");
 }

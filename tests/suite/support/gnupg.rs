@@ -26,6 +26,17 @@ impl Home {
         Some(Self { gpg: home(gpg), gpgconf: home(gpgconf), directory })
     }
 
+    /// With an ed25519 key for each of these addresses.
+    #[track_caller]
+    pub fn with_keys(addresses: &[&str]) -> Option<Self> {
+        let home = Self::new()?;
+        for address in addresses {
+            let user = format!("Test <{address}>");
+            home.gpg(&["--quick-generate-key", &user, "ed25519", "sign", "never"]);
+        }
+        Some(home)
+    }
+
     pub fn path(&self) -> &Path {
         self.directory.path()
     }
