@@ -62,8 +62,8 @@ pub(super) fn execute(
             break;
         }
         match is_independent && units.len() > 1 {
-            true => threads::run(|| threads::for_each_in_order(&units, &work))?,
-            false => units.iter().try_for_each(&work)?,
+            true => threads::run(|| threads::for_each_in_order(&units, work))?,
+            false => units.iter().try_for_each(work)?,
         }
     }
     Ok(total.into_inner().unwrap_or_else(PoisonError::into_inner))

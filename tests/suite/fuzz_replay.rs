@@ -154,7 +154,18 @@ fn most_of_what_the_mutators_make_is_well_formed_and_new() {
 /// Numbers and lengths of keys may be anything, and the arithmetic behind must not mind.
 #[test]
 fn keys_and_signatures_with_changed_bytes_pass_their_target() {
-    for (path, bytes) in corpus("openpgp").into_iter().filter(|(_, bytes)| !bytes.is_empty()) {
+    changed_bytes_pass("openpgp");
+}
+
+/// So may offsets and lengths of deltas, and what the operations are.
+#[test]
+fn deltas_with_changed_bytes_pass_their_targets() {
+    ["delta_index", "delta_part", "delta_superblock"].into_iter().for_each(changed_bytes_pass);
+}
+
+fn changed_bytes_pass(target: &str) {
+    let (_, run) = targets::TARGETS.into_iter().find(|(name, _)| *name == target).unwrap();
+    for (path, bytes) in corpus(target).into_iter().filter(|(_, bytes)| !bytes.is_empty()) {
         let mut random = Random::new(bytes.len() as u32);
         for round in 0..40 {
             let mut changed = bytes.clone();
@@ -167,7 +178,7 @@ fn keys_and_signatures_with_changed_bytes_pass_their_target() {
                     _ => changed.insert(at, random.below(256) as u8),
                 }
             }
-            if std::panic::catch_unwind(|| targets::openpgp(&changed)).is_err() {
+            if std::panic::catch_unwind(|| run(&changed)).is_err() {
                 panic!("{} does not pass in round {round}: {changed:02x?}", path.display());
             }
         }
