@@ -10,7 +10,7 @@ use crate::delta_format::{
     Mode, ObjectList, Operation, PartHeader, PatchRecord, Payload, PayloadWriter, Slice,
 };
 use crate::object::{DirMeta, FileHeader, ObjectName, ObjectType, Xattrs};
-use crate::repo::{Repo, RepoMode, Transaction};
+use crate::repo::{OpenOptions, Repo, RepoMode, Transaction};
 
 const FILE_MODE: u32 = 0o100_644;
 
@@ -41,7 +41,10 @@ const OLD: &[u8] = b"the old content of a file";
 impl Place {
     fn new(mode: RepoMode) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let repo = Repo::create(&folder.path().join("repo"), mode, None).unwrap();
+        let path = folder.path().join("repo");
+        Repo::create(&path, mode, None).unwrap();
+        let options = OpenOptions { disable_fsync: true, ..OpenOptions::default() };
+        let repo = Repo::open_with(&path, &options).unwrap();
         let transaction = Transaction::begin(&repo).unwrap();
         transaction.write_bytes(&header(FILE_MODE, ""), OLD).unwrap();
         transaction.commit().unwrap();
@@ -163,7 +166,7 @@ fn every_operation_does_its_work_in_every_mode() {
 fn many_objects_become_the_same_in_parallel() {
     let place = Place::new(RepoMode::BareUserOnly);
     let contents: Vec<Vec<u8>> =
-        (0..5000).map(|number| format!("content {number}").into_bytes()).collect();
+        (0..4200).map(|number| format!("content {number}").into_bytes()).collect();
     let names: Vec<ObjectName> = contents.iter().map(|content| file(content)).collect();
     let stats = place.run(&names, |part| {
         for content in &contents {
@@ -172,9 +175,9 @@ fn many_objects_become_the_same_in_parallel() {
         }
     });
     let bytes = contents.iter().map(|content| content.len() as u64).sum();
-    let expected = PartStats { metadata_objects: 0, content_objects: 5000, content_bytes: bytes };
+    let expected = PartStats { metadata_objects: 0, content_objects: 4200, content_bytes: bytes };
     assert_eq!(stats, Ok(expected));
-    assert_eq!(place.content(&names[4999]), b"content 4999");
+    assert_eq!(place.content(&names[4199]), b"content 4199");
     // The first of several errors is the one that is reported.
     let wrong = [file(b"a"), file(b"b"), file(b"c")];
     let error = place.run(&wrong, |part| {
@@ -185,9 +188,11 @@ fn many_objects_become_the_same_in_parallel() {
     });
     let expected = format!("expected='{}'", wrong[1].checksum);
     assert!(error.as_ref().unwrap_err().contains(&expected), "{error:?}");
-    let [base, copy] = [file(b"made here"), file(b"made")];
+    // It is large, so that another thread would not wait for it.
+    let large = b"made here".repeat(1 << 20);
+    let [base, copy] = [file(&large), file(b"made")];
     let stats = place.run(&[base, copy], |part| {
-        let content = part.append(b"made here");
+        let content = part.append(&large);
         part.push(Operation::File { mode: 0, xattrs: 0, content });
         let name = part.append(base.checksum.as_bytes());
         part.push(Operation::SetReadSource { offset: name.offset });
