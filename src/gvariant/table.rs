@@ -93,6 +93,10 @@ impl<V> HashTable<V> {
     /// The same for keys that are hashed in another way. The table then has no other keys.
     pub(crate) fn insert_hashed(&mut self, hash: u32, key: String, value: V) -> Option<V> {
         let hash = hash.max(2);
+        self.insert_at(string_hash(key.as_bytes()), key, value)
+    }
+
+    fn insert_at(&mut self, hash: u32, key: String, value: V) -> Option<V> {
         let index = self.find(hash, &key);
         let entry = Entry { hash, key, value };
         match mem::replace(&mut self.slots[index], Slot::Unused) {
@@ -225,6 +229,17 @@ impl<V> IntoIterator for HashTable<V> {
     }
 }
 
+/// Pairs of strings in the order of a table whose hash is that of one string XOR that of the other,
+/// as upstream has it for refs of collections. Pairs that are given twice come once.
+pub fn in_pair_order<'p>(pairs: impl IntoIterator<Item = (&'p str, &'p str)>) -> Vec<usize> {
+    let mut table = HashTable::new();
+    for (index, (one, other)) in pairs.into_iter().enumerate() {
+        let hash = string_sum(one.as_bytes()) ^ string_sum(other.as_bytes());
+        table.insert_at(hash.max(FIRST_HASH), format!("{one}\0{other}"), index);
+    }
+    table.into_iter().map(|(_, index)| index).collect()
+}
+
 /// The entries of a table in the order of their slots.
 #[derive(Debug)]
 pub struct IntoIter<V>(std::vec::IntoIter<Slot<V>>);
@@ -252,13 +267,21 @@ fn home(hash: u32, bits: u32) -> usize {
     (hash.wrapping_mul(11) % prime) as usize
 }
 
-/// GLib's hash of strings; its tables keep 0 and 1 for themselves.
+/// GLib's tables keep the hashes below for themselves.
+const FIRST_HASH: u32 = 2;
+
+/// The hash of a string in a table.
 fn string_hash(bytes: &[u8]) -> u32 {
     raw_hash(bytes).max(2)
 }
 
 /// GLib's hash of strings as other hashes begin with it.
 pub(crate) fn raw_hash(bytes: &[u8]) -> u32 {
+    string_sum(bytes).max(FIRST_HASH)
+}
+
+/// GLib's hash of strings.
+fn string_sum(bytes: &[u8]) -> u32 {
     // Bytes are signed there: those above 127 subtract.
     let add = |hash: u32, &byte: &u8| {
         hash.wrapping_mul(33).wrapping_add_signed(i32::from(byte.cast_signed()))
@@ -306,6 +329,24 @@ mod tests {
             "ostree.summary.collection-id",
         ];
         assert_eq!(order(&all), expected);
+    }
+
+    #[test]
+    fn pairs_have_the_order_in_which_ostree_prints_refs_of_collections() {
+        let pairs = [
+            ("org.example.Apps", "app1"),
+            ("org.example.Apps", "app2"),
+            ("org.example.Apps", "app3"),
+            ("org.example.Apps", "a-b/c"),
+            ("org.example.Apps", "zed"),
+            ("org.example.Apps", "nope"),
+            ("org.example.Os", "os/main"),
+            ("org.example.Os", "os/dev"),
+            ("org.example.No", "app1"),
+            ("org.example.No", "app2"),
+        ];
+        assert_eq!(in_pair_order(pairs), [5, 6, 8, 9, 1, 3, 2, 7, 4, 0]);
+        assert_eq!(in_pair_order([("a", "b"), ("a", "b")]), [1]);
     }
 
     #[test]
