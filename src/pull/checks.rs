@@ -97,7 +97,10 @@ impl<'o> Checks<'o> {
         }
         let found_by = candidate.wanted.found_by.as_ref();
         let collection = match found_by {
-            Some(Want::CollectionRef(CollectionRef { collection, .. })) => Some(collection),
+            Some(
+                Want::CollectionRef(CollectionRef { collection, .. })
+                | Want::CollectionRefAt(CollectionRef { collection, .. }, _),
+            ) => Some(collection),
             _ => self.collection.as_ref(),
         };
         let wanted = bindings::Wanted {

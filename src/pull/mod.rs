@@ -107,6 +107,9 @@ pub enum Want {
     Commit(Checksum),
     /// What a ref of a collection names. The commit must be bound to both.
     CollectionRef(CollectionRef),
+    /// A commit that a ref of a collection is set to, whatever the source says of the ref. It must
+    /// be bound to both.
+    CollectionRefAt(CollectionRef, Checksum),
 }
 
 impl Want {
@@ -138,7 +141,8 @@ impl Want {
             Self::Commit(_) => None,
             Self::Ref(name)
             | Self::RefAt(name, _)
-            | Self::CollectionRef(CollectionRef { name, .. }) => Some(name),
+            | Self::CollectionRef(CollectionRef { name, .. })
+            | Self::CollectionRefAt(CollectionRef { name, .. }, _) => Some(name),
         }
     }
 }

@@ -112,7 +112,10 @@ pub(super) fn resolve(
             Want::RefAt(name, commit) => {
                 drop(table.insert(name.to_string(), (name.clone(), Some(*commit))));
             }
-            Want::CollectionRef(name) => collection_refs.push(name.clone()),
+            Want::CollectionRef(name) => collection_refs.push((name.clone(), None)),
+            Want::CollectionRefAt(name, commit) => {
+                collection_refs.push((name.clone(), Some(*commit)));
+            }
         }
     }
     for (_, (name, commit)) in table.into_iter() {
@@ -131,8 +134,14 @@ pub(super) fn resolve(
         resolved.refs.push((target, found.commit));
         resolved.commits.push(Found { commit: found.commit, want, size: found.size });
     }
-    for name in collection_refs {
-        let found = lookup.find_in_collection(&name)?;
+    for (name, commit) in collection_refs {
+        let (found, want) = match commit {
+            Some(commit) => {
+                let found = InSource { commit, size: None, collection: None };
+                (found, Want::CollectionRefAt(name.clone(), commit))
+            }
+            None => (lookup.find_in_collection(&name)?, Want::CollectionRef(name.clone())),
+        };
         let target = match target_remote(options) {
             Some(remote) => Target::Ref(Refspec { remote: Some(remote), name: name.name.clone() }),
             None if own_collection == Some(&name.collection) => {
@@ -140,7 +149,6 @@ pub(super) fn resolve(
             }
             None => Target::CollectionRef(name.clone()),
         };
-        let want = Want::CollectionRef(name);
         resolved.commits.push(Found { commit: found.commit, want, size: found.size });
         resolved.refs.push((target, found.commit));
     }
@@ -216,7 +224,8 @@ impl Lookup for InRepo<'_> {
     /// Looks in `refs/heads` of the source and of its parents; those of remotes do not count.
     fn find(&self, name: &RefName) -> Result<InSource> {
         let commit = first(self.0, |repo| repo.read_local_ref(name))?;
-        of_repo(commit, name)
+        let commit = commit.ok_or_else(|| Error::RefNotFound { refspec: name.to_string() })?;
+        Ok(InSource { commit, size: None, collection: None })
     }
 
     fn find_in_collection(&self, wanted: &CollectionRef) -> Result<InSource> {
@@ -224,13 +233,13 @@ impl Lookup for InRepo<'_> {
             let refs = repo.list_collection_refs(Some(&wanted.collection))?;
             Ok(refs.into_iter().find(|(found, _)| found == wanted).map(|(_, commit)| commit))
         })?;
-        of_repo(commit, wanted)
+        let absent = || {
+            let CollectionRef { collection, name } = wanted;
+            // With an en dash, as upstream.
+            Error::failed(format!("Collection–ref ({collection}, {name}) not found"))
+        };
+        Ok(InSource { commit: commit.ok_or_else(absent)?, size: None, collection: None })
     }
-}
-
-fn of_repo(commit: Option<Checksum>, name: &impl ToString) -> Result<InSource> {
-    let commit = commit.ok_or_else(|| Error::RefNotFound { refspec: name.to_string() })?;
-    Ok(InSource { commit, size: None, collection: None })
 }
 
 /// What is found first in the source or in its parents.
