@@ -115,6 +115,12 @@ pub enum Error {
         /// `exclusive` or `shared`.
         kind: &'static str,
     },
+    /// What is to hold refs of collections on removable media is in the wrong place.
+    #[error("--destination-repo must {must}")]
+    UsbDestination {
+        /// What it must be, or not be.
+        must: &'static str,
+    },
     /// Writing more would leave less free space than the repository's config wants.
     #[error("{limit} would be exceeded, at least {size} requested")]
     MinFreeSpace {

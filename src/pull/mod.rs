@@ -7,6 +7,7 @@
 //! commits  commits and their parents, one after the other: load, verify, bindings; .commitpartial, detached metadata, commit
 //! objects  dirtrees and dirmetas level by level, then files, each in parallel
 //! local    one object of a repository on this machine: verified, then linked, copied or written anew
+//! usb      refs of collections on removable media
 //! ```
 //!
 //! A commit is marked as partial before its object is written, and no longer when all that it
@@ -21,6 +22,7 @@ mod local;
 mod objects;
 mod plan;
 mod refs;
+mod usb;
 
 #[cfg(feature = "gpg")]
 use std::sync::Arc;
@@ -44,6 +46,7 @@ pub use local::FileModes;
 use local::Importer;
 use plan::Plan;
 use refs::{InRepo, InSummary, Target};
+pub use usb::{USB_REPO, UsbOptions, create_usb};
 
 /// What to pull, and how.
 #[derive(Clone, Debug)]

@@ -52,47 +52,70 @@ impl Repo {
         if path.join("objects").is_dir() {
             return Self::open_with(path, options);
         }
-        let made = write_skeleton(path, mode, collection_id);
-        let made = made.context(|| "Creating repo".to_owned())?;
-        Self::opened_with(made, path, options)
+        let make = || {
+            let repo = make_directory(path)?;
+            write_skeleton(&repo, path, mode, collection_id)?;
+            Ok(repo)
+        };
+        let made = make().context(|| "Creating repo".to_owned())?;
+        Self::open_in(made, path, options)
+    }
+
+    /// [`Repo::create_with`] without a collection id in a directory that is open already; `path` is
+    /// for messages.
+    pub(crate) fn create_in(
+        dir: Dir,
+        path: &Path,
+        mode: RepoMode,
+        options: &OpenOptions,
+    ) -> Result<Self> {
+        if !dir::stat(&dir, "objects").is_ok_and(|stat| dir::is_directory(&stat)) {
+            let made = write_skeleton(&dir, path, mode, None);
+            made.context(|| "Creating repo".to_owned())?;
+        }
+        Self::open_in(dir, path, options)
     }
 }
 
-fn write_skeleton(
-    path: &Path,
-    mode: RepoMode,
-    collection_id: Option<&CollectionId>,
-) -> Result<Dir> {
+fn make_directory(path: &Path) -> Result<Dir> {
     match rustix::fs::mkdir(path, Mode::from_raw_mode(DIRECTORY_MODE)) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error).calling("mkdirat", path),
     }
-    let repo = Dir::open(path).calling("opendir", path)?;
+    Dir::open(path).calling("opendir", path)
+}
+
+fn write_skeleton(
+    repo: &Dir,
+    path: &Path,
+    mode: RepoMode,
+    collection_id: Option<&CollectionId>,
+) -> Result<()> {
     if mode == RepoMode::BareUser {
-        probe_user_xattrs(&repo, path)?;
+        probe_user_xattrs(repo, path)?;
     }
-    if matches!(dir::stat(&repo, "config"), Err(Errno::NOENT)) {
+    if matches!(dir::stat(repo, "config"), Err(Errno::NOENT)) {
         let mut text = format!("[core]\nrepo_version=1\nmode={mode}\n");
         if let Some(id) = collection_id {
             text.push_str(&format!("collection-id={id}\n"));
         }
         // A half-written config would make the directory unusable for good, so it appears whole.
         let write = || {
-            let mut file = create_anew(&repo, NEW_CONFIG)?;
+            let mut file = create_anew(repo, NEW_CONFIG)?;
             rustix::fs::fchmod(&file, Mode::from_raw_mode(CONFIG_MODE))?;
             file.write_all(text.as_bytes())
         };
         write().during("writing", path.join(NEW_CONFIG))?;
-        let renamed = dir::rename((&repo, NEW_CONFIG), (&repo, "config"), RenameFlags::empty());
+        let renamed = dir::rename((repo, NEW_CONFIG), (repo, "config"), RenameFlags::empty());
         renamed.during("renaming", path.join(NEW_CONFIG))?;
     }
     for name in DIRECTORIES {
-        match dir::make_dir(&repo, name, DIRECTORY_MODE) {
+        match dir::make_dir(repo, name, DIRECTORY_MODE) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error).calling("mkdirat", path.join(name)),
         }
     }
-    Ok(repo)
+    Ok(())
 }
 
 /// Creates a file, replacing one left by a killed process.

@@ -164,7 +164,7 @@ impl Repo {
     }
 
     /// The repository in a directory that was opened by that path.
-    fn opened_with(dir: Dir, path: &Path, options: &OpenOptions) -> Result<Self> {
+    pub(crate) fn open_in(dir: Dir, path: &Path, options: &OpenOptions) -> Result<Self> {
         Self::open_inner(dir.into(), path, options, 0).context(|| "opening repo".to_owned())
     }
 
