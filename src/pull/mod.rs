@@ -8,6 +8,7 @@
 //! objects  dirtrees and dirmetas level by level, then files, each in parallel
 //! local    one object of a repository on this machine: verified, then linked, copied or written anew
 //! usb      refs of collections on removable media
+//! finders  which remotes and removable media have refs of collections, and pulling from them
 //! ```
 //!
 //! A commit is marked as partial before its object is written, and no longer when all that it
@@ -17,6 +18,9 @@
 mod checks;
 mod commits;
 #[cfg(feature = "pull")]
+#[cfg(all(feature = "gpg", feature = "http"))]
+mod finders;
+#[cfg(all(feature = "gpg", feature = "http"))]
 mod http;
 mod local;
 mod objects;
@@ -42,6 +46,13 @@ use checks::Checks;
 pub use checks::TimestampCheck;
 #[cfg(feature = "pull")]
 pub use http::{Source, SummaryCache, pull_http};
+#[cfg(all(feature = "gpg", feature = "http"))]
+pub use finders::{
+    FetchOptions, FindOptions, Finder, FoundRemote, find_remotes, pull_from_remotes,
+    removable_mounts,
+};
+#[cfg(all(feature = "gpg", feature = "http"))]
+pub use http::{Source, pull_http};
 pub use local::FileModes;
 use local::Importer;
 use plan::Plan;

@@ -277,6 +277,21 @@ impl Repo {
         }
     }
 
+    /// The commit of a ref of a collection, be it one of the repository's own refs or a mirrored
+    /// one. Those of remotes do not count.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no checksum.
+    pub fn read_collection_ref(&self, wanted: &CollectionRef) -> Result<Option<Checksum>> {
+        let CollectionRef { collection, name } = wanted;
+        if self.collection_id().as_ref() == Some(collection)
+            && let Some(commit) = self.read_local_ref(name)?
+        {
+            return Ok(Some(commit));
+        }
+        self.read_ref(Path::new(&format!("refs/mirrors/{collection}/{name}")))
+    }
+
     /// The commit in a ref file, named relative to the repository; `None` when there is no such
     /// file.
     pub(in crate::repo) fn read_ref(&self, path: &Path) -> Result<Option<Checksum>> {
