@@ -14,9 +14,12 @@ use super::static_delta;
 #[cfg(feature = "http")]
 use super::trivial_httpd;
 use super::{
-    cat, checkout, checksum, commit, compare, completions, config, diff, export, fsck, gpg_sign,
-    init, log, ls, man, prune, pull_local, refs, remote, reset, rev_parse, show, sign, summary,
+    cat, checkout, checksum, commit, compare, completions, config, create_usb, diff, export, fsck,
+    gpg_sign, init, log, ls, man, prune, pull_local, refs, remote, reset, rev_parse, show, sign,
+    summary,
 };
+#[cfg(all(feature = "gpg", feature = "http"))]
+use super::{find_remotes, pull};
 
 /// A command whose feature is off.
 #[cfg(not(all(feature = "bench", feature = "compose", feature = "http")))]
@@ -89,8 +92,21 @@ pub(super) static BUILTINS: Commands = &[
         "Compare directory TARGETDIR against revision REV"
     ),
     command!(export, "export", "COMMIT", "Stream COMMIT to stdout in tar format"),
-    later("find-remotes"),
-    later("create-usb"),
+    #[cfg(all(feature = "gpg", feature = "http"))]
+    command!(
+        find_remotes,
+        "find-remotes",
+        "COLLECTION-ID REF [COLLECTION-ID REF...]",
+        "Find remotes to serve the given refs"
+    ),
+    #[cfg(not(all(feature = "gpg", feature = "http")))]
+    left_out("find-remotes", "this osier is built without the features 'gpg' and 'http'"),
+    command!(
+        create_usb,
+        "create-usb",
+        "MOUNT-PATH COLLECTION-ID REF [COLLECTION-ID REF...]",
+        "Copy the refs to a USB stick"
+    ),
     command!(fsck, "fsck", "", "Check the repository for consistency"),
     command!(gpg_sign, "gpg-sign", "COMMIT KEY-ID...", "Sign a commit"),
     command!(init, "init", "", "Initialize a new empty repository"),

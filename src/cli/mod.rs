@@ -17,6 +17,7 @@ mod cat;
 mod checkout;
 mod checksum;
 mod clock;
+mod collection_refs;
 mod commit;
 mod compare;
 mod completions;
@@ -24,6 +25,7 @@ mod completions;
 mod compose;
 mod config;
 mod context;
+mod create_usb;
 mod debug;
 mod definition;
 mod diff;
@@ -33,6 +35,8 @@ mod engine_signatures;
 mod error;
 mod export;
 mod extension;
+#[cfg(all(feature = "gpg", feature = "http"))]
+mod find_remotes;
 mod fsck;
 mod gpg_sign;
 #[cfg(feature = "gpg")]

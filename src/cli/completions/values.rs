@@ -76,6 +76,8 @@ pub(super) fn of_option(line: &Line, option: &Arg) -> Value {
         .unwrap_or_default();
     match (line.command, option.get_long().unwrap_or_default()) {
         (_, "repo" | "sysroot" | "selinux-policy") => Value::Directory,
+        ("find-remotes", "cache-dir") => Value::Directory,
+        ("find-remotes", "finders") => Value::OneOf(&["config", "mount", "mount,config"]),
         (_, "mode") => Value::Mode,
         (_, "branch" | "bind-ref" | "only-branch") | ("refs", "create") => Value::Ref,
         (_, "base") => Value::Rev,
@@ -125,6 +127,7 @@ pub(super) fn of_argument(line: &Line) -> Value {
         ("checkout", 1) | ("commit" | "man" | "pull-local", 0) => Value::Directory,
         ("compare", 0 | 1) => Value::Directory,
         ("checksum", 0) => Value::File,
+        ("create-usb", 0) => Value::Directory,
         ("completions", 0) => Value::Shell,
         ("compose publish", 0) => Value::Commit,
         ("config", 0) => Value::OneOf(&["get", "set", "unset"]),

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "delta")]
 mod delta_pages;
+mod collections;
 mod pages;
 
 use std::ffi::OsString;
@@ -65,12 +66,16 @@ fn all_pages() -> impl Iterator<Item = &'static Page> {
     #[cfg(not(feature = "delta"))]
     let more: &[Page] = &[];
     pages::PAGES.iter().chain(more)
+/// All pages.
+fn all() -> impl Iterator<Item = &'static Page> {
+    PAGES.iter().chain(collections::PAGES)
 }
 
 fn render(man: &Man, command: &Command, out: &mut Vec<u8>) -> io::Result<()> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
     let name = name.strip_prefix(PROGRAM).unwrap_or(name).trim_start_matches('-');
     let page = all_pages().find(|page| page.command.replace(' ', "-") == name);
+    let page = all().find(|page| page.command.replace(' ', "-") == name);
     man.render_title(out)?;
     man.render_name_section(out)?;
     man.render_synopsis_section(out)?;
@@ -178,6 +183,8 @@ mod tests {
         }
         let mut pages: Vec<String> = all_pages().map(|page| page.command.to_owned()).collect();
         let related = all_pages().flat_map(|page| page.see_also).map(|name| (*name).to_owned());
+        let mut pages: Vec<String> = all().map(|page| page.command.to_owned()).collect();
+        let related = all().flat_map(|page| page.see_also).map(|name| (*name).to_owned());
         let known: Vec<String> = names.iter().map(|name| name.replace(' ', "-")).collect();
         for name in related {
             assert!(known.contains(&name), "{name}");

@@ -36,7 +36,7 @@ const EPOCH: Variable = (
     "SOURCE_DATE_EPOCH",
     "The time of the commit or summary in seconds since 1970, where no option gives it.",
 );
-const DEFLATE: Variable = (
+pub(super) const DEFLATE: Variable = (
     "OSIER_DEFLATE",
     "How new objects of archives are compressed: fast, or zlib for the very bytes that ostree \
      writes.",
