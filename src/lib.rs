@@ -19,7 +19,8 @@
 //! | engines and keys of signatures | [`sign`] |
 //! | the repository on disk: opens, reads, writes, lists and moves refs, and nothing else | [`repo`] |
 //! | trees as entries and images | [`source`], [`labels`], [`composefs`] |
-//! | the summary and remotes of a repository | [`summary`], [`remote`] |
+//! | remotes of a repository, and getting their files | [`remote`] |
+//! | the summary of a repository, and of a remote | [`summary`] |
 //! | operations, free functions that take a repository | [`commit`], [`checkout`], [`delta`], [`diff`], [`export`], [`fsck`], [`prune`], [`refs`] |
 //! | operations on two repositories | [`pull`] |
 //! | comparing, measuring, packages to a published tree and a disk image | [`mod@compare`], [`mod@bench`], [`compose`] |

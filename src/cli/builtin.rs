@@ -116,11 +116,6 @@ macro_rules! command {
 }
 pub(super) use command;
 
-/// A command that `ostree` has and osier has not.
-pub(super) const fn later(name: &'static str) -> Builtin {
-    Builtin { name, arguments: "", about: "", action: Action::Refuse("not supported yet") }
-}
-
 /// A command whose features are off.
 #[cfg(not(all(feature = "bench", feature = "compose", feature = "pull")))]
 pub(super) const fn left_out(name: &'static str, reason: &'static str) -> Builtin {

@@ -4,11 +4,9 @@
 use super::bench;
 #[cfg(not(all(feature = "bench", feature = "compose", feature = "pull")))]
 use super::builtin::left_out;
-use super::builtin::{Action, Builtin, Commands, RepoOption, command, from_matches, later};
+use super::builtin::{Action, Builtin, Commands, RepoOption, command, from_matches};
 #[cfg(feature = "compose")]
 use super::compose;
-#[cfg(feature = "pull")]
-use super::pull;
 #[cfg(feature = "delta")]
 use super::static_delta;
 #[cfg(feature = "http")]
@@ -18,7 +16,7 @@ use super::{
     gpg_sign, init, log, ls, man, prune, pull_local, refs, remote, reset, rev_parse, show, sign,
     summary,
 };
-#[cfg(all(feature = "gpg", feature = "http"))]
+#[cfg(feature = "pull")]
 use super::{find_remotes, pull};
 
 /// A command whose feature is off.
@@ -92,15 +90,15 @@ pub(super) static BUILTINS: Commands = &[
         "Compare directory TARGETDIR against revision REV"
     ),
     command!(export, "export", "COMMIT", "Stream COMMIT to stdout in tar format"),
-    #[cfg(all(feature = "gpg", feature = "http"))]
+    #[cfg(feature = "pull")]
     command!(
         find_remotes,
         "find-remotes",
         "COLLECTION-ID REF [COLLECTION-ID REF...]",
         "Find remotes to serve the given refs"
     ),
-    #[cfg(not(all(feature = "gpg", feature = "http")))]
-    left_out("find-remotes", "this osier is built without the features 'gpg' and 'http'"),
+    #[cfg(not(feature = "pull"))]
+    left_out("find-remotes", "this osier is built without the feature 'pull'"),
     command!(
         create_usb,
         "create-usb",

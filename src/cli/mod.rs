@@ -35,7 +35,7 @@ mod engine_signatures;
 mod error;
 mod export;
 mod extension;
-#[cfg(all(feature = "gpg", feature = "http"))]
+#[cfg(feature = "pull")]
 mod find_remotes;
 mod fsck;
 mod gpg_sign;

@@ -209,51 +209,6 @@ fn remote_name(
 fn all_of(source: &Repo) -> Result<Vec<RefName>, Failure> {
     let refs = source.list_ref_names(None, ListRefs::Full)?;
     Ok(refs.into_iter().map(|refspec| refspec.name).collect())
-/// The result as JSON: where the refs point now, and the commits that were requested by checksum.
-fn document(
-    repo: &Repo,
-    source: &Repo,
-    options: &PullOptions,
-    stats: &PullStats,
-) -> Result<Value, Failure> {
-    let PullStats {
-        metadata_objects_imported,
-        content_objects_imported,
-        content_bytes_written,
-        transferred_bytes,
-        ..
-    } = *stats;
-    let mut names = Vec::new();
-    let mut commits = Vec::new();
-    for want in &options.wanted {
-        match want {
-            Want::Commit(commit) => commits.push(commit.to_hex()),
-            Want::Ref(name)
-            | Want::RefAt(name, _)
-            | Want::CollectionRef(CollectionRef { name, .. })
-            | Want::CollectionRefAt(CollectionRef { name, .. }, _) => names.push(name.clone()),
-        }
-    }
-    if options.wanted.is_empty() {
-        names.extend(
-            source.list_ref_names(None, ListRefs::Full)?.into_iter().map(|refspec| refspec.name),
-        );
-    }
-    let mut refs = Vec::new();
-    for name in names {
-        let name = Refspec { remote: options.remote.clone(), name }.to_string();
-        if let Some(commit) = repo.try_resolve_rev(&name)? {
-            refs.push(json!({ "ref": name, "commit": commit.to_hex() }));
-        }
-    }
-    Ok(json!({
-        "refs": refs,
-        "commits": commits,
-        "metadata_objects_imported": metadata_objects_imported,
-        "content_objects_imported": content_objects_imported,
-        "content_bytes_written": content_bytes_written,
-        "transferred_bytes": transferred_bytes,
-    }))
 }
 
 /// `None` stands for all refs.

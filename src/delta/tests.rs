@@ -10,7 +10,7 @@ use crate::delta_format::{
     Mode, ObjectList, Operation, PartHeader, PatchRecord, Payload, PayloadWriter, Slice,
 };
 use crate::object::{DirMeta, FileHeader, ObjectName, ObjectType, Xattrs};
-use crate::repo::{OpenOptions, Repo, RepoMode, Transaction};
+use crate::repo::{FileReader, OpenOptions, Repo, RepoMode, Transaction};
 
 const FILE_MODE: u32 = 0o100_644;
 
@@ -82,12 +82,8 @@ impl Place {
 
     fn content(&self, name: &ObjectName) -> Vec<u8> {
         let mut content = Vec::new();
-        self.repo
-            .load_file(&name.checksum)
-            .unwrap()
-            .into_reader()
-            .read_to_end(&mut content)
-            .unwrap();
+        let object = self.repo.load_file(&name.checksum).unwrap();
+        FileReader::new(object).read_to_end(&mut content).unwrap();
         content
     }
 }

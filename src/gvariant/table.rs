@@ -92,11 +92,7 @@ impl<V> HashTable<V> {
 
     /// The same for keys that are hashed in another way. The table then has no other keys.
     pub(crate) fn insert_hashed(&mut self, hash: u32, key: String, value: V) -> Option<V> {
-        let hash = hash.max(2);
-        self.insert_at(string_hash(key.as_bytes()), key, value)
-    }
-
-    fn insert_at(&mut self, hash: u32, key: String, value: V) -> Option<V> {
+        let hash = hash.max(FIRST_HASH);
         let index = self.find(hash, &key);
         let entry = Entry { hash, key, value };
         match mem::replace(&mut self.slots[index], Slot::Unused) {
@@ -234,8 +230,8 @@ impl<V> IntoIterator for HashTable<V> {
 pub fn in_pair_order<'p>(pairs: impl IntoIterator<Item = (&'p str, &'p str)>) -> Vec<usize> {
     let mut table = HashTable::new();
     for (index, (one, other)) in pairs.into_iter().enumerate() {
-        let hash = string_sum(one.as_bytes()) ^ string_sum(other.as_bytes());
-        table.insert_at(hash.max(FIRST_HASH), format!("{one}\0{other}"), index);
+        let hash = raw_hash(one.as_bytes()) ^ raw_hash(other.as_bytes());
+        table.insert_hashed(hash, format!("{one}\0{other}"), index);
     }
     table.into_iter().map(|(_, index)| index).collect()
 }
@@ -272,16 +268,11 @@ const FIRST_HASH: u32 = 2;
 
 /// The hash of a string in a table.
 fn string_hash(bytes: &[u8]) -> u32 {
-    raw_hash(bytes).max(2)
+    raw_hash(bytes).max(FIRST_HASH)
 }
 
-/// GLib's hash of strings as other hashes begin with it.
+/// GLib's hash of strings, with which other hashes begin.
 pub(crate) fn raw_hash(bytes: &[u8]) -> u32 {
-    string_sum(bytes).max(FIRST_HASH)
-}
-
-/// GLib's hash of strings.
-fn string_sum(bytes: &[u8]) -> u32 {
     // Bytes are signed there: those above 127 subtract.
     let add = |hash: u32, &byte: &u8| {
         hash.wrapping_mul(33).wrapping_add_signed(i32::from(byte.cast_signed()))

@@ -8,7 +8,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Empty};
-use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper_util::client::legacy::Client as Pool;
 use tokio::sync::Semaphore;
@@ -16,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::classified::classified;
 use super::connect::Connector;
-use super::lanes::Lanes;
+use super::lanes::{Head, Lanes};
 use super::options::Downgrade;
 use super::reading::{self, Pace, Reading, memory_for_waiting};
 use super::request::Body;
@@ -44,8 +43,6 @@ pub(super) struct Exchange {
     /// For the bytes of bodies that wait for their readers.
     memory: Arc<Semaphore>,
 }
-
-pub(super) type Head = hyper::Response<Incoming>;
 
 impl Exchange {
     pub(super) fn new(pools: Pools, options: ClientOptions) -> Self {

@@ -1,15 +1,18 @@
-//! Connections of one client over TLS: a few pools side by side, so that HTTP/2, of which a pool has
-//! one connection to each server, can use more than one.
+//! Connections of one client over TLS: a few pools side by side, so that HTTP/2, of which a pool
+//! has one connection to each server, can use more than one.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http_body_util::Empty;
+use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client as Pool;
 
 use super::connect::Connector;
-use super::exchange::Head;
+
+/// The head of an answer, and its body.
+pub(super) type Head = hyper::Response<Incoming>;
 
 /// Pools of which each has at most one HTTP/2 connection to a server.
 pub(super) struct Lanes {

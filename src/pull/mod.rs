@@ -18,9 +18,9 @@
 mod checks;
 mod commits;
 #[cfg(feature = "pull")]
-#[cfg(all(feature = "gpg", feature = "http"))]
+#[cfg(feature = "pull")]
 mod finders;
-#[cfg(all(feature = "gpg", feature = "http"))]
+#[cfg(feature = "pull")]
 mod http;
 mod local;
 mod objects;
@@ -45,14 +45,12 @@ use checks::Checks;
 #[cfg(feature = "gpg")]
 pub use checks::TimestampCheck;
 #[cfg(feature = "pull")]
-pub use http::{Source, SummaryCache, pull_http};
-#[cfg(all(feature = "gpg", feature = "http"))]
 pub use finders::{
     FetchOptions, FindOptions, Finder, FoundRemote, find_remotes, pull_from_remotes,
     removable_mounts,
 };
-#[cfg(all(feature = "gpg", feature = "http"))]
-pub use http::{Source, pull_http};
+#[cfg(feature = "pull")]
+pub use http::{Source, SummaryCache, pull_http};
 pub use local::FileModes;
 use local::Importer;
 use plan::Plan;

@@ -10,8 +10,7 @@ use std::process::{Command, Stdio};
 use super::support::{Program, osier, osier_path, ostree, scratch, search_path_after};
 
 /// Commands of `ostree` that osier does not have (yet): they are not in its help.
-const NOT_IN_OSIER: &[&str] = &["admin", "find-remotes", "create-usb", "pull"];
-const NOT_IN_OSIER: &[&str] = &["admin", "pull", "static-delta"];
+const NOT_IN_OSIER: &[&str] = &["admin"];
 
 /// Options that came after the 2022.7 that the tests compare with, and so are missing in its help;
 /// CLI.md section 8.

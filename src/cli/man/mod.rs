@@ -3,10 +3,12 @@
 //!
 //! Options come from the definitions that the help is made of, everything else from [`pages`].
 
+mod collections;
 #[cfg(feature = "delta")]
 mod delta_pages;
-mod collections;
 mod pages;
+#[cfg(feature = "pull")]
+mod pulls;
 
 use std::ffi::OsString;
 use std::fs;
@@ -62,20 +64,20 @@ fn add_pages(command: &Command, files: &mut Vec<(OsString, Vec<u8>)>) -> io::Res
 /// The pages of all commands.
 fn all_pages() -> impl Iterator<Item = &'static Page> {
     #[cfg(feature = "delta")]
-    let more = delta_pages::PAGES;
+    let deltas = delta_pages::PAGES;
     #[cfg(not(feature = "delta"))]
-    let more: &[Page] = &[];
-    pages::PAGES.iter().chain(more)
-/// All pages.
-fn all() -> impl Iterator<Item = &'static Page> {
-    PAGES.iter().chain(collections::PAGES)
+    let deltas: &[Page] = &[];
+    #[cfg(feature = "pull")]
+    let pulls = pulls::PAGES;
+    #[cfg(not(feature = "pull"))]
+    let pulls: &[Page] = &[];
+    pages::PAGES.iter().chain(deltas).chain(collections::PAGES).chain(pulls)
 }
 
 fn render(man: &Man, command: &Command, out: &mut Vec<u8>) -> io::Result<()> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
     let name = name.strip_prefix(PROGRAM).unwrap_or(name).trim_start_matches('-');
     let page = all_pages().find(|page| page.command.replace(' ', "-") == name);
-    let page = all().find(|page| page.command.replace(' ', "-") == name);
     man.render_title(out)?;
     man.render_name_section(out)?;
     man.render_synopsis_section(out)?;
@@ -183,8 +185,6 @@ mod tests {
         }
         let mut pages: Vec<String> = all_pages().map(|page| page.command.to_owned()).collect();
         let related = all_pages().flat_map(|page| page.see_also).map(|name| (*name).to_owned());
-        let mut pages: Vec<String> = all().map(|page| page.command.to_owned()).collect();
-        let related = all().flat_map(|page| page.see_also).map(|name| (*name).to_owned());
         let known: Vec<String> = names.iter().map(|name| name.replace(' ', "-")).collect();
         for name in related {
             assert!(known.contains(&name), "{name}");

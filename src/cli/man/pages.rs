@@ -763,7 +763,7 @@ const OF_SIGNERS: (&str, &str) = (
      what it is to sign.",
 );
 
-const REMOTE_FILES: &[(&str, &str)] = &[
+pub(super) const REMOTE_FILES: &[(&str, &str)] = &[
     ("REPO/config", "Remotes of a repository."),
     ("/etc/ostree/remotes.d/NAME.conf", "Remotes of the system's repository."),
     ("REPO/NAME.trustedkeys.gpg", "OpenPGP keys that were imported for a remote."),

@@ -106,7 +106,8 @@ fn fetch_summary(
         return Ok((Place::Repo(Box::new(source)), summary));
     }
     let origin = Origin::open(repo, &remote.name, config, options.origin)?;
-    let place = SummaryPlace { remote: &remote.name, origin: &origin, cache };
+    let place =
+        SummaryPlace { remote: &remote.name, origin: &origin, cache, refuse_invalid_cache: false };
     let summary = fetch::fetch(&place, &demands.summary, Asker::Pull)?.summary;
     let place = Place::Server(Box::new(remote), Box::new(origin));
     Ok((place, summary.map(|file| file.bytes)))

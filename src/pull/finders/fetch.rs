@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{FoundRemote, Place};
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress};
-use crate::pull::{PullOptions, Source, Want, pull_http, pull_local};
+use crate::pull::{PullOptions, Source, SummaryCache, Want, pull_http, pull_local};
 use crate::refspec::CollectionRef;
 use crate::remote::RemoteConfig;
 use crate::repo::{Repo, Trust};
@@ -80,8 +80,15 @@ fn pull(
     match &remote.place {
         Place::Repo(source) => pull_local(repo, source, &pull, progress)?,
         Place::Server(configured, origin) => {
-            let source =
-                Source { remote: configured, origin, cache: options.cache, local_caches: &[] };
+            let config = configured.config()?;
+            let source = Source {
+                name: &configured.name,
+                branches: &config.branches,
+                collection: config.collection()?,
+                origin,
+                cache: options.cache.map_or(SummaryCache::Own, SummaryCache::In),
+                local_caches: &[],
+            };
             pull_http(repo, &source, &pull, progress)?
         }
     };

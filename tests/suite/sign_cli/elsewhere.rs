@@ -257,7 +257,11 @@ fn the_view_of_a_summary_describes_openpgp_signatures_as_the_real_show_does() {
         return;
     }
     let place = Place::new();
-    let Some(home) = Home::with_keys(&["good@example.com", "bad@example.com", "missing@example.com"]) else { return };
+    let Some(home) =
+        Home::with_keys(&["good@example.com", "bad@example.com", "missing@example.com"])
+    else {
+        return;
+    };
     fs::create_dir_all(place.path("keys")).unwrap();
     fs::create_dir(place.path("out")).unwrap();
     fs::write(place.path("keys/all.gpg"), home.gpg(&["--export", "good@", "bad@"])).unwrap();
