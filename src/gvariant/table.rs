@@ -87,12 +87,14 @@ impl<V> HashTable<V> {
     /// returned.
     pub fn insert(&mut self, key: impl Into<String>, value: V) -> Option<V> {
         let key = key.into();
-        self.insert_hashed(string_hash(key.as_bytes()), key, value)
+        self.insert_hashed(raw_hash(key.as_bytes()), key, value)
     }
 
     /// The same for keys that are hashed in another way. The table then has no other keys.
     pub(crate) fn insert_hashed(&mut self, hash: u32, key: String, value: V) -> Option<V> {
         let hash = hash.max(FIRST_HASH);
+        // GLib's tables keep 0 and 1 for themselves.
+        let hash = hash.max(2);
         let index = self.find(hash, &key);
         let entry = Entry { hash, key, value };
         match mem::replace(&mut self.slots[index], Slot::Unused) {

@@ -7,6 +7,7 @@
 
 mod fold;
 
+#[cfg(feature = "delta")]
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -48,6 +49,7 @@ pub(crate) fn run<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T>
 ///
 /// # Errors
 /// As [`run`].
+#[cfg(feature = "delta")]
 pub(crate) fn run_with<T: Send>(
     threads: Option<NonZeroUsize>,
     work: impl FnOnce() -> Result<T> + Send,
