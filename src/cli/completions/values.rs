@@ -93,6 +93,9 @@ pub(super) fn of_option(line: &Line, option: &Arg) -> Value {
         ("static-delta apply-offline" | "static-delta verify", "keys-file") => Value::File,
         ("static-delta apply-offline" | "static-delta verify", "keys-dir") => Value::Directory,
         ("static-delta reindex", "to") => Value::Commit,
+        ("static-delta generate", "from" | "to") => Value::Rev,
+        ("static-delta generate", "filename" | "keys-file") => Value::File,
+        ("static-delta generate", "set-endianness") => Value::OneOf(&["l", "B"]),
         (_, "sign-type") => Value::OneOf(&["ed25519", "spki", "dummy"]),
         (_, "sign-verify") => Value::OneOf(&[
             "ed25519=inline:",
@@ -142,6 +145,7 @@ pub(super) fn of_argument(line: &Line) -> Value {
         ("static-delta apply-offline", 0) => Value::File,
         ("static-delta show" | "static-delta verify", 0) => Value::DeltaOrFile,
         ("static-delta delete", 0) => Value::Delta,
+        ("static-delta generate", 0) => Value::Rev,
         ("reset", 0) => Value::Ref,
         ("reset", 1) => Value::Rev,
         _ => Value::Anything,

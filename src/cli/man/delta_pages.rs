@@ -23,7 +23,7 @@ const KEY_FILES: &[(&str, &str)] = &[
 pub(super) const PAGES: &[Page] = &[
     Page {
         command: "static-delta",
-        details: "Lists, describes, verifies, applies and deletes static deltas: files that lead \
+        details: "Makes, lists, describes, verifies, applies and deletes static deltas: files that lead \
             from one commit, or from nothing, to another one in few requests. A delta is named by \
             the checksum of the commit that it leads to, or by both with - between them.",
         examples: &[("List the deltas:", "osier static-delta list --repo=repo")],
@@ -32,6 +32,7 @@ pub(super) const PAGES: &[Page] = &[
         see_also: &[
             "static-delta-apply-offline",
             "static-delta-delete",
+            "static-delta-generate",
             "static-delta-indexes",
             "static-delta-list",
             "static-delta-reindex",
@@ -70,6 +71,37 @@ pub(super) const PAGES: &[Page] = &[
         environment: OF_REPO,
         files: FILES,
         see_also: &["static-delta-list", "static-delta-reindex"],
+    },
+    Page {
+        command: "static-delta generate",
+        details: "Makes a delta to a commit from its parent, or from what --from or --empty say; \
+            with --from given more than once, a delta from each. New files are compared with old \
+            ones of a similar size and the same name; large files that are like no other one are \
+            left out, to be fetched by themselves. Indexes and the summary stay as they are: a \
+            client finds the delta after summary -u, and a delta that was made again is refused \
+            until then. The delta does not depend on --jobs, and on --memory only if a pair of \
+            files needs more: such a file is sent whole. Smaller parts (--max-chunk-size) are \
+            compressed at the same time and make a larger delta.",
+        examples: &[
+            (
+                "From the parent, then for the clients to find it:",
+                "osier static-delta generate --repo=repo exampleos/22/x86_64/host 2>statistics && \
+                 osier summary --repo=repo -u",
+            ),
+            (
+                "From nothing, in one file:",
+                "osier static-delta generate --repo=repo --empty --inline --min-fallback-size=0 \
+                 --filename=host.delta exampleos/22/x86_64/host 2>statistics",
+            ),
+        ],
+        environment: &[
+            OF_REPO[0],
+            OF_REPO[1],
+            ("SOURCE_DATE_EPOCH", "The time of the delta, in seconds since 1970."),
+            ("OSTREE_DUMMY_SIGN_ENABLED", "With 1 there are dummy signatures, for tests."),
+        ],
+        files: FILES,
+        see_also: &["static-delta-apply-offline", "static-delta-show", "summary"],
     },
     Page {
         command: "static-delta indexes",

@@ -53,8 +53,7 @@ pub(super) struct Args {
     /// Maximum size of delta chunks in megabytes
     #[arg(long, value_name = "")]
     max_chunk_size: Option<String>,
-    /// Write the delta content to PATH (a directory).  If not specified, the OSTree repository is used
-    #[arg(long, value_name = "PATH", value_parser = path())]
+    #[arg(long, value_name = "PATH", value_parser = path(), help = FILENAME_HELP)]
     filename: Option<PathBuf>,
     /// Sign the delta with
     #[arg(long, value_name = "KEY_ID")]
@@ -73,6 +72,9 @@ pub(super) struct Args {
     memory: Option<u64>,
     arguments: Vec<String>,
 }
+
+const FILENAME_HELP: &str = "Write the delta content to PATH (a directory).  \
+     If not specified, the OSTree repository is used";
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let repo = context.open_repo()?;
