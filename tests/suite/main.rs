@@ -27,6 +27,7 @@ mod create_usb;
 mod damage;
 mod deflate;
 mod delta;
+mod delta_generate;
 mod depth;
 mod diff;
 mod differential;
