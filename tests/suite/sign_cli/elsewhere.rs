@@ -169,9 +169,6 @@ fn options_of_the_summary_that_would_have_no_effect_are_refused() {
 
 #[test]
 fn openpgp_signatures_made_elsewhere_are_attached_unless_their_keys_refute_them() {
-    if !has_programs(&["gpg", "gpgconf"]) {
-        return;
-    }
     let place = Place::new();
     let Some(home) = Home::with_keys(&["one@example.com", "two@example.com"]) else { return };
     let one = home.fingerprint("one@example.com");
@@ -253,9 +250,6 @@ fn openpgp_signatures_made_elsewhere_are_attached_unless_their_keys_refute_them(
 #[test]
 fn the_view_of_a_summary_describes_openpgp_signatures_as_the_real_show_does() {
     let Some(ostree) = ostree() else { return };
-    if !has_programs(&["gpg", "gpgconf"]) {
-        return;
-    }
     let place = Place::new();
     let Some(home) =
         Home::with_keys(&["good@example.com", "bad@example.com", "missing@example.com"])
@@ -323,9 +317,6 @@ fn verbose_views_list_the_signatures_of_engines_and_warn_of_weak_digests() {
             assert_eq!(viewed.stdout, plain.stdout);
         }
     }
-    if !has_programs(&["gpg", "gpgconf"]) {
-        return;
-    }
     let Some(home) = Home::with_keys(&["sha1@example.com"]) else { return };
     let osier = osier().with("GNUPGHOME", home.path());
     let digest = ["--batch", "--digest-algo=SHA1", "--detach-sign", "-o", "-"];
@@ -339,9 +330,6 @@ fn verbose_views_list_the_signatures_of_engines_and_warn_of_weak_digests() {
 
 #[test]
 fn a_commit_is_signed_once_by_each_key_that_the_keyrings_know() {
-    if !has_programs(&["gpg", "gpgconf"]) {
-        return;
-    }
     let Some(home) = Home::with_keys(&["one@example.com", "two@example.com"]) else { return };
     let one = home.fingerprint("one@example.com");
     for program in [Some(osier()), ostree()].into_iter().flatten() {
