@@ -8,6 +8,7 @@
 //! sample     a tree to commit
 //! synthetic  generated repositories
 //! scale      the cost of operations as repositories grow
+//! remote     pulls from a web server
 //! ```
 //!
 //! Every round starts with fresh directories, because creating files right after deleting a tree is
@@ -19,6 +20,7 @@
 mod child;
 mod limit;
 mod place;
+mod remote;
 mod sample;
 mod scale;
 mod side;
@@ -34,6 +36,7 @@ use crate::trial::{Scratch, Steps};
 
 pub use child::Measurement;
 pub use limit::Limit;
+pub use remote::{FEWEST_OBJECTS, Protocol, RemoteOptions, RemoteReport, RemoteRow, run_remote};
 pub use sample::{TreeSize, build_sample, measure_tree};
 pub use scale::{ScaleOptions, ScaleReport, ScaleRow, ShapeReport, run_scale};
 pub use side::Figures;

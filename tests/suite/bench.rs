@@ -6,7 +6,7 @@ use std::path::Path;
 use osier::bench::STEPS;
 use serde_json::Value;
 
-use crate::support::{Program, osier_path, ostree, scratch};
+use crate::support::{Program, has_programs, osier_path, ostree, scratch};
 
 /// `bench` is no command of `ostree`, so the program goes by its own name.
 fn own() -> Program {
@@ -259,4 +259,75 @@ fn growth_is_not_measured_beside_anything_else_or_on_nothing() {
         "--scale goes with --scratch, and with no other option"
     );
     assert_eq!(failure(&["--scale=10"]), "fewer than 1000 objects say nothing about growth");
+}
+
+#[test]
+fn pulls_are_measured_over_both_protocols() {
+    if !has_programs(&["nginx", "openssl"]) {
+        return;
+    }
+    let directory = scratch();
+    let scratch = format!("--scratch={}", directory.path().display());
+    // The program stands in for `ostree` where that is missing.
+    let other = ostree()
+        .map_or_else(|| osier_path().to_owned(), |ostree| ostree.path.display().to_string());
+    let ostree = format!("--ostree={other}");
+    let options = ["bench", "--remote", "--json", "--objects=30", "--rtt=0,40", &ostree, &scratch];
+    let document: Value = serde_json::from_str(&own().run(options).success()).unwrap();
+    let pulls = document["pulls"].as_array().unwrap();
+    let name = |pull: &Value| {
+        let protocol = pull["protocol"].as_str().unwrap();
+        format!("{protocol} {} {}", pull["rtt_ms"], pull["nothing_to_do"])
+    };
+    let expected = [
+        "http1 0 false",
+        "http1 0 true",
+        "http2 0 false",
+        "http2 0 true",
+        "http1 40 false",
+        "http1 40 true",
+        "http2 40 false",
+        "http2 40 true",
+    ];
+    assert_eq!(pulls.iter().map(name).collect::<Vec<_>>(), expected);
+    for pull in pulls {
+        let is_again = pull["nothing_to_do"] == true;
+        for side in ["osier", "ostree"] {
+            let figures = &pull[side];
+            assert_eq!(figures["objects"], 30, "{pull}");
+            assert_eq!(figures["objects_per_second"].is_null(), is_again, "{pull}");
+            assert!(figures["cpu_seconds"].as_f64().unwrap() > 0.0, "{pull}");
+            // A connection, the summary, and a chain of metadata.
+            if pull["rtt_ms"] == 40 {
+                assert!(figures["seconds"].as_f64().unwrap() > 0.08, "{pull}");
+            }
+        }
+        assert!(pull["times_faster"].as_f64().unwrap() > 0.0, "{pull}");
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn pulls_that_cannot_be_measured_are_refused() {
+    let directory = scratch();
+    let scratch = format!("--scratch={}", directory.path().display());
+    let failure =
+        |arguments: &[&str]| own().run(["bench", &scratch].iter().chain(arguments)).failure();
+    assert_eq!(failure(&["--rtt=5"]), "--rtt goes with --remote only");
+    assert_eq!(
+        failure(&["--remote", "--scale"]),
+        "--tree, --refs, --svg and --scale cannot be used with --remote"
+    );
+    if !has_programs(&["nginx", "openssl"]) {
+        return;
+    }
+    assert_eq!(
+        failure(&["--remote", "--only=commit"]),
+        "no protocol is called 'commit'; there are http1 and http2"
+    );
+    assert_eq!(
+        failure(&["--remote", "--objects=9"]),
+        "fewer than 10 objects say nothing about pulls"
+    );
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }

@@ -2,6 +2,7 @@
 
 mod chart;
 mod json;
+mod remote;
 mod scale;
 mod table;
 
@@ -53,6 +54,12 @@ pub(super) struct Args {
     /// Measure how the cost of osier's operations grows, up to N objects (default: 1000000)
     #[arg(long, value_name = "OBJECTS", num_args = 0..=1, require_equals = true, default_missing_value = "1000000")]
     scale: Option<u64>,
+    /// Measure pulls of --objects (default: 60000) from nginx; --only http1 or http2
+    #[arg(long)]
+    remote: bool,
+    /// With --remote: round trips that a proxy adds, in ms; 0 is none (default: 0,100)
+    #[arg(long, value_name = "MS", value_delimiter = ',')]
+    rtt: Vec<u64>,
     #[arg(hide = true)]
     arguments: Vec<std::ffi::OsString>,
 }
@@ -70,6 +77,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         json,
         svg,
         scale,
+        remote,
+        rtt,
         arguments,
     } = args;
     if !arguments.is_empty() {
@@ -77,6 +86,14 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     }
     if no_ostree && ostree.is_some() {
         return Err(Failure::usage("--ostree and --no-ostree cannot be used together"));
+    }
+    if !remote && !rtt.is_empty() {
+        return Err(Failure::usage("--rtt goes with --remote only"));
+    }
+    if remote && (tree.is_some() || refs.is_some() || svg.is_some() || scale.is_some()) {
+        return Err(Failure::usage(
+            "--tree, --refs, --svg and --scale cannot be used with --remote",
+        ));
     }
     let osier = env::current_exe().during("finding", "the running program")?;
     if let Some(largest) = scale {
@@ -101,6 +118,11 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return context.out.write_str(&scale::of_report(&report, &machine()));
     }
     let ostree = if no_ostree { None } else { ostree.or_else(|| on_path("ostree", &osier)) };
+    if remote {
+        let options =
+            remote::Options { osier, ostree, scratch, rounds, objects, rtts: rtt, only, json };
+        return remote::run(options, context);
+    }
     let defaults = BenchOptions::default();
     let options = BenchOptions {
         osier,

@@ -56,7 +56,7 @@ fn of_row(shape: &ShapeReport, row: &ScaleRow) -> String {
 }
 
 /// With a comma between groups of three digits.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

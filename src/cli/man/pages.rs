@@ -84,8 +84,12 @@ pub(super) const PAGES: &[Page] = &[
                 "osier bench --only=commit --only=fsck --rounds=3 --tree=/srv/rootfs",
             ),
             ("Measure osier alone, as JSON:", "osier bench --no-ostree --json"),
+            (
+                "Measure pulls over HTTP with a round trip of 100 ms (needs nginx and openssl):",
+                "osier bench --remote --objects=20000 --rtt=100",
+            ),
         ],
-        environment: &[("PATH", "Where ostree is looked for.")],
+        environment: &[("PATH", "Where ostree, nginx and openssl are looked for.")],
         files: &[("/var/tmp", "Trees and repositories are made here, and removed.")],
         see_also: &["compare"],
     },

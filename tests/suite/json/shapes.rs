@@ -9,12 +9,16 @@ use super::{read, with};
 use crate::compose_image::release::Release;
 use crate::compose_tree::world::World;
 use crate::support::{Program, golden, golden_commit, osier, osier_path, program, scratch};
+use crate::support::{Program, golden_commit, has_programs, osier, osier_path, program, scratch};
 
 /// The documents of commands that `ostree` does not have.
-const OF_OWN_COMMANDS: [&str; 16] = [
+const OF_OWN_COMMANDS: [&str; 19] = [
     "bench",
+    "bench --remote",
     "bench figures",
     "bench limit",
+    "bench pull",
+    "bench pull side",
     "bench step",
     "compare",
     "compare --with",
@@ -275,6 +279,10 @@ fn documents_of_benchmarks_have_the_shape_that_the_documentation_gives() {
     if let Some(ostree) = program("ostree") {
         let beside = format!("{common} --ostree={} --only=commit", ostree.path.display());
         assert_shape("bench", &own(path).run(beside.split(' ')).success());
+    }
+    if has_programs(&["nginx", "openssl"]) {
+        let remote = "bench --remote --json --no-ostree --objects=20 --rtt=0 --scratch=.";
+        assert_shape("bench --remote", &own(path).run(remote.split(' ')).success());
     }
 }
 
