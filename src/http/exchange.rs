@@ -29,6 +29,10 @@ use super::{
 const DRAINED: usize = 64 << 10;
 /// How long that may take.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
+/// How often a request is sent again that a server has refused unread. Servers end an HTTP/2
+/// connection after some number of requests, nginx after 1,000, and those that are on their way by
+/// then have to be sent on another one.
+const MOST_REFUSALS: u32 = 50;
 
 pub(super) struct Pools {
     pub(super) plain: Pool<Connector, Empty<Bytes>>,
@@ -116,6 +120,7 @@ impl Exchange {
         deadline: Option<Instant>,
     ) -> Result<Head, HttpError> {
         let mut again = true;
+        let mut refusals = 0;
         loop {
             let prepared = self.prepare(request, url)?;
             let answer = async {
@@ -145,6 +150,9 @@ impl Exchange {
                 // The server closed a connection that was kept, just when the request went out on
                 // it.
                 Err(error) if again && is_early_end(&error) => again = false,
+                Err(error) if refusals < MOST_REFUSALS && is_refused_unread(&error) => {
+                    refusals += 1;
+                }
                 Err(error) => return Err(classified(url, &error)),
             }
         }
@@ -333,4 +341,15 @@ fn is_early_end(error: &hyper_util::client::legacy::Error) -> bool {
     let cause = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
     !error.is_connect()
         && cause.is_some_and(|cause| cause.is_incomplete_message() || cause.is_canceled())
+}
+
+/// Whether the server says that it has not looked at the request.
+fn is_refused_unread(error: &hyper_util::client::legacy::Error) -> bool {
+    let cause = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
+    let error = cause.and_then(|cause| cause.source()?.downcast_ref::<h2::Error>());
+    error.is_some_and(|error| match error.reason() {
+        Some(h2::Reason::NO_ERROR) => error.is_go_away() && error.is_remote(),
+        Some(h2::Reason::REFUSED_STREAM) => error.is_reset() && error.is_remote(),
+        _ => false,
+    })
 }
