@@ -52,15 +52,27 @@ pub(super) struct Pause {
     until: Option<Instant>,
     /// Complaints since the last answer.
     complaints: u32,
+    /// When the last one that counts came.
+    last: Option<Instant>,
 }
 
 impl Pause {
-    /// Begins a pause, or makes it longer.
-    pub(super) fn complained(&mut self, asked_for: Option<Duration>) {
+    /// Begins a pause, or makes it longer, after a complaint about a request made at `asked`, and
+    /// says whether it counts. Those about requests that were under way with one that has counted
+    /// do not: they say nothing new.
+    pub(super) fn complained(&mut self, asked: Instant, asked_for: Option<Duration>) -> bool {
+        if self.last.is_some_and(|last| asked <= last) {
+            if let Some(wait) = asked_for {
+                self.until = self.until.max(Some(Instant::now() + wait.min(LONGEST_ASKED_FOR)));
+            }
+            return false;
+        }
+        self.last = Some(Instant::now());
         let doubled = FIRST_PAUSE.saturating_mul(1 << self.complaints.min(16));
         let wait = asked_for.unwrap_or(doubled.min(LONGEST_PAUSE)).min(LONGEST_ASKED_FOR);
         self.complaints += 1;
         self.until = self.until.max(Some(Instant::now() + wait));
+        true
     }
 
     /// Takes note of an answer.
@@ -79,5 +91,32 @@ impl Pause {
             self.until = None;
         }
         self.until.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaints_about_requests_that_were_under_way_together_count_once() {
+        let mut pause = Pause::default();
+        let asked = Instant::now();
+        let wait = |pause: &Pause| {
+            pause.until().map_or(Duration::ZERO, |until| until.duration_since(asked)).as_millis()
+        };
+        assert!(pause.complained(asked, None));
+        for _ in 0..40 {
+            assert!(!pause.complained(asked, None));
+        }
+        assert!((500..1000).contains(&wait(&pause)), "{}", wait(&pause));
+        // One about a request that was made afterwards doubles the pause.
+        assert!(pause.complained(Instant::now(), None));
+        assert!((1000..2000).contains(&wait(&pause)), "{}", wait(&pause));
+        // What the server asks for is honoured in any case.
+        assert!(!pause.complained(asked, Some(Duration::from_secs(7))));
+        assert!((7000..8000).contains(&wait(&pause)), "{}", wait(&pause));
+        assert!(!pause.complained(asked, Some(Duration::from_secs(9000))));
+        assert!((300_000..301_000).contains(&wait(&pause)), "{}", wait(&pause));
     }
 }

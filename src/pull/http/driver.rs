@@ -286,7 +286,8 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
         Ok(())
     }
 
-    fn ask(&mut self, task: Task) {
+    fn ask(&mut self, mut task: Task) {
+        task.asked = Instant::now();
         let places = task.places(self.work.origin);
         let events = self.events.clone();
         let Some(url) = places.urls.into_iter().nth(places.mirror) else {
@@ -362,11 +363,13 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
     fn failed(&mut self, mut task: Task, error: &HttpError) -> Result<()> {
         match error.kind {
             HttpErrorKind::Busy(429 | 503, after) => {
-                self.window.complained();
-                self.pause.complained(after);
+                let counts = self.pause.complained(task.asked, after);
+                if counts {
+                    self.window.complained();
+                }
             }
             HttpErrorKind::Stalled => self.window.complained(),
-            HttpErrorKind::Unreachable => self.pause.complained(None),
+            HttpErrorKind::Unreachable => _ = self.pause.complained(task.asked, None),
             _ => {}
         }
         let places = task.places(self.work.origin);

@@ -1,6 +1,7 @@
 //! What is asked of a server.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::body::Places;
 use super::delta::Delta;
@@ -16,6 +17,8 @@ use crate::repo::{RepoMode, loose_path};
 pub(super) struct Task {
     pub(super) what: What,
     pub(super) attempts: Attempts,
+    /// When it was last asked for.
+    pub(super) asked: Instant,
     /// The largest it may be, in bytes.
     limit: u64,
 }
@@ -43,7 +46,7 @@ impl Task {
             What::Part(..) => size.unwrap_or(MAX_FILE_SIZE),
             _ => MAX_FILE_SIZE,
         };
-        Self { what, attempts: Attempts::default(), limit }
+        Self { what, attempts: Attempts::default(), asked: Instant::now(), limit }
     }
 
     /// Its path on the server.
