@@ -47,6 +47,7 @@ mod library;
 mod progress;
 mod prune;
 mod pull_http;
+mod pull_limits;
 mod pull_local;
 mod reading;
 mod remote;
