@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use osier::http::{LowSpeed, RetryPolicy};
+use osier::progress::Progress;
 use osier::pull::{
     DeltaTotals, DeltaUse, FileModes, PullOptions, PullStats, Source, SummaryCache, TimestampCheck,
     Want, pull_http, pull_local,
@@ -13,8 +14,8 @@ use osier::pull::{
 use osier::refspec::{RefName, Refspec, RemoteName};
 use osier::remote::attempts::{Retry, RetryScope};
 use osier::remote::origin::{self, Origin, OriginOptions};
-use osier::remote::{self, Demands};
-use osier::repo::{ListRefs, OpenOptions, Repo, Trust};
+use osier::remote::{self, Demands, Remote};
+use osier::repo::{ListRefs, OpenOptions, Repo, RepoMode, Trust};
 use osier::units::format_size;
 use serde_json::{Value, json};
 
@@ -148,7 +149,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
             "Cannot fetch via libostree - remote '{name}' uses custom backend '{backend}'"
         )));
     }
-    let options = PullOptions {
+    let mut options = PullOptions {
         wanted,
         remote: RemoteName::parse(&name).ok(),
         mirror: args.mirror,
@@ -178,35 +179,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     };
     let progress = context.transaction_progress(&repo, args.json);
     let started = Instant::now();
-    let open_cache = |path: &PathBuf| open_source(&context::absolute(path)?);
-    let local_caches: Vec<Repo> =
-        args.localcache_repo.iter().map(open_cache).collect::<Result<_, _>>()?;
-    let retry = origin_options(&args)?.retry;
-    let (stats, place) = match origin::local_path(&config, args.url.as_deref()) {
-        Some(path) if options.deltas != DeltaUse::Required => {
-            let source = open_source(&path)?;
-            (pull_local(&repo, &source, &options, &progress)?, Place::Local)
-        }
-        path => {
-            let (origin, cache) = match path {
-                Some(path) => (Origin::of_directory(&path, retry)?, SummaryCache::None),
-                None => {
-                    let cache =
-                        args.cache_dir.as_deref().map_or(SummaryCache::Own, SummaryCache::In);
-                    (Origin::open(&repo, &name, &config, &origin_options(&args)?)?, cache)
-                }
-            };
-            let source = Source {
-                name: &name,
-                branches: &config.branches,
-                collection: config.collection()?,
-                origin: &origin,
-                cache,
-                local_caches: &local_caches,
-            };
-            (pull_http(&repo, &source, &options, &progress)?, Place::Server)
-        }
-    };
+    let (stats, place) = transfer(&repo, &remote, &args, (&mut options, &progress))?;
     drop(progress);
     if args.json && args.dry_run {
         return json::print(&dry_run_document(&stats.deltas), &context.out);
@@ -222,7 +195,62 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     writeln!(context.out, "{line}")
 }
 
-/// Refuses what upstream aborts at, and what is not there yet.
+/// Pulls from the place of the remote. Refs that are not given are filled in.
+fn transfer(
+    repo: &Repo,
+    remote: &Remote,
+    args: &Args,
+    (options, progress): (&mut PullOptions, &dyn Progress),
+) -> Result<(PullStats, Place), Failure> {
+    let config = remote.config()?;
+    let local_path = origin::local_path(&config, args.url.as_deref());
+    let mirrors_all = args.mirror && options.wanted.is_empty() && config.branches.is_empty();
+    if let Some(path) = &local_path
+        && options.deltas != DeltaUse::Required
+    {
+        let source = open_source(path)?;
+        if !mirrors_all || source.mode() != RepoMode::Archive {
+            if options.wanted.is_empty() && !mirrors_all {
+                options.wanted = branches(&remote.name, &config.branches)?;
+            }
+            return Ok((pull_local(repo, &source, options, progress)?, Place::Local));
+        }
+        // As from a server, because the summary is mirrored, too.
+        options.deltas = DeltaUse::Off;
+    }
+    let origin_options = origin_options(args)?;
+    let (origin, cache) = match local_path {
+        Some(path) => (Origin::of_directory(&path, origin_options.retry)?, SummaryCache::None),
+        None => {
+            let cache = args.cache_dir.as_deref().map_or(SummaryCache::Own, SummaryCache::In);
+            (Origin::open(repo, &remote.name, &config, &origin_options)?, cache)
+        }
+    };
+    let open_cache = |path: &PathBuf| open_source(&context::absolute(path)?);
+    let local_caches: Vec<Repo> =
+        args.localcache_repo.iter().map(open_cache).collect::<Result<_, _>>()?;
+    let source = Source {
+        name: &remote.name,
+        branches: &config.branches,
+        collection: config.collection()?,
+        origin: &origin,
+        cache,
+        local_caches: &local_caches,
+    };
+    Ok((pull_http(repo, &source, options, progress)?, Place::Server))
+}
+
+/// The refs that a remote's configuration names.
+fn branches(remote: &str, branches: &[String]) -> Result<Vec<Want>, Failure> {
+    if branches.is_empty() {
+        let message = format!("No configured branches for remote {remote}");
+        return Err(Failure::failed(message));
+    }
+    let parsed: Result<_, _> = branches.iter().map(|name| Want::parse(name)).collect();
+    Ok(parsed.map_err(osier::Error::from)?)
+}
+
+/// Refuses what upstream aborts at.
 fn refuse_conflicts(args: &Args, wanted: &[Want]) -> Result<(), Failure> {
     let failed = |text: &str| Err(Failure::failed(text.to_owned()));
     if args.dry_run && !args.require_static_deltas {

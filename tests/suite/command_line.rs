@@ -29,6 +29,10 @@ const NEW_OPTIONS: &[&str] = &[
     "--keys-dir=NAME",
     "--generate-composefs-metadata",
     "--disable-static-deltas",
+    "--disable-retry-on-network-errors",
+    "--low-speed-limit-bytes=N",
+    "--low-speed-time-seconds=N",
+    "--max-outstanding-fetcher-requests=N",
 ];
 
 /// Arguments that every command is called with.

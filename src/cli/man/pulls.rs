@@ -22,7 +22,7 @@ pub(super) const PAGES: &[Page] = &[
             ("Mirror everything:", "osier --repo=mirror pull --mirror origin"),
             (
                 "Only a part of the tree:",
-                "osier --repo=repo pull --subpath=/usr/lib/os-release origin \
+                "osier --repo=repo pull --subpath=/etc/os-release origin \
                  exampleos/22/x86_64/host",
             ),
         ],

@@ -103,26 +103,25 @@ fn the_examples_of_man_pages_work() {
         let osier = osier().in_directory(&place);
         osier.run(["init", "--repo=repo", "--mode=archive"]).success();
         osier.run(["init", "--repo=mirror", "--mode=archive"]).success();
-        osier.run(["remote", "add", "--repo=repo", "origin", "https://example.org/repo"]).success();
-        osier
-            .run(["remote", "add", "--repo=mirror", "origin", "https://example.org/repo"])
-            .success();
+        osier.run(["init", "--repo=server", "--mode=archive"]).success();
+        let server = format!("file://{}/server", place.display());
+        for repo in ["--repo=repo", "--repo=mirror"] {
+            let call = ["remote", "add", "--no-gpg-verify", repo, "origin", &server];
+            osier.run(call).success();
+        }
         let cookie = ["origin", "content.example.org", "/", "token", "0123abcd"];
         osier.run(["remote", "add-cookie", "--repo=repo"].iter().chain(&cookie)).success();
         for version in ["22.1", "22.2"] {
             let subject = format!("Compose {version}");
-            let call = [
-                "commit",
-                "--repo=repo",
-                "-b",
-                "exampleos/22/x86_64/host",
-                "-s",
-                &subject,
-                "rootfs",
-            ];
-            osier.run(call.iter().chain(&["--no-xattrs"])).success();
+            for repo in ["--repo=repo", "--repo=server"] {
+                let branch = "--branch=exampleos/22/x86_64/host";
+                let call = ["commit", repo, branch, "-s", &subject, "rootfs", "--no-xattrs"];
+                osier.run(call).success();
+            }
         }
-        osier.run(["summary", "--repo=repo", "-u"]).success();
+        for repo in ["--repo=repo", "--repo=server"] {
+            osier.run(["summary", repo, "-u"]).success();
+        }
         let path = search_path_after(&place.join("bin"));
         let bash = Program::other("bash", "bash")
             .in_directory(&place)
