@@ -95,8 +95,8 @@ impl std::fmt::Debug for Rest {
     }
 }
 
-/// A piece of a body that waits for its reader; the empty one is the end. All that wait have a share
-/// in the client's memory.
+/// A piece of a body that waits for its reader; the empty one is the end. All that wait have a
+/// share in the client's memory.
 pub(super) struct Chunk {
     pub(super) bytes: Bytes,
     pub(super) _share: Option<OwnedSemaphorePermit>,

@@ -8,8 +8,8 @@
 //! | file, other modes | write anew | write anew | write anew |
 //!
 //! Objects are compared with their checksums only if the source is not trusted; then what is
-//! written anew is verified, too. Nothing is linked from a repository of another owner, who could change
-//! the object later.
+//! written anew is verified, too. Nothing is linked from a repository of another owner, who could
+//! change the object later.
 
 use rustix::io::Errno;
 

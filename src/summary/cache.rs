@@ -3,7 +3,8 @@
 //!
 //! The xattr `user.etag` of a file holds the server's `ETag`; the modification time is what the
 //! server gave as `Last-Modified`. The two files are replaced one after the other, so a kill can
-//! leave a pair that does not match; [`super::fetch`] finds that out and asks for the summary again.
+//! leave a pair that does not match; [`super::fetch`] finds that out and asks for the summary
+//! again.
 
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};

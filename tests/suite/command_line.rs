@@ -124,6 +124,13 @@ impl Playground {
             let text = String::from_utf8_lossy(bytes)
                 .replace(self.directory.path().to_str().unwrap(), "DIRECTORY");
             let text = text.replace(self.program.path.to_str().unwrap(), "ostree");
+            // Options that only one of the programs has decide how wide the column of names is.
+            let narrow =
+                |line: &str| match line.strip_prefix("  -").and_then(|l| l.split_once("  ")) {
+                    Some((names, help)) => format!("  -{names}  {}", help.trim_start()),
+                    None => line.to_owned(),
+                };
+            let text: String = text.split_inclusive('\n').map(narrow).collect();
             let mut lines: Vec<&str> =
                 text.split_inclusive('\n').filter(|line| !is_exempt(line)).collect();
             if is_unordered {

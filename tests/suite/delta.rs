@@ -294,9 +294,3 @@ fn an_empty_delta_brings_the_commit_alone() {
     let error = delta::apply_offline(&repo, &place, &ApplyOptions::default()).unwrap_err();
     assert_eq!(error.chain(), "no signatures in static-delta");
 }
-
-#[test]
-fn generate_is_refused_by_name() {
-    let refused = osier().run(["static-delta", "generate", "main"]).failure();
-    assert_eq!(refused, "static-delta generate: not supported yet");
-}

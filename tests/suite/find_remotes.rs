@@ -282,7 +282,8 @@ fn a_server_is_asked_for_its_summary_and_then_for_what_is_missing() {
     assert_eq!(scene.refs("client"), [("remotes/web/app1".to_owned(), commit.clone())]);
     let asked = server.paths();
     let object = |ending: &str| format!("/objects/{}/{}.{ending}", &commit[..2], &commit[2..]);
-    assert_eq!(asked[4..6], [object("commitmeta"), object("commit")]);
+    // Between them are the config and the index of deltas.
+    assert_eq!(asked[6..8], [object("commitmeta"), object("commit")]);
     assert!(Checksum::from_hex(&commit).is_ok());
     scene.run("client", &["fsck"]).success();
 }

@@ -162,6 +162,11 @@ fn what_cannot_be_pulled_is_reported_as_by_the_real_program() {
     let directory = scratch();
     let repo = source(directory.path(), "archive");
     let zeros = "0".repeat(64);
+    let commit = rev(&repo, "main");
+    let unsigned = format!(
+        "Commit {commit}: GPG verification enabled, but no signatures found (use gpg-verify=false in \
+         remote config to disable)"
+    );
     let cases: [(&[&str], &[&str], &str); 11] = [
         (&[], &["nope"], "Refspec 'nope' not found"),
         (&[], &["a b"], "Invalid ref name a b"),
@@ -176,7 +181,7 @@ fn what_cannot_be_pulled_is_reported_as_by_the_real_program() {
         (&["--remote=a/b"], &["main"], "Invalid refspec a/b:main"),
         (&["--gpg-verify"], &["main"], "Must specify remote name to enable gpg verification"),
         (&["--gpg-verify-summary"], &[], "Must specify remote name to enable gpg verification"),
-        (&["--gpg-verify", "--remote=origin"], &["main"], "Remote \"origin\" not found"),
+        (&["--gpg-verify", "--remote=origin"], &["main"], &unsigned),
         (&["--depth=x"], &["main"], "Cannot parse integer value “x” for --depth"),
     ];
     for (options, refs, message) in cases {

@@ -165,16 +165,6 @@ fn json_has_stable_names() {
 }
 
 #[test]
-fn commands_that_need_the_network_are_refused() {
-    for name in ["refs", "summary"] {
-        assert_eq!(
-            osier().run(["remote", name, "x"]).failure(),
-            format!("remote {name}: not supported yet")
-        );
-    }
-}
-
-#[test]
 fn a_key_that_is_absent_here_is_the_parents() {
     let directory = scratch();
     let (parent, child) = (directory.path().join("parent"), directory.path().join("child"));

@@ -355,7 +355,7 @@ fn a_ref_of_a_collection_is_pulled_into_the_mirror() {
     let absent = CollectionRef { name: RefName::parse("none").unwrap(), ..name.clone() };
     assert_eq!(
         pull(&absent, None).unwrap_err().chain(),
-        "Refspec '(org.example.Os, none)' not found"
+        "Collection–ref (org.example.Os, none) not found"
     );
     let foreign = make("org.example.Other");
     let expected = format!(

@@ -295,7 +295,7 @@ impl<'s, 'r> Search<'s, 'r> {
         if self.transaction.was_present(&name)? {
             return Ok(());
         }
-        super::receive::verify(&name, superblock.commit)?;
+        super::metadata::verify(&name, superblock.commit)?;
         let commit = Commit::decode(superblock.commit).of_object(name)?;
         let detached = superblock.detached_metadata().map(|metadata| metadata.encode());
         let wanted = WantedCommit {

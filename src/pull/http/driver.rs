@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Memory: the plan has one name for each object that is known. Of bodies at most those of the
-//! requests under way are in memory, each of at most [`SMALL`] bytes, and [`MOST_WAITING`] more that
-//! wait for a worker; larger ones stream.
+//! requests under way are in memory, each of at most [`SMALL`] bytes, and [`MOST_WAITING`] more
+//! that wait for a worker; larger ones stream.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -22,7 +22,8 @@ use std::time::Instant;
 
 use super::delay::{Delayed, Pause};
 use super::delta::Delta;
-use super::receive::{Received, verify};
+use super::metadata::verify;
+use super::receive::Received;
 use super::task::{Task, What};
 use super::window::Window;
 use super::work::{Event, Job, Work, serve, spawn};
@@ -248,7 +249,7 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
                 self.ready = self.plan.take(HANDED_OUT);
             }
             let Some(name) = self.ready.pop() else { return Ok(None) };
-            if !self.work.receiver.transaction.was_present(&name)? {
+            if !self.is_present(&name)? {
                 let Some(cache) = self.work.cache_with(&name)? else {
                     return Ok(Some(Task::new(What::Object(name), None)));
                 };
@@ -268,6 +269,14 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
                 }
                 _ => self.arrived(&name, &[])?,
             }
+        }
+    }
+
+    /// Whether an object is there. Only deltas bring objects before they are looked for.
+    fn is_present(&self, name: &ObjectName) -> Result<bool> {
+        match self.parts_left.is_empty() {
+            true => self.work.receiver.transaction.was_present(name),
+            false => self.work.receiver.transaction.is_present(name),
         }
     }
 

@@ -15,6 +15,7 @@ mod body;
 mod delay;
 mod delta;
 mod driver;
+mod metadata;
 mod receive;
 mod task;
 mod window;

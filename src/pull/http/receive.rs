@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::body::{LastError, Places, ResumingBody, Shared};
 use super::delta::Delta;
+use super::metadata::verify;
 use crate::delta::{self, PartBytes};
 use crate::error::{Context, During, Error, Result};
 use crate::http::Response;
@@ -13,9 +14,7 @@ use crate::map::FileBytes;
 use crate::object::{ObjectName, ObjectType};
 use crate::pull::{FileModes, PullOptions};
 use crate::remote::{Transport, origin};
-use crate::repo::{
-    FileObject, RepoMode, Transaction, Trust, check_user_only_mode, verify_metadata,
-};
+use crate::repo::{FileObject, RepoMode, Transaction, Trust, check_user_only_mode};
 
 /// What files are received with. May be used by many threads at once.
 pub(super) struct Receiver<'t, 'r> {
@@ -193,16 +192,6 @@ impl Receiver<'_, '_> {
             && self.options.file_modes == FileModes::Any;
         !trusted
     }
-}
-
-/// Verifies a metadata object, with upstream's words for what is malformed.
-pub(super) fn verify(name: &ObjectName, bytes: &[u8]) -> Result<()> {
-    verify_metadata(name, bytes).map_err(|error| match error {
-        Error::MalformedObject { object, source } => {
-            Error::Malformed { what: object.to_string(), source }
-        }
-        error => error,
-    })
 }
 
 fn writing() -> String {

@@ -261,6 +261,19 @@ impl<'r> Transaction<'r> {
         Ok(false)
     }
 
+    /// Whether the object is there, also if this transaction has written it.
+    ///
+    /// # Errors
+    /// When the operating system cannot determine it.
+    pub(crate) fn is_present(&self, name: &ObjectName) -> Result<bool> {
+        let is_file = name.object_type == ObjectType::File;
+        match self.stat_staged(name) {
+            Ok(stat) if mark::is_unfinished(self.repo.mode(), is_file, &stat) => Ok(false),
+            Ok(_) => Ok(true),
+            Err(_) => self.was_present(name),
+        }
+    }
+
     /// Whether the repository itself or its staging directory has the object.
     pub(super) fn is_stored(&self, name: &ObjectName) -> Result<bool> {
         if self.staging.resumed && self.stat_staged(name).is_ok() {

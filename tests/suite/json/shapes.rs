@@ -8,8 +8,9 @@ use serde_json::Value;
 use super::{read, with};
 use crate::compose_image::release::Release;
 use crate::compose_tree::world::World;
-use crate::support::{Program, golden, golden_commit, osier, osier_path, program, scratch};
-use crate::support::{Program, golden_commit, has_programs, osier, osier_path, program, scratch};
+use crate::support::{
+    Program, golden, golden_commit, has_programs, osier, osier_path, program, scratch,
+};
 
 /// The documents of commands that `ostree` does not have.
 const OF_OWN_COMMANDS: [&str; 19] = [
