@@ -8,6 +8,7 @@
 //! | content | all other objects, deltas and their indexes |
 
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::sync::Arc;
 use std::thread;
 
@@ -160,17 +161,18 @@ impl Origin {
     fn mirrors(&self, list: &str) -> Result<Vec<Url>> {
         let fetching = || format!("While fetching mirrorlist '{list}'");
         let url = parse_url(list).context(fetching)?;
-        let bytes = match self.fetch_from(&[url.clone()], "", &Ask::default()).context(fetching)? {
-            Fetched::File(bytes, _) => bytes,
-            _ => return Err(absent(&url)).context(fetching),
-        };
+        let bytes =
+            match self.fetch_from(slice::from_ref(&url), "", &Ask::default()).context(fetching)? {
+                Fetched::File(bytes, _) => bytes,
+                _ => return Err(absent(&url)).context(fetching),
+            };
         let candidates = mirrorlist::candidates(&bytes)
             .map_err(|error| Error::failed(error.to_string()))
             .context(fetching)?;
         let mut mirrors: Vec<Url> =
             candidates.into_iter().filter_map(|u| Url::parse(u).ok()).collect();
         let answers = |mirror: &Url| {
-            let asked = self.fetch_from(std::slice::from_ref(mirror), "config", &Ask::default());
+            let asked = self.fetch_from(slice::from_ref(mirror), "config", &Ask::default());
             matches!(asked, Ok(Fetched::File(..)))
         };
         let first = mirrors.iter().position(answers).ok_or_else(|| {
@@ -183,7 +185,7 @@ impl Origin {
     /// Finds the summary that a metalink describes. Its directory becomes the place of everything.
     fn follow_metalink(&mut self, url: &str) -> Result<()> {
         let url = parse_url(url)?;
-        let document = match self.fetch_from(&[url.clone()], "", &Ask::default())? {
+        let document = match self.fetch_from(slice::from_ref(&url), "", &Ask::default())? {
             Fetched::File(bytes, _) => bytes,
             Fetched::Absent | Fetched::NotModified => return Err(absent(&url)),
         };
@@ -205,7 +207,7 @@ impl Origin {
     fn metalink_target(&self, metalink: &Metalink, target: &str) -> Result<(Url, Vec<u8>)> {
         let url = parse_url(target)?;
         let ask = Ask { limit: metalink.size.min(MAX_FILE_SIZE), ..Ask::default() };
-        match self.fetch_from(&[url.clone()], "", &ask)? {
+        match self.fetch_from(slice::from_ref(&url), "", &ask)? {
             Fetched::File(bytes, _) => {
                 metalink.check(&bytes).map_err(invalid)?;
                 Ok((url.directory(), bytes))

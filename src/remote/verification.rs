@@ -67,8 +67,8 @@ impl Demands {
     /// OpenPGP signatures only, of keys of the remote `name`.
     ///
     /// # Errors
-    /// Never so far: that there is no such remote, or that its keys cannot be read, is an error only
-    /// of what has signatures.
+    /// Never so far. That there is no such remote, or that its keys cannot be read, is an error of
+    /// what has signatures.
     pub fn gpg_only(
         repo: &Repo,
         sysroot: Option<&Path>,

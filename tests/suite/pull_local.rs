@@ -194,7 +194,7 @@ fn what_cannot_be_pulled_is_reported_as_by_the_real_program() {
     let destination = destination(directory.path(), "destination", "archive");
     let option = "--require-static-deltas";
     let message = pull(&osier(), &destination, &[option], &repo, &["main"]).failure();
-    assert_eq!(message, format!("{option}: not supported yet"));
+    assert_eq!(message, "Can't use static deltas in an archive repo");
     let message = pull(&osier(), &destination, &["--depth=-2"], &repo, &["main"]).failure();
     assert_eq!(message, "Invalid depth -2");
 }

@@ -362,7 +362,7 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
         if let What::Object(_) | What::Part(..) = task.what {
             self.waiting += 1;
             // The workers live as long as the driver.
-            let _ = self.jobs.send(Job::Body(task, response));
+            let _ = self.jobs.send(Job::Body(Box::new((task, response))));
             return Ok(());
         }
         let received = self.work.receive(&task, response)?;

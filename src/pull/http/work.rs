@@ -34,7 +34,7 @@ pub(super) enum Event {
 /// Something for a worker.
 pub(super) enum Job {
     /// A small body.
-    Body(Task, Response),
+    Body(Box<(Task, Response)>),
     /// An object that the local cache of that number has.
     Import(ObjectName, usize),
     /// A part that is in a superblock.
@@ -69,7 +69,8 @@ pub(super) fn serve(work: &Work<'_, '_>, waiting: &Mutex<Events<Job>>, events: &
     loop {
         let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let event = match job {
-            Ok(Job::Body(task, response)) => {
+            Ok(Job::Body(body)) => {
+                let (task, response) = *body;
                 let received = work.receive(&task, response);
                 Event::Worked(task, received)
             }

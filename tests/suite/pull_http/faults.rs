@@ -59,7 +59,8 @@ fn first_time(
 fn what_passes_is_tried_again() {
     let directory = scratch();
     let source = published(directory.path());
-    let faults: [(&str, fn(&mut TcpStream)); 6] = [
+    type Fault = fn(&mut TcpStream);
+    let faults: [(&str, Fault); 6] = [
         ("nothing", |_| ()),
         ("500", |stream| drop(stream.write_all(&answer("500 Oops", &[], b"page")))),
         ("408", |stream| drop(stream.write_all(&answer("408 Late", &[], b"")))),
