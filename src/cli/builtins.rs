@@ -19,19 +19,6 @@ use super::{
 #[cfg(feature = "pull")]
 use super::{find_remotes, pull};
 
-/// A command whose feature is off.
-#[cfg(not(all(feature = "bench", feature = "compose", feature = "http")))]
-#[cfg(not(all(
-    feature = "bench",
-    feature = "compose",
-    feature = "delta",
-    feature = "gpg",
-    feature = "http"
-)))]
-const fn left_out(name: &'static str, reason: &'static str) -> Builtin {
-    Builtin { name, arguments: "", about: "", action: Action::Refuse(reason) }
-}
-
 /// All of them.
 pub(super) static BUILTINS: Commands = &[
     Builtin {

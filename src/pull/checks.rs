@@ -44,6 +44,7 @@ pub(super) struct Checks<'o> {
 }
 
 /// A commit that has come.
+#[cfg_attr(not(feature = "gpg"), expect(dead_code, reason = "only signatures need the bytes"))]
 pub(super) struct Candidate<'c> {
     pub(super) wanted: &'c WantedCommit,
     pub(super) bytes: &'c [u8],

@@ -205,6 +205,7 @@ impl Plan {
     }
 
     /// The number of file objects found so far.
+    #[cfg(feature = "pull")]
     pub(super) fn files_found(&self) -> u64 {
         self.files
     }

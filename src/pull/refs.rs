@@ -24,6 +24,7 @@ pub(super) struct Found {
     /// What it was found by.
     pub(super) want: Want,
     /// The size of the commit object in bytes, if the summary says it.
+    #[cfg_attr(not(feature = "pull"), expect(dead_code, reason = "only servers need a limit"))]
     pub(super) size: Option<u64>,
 }
 
@@ -73,6 +74,7 @@ pub(super) fn all_of(source: &Repo) -> Result<Vec<Want>> {
 ///
 /// # Errors
 /// When one has an invalid name.
+#[cfg(feature = "pull")]
 pub(super) fn all_in(summary: &Summary) -> Result<Vec<Want>> {
     let mut wanted = Vec::new();
     for entry in &summary.refs {
