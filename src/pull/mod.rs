@@ -22,6 +22,8 @@ mod commits;
 mod finders;
 #[cfg(feature = "pull")]
 mod http;
+#[cfg(feature = "gpg")]
+mod in_summary;
 mod local;
 mod objects;
 mod plan;
@@ -38,7 +40,9 @@ use crate::refspec::{CollectionRef, InvalidRefspec, RefName, RemoteName};
 #[cfg(feature = "gpg")]
 use crate::remote::Demands;
 use crate::repo::{CommitState, Repo, Transaction, Trust};
-use crate::summary::{self, Summary, store};
+use crate::summary;
+#[cfg(feature = "gpg")]
+use crate::summary::store;
 use crate::threads;
 
 use checks::Checks;
@@ -51,10 +55,12 @@ pub use finders::{
 };
 #[cfg(feature = "pull")]
 pub use http::{Source, SummaryCache, pull_http};
+#[cfg(feature = "gpg")]
+use in_summary::{InSummary, decode_summary};
 pub use local::FileModes;
 use local::Importer;
 use plan::Plan;
-use refs::{InRepo, InSummary, Target};
+use refs::{InRepo, Target};
 pub use usb::{USB_REPO, UsbOptions, create_usb};
 
 /// What to pull, and how.
@@ -237,7 +243,7 @@ pub fn pull_local(
         [] => refs::all_of(source)?,
         wanted => wanted.to_vec(),
     };
-    let wanted = resolve_local(source, &requested, (repo, options), progress)?;
+    let wanted = resolve_local(source, &requested, repo, options)?;
     let checks = Checks::new(repo, options, source.collection_id())?;
     let mut transaction = Transaction::begin(repo)?;
     progress.event(Event::Started { task: "pull", total: None });
@@ -259,51 +265,28 @@ pub fn pull_local(
     Ok(stats)
 }
 
-/// Finds the commits in the summary of the source if it has one, as upstream does, else in its
-/// refs.
+/// Finds the commits in the refs of the source; in its summary only if that has to be signed.
+///
+/// Upstream trusts any summary, even one that is older than the refs, and so pulls old commits or
+/// does not find new refs.
 fn resolve_local(
     source: &Repo,
     wanted: &[Want],
-    (repo, options): (&Repo, &PullOptions),
-    progress: &dyn Progress,
+    repo: &Repo,
+    options: &PullOptions,
 ) -> Result<refs::Wanted> {
     let own = repo.collection_id();
-    let needs_summary = |want: &Want| matches!(want, Want::Ref(_) | Want::CollectionRef(_));
-    if !wanted.iter().any(needs_summary) {
-        return refs::resolve(wanted, &InRepo(source), options, own.as_ref());
-    }
-    let bytes = store::load_bytes_if_present(source)?;
     #[cfg(feature = "gpg")]
-    {
-        let signature = store::load_signature(source)?;
+    if !options.demands.summary.is_empty() {
+        let (bytes, signature) =
+            (store::load_bytes_if_present(source)?, store::load_signature(source)?);
         let policy = &options.demands.summary;
         let asker = summary::verify::Asker::Pull;
         summary::verify::verify(policy, bytes.as_deref(), signature.as_deref(), asker)?;
+        let summary = decode_summary(&bytes.unwrap_or_default())?;
+        return refs::resolve(wanted, &InSummary::new(&summary)?, options, own.as_ref());
     }
-    let Some(bytes) = bytes else {
-        return refs::resolve(wanted, &InRepo(source), options, own.as_ref());
-    };
-    let summary = decode_summary(&bytes)?;
-    let resolved = refs::resolve(wanted, &InSummary::new(&summary)?, options, own.as_ref())?;
-    for found in &resolved.commits {
-        let Want::Ref(name) = &found.want else { continue };
-        let actual = source.read_local_ref(name)?;
-        if let Some(actual) = actual.filter(|actual| *actual != found.commit) {
-            let commit = found.commit;
-            progress.event(Event::Warning(&format!(
-                "warning: the summary of the source is out of date: {name} is {commit} there, {actual} in refs/heads"
-            )));
-        }
-    }
-    Ok(resolved)
-}
-
-/// An empty file is a summary without refs, as upstream has it.
-fn decode_summary(bytes: &[u8]) -> Result<Summary> {
-    match bytes {
-        [] => Ok(Summary::default()),
-        bytes => Summary::decode(bytes).map_err(|source| Error::failed(source.to_string())),
-    }
+    refs::resolve(wanted, &InRepo(source), options, own.as_ref())
 }
 
 /// Sets the refs that do not have their commits already.

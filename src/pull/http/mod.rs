@@ -26,12 +26,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::checks::Checks;
+use super::in_summary::{InSummary, all_in, decode_summary};
 use super::local::Importer;
 use super::plan::Plan;
-use super::refs::{InSource, InSummary, Lookup};
-use super::{
-    DeltaTotals, DeltaUse, PullOptions, PullStats, Want, complete, decode_summary, refs, set_refs,
-};
+use super::refs::{InSource, Lookup};
+use super::{DeltaTotals, DeltaUse, PullOptions, PullStats, Want, complete, refs, set_refs};
 use crate::checksum::Checksum;
 use crate::error::{Context, Error, Result};
 use crate::keyfile::{KeyFile, text_of};
@@ -171,7 +170,7 @@ impl Prepared {
                      not have a summary",
                 )
             })?;
-            requested.extend(refs::all_in(summary)?);
+            requested.extend(all_in(summary)?);
         }
         if let Some(summary) = &summary {
             indexed_deltas |= boolean(summary, key::INDEXED_DELTAS);
