@@ -1,5 +1,6 @@
 //! Refs looked up in a summary.
 
+#[cfg(feature = "pull")]
 use super::Want;
 use super::refs::{InSource, Lookup};
 use crate::error::{Error, Result};

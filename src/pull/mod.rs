@@ -286,6 +286,14 @@ fn resolve_local(
         let summary = decode_summary(&bytes.unwrap_or_default())?;
         return refs::resolve(wanted, &InSummary::new(&summary)?, options, own.as_ref());
     }
+    // Refs of collections are looked up as upstream does.
+    #[cfg(feature = "gpg")]
+    if wanted.iter().any(|want| matches!(want, Want::CollectionRef(_)))
+        && let Some(bytes) = store::load_bytes_if_present(source)?
+    {
+        let summary = decode_summary(&bytes)?;
+        return refs::resolve(wanted, &InSummary::new(&summary)?, options, own.as_ref());
+    }
     refs::resolve(wanted, &InRepo(source), options, own.as_ref())
 }
 
