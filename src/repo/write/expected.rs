@@ -20,6 +20,9 @@ use crate::error::{During, Error, Result};
 use crate::object::{FileHeader, ObjectName, ObjectType};
 use crate::repo::{FileObject, Repo, RepoMode, verify_metadata};
 
+/// How much of a `.filez` is copied before its space is taken, in bytes.
+const SPACE_STEP: u64 = 16 << 20;
+
 /// Whether the objects of a repository are trusted to match their names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Trust {
@@ -130,9 +133,15 @@ impl<'r> Transaction<'r> {
         filez: &mut impl Read,
     ) -> Result<Filez<'_, 'r>> {
         let mut temporary = self.create_object(name)?;
-        let copied =
-            std::io::copy(filez, &mut temporary.file).during("copying", name.to_string())?;
-        self.take_space(copied)?;
+        // A server decides how long it is, so space is taken as it comes.
+        loop {
+            let mut next = filez.by_ref().take(SPACE_STEP);
+            let copied = std::io::copy(&mut next, &mut temporary.file);
+            match copied.during("copying", name.to_string())? {
+                0 => break,
+                copied => self.take_space(copied)?,
+            }
+        }
         Ok(Filez { transaction: self, name: *name, temporary })
     }
 
