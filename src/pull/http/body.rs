@@ -13,6 +13,9 @@ use crate::remote::Transport;
 use crate::remote::attempts::{Attempts, Next, Retry};
 use crate::remote::origin::dice;
 
+/// A body that breaks off more often is given up, however little came in between.
+const MOST_BREAKS: u32 = 1000;
+
 /// What the bodies of a pull share.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
@@ -47,6 +50,8 @@ pub(super) struct ResumingBody {
     offset: u64,
     /// Bytes that come once more and are skipped.
     skipped: u64,
+    /// How often it has broken off.
+    breaks: u32,
     pending: Bytes,
     error: LastError,
 }
@@ -66,6 +71,7 @@ impl ResumingBody {
             response,
             offset: 0,
             skipped: 0,
+            breaks: 0,
             pending: Bytes::new(),
             error: LastError::default(),
         }
@@ -105,6 +111,10 @@ impl ResumingBody {
 
     /// Asks for the rest.
     fn resume(&mut self, mut error: HttpError) -> Result<(), HttpError> {
+        self.breaks += 1;
+        if self.breaks > MOST_BREAKS {
+            return Err(error);
+        }
         let Places { urls, limit, retry, .. } = &self.places;
         loop {
             log::debug!("{error}; going on at byte {}", self.offset);
