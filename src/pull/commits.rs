@@ -5,6 +5,7 @@ use super::checks::{Candidate, Checks};
 use super::local::Importer;
 use super::plan::{Completeness, Plan, WantedCommit};
 use crate::error::{OfObject, Result};
+use crate::map::FileBytes;
 use crate::object::{Commit, ObjectName, ObjectType};
 use crate::repo::CommitState;
 
@@ -38,6 +39,35 @@ pub(super) fn import_wanted(
     Ok(())
 }
 
+/// What the source has of a commit that has passed the checks.
+struct Checked {
+    bytes: FileBytes,
+    commit: Commit,
+    detached: Option<FileBytes>,
+}
+
+/// Looks at all there is of a commit before anything is written: what comes with a commit that is
+/// refused replaces nothing.
+fn check(
+    importer: &Importer<'_, '_>,
+    wanted: &WantedCommit,
+    checks: &Checks<'_>,
+    is_stored: bool,
+) -> Result<Checked> {
+    let name = ObjectName::new(wanted.commit, ObjectType::Commit);
+    let bytes = if is_stored { importer.load_present(&name)? } else { importer.load(&name)? };
+    let commit = Commit::decode(&bytes).of_object(name)?;
+    let detached = importer.load_detached_metadata(&wanted.commit)?;
+    checks.check(&Candidate {
+        wanted,
+        bytes: &bytes,
+        commit: &commit,
+        detached: detached.as_deref(),
+        is_stored,
+    })?;
+    Ok(Checked { bytes, commit, detached })
+}
+
 /// Takes over new detached metadata of a commit that is there.
 fn update(
     importer: &Importer<'_, '_>,
@@ -45,18 +75,7 @@ fn update(
     checks: &Checks<'_>,
     stats: &mut PullStats,
 ) -> Result<Commit> {
-    let name = ObjectName::new(wanted.commit, ObjectType::Commit);
-    let bytes = importer.load_present(&name)?;
-    let commit = Commit::decode(&bytes).of_object(name)?;
-    let detached = importer.load_detached_metadata(&wanted.commit)?;
-    let new = detached.as_deref();
-    checks.check(&Candidate {
-        wanted,
-        bytes: &bytes,
-        commit: &commit,
-        detached: new,
-        is_stored: true,
-    })?;
+    let Checked { commit, detached, .. } = check(importer, wanted, checks, true)?;
     if let Some(detached) = detached {
         importer.store_detached_metadata(&wanted.commit, &detached)?;
         stats.transferred_bytes += detached.len() as u64;
@@ -64,26 +83,14 @@ fn update(
     Ok(commit)
 }
 
-/// Takes over a commit with its detached metadata. Nothing is written before all there is to be
-/// looked at was: what comes with a commit that is refused replaces nothing.
+/// Takes over a commit with its detached metadata.
 fn import(
     importer: &Importer<'_, '_>,
     wanted: &WantedCommit,
     checks: &Checks<'_>,
     stats: &mut PullStats,
 ) -> Result<Commit> {
-    let name = ObjectName::new(wanted.commit, ObjectType::Commit);
-    let bytes = importer.load(&name)?;
-    let commit = Commit::decode(&bytes).of_object(name)?;
-    let detached = importer.load_detached_metadata(&wanted.commit)?;
-    let new = detached.as_deref();
-    checks.check(&Candidate {
-        wanted,
-        bytes: &bytes,
-        commit: &commit,
-        detached: new,
-        is_stored: false,
-    })?;
+    let Checked { bytes, commit, detached } = check(importer, wanted, checks, false)?;
     let repo = importer.repo();
     // A mark left by fsck has more information than ours.
     if repo.commit_state(&wanted.commit)? == CommitState::Complete {
@@ -92,7 +99,7 @@ fn import(
     if let Some(detached) = detached {
         importer.store_detached_metadata(&wanted.commit, &detached)?;
     }
-    importer.store(&name, &bytes)?;
+    importer.store(&ObjectName::new(wanted.commit, ObjectType::Commit), &bytes)?;
     stats.metadata_objects_imported += 1;
     Ok(commit)
 }
