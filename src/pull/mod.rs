@@ -256,7 +256,7 @@ pub fn pull_local(
             return Err(error);
         }
     };
-    set_refs(&mut transaction, wanted.refs)?;
+    set_refs(&mut transaction, wanted.refs, options)?;
     transaction.commit()?;
     for commit in complete {
         repo.mark_commit(&commit, CommitState::Complete)?;
@@ -298,9 +298,15 @@ fn resolve_local(
 }
 
 /// Sets the refs that do not have their commits already.
-fn set_refs(transaction: &mut Transaction<'_>, refs: Vec<(Target, Checksum)>) -> Result<()> {
+fn set_refs(
+    transaction: &mut Transaction<'_>,
+    refs: Vec<(Target, Checksum)>,
+    options: &PullOptions,
+) -> Result<()> {
     for (target, commit) in refs {
         match target {
+            // A mirror has refs of its own, whatever remotes of it have.
+            Target::Ref(refspec) if options.mirror => transaction.set_ref(refspec, Some(commit)),
             // What the name resolves to already, be it in a parent repository or as a remote's ref,
             // upstream leaves as it is.
             Target::Ref(refspec)

@@ -11,7 +11,7 @@ use osier::fsck::{FsckOptions, fsck};
 use osier::progress::Silent;
 use osier::repo::Repo;
 
-use super::support::{Asked, Server, Then, answer};
+use super::support::{Asked, Dice, Server, Then, answer};
 use super::support::{Output, differences, osier, ostree, scratch, snapshot};
 
 /// Files in the tree, among them one that streams and one that is kept in parts.
@@ -37,22 +37,10 @@ fn published(directory: &Path) -> PathBuf {
     for number in 0..40 {
         fs::write(tree.join(format!("usr/share/{number}")), number.to_string()).unwrap();
     }
-    fs::write(tree.join("usr/large"), noise(400_000)).unwrap();
+    fs::write(tree.join("usr/large"), Dice::new(7).bytes(400_000)).unwrap();
     std::os::unix::fs::symlink("usr/large", tree.join("link")).unwrap();
     commit("@2");
     repo
-}
-
-/// Bytes that do not compress.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 7u32;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state >> 8) as u8
-    };
-    (0..length).map(|_| next()).collect()
 }
 
 /// A new repository with the remote `origin` at that URL.
@@ -224,6 +212,13 @@ fn a_mirror_has_the_files_of_the_server() {
         assert_eq!(file(&repo).unwrap(), file(&source).unwrap(), "{name}");
     }
     assert_sound(&repo);
+    // A remote's ref at the same commit is no reason to leave out the mirror's own.
+    let other = destination(directory.path(), "other", ("archive", &server.url));
+    pull(&other, &["origin", "main"]).success();
+    pull(&other, &["--mirror", "origin", "main"]).success();
+    let commit = fs::read_to_string(other.join("refs/heads/main")).unwrap();
+    assert_eq!(commit.trim_end(), rev(&source, "main"));
+    assert!(!other.join("summary").exists());
     // A signature that is gone at the server goes here, too.
     fs::write(repo.join("summary.sig"), "").unwrap();
     pull(&repo, &["--mirror", "origin"]).success();

@@ -104,11 +104,12 @@ pub fn pull_http(
         transaction.abort(None);
         return Ok(stats);
     }
-    set_refs(&mut transaction, prepared.wanted.refs)?;
+    set_refs(&mut transaction, prepared.wanted.refs, options)?;
+    transaction.commit()?;
+    // It names only what is there now.
     if prepared.mirrors_all {
         copy_summary(repo, &prepared.fetched)?;
     }
-    transaction.commit()?;
     for commit in complete {
         repo.mark_commit(&commit, CommitState::Complete)?;
     }

@@ -25,6 +25,11 @@ impl Dice {
         self.bits() % end
     }
 
+    /// Bytes that do not compress.
+    pub fn bytes(&mut self, length: usize) -> Vec<u8> {
+        (0..length).map(|_| self.bits() as u8).collect()
+    }
+
     /// A moment from 0 up to `end`.
     pub fn moment(&mut self, end: Duration) -> Duration {
         Duration::from_nanos(self.below(u64::try_from(end.as_nanos()).unwrap().max(1)))
