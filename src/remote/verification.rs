@@ -58,7 +58,7 @@ impl Demands {
     ) -> Result<Self> {
         let verification = remote.config()?.verification;
         let gpg = GpgDemands { commits: verification.gpg, summary: verification.gpg_summary };
-        let mut demands = Self::gpg_only(repo, sysroot, &remote.name, (gpg, trust))?;
+        let mut demands = Self::gpg_only(repo, sysroot, &remote.name, (gpg, trust));
         demands.commits.engines = engines(&verification, &verification.sign, trust)?;
         demands.summary.engines = engines(&verification, &verification.sign_summary, trust)?;
         Ok(demands)
@@ -66,17 +66,16 @@ impl Demands {
 
     /// OpenPGP signatures only, of keys of the remote `name`.
     ///
-    /// # Errors
-    /// Never so far. That there is no such remote, or that its keys cannot be read, is an error of
-    /// what has signatures.
+    /// That there is no such remote, or that its keys cannot be read, is an error of what has
+    /// signatures.
     pub fn gpg_only(
         repo: &Repo,
         sysroot: Option<&Path>,
         name: &str,
         (gpg, trust): (GpgDemands, &Trust),
-    ) -> Result<Self> {
+    ) -> Self {
         if gpg == GpgDemands::default() {
-            return Ok(Self::default());
+            return Self::default();
         }
         let keyring = keyrings::of_remote(repo, sysroot, name, trust.global_keyrings.as_deref());
         let zone = trust.zone.clone().unwrap_or(jiff::tz::TimeZone::UTC);
@@ -86,7 +85,7 @@ impl Demands {
             gpg: is_demanded.then(|| policy.clone()),
             ..Policy::default()
         };
-        Ok(Self { commits: demand(gpg.commits), summary: demand(gpg.summary) })
+        Self { commits: demand(gpg.commits), summary: demand(gpg.summary) }
     }
 }
 

@@ -53,7 +53,7 @@ fn examine(
         return Ok(None);
     }
     let mut demands = Demands::of_remote(repo, None, &remote, options.trust)?;
-    demands.commits.gpg = gpg_of(repo, &remote.name, options)?;
+    demands.commits.gpg = gpg_of(repo, &remote.name, options);
     let name = RemoteName::parse(&remote.name)?;
     let url = displayed_url(&config);
     let (place, bytes) = fetch_summary(repo, remote, (&config, &demands, options), cache)?;

@@ -100,7 +100,7 @@ fn candidate(
     };
     let listed: Vec<_> = wanted.iter().zip(offer.listed).map(usable).collect();
     let url = format!("file://{}", source.path().display());
-    let commits = Policy { gpg: gpg_of(repo, remote.as_str(), options)?, ..Policy::default() };
+    let commits = Policy { gpg: gpg_of(repo, remote.as_str(), options), ..Policy::default() };
     let source = Repo::open_in(
         Dir::beneath(source.dir(), ".").calling("opendir", source.path())?,
         source.path(),
