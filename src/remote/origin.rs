@@ -109,6 +109,13 @@ impl Origin {
         config: &RemoteConfig,
         options: &OriginOptions,
     ) -> Result<Self> {
+        if let Some(client) = &config.tls.client
+            && let Some(token) =
+                [&client.certificate, &client.key].into_iter().find(|path| is_token(path))
+        {
+            let token = token.display();
+            return Err(Error::failed(format!("keys in tokens are not supported: {token}")));
+        }
         let jar = Jar::load(repo, name)?;
         let client = Client::new(client_options(config, options, jar)).map_err(|e| failed(&e))?;
         let mut origin = Self {
@@ -344,6 +351,11 @@ fn client_options(config: &RemoteConfig, options: &OriginOptions, jar: Jar) -> C
         cookies: Some(Cookies(Arc::new(cookies))),
         ..ClientOptions::default()
     }
+}
+
+/// Whether a path is in fact the URI of a key in a PKCS #11 token.
+fn is_token(path: &Path) -> bool {
+    path.to_string_lossy().starts_with("pkcs11:")
 }
 
 fn parse_url(text: &str) -> Result<Url> {
