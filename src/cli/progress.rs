@@ -48,6 +48,8 @@ pub(super) struct Display {
     out: Output,
     lines: bool,
     bars: bool,
+    /// The shortest time between two states of a bar; `None` for as often as it looks smooth.
+    period: Option<Duration>,
     shared: Arc<Shared>,
 }
 
@@ -95,7 +97,12 @@ impl Display {
     /// Prints to `out` and, with a bar, to standard error.
     pub(super) fn new(out: Output) -> Self {
         let (lines, bars) = (!io::stdout().is_terminal(), io::stderr().is_terminal());
-        Self { out, lines, bars, shared: Arc::default() }
+        Self { out, lines, bars, period: None, shared: Arc::default() }
+    }
+
+    /// Shows a new state of a bar only so often, but at least once a second.
+    pub(super) fn redrawn_every(self, period: Duration) -> Self {
+        Self { period: Some(period), ..self }
     }
 
     /// Reserves standard output for the result.
@@ -178,7 +185,8 @@ impl Display {
                 step.finish_and_clear();
                 format!("{}: ", step.prefix())
             });
-            task.bar = Some(bar(format!("{}{}", step.unwrap_or_default(), task.name), task.total));
+            let name = format!("{}{}", step.unwrap_or_default(), task.name);
+            task.bar = Some(bar(name, task.total, self.period));
         }
         if let Some(bar) = &task.bar {
             bar.set_position(weight(task.done, task.total));
@@ -305,9 +313,16 @@ fn percent(steps: u64, total: u64) -> u64 {
     }
 }
 
-fn bar(name: String, total: Option<Total>) -> ProgressBar {
+fn bar(name: String, total: Option<Total>, period: Option<Duration>) -> ProgressBar {
     let length = total.map(|_| full_weight(total));
-    let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
+    let target = match period {
+        None => ProgressDrawTarget::stderr(),
+        Some(period) => {
+            let rate = 1000 / period.as_millis().max(1);
+            ProgressDrawTarget::stderr_with_hz(u8::try_from(rate).unwrap_or(u8::MAX).max(1))
+        }
+    };
+    let bar = ProgressBar::with_draw_target(length, target);
     set_style(&bar, if total.is_some() { BAR_WITH_TOTAL } else { BAR_WITHOUT_TOTAL });
     keep_ticking(&bar);
     bar.with_prefix(name)

@@ -178,6 +178,10 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         },
     };
     let progress = context.transaction_progress(&repo, args.json);
+    let progress = match positive(args.update_frequency) {
+        None | Some(0) => progress,
+        Some(milliseconds) => progress.redrawn_every(Duration::from_millis(milliseconds.into())),
+    };
     let started = Instant::now();
     let (stats, place) = transfer(&repo, &remote, &args, (&mut options, &progress))?;
     drop(progress);
