@@ -9,6 +9,7 @@ mod delta_pages;
 mod pages;
 #[cfg(feature = "pull")]
 mod pulls;
+mod remotes;
 
 use std::ffi::OsString;
 use std::fs;
@@ -71,7 +72,8 @@ fn all_pages() -> impl Iterator<Item = &'static Page> {
     let pulls = pulls::PAGES;
     #[cfg(not(feature = "pull"))]
     let pulls: &[Page] = &[];
-    pages::PAGES.iter().chain(deltas).chain(collections::PAGES).chain(pulls)
+    let always = pages::PAGES.iter().chain(remotes::PAGES).chain(collections::PAGES);
+    always.chain(deltas).chain(pulls)
 }
 
 fn render(man: &Man, command: &Command, out: &mut Vec<u8>) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! Man pages of the commands that ask servers.
 
-use super::pages::{DEFLATE, FILES_OF_REPO, OF_REPO, Page, REMOTE_FILES};
+use super::pages::{DEFLATE, FILES_OF_REPO, OF_REPO, Page};
+use super::remotes::REMOTE_FILES;
 
 /// Proxies, as curl reads them.
 const PROXIES: (&str, &str) = (
