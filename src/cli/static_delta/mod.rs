@@ -13,11 +13,13 @@ use std::path::{Path, PathBuf};
 
 use osier::delta::DeltaFile;
 use osier::repo::Repo;
-use osier::sign::{Engine, VerificationKeys};
+use osier::sign::VerificationKeys;
 
 use super::builtin::{Builtin, Commands, RepoOption, command};
 use super::elsewhere::KEY_DIRECTORIES;
 use super::error::Failure;
+use super::options::path;
+use super::signing;
 
 /// The commands, in the order of ostree's help.
 pub(super) static COMMANDS: Commands = &[
@@ -67,11 +69,18 @@ fn open(repo: &Repo, named: &str) -> Result<DeltaFile, Failure> {
     }
 }
 
-/// Where public keys come from.
-struct KeySources<'a> {
-    inline: &'a [String],
-    file: Option<&'a Path>,
-    directory: Option<&'a Path>,
+/// Where public keys come from, besides the arguments.
+#[derive(clap::Args)]
+struct KeyOptions {
+    /// Signature type to use (defaults to 'ed25519')
+    #[arg(long, value_name = "NAME")]
+    sign_type: Option<String>,
+    /// Read key(s) from file
+    #[arg(long, value_name = "NAME", value_parser = path())]
+    keys_file: Option<PathBuf>,
+    /// Redefine system-wide directories with public and revoked keys for verification
+    #[arg(long, value_name = "NAME", value_parser = path())]
+    keys_dir: Option<PathBuf>,
 }
 
 /// What to do when the directories of the system have no key.
@@ -81,23 +90,23 @@ enum WithoutKeys {
     GoOn,
 }
 
-impl KeySources<'_> {
-    /// The keys; `None` when there are none and that is accepted.
+impl KeyOptions {
+    /// The keys, `inline` ones first; `None` when there are none and that is accepted.
     fn load(
         &self,
-        engine: Engine,
+        inline: &[String],
         without: WithoutKeys,
     ) -> Result<Option<VerificationKeys>, Failure> {
-        let mut keys = VerificationKeys::new(engine);
-        for key in self.inline {
+        let mut keys = VerificationKeys::new(signing::engine(self.sign_type.as_deref())?);
+        for key in inline {
             keys.add_inline(key).map_err(osier::Error::from)?;
         }
-        let loaded = match (self.file, self.directory) {
+        let loaded = match (&self.keys_file, &self.keys_dir) {
             (Some(file), _) => keys.load_file(file),
-            (None, Some(directory)) if self.inline.is_empty() => {
-                keys.load_directories(&[directory.to_owned()])
+            (None, Some(directory)) if inline.is_empty() => {
+                keys.load_directories(std::slice::from_ref(directory))
             }
-            (None, None) if self.inline.is_empty() => {
+            (None, None) if inline.is_empty() => {
                 let directories = KEY_DIRECTORIES.map(PathBuf::from);
                 let loaded = keys.load_directories(&directories);
                 if loaded.is_err() && keys.is_empty() && without == WithoutKeys::GoOn {
