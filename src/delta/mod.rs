@@ -14,7 +14,7 @@
 //! Then, for each part of [`Superblock::parts`](crate::delta_format::Superblock) in order:
 //!
 //! ```no_run
-//! # fn fetch(path: &str, size: u64) -> std::io::Result<std::fs::File> { unimplemented!() }
+//! # fn fetch(path: &str, _size: u64) -> std::io::Result<std::fs::File> { std::fs::File::open(path) }
 //! use osier::delta::{self, PartBytes};
 //! use osier::delta_format::Superblock;
 //! use osier::repo::Transaction;
