@@ -1,10 +1,7 @@
 //! `pull` from a server that limits what it does for one client, and the memory that it takes.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread;
 use std::time::Duration;
 
 use osier::fsck::{FsckOptions, fsck};
@@ -12,108 +9,59 @@ use osier::progress::Silent;
 use osier::repo::Repo;
 use serde_json::Value;
 
-use super::support::{Program, has_programs, osier, osier_path, program, scratch};
+use super::support::nginx::{self, openssl};
+use super::support::{Program, has_programs, osier, osier_path, scratch};
 
 /// Files in the tree.
 const FILES: usize = 400;
 
 /// nginx with an archive in `published`, and with these lines in its server.
-struct Nginx {
-    child: Child,
-    directory: tempfile::TempDir,
-    port: u16,
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+struct Nginx(nginx::Nginx);
 
 impl Nginx {
     /// `None`, with a line that says so, where nginx or openssl is missing.
     #[track_caller]
     fn start((listen, http, server): (&str, &str, &str)) -> Option<Self> {
-        if !has_programs(&["nginx", "openssl"]) {
-            return None;
-        }
-        let directory = scratch();
-        let root = directory.path();
-        let certificate = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
-             -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1 \
-             -addext basicConstraints=critical,CA:FALSE -keyout key.pem -out own.pem";
-        let output = Command::new(program("openssl")?.path)
-            .args(certificate.split_whitespace())
-            .current_dir(root)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|name| format!("{name}_temp_path {}/{name};", root.display()))
-            .join(" ");
-        let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
-        let text = format!(
-            "{user} daemon off; worker_processes 1; pid {root}/pid; error_log {root}/error;
-             master_process off;
-             events {{ worker_connections 512; }}
-             http {{
-               log_format answers '$connection $status'; access_log {root}/access answers;
-               {paths} {http}
-               server {{
-                 listen 127.0.0.1:{port} {listen}; root {root}/published;
-                 ssl_certificate {root}/own.pem; ssl_certificate_key {root}/key.pem;
-                 {server}
-               }}
-             }}",
-            root = root.display()
-        );
-        fs::write(root.join("nginx.conf"), text).unwrap();
-        publish(root);
-        let child = Command::new(program("nginx")?.path)
-            .arg("-p")
-            .arg(root)
-            .arg("-e")
-            .arg(root.join("error"))
-            .arg("-c")
-            .arg(root.join("nginx.conf"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let server = Self { child, directory, port };
-        for _ in 0..400 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Some(server);
-            }
-            thread::sleep(Duration::from_millis(25));
-        }
-        let log = fs::read_to_string(server.directory.path().join("error"));
-        panic!("nginx does not listen: {}", log.unwrap_or_default());
+        nginx::Nginx::start(|root, port| {
+            openssl(
+                root,
+                "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
+                 -subj /CN=test -addext subjectAltName=IP:127.0.0.1 \
+                 -addext basicConstraints=critical,CA:FALSE -keyout key.pem -out own.pem",
+            );
+            publish(root);
+            let root = root.display();
+            let http = format!(
+                "log_format answers '$connection $status'; access_log {root}/access answers; {http}"
+            );
+            let server = format!(
+                "listen 127.0.0.1:{port} {listen}; root {root}/published;
+                 ssl_certificate {root}/own.pem; ssl_certificate_key {root}/key.pem; {server}"
+            );
+            [http, server]
+        })
+        .map(Self)
     }
 
     /// Pulls everything, and returns the connection and the status of each answer.
     fn pull(&self, scheme: &str) -> Vec<(String, String)> {
-        let root = self.directory.path();
-        let (repo, program) = (root.join("destination"), osier());
+        let (repo, program) = (self.0.path("destination"), osier());
         program.repo(&repo, ["init", "--mode=bare-user"]).success();
-        let trusted = format!("--set=tls-ca-path={}", root.join("own.pem").display());
-        let url = format!("{scheme}://127.0.0.1:{}", self.port);
+        let trusted = format!("--set=tls-ca-path={}", self.0.path("own.pem").display());
+        let url = format!("{scheme}://127.0.0.1:{}", self.0.port);
         program
             .repo(&repo, ["remote", "add", "--no-gpg-verify", &trusted, "origin", &url])
             .success();
         program.repo(&repo, ["pull", "origin", "main"]).success();
         let repo = Repo::open(&repo).unwrap();
-        let published = Repo::open(&root.join("published")).unwrap();
+        let published = Repo::open(&self.0.path("published")).unwrap();
         assert_eq!(
             repo.resolve_rev("origin:main").unwrap(),
             published.resolve_rev("main").unwrap()
         );
         assert_eq!(repo.list_objects().unwrap().len(), FILES + 3);
         assert!(!fsck(&repo, &FsckOptions::default(), &Silent).unwrap().corrupted);
-        let log = fs::read_to_string(root.join("access")).unwrap();
+        let log = fs::read_to_string(self.0.path("access")).unwrap();
         let answer = |line: &str| {
             let (connection, status) = line.split_once(' ').unwrap();
             (connection.to_owned(), status.to_owned())

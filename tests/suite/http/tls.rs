@@ -1,118 +1,58 @@
 //! TLS and HTTP/2 with a server that is not ours: nginx, with certificates of OpenSSL's.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use osier::http::{Client, ClientOptions, Downgrade, HttpError, HttpErrorKind, Roots};
 
 use super::{get, options};
-use crate::support::{has_programs, program, scratch};
+use crate::support::nginx::{self, openssl};
+use crate::support::scratch;
 
-struct Nginx {
-    child: Child,
-    directory: tempfile::TempDir,
-    port: u16,
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = rustix::process::kill_process(
-            rustix::process::Pid::from_child(&self.child),
-            rustix::process::Signal::QUIT,
-        );
-        let _ = self.child.wait();
-    }
-}
-
-fn openssl(directory: &Path, arguments: &str) {
-    let output = Command::new(program("openssl").unwrap().path)
-        .current_dir(directory)
-        .args(arguments.split(' '))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-}
+struct Nginx(nginx::Nginx);
 
 impl Nginx {
     /// `None`, with a line that says so, where nginx or openssl is missing.
     #[track_caller]
     fn start() -> Option<Self> {
-        if !has_programs(&["nginx", "openssl"]) {
-            return None;
-        }
-        let directory = scratch();
-        let root = directory.path();
-        let request = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-        for (name, subject) in [("own", "localhost"), ("other", "localhost")] {
-            openssl(
-                root,
-                &format!(
-                    "req -x509 {request} -days 2 -subj /CN={subject} -addext \
+        nginx::Nginx::start(|root, port| {
+            let request = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+            for name in ["own", "other"] {
+                let call = format!(
+                    "req -x509 {request} -days 2 -subj /CN=localhost -addext \
                      subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE \
                      -keyout {name}.key -out {name}.pem"
-                ),
+                );
+                openssl(root, &call);
+            }
+            fs::create_dir(root.join("files")).unwrap();
+            fs::write(root.join("files/summary"), "12345").unwrap();
+            fs::write(root.join("files/large"), vec![b'x'; 5_000_000]).unwrap();
+            let root = root.display();
+            let http = format!(
+                "access_log {root}/access;
+                 log_format protocol '$server_protocol $connection $ssl_client_verify $uri';"
             );
-        }
-        fs::create_dir(root.join("files")).unwrap();
-        fs::write(root.join("files/summary"), "12345").unwrap();
-        fs::write(root.join("files/large"), vec![b'x'; 5_000_000]).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let text = format!(
-            "daemon off; worker_processes 1; pid {root}/pid; error_log {root}/error;
-             events {{ worker_connections 512; }}
-             http {{
-               access_log {root}/access;
-               log_format protocol '$server_protocol $connection $ssl_client_verify $uri';
-               client_body_temp_path {root}/t1; proxy_temp_path {root}/t2;
-               fastcgi_temp_path {root}/t3;
-               uwsgi_temp_path {root}/t4; scgi_temp_path {root}/t5;
-               server {{
-                 listen 127.0.0.1:{port} ssl http2; server_name localhost; root {root}/files;
+            let server = format!(
+                "listen 127.0.0.1:{port} ssl http2; server_name localhost; root {root}/files;
                  ssl_certificate {root}/own.pem; ssl_certificate_key {root}/own.key;
                  ssl_client_certificate {root}/other.pem; ssl_verify_client optional_no_ca;
                  access_log {root}/access protocol;
-                 location /plain {{ return 302 http://localhost:1/x; }}
-               }}
-             }}",
-            root = root.display()
-        );
-        fs::write(root.join("nginx.conf"), text).unwrap();
-        let nginx = program("nginx")?;
-        let child = Command::new(nginx.path)
-            .args([
-                "-p".as_ref(),
-                root.as_os_str(),
-                "-c".as_ref(),
-                root.join("nginx.conf").as_os_str(),
-            ])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let server = Self { child, port, directory };
-        for _ in 0..200 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Some(server);
-            }
-            thread::sleep(Duration::from_millis(25));
-        }
-        panic!(
-            "nginx does not listen: {}",
-            fs::read_to_string(server.path("error")).unwrap_or_default()
-        );
+                 location /plain {{ return 302 http://localhost:1/x; }}"
+            );
+            [http, server]
+        })
+        .map(Self)
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+        self.0.path(name)
     }
 
     fn url(&self, path: &str) -> String {
-        format!("https://localhost:{}/{path}", self.port)
+        format!("https://localhost:{}/{path}", self.0.port)
     }
 
     /// The lines about requests, once there are that many.

@@ -11,6 +11,7 @@ mod compare;
 mod dice;
 mod fixtures;
 pub mod gnupg;
+pub mod nginx;
 mod optional;
 mod program;
 mod server;
