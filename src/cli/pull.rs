@@ -153,7 +153,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         wanted,
         remote: RemoteName::parse(&name).ok(),
         mirror: args.mirror,
-        depth: generations(args.depth)?,
+        depth: pulled::generations(args.depth)?,
         commit_metadata_only: args.commit_metadata_only,
         subpaths: args.subpath.clone(),
         trust: if args.untrusted { Trust::Untrusted } else { Trust::Trusted },
@@ -327,18 +327,6 @@ fn low_speed(args: &Args) -> Option<LowSpeed> {
 /// A number that is not negative.
 fn positive(number: Option<i32>) -> Option<u32> {
     number.and_then(|number| u32::try_from(number).ok())
-}
-
-/// `None` stands for all parents.
-fn generations(depth: Option<i32>) -> Result<Option<u32>, Failure> {
-    match depth {
-        None => Ok(PullOptions::default().depth),
-        Some(-1) => Ok(None),
-        Some(depth) => match u32::try_from(depth) {
-            Ok(depth) => Ok(Some(depth)),
-            Err(_) => Err(Failure::failed("Depth must be at least -1".to_owned())),
-        },
-    }
 }
 
 /// Where objects came from.

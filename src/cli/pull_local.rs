@@ -115,7 +115,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let options = PullOptions {
         remote: remote.map(|remote| remote_name(&source, &remote, &wanted)).transpose()?.flatten(),
         wanted,
-        depth: generations(depth)?,
+        depth: pulled::generations(depth)?,
         commit_metadata_only,
         trust: if untrusted { Trust::Untrusted } else { Trust::Trusted },
         file_modes: if bareuseronly_files { FileModes::BareUserOnly } else { FileModes::Any },
@@ -209,19 +209,6 @@ fn remote_name(
 fn all_of(source: &Repo) -> Result<Vec<RefName>, Failure> {
     let refs = source.list_ref_names(None, ListRefs::Full)?;
     Ok(refs.into_iter().map(|refspec| refspec.name).collect())
-}
-
-/// `None` stands for all refs.
-fn generations(depth: Option<i32>) -> Result<Option<u32>, Failure> {
-    match depth {
-        None => Ok(PullOptions::default().depth),
-        Some(-1) => Ok(None),
-        Some(depth) => match u32::try_from(depth) {
-            Ok(depth) => Ok(Some(depth)),
-            // Upstream aborts.
-            Err(_) => Err(Failure::failed(format!("Invalid depth {depth}"))),
-        },
-    }
 }
 
 fn status_line(stats: &PullStats) -> String {

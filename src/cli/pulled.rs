@@ -1,4 +1,4 @@
-//! What a pull has done, as JSON.
+//! What the commands that pull share: how deep, and what was done, as JSON.
 
 use osier::pull::{PullOptions, PullStats, Want};
 use osier::refspec::{RefName, Refspec};
@@ -53,4 +53,17 @@ pub(super) fn document(
         "content_bytes_written": content_bytes_written,
         "transferred_bytes": transferred_bytes,
     }))
+}
+
+/// The generations of parents that `--depth` stands for; `None` is all.
+pub(super) fn generations(depth: Option<i32>) -> Result<Option<u32>, Failure> {
+    match depth {
+        None => Ok(PullOptions::default().depth),
+        Some(-1) => Ok(None),
+        Some(depth) => match u32::try_from(depth) {
+            Ok(depth) => Ok(Some(depth)),
+            // Upstream aborts.
+            Err(_) => Err(Failure::failed("Depth must be at least -1")),
+        },
+    }
 }

@@ -196,7 +196,7 @@ fn what_cannot_be_pulled_is_reported_as_by_the_real_program() {
     let message = pull(&osier(), &destination, &[option], &repo, &["main"]).failure();
     assert_eq!(message, "Can't use static deltas in an archive repo");
     let message = pull(&osier(), &destination, &["--depth=-2"], &repo, &["main"]).failure();
-    assert_eq!(message, "Invalid depth -2");
+    assert_eq!(message, "Depth must be at least -1");
 }
 
 #[test]
