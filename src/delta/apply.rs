@@ -113,7 +113,7 @@ fn apply(
 
 /// Which deltas have to be signed, as `core.sign-verify-deltas` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Requirement {
+pub enum Requirement {
     /// None has to be.
     Never,
     /// Those that are signed must be signed with a known key; upstream accepts all others.
@@ -123,7 +123,11 @@ enum Requirement {
 }
 
 impl Requirement {
-    fn of(repo: &Repo) -> Result<Self> {
+    /// What the configuration of a repository says.
+    ///
+    /// # Errors
+    /// When the value is neither a yes or no nor `required`.
+    pub fn of(repo: &Repo) -> Result<Self> {
         const KEY: &str = "sign-verify-deltas";
         let config = repo.config();
         let malformed = |source| Error::Malformed { what: "config".to_owned(), source };

@@ -56,7 +56,9 @@ mod spool;
 mod tests;
 mod units;
 
-pub use apply::{ApplyOptions, ApplyStats, apply_commit, apply_offline, apply_part, is_present};
+pub use apply::{
+    ApplyOptions, ApplyStats, Requirement, apply_commit, apply_offline, apply_part, is_present,
+};
 pub use envelope::{DeltaFile, Envelope, verify};
 pub use generate::{Comparison, GenerateOptions, Target, generate};
 pub use machine::PartStats;

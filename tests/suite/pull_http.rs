@@ -294,6 +294,10 @@ fn a_delta_that_is_damaged_or_gone_is_no_obstacle() {
     fs::write(&part, &good).unwrap();
     let repo = destination(directory.path(), "repo", ("bare-user", &server.url));
     pull(&repo, &["origin", &old]).success();
+    osier().repo(&repo, ["config", "set", "core.sign-verify-deltas", "required"]).success();
+    let refused = pull(&repo, &["origin", "main"]).failure();
+    assert_eq!(refused, "no signatures in static-delta");
+    osier().repo(&repo, ["config", "unset", "core.sign-verify-deltas"]).success();
     let line = pull(&repo, &["--require-static-deltas", "origin", "main"]).success();
     assert!(line.starts_with("1 delta parts, "), "{line}");
     assert_sound(&repo);

@@ -13,7 +13,7 @@ use super::super::plan::WantedCommit;
 use super::super::refs::Found;
 use super::super::{DeltaUse, Want};
 use crate::checksum::Checksum;
-use crate::delta::{self, Envelope};
+use crate::delta::{self, Envelope, Requirement};
 use crate::delta_format::{DeltaIndex, DeltaName, Superblock, deltas_in_map, index_path};
 use crate::error::{Error, OfObject, Result};
 use crate::gvariant::Dict;
@@ -255,12 +255,14 @@ impl<'s, 'r> Search<'s, 'r> {
         Ok(Choice::Delta(Arc::new(delta)))
     }
 
-    /// Verifies a signed superblock where the config of the repository asks for that.
+    /// Verifies the signature of a superblock where the config of the repository asks for that.
     fn verify_signature(&self, envelope: &Envelope<'_>) -> Result<()> {
-        let config = self.repo().config();
-        let wanted = config.keyfile.get_bool("core", "sign-verify-deltas");
-        if !wanted.map_err(refused)?.unwrap_or(false) || envelope.signatures.is_none() {
-            return Ok(());
+        match (Requirement::of(self.repo())?, &envelope.signatures) {
+            (Requirement::Never, _) | (Requirement::WhereSigned, None) => return Ok(()),
+            (Requirement::Always, None) => {
+                return Err(Error::failed("no signatures in static-delta"));
+            }
+            (_, Some(_)) => {}
         }
         let mut last = Error::failed("no keys to verify the signature of a static delta with");
         for engine in &self.checks.options.demands.commits.engines {
