@@ -100,6 +100,7 @@ impl Display {
         Self { out, lines, bars, period: None, shared: Arc::default() }
     }
 
+    #[cfg(feature = "pull")]
     /// Shows a new state of a bar only so often, but at least once a second.
     pub(super) fn redrawn_every(self, period: Duration) -> Self {
         Self { period: Some(period), ..self }

@@ -53,6 +53,11 @@ impl<'s> InSummary<'s> {
         let collection = collection.as_deref().map(CollectionId::parse).transpose()?;
         Ok(Self { summary, collection })
     }
+
+    /// The collection of the refs that are the repository's own.
+    pub(super) fn into_collection(self) -> Option<CollectionId> {
+        self.collection
+    }
 }
 
 impl Lookup for InSummary<'_> {

@@ -22,7 +22,6 @@ mod commits;
 mod finders;
 #[cfg(feature = "pull")]
 mod http;
-#[cfg(feature = "gpg")]
 mod in_summary;
 mod local;
 mod objects;
@@ -40,9 +39,7 @@ use crate::refspec::{CollectionRef, InvalidRefspec, RefName, RemoteName};
 #[cfg(feature = "gpg")]
 use crate::remote::Demands;
 use crate::repo::{CommitState, Repo, Transaction, Trust};
-use crate::summary;
-#[cfg(feature = "gpg")]
-use crate::summary::store;
+use crate::summary::{self, store};
 use crate::threads;
 
 use checks::Checks;
@@ -55,7 +52,6 @@ pub use finders::{
 };
 #[cfg(feature = "pull")]
 pub use http::{Source, SummaryCache, pull_http};
-#[cfg(feature = "gpg")]
 use in_summary::{InSummary, decode_summary};
 pub use local::FileModes;
 use local::Importer;
@@ -287,14 +283,18 @@ fn resolve_local(
         return refs::resolve(wanted, &InSummary::new(&summary)?, options, own.as_ref());
     }
     // Refs of collections are looked up as upstream does.
-    #[cfg(feature = "gpg")]
-    if wanted.iter().any(|want| matches!(want, Want::CollectionRef(_)))
-        && let Some(bytes) = store::load_bytes_if_present(source)?
-    {
-        let summary = decode_summary(&bytes)?;
-        return refs::resolve(wanted, &InSummary::new(&summary)?, options, own.as_ref());
+    let of_collections = wanted.iter().any(|want| matches!(want, Want::CollectionRef(_)));
+    let summary = match of_collections || options.mirror {
+        true => store::load_bytes_if_present(source)?,
+        false => None,
+    };
+    let summary = summary.as_deref().map(decode_summary).transpose()?;
+    let in_summary = summary.as_ref().map(InSummary::new).transpose()?;
+    if let Some(in_summary) = in_summary.as_ref().filter(|_| of_collections) {
+        return refs::resolve(wanted, in_summary, options, own.as_ref());
     }
-    refs::resolve(wanted, &InRepo(source), options, own.as_ref())
+    let collection = in_summary.and_then(InSummary::into_collection);
+    refs::resolve(wanted, &InRepo { repo: source, collection }, options, own.as_ref())
 }
 
 /// Sets the refs that do not have their commits already.

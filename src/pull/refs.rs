@@ -141,18 +141,22 @@ fn target_remote(options: &PullOptions) -> Option<crate::refspec::RemoteName> {
 }
 
 /// The refs in a repository on this machine.
-pub(super) struct InRepo<'r>(pub(super) &'r Repo);
+pub(super) struct InRepo<'r> {
+    pub(super) repo: &'r Repo,
+    /// The collection of its own refs as the summary says it; a mirror goes by that.
+    pub(super) collection: Option<CollectionId>,
+}
 
 impl Lookup for InRepo<'_> {
     /// Looks in `refs/heads` of the source and of its parents; those of remotes do not count.
     fn find(&self, name: &RefName) -> Result<InSource> {
-        let commit = first(self.0, |repo| repo.read_local_ref(name))?;
+        let commit = first(self.repo, |repo| repo.read_local_ref(name))?;
         let commit = commit.ok_or_else(|| Error::RefNotFound { refspec: name.to_string() })?;
-        Ok(InSource { commit, size: None, collection: None })
+        Ok(InSource { commit, size: None, collection: self.collection.clone() })
     }
 
     fn find_in_collection(&self, wanted: &CollectionRef) -> Result<InSource> {
-        let commit = first(self.0, |repo| {
+        let commit = first(self.repo, |repo| {
             let refs = repo.list_collection_refs(Some(&wanted.collection))?;
             Ok(refs.into_iter().find(|(found, _)| found == wanted).map(|(_, commit)| commit))
         })?;

@@ -366,6 +366,37 @@ fn a_ref_of_a_collection_is_pulled_into_the_mirror() {
 }
 
 #[test]
+fn a_mirrored_ref_is_of_the_collection_that_the_summary_of_the_source_names() {
+    let directory = scratch();
+    let collection = CollectionId::parse("org.example.Os").unwrap();
+    let source = directory.path().join("source");
+    let source = Repo::create(&source, RepoMode::Archive, Some(&collection)).unwrap();
+    let options = CommitOptions {
+        branch: Some(Refspec::parse("main").unwrap()),
+        sources: vec![Source::Memory(MemoryTree::default())],
+        ..CommitOptions::new(Description::new(1))
+    };
+    let made = commit(&source, &options, &Silent).unwrap().commit;
+    let name = RefName::parse("main").unwrap();
+    let pull = |target: &str| {
+        let target = Repo::create(&directory.path().join(target), RepoMode::Archive, None).unwrap();
+        let options = PullOptions {
+            wanted: vec![Want::Ref(name.clone())],
+            mirror: true,
+            verify_bindings: false,
+            ..PullOptions::default()
+        };
+        pull_local(&target, &source, &options, &Silent).unwrap();
+        let own = target.list_refs(None, ListRefs::Full).unwrap();
+        (own, target.list_collection_refs(None).unwrap())
+    };
+    assert_eq!(pull("without").0, [(Refspec::parse("main").unwrap(), made)]);
+    summary::update(&source, &UpdateOptions { now: 1, ..Default::default() }).unwrap();
+    let mirrored = CollectionRef { collection, name: name.clone() };
+    assert_eq!(pull("with"), (vec![], vec![(mirrored, made)]));
+}
+
+#[test]
 fn of_several_updates_at_once_the_last_has_all_refs() {
     const ROUNDS: usize = 15;
     let directory = scratch();
