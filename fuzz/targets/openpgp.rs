@@ -30,8 +30,8 @@ pub fn openpgp(data: &[u8]) {
         let reports = openpgp::verify(b"data", &[&signature], &keyring, NOW);
         assert!(reports.is_ok_and(|reports| reports.len() == 1));
     }
-    let known = (&keyring, UnknownKeys::Accepted);
-    if let Ok((binary, are_known)) = openpgp::attachable(b"data", data, known, NOW) {
+    let unknown = UnknownKeys::Accepted;
+    if let Ok((binary, are_known)) = openpgp::attachable(b"data", data, &keyring, unknown, NOW) {
         assert!(!are_known);
         assert!(openpgp::verify(b"data", &[&binary], &keyring, NOW).is_ok());
     }

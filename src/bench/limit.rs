@@ -51,7 +51,7 @@ pub(super) fn measure(tree: &Path, progress: &dyn Progress) -> Result<Limit> {
         if !seen.lock().unwrap_or_else(PoisonError::into_inner).insert(checksum) {
             return Ok(0);
         }
-        deflate(&mut file, size, buffer, (deflater, output)).during("compressing", path)
+        deflate(&mut file, size, buffer, deflater, output).during("compressing", path)
     });
     let deflated_bytes = threads::run(|| sizes.sum::<Result<u64>>())?;
     let time = started.elapsed();
@@ -95,7 +95,8 @@ fn deflate(
     file: &mut File,
     size: usize,
     buffer: &mut [u8],
-    (deflater, output): (&mut Deflater, &mut Vec<u8>),
+    deflater: &mut Deflater,
+    output: &mut Vec<u8>,
 ) -> std::io::Result<u64> {
     output.clear();
     let mut held = size.min(buffer.len());

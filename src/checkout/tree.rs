@@ -85,7 +85,7 @@ impl Checkout<'_> {
                 )?;
             }
             (Node::File(file), name) => {
-                let target = self.make((CWD, destination), TreePath::default(), MayExist::Yes)?;
+                let target = self.make(CWD, destination, TreePath::default(), MayExist::Yes)?;
                 self.file(&target, &name.unwrap_or_default(), &file)?;
             }
         }
@@ -116,7 +116,7 @@ impl Checkout<'_> {
         }
         let may_exist =
             if self.options.overwrite == Overwrite::Nothing { MayExist::No } else { MayExist::Yes };
-        let target = self.make((above, &name), path, may_exist)?;
+        let target = self.make(above, &name, path, may_exist)?;
         if target.is_new && !self.user_mode {
             let xattrs = match (&self.options.relabel, &self.label_prefix) {
                 (Some(Relabel { policy, .. }), Some(prefix)) => {
@@ -158,7 +158,8 @@ impl Checkout<'_> {
     /// Creates a directory, or opens an existing one.
     fn make(
         &self,
-        (parent, name): (BorrowedFd<'_>, &Path),
+        parent: BorrowedFd<'_>,
+        name: &Path,
         path: TreePath,
         may_exist: MayExist,
     ) -> Result<Target> {

@@ -71,7 +71,7 @@ impl Signer for Once {
         if kind != PayloadKind::Commit {
             return Ok(());
         }
-        refuse_again(&self.id, self.fingerprint, (payload, present), self.homedir.as_deref())
+        refuse_again(&self.id, self.fingerprint, payload, present, self.homedir.as_deref())
     }
 }
 
@@ -79,7 +79,8 @@ impl Signer for Once {
 pub(super) fn refuse_again(
     id: &str,
     fingerprint: Option<Fingerprint>,
-    (commit, present): (&[u8], &Dict),
+    commit: &[u8],
+    present: &Dict,
     homedir: Option<&Path>,
 ) -> Result<()> {
     let wanted = |keyring: &Keyring| fingerprint.or_else(|| keyring.resolve_one(id));

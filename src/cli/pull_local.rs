@@ -106,7 +106,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     #[cfg(feature = "gpg")]
     let demands = {
         let gpg = GpgDemands { commits: gpg_verify, summary: gpg_verify_summary };
-        Demands::gpg_only(&repo, None, remote.as_deref().unwrap_or_default(), (gpg, &trust()))
+        Demands::gpg_only(&repo, None, remote.as_deref().unwrap_or_default(), gpg, &trust())
     };
     let wanted = wanted.iter().map(|text| Want::parse(&text.to_string_lossy()));
     let wanted = wanted

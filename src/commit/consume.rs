@@ -118,7 +118,7 @@ impl Consumed {
             // A directory without a way back up is named, and the rest of the source with it.
             removal.path.clone_from(&path);
             if let Some((parent, name)) = parent {
-                removal.remove_directory(parent.as_fd(), &name, (directory.as_fd(), identity));
+                removal.remove_directory(parent.as_fd(), &name, directory.as_fd(), identity);
             }
             removal.finish(&path);
         }
@@ -178,7 +178,7 @@ impl<'r> Removal<'r> {
             };
             match up {
                 Ok(up) if is_above(&up) => {
-                    self.remove_directory(up.as_fd(), name.as_ref(), (current.as_fd(), identity));
+                    self.remove_directory(up.as_fd(), name.as_ref(), current.as_fd(), identity);
                     self.path.pop();
                     current = up;
                 }
@@ -212,7 +212,8 @@ impl<'r> Removal<'r> {
         &mut self,
         parent: BorrowedFd<'_>,
         name: &OsStr,
-        (directory, identity): (BorrowedFd<'_>, Identity),
+        directory: BorrowedFd<'_>,
+        identity: Identity,
     ) {
         let is_same = dir::stat(parent, name).is_ok_and(|stat| dir::identity(&stat) == identity);
         let removed = if is_same { dir::remove_dir(parent, name) } else { Ok(()) };

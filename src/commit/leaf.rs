@@ -230,7 +230,7 @@ impl Ingest<'_, '_> {
         };
         let question = match is_certain {
             true => {
-                self.question_of_opened(directory, name, &metadata, (recorded, &header.xattrs))?
+                self.question_of_opened(directory, name, &metadata, recorded, &header.xattrs)?
             }
             false => None,
         };

@@ -71,7 +71,8 @@ impl Ingest<'_, '_> {
         directory: &Directory,
         name: &str,
         metadata: &Metadata,
-        (recorded, xattrs): (Ownership, &Xattrs),
+        recorded: Ownership,
+        xattrs: &Xattrs,
     ) -> Result<Option<Question>> {
         let Some(cache) = self.stat_cache else { return Ok(None) };
         let xattrs = match cache.trust(directory, name, metadata.dev, self.progress) {

@@ -105,7 +105,8 @@ impl Findings {
     pub fn program(
         &mut self,
         call: Result<Call>,
-        (needed_for, severity): (&str, Severity),
+        needed_for: &str,
+        severity: Severity,
         interrupt: &Interrupt,
     ) -> Option<Call> {
         let found = call.and_then(|call| {
@@ -175,7 +176,7 @@ mod tests {
             [("PATH".into(), format!("{}:/usr/bin:/bin", directory.path().display()).into())];
         let look_for = |findings: &mut Findings, name: &str, needed_for: &str, severity| {
             let call = Call::new(&[name.to_owned()], &environment);
-            findings.program(call, (needed_for, severity), &Interrupt::default())
+            findings.program(call, needed_for, severity, &Interrupt::default())
         };
         let mut findings = Findings::default();
         assert!(look_for(&mut findings, "tool", "tests", Severity::Error).is_some());

@@ -101,12 +101,13 @@ pub(super) struct Seen {
 pub(super) fn look(
     config: &TreeConfig,
     surroundings: &Surroundings<'_>,
-    (served, severity): (Served, Severity),
+    served: Served,
+    severity: Severity,
     findings: &mut Findings,
 ) -> Option<Seen> {
     let program = preflight::rpm_ostree(config, surroundings, severity, findings);
     let keys = Keys::look(&config.sign, surroundings, severity, findings);
-    let repo = preflight::repository(config, surroundings, (served, &keys), findings);
+    let repo = preflight::repository(config, surroundings, served, &keys, findings);
     findings.take(trust::check(&config.work));
     preflight::space(config, findings);
     preflight::files(config, findings);
@@ -115,7 +116,7 @@ pub(super) fn look(
         return None;
     }
     let (name, treefile) =
-        preflight::refs(config, (program.as_ref(), &surroundings.interrupt), findings)?;
+        preflight::refs(config, program.as_ref(), &surroundings.interrupt, findings)?;
     if let Some(repo) = &repo
         && repo
             .list_aliases(None)
@@ -175,7 +176,7 @@ impl Plan {
     ) -> Result<Self> {
         let mut findings = Findings::default();
         let served = if options.publish { Served::Yes } else { Served::No };
-        let seen = look(config, surroundings, (served, severity), &mut findings);
+        let seen = look(config, surroundings, served, severity, &mut findings);
         surroundings.interrupt.check()?;
         let findings = findings.into_result()?;
         let Seen { program, name, compares } =

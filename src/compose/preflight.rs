@@ -42,9 +42,9 @@ pub(crate) fn ref_name(
         return Some(name.clone());
     }
     let call = Call::new(&config.program, &surroundings.environment);
-    let what_for = ("the ref, which the configuration does not have", Severity::Error);
-    let call = findings.program(call, what_for, &surroundings.interrupt)?;
-    refs(config, (Some(&call), &surroundings.interrupt), findings).map(|(name, _)| name)
+    let what_for = "the ref, which the configuration does not have";
+    let call = findings.program(call, what_for, Severity::Error, &surroundings.interrupt)?;
+    refs(config, Some(&call), &surroundings.interrupt, findings).map(|(name, _)| name)
 }
 
 /// Looks for rpm-ostree and what it needs; if it is missing, that is recorded with `severity`. It
@@ -63,9 +63,9 @@ pub(crate) fn rpm_ostree(
             let what_for = format!(
                 "reading the ref from {treefile} (or give --ref=REF, or `ref` in the configuration)"
             );
-            findings.program(call, (&what_for, Severity::Error), interrupt)?
+            findings.program(call, &what_for, Severity::Error, interrupt)?
         }
-        _ => findings.program(call, ("composing a tree", severity), interrupt)?,
+        _ => findings.program(call, "composing a tree", severity, interrupt)?,
     };
     let help = call.clone().args(["compose", "tree", "--help"]);
     if let Some(answer) = findings.take(ask(&help, ANSWER_TIMEOUT, interrupt)) {
@@ -92,7 +92,7 @@ fn sandbox(surroundings: &Surroundings<'_>, findings: &mut Findings) {
     let bwrap = Call::new(&["bwrap".to_owned()], &surroundings.environment);
     let interrupt = &surroundings.interrupt;
     if let Some(call) =
-        findings.program(bwrap, ("the sandbox of rpm-ostree", Severity::Warning), interrupt)
+        findings.program(bwrap, "the sandbox of rpm-ostree", Severity::Warning, interrupt)
     {
         let trial = call.args(["--ro-bind", "/", "/", "--unshare-pid", "true"]);
         match ask(&trial, ANSWER_TIMEOUT, interrupt) {
@@ -129,7 +129,8 @@ fn sandbox(surroundings: &Surroundings<'_>, findings: &mut Findings) {
 pub(super) fn repository(
     config: &TreeConfig,
     surroundings: &Surroundings<'_>,
-    (is_served, keys): (Served, &Keys),
+    is_served: Served,
+    keys: &Keys,
     findings: &mut Findings,
 ) -> Option<Repo> {
     let path = &config.repo;
@@ -361,7 +362,8 @@ pub(crate) fn files(config: &TreeConfig, findings: &mut Findings) {
 /// configuration is used.
 pub(crate) fn refs(
     config: &TreeConfig,
-    (program, interrupt): (Option<&Call>, &Interrupt),
+    program: Option<&Call>,
+    interrupt: &Interrupt,
     findings: &mut Findings,
 ) -> Option<(RefName, Option<Treefile>)> {
     let path = &config.treefile;

@@ -82,7 +82,8 @@ pub(super) enum Uses {
 pub(super) fn hold(
     config: &TreeConfig,
     surroundings: &Surroundings<'_>,
-    (report, uses): (Report, Uses),
+    report: Report,
+    uses: Uses,
     work: impl FnOnce(&mut Session<'_>) -> Result<Status>,
 ) -> Result<Report, Failed> {
     let mut report = Report { stage: "lock", ..report };
@@ -266,7 +267,8 @@ impl Session<'_> {
     pub(super) fn publish(
         &mut self,
         name: &RefName,
-        (old, new): (Option<Checksum>, Checksum),
+        old: Option<Checksum>,
+        new: Checksum,
         keys: &Keys,
     ) -> Result<()> {
         self.run.step("publish")?;

@@ -59,7 +59,7 @@ pub fn compose(
     };
     report.ref_name = Some(plan.ref_name.as_str().to_owned());
     take_findings(&plan.findings, &mut report, surroundings);
-    hold(&config.tree, surroundings, (report, Uses::Cache), |session| session.compose(&plan))
+    hold(&config.tree, surroundings, report, Uses::Cache, |session| session.compose(&plan))
 }
 
 /// A dry run of [`compose`]: returns its report, and the command line for a shell. Writes nothing,
@@ -95,7 +95,7 @@ pub fn publish(
     // The repository must exist: there is nothing to publish in a new one.
     let tree = TreeConfig { create_repo: false, ..config.tree.clone() };
     let keys = Keys::look(&tree.sign, surroundings, Severity::Error, &mut findings);
-    preflight::repository(&tree, surroundings, (Served::Yes, &keys), &mut findings);
+    preflight::repository(&tree, surroundings, Served::Yes, &keys, &mut findings);
     drop(keys);
     let name = preflight::ref_name(&tree, surroundings, &mut findings);
     take_findings(&findings, &mut report, surroundings);
@@ -108,7 +108,7 @@ pub fn publish(
         (Ok(_), Some(name)) => name,
     };
     report.ref_name = Some(name.as_str().to_owned());
-    hold(&tree, surroundings, (report, Uses::Repository), |session| {
+    hold(&tree, surroundings, report, Uses::Repository, |session| {
         session.publish_composed(&name, rev)
     })
 }
@@ -159,7 +159,7 @@ impl Session<'_> {
             self.run.report.stage = "done";
             return Ok(Status::Composed);
         }
-        self.publish(name, (before.old, commit), &keys)
+        self.publish(name, before.old, commit, &keys)
             .map_err(|error| waiting_if(self, error, name, &commit))?;
         Ok(Status::Published)
     }
@@ -187,7 +187,7 @@ impl Session<'_> {
             ));
         }
         let keys = self.sign_pending(name, &commit)?;
-        self.publish(name, (old, commit), &keys)
+        self.publish(name, old, commit, &keys)
             .map_err(|error| waiting_if(self, error, name, &commit))?;
         Ok(Status::Published)
     }
@@ -224,7 +224,7 @@ impl Session<'_> {
             } else {
                 format!("rpm-ostree-{attempt}.log")
             };
-            let finished = self.run_once(plan, before, (&log, attempt))?;
+            let finished = self.run_once(plan, before, &log, attempt)?;
             let log = self.run.path(&log);
             let decision = decide::decide(&self.run.path(""), finished.ending, &log);
             self.not_stopped(plan, &finished, &decision)?;
@@ -261,7 +261,8 @@ impl Session<'_> {
         &mut self,
         plan: &Plan,
         before: Before,
-        (log, attempt): (&str, u32),
+        log: &str,
+        attempt: u32,
     ) -> Result<Finished> {
         for name in [COMMIT_ID, CHANGED, COMPOSE_JSON, LOCK_JSON] {
             self.run.remove(name)?;

@@ -44,12 +44,12 @@ impl DeltaFile {
         match Dir::open(path) {
             Ok(directory) => {
                 let path = path.join(SUPERBLOCK);
-                Self::read(repo, directory, OsStr::new(SUPERBLOCK), (path, Path::new(SUPERBLOCK)))
+                Self::read(repo, directory, OsStr::new(SUPERBLOCK), path, Path::new(SUPERBLOCK))
             }
             Err(Errno::NOTDIR) => {
                 let (directory, name) =
                     Dir::open_parent(path).calling("opendir", path.parent().unwrap_or(path))?;
-                Self::read(repo, directory, &name, (path.to_owned(), Path::new(&name)))
+                Self::read(repo, directory, &name, path.to_owned(), Path::new(&name))
             }
             Err(error) => Err(error).calling("openat", "O_DIRECTORY"),
         }
@@ -61,7 +61,7 @@ impl DeltaFile {
     /// `openat(PATH): No such file or directory`
     pub fn open_superblock(repo: &Repo, path: &Path) -> Result<Self> {
         let (directory, name) = Dir::open_parent(path).calling("openat", path)?;
-        Self::read(repo, directory, &name, (path.to_owned(), path))
+        Self::read(repo, directory, &name, path.to_owned(), path)
     }
 
     /// Opens a delta of the repository.
@@ -71,14 +71,15 @@ impl DeltaFile {
     pub fn of_repo(repo: &Repo, name: &DeltaName) -> Result<Self> {
         let path = name.superblock_path();
         let directory = Dir::beneath(repo.dir(), name.directory()).calling("openat", &path)?;
-        Self::read(repo, directory, OsStr::new(SUPERBLOCK), (repo.path().join(&path), &path))
+        Self::read(repo, directory, OsStr::new(SUPERBLOCK), repo.path().join(&path), &path)
     }
 
     fn read(
         repo: &Repo,
         directory: Dir,
         name: &OsStr,
-        (path, shown): (PathBuf, &Path),
+        path: PathBuf,
+        shown: &Path,
     ) -> Result<Self> {
         let opened = rustix::fs::openat(&directory, name, FLAGS, Mode::empty());
         let file = input::require_regular(opened.calling("openat", shown)?.into());

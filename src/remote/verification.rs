@@ -58,7 +58,7 @@ impl Demands {
     ) -> Result<Self> {
         let verification = remote.config()?.verification;
         let gpg = GpgDemands { commits: verification.gpg, summary: verification.gpg_summary };
-        let mut demands = Self::gpg_only(repo, sysroot, &remote.name, (gpg, trust));
+        let mut demands = Self::gpg_only(repo, sysroot, &remote.name, gpg, trust);
         demands.commits.engines = engines(&verification, &verification.sign, trust)?;
         demands.summary.engines = engines(&verification, &verification.sign_summary, trust)?;
         Ok(demands)
@@ -72,7 +72,8 @@ impl Demands {
         repo: &Repo,
         sysroot: Option<&Path>,
         name: &str,
-        (gpg, trust): (GpgDemands, &Trust),
+        gpg: GpgDemands,
+        trust: &Trust,
     ) -> Self {
         if gpg == GpgDemands::default() {
             return Self::default();

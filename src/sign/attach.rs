@@ -67,7 +67,7 @@ impl Keys {
             #[cfg(feature = "gpg")]
             Self::OpenPgp { keyring, unknown, now } => {
                 let (bytes, are_known) =
-                    openpgp::attachable(data, signature, (keyring, *unknown), *now)?;
+                    openpgp::attachable(data, signature, keyring, *unknown, *now)?;
                 let known = if are_known { Attachable::Verified } else { Attachable::NotTried };
                 Ok((bytes, known))
             }

@@ -198,7 +198,7 @@ pub fn run_remote(options: &RemoteOptions, progress: &dyn Progress) -> Result<Re
     }
     let find = |objects| archives.iter().find(|archive| archive.objects == objects);
     let server =
-        Nginx::start((&options.nginx, &options.openssl), &scratch.path.join("nginx"), &root)?;
+        Nginx::start(&options.nginx, &options.openssl, &scratch.path.join("nginx"), &root)?;
     let mut rows = Vec::new();
     for rtt in &options.rtts {
         for protocol in &options.protocols {

@@ -30,7 +30,8 @@ impl Nginx {
     /// Serves `root`, with HTTP/1.1 on one port and HTTP/2 over TLS on another one. Everything else
     /// that it needs is in `directory`, whose path has to be usable in its configuration.
     pub(super) fn start(
-        (nginx, openssl): (&Path, &Path),
+        nginx: &Path,
+        openssl: &Path,
         directory: &Path,
         root: &Path,
     ) -> Result<Self> {

@@ -34,7 +34,7 @@ pub(super) fn sign(
         let exported = gpg_signers::exported_key(id)?;
         let fingerprint = exported.as_ref().map(|key| key.certificate().fingerprint());
         let present = repo.load_detached_metadata(commit)?.unwrap_or_default();
-        gpg_signers::refuse_again(id, fingerprint, (&data, &present), homedir)?;
+        gpg_signers::refuse_again(id, fingerprint, &data, &present, homedir)?;
         let signature = match &exported {
             Some(key) => {
                 key.sign(&data, clock::commit_time()?.cast_signed()).map_err(Error::from)?

@@ -282,7 +282,7 @@ fn write(repo: &Repo, options: &StatCacheOptions, bytes: &[u8]) -> Result<()> {
                 .during("creating", path.parent().unwrap_or(&path))?;
             let (name, file) = repo.create_temporary("stat-cache")?;
             let from = Dir::beneath(repo.tmp()?, ".").during("opening", &path)?;
-            place(file, bytes, (from, name.into()), (&cache, DEFAULT_NAME.as_ref()))
+            place(file, bytes, from, name.into(), (&cache, DEFAULT_NAME.as_ref()))
                 .during("replacing", &path)
         }
         Some(path) => {
@@ -295,7 +295,7 @@ fn write(repo: &Repo, options: &StatCacheOptions, bytes: &[u8]) -> Result<()> {
             let file = dir::open(&directory, &name, flags, Mode::from_raw_mode(0o600))
                 .during("creating", path)?;
             let from = Dir::beneath(&directory, ".").during("opening", path)?;
-            place(file, bytes, (from, name), (&directory, &last)).during("replacing", path)
+            place(file, bytes, from, name, (&directory, &last)).during("replacing", path)
         }
     }
 }
@@ -304,7 +304,8 @@ fn write(repo: &Repo, options: &StatCacheOptions, bytes: &[u8]) -> Result<()> {
 fn place(
     mut file: File,
     bytes: &[u8],
-    (from, name): (Dir, OsString),
+    from: Dir,
+    name: OsString,
     to: (&Dir, &OsStr),
 ) -> std::io::Result<()> {
     let placed = file.write_all(bytes).and_then(|()| {

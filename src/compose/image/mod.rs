@@ -82,13 +82,14 @@ impl<'c> Prepared<'c> {
         config: &'c ComposeConfig,
         options: &ImageOptions,
         surroundings: &Surroundings<'_>,
-        (severity, findings): (Severity, &mut Findings),
+        severity: Severity,
+        findings: &mut Findings,
     ) -> Option<Self> {
         let image = findings.take(image_of(config))?;
         let programs = Programs::find(image, surroundings, severity, findings);
         let ref_name = preflight::ref_name(&config.tree, surroundings, findings)?;
         let plan = Repo::open_with(&config.tree.repo, &surroundings.open).and_then(|repo| {
-            Plan::new(image, &repo, (&ref_name, options.commit.as_deref()), &surroundings.interrupt)
+            Plan::new(image, &repo, &ref_name, options.commit.as_deref(), &surroundings.interrupt)
         });
         let plan = findings.take(plan)?;
         let directory = findings.take(absolute(&image.output))?;
@@ -168,7 +169,7 @@ pub fn preview(
     surroundings: &Surroundings<'_>,
 ) -> Result<Preview> {
     let mut findings = Findings::default();
-    let prepared = Prepared::new(config, options, surroundings, (Severity::Warning, &mut findings));
+    let prepared = Prepared::new(config, options, surroundings, Severity::Warning, &mut findings);
     surroundings.interrupt.check()?;
     let findings = findings.into_result()?;
     let prepared = prepared.ok_or_else(|| Error::failed("the run cannot be planned"))?;
@@ -221,7 +222,7 @@ pub fn build(
         return Err(not_begun(report, error));
     }
     let mut findings = Findings::default();
-    let prepared = Prepared::new(config, options, surroundings, (Severity::Error, &mut findings));
+    let prepared = Prepared::new(config, options, surroundings, Severity::Error, &mut findings);
     let findings = match surroundings.interrupt.check().and_then(|()| findings.into_result()) {
         Ok(findings) => findings,
         Err(error) => return Err(not_begun(report, error)),

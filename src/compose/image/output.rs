@@ -243,7 +243,7 @@ pub(super) fn recover(directory: &Path, image: &str, run: &str) -> Result<()> {
     let (temporary, checksum) = (format!(".{image}.{run}"), format!(".{image}.{run}-CHECKSUM"));
     let is_there = |name: &str| dir::stat(&directory, name).is_ok();
     if is_there(&checksum) && !is_there(&temporary) {
-        return finish_checksum((&directory, path), &checksum, &format!("{stem}-CHECKSUM"), image);
+        return finish_checksum(&directory, path, &checksum, &format!("{stem}-CHECKSUM"), image);
     }
     // The image is removed last: without it, the checksum file would be taken for that of a
     // published one.
@@ -253,12 +253,7 @@ pub(super) fn recover(directory: &Path, image: &str, run: &str) -> Result<()> {
 
 /// Renames a temporary checksum file into place after its image; `image` is that name. The existing
 /// file may have more entries of other images than the temporary one.
-fn finish_checksum(
-    (directory, path): (&Dir, &Path),
-    from: &str,
-    to: &str,
-    image: &str,
-) -> Result<()> {
+fn finish_checksum(directory: &Dir, path: &Path, from: &str, to: &str, image: &str) -> Result<()> {
     let _lock = lock(directory, path, &Interrupt::default())?;
     let read = |name: &str| Checksums::read(directory, name, &path.join(name));
     let rename = |from: &str| {

@@ -49,7 +49,8 @@ impl<'c> Plan<'c> {
     pub fn new(
         image: &'c ImageConfig,
         repo: &Repo,
-        (ref_name, commit): (&RefName, Option<&str>),
+        ref_name: &RefName,
+        commit: Option<&str>,
         interrupt: &Interrupt,
     ) -> Result<Self> {
         let published = Published::find(repo, ref_name, commit)?;

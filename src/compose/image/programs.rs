@@ -40,7 +40,8 @@ impl Programs {
         let mut needed = |program: &[String], what_for: &str| {
             let found = findings.program(
                 Call::new(program, environment),
-                (what_for, severity),
+                what_for,
+                severity,
                 &surroundings.interrupt,
             );
             found

@@ -152,8 +152,9 @@ mod gpg {
         fn gpg_is_there(&mut self) -> bool {
             let Surroundings { environment, interrupt, .. } = self.surroundings;
             let call = Call::new(&[self.program()], environment);
-            let what_for = ("signing with the keys of gpg", self.severity);
-            let is_there = self.findings.program(call, what_for, interrupt).is_some();
+            let what_for = "signing with the keys of gpg";
+            let found = self.findings.program(call, what_for, self.severity, interrupt);
+            let is_there = found.is_some();
             match &self.config.gpg_homedir {
                 Some(homedir) if !homedir.is_dir() => {
                     let message = format!("[sign] gpg-homedir: no directory {}", homedir.display());

@@ -181,7 +181,7 @@ impl Candidate {
 /// The keys of a remote, for signatures that are demanded whatever its configuration says.
 fn gpg_of(repo: &Repo, name: &str, options: &FindOptions<'_>) -> Option<GpgPolicy> {
     let gpg = GpgDemands { commits: true, summary: false };
-    Demands::gpg_only(repo, None, name, (gpg, options.trust)).commits.gpg
+    Demands::gpg_only(repo, None, name, gpg, options.trust).commits.gpg
 }
 
 /// The result, or `None` with a note in the log: a remote that fails is as good as none.

@@ -25,7 +25,8 @@ pub enum UnknownKeys {
 pub fn attachable(
     data: &[u8],
     made: &[u8],
-    (keyring, unknown): (&Keyring, UnknownKeys),
+    keyring: &Keyring,
+    unknown: UnknownKeys,
     now: i64,
 ) -> Result<(Vec<u8>, bool), GpgError> {
     let binary = armour::binary(made);

@@ -65,7 +65,7 @@ pub fn verify(
         let mut report = blank(element.saturating_sub(1), signature);
         let id = signature.key_id().unwrap_or(KeyId([0; 8]));
         if let Some((certificate, number)) = keyring.find(id, signature.issuer_fingerprint) {
-            fill(&mut report, signature, (certificate, number), now, &mut digest);
+            fill(&mut report, signature, certificate, number, now, &mut digest);
         }
         report
     };
@@ -115,7 +115,8 @@ fn blank(element: usize, signature: &Signature<'_>) -> SigReport {
 fn fill(
     report: &mut SigReport,
     signature: &Signature<'_>,
-    (certificate, number): (&Certificate, usize),
+    certificate: &Certificate,
+    number: usize,
     now: i64,
     digest: &mut dyn FnMut(&Signature<'_>) -> Option<Vec<u8>>,
 ) {
