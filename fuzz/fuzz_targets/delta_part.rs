@@ -1,3 +1,9 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| osier_fuzz::targets::delta_part(data));
+use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
+use osier_fuzz::{in_place, mutate, targets};
+
+fuzz_target!(|data: &[u8]| targets::delta_part(data));
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    in_place(mutate::delta_part, data, (size, max_size, seed), fuzzer_mutate)
+});

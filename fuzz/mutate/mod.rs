@@ -6,13 +6,17 @@
 //! be looked at.
 
 mod archive;
+mod delta;
 mod stat_cache;
 mod value;
+mod xz;
 
 use osier::gvariant::{Dict, Type, Variant};
 use osier::object::{COMMIT_TYPE, DIRMETA_TYPE, DIRTREE_TYPE, FileHeader, SUMMARY_TYPE};
 
 use super::targets::typed;
+pub use delta::{bspatch, delta_part, delta_superblock};
+pub use xz::xz;
 
 /// Changes bytes blindly, to no more than so many: libFuzzer's own mutations.
 pub type Plain<'p> = &'p mut dyn FnMut(&mut Vec<u8>, usize);

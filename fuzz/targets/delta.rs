@@ -1,11 +1,13 @@
 //! Static deltas: superblocks, parts, indexes.
 
-use std::cell::LazyCell;
+use std::cell::RefCell;
+use std::io::Read;
 
 use osier::Checksum;
 use osier::delta::{self, Envelope, PartBytes};
 use osier::delta_format::{
-    DeltaIndex, ObjectList, Operation, PartHeader, Patch, Payload, Signed, Superblock,
+    Compression, DeltaIndex, Mode, ObjectList, Operation, PartHeader, Patch, Payload,
+    PayloadWriter, Signed, Superblock,
 };
 use osier::object::{FileHeader, ObjectName, ObjectType, Xattrs};
 use osier::repo::{Repo, RepoMode, Transaction};
@@ -55,6 +57,26 @@ pub fn delta_index(data: &[u8]) {
 /// What the file is that the patches and pieces of parts come from; make-corpus has the same.
 const OLD: &[u8] = b"the old content of a file";
 
+/// A place and how many parts were executed there.
+type Used = Option<(Place, u32)>;
+
+/// Executes a part in the repository that has the old file, and looks at the repository.
+fn with_place<T>(work: impl FnOnce(&Place) -> T) -> T {
+    /// What parts have made stays until the transaction ends.
+    const MOST_USES: u32 = 4096;
+    thread_local! {
+        static USED: RefCell<Used> = const { RefCell::new(None) };
+    }
+    USED.with_borrow_mut(|used| {
+        let used = match used {
+            Some((_, uses)) if *uses == MOST_USES => used.insert((place(), 0)),
+            _ => used.get_or_insert_with(|| (place(), 0)),
+        };
+        used.1 += 1;
+        work(&used.0)
+    })
+}
+
 /// A repository with that file, and a transaction that is never committed.
 struct Place {
     transaction: Transaction<'static>,
@@ -76,16 +98,13 @@ fn place() -> Place {
 
 /// The number of objects, 33 bytes for each, and a part that is to make them.
 pub fn delta_part(data: &[u8]) {
-    thread_local! {
-        static PLACE: LazyCell<Place> = const { LazyCell::new(place) };
-    }
     let Some((count, rest)) = data.split_first() else { return };
     let Some((list, part)) = rest.split_at_checked(33 * usize::from(*count)) else { return };
     let Ok(objects) = ObjectList::decode(list) else { return };
     let checksum = Checksum::of(part);
     let header =
         PartHeader { version: 0, checksum, size: part.len() as u64, content_size: 0, objects };
-    PLACE.with(|place| {
+    with_place(|place| {
         let _ = delta::apply_part(&place.transaction, &header, PartBytes::File(&mut &*part));
         for object in objects.iter() {
             // The transaction is not committed, so only what was there before is.
@@ -99,6 +118,10 @@ pub fn delta_part(data: &[u8]) {
 }
 
 fn old() -> ObjectName {
+    file(OLD)
+}
+
+fn file(content: &[u8]) -> ObjectName {
     let header = FileHeader {
         uid: 0,
         gid: 0,
@@ -106,8 +129,89 @@ fn old() -> ObjectName {
         symlink_target: String::new(),
         xattrs: Xattrs::new(),
     };
-    let bytes = [header.content_header(), OLD.to_vec()].concat();
+    let bytes = [&header.content_header(), content].concat();
     ObjectName::new(Checksum::of(&bytes), ObjectType::File)
+}
+
+/// The size of the new file, eight bytes, and a patch: what it makes of the old file is what a plain
+/// reading of the format makes of it, and what that refuses makes nothing.
+pub fn bspatch(data: &[u8]) {
+    let Some((size, patch)) = data.split_first_chunk() else { return };
+    let size = u64::from_le_bytes(*size);
+    let made = patched(patch, size);
+    let content = made.as_deref().unwrap_or_default();
+    let mut part = PayloadWriter::default();
+    let mode = part.mode(Mode { uid: 0, gid: 0, mode: 0o100_644 });
+    let xattrs = part.xattrs(&Xattrs::new());
+    let source = part.append(old().checksum.as_bytes());
+    let slice = part.append(patch);
+    part.push(Operation::SetReadSource { offset: source.offset });
+    part.push(Operation::Open { mode, xattrs, size });
+    part.push(Operation::Patch(slice));
+    part.push(Operation::Close);
+    let applied = apply(&[file(content)], &[&[0], &part.encode()[..]].concat());
+    assert_eq!(applied.is_ok(), made.is_some(), "{applied:?}");
+}
+
+/// What a patch makes of the old file, byte by byte.
+fn patched(mut patch: &[u8], size: u64) -> Option<Vec<u8>> {
+    let number = |patch: &mut &[u8]| {
+        let (bytes, rest) = patch.split_first_chunk()?;
+        *patch = rest;
+        let number = u64::from_le_bytes(*bytes);
+        let magnitude = i128::from(number & !(1 << 63));
+        Some(if number >> 63 == 0 { magnitude } else { -magnitude })
+    };
+    // A size that no memory holds is refused.
+    isize::try_from(size).ok()?;
+    let (mut made, mut position) = (Vec::new(), 0i128);
+    while (made.len() as u64) < size {
+        let [diff, extra, seek] = [number(&mut patch)?, number(&mut patch)?, number(&mut patch)?];
+        for (length, is_diff) in [(diff, true), (extra, false)] {
+            let length = usize::try_from(length).ok().filter(|length| *length < 1 << 31)?;
+            let (bytes, rest) = patch.split_at_checked(length)?;
+            patch = rest;
+            for (byte, place) in bytes.iter().zip(position..) {
+                let old = usize::try_from(place).ok().and_then(|place| OLD.get(place));
+                let old = old.filter(|_| is_diff).copied().unwrap_or_default();
+                made.push(byte.wrapping_add(old));
+            }
+        }
+        for step in [diff, seek] {
+            position += step;
+            i64::try_from(position).ok()?;
+        }
+    }
+    (made.len() as u64 == size).then_some(made)
+}
+
+/// An xz stream as a part without objects: it is refused if it cannot be decompressed to its end,
+/// else it does what its payload does when it is not compressed.
+pub fn xz(data: &[u8]) {
+    const MOST: u64 = 1 << 20;
+    let applied = apply(&[], &[&[Compression::Xz.byte()], data].concat());
+    let (mut rest, mut payload) = (data, Vec::new());
+    let reader = lzma_rust2::XzReader::new_mem_limit(&mut rest, false, 100 << 10);
+    let decompressed = reader.take(MOST).read_to_end(&mut payload);
+    if payload.len() as u64 == MOST {
+        return;
+    }
+    let applied = applied.map_err(|error| error.chain());
+    if decompressed.is_ok() && rest.is_empty() {
+        let plain = apply(&[], &[&[Compression::None.byte()], &payload[..]].concat());
+        assert_eq!(applied, plain.map_err(|error| error.chain()));
+    } else {
+        assert!(applied.is_err(), "{decompressed:?}, {} bytes are left", rest.len());
+    }
+}
+
+/// Executes a part with its right checksum in the repository that has the old file.
+fn apply(names: &[ObjectName], part: &[u8]) -> osier::Result<delta::PartStats> {
+    let list = ObjectList::encode(names);
+    let objects = ObjectList::decode(&list).unwrap();
+    let (checksum, size) = (Checksum::of(part), part.len() as u64);
+    let header = PartHeader { version: 0, checksum, size, content_size: 0, objects };
+    with_place(|place| delta::apply_part(&place.transaction, &header, PartBytes::File(&mut &*part)))
 }
 
 /// Reads the operations to their end, whatever the objects are, and writes them again.

@@ -20,7 +20,7 @@ mod text;
 pub use archive::{archive, pax};
 pub use compose::kickstart;
 pub use deflate::deflate;
-pub use delta::{delta_index, delta_part, delta_superblock};
+pub use delta::{bspatch, delta_index, delta_part, delta_superblock, xz};
 pub use gvariant::{gvariant, typed, variant_text};
 pub use objects::{commit, detached, dirmeta, dirtree, filez, summary};
 pub use openpgp::openpgp;
@@ -34,8 +34,9 @@ pub use text::{config, date, file_contexts, overrides, refspec};
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 27] = [
+pub const TARGETS: [(&str, Target); 29] = [
     ("archive", archive),
+    ("bspatch", bspatch),
     ("commit", commit),
     ("config", config),
     ("date", date),
@@ -62,4 +63,5 @@ pub const TARGETS: [(&str, Target); 27] = [
     ("stat_cache", stat_cache),
     ("summary", summary),
     ("variant_text", variant_text),
+    ("xz", xz),
 ];

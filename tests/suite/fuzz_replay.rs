@@ -105,9 +105,14 @@ fn most_of_what_the_mutators_make_is_well_formed_and_new() {
     }
     let typed: WellFormed =
         |bytes| targets::typed(bytes).is_some_and(|(ty, value)| Variant::decode(ty, value).is_ok());
-    let mutators: [(&str, Mutator, WellFormed); 11] = [
+    let mutators: [(&str, Mutator, WellFormed); 15] = [
         ("archive", mutate::archive, is_archive),
+        ("bspatch", mutate::bspatch, is_patch),
         ("commit", mutate::commit, |bytes| normal(osier::object::COMMIT_TYPE, bytes)),
+        ("delta_part", mutate::delta_part, is_part),
+        ("delta_superblock", mutate::delta_superblock, |bytes| {
+            normal(osier::delta_format::SUPERBLOCK_TYPE, bytes)
+        }),
         ("detached", mutate::detached, |bytes| normal("a{sv}", bytes)),
         ("dirmeta", mutate::dirmeta, |bytes| normal(osier::object::DIRMETA_TYPE, bytes)),
         ("dirtree", mutate::dirtree, |bytes| normal(osier::object::DIRTREE_TYPE, bytes)),
@@ -119,6 +124,7 @@ fn most_of_what_the_mutators_make_is_well_formed_and_new() {
             StatCacheRecords::decode(bytes.to_vec()).is_ok()
         }),
         ("summary", mutate::summary, |bytes| normal(osier::object::SUMMARY_TYPE, bytes)),
+        ("xz", mutate::xz, is_xz),
     ];
     for (name, mutator, is_well_formed) in mutators {
         let (_, run) = targets::TARGETS.into_iter().find(|(target, _)| *target == name).unwrap();
@@ -160,7 +166,9 @@ fn keys_and_signatures_with_changed_bytes_pass_their_target() {
 /// So may offsets and lengths of deltas, and what the operations are.
 #[test]
 fn deltas_with_changed_bytes_pass_their_targets() {
-    ["delta_index", "delta_part", "delta_superblock"].into_iter().for_each(changed_bytes_pass);
+    ["bspatch", "delta_index", "delta_part", "delta_superblock", "xz"]
+        .into_iter()
+        .for_each(changed_bytes_pass);
 }
 
 fn changed_bytes_pass(target: &str) {
@@ -198,4 +206,30 @@ fn is_filez(bytes: &[u8]) -> bool {
 fn is_archive(bytes: &[u8]) -> bool {
     let archive = Archive::open(Box::new(std::io::Cursor::new(bytes.to_vec())));
     archive.and_then(|mut archive| archive.next_entry()).is_ok_and(|entry| entry.is_some())
+}
+
+/// Whether it is a payload in normal form behind the objects, and not compressed.
+fn is_part(bytes: &[u8]) -> bool {
+    let Some((count, rest)) = bytes.split_first() else { return false };
+    rest.get(33 * usize::from(*count)..).is_some_and(|part| {
+        let payload = part.strip_prefix(&[0]);
+        payload.is_some_and(|payload| {
+            Variant::decode(Type::parse("(a(uuu)aa(ayay)ayay)").unwrap(), payload).is_ok()
+        })
+    })
+}
+
+/// Whether the first record is one: its bytes are there.
+fn is_patch(bytes: &[u8]) -> bool {
+    let Some(patch) = bytes.get(8..) else { return false };
+    osier::delta_format::Patch::new(patch, u64::MAX).next().is_some_and(|record| record.is_ok())
+}
+
+/// Whether the header of the first block is intact.
+fn is_xz(bytes: &[u8]) -> bool {
+    use std::io::Read;
+    let read = lzma_rust2::XzReader::new_mem_limit(bytes, false, 100 << 10).read(&mut [0]);
+    !read.is_err_and(|error| {
+        error.to_string().contains("header") || error.to_string().contains("magic")
+    })
 }
