@@ -28,7 +28,9 @@ pub fn delta_superblock(data: &[u8]) {
     assert_eq!(read.endianness, superblock.endianness);
     assert_eq!(read.parts, superblock.parts);
     assert_eq!(read.fallbacks, superblock.fallbacks);
+    let inlined = superblock.inlined_parts();
     for (number, part) in superblock.parts.iter().enumerate().take(100) {
+        assert_eq!(inlined.part(number), superblock.inlined_part(number));
         assert_eq!(part.objects.iter().count(), part.objects.len());
         let _ = (part.check_version(), superblock.inlined_part(number));
     }

@@ -86,13 +86,14 @@ fn apply(
         return Err(Error::failed(message));
     }
     let mut stats = ApplyStats::default();
+    let inlined = superblock.inlined_parts();
     for (number, header) in superblock.parts.iter().enumerate() {
         header.check_version().map_err(refused)?;
         if is_present(transaction, header)? {
             stats.skipped_parts += 1;
             continue;
         }
-        let applied = match superblock.inlined_part(number) {
+        let applied = match inlined.part(number) {
             Some(part) => apply_part(transaction, header, PartBytes::Inlined(part)),
             None => {
                 let mut file = delta.part(number).map_err(|error| {

@@ -115,8 +115,8 @@ fn total(sizes: impl Iterator<Item = (u64, u64)>) -> (u64, u64) {
     })
 }
 
-/// Reads a part of a delta and describes it. It is taken from the superblock if it is inlined, else
-/// from beside the superblock's file, else from the repository.
+/// Reads a part of a delta and describes it. It is taken from the superblock if it is inlined, as
+/// the caller has found it there, else from beside the superblock's file, else from the repository.
 ///
 /// # Errors
 /// `openat(deltas/AB/CDEF.../N): No such file or directory`; as
@@ -125,12 +125,13 @@ fn total(sizes: impl Iterator<Item = (u64, u64)>) -> (u64, u64) {
 pub fn describe(
     repo: &Repo,
     delta: &DeltaFile,
-    (superblock, number): (&Superblock<'_>, usize),
+    superblock: &Superblock<'_>,
+    (number, inlined): (usize, Option<&[u8]>),
 ) -> Result<PayloadDescription> {
     let Some(header) = superblock.parts.get(number) else {
         return Err(Error::failed(format!("the delta has no part {number}")));
     };
-    let bytes = match superblock.inlined_part(number) {
+    let bytes = match inlined {
         Some(part) => payload::read(repo, header, PartBytes::Inlined(part))?,
         None => {
             let path = superblock.name().part_path(number);

@@ -41,7 +41,9 @@ pub use operation::{Operation, Operations, Slice};
 pub use part::{Compression, Mode, Payload, PayloadWriter};
 pub use patch::{Patch, PatchRecord};
 pub use signed::{SIGNATURE_PREFIX, Signed};
-pub use superblock::{ENDIANNESS, Fallback, ObjectList, PartHeader, SUPERBLOCK_TYPE, Superblock};
+pub use superblock::{
+    ENDIANNESS, Fallback, InlinedParts, ObjectList, PartHeader, SUPERBLOCK_TYPE, Superblock,
+};
 
 use crate::checksum::Checksum;
 use crate::gvariant::{DecodeError, Variant};

@@ -11,6 +11,8 @@
 //! The time is big-endian. Version and sizes of parts and fallbacks are in the order of
 //! [`Endianness`].
 
+use std::collections::HashMap;
+
 use super::byte_order::looks_swapped;
 use super::{ByteOrder, DeltaName, Endianness, PART_TYPE, bytes_in, checksum_in, object_type};
 use crate::checksum::Checksum;
@@ -178,6 +180,24 @@ impl<'a> Superblock<'a> {
         DeltaName { from: self.from, to: self.to }
     }
 
+    /// All inlined parts. Looking for one after the other would take long where there are many.
+    pub fn inlined_parts(&self) -> InlinedParts<'a> {
+        let directory = self.name().part_path(0);
+        let directory = directory.strip_suffix('0').unwrap_or(&directory);
+        let mut parts = HashMap::new();
+        for (key, value) in &self.metadata {
+            let number = key.strip_prefix(directory).and_then(|number| {
+                // As it is written: without a sign or leading zeros.
+                number.parse().ok().filter(|parsed: &usize| parsed.to_string() == number)
+            });
+            if let Some(number) = number {
+                let is_part = value.ty().as_str() == PART_TYPE;
+                parts.entry(number).or_insert(is_part.then(|| value.bytes()));
+            }
+        }
+        InlinedParts(parts)
+    }
+
     /// The bytes of an inlined part, as its file would have them.
     pub fn inlined_part(&self, number: usize) -> Option<&'a [u8]> {
         self.lookup(&self.name().part_path(number), PART_TYPE).map(|part| part.bytes())
@@ -190,6 +210,17 @@ impl<'a> Superblock<'a> {
 
     fn lookup(&self, key: &str, ty: &str) -> Option<Variant<'a>> {
         lookup(&self.metadata, key, ty)
+    }
+}
+
+/// The inlined parts of a superblock.
+#[derive(Clone, Debug)]
+pub struct InlinedParts<'a>(HashMap<usize, Option<&'a [u8]>>);
+
+impl<'a> InlinedParts<'a> {
+    /// As [`Superblock::inlined_part`].
+    pub fn part(&self, number: usize) -> Option<&'a [u8]> {
+        self.0.get(&number).copied().flatten()
     }
 }
 

@@ -4,7 +4,7 @@ use osier::Checksum;
 use osier::delta::{
     self, DeltaDescription, DeltaFile, OperationCounts, PartDescription, PayloadDescription,
 };
-use osier::delta_format::Superblock;
+use osier::delta_format::{InlinedParts, Superblock};
 use osier::gvariant::DecodeError;
 use osier::repo::Repo;
 use osier::units::format_size;
@@ -41,7 +41,8 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
     }
     let superblock = envelope.superblock()?;
     let description = DeltaDescription::new(&superblock, signed);
-    let shown = Shown { repo: &repo, delta: &delta, superblock: &superblock, description };
+    let inlined = superblock.inlined_parts();
+    let shown = Shown { repo: &repo, delta: &delta, superblock: &superblock, inlined, description };
     match json {
         true => json::print(&shown.document(named)?, &context.out),
         false => shown.print(&context.out),
@@ -67,12 +68,14 @@ struct Shown<'d> {
     repo: &'d Repo,
     delta: &'d DeltaFile,
     superblock: &'d Superblock<'d>,
+    inlined: InlinedParts<'d>,
     description: DeltaDescription,
 }
 
 impl Shown<'_> {
     fn payload(&self, number: usize) -> Result<PayloadDescription, Failure> {
-        Ok(delta::describe(self.repo, self.delta, (self.superblock, number))?)
+        let part = (number, self.inlined.part(number));
+        Ok(delta::describe(self.repo, self.delta, self.superblock, part)?)
     }
 
     /// Prints what is known before each part is read, as upstream does.
@@ -162,7 +165,7 @@ impl Shown<'_> {
             "objects": objects,
             "size": size,
             "content_size": content_size,
-            "inlined": self.superblock.inlined_part(number).is_some(),
+            "inlined": self.inlined.part(number).is_some(),
             "modes": payload.modes,
             "xattr_sets": payload.xattr_sets,
             "blob_size": payload.blob_size,

@@ -179,8 +179,9 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
             }
         }
         self.parts_left.insert(delta.name.to, superblock.parts.len());
+        let inlined = superblock.inlined_parts();
         for (number, header) in superblock.parts.iter().enumerate() {
-            let is_inlined = superblock.inlined_part(number).is_some();
+            let is_inlined = inlined.part(number).is_some();
             if delta::is_present(transaction, header)? {
                 self.stats.delta_parts_fetched += u64::from(!is_inlined);
                 self.part_is_done(delta);
