@@ -3,9 +3,16 @@
 use std::path::PathBuf;
 
 use osier::Checksum;
-use osier::diff::{Diff, DiffOptions, DiffStats, DiffTree, diff, stats};
+#[cfg(feature = "delta")]
+use osier::delta::{self, DeltaCost};
+use osier::diff::{
+    Diff, DiffOptions, DiffSizes, DiffStats, DiffTree, ObjectSums, WireSums, diff, sizes, stats,
+};
 use osier::repo::Repo;
+#[cfg(feature = "delta")]
+use osier::repo::deltas::DeltaName;
 use osier::units::format_size;
+use serde_json::{Value, json};
 
 use super::context::Context;
 use super::error::Failure;
@@ -31,6 +38,9 @@ pub(super) struct Args {
     /// Use file ownership group id for local files
     #[arg(long, value_name = "GID", value_parser = integer)]
     owner_gid: Option<i32>,
+    /// Print how many objects and bytes are new, and what a client fetches for them
+    #[arg(long, help_heading = OWN_OPTIONS)]
+    sizes: bool,
     /// Print a JSON document
     #[arg(long, help_heading = OWN_OPTIONS)]
     json: bool,
@@ -38,8 +48,16 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    let Args { stats: wants_stats, fs_diff, no_xattrs, owner_uid, owner_gid, json, arguments } =
-        args;
+    let Args {
+        stats: wants_stats,
+        fs_diff,
+        no_xattrs,
+        owner_uid,
+        owner_gid,
+        sizes: wants_sizes,
+        json,
+        arguments,
+    } = args;
     let repo = context.open_repo()?;
     let (first, second) = match &arguments[..] {
         [] => return Err(Failure::usage("REV must be specified")),
@@ -50,21 +68,130 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let owner = |id: Option<i32>| id.and_then(|id| u32::try_from(id).ok());
     let options =
         DiffOptions { owner_uid: owner(owner_uid), owner_gid: owner(owner_gid), no_xattrs };
-    let differences = match fs_diff || !wants_stats {
+    let differences = match fs_diff || !(wants_stats || wants_sizes) {
         true => Some(diff(&repo, &tree(&repo, &first)?, &tree(&repo, &second)?, &options)?),
         false => None,
     };
     if let (Some(diff), false) = (&differences, json) {
         print_diff(diff, &context.out)?;
     }
+    let commits = || Ok::<_, Failure>((repo.resolve_rev(&first)?, repo.resolve_rev(&second)?));
     let common = match wants_stats {
-        true => Some(stats(&repo, &repo.resolve_rev(&first)?, &repo.resolve_rev(&second)?)?),
+        true => {
+            let (first, second) = commits()?;
+            Some(stats(&repo, &first, &second)?)
+        }
+        false => None,
+    };
+    let sizes = match wants_sizes {
+        true => {
+            let (first, second) = commits()?;
+            Some(Sizes::of(&repo, first, second)?)
+        }
         false => None,
     };
     if json {
-        return print_json(differences.as_ref(), common.as_ref(), &context.out);
+        return print_json(differences.as_ref(), common.as_ref(), sizes.as_ref(), &context.out);
     }
-    common.map_or(Ok(()), |stats| print_stats(&stats, &context.out))
+    common.map_or(Ok(()), |stats| print_stats(&stats, &context.out))?;
+    sizes.map_or(Ok(()), |sizes| sizes.print(&context.out))
+}
+
+/// What `--sizes` shows.
+struct Sizes {
+    objects: DiffSizes,
+    /// The delta from the first commit to the second, if there is one.
+    #[cfg(feature = "delta")]
+    delta: Option<DeltaCost>,
+}
+
+impl Sizes {
+    fn of(repo: &Repo, first: Checksum, second: Checksum) -> Result<Self, Failure> {
+        Ok(Self {
+            objects: sizes(repo, &first, &second)?,
+            #[cfg(feature = "delta")]
+            delta: delta::cost(repo, &DeltaName { from: Some(first), to: second })?,
+        })
+    }
+
+    fn print(&self, out: &Output) -> Result<(), Failure> {
+        let DiffSizes { new, removed, shared, wire } = &self.objects;
+        for (what, sums) in [("New", new), ("Removed", removed), ("Shared", shared)] {
+            let ObjectSums { metadata, files, bytes } = sums;
+            let size = format_size(*bytes);
+            writeln!(out, "{what}: {metadata} metadata objects, {files} files, {size} on disk")?;
+        }
+        let size = wire.bytes.map_or_else(|| "unknown size".to_owned(), format_size);
+        writeln!(out, "Fetched as objects: {} files, {size}", wire.requests)?;
+        self.print_delta(out)
+    }
+
+    #[cfg(feature = "delta")]
+    fn print_delta(&self, out: &Output) -> Result<(), Failure> {
+        let Some(delta) = &self.delta else {
+            return writeln!(out, "Fetched as delta: there is none");
+        };
+        let DeltaCost { parts, fallbacks, .. } = delta;
+        let share = match self.objects.wire.bytes {
+            Some(objects) if objects > 0 => {
+                format!(", {} % of the objects", percent(delta.bytes(), objects))
+            }
+            _ => String::new(),
+        };
+        writeln!(
+            out,
+            "Fetched as delta: {} files, {} ({parts} parts, {fallbacks} fallbacks){share}",
+            delta.requests(),
+            format_size(delta.bytes())
+        )
+    }
+
+    #[cfg(not(feature = "delta"))]
+    fn print_delta(&self, _out: &Output) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn document(&self) -> Value {
+        let DiffSizes { new, removed, shared, wire: WireSums { requests, bytes } } = &self.objects;
+        let sums = |sums: &ObjectSums| {
+            let ObjectSums { metadata, files, bytes } = sums;
+            json!({ "metadata": metadata, "files": files, "bytes": bytes })
+        };
+        json!({
+            "new": sums(new),
+            "removed": sums(removed),
+            "shared": sums(shared),
+            "as_objects": { "requests": requests, "bytes": bytes },
+            "as_delta": self.delta_document(),
+        })
+    }
+
+    #[cfg(feature = "delta")]
+    fn delta_document(&self) -> Option<Value> {
+        self.delta.as_ref().map(|delta| {
+            json!({
+                "name": delta.name.to_string(),
+                "requests": delta.requests(),
+                "bytes": delta.bytes(),
+                "superblock_bytes": delta.superblock_bytes,
+                "parts": delta.parts,
+                "part_bytes": delta.part_bytes,
+                "fallbacks": delta.fallbacks,
+                "fallback_bytes": delta.fallback_bytes,
+            })
+        })
+    }
+
+    #[cfg(not(feature = "delta"))]
+    fn delta_document(&self) -> Option<Value> {
+        None
+    }
+}
+
+/// How many hundredths of the whole the part is, rounded up.
+fn percent(part: u64, whole: u64) -> u64 {
+    let percent = (u128::from(part) * 100).div_ceil(u128::from(whole.max(1)));
+    u64::try_from(percent).unwrap_or(u64::MAX)
 }
 
 fn tree(repo: &Repo, argument: &str) -> Result<DiffTree, Failure> {
@@ -92,16 +219,21 @@ fn print_stats(stats: &DiffStats, out: &Output) -> Result<(), Failure> {
 }
 
 /// One object on one line. `modified`, `removed` and `added` are lists of paths and there unless
-/// only `--stats` was asked for; `stats` is there with `--stats`.
-fn print_json(diff: Option<&Diff>, stats: Option<&DiffStats>, out: &Output) -> Result<(), Failure> {
+/// only `--stats` or `--sizes` was asked for; `stats` and `sizes` are there with these.
+fn print_json(
+    diff: Option<&Diff>,
+    stats: Option<&DiffStats>,
+    sizes: Option<&Sizes>,
+    out: &Output,
+) -> Result<(), Failure> {
     let mut object = serde_json::Map::new();
     if let Some(Diff { modified, removed, added }) = diff {
         for (name, paths) in [("modified", modified), ("removed", removed), ("added", added)] {
-            object.insert(name.to_owned(), serde_json::json!(paths));
+            object.insert(name.to_owned(), json!(paths));
         }
     }
     if let Some(stats) = stats {
-        let stats = serde_json::json!({
+        let stats = json!({
             "objects_in_first": stats.objects_in_first,
             "objects_in_second": stats.objects_in_second,
             "common_objects": stats.common_objects,
@@ -109,5 +241,8 @@ fn print_json(diff: Option<&Diff>, stats: Option<&DiffStats>, out: &Output) -> R
         });
         object.insert("stats".to_owned(), stats);
     }
-    json::print(&serde_json::Value::Object(object), out)
+    if let Some(sizes) = sizes {
+        object.insert("sizes".to_owned(), sizes.document());
+    }
+    json::print(&Value::Object(object), out)
 }

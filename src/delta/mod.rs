@@ -45,6 +45,7 @@
 //! files that another one makes; no known generator makes such deltas.
 
 mod apply;
+mod cost;
 mod envelope;
 mod generate;
 mod machine;
@@ -59,6 +60,7 @@ mod units;
 pub use apply::{
     ApplyOptions, ApplyStats, Requirement, apply_commit, apply_offline, apply_part, is_present,
 };
+pub use cost::{DeltaCost, cost};
 pub use envelope::{DeltaFile, Envelope, verify};
 pub use generate::{Comparison, GenerateOptions, Target, generate};
 pub use machine::PartStats;

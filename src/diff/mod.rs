@@ -8,6 +8,7 @@
 
 mod item;
 mod local;
+mod sizes;
 mod stored;
 
 use std::collections::{HashMap, HashSet};
@@ -23,6 +24,8 @@ use crate::object::ObjectName;
 use crate::repo::tree::TreePath;
 use crate::repo::{AtHole, ObjectSet, Reading, Repo, RepoMode, Walk};
 use crate::threads::{self, Fold, Opened, fold, pieces};
+
+pub use sizes::{DiffSizes, ObjectSums, WireSums, sizes};
 
 use item::{Item, Kind};
 use local::{Assumed, Local};

@@ -1,5 +1,6 @@
 //! What differs between two trees, held against the real program and its golden output.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -261,4 +262,115 @@ fn json_has_the_same_paths_under_stable_names() {
     );
     assert!(!trees.osier(&["--json", "main"]).contains("stats"));
     assert!(!trees.osier(&["--json", "--stats", "main"]).contains("added"));
+}
+
+/// The golden archive has deltas from the first commit to the second and from nothing to the first.
+#[test]
+fn sizes_are_those_of_objects_and_of_the_delta_that_exists() {
+    let directory = scratch();
+    let Some(repo) = extract_repo("archive", directory.path()) else { return };
+    let [c1, c2, c3] = ["c1", "c2", "c3"].map(golden_commit);
+    let sizes = |first: &str, second: &str| {
+        let text = osier().repo(&repo, ["diff", "--sizes", "--json", first, second]).success();
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(document.as_object().unwrap().len(), 1, "{text}");
+        document["sizes"].clone()
+    };
+    let size = |path: PathBuf| fs::metadata(path).unwrap().len();
+    let found = sizes(&c1, &c2);
+    // What a client lacks that has the first commit, as the real files are.
+    let objects = |commit: &str| -> BTreeSet<PathBuf> {
+        let client = directory.path().join(commit);
+        let client = client.to_str().unwrap();
+        osier().run(["init", "--mode=archive", "--repo", client]).success();
+        let from = repo.to_str().unwrap();
+        osier().repo(Path::new(client), ["pull-local", from, commit]).success();
+        let fan_outs = fs::read_dir(Path::new(client).join("objects")).unwrap();
+        let files = fan_outs.flat_map(|dir| fs::read_dir(dir.unwrap().path()).unwrap());
+        let paths = files.map(|file| file.unwrap().path());
+        paths
+            .map(|path| path.strip_prefix(client).unwrap().to_owned())
+            .filter(|path| path.extension().is_none_or(|kind| kind != "commitmeta"))
+            .collect()
+    };
+    let (one, other) = (objects(&c1), objects(&c2));
+    for (name, paths) in [
+        ("new", other.difference(&one).collect::<Vec<_>>()),
+        ("removed", one.difference(&other).collect()),
+        ("shared", one.intersection(&other).collect()),
+    ] {
+        let files = paths.iter().filter(|path| path.extension().unwrap() == "filez").count();
+        let bytes: u64 = paths.iter().map(|path| size(repo.join(path))).sum();
+        let expected = serde_json::json!({
+            "metadata": paths.len() - files, "files": files, "bytes": bytes,
+        });
+        assert_eq!(found[name], expected, "{name}");
+    }
+    let meta = repo.join(format!("objects/{}/{}.commitmeta", &c2[..2], &c2[2..]));
+    let (count, meta) = match fs::metadata(meta) {
+        Ok(metadata) => (1, metadata.len()),
+        Err(_) => (0, 0),
+    };
+    let new = &found["new"];
+    let number = |value: &serde_json::Value| value.as_u64().unwrap();
+    let requests = number(&new["metadata"]) + number(&new["files"]) + count;
+    assert_eq!(found["as_objects"]["requests"], requests);
+    assert_eq!(found["as_objects"]["bytes"], number(&new["bytes"]) + meta);
+    let delta = &found["as_delta"];
+    assert_eq!(delta["name"], format!("{c1}-{c2}"));
+    let of_delta = [&c1, &c2].map(|commit| osier::Checksum::from_hex(commit).unwrap());
+    let name = osier::repo::deltas::DeltaName { from: Some(of_delta[0]), to: of_delta[1] };
+    let superblock = size(repo.join(name.superblock_path()));
+    assert_eq!(delta["superblock_bytes"], superblock);
+    let parts: u64 = fs::read_dir(repo.join(name.superblock_path()).parent().unwrap())
+        .unwrap()
+        .map(|file| size(file.unwrap().path()))
+        .sum();
+    assert_eq!(number(&delta["bytes"]), parts + number(&delta["fallback_bytes"]));
+    // Without a delta, or without a difference.
+    assert_eq!(sizes(&c3, &c1)["as_delta"], serde_json::Value::Null);
+    let same = sizes(&c1, &c1);
+    assert_eq!(same["as_objects"], serde_json::json!({ "requests": 0, "bytes": 0 }));
+    assert_eq!((&same["new"]["files"], &same["new"]["bytes"]), (&0.into(), &0.into()));
+    let text = osier().repo(&repo, ["diff", "--sizes", &c1, &c2]).success();
+    let starts: Vec<&str> = text.lines().map(|line| line.split(':').next().unwrap()).collect();
+    assert_eq!(starts, ["New", "Removed", "Shared", "Fetched as objects", "Fetched as delta"]);
+    assert!(text.contains(&format!("Fetched as objects: {requests} files, ")), "{text}");
+    let none = osier().repo(&repo, ["diff", "--sizes", &c3, &c1]).success();
+    assert!(none.ends_with("Fetched as delta: there is none\n"), "{none}");
+}
+
+#[test]
+fn what_is_fetched_from_another_repository_than_an_archive_is_known_from_the_commit() {
+    let directory = scratch();
+    let at = |name: &str| directory.path().join(name);
+    fs::create_dir(at("tree")).unwrap();
+    write(&at("tree/file"), &"content".repeat(1000));
+    let run = |repo: &str, arguments: &[&str]| osier().repo(&at(repo), arguments.iter()).success();
+    let tree = format!("--tree=dir={}", at("tree").display());
+    run("archive", &["init", "--mode=archive"]);
+    for (name, options) in [("recorded", &["--generate-sizes"][..]), ("not-recorded", &[])] {
+        let branch = format!("--branch={name}");
+        let tree_of = |content: &str| {
+            write(&at("tree/file"), content);
+            run("archive", &[&["commit", &branch, &tree], options].concat());
+        };
+        tree_of("first");
+        tree_of(&"second".repeat(500));
+        run(name, &["init", "--mode=bare-user-only"]);
+        let archive = at("archive");
+        run(name, &["pull-local", "--depth=1", archive.to_str().unwrap(), name]);
+        let fetched = |repo: &str| {
+            let text = run(repo, &["diff", "--sizes", "--json", name]);
+            let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+            document["sizes"]["as_objects"].clone()
+        };
+        let expected = fetched("archive");
+        let found = fetched(name);
+        assert_eq!(found["requests"], expected["requests"], "{name}");
+        match options.is_empty() {
+            true => assert_eq!(found["bytes"], serde_json::Value::Null),
+            false => assert_eq!(found["bytes"], expected["bytes"]),
+        }
+    }
 }

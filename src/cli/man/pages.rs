@@ -332,6 +332,10 @@ pub(super) const PAGES: &[Page] = &[
                 "osier --repo=repo diff exampleos/22/x86_64/host^ exampleos/22/x86_64/host",
             ),
             ("The same as JSON:", "osier --repo=repo diff --json exampleos/22/x86_64/host"),
+            (
+                "How much of it is new, and what a client fetches with and without a static delta:",
+                "osier --repo=repo diff --sizes exampleos/22/x86_64/host",
+            ),
         ],
         environment: OF_REPO,
         files: FILES_OF_REPO,

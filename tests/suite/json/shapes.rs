@@ -168,6 +168,8 @@ fn documents_have_the_shape_that_the_documentation_gives() {
             ("diff", &["diff", &c3]),
             ("diff", &["diff", "--stats", &c3]),
             ("prune", &["prune", "--no-prune"]),
+            ("diff", &["diff", "--sizes", &c3]),
+            ("diff", &["diff", "--sizes", "--fs-diff", "--stats", &c3]),
             ("remote list", &["remote", "list"]),
             ("static-delta show", &["static-delta", "show", &c1]),
             ("static-delta show", &["static-delta", "show", &fallback]),
@@ -207,6 +209,9 @@ fn documents_have_the_shape_that_the_documentation_gives() {
             "checkout-statistics",
             "diff stats",
             "entry",
+            "diff sizes",
+            "diff objects",
+            "diff delta",
             "fsck finding",
             "summary ref",
             // These need a server.
