@@ -36,6 +36,8 @@ pub struct Findings {
     pub programs: BTreeMap<String, FoundProgram>,
     /// The public keys of what signs, with their types.
     pub signers: Vec<String>,
+    /// What static deltas are made from, as phrases.
+    pub deltas: Vec<String>,
 }
 
 /// A program that was found.
@@ -95,7 +97,7 @@ impl Findings {
             .collect();
         json!({
             "errors": messages(Severity::Error), "warnings": messages(Severity::Warning),
-            "programs": programs, "signers": self.signers,
+            "programs": programs, "signers": self.signers, "deltas": self.deltas,
         })
     }
 

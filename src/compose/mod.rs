@@ -34,6 +34,7 @@
 //! pending    refs to commits that are not published yet
 //! verify     whether a commit may be published
 //! signing    what signs commits and the summary
+//! deltas     static deltas to the commit
 //! publish    ref and summary
 //! image      a published commit to a disk image, step by step
 //! kickstart  the file that installs it
@@ -47,6 +48,7 @@ pub mod check;
 mod cleanup;
 pub mod config;
 mod decide;
+mod deltas;
 pub mod image;
 mod imagefactory;
 mod job;

@@ -109,6 +109,12 @@ pub(super) fn look(
     let keys = Keys::look(&config.sign, surroundings, severity, findings);
     let repo = preflight::repository(config, surroundings, served, &keys, findings);
     findings.take(trust::check(&config.work));
+    if let Some(delta) = &config.delta {
+        findings.deltas = delta.sources();
+        if delta.sign {
+            findings.warning("[delta] sign: only osier can pull deltas that are signed");
+        }
+    }
     preflight::space(config, findings);
     preflight::files(config, findings);
     // Without rpm-ostree only the configuration has a ref; the missing program has been reported.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::checksum::Checksum;
 use crate::date;
+use crate::delta::DeltaCost;
 use crate::process::{Ending, Finished};
 
 use super::unapplied::Unapplied;
@@ -17,7 +18,7 @@ use super::unapplied::Unapplied;
 const SCHEMA: u32 = 1;
 
 /// The steps of all runs; without a value, a run is at the first.
-const STAGES: [&str; 14] = [
+const STAGES: [&str; 15] = [
     "check",
     "lock",
     "recover",
@@ -25,6 +26,7 @@ const STAGES: [&str; 14] = [
     "pending",
     "verify",
     "sign",
+    "delta",
     "publish",
     "read-back",
     "prepare",
@@ -110,6 +112,8 @@ pub struct Report {
     pub summary: Option<SummaryFacts>,
     /// What signed the commit, as `gpg:FINGERPRINT` or `ed25519:KEY`.
     pub signatures: Vec<String>,
+    /// The static deltas to the commit; of a dry run, those that would be made.
+    pub deltas: Vec<DeltaFacts>,
     /// The programs that ran.
     pub commands: Vec<Command>,
     /// The programs that were found, with their versions.
@@ -152,6 +156,23 @@ pub struct SummaryFacts {
     pub signed: bool,
     /// What signed it, of the keys in the configuration.
     pub signatures: Vec<String>,
+}
+
+/// A static delta to the commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeltaFacts {
+    /// The commit that it starts from; `None` for nothing.
+    pub from: Option<Checksum>,
+    /// What a client fetches of it, in bytes; `None` if it is not there.
+    pub bytes: Option<u64>,
+    /// The number of its parts.
+    pub parts: Option<u64>,
+    /// The number of objects that are fetched by themselves.
+    pub fallbacks: Option<u64>,
+    /// Whether this run made it.
+    pub made: bool,
+    /// Why it could not be made.
+    pub error: Option<String>,
 }
 
 /// A program that ran.
@@ -198,6 +219,7 @@ impl Report {
             "unapplied": self.unapplied.iter().map(Unapplied::to_json).collect::<Vec<_>>(),
             "summary": summary,
             "signatures": self.signatures,
+            "deltas": self.deltas.iter().map(DeltaFacts::to_json).collect::<Vec<_>>(),
             "commands": commands,
             "programs": self.programs,
             "lockfile": self.lockfile,
@@ -251,6 +273,7 @@ impl Report {
             unapplied: list("unapplied").filter_map(Unapplied::from_json).collect(),
             summary: SummaryFacts::from_json(of("summary")),
             signatures: strings(of("signatures")),
+            deltas: list("deltas").map(DeltaFacts::from_json).collect(),
             commands: list("commands").map(Command::from_json).collect(),
             programs: pairs("programs"),
             lockfile: text("lockfile"),
@@ -281,6 +304,44 @@ impl SummaryFacts {
             size: document["size"].as_u64()?,
             signed: document["signed"].as_bool()?,
             signatures: strings(&document["signatures"]),
+        })
+    }
+}
+
+impl DeltaFacts {
+    /// One that is not there.
+    pub(super) fn planned(from: Option<Checksum>) -> Self {
+        Self { from, ..Self::default() }
+    }
+
+    /// One that is there.
+    pub(super) fn of(cost: &DeltaCost) -> Self {
+        Self {
+            from: cost.name.from,
+            bytes: Some(cost.bytes()),
+            parts: Some(cost.parts),
+            fallbacks: Some(cost.fallbacks),
+            ..Self::default()
+        }
+    }
+
+    fn from_json(document: &Value) -> Self {
+        let number = |key: &str| document[key].as_u64();
+        Self {
+            from: document["from"].as_str().and_then(|hex| Checksum::from_hex(hex).ok()),
+            bytes: number("bytes"),
+            parts: number("parts"),
+            fallbacks: number("fallbacks"),
+            made: document["made"] == true,
+            error: document["error"].as_str().map(str::to_owned),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let Self { from, bytes, parts, fallbacks, made, error } = self;
+        json!({
+            "from": from.map(|from| from.to_hex()), "bytes": bytes, "parts": parts, "fallbacks": fallbacks,
+            "made": made, "error": error,
         })
     }
 }
@@ -411,6 +472,17 @@ mod tests {
                 signatures: vec!["gpg:KEY".to_owned()],
             }),
             signatures: vec!["gpg:KEY".to_owned()],
+            deltas: vec![
+                DeltaFacts {
+                    from: Some(Checksum::of(b"old")),
+                    bytes: Some(3),
+                    parts: Some(2),
+                    fallbacks: Some(1),
+                    made: true,
+                    error: None,
+                },
+                DeltaFacts { error: Some("no".to_owned()), ..DeltaFacts::planned(None) },
+            ],
             commands: commands.into(),
             programs: [pair.clone()].into(),
             lockfile: Some("lock.json".to_owned()),

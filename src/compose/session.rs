@@ -284,10 +284,14 @@ impl Session<'_> {
         let keys = self.sign(commit).map_err(|error| {
             during(format!("{name} names {commit}, which is not signed"), error)
         })?;
+        let has_new_deltas = self.deltas(commit, Some(*commit), &keys).map_err(|error| {
+            during(format!("{name} names {commit}, which has not all its deltas"), error)
+        })?;
         self.run.step("publish")?;
         let _lock = self.publish_lock()?;
         match publish::refresh(self.repo, &keys, self.run.now())? {
             SummaryState::Right => {}
+            SummaryState::Stale if has_new_deltas => {}
             SummaryState::Unsigned => {
                 self.warn("the summary had not the signatures of all keys and is signed".to_owned())
             }

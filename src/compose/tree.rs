@@ -8,10 +8,12 @@
 //! pending    the commit is safe from any prune
 //! verify     it is complete and as requested      fails: it stays pending, nothing public has changed
 //! sign       with each key that has not signed it yet       likewise
+//! delta      static deltas to it                            likewise
 //! publish    ref and summary, signed with the same keys
 //! ```
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use log::debug;
@@ -19,18 +21,21 @@ use log::debug;
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
 use crate::process::{Ending, Finished};
+use crate::progress::Event;
 use crate::refspec::RefName;
+use crate::repo::Repo;
 
 use super::Surroundings;
 use super::check::{Findings, Severity};
 use super::cleanup;
-use super::config::{ComposeConfig, TreeConfig};
+use super::config::{ComposeConfig, DeltaConfig, TreeConfig};
 use super::decide::{self, CHANGED, COMMIT_ID, COMPOSE_JSON, Decision, LOCK_JSON};
+use super::deltas;
 use super::job::{self, Job};
 use super::pending;
 use super::plan::{self, Before, Plan, TreeOptions};
 use super::preflight::{self, Served};
-use super::report::{CacheFacts, Report, Status};
+use super::report::{CacheFacts, DeltaFacts, Report, Status};
 use super::session::{
     Failed, Session, Uses, during, hold, new_report, not_begun, take_findings, waiting,
 };
@@ -77,8 +82,31 @@ pub fn preview(
     let mut report = Report { status: Status::DryRun, ..new_report(&config.tree, surroundings) };
     report.ref_name = Some(plan.ref_name.as_str().to_owned());
     report.old_commit = before.old;
+    if let (Some(config), true) = (&config.tree.delta, options.publish) {
+        report.deltas = planned_deltas(config, before.old, surroundings, &report.repo)?;
+    }
     take_findings(&plan.findings, &mut report, surroundings);
     Ok((report, plan.shell_line(&config.tree, before)))
+}
+
+/// The deltas that a run would make if rpm-ostree made a commit; the user is shown them.
+fn planned_deltas(
+    config: &DeltaConfig,
+    old: Option<Checksum>,
+    surroundings: &Surroundings<'_>,
+    repo: &Path,
+) -> Result<Vec<DeltaFacts>> {
+    let mut sources = vec![None; usize::from(config.from_scratch)];
+    if old.is_some() {
+        let repo = Repo::open_with(repo, &surroundings.open)?;
+        sources = deltas::sources(&repo, config, old, None)?;
+    }
+    let planned = |from: Option<Checksum>| {
+        let message = format!("a static delta from {} would be made", deltas::named(from));
+        surroundings.progress.event(Event::Message(&message));
+        DeltaFacts::planned(from)
+    };
+    Ok(sources.into_iter().map(planned).collect())
 }
 
 /// Publishes a commit that was composed earlier, given by `rev`.
@@ -159,6 +187,7 @@ impl Session<'_> {
             self.run.report.stage = "done";
             return Ok(Status::Composed);
         }
+        self.deltas_of_pending(name, before.old, commit, &keys)?;
         self.publish(name, before.old, commit, &keys)
             .map_err(|error| waiting_if(self, error, name, &commit))?;
         Ok(Status::Published)
@@ -187,6 +216,7 @@ impl Session<'_> {
             ));
         }
         let keys = self.sign_pending(name, &commit)?;
+        self.deltas_of_pending(name, old, commit, &keys)?;
         self.publish(name, old, commit, &keys)
             .map_err(|error| waiting_if(self, error, name, &commit))?;
         Ok(Status::Published)
@@ -351,6 +381,21 @@ impl Session<'_> {
                 during("not signed, `osier compose publish` continues here".to_owned(), error);
             waiting_if(self, error, name, commit)
         })
+    }
+
+    /// Makes the deltas to a commit that is not public yet.
+    fn deltas_of_pending(
+        &mut self,
+        name: &RefName,
+        old: Option<Checksum>,
+        commit: Checksum,
+        keys: &Keys,
+    ) -> Result<()> {
+        let made = self.deltas(&commit, old, keys).map_err(|error| {
+            let what = "without its deltas, `osier compose publish` continues here";
+            waiting_if(self, during(what.to_owned(), error), name, &commit)
+        });
+        made.map(drop)
     }
 
     fn unchanged(

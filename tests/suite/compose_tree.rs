@@ -2,6 +2,7 @@
 //! one where it is.
 
 mod attacks;
+mod deltas;
 mod evidence;
 mod failures;
 pub mod kills;

@@ -19,7 +19,7 @@ pub(in super::super) struct Args {
     /// Configuration file
     #[arg(long, value_name = "FILE", value_parser = path())]
     config: Option<PathBuf>,
-    /// Print JSON: an object with errors, warnings, programs and signers
+    /// Print JSON: an object with errors, warnings, programs, signers and deltas
     #[arg(long)]
     json: bool,
     arguments: Vec<String>,
@@ -37,6 +37,7 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
                 findings.list.extend(others.list);
                 findings.programs = others.programs;
                 findings.signers = others.signers;
+                findings.deltas = others.deltas;
             }
             findings
         }
@@ -60,6 +61,9 @@ pub(in super::super) fn run(args: Args, context: &mut Context) -> Result<(), Fai
         }
         for signer in &findings.signers {
             writeln!(context.out, "signs with {signer}")?;
+        }
+        for source in &findings.deltas {
+            writeln!(context.out, "makes a static delta from {source}")?;
         }
         for finding in &findings.list {
             let label = if finding.severity == Severity::Error { "error" } else { "warning" };

@@ -18,6 +18,7 @@
 //! Paths are relative to the file, lists are split at `;`. Unknown keys and invalid values are
 //! errors, and all errors are reported at once.
 
+mod delta;
 mod reader;
 mod sign;
 
@@ -34,19 +35,20 @@ use super::regular::{self, Links};
 use super::tdl::{Arch, Distribution, check_install_url, check_ostree_url};
 use reader::Reader;
 
+pub use delta::DeltaConfig;
 pub use sign::{ExecConfig, SignConfig};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComposeConfig {
-    /// The groups `[compose]` and `[sign]`: packages to a published commit.
+    /// The groups `[compose]`, `[sign]` and `[delta]`: packages to a published commit.
     pub tree: TreeConfig,
     /// The group `[image]`, if the file has one: the commit to a disk image.
     pub image: Option<ImageConfig>,
 }
 
-/// The groups `[compose]` and `[sign]`. All paths are absolute, or relative to the current
-/// directory if the path of the file was.
+/// The groups `[compose]`, `[sign]` and `[delta]`. All paths are absolute, or relative to the
+/// current directory if the path of the file was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeConfig {
     /// The repository that is published.
@@ -87,6 +89,8 @@ pub struct TreeConfig {
     pub min_free_mib: u64,
     /// The group `[sign]`; empty if the file has none.
     pub sign: SignConfig,
+    /// The group `[delta]`, if the file has one: static deltas are made.
+    pub delta: Option<DeltaConfig>,
 }
 
 /// The group `[image]`.
@@ -252,9 +256,7 @@ impl ComposeConfig {
         let mut problems = Vec::new();
         for group in keyfile.groups() {
             match group {
-                "compose" | "sign" | "image" => {}
-                "delta" => problems
-                    .push("[delta]: not supported yet, osier cannot make static deltas".to_owned()),
+                "compose" | "sign" | "delta" | "image" => {}
                 other => problems.push(format!("unknown group [{other}]")),
             }
         }
@@ -265,6 +267,10 @@ impl ComposeConfig {
             ["repo", "treefile", "cachedir", "work"].into_iter().all(|key| reader.has_value(key));
         if keyfile.has_group("sign") {
             tree.sign = sign::read(Reader::new(&keyfile, "sign", directory, &mut problems));
+        }
+        if keyfile.has_group("delta") {
+            let reader = Reader::new(&keyfile, "delta", directory, &mut problems);
+            tree.delta = Some(delta::read(reader, &tree.sign));
         }
         let before = problems.len();
         let image = if keyfile.has_group("image") {
@@ -325,6 +331,7 @@ fn tree(reader: &mut Reader<'_>) -> TreeConfig {
         lock_timeout: reader.duration("lock-timeout", LOCK_TIMEOUT),
         min_free_mib: reader.number("min-free-mib", 2048, 0..=u64::MAX >> 20),
         sign: SignConfig::default(),
+        delta: None,
     }
 }
 

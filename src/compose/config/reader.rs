@@ -34,6 +34,11 @@ impl<'c> Reader<'c> {
         }
     }
 
+    /// Whether a key is present.
+    pub(super) fn has_key(&self, key: &str) -> bool {
+        self.keyfile.get_raw(self.group, key).is_some()
+    }
+
     /// Whether a key is present and not empty.
     pub(super) fn has_value(&self, key: &str) -> bool {
         self.keyfile
@@ -145,6 +150,11 @@ impl<'c> Reader<'c> {
     pub(super) fn optional_number(&mut self, key: &str) -> Option<u64> {
         let text = self.text(key)?;
         digits(&text).or_else(|| self.wrong(key, &format!("`{text}` is no number")))
+    }
+
+    /// An optional decimal number in a range.
+    pub(super) fn optional_in(&mut self, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
+        self.has_key(key).then(|| self.number(key, *range.start(), range))
     }
 
     /// A number with its unit: `90s`, `30m`, `4h`, `2d`.

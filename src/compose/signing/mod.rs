@@ -121,6 +121,20 @@ impl Keys {
         }
     }
 
+    /// Those that sign deltas: ostree knows no signatures of OpenPGP there.
+    pub(super) fn delta_signers(&self) -> Vec<Arc<dyn Signer>> {
+        self.for_deltas().map(|key| Arc::clone(key) as Arc<dyn Signer>).collect()
+    }
+
+    /// Whether all of these have signed a superblock.
+    pub(super) fn have_signed_delta(&self, superblock: &[u8], signatures: &Dict) -> bool {
+        !self.is_empty() && self.for_deltas().all(|key| key.has_signed(superblock, signatures))
+    }
+
+    fn for_deltas(&self) -> impl Iterator<Item = &Arc<Key>> {
+        self.0.iter().filter(|key| key.public.signs_deltas())
+    }
+
     /// The content of `summary.sig` for a summary; `None` without keys.
     ///
     /// # Errors

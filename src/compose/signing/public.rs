@@ -74,6 +74,11 @@ impl Public {
         }
     }
 
+    /// Whether deltas can have its signatures.
+    pub(super) fn signs_deltas(&self) -> bool {
+        matches!(self, Self::Bare(_))
+    }
+
     /// As reports have it: `gpg:` and the fingerprint of the primary key, `ed25519:` and the key,
     /// or `spki:` and the SHA-256 of the key, which may be long; all in hexadecimal digits.
     pub(super) fn name(&self) -> String {

@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// The documents of commands that `ostree` does not have.
-const OF_OWN_COMMANDS: [&str; 19] = [
+const OF_OWN_COMMANDS: [&str; 20] = [
     "bench",
     "bench --remote",
     "bench figures",
@@ -31,6 +31,7 @@ const OF_OWN_COMMANDS: [&str; 19] = [
     "compose cache",
     "compose check",
     "compose command",
+    "compose delta",
     "compose image",
     "compose summary",
 ];
@@ -167,9 +168,9 @@ fn documents_have_the_shape_that_the_documentation_gives() {
             ("fsck", &["fsck"]),
             ("diff", &["diff", &c3]),
             ("diff", &["diff", "--stats", &c3]),
-            ("prune", &["prune", "--no-prune"]),
             ("diff", &["diff", "--sizes", &c3]),
             ("diff", &["diff", "--sizes", "--fs-diff", "--stats", &c3]),
+            ("prune", &["prune", "--no-prune"]),
             ("remote list", &["remote", "list"]),
             ("static-delta show", &["static-delta", "show", &c1]),
             ("static-delta show", &["static-delta", "show", &fallback]),
@@ -208,10 +209,10 @@ fn documents_have_the_shape_that_the_documentation_gives() {
             "commit-statistics",
             "checkout-statistics",
             "diff stats",
-            "entry",
             "diff sizes",
             "diff objects",
             "diff delta",
+            "entry",
             "fsck finding",
             "summary ref",
             // These need a server.
