@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::connect::Connector;
 use super::exchange::{Exchange, Pools};
 use super::lanes::Lanes;
+use super::protocols::Version;
 use super::{ClientOptions, HttpError, HttpErrorKind, Request, Response, tls};
 
 /// Gets what a request asks for. Tests answer from memory.
@@ -107,18 +108,24 @@ fn pools(options: &ClientOptions) -> Pools {
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_max_header_list_size(BUFFER_SIZE as u32);
+    // A dead HTTP/2 connection is replaced while the requests on it can still be repeated in time.
+    if let Some(limit) = options.timeouts.response {
+        builder.http2_keep_alive_interval(limit / 4).http2_keep_alive_timeout(limit / 4);
+    }
     let connector = Connector::new(options);
     let secure = tls::configuration(options).map(|config| {
-        let lane = || {
+        let pool = |version| {
             let schemes = HttpsConnectorBuilder::new().with_tls_config(config.clone()).https_only();
             let http1 = schemes.enable_http1();
-            let https = match options.http2 {
-                true => http1.enable_http2().wrap_connector(connector.clone()),
-                false => http1.wrap_connector(connector.clone()),
+            let https = match version {
+                Version::Http2 => http1.enable_http2().wrap_connector(connector.clone()),
+                Version::Http1 => http1.wrap_connector(connector.clone()),
             };
             builder.build(https)
         };
-        Lanes::new((0..HTTP2_CONNECTIONS).map(|_| lane()).collect())
+        let version = if options.http2 { Version::Http2 } else { Version::Http1 };
+        let lanes = (0..HTTP2_CONNECTIONS).map(|_| pool(version)).collect();
+        Lanes::new(lanes, pool(Version::Http1))
     });
     Pools { plain: builder.build(connector.clone()), secure, connector }
 }

@@ -36,6 +36,8 @@ impl Connector {
         tcp.enforce_http(false);
         tcp.set_connect_timeout(options.timeouts.connect);
         tcp.set_nodelay(true);
+        // Else the kernel sends a request to a dead peer again and again for a quarter of an hour.
+        tcp.set_tcp_user_timeout(options.timeouts.response.map(|limit| limit / 2));
         Self { tcp, proxies: Arc::new(matcher(&options.proxies)) }
     }
 

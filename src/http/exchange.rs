@@ -15,8 +15,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::classified::classified;
 use super::connect::Connector;
+use super::gunzip::Gunzip;
 use super::lanes::{Head, Lanes};
 use super::options::Downgrade;
+use super::protocols::{Protocols, ServerProtocol, Version};
 use super::reading::{self, Pace, Reading, memory_for_waiting};
 use super::request::Body;
 use super::{
@@ -46,6 +48,14 @@ pub(super) struct Exchange {
     options: ClientOptions,
     /// For the bytes of bodies that wait for their readers.
     memory: Arc<Semaphore>,
+}
+
+impl Pools {
+    /// Which protocol the server of an HTTPS URL is spoken to in.
+    fn protocols(&self, url: &Url) -> Option<ServerProtocol> {
+        let lanes = self.secure.as_ref().ok().filter(|_| url.scheme() == Scheme::Https)?;
+        Some(Protocols::of_server(lanes.protocols(), url))
+    }
 }
 
 impl Exchange {
@@ -121,12 +131,15 @@ impl Exchange {
     ) -> Result<Head, HttpError> {
         let mut again = true;
         let mut refusals = 0;
+        let protocol = self.pools.protocols(url);
         loop {
             let prepared = self.prepare(request, url)?;
+            let asked = Instant::now();
+            let version = protocol.as_ref().map_or(Version::Http2, ServerProtocol::version);
             let answer = async {
                 match (url.scheme(), &self.pools.secure) {
                     (Scheme::Http, _) => Ok(self.pools.plain.request(prepared).await),
-                    (Scheme::Https, Ok(secure)) => Ok(secure.request(prepared).await),
+                    (Scheme::Https, Ok(secure)) => Ok(secure.request(prepared, version).await),
                     (Scheme::Https, Err(why)) => {
                         Err(HttpError::new(url, HttpErrorKind::Invalid, why.clone()))
                     }
@@ -153,7 +166,12 @@ impl Exchange {
                 Err(error) if refusals < MOST_REFUSALS && is_refused_unread(&error) => {
                     refusals += 1;
                 }
-                Err(error) => return Err(classified(url, &error)),
+                Err(error) => {
+                    if let Some(protocol) = &protocol {
+                        protocol.failed(&error, asked);
+                    }
+                    return Err(classified(url, &error));
+                }
             }
         }
     }
@@ -170,6 +188,9 @@ impl Exchange {
         let proxy = self.pools.connector.plain_proxy(prepared.uri());
         let headers = prepared.headers_mut();
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        if request.gzip {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        }
         let is_home = url.is_same_server(&request.url);
         if let Some((user, password)) = url.credentials() {
             let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
@@ -241,7 +262,9 @@ impl Exchange {
         };
         let validators =
             Validators { etag: text(header::ETAG), last_modified: text(header::LAST_MODIFIED) };
+        let gunzip = (request.gzip && is_gzip(head.headers())).then(Gunzip::default);
         let length = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+        let length = length.filter(|_| gunzip.is_none());
         let http2 = head.version() == hyper::Version::HTTP_2;
         if length.is_some_and(|length| length > request.limit) {
             return Err(HttpError::too_large(&url, request.limit));
@@ -253,6 +276,9 @@ impl Exchange {
             limit: request.limit,
             deadline,
             pace: Pace::new(self.options.timeouts.low_speed),
+            idle: self.options.timeouts.idle,
+            gunzip,
+            protocols: self.pools.protocols(&url),
         };
         let mut first = BytesMut::new();
         let mut ended = status == Status::NotModified;
@@ -329,6 +355,11 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     }
     let date = httpdate::parse_http_date(text).ok()?;
     date.duration_since(std::time::SystemTime::now()).ok()
+}
+
+fn is_gzip(headers: &HeaderMap) -> bool {
+    let encoding = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+    encoding.is_some_and(|name| ["gzip", "x-gzip"].contains(&name.to_ascii_lowercase().as_str()))
 }
 
 /// The first byte of `Content-Range: bytes FIRST-LAST/SIZE`.

@@ -1,6 +1,7 @@
 //! Connections of one client over TLS: a few pools side by side, so that HTTP/2, of which a pool
 //! has one connection to each server, can use more than one.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client as Pool;
 
 use super::connect::Connector;
+use super::protocols::{Protocols, Version};
 
 /// The head of an answer, and its body.
 pub(super) type Head = hyper::Response<Incoming>;
@@ -17,10 +19,16 @@ pub(super) type Head = hyper::Response<Incoming>;
 /// Pools of which each has at most one HTTP/2 connection to a server.
 pub(super) struct Lanes {
     lanes: Vec<Lane>,
+    /// For servers that do not get along with HTTP/2.
+    http1: SecurePool,
+    protocols: Arc<Protocols>,
 }
 
+/// Connections over TLS to any servers.
+pub(super) type SecurePool = Pool<HttpsConnector<Connector>, Empty<Bytes>>;
+
 struct Lane {
-    pool: Pool<HttpsConnector<Connector>, Empty<Bytes>>,
+    pool: SecurePool,
     /// Requests whose head has not come.
     waiting: AtomicUsize,
 }
@@ -30,16 +38,26 @@ struct Lane {
 const REQUESTS_PER_LANE: usize = 100;
 
 impl Lanes {
-    pub(super) fn new(pools: Vec<Pool<HttpsConnector<Connector>, Empty<Bytes>>>) -> Self {
+    pub(super) fn new(pools: Vec<SecurePool>, http1: SecurePool) -> Self {
         let lane = |pool| Lane { pool, waiting: AtomicUsize::new(0) };
-        Self { lanes: pools.into_iter().map(lane).collect() }
+        let lanes = pools.into_iter().map(lane).collect();
+        Self { lanes, http1, protocols: Arc::default() }
+    }
+
+    /// Which servers are spoken to in which protocol.
+    pub(super) fn protocols(&self) -> &Arc<Protocols> {
+        &self.protocols
     }
 
     /// Sends a request on the first connection that is not full, else on the emptiest.
     pub(super) async fn request(
         &self,
         request: hyper::Request<Empty<Bytes>>,
+        version: Version,
     ) -> Result<Head, hyper_util::client::legacy::Error> {
+        if version == Version::Http1 {
+            return self.http1.request(request).await;
+        }
         let waiting = |lane: &&Lane| lane.waiting.load(Ordering::Relaxed);
         let free = self.lanes.iter().find(|lane| waiting(lane) < REQUESTS_PER_LANE);
         let lane = free.or_else(|| self.lanes.iter().min_by_key(waiting));

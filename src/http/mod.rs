@@ -16,6 +16,8 @@
 //! lanes       several HTTP/2 connections to a server
 //! exchange    one request: redirects, time limits, the head of the answer
 //! reading     the body of the answer
+//! gunzip      a body that comes compressed
+//! protocols   which servers are spoken to in HTTP/1.1 after all
 //! classified  the kinds of failures below HTTP
 //! client      the thread, and the door to it
 //! ```
@@ -30,8 +32,10 @@ mod client;
 mod connect;
 mod error;
 mod exchange;
+mod gunzip;
 mod lanes;
 mod options;
+mod protocols;
 mod reading;
 mod request;
 mod retry;

@@ -47,10 +47,13 @@ impl std::fmt::Debug for Cookies {
 pub struct Timeouts {
     /// Until a TCP connection is established.
     pub connect: Option<Duration>,
-    /// From the request to the end of the response's headers, connecting included.
+    /// From the request to the end of the response's headers, connecting included. A peer that
+    /// acknowledges nothing for half of that is dead, and so are all requests of its connection.
     pub response: Option<Duration>,
     /// The least that a body must bring.
     pub low_speed: Option<LowSpeed>,
+    /// Until the next byte of a body, also where there is no least speed.
+    pub idle: Option<Duration>,
     /// For everything, body and redirects included.
     pub total: Option<Duration>,
 }
@@ -131,6 +134,7 @@ impl Default for Timeouts {
             connect: Some(Duration::from_secs(30)),
             response: Some(Duration::from_secs(60)),
             low_speed: Some(LowSpeed::default()),
+            idle: Some(Duration::from_secs(300)),
             total: None,
         }
     }

@@ -10,7 +10,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 
 use super::classified::{classified, within_body};
+use super::gunzip::Gunzip;
 use super::options::LowSpeed;
+use super::protocols::ServerProtocol;
 use super::request::Chunk;
 use super::{HttpError, HttpErrorKind, Url};
 
@@ -33,20 +35,68 @@ pub(super) struct Reading {
     pub(super) limit: u64,
     pub(super) deadline: Option<Instant>,
     pub(super) pace: Pace,
+    pub(super) idle: Option<Duration>,
+    /// For a body that comes compressed.
+    pub(super) gunzip: Option<Gunzip>,
+    /// Of an HTTPS server.
+    pub(super) protocols: Option<ServerProtocol>,
 }
 
 impl Reading {
+    /// The next bytes of the file, `None` at its end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
+        let Some(mut gunzip) = self.gunzip.take() else {
+            let chunk = self.next_frame().await?;
+            return chunk.map(|chunk| self.counted(chunk)).transpose();
+        };
+        let next = self.next_inside(&mut gunzip).await;
+        self.gunzip = Some(gunzip);
+        next
+    }
+
+    /// The same of a compressed body.
+    async fn next_inside(&mut self, gunzip: &mut Gunzip) -> Result<Option<Bytes>, HttpError> {
+        let url = self.url.to_string();
+        let broken = |what: String| {
+            let what = format!("the compressed body cannot be read: {what}");
+            HttpError::new(&url, HttpErrorKind::Broken, what)
+        };
+        loop {
+            if let Some(bytes) = gunzip.step().map_err(broken)? {
+                return self.counted(bytes).map(Some);
+            }
+            match self.next_frame().await? {
+                Some(chunk) => gunzip.feed(chunk),
+                None => return gunzip.finish().map_err(broken).map(|()| None),
+            }
+        }
+    }
+
+    fn counted(&mut self, chunk: Bytes) -> Result<Bytes, HttpError> {
+        let Some(left) = self.left.checked_sub(chunk.len() as u64) else {
+            return Err(HttpError::too_large(&self.url, self.limit));
+        };
+        self.left = left;
+        Ok(chunk)
+    }
+
+    /// The next bytes as they are sent.
+    async fn next_frame(&mut self) -> Result<Option<Bytes>, HttpError> {
         loop {
             let asked = Instant::now();
-            let until = [self.deadline, self.pace.until(asked)].into_iter().flatten().min();
+            let silent = self.idle.and_then(|limit| asked.checked_add(limit));
+            let limits = [self.deadline, self.pace.until(asked), silent];
+            let until = limits.into_iter().flatten().min();
             let frame = match until {
                 None => self.body.frame().await,
                 Some(until) => match timeout_at(until, self.body.frame()).await {
                     Ok(frame) => frame,
                     Err(_)
                         if self.pace.is_too_slow(asked.elapsed())
-                            || self.deadline.is_some_and(|end| end <= Instant::now()) =>
+                            || [self.deadline, silent]
+                                .into_iter()
+                                .flatten()
+                                .any(|end| end <= Instant::now()) =>
                     {
                         return Err(HttpError::new(
                             &self.url,
@@ -58,13 +108,14 @@ impl Reading {
                 },
             };
             let Some(frame) = frame else { return Ok(None) };
-            let frame = frame.map_err(|error| within_body(classified(&self.url, &error)))?;
+            let frame = frame.map_err(|error| {
+                if let Some(protocol) = &self.protocols {
+                    protocol.failed(&error, asked);
+                }
+                within_body(classified(&self.url, &error))
+            })?;
             let Ok(chunk) = frame.into_data() else { continue };
             self.pace.came(chunk.len() as u64, asked.elapsed());
-            let Some(left) = self.left.checked_sub(chunk.len() as u64) else {
-                return Err(HttpError::too_large(&self.url, self.limit));
-            };
-            self.left = left;
             if !chunk.is_empty() {
                 return Ok(Some(chunk));
             }

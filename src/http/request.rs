@@ -28,6 +28,8 @@ pub struct Request {
     pub limit: u64,
     /// A body of at most that many bytes is read before the response is handed over.
     pub collect: usize,
+    /// The body may come compressed with gzip; what is handed over, and limited, is what it holds.
+    pub gzip: bool,
 }
 
 /// How a version of a file is recognised, as servers spell it.
@@ -48,7 +50,7 @@ pub struct Response {
     pub status: Status,
     /// By which a later request recognises this version.
     pub validators: Validators,
-    /// Bytes of the body, if the server said.
+    /// Bytes of the body, if the server said; not those of a compressed one.
     pub length: Option<u64>,
     /// Whether the connection is one of HTTP/2, which carries many requests at a time.
     pub http2: bool,
@@ -106,7 +108,8 @@ impl Request {
     /// Asks for a whole file of any size.
     pub fn get(url: Url) -> Self {
         let unless = Validators::default();
-        Self { url, headers: Vec::new(), from: 0, unless, limit: u64::MAX, collect: 0 }
+        let (headers, limit) = (Vec::new(), u64::MAX);
+        Self { url, headers, from: 0, unless, limit, collect: 0, gzip: false }
     }
 
     /// Asks for a file of at most `limit` bytes, of which at most 64 KiB are read before the

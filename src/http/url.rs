@@ -150,6 +150,11 @@ impl Url {
         }
     }
 
+    /// The host, and `:` and a port where one is given.
+    pub(super) fn authority(&self) -> &str {
+        &self.authority
+    }
+
     /// The path, without the query.
     pub fn path(&self) -> &str {
         self.path_and_query.split('?').next().unwrap_or_default()

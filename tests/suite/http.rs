@@ -24,7 +24,7 @@ fn options() -> ClientOptions {
     let short = Some(Duration::from_secs(2));
     let low_speed = Some(LowSpeed { bytes_per_second: 1000, window: Duration::from_secs(1) });
     ClientOptions {
-        timeouts: Timeouts { connect: short, response: short, low_speed, total: None },
+        timeouts: Timeouts { connect: short, response: short, low_speed, ..Default::default() },
         ..Default::default()
     }
 }

@@ -36,9 +36,8 @@ impl Window {
 
     /// Takes note of an answer.
     pub(super) fn answered(&mut self, http2: bool) {
-        if http2 {
-            self.most = self.cap.min(MOST_STREAMS);
-        }
+        // A server may be given up on with HTTP/2.
+        self.most = self.cap.min(if http2 { MOST_STREAMS } else { MOST_CONNECTIONS });
         let step = if self.has_shrunk { 1.0 / self.size } else { 1.0 };
         self.size = (self.size + step).min(self.most as f64);
     }
@@ -66,6 +65,8 @@ mod tests {
         assert_eq!(window.size(), 150);
         (0..150).for_each(|_| window.answered(true));
         assert_eq!(window.size(), 150, "one more for each round");
+        window.answered(false);
+        assert_eq!(window.size(), 48, "from now on each needs a connection");
         (0..20).for_each(|_| window.complained());
         assert_eq!(window.size(), 1);
     }
