@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 
-use crate::http::{Fetch, HttpError, HttpErrorKind, Request, Response, Status, Url};
+use crate::http::{Fetch, HttpError, HttpErrorKind, Request, Response, Status, Url, Validators};
 use crate::remote::Transport;
 use crate::remote::attempts::{Attempts, Next, Retry};
 use crate::remote::origin::dice;
@@ -52,6 +52,7 @@ pub(super) struct ResumingBody {
     skipped: u64,
     /// How often it has broken off.
     breaks: u32,
+    pieced: Arc<AtomicBool>,
     pending: Bytes,
     error: LastError,
 }
@@ -72,9 +73,16 @@ impl ResumingBody {
             offset: 0,
             skipped: 0,
             breaks: 0,
+            pieced: Arc::default(),
             pending: Bytes::new(),
             error: LastError::default(),
         }
+    }
+
+    /// Whether it has broken off, so that it may be made of parts of two versions; to be looked at
+    /// when it has been read.
+    pub(super) fn is_pieced(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.pieced)
     }
 
     /// Where to look for the error when a reader has failed.
@@ -100,6 +108,11 @@ impl ResumingBody {
                         continue;
                     }
                     self.offset += chunk.len() as u64;
+                    if self.offset > self.places.limit {
+                        let what = format!("exceeded maximum size of {} bytes", self.places.limit);
+                        let url = &self.response.url;
+                        return Err(HttpError::new(url, HttpErrorKind::TooLarge, what));
+                    }
                     // It goes on, so the attempts begin anew.
                     self.attempts = Attempts::at(self.attempts.mirror);
                     return Ok(Some(chunk));
@@ -112,6 +125,7 @@ impl ResumingBody {
     /// Asks for the rest.
     fn resume(&mut self, mut error: HttpError) -> Result<(), HttpError> {
         self.breaks += 1;
+        self.pieced.store(true, Ordering::Relaxed);
         if self.breaks > MOST_BREAKS {
             return Err(error);
         }
@@ -123,12 +137,20 @@ impl ResumingBody {
                 Next::Absent | Next::GiveUp => return Err(error),
             }
             let Some(url) = urls.get(self.attempts.mirror) else { return Err(error) };
-            let request = Request {
-                from: self.offset,
-                unless: self.response.validators.clone(),
-                ..Request { limit: *limit, ..Request::get(url.clone()) }
+            let ask = |from| {
+                let unless = match from {
+                    0 => Validators::default(),
+                    _ => self.response.validators.clone(),
+                };
+                let request = Request { from, unless, limit: *limit, ..Request::get(url.clone()) };
+                self.transport.get(request)
             };
-            match self.transport.get(request) {
+            let mut answer = ask(self.offset);
+            // The file has become shorter, or the server cannot count.
+            if let Err(HttpError { kind: HttpErrorKind::Status(206 | 416), .. }) = answer {
+                answer = ask(0);
+            }
+            match answer {
                 Ok(response) => {
                     // Another server, or another version: the checksum decides in the end.
                     self.skipped = match response.status {
@@ -137,9 +159,6 @@ impl ResumingBody {
                     };
                     self.response = response;
                     return Ok(());
-                }
-                Err(HttpError { kind: HttpErrorKind::Status(416), .. }) if self.offset > 0 => {
-                    return Err(error);
                 }
                 Err(next) => error = next,
             }

@@ -9,7 +9,7 @@ use super::delta::Delta;
 use super::metadata::verify;
 use crate::delta::{self, PartBytes};
 use crate::error::{Context, During, Error, Result};
-use crate::http::Response;
+use crate::http::{Fetch, Request, Response};
 use crate::map::FileBytes;
 use crate::object::{ObjectName, ObjectType};
 use crate::pull::{FileModes, PullOptions};
@@ -56,20 +56,42 @@ impl Receiver<'_, '_> {
         response: Response,
         places: Places,
     ) -> Result<Received> {
-        let length = response.length;
         if response.body.is_whole() {
             let bytes = response.body.read_all().map_err(|error| origin::failed(&error))?;
             self.shared.transferred.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             return self.of_bytes(kind, bytes);
         }
-        let body = ResumingBody::new(
-            Arc::clone(&self.transport),
-            Arc::clone(&self.shared),
-            places,
-            response,
-        );
-        let last = body.last_error();
-        self.of_stream(kind, body, length).map_err(|error| cause(error, &last))
+        let received = self.pieced(kind.clone(), response, places.clone());
+        match received {
+            Err(Failure::Content(error)) => {
+                // The file may have changed between two pieces.
+                log::debug!("{}; it was made of pieces and is fetched once more", error.chain());
+                let url = places.urls.get(places.mirror).cloned();
+                let request = Request { limit: places.limit, ..Request::get(url.ok_or(error)?) };
+                let response =
+                    self.transport.get(request).map_err(|error| origin::failed(&error))?;
+                Ok(self.pieced(kind, response, places)?)
+            }
+            received => Ok(received?),
+        }
+    }
+
+    /// Receives a body that comes, maybe in pieces.
+    fn pieced(
+        &self,
+        kind: Kind,
+        response: Response,
+        places: Places,
+    ) -> std::result::Result<Received, Failure> {
+        let length = response.length;
+        let (transport, shared) = (Arc::clone(&self.transport), Arc::clone(&self.shared));
+        let body = ResumingBody::new(transport, shared, places, response);
+        let (last, pieced) = (body.last_error(), body.is_pieced());
+        self.of_stream(kind, body, length).map_err(|error| match cause(&last) {
+            Some(cause) => Failure::Other(cause),
+            None if pieced.load(Ordering::Relaxed) => Failure::Content(error),
+            None => Failure::Other(error),
+        })
     }
 
     fn of_bytes(&self, kind: Kind, bytes: Vec<u8>) -> Result<Received> {
@@ -198,10 +220,23 @@ fn writing() -> String {
     "Writing content object".to_owned()
 }
 
-/// The error of the body instead of that of whoever read it.
-fn cause(error: Error, last: &LastError) -> Error {
-    match last.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        Some(cause) => origin::failed(&cause),
-        None => error,
+/// Why a body was of no use.
+enum Failure {
+    /// It was made of pieces, and is not what it should be.
+    Content(Error),
+    Other(Error),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Content(error) | Failure::Other(error) => error,
+        }
     }
+}
+
+/// The error of the body itself, which says more than that of whoever read it.
+fn cause(last: &LastError) -> Option<Error> {
+    let cause = last.lock().unwrap_or_else(PoisonError::into_inner).take();
+    cause.map(|cause| origin::failed(&cause))
 }
