@@ -11,6 +11,7 @@ use osier::pull::{
     removable_mounts,
 };
 use osier::refspec::CollectionRef;
+use osier::remote::origin::OriginOptions;
 use osier::repo::{OpenOptions, Repo};
 
 use super::collection_refs::{check_pairs, parse_pairs};
@@ -73,7 +74,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         },
         finders,
         cache: cache_dir.as_deref(),
-        origin: &origin::options(),
+        origin: &OriginOptions { gzip: true, ..origin::options() },
         trust: &trust::trust(),
         open: &context::open_options()?,
     };

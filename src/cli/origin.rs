@@ -19,6 +19,7 @@ pub(super) fn options() -> OriginOptions {
         proxies: Proxies::from_environment(|name| env::var(name).ok()),
         retry: Retry::default(),
         low_speed: Some(LowSpeed::default()),
+        gzip: false,
         now: clock::now().cast_signed(),
     }
 }

@@ -216,6 +216,18 @@ impl Exchange {
                 HeaderValue::try_from(value).map_err(|error| invalid(error.to_string()))?,
             );
         }
+        let private = &self.options.private_headers;
+        if private.servers.iter().any(|server| server.is_same_server(url)) {
+            for (name, value) in &private.headers {
+                let parsed = HeaderName::try_from(name)
+                    .map_err(|_| invalid("a secret header has a name that is none".to_owned()))?;
+                let mut value = HeaderValue::try_from(value).map_err(|_| {
+                    invalid(format!("the secret header '{name}' has a value that cannot be sent"))
+                })?;
+                value.set_sensitive(true);
+                headers.insert(parsed, value);
+            }
+        }
         for (name, value) in self.options.headers.iter().chain(&request.headers) {
             let parsed = HeaderName::try_from(name)
                 .map_err(|_| invalid(format!("'{name}' is no name of a header")))?;
@@ -250,7 +262,7 @@ impl Exchange {
                 _ => {
                     return Err(HttpError::new(
                         &url,
-                        HttpErrorKind::Broken,
+                        HttpErrorKind::Status(206),
                         "the server sent another range than was asked for",
                     ));
                 }

@@ -45,7 +45,9 @@ mod url;
 
 pub use client::{Client, Fetch};
 pub use error::{HttpError, HttpErrorKind};
-pub use options::{ClientOptions, Cookies, Downgrade, LowSpeed, Proxies, Roots, Timeouts};
+pub use options::{
+    ClientOptions, Cookies, Downgrade, LowSpeed, PrivateHeaders, Proxies, Roots, Timeouts,
+};
 pub use reading::{BODY_CHUNKS, WAITING_BYTES};
 pub use request::{Body, Request, Response, Status, Validators};
 pub use retry::RetryPolicy;

@@ -11,6 +11,8 @@ use super::Url;
 pub struct ClientOptions {
     /// Headers that every request has, `User-Agent` among them, as `(name, value)`.
     pub headers: Vec<(String, String)>,
+    /// Headers that only some servers are sent.
+    pub private_headers: PrivateHeaders,
     /// Time limits.
     pub timeouts: Timeouts,
     /// Redirects that one request follows at most.
@@ -27,6 +29,21 @@ pub struct ClientOptions {
     pub http2: bool,
     /// The cookies for each URL that is asked for, after redirects too.
     pub cookies: Option<Cookies>,
+}
+
+/// Headers that are secrets. They come before [`ClientOptions::headers`] of the same name.
+#[derive(Clone, Default)]
+pub struct PrivateHeaders {
+    /// As `(name, value)`.
+    pub headers: Vec<(String, String)>,
+    /// URLs of the servers that are sent them; no redirect takes them elsewhere.
+    pub servers: Vec<Url>,
+}
+
+impl std::fmt::Debug for PrivateHeaders {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PrivateHeaders").field("servers", &self.servers).finish_non_exhaustive()
+    }
 }
 
 /// The value of the header `Cookie` for a URL, if there are any.
@@ -110,6 +127,7 @@ impl Default for ClientOptions {
                 "User-Agent".to_owned(),
                 concat!("osier/", env!("CARGO_PKG_VERSION")).to_owned(),
             )],
+            private_headers: PrivateHeaders::default(),
             timeouts: Timeouts::default(),
             max_redirects: 30,
             downgrade: Downgrade::Allowed,

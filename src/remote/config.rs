@@ -46,6 +46,10 @@ pub mod key {
     pub const TLS_CA_PATH: &str = "tls-ca-path";
     /// Whether HTTP/2 may be used.
     pub const HTTP2: &str = "http2";
+    /// The file of a token that the remote's servers are shown. Only osier has this key.
+    pub const TOKEN_FILE: &str = "token-file";
+    /// The file of headers that the remote's servers are sent. Only osier has this key.
+    pub const HTTP_HEADER_FILE: &str = "http-header-file";
     /// The message for users who have yet to configure the remote.
     pub const UNCONFIGURED_STATE: &str = "unconfigured-state";
     /// The program that fetches from this remote instead.
@@ -83,6 +87,8 @@ pub struct RemoteConfig {
     pub collection_id: Option<String>,
     /// Whether HTTP/2 may be used.
     pub http2: bool,
+    /// Files of secrets that the remote's servers are sent.
+    pub secrets: SecretFiles,
     /// Set by a system whose user has yet to configure the remote: what to say instead of pulling.
     pub unconfigured_state: Option<String>,
     /// The program that fetches from this remote instead.
@@ -166,6 +172,15 @@ pub struct Tls {
     pub client: Option<ClientCertificate>,
 }
 
+/// Files of secrets that the remote's servers are sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecretFiles {
+    /// A token, for `Authorization: Bearer`.
+    pub token: Option<PathBuf>,
+    /// Headers, one a line.
+    pub headers: Option<PathBuf>,
+}
+
 /// A client certificate with its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
@@ -208,6 +223,10 @@ impl RemoteConfig {
             proxy: keys.text_unless_empty(key::PROXY)?,
             collection_id: keys.text_unless_empty(key::COLLECTION_ID)?,
             http2: keys.boolean(key::HTTP2, true)?,
+            secrets: SecretFiles {
+                token: keys.text(key::TOKEN_FILE)?.map(PathBuf::from),
+                headers: keys.text(key::HTTP_HEADER_FILE)?.map(PathBuf::from),
+            },
             unconfigured_state: keys.text(key::UNCONFIGURED_STATE)?,
             custom_backend: keys.text(key::CUSTOM_BACKEND)?,
         })

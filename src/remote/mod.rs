@@ -18,6 +18,8 @@ pub mod mirrorlist;
 #[cfg(feature = "http")]
 pub mod origin;
 #[cfg(feature = "http")]
+mod secrets;
+#[cfg(feature = "http")]
 mod transport;
 #[cfg(feature = "gpg")]
 mod verification;
@@ -41,8 +43,8 @@ use crate::repo::{ConfigEdit, Repo};
 use config::{config_error, group_of};
 
 pub use config::{
-    ClientCertificate, KeyPlace, Location, RemoteConfig, SIGNATURE_TYPES, SignVerify, Source, Tls,
-    Verification, VerificationKey, key,
+    ClientCertificate, KeyPlace, Location, RemoteConfig, SIGNATURE_TYPES, SecretFiles, SignVerify,
+    Source, Tls, Verification, VerificationKey, key,
 };
 pub use keyring::import_keys;
 #[cfg(feature = "http")]

@@ -18,8 +18,8 @@ use super::attempts::{Attempts, Next, Retry};
 use super::config::{Location, RemoteConfig, Source};
 use super::cookies::{Jar, Target};
 use super::metalink::{Metalink, MetalinkError};
-use super::mirrorlist;
 use super::transport::Transport;
+use super::{mirrorlist, secrets};
 use crate::error::{Context, Error, Result};
 use crate::http::{
     Client, ClientOptions, Cookies, Fetch, HttpError, HttpErrorKind, LowSpeed, Proxies, Request,
@@ -43,8 +43,11 @@ pub struct OriginOptions {
     pub proxies: Proxies,
     /// How failed requests are repeated.
     pub retry: Retry,
-    /// The least speed of a transfer; `None` for no limit.
+    /// The least speed of a transfer; `None` for no limit. An answer has to begin within twice its
+    /// time, or within a minute.
     pub low_speed: Option<LowSpeed>,
+    /// Whether refs and summaries may come compressed with gzip.
+    pub gzip: bool,
     /// The time, in seconds since 1970, at which cookies may have expired.
     pub now: i64,
 }
@@ -65,6 +68,7 @@ pub struct Origin {
     content: Vec<Url>,
     transport: Arc<Transport>,
     retry: Retry,
+    gzip: bool,
     /// The summary that a metalink led to.
     summary: Option<Vec<u8>>,
 }
@@ -117,12 +121,14 @@ impl Origin {
             return Err(Error::failed(format!("keys in tokens are not supported: {token}")));
         }
         let jar = Jar::load(repo, name)?;
-        let client = Client::new(client_options(config, options, jar)).map_err(|e| failed(&e))?;
+        let client_options = client_options(config, options, jar)?;
+        let client = Client::new(client_options).map_err(|e| failed(&e))?;
         let mut origin = Self {
             meta: Vec::new(),
             content: Vec::new(),
             transport: Arc::new(Transport::Http(client)),
             retry: options.retry,
+            gzip: options.gzip,
             summary: None,
         };
         let overridden = options.url.as_deref().map(Source::parse);
@@ -153,6 +159,7 @@ impl Origin {
             content: vec![url],
             transport: Arc::new(transport),
             retry,
+            gzip: false,
             summary: None,
         })
     }
@@ -294,7 +301,8 @@ impl Origin {
     }
 
     fn attempt(&self, url: Url, ask: &Ask) -> Result<Fetched, HttpError> {
-        let request = Request { unless: ask.unless.clone(), ..Request::small(url, ask.limit) };
+        let small = Request::small(url, ask.limit);
+        let request = Request { unless: ask.unless.clone(), gzip: self.gzip, ..small };
         let Response { status, validators, body, .. } = self.transport.get(request)?;
         Ok(match status {
             Status::NotModified => Fetched::NotModified,
@@ -322,7 +330,11 @@ fn invalid(error: MetalinkError) -> Error {
     Error::failed(error.to_string())
 }
 
-fn client_options(config: &RemoteConfig, options: &OriginOptions, jar: Jar) -> ClientOptions {
+fn client_options(
+    config: &RemoteConfig,
+    options: &OriginOptions,
+    jar: Jar,
+) -> Result<ClientOptions> {
     let now = options.now;
     let cookies = move |url: &Url| {
         let is_secure = url.scheme() == Scheme::Https;
@@ -330,9 +342,16 @@ fn client_options(config: &RemoteConfig, options: &OriginOptions, jar: Jar) -> C
     };
     let mut headers = vec![("User-Agent".to_owned(), options.user_agent.clone())];
     headers.extend(options.headers.iter().cloned());
-    ClientOptions {
+    let timeouts = Timeouts::default();
+    let response = options.low_speed.map(|limit| limit.window.saturating_mul(2));
+    Ok(ClientOptions {
         headers,
-        timeouts: Timeouts { low_speed: options.low_speed, ..Timeouts::default() },
+        private_headers: secrets::headers(config)?,
+        timeouts: Timeouts {
+            low_speed: options.low_speed,
+            response: response.or(timeouts.response),
+            ..timeouts
+        },
         proxies: match &config.proxy {
             Some(proxy) => Proxies::only(proxy),
             None => options.proxies.clone(),
@@ -350,7 +369,7 @@ fn client_options(config: &RemoteConfig, options: &OriginOptions, jar: Jar) -> C
         http2: config.http2,
         cookies: Some(Cookies(Arc::new(cookies))),
         ..ClientOptions::default()
-    }
+    })
 }
 
 /// Whether a path is in fact the URI of a key in a PKCS #11 token.
@@ -390,6 +409,9 @@ pub(crate) fn failed(error: &HttpError) -> Error {
         HttpErrorKind::Denied(401) => format!(
             "{what} (credentials can be in the URL, in --http-header or in `remote add-cookie`)"
         ),
+        HttpErrorKind::Denied(407) => {
+            format!("{what} (credentials can be in the URL of the proxy)")
+        }
         _ => what.clone(),
     };
     Error::failed(format!("While fetching {url}: {text}"))

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use osier::error::Context as _;
-use osier::remote::origin::{self, Origin};
+use osier::remote::origin::{self, Origin, OriginOptions};
 use osier::remote::{self, Demands};
 use osier::repo::Repo;
 use osier::summary::cache::Cache;
@@ -53,7 +53,8 @@ pub(super) fn fetch(
         }
         Err(error) => return Err(error.into()),
     };
-    let origin = Origin::open(repo, name, &config, &defaults::options())?;
+    let options = OriginOptions { gzip: true, ..defaults::options() };
+    let origin = Origin::open(repo, name, &config, &options)?;
     let place =
         Place { remote: name, origin: &origin, cache: cache.as_ref(), refuse_invalid_cache: false };
     let fetched = fetch::fetch(&place, &demands.summary, Asker::Viewer)?;

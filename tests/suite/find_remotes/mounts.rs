@@ -34,6 +34,7 @@ fn find(scene: &Scene, mounts: &[&str], names: &[&str]) -> Vec<FoundRemote> {
         proxies: Proxies::default(),
         retry: Retry::default(),
         low_speed: None,
+        gzip: false,
         now: 0,
     };
     let trust = Trust { now: jiff::Timestamp::now().as_second(), ..Trust::default() };
