@@ -56,41 +56,48 @@ impl Receiver<'_, '_> {
         response: Response,
         places: Places,
     ) -> Result<Received> {
-        if response.body.is_whole() {
-            let bytes = response.body.read_all().map_err(|error| origin::failed(&error))?;
-            self.shared.transferred.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            return self.of_bytes(kind, bytes);
-        }
-        let received = self.pieced(kind.clone(), response, places.clone());
-        match received {
-            Err(Failure::Content(error)) => {
-                // The file may have changed between two pieces.
-                log::debug!("{}; it was made of pieces and is fetched once more", error.chain());
-                let url = places.urls.get(places.mirror).cloned();
-                let request = Request { limit: places.limit, ..Request::get(url.ok_or(error)?) };
-                let response =
-                    self.transport.get(request).map_err(|error| origin::failed(&error))?;
-                Ok(self.pieced(kind, response, places)?)
-            }
+        match self.once(kind.clone(), response, places.clone()) {
+            Err(Failure::Content(error)) => self.once_more(kind, places, error),
             received => Ok(received?),
         }
     }
 
-    /// Receives a body that comes, maybe in pieces.
-    fn pieced(
+    /// Fetches a file again that was not what it should be: the line may have damaged it, a mirror
+    /// may have another one, or it has changed between two pieces.
+    fn once_more(&self, kind: Kind, mut places: Places, error: Error) -> Result<Received> {
+        places.mirror = (places.mirror + 1) % places.urls.len().max(1);
+        let Some(url) = places.urls.get(places.mirror).cloned() else { return Err(error) };
+        log::debug!("{}; it is fetched once more", error.chain());
+        let request = Request { limit: places.limit, ..Request::get(url.clone()) };
+        let response = self.transport.get(request).map_err(|error| origin::failed(&error))?;
+        self.once(kind, response, places).map_err(|failure| match failure {
+            Failure::Content(error) => {
+                Error::During { what: format!("While fetching {url}"), source: Box::new(error) }
+            }
+            Failure::Other(error) => error,
+        })
+    }
+
+    fn once(
         &self,
         kind: Kind,
         response: Response,
         places: Places,
     ) -> std::result::Result<Received, Failure> {
+        let is_part = matches!(kind, Kind::Part(..));
+        if response.body.is_whole() {
+            let bytes = response.body.read_all();
+            let bytes = bytes.map_err(|error| Failure::Other(origin::failed(&error)))?;
+            self.shared.transferred.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            return self.of_bytes(kind, bytes).map_err(|error| Failure::of(error, is_part));
+        }
         let length = response.length;
         let (transport, shared) = (Arc::clone(&self.transport), Arc::clone(&self.shared));
         let body = ResumingBody::new(transport, shared, places, response);
         let (last, pieced) = (body.last_error(), body.is_pieced());
         self.of_stream(kind, body, length).map_err(|error| match cause(&last) {
             Some(cause) => Failure::Other(cause),
-            None if pieced.load(Ordering::Relaxed) => Failure::Content(error),
-            None => Failure::Other(error),
+            None => Failure::of(error, is_part && !pieced.load(Ordering::Relaxed)),
         })
     }
 
@@ -222,9 +229,23 @@ fn writing() -> String {
 
 /// Why a body was of no use.
 enum Failure {
-    /// It was made of pieces, and is not what it should be.
+    /// It is not what it should be, which another attempt may change.
     Content(Error),
     Other(Error),
+}
+
+impl Failure {
+    /// `is_final` for what is not worth another attempt, because there is another way to it.
+    fn of(error: Error, is_final: bool) -> Self {
+        use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        let is_local = match &error {
+            Error::MinFreeSpace { .. } => true,
+            error => error
+                .io_kind()
+                .is_some_and(|kind| ![InvalidData, InvalidInput, UnexpectedEof].contains(&kind)),
+        };
+        if is_local || is_final { Self::Other(error) } else { Self::Content(error) }
+    }
 }
 
 impl From<Failure> for Error {
