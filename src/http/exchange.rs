@@ -18,7 +18,7 @@ use super::connect::Connector;
 use super::gunzip::Gunzip;
 use super::lanes::{Head, Lanes};
 use super::options::Downgrade;
-use super::protocols::{Protocols, ServerProtocol, Version};
+use super::protocols::{MOST_FAILURES, Protocols, ServerProtocol, Version};
 use super::reading::{self, Pace, Reading, memory_for_waiting};
 use super::request::Body;
 use super::{
@@ -130,7 +130,7 @@ impl Exchange {
         deadline: Option<Instant>,
     ) -> Result<Head, HttpError> {
         let mut again = true;
-        let mut refusals = 0;
+        let (mut refusals, mut failures) = (0, 0);
         let protocol = self.pools.protocols(url);
         loop {
             let prepared = self.prepare(request, url)?;
@@ -167,10 +167,12 @@ impl Exchange {
                     refusals += 1;
                 }
                 Err(error) => {
-                    if let Some(protocol) = &protocol {
-                        protocol.failed(&error, asked);
+                    let is_http2 = protocol.as_ref().is_some_and(|p| p.failed(&error, asked));
+                    // It is not the server as such that has failed.
+                    if !is_http2 || failures >= MOST_FAILURES {
+                        return Err(classified(url, &error));
                     }
-                    return Err(classified(url, &error));
+                    failures += 1;
                 }
             }
         }

@@ -33,7 +33,10 @@ impl Gunzip {
         while !self.input.is_empty() {
             self.has_begun = true;
             let piece = self.input.slice(..self.input.len().min(STEP));
-            let taken = self.decoder.write(&piece).map_err(|error| error.to_string())?;
+            let taken = self.decoder.write(&piece);
+            // It holds back what it has decompressed last.
+            let taken = taken.and_then(|taken| self.decoder.flush().map(|()| taken));
+            let taken = taken.map_err(|error| error.to_string())?;
             if taken == 0 {
                 return Err("bytes follow the compressed body".to_owned());
             }

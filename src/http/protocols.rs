@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::Url;
 
 /// Failures of a server's HTTP/2 after which it is not used any more.
-const MOST_FAILURES: u32 = 2;
+pub(super) const MOST_FAILURES: u32 = 2;
 
 /// A version of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,15 +58,16 @@ impl ServerProtocol {
         }
     }
 
-    /// Takes note of a request made at `asked` that has failed, if it is HTTP/2 that has. Of
-    /// requests that were under way together only the first counts: they share connections.
-    pub(super) fn failed(&self, error: &(dyn Error + 'static), asked: Instant) {
-        let Some(reason) = http2_failure(error) else { return };
+    /// Takes note of a request made at `asked` that has failed, and returns whether it is HTTP/2
+    /// that has. Of requests that were under way together only the first counts: they share
+    /// connections.
+    pub(super) fn failed(&self, error: &(dyn Error + 'static), asked: Instant) -> bool {
+        let Some(reason) = http2_failure(error) else { return false };
         let mut servers = self.protocols.lock();
         let failures = servers.entry(self.server.clone()).or_default();
         let is_new = failures.last.is_none_or(|last| last < asked);
         if failures.count >= MOST_FAILURES || !is_new {
-            return;
+            return true;
         }
         failures.last = Some(Instant::now());
         failures.count = match reason {
@@ -76,6 +77,7 @@ impl ServerProtocol {
         if failures.count >= MOST_FAILURES {
             log::info!("HTTP/2 fails with {} ({reason}); going on with HTTP/1.1", self.server);
         }
+        true
     }
 }
 
@@ -107,20 +109,20 @@ mod tests {
         let server = server();
         let broken = h2::Error::from(h2::Reason::PROTOCOL_ERROR);
         let asked = Instant::now();
-        server.failed(&broken, asked);
-        server.failed(&broken, asked);
+        assert!(server.failed(&broken, asked));
+        assert!(server.failed(&broken, asked));
         assert_eq!(server.version(), Version::Http2, "one connection has broken");
-        server.failed(&h2::Error::from(h2::Reason::REFUSED_STREAM), Instant::now());
-        server.failed(&std::io::Error::other("no HTTP"), Instant::now());
+        assert!(!server.failed(&h2::Error::from(h2::Reason::REFUSED_STREAM), Instant::now()));
+        assert!(!server.failed(&std::io::Error::other("no HTTP"), Instant::now()));
         assert_eq!(server.version(), Version::Http2);
-        server.failed(&broken, Instant::now());
+        assert!(server.failed(&broken, Instant::now()));
         assert_eq!(server.version(), Version::Http1);
     }
 
     #[test]
     fn a_server_that_asks_for_the_old_version_gets_it() {
         let server = server();
-        server.failed(&h2::Error::from(h2::Reason::HTTP_1_1_REQUIRED), Instant::now());
+        assert!(server.failed(&h2::Error::from(h2::Reason::HTTP_1_1_REQUIRED), Instant::now()));
         assert_eq!(server.version(), Version::Http1);
     }
 }
