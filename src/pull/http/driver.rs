@@ -502,18 +502,23 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
     /// checked with them; another one is asked for.
     fn detached(&mut self, wanted: WantedCommit, detached: Option<FileBytes>) -> Result<()> {
         let name = ObjectName::new(wanted.commit, ObjectType::Commit);
-        if !self.work.receiver.transaction.was_present(&name)? {
+        // A superblock may have brought it.
+        if !self.is_present(&name)? {
             let size = self.work.sizes.get(&wanted.commit).copied();
             self.urgent.push(Task::new(What::Commit(wanted, detached), size));
             return Ok(());
         }
         let bytes = self.view.load_metadata(&name)?;
         let commit = Commit::decode(&bytes).of_object(name)?;
+        let stored = match &detached {
+            Some(_) => None,
+            None => self.stored_detached(&wanted.commit)?,
+        };
         self.work.checks.check(&Candidate {
             wanted: &wanted,
             bytes: &bytes,
             commit: &commit,
-            detached: detached.as_deref(),
+            detached: detached.as_deref().or(stored.as_deref()),
             is_stored: true,
         })?;
         self.store_detached(&wanted.commit, detached.as_deref())?;
@@ -547,6 +552,15 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
         self.store_detached(&wanted.commit, detached.as_deref())?;
         transaction.write_metadata_as(&name, bytes, Trust::Trusted)?;
         self.plan.commit_arrived(&wanted.commit, &commit, Completeness::Partial)
+    }
+
+    /// The detached metadata of a commit that are there, also if they are only staged.
+    fn stored_detached(&self, commit: &Checksum) -> Result<Option<FileBytes>> {
+        match self.view.load_metadata(&ObjectName::new(*commit, ObjectType::CommitMeta)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(Error::MissingMetadata { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn store_detached(&self, commit: &Checksum, detached: Option<&[u8]>) -> Result<()> {
