@@ -3,6 +3,7 @@
 use std::io::{Cursor, Read};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::thread;
 
 use super::body::{LastError, Places, ResumingBody, Shared};
 use super::delta::Delta;
@@ -13,6 +14,8 @@ use crate::http::{Fetch, Request, Response};
 use crate::map::FileBytes;
 use crate::object::{ObjectName, ObjectType};
 use crate::pull::{FileModes, PullOptions};
+use crate::remote::attempts::{Attempts, Next};
+use crate::remote::origin::dice;
 use crate::remote::{Transport, origin};
 use crate::repo::{FileObject, RepoMode, Transaction, Trust, check_user_only_mode};
 
@@ -63,19 +66,37 @@ impl Receiver<'_, '_> {
     }
 
     /// Fetches a file again that was not what it should be: the line may have damaged it, a mirror
-    /// may have another one, or it has changed between two pieces.
-    fn once_more(&self, kind: Kind, mut places: Places, error: Error) -> Result<Received> {
-        places.mirror = (places.mirror + 1) % places.urls.len().max(1);
-        let Some(url) = places.urls.get(places.mirror).cloned() else { return Err(error) };
+    /// may have another one, or it has changed between two pieces. Each mirror has one more chance.
+    fn once_more(&self, kind: Kind, places: Places, error: Error) -> Result<Received> {
+        let mirrors = places.urls.len().max(1);
+        let mut attempts = Attempts::at((places.mirror + 1) % mirrors);
+        let mut damaged = 0;
         log::debug!("{}; it is fetched once more", error.chain());
-        let request = Request { limit: places.limit, ..Request::get(url.clone()) };
-        let response = self.transport.get(request).map_err(|error| origin::failed(&error))?;
-        self.once(kind, response, places).map_err(|failure| match failure {
-            Failure::Content(error) => {
-                Error::During { what: format!("While fetching {url}"), source: Box::new(error) }
+        loop {
+            let Some(url) = places.urls.get(attempts.mirror) else { return Err(error) };
+            let request = Request { limit: places.limit, ..Request::get(url.clone()) };
+            let failed = match self.transport.get(request) {
+                Ok(response) => {
+                    let here = Places { mirror: attempts.mirror, ..places.clone() };
+                    let error = match self.once(kind.clone(), response, here) {
+                        Err(Failure::Content(error)) => error,
+                        received => return Ok(received?),
+                    };
+                    damaged += 1;
+                    if damaged >= mirrors {
+                        let what = format!("While fetching {url}");
+                        return Err(Error::During { what, source: Box::new(error) });
+                    }
+                    attempts.mirror = (attempts.mirror + 1) % mirrors;
+                    continue;
+                }
+                Err(failed) => failed,
+            };
+            match attempts.failed(&failed, mirrors, &places.retry, dice()) {
+                Next::Again(wait) => thread::sleep(wait),
+                Next::Absent | Next::GiveUp => return Err(origin::failed(&failed)),
             }
-            Failure::Other(error) => error,
-        })
+        }
     }
 
     fn once(
