@@ -1,7 +1,16 @@
 //! `pull` from a web server: what it asks for, what arrives, and what is kept of a pull that ends
 //! early. Upstream's own test files are in `upstream`.
 
+mod fallback;
 mod faults;
+mod hostile;
+mod kill;
+mod oracle;
+mod patience;
+mod secrets;
+mod stalls;
+mod tls;
+mod trust;
 
 use std::fs;
 use std::io::Write;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::*;
 
 /// Serves a repository; `fault` may answer instead.
-fn faulty(
+pub(super) fn faulty(
     source: &Path,
     fault: impl Fn(&Asked, &mut TcpStream) -> Option<Then> + Send + Sync + 'static,
 ) -> Server {
@@ -36,12 +36,12 @@ fn faulty(
     })
 }
 
-fn is_file(asked: &Asked) -> bool {
+pub(super) fn is_file(asked: &Asked) -> bool {
     asked.path.ends_with(".filez")
 }
 
 /// Each request fails the first time.
-fn first_time(
+pub(super) fn first_time(
     wanted: fn(&Asked) -> bool,
     fault: fn(&mut TcpStream),
 ) -> impl Fn(&Asked, &mut TcpStream) -> Option<Then> + Send + Sync {
