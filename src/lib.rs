@@ -22,7 +22,7 @@
 //! | remotes of a repository, and getting their files | [`remote`] |
 //! | the summary of a repository, and of a remote | [`summary`] |
 //! | operations, free functions that take a repository | [`commit`], [`checkout`], [`delta`], [`diff`], [`export`], [`fsck`], [`prune`], [`refs`] |
-//! | operations on two repositories | [`pull`] |
+//! | operations on two repositories | [`pull`], [`push`] |
 //! | comparing, measuring, packages to a published tree and a disk image | [`mod@compare`], [`mod@bench`], [`compose`] |
 //! | the command line, which belongs to the program | `cli` |
 //!
@@ -121,6 +121,7 @@ pub mod process;
 pub mod progress;
 pub mod prune;
 pub mod pull;
+pub mod push;
 pub mod refs;
 pub mod refspec;
 pub mod remote;

@@ -13,8 +13,8 @@ use super::static_delta;
 use super::trivial_httpd;
 use super::{
     cat, checkout, checksum, commit, compare, completions, config, create_usb, diff, export, fsck,
-    gpg_sign, init, log, ls, man, prune, pull_local, refs, remote, reset, rev_parse, show, sign,
-    summary,
+    gpg_sign, init, log, ls, man, prune, pull_local, push, refs, remote, reset, rev_parse, show,
+    sign, summary,
 };
 #[cfg(feature = "pull")]
 use super::{find_remotes, pull};
@@ -111,6 +111,7 @@ pub(super) static BUILTINS: Commands = &[
     command!(pull, "pull", "REMOTE [BRANCH...]", "Download data from remote repository"),
     #[cfg(not(feature = "pull"))]
     left_out("pull", "this osier is built without the feature 'pull'"),
+    command!(push, "push", "DEST [REF...]", "Publish commits"),
     command!(refs, "refs", "[PREFIX]", "List refs"),
     Builtin {
         name: "remote",

@@ -60,6 +60,7 @@ mod prune;
 mod pull;
 mod pull_local;
 mod pulled;
+mod push;
 mod refs;
 mod remote;
 mod reset;

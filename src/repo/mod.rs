@@ -63,7 +63,7 @@ pub use mode::RepoMode;
 pub(crate) use read::count::count_files;
 pub use read::file::FileObject;
 pub(crate) use read::identity::UNCOMPRESSED_CACHE;
-pub(crate) use read::objects::loose_path;
+pub(crate) use read::objects::{MAX_METADATA_SIZE, loose_path};
 pub use read::reachable::{AtHole, Holes, ObjectSet, Reading, Walk};
 pub use read::read_file::{FileContent, FileReader, read_file};
 pub(crate) use read::verified::verify_metadata;

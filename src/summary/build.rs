@@ -15,7 +15,7 @@ use crate::gvariant::{Dict, Value};
 use crate::object::key::{COLLECTION_BINDING, REF_BINDING};
 use crate::object::{Commit, DirMeta, DirTree, ObjectName, ObjectType, Xattrs};
 use crate::refspec::{CollectionId, CollectionRef, RefName};
-use crate::repo::{ListRefs, LockKind, Repo, Transaction, deltas};
+use crate::repo::{ListRefs, LockKind, Repo, RepoMode, Transaction, deltas};
 use crate::signer::{PayloadKind, Signer, sign_all};
 use crate::threads;
 
@@ -124,28 +124,57 @@ pub fn prospective(
     own.retain(|(name, _)| moved.iter().all(|(other, _)| other != name));
     own.extend_from_slice(moved);
 
+    let mut described = Vec::with_capacity(collections.len());
+    for (collection, refs) in collections {
+        described.push((collection.as_str().to_owned(), describe(repo, refs)?));
+    }
+    let facts = Facts {
+        mode: repo.mode(),
+        tombstone_commits: repo.config().tombstone_commits,
+        collection: repo.collection_id(),
+        deltas: deltas_of(repo)?,
+        collections: (!described.is_empty()).then(|| encode_collection_map(&described)),
+    };
+    Ok(Summary { refs: describe(repo, own)?, metadata: metadata(additional, facts, now) })
+}
+
+fn deltas_of(repo: &Repo) -> Result<Option<Dict>> {
+    if repo.config().no_deltas_in_summary {
+        return Ok(None);
+    }
+    let names = deltas::list(repo)?;
+    if names.is_empty() { Ok(None) } else { deltas::digests(repo, &names).map(Some) }
+}
+
+/// What a summary says of its repository.
+pub(crate) struct Facts {
+    pub(crate) mode: RepoMode,
+    pub(crate) tombstone_commits: bool,
+    pub(crate) collection: Option<CollectionId>,
+    /// From the names of static deltas to the digests of their superblocks.
+    pub(crate) deltas: Option<Dict>,
+    /// The refs of other collections, encoded.
+    pub(crate) collections: Option<Value>,
+}
+
+/// The metadata of a summary, with `additional` metadata and `now` (seconds since 1970) as its
+/// time.
+pub(crate) fn metadata(additional: &Dict, facts: Facts, now: u64) -> Dict {
     let mut metadata = additional.clone();
-    if !repo.config().no_deltas_in_summary {
-        let names = deltas::list(repo)?;
-        if !names.is_empty() {
-            metadata.push(key::STATIC_DELTAS, deltas::digests(repo, &names)?.to_value());
-        }
+    if let Some(deltas) = facts.deltas {
+        metadata.push(key::STATIC_DELTAS, deltas.to_value());
     }
     metadata.push(key::LAST_MODIFIED, Value::uint64(now.to_be()));
-    metadata.push(key::MODE, Value::string(repo.mode().as_str()));
-    metadata.push(key::TOMBSTONE_COMMITS, Value::boolean(repo.config().tombstone_commits));
+    metadata.push(key::MODE, Value::string(facts.mode.as_str()));
+    metadata.push(key::TOMBSTONE_COMMITS, Value::boolean(facts.tombstone_commits));
     metadata.push(key::INDEXED_DELTAS, Value::boolean(true));
-    if let Some(collection) = repo.collection_id() {
+    if let Some(collection) = facts.collection {
         metadata.push(key::COLLECTION_ID, Value::string(collection.as_str()));
     }
-    if !collections.is_empty() {
-        let entries: Vec<_> = collections
-            .into_iter()
-            .map(|(collection, refs)| Ok((collection.as_str().to_owned(), describe(repo, refs)?)))
-            .collect::<Result<_>>()?;
-        metadata.push(key::COLLECTION_MAP, encode_collection_map(&entries));
+    if let Some(collections) = facts.collections {
+        metadata.push(key::COLLECTION_MAP, collections);
     }
-    Ok(Summary { refs: describe(repo, own)?, metadata: metadata.in_table_order() })
+    metadata.in_table_order()
 }
 
 /// Collects the metadata of each ref, in name order. A commit that several refs point to is loaded
@@ -168,20 +197,20 @@ fn describe(repo: &Repo, mut refs: Vec<(RefName, Checksum)>) -> Result<Vec<Summa
 /// Describes refs that all point to the same commit.
 fn describe_equal(repo: &Repo, refs: &[(RefName, Checksum)]) -> Result<Vec<SummaryRef>> {
     let Some((_, commit)) = refs.first() else { return Ok(Vec::new()) };
-    let (commit_size, metadata) = describe_commit(repo, commit)?;
-    let entry = |(name, commit): &(RefName, Checksum)| SummaryRef {
+    let described = describe_commit(commit, &repo.load_metadata(&name_of(*commit))?)?;
+    let entry = |(name, _): &(RefName, Checksum)| SummaryRef {
         name: name.as_str().to_owned(),
-        commit_size,
-        commit: *commit,
-        metadata: metadata.clone(),
+        ..described.clone()
     };
     Ok(refs.iter().map(entry).collect())
 }
 
-/// The size of a commit, and its metadata in the summary.
-fn describe_commit(repo: &Repo, commit: &Checksum) -> Result<(u64, Dict)> {
-    let bytes = repo.load_metadata(&name_of(*commit))?;
-    let object = Commit::decode(&bytes).of_object(name_of(*commit))?;
+/// What a summary says of a ref to this commit; it has no name yet.
+///
+/// # Errors
+/// When the commit is malformed.
+pub(crate) fn describe_commit(commit: &Checksum, bytes: &[u8]) -> Result<SummaryRef> {
+    let object = Commit::decode(bytes).of_object(name_of(*commit))?;
     let mut metadata = Dict::new();
     if CALENDAR.contains(&object.timestamp.cast_signed()) {
         metadata.push(ref_key::TIMESTAMP, Value::uint64(object.timestamp.to_be()));
@@ -189,7 +218,12 @@ fn describe_commit(repo: &Repo, commit: &Checksum) -> Result<(u64, Dict)> {
     if let Some(version) = object.version() {
         metadata.push(ref_key::VERSION, Value::string(version));
     }
-    Ok((bytes.len() as u64, metadata.in_table_order()))
+    Ok(SummaryRef {
+        name: String::new(),
+        commit_size: bytes.len() as u64,
+        commit: *commit,
+        metadata: metadata.in_table_order(),
+    })
 }
 
 fn name_of(commit: Checksum) -> ObjectName {

@@ -21,6 +21,7 @@ pub mod store;
 #[cfg(feature = "gpg")]
 pub mod verify;
 
+pub(crate) use build::{Facts, describe_commit as describe, metadata};
 pub use build::{
     METADATA_REF, UpdateOptions, auto_update, prospective, regenerate, signature_of, update,
 };

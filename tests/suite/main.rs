@@ -49,6 +49,7 @@ mod prune;
 mod pull_http;
 mod pull_limits;
 mod pull_local;
+mod push;
 mod reading;
 mod remote;
 mod repository;

@@ -7,6 +7,7 @@ mod collections;
 #[cfg(feature = "delta")]
 mod delta_pages;
 mod pages;
+mod publishing;
 #[cfg(feature = "pull")]
 mod pulls;
 mod remotes;
@@ -73,7 +74,7 @@ fn all_pages() -> impl Iterator<Item = &'static Page> {
     #[cfg(not(feature = "pull"))]
     let pulls: &[Page] = &[];
     let always = pages::PAGES.iter().chain(remotes::PAGES).chain(collections::PAGES);
-    always.chain(deltas).chain(pulls)
+    always.chain(publishing::PAGES).chain(deltas).chain(pulls)
 }
 
 fn render(man: &Man, command: &Command, out: &mut Vec<u8>) -> io::Result<()> {

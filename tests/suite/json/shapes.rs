@@ -34,6 +34,7 @@ const OF_OWN_COMMANDS: [&str; 20] = [
     "compose delta",
     "compose image",
     "compose summary",
+    "push",
 ];
 
 /// Blocks of docs/json.md that give the shape of a document, by their names.
