@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! refs     requested refs -> commits
+//! names    the names of the objects that are known
 //! plan     what is wanted, and what follows from what has arrived; no I/O
 //! checks   what is looked at before a commit is written: signatures, bindings, times
 //! commits  commits and their parents, one after the other: load, verify, bindings; .commitpartial, detached metadata, commit
@@ -18,12 +19,12 @@
 mod checks;
 mod commits;
 #[cfg(feature = "pull")]
-#[cfg(feature = "pull")]
 mod finders;
 #[cfg(feature = "pull")]
 mod http;
 mod in_summary;
 mod local;
+mod names;
 mod objects;
 mod plan;
 mod refs;

@@ -8,8 +8,9 @@
 //! that was cut short may have left it without what it lists. The answer is then the stored one.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
+use super::names::Names;
 use super::{PullOptions, Want};
 use crate::checksum::Checksum;
 use crate::error::{OfObject, Result};
@@ -23,7 +24,8 @@ fn class(object_type: ObjectType) -> usize {
     usize::from(object_type == ObjectType::File)
 }
 
-/// What is wanted and known. Memory grows with what has been found, by one name for each object.
+/// What is wanted and known. Memory grows with what has been found: at most 90 bytes an object, and
+/// with subpaths the paths of directories that wait.
 pub(super) struct Plan {
     /// How many generations of parents are followed; `None` is all.
     depth: Option<u32>,
@@ -36,8 +38,9 @@ pub(super) struct Plan {
     commits: HashMap<Checksum, KnownCommit>,
     wanted_commits: VecDeque<WantedCommit>,
     /// The objects that were wanted once, as long as others can be found.
-    known: HashSet<ObjectName>,
-    wanted: [Vec<ObjectName>; CLASSES],
+    known: Names,
+    /// Those that were not handed out yet, by their numbers.
+    wanted: [Vec<u32>; CLASSES],
     /// Commits, dirtrees and dirmetas that were handed out and not answered yet.
     unanswered: usize,
     /// File objects that were found.
@@ -84,7 +87,7 @@ impl Plan {
             paths: HashMap::new(),
             commits: HashMap::new(),
             wanted_commits: VecDeque::new(),
-            known: HashSet::new(),
+            known: Names::default(),
             wanted: Default::default(),
             unanswered: 0,
             files: 0,
@@ -153,8 +156,8 @@ impl Plan {
     ) -> Result<()> {
         self.unanswered = self.unanswered.saturating_sub(1);
         if completeness == Completeness::Partial && !self.commits_only {
-            self.want_object(ObjectName::new(commit.root_dirmeta, ObjectType::DirMeta));
-            self.want_dirtree(commit.root_dirtree, String::new());
+            self.want_object(ObjectName::new(commit.root_dirmeta, ObjectType::DirMeta))?;
+            self.want_dirtree(commit.root_dirtree, String::new())?;
         }
         let Some(known) = self.commits.get_mut(name) else { return Ok(()) };
         let generation = known.generation;
@@ -197,11 +200,12 @@ impl Plan {
         self.commits.into_keys()
     }
 
-    fn want_object(&mut self, name: ObjectName) {
-        if self.known.insert(name) {
+    fn want_object(&mut self, name: ObjectName) -> Result<()> {
+        if let Some(number) = self.known.insert(name)? {
             self.files += u64::from(name.object_type == ObjectType::File);
-            self.wanted[class(name.object_type)].push(name);
+            self.wanted[class(name.object_type)].push(number);
         }
+        Ok(())
     }
 
     /// The number of file objects found so far.
@@ -214,15 +218,22 @@ impl Plan {
     /// are none of these. [`Plan::arrived`] is the answer for each. The last one found comes first,
     /// so that few wait.
     pub(super) fn take(&mut self, most: usize) -> Vec<ObjectName> {
+        let known = &self.known;
         let wanted = self.wanted.iter_mut().find(|wanted| !wanted.is_empty());
-        let taken = wanted
-            .map(|wanted| wanted.split_off(wanted.len().saturating_sub(most)))
-            .unwrap_or_default();
+        let taken: Vec<_> = wanted
+            .map(|wanted| wanted.drain(wanted.len().saturating_sub(most)..))
+            .into_iter()
+            .flatten()
+            .map(|number| known.name(number))
+            .collect();
         if taken.first().is_some_and(|name| name.object_type != ObjectType::File) {
             self.unanswered += taken.len();
         } else if self.unanswered == 0 && self.wanted_commits.is_empty() {
             // Nothing can lead to more.
-            self.known = HashSet::new();
+            match taken.is_empty() {
+                true => self.known = Names::default(),
+                false => self.known.forget(),
+            }
         }
         taken
     }
@@ -250,7 +261,7 @@ impl Plan {
             self.want_object(ObjectName::new(
                 Checksum::from_bytes(*file.checksum),
                 ObjectType::File,
-            ));
+            ))?;
         }
         for dir in reader.dirs() {
             let dir = dir.of_object(*name)?;
@@ -261,18 +272,18 @@ impl Plan {
             self.want_object(ObjectName::new(
                 Checksum::from_bytes(*dir.dirmeta),
                 ObjectType::DirMeta,
-            ));
-            self.want_dirtree(Checksum::from_bytes(*dir.dirtree), below);
+            ))?;
+            self.want_dirtree(Checksum::from_bytes(*dir.dirtree), below)?;
         }
         Ok(())
     }
 
-    fn want_dirtree(&mut self, checksum: Checksum, path: String) {
+    fn want_dirtree(&mut self, checksum: Checksum, path: String) -> Result<()> {
         let name = ObjectName::new(checksum, ObjectType::DirTree);
         if !self.subpaths.is_empty() && !self.known.contains(&name) {
             self.paths.insert(checksum, path);
         }
-        self.want_object(name);
+        self.want_object(name)
     }
 
     /// Whether a path is one of the subpaths, or below one.
@@ -439,8 +450,45 @@ mod tests {
         plan.arrived(&object(200, ObjectType::DirMeta), &[]).unwrap();
         files.extend(plan.take(usize::MAX));
         assert_eq!(sorted(files), [1, 2, 3, 4].map(|file| object(file, ObjectType::File)));
-        assert_eq!(plan.known.capacity(), 0);
+        assert_eq!(plan.known.len(), 0);
         assert!(plan.take(usize::MAX).is_empty());
+        assert_eq!(plan.known.memory(), 0);
+    }
+
+    /// As docs/limits.md says: a pull of a million objects must not take more than 90 MB for what
+    /// it knows, at the worst moment of everything that doubles.
+    #[test]
+    fn the_queue_takes_no_more_than_90_bytes_for_each_object() {
+        let mut plan = plan(Some(0), false);
+        plan.want(&checksum(1), &Want::Commit(checksum(1)));
+        answer(&mut plan, Completeness::Partial);
+        plan.take(usize::MAX);
+        let (mut found, mut tree) = (2, object(100, ObjectType::DirTree));
+        for directory in 0..200u32 {
+            let checksum = |file: u32| Checksum::of(&(directory * 1000 + file).to_le_bytes());
+            let files = (0..500).map(|file| (format!("{file:03}"), checksum(file))).collect();
+            let next = checksum(999);
+            let dirs = vec![DirEntry {
+                name: "next".to_owned(),
+                dirtree: next,
+                dirmeta: Checksum::from_bytes([200; 32]),
+            }];
+            plan.arrived(&tree, &DirTree { files, dirs }.encode()).unwrap();
+            tree = ObjectName::new(next, ObjectType::DirTree);
+            assert_eq!(plan.take(usize::MAX), [tree]);
+            found += 501;
+            assert_eq!(plan.known.len(), found);
+            let waiting: usize = plan.wanted.iter().map(Vec::capacity).sum();
+            let bytes = plan.known.memory() + size_of::<u32>() * waiting;
+            assert!(bytes <= 90 * found, "{bytes} for {found}");
+        }
+        // Nothing leads to more: only what waits is left, and in the end nothing.
+        plan.arrived(&tree, &dirtree(&[], &[])).unwrap();
+        plan.arrived(&object(200, ObjectType::DirMeta), &[]).unwrap();
+        assert_eq!(plan.take(1000).len(), 1000);
+        assert_eq!(plan.known.len(), 0);
+        while !plan.take(1000).is_empty() {}
+        assert_eq!(plan.known.memory(), 0);
     }
 
     #[test]
