@@ -433,6 +433,7 @@ mod tests {
             proxy: None,
             collection_id: None,
             http2: true,
+            secrets: SecretFiles { token: None, headers: None },
             unconfigured_state: None,
             custom_backend: None,
         };
