@@ -6,6 +6,7 @@
 //! written, and that is what these tests watch. Other accidents that come in the middle of a run
 //! have their tests here, too.
 
+mod deltas;
 mod full_disk;
 mod kill;
 mod leftovers;

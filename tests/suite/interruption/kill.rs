@@ -77,6 +77,16 @@ fn a_ref_is_deleted_or_not() {
 }
 
 fn run_all(seed: u64, repo: &'static str, call: impl Fn(&dyn Fn(&str) -> String) -> Vec<String>) {
+    run_prepared(seed, repo, |_| (), call);
+}
+
+/// The same after something more was done in the directory.
+pub fn run_prepared(
+    seed: u64,
+    repo: &'static str,
+    prepare: impl Fn(&Path),
+    call: impl Fn(&dyn Fn(&str) -> String) -> Vec<String>,
+) {
     if !has_xattrs(scratch_root(), "user.osier") {
         return skip("one of the repositories is bare-user, which needs user xattrs");
     }
@@ -84,6 +94,7 @@ fn run_all(seed: u64, repo: &'static str, call: impl Fn(&dyn Fn(&str) -> String)
     let before = directory.path().join("before");
     fs::create_dir(&before).unwrap();
     stage(&before);
+    prepare(&before);
     let call = call(&|rev| osier().repo(&before.join("archive"), ["rev-parse", rev]).line());
     let operation = Operation { repo, call };
     let after = directory.path().join("after");
@@ -158,8 +169,10 @@ fn strike(operation: &Operation, at: &Path, blow: Blow<'_>) -> bool {
             child.wait().unwrap().success()
         }
         Blow::BeforeCall(name, number) => {
-            let strace =
-                Program::other("strace", "strace").in_directory(at).with("RAYON_NUM_THREADS", "2");
+            let strace = Program::other("strace", "strace")
+                .in_directory(at)
+                .with("RAYON_NUM_THREADS", "2")
+                .with("SOURCE_DATE_EPOCH", "5");
             let output =
                 strace.run(operation.traced(name, &format!("signal=SIGKILL:when={number}")));
             assert!(matches!(output.status, 0 | -9 | 137), "{output:?}");

@@ -85,7 +85,7 @@ pub fn stage(at: &Path) {
 
 impl Operation {
     pub fn program(&self, at: &Path) -> Program {
-        osier().in_directory(at).with("RAYON_NUM_THREADS", "2")
+        osier().in_directory(at).with("RAYON_NUM_THREADS", "2").with("SOURCE_DATE_EPOCH", "5")
     }
 
     pub fn arguments(&self) -> Vec<String> {
