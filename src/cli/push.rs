@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use osier::push::{
-    Deltas, Destination, Directory, Listing, Locking, Moves, Place, PushOptions, PushStats,
+    Deltas, Destination, Directory, Listing, Locking, Moves, Named, Place, PushOptions, PushStats,
     PushedRef, SummaryUpdate, push,
 };
 use osier::refspec::RefName;
@@ -56,6 +56,15 @@ pub(super) struct Args {
     /// Signature type to use (defaults to 'ed25519')
     #[arg(long, value_name = "NAME")]
     sign_type: Option<String>,
+    /// The URL of the store that has the bucket (default: Amazon's)
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// The region of the bucket
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+    /// Take credentials from this profile of the AWS tools
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
     /// Do not invoke fsync()
     #[arg(long)]
     disable_fsync: bool,
@@ -74,11 +83,17 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let Some((place, _)) = args.rest.split_first() else {
         return Err(Failure::usage("DEST must be specified"));
     };
-    let place = Place::parse(place)?;
+    let repo = context.open_repo()?;
+    let named = Named::find(&repo, place)?;
+    let named = Named {
+        endpoint: args.endpoint.clone().or(named.endpoint),
+        region: args.region.clone().or(named.region),
+        profile: args.profile.clone().or(named.profile),
+        ..named
+    };
     let open = OpenOptions { disable_fsync: args.disable_fsync, ..context::open_options()? };
     let options = options(args)?;
-    let repo = context.open_repo()?;
-    let destination = open_place(&place, &open)?;
+    let destination = open_place(&named, &open)?;
     let progress = context.progress_for(json);
     let started = Instant::now();
     let stats = push(&repo, destination.as_ref(), &options, &progress)?;
@@ -106,6 +121,9 @@ fn options(args: Args) -> Result<PushOptions, Failure> {
         sign,
         sign_from_file,
         sign_type,
+        endpoint: _,
+        region: _,
+        profile: _,
         disable_fsync: _,
         dry_run,
         json: _,
@@ -131,10 +149,45 @@ fn options(args: Args) -> Result<PushOptions, Failure> {
     })
 }
 
-fn open_place(place: &Place, open: &OpenOptions) -> Result<Box<dyn Destination>, Failure> {
-    Ok(match place {
-        Place::Directory(path) => Box::new(Directory::new(path, open, Trust::Trusted)?),
-    })
+fn open_place(named: &Named, open: &OpenOptions) -> Result<Box<dyn Destination>, Failure> {
+    match Place::parse(&named.url)? {
+        Place::Directory(path) => Ok(Box::new(Directory::new(&path, open, Trust::Trusted)?)),
+        Place::Store { bucket, prefix } => open_store(bucket, prefix, named),
+    }
+}
+
+#[cfg(feature = "s3")]
+fn open_store(
+    bucket: String,
+    prefix: String,
+    named: &Named,
+) -> Result<Box<dyn Destination>, Failure> {
+    use osier::http::{ClientOptions, Proxies};
+    use osier::push::{Bucket, StoreOptions, Variables};
+    use std::env;
+    let Named { endpoint, region, profile, instance_credentials, url: _ } = named.clone();
+    let variables = env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let store = StoreOptions {
+        bucket,
+        prefix,
+        endpoint,
+        region,
+        profile,
+        instance_credentials,
+        variables: Variables(variables.filter(|(name, _)| name.starts_with("AWS_")).collect()),
+        home: env::home_dir(),
+        http: ClientOptions {
+            proxies: Proxies::from_environment(|name| env::var(name).ok()),
+            ..ClientOptions::default()
+        },
+    };
+    Ok(Box::new(Bucket::new(&store)?))
+}
+
+#[cfg(not(feature = "s3"))]
+fn open_store(_: String, _: String, _: &Named) -> Result<Box<dyn Destination>, Failure> {
+    Err(Failure::failed("this osier is built without the feature 's3'"))
 }
 
 fn document(destination: &str, stats: &PushStats) -> Value {

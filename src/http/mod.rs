@@ -20,6 +20,7 @@
 //! protocols   which servers are spoken to in HTTP/1.1 after all
 //! classified  the kinds of failures below HTTP
 //! client      the thread, and the door to it
+//! raw         requests with bodies, for the async client of object stores
 //! ```
 //!
 //! Bodies stream: of each request at most [`BODY_CHUNKS`] chunks, and of all requests of a client
@@ -36,6 +37,8 @@ mod gunzip;
 mod lanes;
 mod options;
 mod protocols;
+#[cfg(feature = "s3")]
+mod raw;
 mod reading;
 mod request;
 mod retry;
@@ -48,6 +51,8 @@ pub use error::{HttpError, HttpErrorKind};
 pub use options::{
     ClientOptions, Cookies, Downgrade, LowSpeed, PrivateHeaders, Proxies, Roots, Timeouts,
 };
+#[cfg(feature = "s3")]
+pub(crate) use raw::{Raw, RawError};
 pub use reading::{BODY_CHUNKS, WAITING_BYTES};
 pub use request::{Body, Request, Response, Status, Validators};
 pub use retry::RetryPolicy;

@@ -6,8 +6,12 @@
 
 use std::io::Read;
 
+#[cfg(feature = "s3")]
+use crate::checksum::Checksum;
 use crate::error::Result;
 use crate::object::ObjectName;
+#[cfg(feature = "s3")]
+use crate::object::ObjectType;
 use crate::refspec::RefName;
 use crate::repo::{RepoLock, RepoMode, loose_path};
 
@@ -150,4 +154,20 @@ impl Item {
 /// The name of an object's file.
 pub(super) fn object_path(name: &ObjectName) -> String {
     format!("objects/{}", loose_path(name, RepoMode::Archive))
+}
+
+/// The object that a name below `objects` belongs to, as in `ab/cdef….filez`.
+#[cfg(feature = "s3")]
+pub(super) fn object_of_path(path: &str) -> Option<ObjectName> {
+    let (prefix, rest) = path.split_once('/')?;
+    let (digits, extension) = rest.split_once('.')?;
+    let object_type = match extension {
+        "filez" => ObjectType::File,
+        "dirtree" => ObjectType::DirTree,
+        "dirmeta" => ObjectType::DirMeta,
+        "commit" => ObjectType::Commit,
+        _ => return None,
+    };
+    let checksum = Checksum::from_hex(&format!("{prefix}{digits}")).ok()?;
+    Some(ObjectName::new(checksum, object_type)).filter(|_| prefix.len() == 2)
 }

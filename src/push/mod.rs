@@ -3,6 +3,7 @@
 //! ```text
 //! destination  what a place to push to has to do
 //! dir          a directory of this machine
+//! s3           an object store
 //! place        what the user names a destination by
 //! wanted       which refs are pushed, and whether they may move
 //! there        the config and the refs of a destination
@@ -25,6 +26,8 @@ mod destination;
 mod dir;
 mod place;
 mod plan;
+#[cfg(feature = "s3")]
+mod s3;
 mod summary;
 mod there;
 mod wanted;
@@ -43,8 +46,10 @@ pub use destination::{
     Batch, Body, Conditions, Destination, Expected, Hold, Item, Put, Stored, Version,
 };
 pub use dir::Directory;
-pub use place::Place;
+pub use place::{Named, Place};
 use plan::Plan;
+#[cfg(feature = "s3")]
+pub use s3::{Bucket, StoreOptions, Variables};
 use there::There;
 use wanted::Moving;
 

@@ -6,12 +6,71 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use crate::input::quotable;
+use crate::repo::Repo;
 
 /// Where to push to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// `file:///PATH`: a directory of this machine.
     Directory(PathBuf),
+    /// `s3://BUCKET[/PREFIX]`: a store that speaks S3.
+    Store {
+        /// The bucket.
+        bucket: String,
+        /// Where in the bucket; empty for the bucket itself.
+        prefix: String,
+    },
+}
+
+/// A destination as the config of a repository describes it: the group `[push "NAME"]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// `url`: the destination.
+    pub url: String,
+    /// `endpoint`: the URL of the store.
+    pub endpoint: Option<String>,
+    /// `region`: the region of the bucket.
+    pub region: Option<String>,
+    /// `profile`: a profile of the AWS tools.
+    pub profile: Option<String>,
+    /// `instance-credentials`: whether the machine is asked for credentials.
+    pub instance_credentials: bool,
+}
+
+impl Named {
+    /// What a text stands for: a URL, or the name of a group in the config.
+    ///
+    /// # Errors
+    /// When it is neither, or the group has no `url`, a key that is not known, or a malformed
+    /// value.
+    pub fn find(repo: &Repo, text: &str) -> Result<Self> {
+        if text.contains("://") {
+            return Ok(Self { url: text.to_owned(), ..Self::default() });
+        }
+        let group = format!("push \"{text}\"");
+        let config = repo.config();
+        if !config.keyfile.has_group(&group) {
+            return Err(Error::failed(format!(
+                "'{}' is neither a URL, such as file:///PATH, nor has the config a group [push \"{}\"]",
+                quotable(text),
+                quotable(text)
+            )));
+        }
+        const KEYS: [&str; 5] = ["url", "endpoint", "region", "profile", "instance-credentials"];
+        if let Some(key) = config.keyfile.keys(&group).find(|key| !KEYS.contains(key)) {
+            return Err(Error::failed(format!("[{group}] has an unknown key '{}'", quotable(key))));
+        }
+        let malformed = |source| Error::Malformed { what: "config".to_owned(), source };
+        let get = |key: &str| config.keyfile.get(&group, key).map_err(malformed);
+        let instance = config.keyfile.get_bool(&group, "instance-credentials");
+        Ok(Self {
+            url: get("url")?.ok_or_else(|| Error::failed(format!("[{group}] has no url")))?,
+            endpoint: get("endpoint")?,
+            region: get("region")?,
+            profile: get("profile")?,
+            instance_credentials: instance.map_err(malformed)?.unwrap_or(false),
+        })
+    }
 }
 
 impl Place {
@@ -27,10 +86,29 @@ impl Place {
         match scheme {
             "file" if rest.starts_with('/') => Ok(Self::Directory(decoded(rest))),
             "file" => refused("the path after file:// is not absolute"),
-            "s3" | "gs" | "az" => refused("object stores are not supported yet"),
+            "s3" => Self::store(text, rest),
+            "gs" | "az" => refused("only stores that speak S3 are supported yet"),
             "ssh" => refused("other machines are not supported yet"),
             "http" | "https" => refused("a web server cannot be pushed to"),
             _ => refused("nothing is known about such URLs"),
+        }
+    }
+}
+
+impl Place {
+    fn store(text: &str, rest: &str) -> Result<Self> {
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let prefix = prefix.trim_matches('/');
+        let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+        let is_name = |name: &str| {
+            !name.is_empty() && name.chars().all(is_letter) && !name.chars().all(|c| c == '.')
+        };
+        match is_name(bucket) && (prefix.is_empty() || prefix.split('/').all(is_name)) {
+            true => Ok(Self::Store { bucket: bucket.to_owned(), prefix: prefix.to_owned() }),
+            false => Err(Error::failed(format!(
+                "'{}': not of the form s3://BUCKET[/PREFIX], of letters, digits, '-', '.' and '_'",
+                quotable(text)
+            ))),
         }
     }
 }
@@ -68,6 +146,21 @@ mod tests {
             ("file:///%zz%+1%41", "/%zz%+1A"),
         ] {
             assert_eq!(Place::parse(text).unwrap(), Place::Directory(path.into()));
+        }
+    }
+
+    #[test]
+    fn a_bucket_may_have_a_prefix() {
+        for (text, bucket, prefix) in [
+            ("s3://a-bucket.1", "a-bucket.1", ""),
+            ("s3://bucket/", "bucket", ""),
+            ("s3://bucket/os/stable/", "bucket", "os/stable"),
+        ] {
+            let place = Place::Store { bucket: bucket.to_owned(), prefix: prefix.to_owned() };
+            assert_eq!(Place::parse(text).unwrap(), place);
+        }
+        for text in ["s3://", "s3:///x", "s3://a b", "s3://a/..", "s3://a/b//c", "s3://u:p@a"] {
+            assert!(Place::parse(text).unwrap_err().chain().contains("s3://BUCKET"), "{text}");
         }
     }
 
