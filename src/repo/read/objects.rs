@@ -1,6 +1,5 @@
 //! Loose objects: paths, presence, metadata objects, listing.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -263,16 +262,19 @@ impl Repo {
             .during("listing", self.path().join("objects").join(format!("{first:02x}")))
     }
 
-    /// The same, unsorted; `None` when the directory has more than `most` entries.
+    /// The same; `None` when the directory has more than `most` entries.
     pub(in crate::repo) fn few_objects_starting_with(
         &self,
         first: u8,
         most: usize,
-    ) -> Result<Option<HashSet<ObjectName>>> {
+    ) -> Result<Option<Vec<ObjectName>>> {
         let parse =
             |prefix: &str, file_name: &[u8]| parse_loose_name(prefix, file_name, self.mode());
-        few_names_in_fan_out(self.objects_dir(), first, most, parse)
-            .during("listing", self.path().join("objects").join(format!("{first:02x}")))
+        let names = few_names_in_fan_out(self.objects_dir(), first, most, parse);
+        let mut names =
+            names.during("listing", self.path().join("objects").join(format!("{first:02x}")))?;
+        names.iter_mut().for_each(|names| names.sort_unstable());
+        Ok(names)
     }
 }
 
@@ -286,26 +288,25 @@ fn names_in_fan_out(
     first: u8,
     parse: impl Fn(&str, &[u8]) -> Option<ObjectName>,
 ) -> Result<Vec<ObjectName>, Errno> {
-    let mut names: Vec<ObjectName> =
-        few_names_in_fan_out(dir, first, usize::MAX, parse)?.unwrap_or_default();
+    let mut names = few_names_in_fan_out(dir, first, usize::MAX, parse)?.unwrap_or_default();
     names.sort_unstable();
     Ok(names)
 }
 
 /// Unsorted; `None` when the directory has more than `most` entries.
-fn few_names_in_fan_out<C: Default + Extend<ObjectName>>(
+fn few_names_in_fan_out(
     dir: BorrowedFd<'_>,
     first: u8,
     most: usize,
     parse: impl Fn(&str, &[u8]) -> Option<ObjectName>,
-) -> Result<Option<C>, Errno> {
+) -> Result<Option<Vec<ObjectName>>, Errno> {
     let prefix = format!("{first:02x}");
     let directory = match crate::dir::Dir::beneath(dir, &prefix) {
         Ok(directory) => directory,
-        Err(Errno::NOENT) => return Ok(Some(C::default())),
+        Err(Errno::NOENT) => return Ok(Some(Vec::new())),
         Err(error) => return Err(error),
     };
-    let mut names = C::default();
+    let mut names = Vec::new();
     for (number, entry) in Dir::new(directory)?.enumerate() {
         if number >= most {
             return Ok(None);

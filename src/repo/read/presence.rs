@@ -4,7 +4,6 @@
 //! object. So a directory that is queried often is listed and remembered, unless it holds far more
 //! names than there are queries.
 
-use std::collections::HashSet;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -28,8 +27,8 @@ pub(in crate::repo) struct Presence([FanOut; 256]);
 #[derive(Debug, Default)]
 struct FanOut {
     questions: AtomicU32,
-    /// The names, once the directory has been listed.
-    names: OnceLock<HashSet<ObjectName>>,
+    /// The names in order, once the directory has been listed: half the memory of a hash table.
+    names: OnceLock<Box<[ObjectName]>>,
 }
 
 impl Default for Presence {
@@ -42,7 +41,7 @@ impl Presence {
     /// Whether the object is among the listed ones.
     pub(in crate::repo) fn has_listed(&self, name: &ObjectName) -> bool {
         let fan_out = &self.0[usize::from(name.checksum.as_bytes()[0])];
-        fan_out.names.get().is_some_and(|names| names.contains(name))
+        fan_out.names.get().is_some_and(|names| has(names, name))
     }
 
     /// Whether `repo`, which has to be the same each time, has the object itself.
@@ -50,17 +49,21 @@ impl Presence {
         let first = name.checksum.as_bytes()[0];
         let fan_out = &self.0[usize::from(first)];
         if let Some(names) = fan_out.names.get() {
-            return Ok(names.contains(name));
+            return Ok(has(names, name));
         }
         let questions = fan_out.questions.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if is_attempt(questions)
             && let Some(names) =
                 repo.few_objects_starting_with(first, questions as usize * NAMES_PER_QUESTION)?
         {
-            return Ok(fan_out.names.get_or_init(|| names).contains(name));
+            return Ok(has(fan_out.names.get_or_init(|| names.into()), name));
         }
         repo.has_own_object(name)
     }
+}
+
+fn has(names: &[ObjectName], name: &ObjectName) -> bool {
+    names.binary_search(name).is_ok()
 }
 
 /// Whether the number is one of 8, 32, 128 and so on.
