@@ -156,9 +156,9 @@ fn peak_memory(objects: u64) -> Option<u64> {
     document["pulls"][0]["osier"]["peak_memory_bytes"].as_u64()
 }
 
-/// As docs/performance.md says: 60 MB and 200 bytes for each object.
+/// As docs/performance.md says: 60 MB and 90 bytes for each object.
 fn most_memory(objects: u64) -> u64 {
-    60_000_000 + 200 * objects
+    60_000_000 + 90 * objects
 }
 
 #[test]
