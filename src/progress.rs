@@ -5,6 +5,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use crate::checksum::Checksum;
+
 /// Receives events; any thread may call it.
 pub trait Progress: Sync {
     /// Takes note of one event. It must be quick: it is called for every file.
@@ -52,11 +54,28 @@ pub enum Event<'a> {
         /// What is done, in lower case.
         what: &'a str,
     },
+    /// A ref has been looked up where a pull takes it from.
+    Resolved {
+        /// The ref that will be set, as a refspec, or `(COLLECTION, REF)`.
+        name: &'a str,
+        /// Its commit.
+        commit: Checksum,
+    },
+    /// A request has failed and is repeated, perhaps elsewhere.
+    Retry {
+        /// What was requested, without passwords.
+        url: &'a str,
+        /// Why it failed.
+        reason: &'a str,
+        /// The time until it is repeated.
+        wait: Duration,
+    },
     /// Some steps of the current phase are done.
     Advanced {
         /// Number of steps (objects, files) done since the last event.
         steps: u64,
-        /// Content bytes processed since the last event.
+        /// Content bytes processed since the last event; of a pull from a server, the bytes that
+        /// have come.
         bytes: u64,
     },
     /// The current phase has ended.

@@ -46,6 +46,17 @@ impl Failure {
     pub(super) fn failed(message: impl Into<String>) -> Self {
         Self::Error(Error::failed(message))
     }
+    #[cfg(feature = "pull")]
+    /// What is reported on standard error, if anything is.
+    pub(super) fn message(&self) -> Option<String> {
+        match self {
+            Self::Error(error) => Some(error.chain()),
+            Self::Usage(message) | Self::Incomplete(message) => Some(message.clone()),
+            Self::Trouble(failure) => failure.message(),
+            Self::Status(_) | Self::Signal(_) | Self::Output(_) => None,
+        }
+    }
+
     /// Prints the help text to standard error if this failure asks for it.
     pub(super) fn after_help(self, help: impl FnOnce() -> String) -> Self {
         match self {

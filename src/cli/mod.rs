@@ -58,7 +58,11 @@ mod progress;
 mod prune;
 #[cfg(feature = "pull")]
 mod pull;
+#[cfg(feature = "pull")]
+mod pull_events;
 mod pull_local;
+#[cfg(feature = "pull")]
+mod pull_output;
 mod pulled;
 mod push;
 mod refs;

@@ -8,21 +8,22 @@ use std::time::{Duration, Instant};
 use osier::http::{LowSpeed, RetryPolicy};
 use osier::progress::Progress;
 use osier::pull::{
-    DeltaTotals, DeltaUse, FileModes, PullOptions, PullStats, Source, SummaryCache, TimestampCheck,
-    Want, pull_http, pull_local,
+    DeltaUse, DryRun, FileModes, PullOptions, PullStats, Source, SummaryCache, TimestampCheck,
+    Want, dry_run_http, dry_run_local, pull_http, pull_local,
 };
 use osier::refspec::{RefName, Refspec, RemoteName};
 use osier::remote::attempts::{Retry, RetryScope};
 use osier::remote::origin::{self, Origin, OriginOptions};
 use osier::remote::{self, Demands, Remote};
 use osier::repo::{ListRefs, OpenOptions, Repo, RepoMode, Trust};
-use osier::units::format_size;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::context::{self, Context};
 use super::error::Failure;
 use super::json;
 use super::options::{OWN_OPTIONS, integer, path};
+use super::pull_events::Events;
+use super::pull_output::{Place, delta_line, dry_run_document, dry_run_text, status_line};
 use super::pulled;
 use super::trust::trust;
 
@@ -62,7 +63,7 @@ pub(super) struct Args {
     /// Reject regular files with mode outside of 0775 (world writable, suid, etc.)
     #[arg(long)]
     bareuseronly_files: bool,
-    /// Only print information on what will be downloaded (requires static deltas)
+    /// Only print information on what will be downloaded
     #[arg(long)]
     dry_run: bool,
     /// Traverse DEPTH parents (-1=infinite) (default: 0)
@@ -110,6 +111,9 @@ pub(super) struct Args {
     /// Print a JSON document
     #[arg(long, help_heading = OWN_OPTIONS)]
     json: bool,
+    /// Print what happens, as JSON objects, one on each line
+    #[arg(long, help_heading = OWN_OPTIONS)]
+    json_events: bool,
     /// The remote, then refs.
     rest: Vec<OsString>,
 }
@@ -163,12 +167,12 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         },
         http_trusted: args.http_trusted,
         max_requests: positive(args.max_outstanding_fetcher_requests).map(|most| most as usize),
+        idle_limit: PullOptions::default().idle_limit,
         deltas: match (args.require_static_deltas, args.disable_static_deltas) {
             (true, _) => DeltaUse::Required,
             (false, true) => DeltaUse::Off,
             (false, false) => DeltaUse::Offered,
         },
-        dry_run: args.dry_run,
         verify_bindings: !args.disable_verify_bindings,
         demands: Arc::new(demands),
         timestamps: match (&args.timestamp_check_from_rev, args.timestamp_check) {
@@ -177,26 +181,48 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
             (None, false) => TimestampCheck::None,
         },
     };
-    let progress = context.transaction_progress(&repo, args.json);
-    let progress = match positive(args.update_frequency) {
-        None | Some(0) => progress,
-        Some(milliseconds) => progress.redrawn_every(Duration::from_millis(milliseconds.into())),
-    };
+    let mut progress = context.transaction_progress(&repo, args.json || args.json_events);
+    let period = positive(args.update_frequency).filter(|milliseconds| *milliseconds > 0);
+    let period = period.map(|milliseconds| Duration::from_millis(milliseconds.into()));
+    if let Some(period) = period {
+        progress = progress.redrawn_every(period);
+    }
     let started = Instant::now();
-    let (stats, place) = transfer(&repo, &remote, &args, (&mut options, &progress))?;
+    let mut run = |progress: &dyn Progress| {
+        let done = transfer(&repo, &remote, &args, (&mut options, progress))?;
+        let document = match &done {
+            _ if !args.json && !args.json_events => Value::Null,
+            Done::Counted(dry_run) => dry_run_document(dry_run),
+            Done::Pulled(stats, _) => {
+                let all = pulled_by_default(&repo, &config.branches, args.mirror)?;
+                pulled::document(&repo, &options, &all, stats)?
+            }
+        };
+        Ok::<_, Failure>((done, document))
+    };
+    if args.json_events {
+        let events = Events::new(context.out.clone(), progress, period);
+        let result = run(&events);
+        return events.end(result.map(|(_, document)| document));
+    }
+    let (done, document) = run(&progress)?;
     drop(progress);
-    if args.json && args.dry_run {
-        return json::print(&dry_run_document(&stats.deltas), &context.out);
+    match done {
+        _ if args.json => json::print(&document, &context.out),
+        Done::Counted(dry_run) if args.require_static_deltas => {
+            writeln!(context.out, "{}", delta_line(&dry_run.deltas))
+        }
+        Done::Counted(dry_run) => context.out.write_str(&dry_run_text(&dry_run)),
+        Done::Pulled(stats, place) => {
+            writeln!(context.out, "{}", status_line(&stats, place, started.elapsed()))
+        }
     }
-    if args.json {
-        let all = pulled_by_default(&repo, &config.branches, args.mirror)?;
-        return json::print(&pulled::document(&repo, &options, &all, &stats)?, &context.out);
-    }
-    if args.dry_run {
-        return writeln!(context.out, "{}", dry_run_line(&stats.deltas));
-    }
-    let line = status_line(&stats, place, started.elapsed());
-    writeln!(context.out, "{line}")
+}
+
+/// What was done.
+enum Done {
+    Pulled(PullStats, Place),
+    Counted(DryRun),
 }
 
 /// Pulls from the place of the remote. Refs that are not given are filled in.
@@ -205,7 +231,7 @@ fn transfer(
     remote: &Remote,
     args: &Args,
     (options, progress): (&mut PullOptions, &dyn Progress),
-) -> Result<(PullStats, Place), Failure> {
+) -> Result<Done, Failure> {
     let config = remote.config()?;
     let local_path = origin::local_path(&config, args.url.as_deref());
     let mirrors_all = args.mirror && options.wanted.is_empty() && config.branches.is_empty();
@@ -217,7 +243,10 @@ fn transfer(
             if options.wanted.is_empty() && !mirrors_all {
                 options.wanted = branches(&remote.name, &config.branches)?;
             }
-            return Ok((pull_local(repo, &source, options, progress)?, Place::Local));
+            return Ok(match args.dry_run {
+                true => Done::Counted(dry_run_local(repo, &source, options)?),
+                false => Done::Pulled(pull_local(repo, &source, options, progress)?, Place::Local),
+            });
         }
         // As from a server, because the summary is mirrored, too.
         options.deltas = DeltaUse::Off;
@@ -241,7 +270,10 @@ fn transfer(
         cache,
         local_caches: &local_caches,
     };
-    Ok((pull_http(repo, &source, options, progress)?, Place::Server))
+    Ok(match args.dry_run {
+        true => Done::Counted(dry_run_http(repo, &source, options, progress)?),
+        false => Done::Pulled(pull_http(repo, &source, options, progress)?, Place::Server),
+    })
 }
 
 /// The refs that a remote's configuration names.
@@ -257,8 +289,8 @@ fn branches(remote: &str, branches: &[String]) -> Result<Vec<Want>, Failure> {
 /// Refuses what upstream aborts at.
 fn refuse_conflicts(args: &Args, wanted: &[Want]) -> Result<(), Failure> {
     let failed = |text: &str| Err(Failure::failed(text.to_owned()));
-    if args.dry_run && !args.require_static_deltas {
-        return failed("--dry-run requires --require-static-deltas");
+    if args.json && args.json_events {
+        return failed("--json and --json-events conflict");
     }
     if args.disable_static_deltas && args.require_static_deltas {
         return failed("--disable-static-deltas and --require-static-deltas conflict");
@@ -329,13 +361,6 @@ fn positive(number: Option<i32>) -> Option<u32> {
     number.and_then(|number| u32::try_from(number).ok())
 }
 
-/// Where objects came from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    Local,
-    Server,
-}
-
 /// The refs that are pulled when none are given: the configured branches, or for a mirror all that
 /// it has now.
 fn pulled_by_default(
@@ -350,54 +375,4 @@ fn pulled_by_default(
     }
     let parsed = branches.iter().map(|name| RefName::parse(name));
     Ok(parsed.collect::<Result<_, _>>().map_err(osier::Error::from)?)
-}
-
-fn dry_run_document(deltas: &DeltaTotals) -> Value {
-    let DeltaTotals { parts_present, parts, bytes_present, bytes, content_bytes } = *deltas;
-    json!({
-        "parts_present": parts_present,
-        "parts": parts,
-        "bytes_present": bytes_present,
-        "bytes": bytes,
-        "content_bytes": content_bytes,
-    })
-}
-
-fn dry_run_line(deltas: &DeltaTotals) -> String {
-    let DeltaTotals { parts_present, parts, bytes_present, bytes, content_bytes } = *deltas;
-    format!(
-        "Delta update: {parts_present}/{parts} parts, {}/{}, {} total uncompressed",
-        format_size(bytes_present),
-        format_size(bytes),
-        format_size(content_bytes)
-    )
-}
-
-pub(super) fn status_line(stats: &PullStats, place: Place, took: Duration) -> String {
-    let mut line = match place {
-        Place::Local => format!(
-            "{} metadata, {} content objects imported",
-            stats.metadata_objects_imported, stats.content_objects_imported
-        ),
-        Place::Server if stats.delta_parts_fetched > 0 => format!(
-            "{} delta parts, {} loose fetched",
-            stats.delta_parts_fetched,
-            stats.metadata_objects_fetched + stats.content_objects_fetched
-        ),
-        Place::Server => format!(
-            "{} metadata, {} content objects fetched",
-            stats.metadata_objects_fetched, stats.content_objects_fetched
-        ),
-    };
-    let (metadata, content) = (stats.metadata_objects_imported, stats.content_objects_imported);
-    if place == Place::Server && metadata + content > 0 {
-        line += &format!(" ({metadata} meta, {content} content local)");
-    }
-    let seconds = took.as_secs();
-    line += &match stats.transferred_bytes {
-        0 => String::new(),
-        bytes if bytes < 1024 => format!("; {bytes} B transferred in {seconds} seconds"),
-        bytes => format!("; {} KiB transferred in {seconds} seconds", bytes / 1024),
-    };
-    line + &format!("; {} content written", format_size(stats.content_bytes_written))
 }

@@ -152,7 +152,7 @@ fn pull_deltas(
     use osier::remote::attempts::Retry;
     use osier::remote::origin::Origin;
 
-    use super::pull::{Place, status_line};
+    use super::pull_output::{Place, status_line};
 
     options.deltas = DeltaUse::Required;
     if options.wanted.is_empty() {

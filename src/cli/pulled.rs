@@ -23,7 +23,6 @@ pub(super) fn document(
         delta_parts_fetched,
         content_bytes_written,
         transferred_bytes,
-        deltas: _,
     } = *stats;
     let wanted: Vec<&RefName> = match options.wanted.as_slice() {
         [] => all.iter().collect(),

@@ -29,9 +29,9 @@ pub struct Client {
     jobs: UnboundedSender<Job>,
 }
 
-struct Job {
-    request: Request,
-    deliver: Box<dyn FnOnce(Result<Response, HttpError>) + Send>,
+enum Job {
+    Get { request: Request, deliver: Box<dyn FnOnce(Result<Response, HttpError>) + Send> },
+    End,
 }
 
 /// No header, and of HTTP/1.1 no chunk of a body, is larger.
@@ -77,8 +77,13 @@ impl Client {
         request: Request,
         deliver: impl FnOnce(Result<Response, HttpError>) + Send + 'static,
     ) {
-        // The thread ends only after this sender is gone.
-        let _ = self.jobs.send(Job { request, deliver: Box::new(deliver) });
+        // The thread ends only after this sender is gone, or when it was told to.
+        let _ = self.jobs.send(Job::Get { request, deliver: Box::new(deliver) });
+    }
+
+    /// Ends what is under way, also bodies that are being read. Later requests fail.
+    pub fn end(&self) {
+        let _ = self.jobs.send(Job::End);
     }
 }
 
@@ -93,7 +98,7 @@ impl Fetch for Client {
 }
 
 async fn serve(mut queue: UnboundedReceiver<Job>, exchange: Arc<Exchange>) {
-    while let Some(Job { request, deliver }) = queue.recv().await {
+    while let Some(Job::Get { request, deliver }) = queue.recv().await {
         let exchange = Arc::clone(&exchange);
         tokio::spawn(async move { deliver(exchange.run(request).await) });
     }

@@ -40,15 +40,15 @@ pub(super) fn import_wanted(
 }
 
 /// What the source has of a commit that has passed the checks.
-struct Checked {
-    bytes: FileBytes,
-    commit: Commit,
+pub(super) struct Checked {
+    pub(super) bytes: FileBytes,
+    pub(super) commit: Commit,
     detached: Option<FileBytes>,
 }
 
 /// Looks at all there is of a commit before anything is written: what comes with a commit that is
 /// refused replaces nothing.
-fn check(
+pub(super) fn check(
     importer: &Importer<'_, '_>,
     wanted: &WantedCommit,
     checks: &Checks<'_>,

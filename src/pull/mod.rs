@@ -6,8 +6,10 @@
 //! plan     what is wanted, and what follows from what has arrived; no I/O
 //! checks   what is looked at before a commit is written: signatures, bindings, times
 //! commits  commits and their parents, one after the other: load, verify, bindings; .commitpartial, detached metadata, commit
+//! dry_run  what a pull would do, without doing it
 //! objects  dirtrees and dirmetas level by level, then files, each in parallel
 //! local    one object of a repository on this machine: verified, then linked, copied or written anew
+//! space    whether what is missing fits
 //! usb      refs of collections on removable media
 //! finders  which remotes and removable media have refs of collections, and pulling from them
 //! ```
@@ -18,6 +20,7 @@
 
 mod checks;
 mod commits;
+mod dry_run;
 #[cfg(feature = "pull")]
 mod finders;
 #[cfg(feature = "pull")]
@@ -28,10 +31,13 @@ mod names;
 mod objects;
 mod plan;
 mod refs;
+#[cfg(feature = "pull")]
+mod space;
 mod usb;
 
 #[cfg(feature = "gpg")]
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
@@ -46,13 +52,14 @@ use crate::threads;
 use checks::Checks;
 #[cfg(feature = "gpg")]
 pub use checks::TimestampCheck;
+pub use dry_run::{DeltaTotals, DryRun, ObjectTotals, RefChange, dry_run_local};
 #[cfg(feature = "pull")]
 pub use finders::{
     FetchOptions, FindOptions, Finder, FoundRemote, find_remotes, pull_from_remotes,
     removable_mounts,
 };
 #[cfg(feature = "pull")]
-pub use http::{Source, SummaryCache, pull_http};
+pub use http::{Source, SummaryCache, dry_run_http, pull_http};
 use in_summary::{InSummary, decode_summary};
 pub use local::FileModes;
 use local::Importer;
@@ -85,10 +92,11 @@ pub struct PullOptions {
     pub http_trusted: bool,
     /// The most requests that are under way at a time; as many as the server takes if `None`.
     pub max_requests: Option<usize>,
+    /// How long nothing may come from a server before the pull ends; each request has limits of its
+    /// own.
+    pub idle_limit: Duration,
     /// Whether static deltas are used.
     pub deltas: DeltaUse,
-    /// Only find out what the deltas are, and write nothing.
-    pub dry_run: bool,
     /// Check that commits were made for the refs that they are found by.
     pub verify_bindings: bool,
     /// The signatures that commits and the summary need.
@@ -175,8 +183,8 @@ impl Default for PullOptions {
             file_modes: FileModes::Any,
             http_trusted: false,
             max_requests: None,
+            idle_limit: Duration::from_secs(300),
             deltas: DeltaUse::Offered,
-            dry_run: false,
             verify_bindings: true,
             #[cfg(feature = "gpg")]
             demands: Arc::default(),
@@ -201,26 +209,9 @@ pub struct PullStats {
     pub content_bytes_written: u64,
     /// Parts of static deltas that came, or were not needed.
     pub delta_parts_fetched: u64,
-    /// What a dry run has found.
-    pub deltas: DeltaTotals,
     /// Bytes that came from a server; of a source on this machine, those of the detached metadata
     /// of commits that were there already.
     pub transferred_bytes: u64,
-}
-
-/// What static deltas consist of; fallbacks count as parts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DeltaTotals {
-    /// Parts of which everything is there.
-    pub parts_present: u64,
-    /// All parts.
-    pub parts: u64,
-    /// Bytes of the parts of which everything is there, as they are sent.
-    pub bytes_present: u64,
-    /// Bytes of all parts, as they are sent.
-    pub bytes: u64,
-    /// Bytes of the content in all parts.
-    pub content_bytes: u64,
 }
 
 /// Takes commits with all that they reach from `source`, a repository on this machine, into `repo`.
@@ -241,6 +232,9 @@ pub fn pull_local(
         wanted => wanted.to_vec(),
     };
     let wanted = resolve_local(source, &requested, repo, options)?;
+    for (target, commit) in &wanted.refs {
+        progress.event(Event::Resolved { name: &target.to_string(), commit: *commit });
+    }
     let checks = Checks::new(repo, options, source.collection_id())?;
     let mut transaction = Transaction::begin(repo)?;
     progress.event(Event::Started { task: "pull", total: None });

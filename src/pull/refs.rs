@@ -36,6 +36,15 @@ pub(super) enum Target {
     CollectionRef(CollectionRef),
 }
 
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ref(refspec) => refspec.fmt(f),
+            Self::CollectionRef(name) => name.fmt(f),
+        }
+    }
+}
+
 /// Where refs are looked for.
 pub(super) trait Lookup {
     /// The commit of a ref.

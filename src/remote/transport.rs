@@ -53,6 +53,13 @@ impl Transport {
             Self::Directory(directory) => deliver(directory.get(request)),
         }
     }
+
+    /// Ends what is under way, also bodies that are being read. Later requests to servers fail.
+    pub fn end(&self) {
+        if let Self::Http(client) = self {
+            client.end();
+        }
+    }
 }
 
 impl Fetch for Transport {

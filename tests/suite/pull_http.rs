@@ -169,7 +169,7 @@ fn what_upstream_aborts_at_is_an_error() {
         ),
         (&["-T", "--depth=1", "origin", "main"], "--timestamp-check requires depth 0"),
         (&["-T", "origin", &some], "--timestamp-check requires refs"),
-        (&["--dry-run", "origin", "main"], "--dry-run requires --require-static-deltas"),
+        (&["--json", "--json-events", "origin"], "--json and --json-events conflict"),
         (&["--http-header=x", "origin", "main"], "Missing '=' in --http-header"),
         (&["nope", "main"], "Remote \"nope\" not found"),
         (&["origin"], "No configured branches for remote origin"),

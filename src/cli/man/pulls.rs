@@ -26,6 +26,10 @@ pub(super) const PAGES: &[Page] = &[
                 "osier --repo=repo pull --subpath=/etc/os-release origin \
                  exampleos/22/x86_64/host",
             ),
+            (
+                "See what would come:",
+                "osier --repo=repo pull --dry-run origin exampleos/22/x86_64/host",
+            ),
         ],
         environment: &[OF_REPO[0], OF_REPO[1], PROXIES, DEFLATE],
         files: FILES_OF_REPO,

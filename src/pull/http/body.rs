@@ -1,13 +1,14 @@
-//! A body that goes on where it broke.
+//! A body that goes on where it broke, in this run or in an earlier one.
 
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 
+use super::partial::Partial;
 use crate::http::{Fetch, HttpError, HttpErrorKind, Request, Response, Status, Url, Validators};
 use crate::remote::Transport;
 use crate::remote::attempts::{Attempts, Next, Retry};
@@ -21,8 +22,25 @@ const MOST_BREAKS: u32 = 1000;
 pub(super) struct Shared {
     /// Bytes that have come.
     pub(super) transferred: AtomicU64,
+    /// Threads that wait for bytes now.
+    pub(super) reading: AtomicUsize,
     /// Whether the pull has failed, so that nothing needs to come any more.
     pub(super) stopped: AtomicBool,
+    /// Why bodies broke off, and how long each waits before it goes on. They are to be reported.
+    pub(super) retried: Mutex<Vec<(HttpError, Duration)>>,
+}
+
+impl Shared {
+    /// Waits, unless the pull ends.
+    pub(super) fn wait(&self, wait: Duration) {
+        const SLICE: Duration = Duration::from_millis(100);
+        let mut left = wait;
+        while !left.is_zero() && !self.stopped.load(Ordering::Relaxed) {
+            let slice = left.min(SLICE);
+            thread::sleep(slice);
+            left -= slice;
+        }
+    }
 }
 
 /// Where a body can be asked for again.
@@ -46,7 +64,7 @@ pub(super) struct ResumingBody {
     places: Places,
     attempts: Attempts,
     response: Response,
-    /// Bytes that were passed on.
+    /// Bytes of the body so far, whether they came or were there.
     offset: u64,
     /// Bytes that come once more and are skipped.
     skipped: u64,
@@ -54,32 +72,42 @@ pub(super) struct ResumingBody {
     breaks: u32,
     pieced: Arc<AtomicBool>,
     pending: Bytes,
+    /// Where the body is kept for a later run, if it is.
+    kept: Option<Partial>,
+    /// Bytes of what was kept before that are still to be passed on first: from, to.
+    replayed: (u64, u64),
     error: LastError,
 }
 
 impl ResumingBody {
+    /// The response is the rest of what was `kept`, or the whole, of which nothing is kept yet.
     pub(super) fn new(
         transport: Arc<Transport>,
         shared: Arc<Shared>,
         places: Places,
         response: Response,
+        kept: Option<Partial>,
     ) -> Self {
+        let offset = kept.as_ref().map_or(0, |kept| kept.length);
         Self {
             transport,
             shared,
             attempts: Attempts::at(places.mirror),
             places,
             response,
-            offset: 0,
+            offset,
             skipped: 0,
             breaks: 0,
-            pieced: Arc::default(),
+            pieced: Arc::new(AtomicBool::new(offset > 0)),
             pending: Bytes::new(),
+            kept,
+            replayed: (0, offset),
             error: LastError::default(),
         }
     }
 
-    /// Whether it has broken off, so that it may be made of parts of two versions; to be looked at
+    /// Whether it has broken off, now or in an earlier run, so that it may be made of parts of two
+    /// versions; to be looked at
     /// when it has been read.
     pub(super) fn is_pieced(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.pieced)
@@ -96,7 +124,10 @@ impl ResumingBody {
                 let url = &self.response.url;
                 return Err(HttpError::new(url, HttpErrorKind::Invalid, "the pull has ended"));
             }
-            match self.response.body.next_chunk() {
+            self.shared.reading.fetch_add(1, Ordering::Relaxed);
+            let next = self.response.body.next_chunk();
+            self.shared.reading.fetch_sub(1, Ordering::Relaxed);
+            match next {
                 Ok(None) => return Ok(None),
                 Ok(Some(mut chunk)) => {
                     self.shared.transferred.fetch_add(chunk.len() as u64, Ordering::Relaxed);
@@ -113,12 +144,23 @@ impl ResumingBody {
                         let url = &self.response.url;
                         return Err(HttpError::new(url, HttpErrorKind::TooLarge, what));
                     }
+                    self.keep(&chunk);
                     // It goes on, so the attempts begin anew.
                     self.attempts = Attempts::at(self.attempts.mirror);
                     return Ok(Some(chunk));
                 }
                 Err(error) => self.resume(error)?,
             }
+        }
+    }
+
+    /// Keeps bytes as long as they can be written.
+    fn keep(&mut self, chunk: &[u8]) {
+        if let Some(kept) = &mut self.kept
+            && let Err(error) = kept.push(chunk)
+        {
+            log::debug!("{} is not kept any more: {error}", self.response.url);
+            self.kept = None;
         }
     }
 
@@ -133,7 +175,13 @@ impl ResumingBody {
         loop {
             log::debug!("{error}; going on at byte {}", self.offset);
             match self.attempts.failed(&error, urls.len(), retry, dice()) {
-                Next::Again(wait) => self.wait(wait),
+                Next::Again(wait) => {
+                    let mut retried =
+                        self.shared.retried.lock().unwrap_or_else(PoisonError::into_inner);
+                    retried.push((error.clone(), wait));
+                    drop(retried);
+                    self.shared.wait(wait);
+                }
                 Next::Absent | Next::GiveUp => return Err(error),
             }
             let Some(url) = urls.get(self.attempts.mirror) else { return Err(error) };
@@ -164,20 +212,20 @@ impl ResumingBody {
             }
         }
     }
-
-    fn wait(&self, wait: Duration) {
-        const SLICE: Duration = Duration::from_millis(100);
-        let mut left = wait;
-        while !left.is_zero() && !self.shared.stopped.load(Ordering::Relaxed) {
-            let slice = left.min(SLICE);
-            thread::sleep(slice);
-            left -= slice;
-        }
-    }
 }
 
 impl Read for ResumingBody {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (at, end) = self.replayed;
+        if let Some(kept) = self.kept.as_ref().filter(|_| at < end) {
+            let most = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+            let count = kept.read_at(&mut buffer[..most], at)?;
+            self.replayed.0 += count as u64;
+            return match count {
+                0 if most > 0 => Err(io::ErrorKind::UnexpectedEof.into()),
+                _ => Ok(count),
+            };
+        }
         if self.pending.is_empty() {
             match self.next() {
                 Ok(chunk) => self.pending = chunk.unwrap_or_default(),

@@ -9,8 +9,10 @@
 use std::sync::Arc;
 
 use super::super::checks::{Candidate, Checks};
+use super::super::dry_run::Purpose;
 use super::super::plan::WantedCommit;
 use super::super::refs::Found;
+use super::super::space::Space;
 use super::super::{DeltaUse, Want};
 use crate::checksum::Checksum;
 use crate::delta::{self, Envelope, Requirement};
@@ -22,7 +24,6 @@ use crate::refspec::Refspec;
 use crate::remote::origin::{Ask, Fetched, Origin, Side};
 use crate::repo::{CommitState, Repo, Transaction};
 use crate::summary::{Summary, key};
-use crate::units::format_size;
 
 /// A delta whose superblock is here.
 pub(super) struct Delta {
@@ -50,6 +51,13 @@ pub(super) enum Choice {
     Delta(Arc<Delta>),
 }
 
+/// What a search for deltas serves.
+pub(super) struct Goal {
+    pub(super) purpose: Purpose,
+    /// What has to fit.
+    pub(super) space: Space,
+}
+
 /// The search for deltas in one pull.
 pub(super) struct Search<'s, 'r> {
     pub(super) transaction: &'s Transaction<'r>,
@@ -62,6 +70,7 @@ pub(super) struct Search<'s, 'r> {
     is_told: bool,
     /// Indexes and superblocks that were asked for.
     pub(super) requests: u64,
+    pub(super) goal: Goal,
 }
 
 /// A delta to try.
@@ -81,6 +90,7 @@ impl<'s, 'r> Search<'s, 'r> {
         origin: &'s Origin,
         checks: &'s Checks<'s>,
         (summary, indexed): (Option<&Summary>, bool),
+        goal: Goal,
     ) -> Result<Self> {
         let map = summary.and_then(|summary| summary.metadata.get(key::STATIC_DELTAS));
         let offers = match map.and_then(|map| Dict::from_variant(map.view())) {
@@ -88,7 +98,8 @@ impl<'s, 'r> Search<'s, 'r> {
             None => Vec::new(),
         };
         let is_told = summary.is_some() || indexed;
-        Ok(Self { transaction, origin, checks, offers, indexed, is_told, requests: 0 })
+        let requests = 0;
+        Ok(Self { transaction, origin, checks, offers, indexed, is_told, requests, goal })
     }
 
     fn repo(&self) -> &'r Repo {
@@ -248,8 +259,8 @@ impl<'s, 'r> Search<'s, 'r> {
         for fallback in &superblock.fallbacks {
             fallback.file().map_err(refused)?;
         }
-        self.check_space(&superblock)?;
-        if !self.checks.options.dry_run {
+        self.count_content(&superblock)?;
+        if self.goal.purpose == Purpose::Fetch {
             self.write_commit(&superblock, found)?;
         }
         Ok(Choice::Delta(Arc::new(delta)))
@@ -275,20 +286,20 @@ impl<'s, 'r> Search<'s, 'r> {
         Err(last)
     }
 
-    fn check_space(&self, superblock: &Superblock<'_>) -> Result<()> {
-        let parts = superblock.parts.iter().map(|part| part.content_size);
-        let fallbacks = superblock.fallbacks.iter().map(|fallback| fallback.content_size);
-        let needed = parts.chain(fallbacks).fold(0u64, u64::saturating_add);
-        let Ok(stat) = rustix::fs::fstatvfs(self.repo().dir()) else { return Ok(()) };
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        if needed / stat.f_frsize.max(1) <= stat.f_bavail {
-            return Ok(());
+    /// Counts what is missing of a delta, which must fit.
+    fn count_content(&mut self, superblock: &Superblock<'_>) -> Result<()> {
+        let mut content = 0u64;
+        for part in &superblock.parts {
+            if !delta::is_present(self.transaction, part)? {
+                content = content.saturating_add(part.content_size);
+            }
         }
-        Err(Error::failed(format!(
-            "Delta requires {} free space, but only {} available",
-            format_size(needed),
-            format_size(free)
-        )))
+        for fallback in &superblock.fallbacks {
+            if !self.transaction.was_present(&fallback.name)? {
+                content = content.saturating_add(fallback.content_size);
+            }
+        }
+        self.goal.space.add_delta(content)
     }
 
     /// Writes the commit of a superblock, unless it is there: then the scan checks it.

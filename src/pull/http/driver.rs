@@ -18,28 +18,27 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver as Events, RecvTimeoutError, Sender, channel};
 use std::thread::{self, Scope};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::delay::{Delayed, Pause};
 use super::delta::Delta;
-use super::metadata::verify;
 use super::receive::Received;
+use super::tally::Tally;
 use super::task::{Task, What};
+use super::watch::Watch;
 use super::window::Window;
 use super::work::{Event, Job, Work, serve, spawn};
 use crate::checksum::Checksum;
-use crate::delta;
-use crate::error::{Error, OfObject, Result};
-use crate::http::{HttpError, HttpErrorKind, Request, Response};
-use crate::map::FileBytes;
-use crate::object::{Commit, ObjectName, ObjectType};
-use crate::progress::Event as Progressed;
-use crate::pull::checks::Candidate;
-use crate::pull::plan::{Completeness, Plan, WantedCommit};
-use crate::pull::{DeltaUse, PullStats};
+use crate::error::{Error, Result};
+use crate::http::{HttpError, HttpErrorKind, Request, Response, Validators};
+use crate::object::{ObjectName, ObjectType};
+use crate::pull::dry_run::Purpose;
+use crate::pull::plan::Plan;
+use crate::pull::space::Space;
+use crate::pull::{ObjectTotals, PullStats};
 use crate::remote::attempts::Next;
 use crate::remote::origin::{self, dice};
-use crate::repo::{CommitState, Repo, Trust};
+use crate::repo::Repo;
 
 /// Bodies of at most that many bytes are in memory as a whole.
 const SMALL: usize = 64 << 10;
@@ -49,6 +48,8 @@ const MOST_WAITING: usize = 128;
 const MOST_PARTS: usize = 2;
 /// Objects that the plan hands out at a time. What is found meanwhile may be more urgent.
 const HANDED_OUT: usize = 32;
+/// How often what has come is reported when nothing else happens.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Gets everything that the plan wants.
 ///
@@ -58,7 +59,8 @@ pub(super) fn run(
     work: &Work<'_, '_>,
     plan: Plan,
     deltas: Vec<Arc<Delta>>,
-) -> Result<(Plan, PullStats)> {
+    space: Space,
+) -> Result<Outcome> {
     let workers = thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
     let (events, incoming) = channel();
     let (jobs, waiting) = channel();
@@ -75,6 +77,10 @@ pub(super) fn run(
             view,
             plan,
             stats: PullStats::default(),
+            missing: ObjectTotals::default(),
+            tally: Tally::new(work.progress, Arc::clone(&work.receiver.shared)),
+            space,
+            watch: Watch::new(work.checks.options.idle_limit),
             window: Window::new(work.checks.options.max_requests),
             events,
             jobs,
@@ -95,37 +101,49 @@ pub(super) fn run(
             .and_then(|()| driver.run(&incoming));
         // After an error bodies that still come are of no use.
         work.receiver.shared.stopped.store(true, Ordering::Relaxed);
-        let Driver { plan, stats, .. } = driver;
-        result.map(|()| (plan, stats))
+        let Driver { plan, stats, missing, .. } = driver;
+        result.map(|()| Outcome { plan, stats, missing })
     })
 }
 
-struct Driver<'scope, 'env, 'w, 'r> {
-    work: &'env Work<'w, 'r>,
+/// What has come, or of what is only counted, what is missing.
+pub(super) struct Outcome {
+    pub(super) plan: Plan,
+    pub(super) stats: PullStats,
+    pub(super) missing: ObjectTotals,
+}
+
+pub(super) struct Driver<'scope, 'env, 'w, 'r> {
+    pub(super) work: &'env Work<'w, 'r>,
     scope: &'scope Scope<'scope, 'env>,
     /// The repository with what is staged.
-    view: Repo,
-    plan: Plan,
-    stats: PullStats,
+    pub(super) view: Repo,
+    pub(super) plan: Plan,
+    pub(super) stats: PullStats,
+    /// Of a pull that only counts.
+    pub(super) missing: ObjectTotals,
+    pub(super) tally: Tally<'w>,
+    pub(super) space: Space,
+    watch: Watch,
     window: Window,
     events: Sender<Event>,
-    jobs: Sender<Job>,
+    pub(super) jobs: Sender<Job>,
     /// Tasks that come before all others.
-    urgent: Vec<Task>,
+    pub(super) urgent: Vec<Task>,
     /// Objects that the plan has handed out.
     ready: Vec<ObjectName>,
     delayed: Delayed,
     pause: Pause,
     /// Parts of deltas that are still to be asked for.
-    parts: VecDeque<Task>,
+    pub(super) parts: VecDeque<Task>,
     /// Parts that come or are executed, without inlined ones.
     parts_under_way: usize,
     /// How many parts of the delta to a commit are missing.
-    parts_left: HashMap<Checksum, usize>,
+    pub(super) parts_left: HashMap<Checksum, usize>,
     /// Requests without an answer so far.
     asked: usize,
     /// Small bodies at the workers.
-    waiting: usize,
+    pub(super) waiting: usize,
     /// Large bodies that come.
     streaming: usize,
 }
@@ -139,19 +157,31 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
             if under_way == 0 && later.is_none() {
                 return Ok(());
             }
-            let event = match later {
-                None => incoming.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(later) => {
-                    incoming.recv_timeout(later.saturating_duration_since(Instant::now()))
-                }
-            };
+            let wait = later.map_or(LOOK, |later| later.saturating_duration_since(Instant::now()));
+            let event = incoming.recv_timeout(wait.min(LOOK));
+            self.tally.look();
             match event {
-                Ok(event) => self.handle(event)?,
-                Err(RecvTimeoutError::Timeout) => {}
+                Ok(event) => {
+                    self.watch.stirs();
+                    self.handle(event)?;
+                }
+                Err(RecvTimeoutError::Timeout) if later.is_none() && self.only_waits() => {
+                    let bytes = self.work.receiver.shared.transferred.load(Ordering::Relaxed);
+                    // Those that wait for bodies would wait on.
+                    let end = |_: &Error| self.work.origin.transport().end();
+                    self.watch.check(bytes).inspect_err(end)?;
+                }
+                Err(RecvTimeoutError::Timeout) => self.watch.stirs(),
                 // The driver has a sender itself.
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
+    }
+
+    /// Whether all that is under way waits for the network.
+    fn only_waits(&self) -> bool {
+        let reading = self.work.receiver.shared.reading.load(Ordering::Relaxed);
+        self.waiting == 0 && self.streaming == reading
     }
 
     /// Makes as many requests as are allowed now.
@@ -166,67 +196,6 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
                 None => break,
             }
         }
-        Ok(())
-    }
-
-    /// Asks for what a delta consists of. Its commit is scanned when all its parts are there.
-    fn begin_delta(&mut self, delta: &Arc<Delta>) -> Result<()> {
-        let transaction = self.work.receiver.transaction;
-        let superblock = delta.superblock()?;
-        for fallback in &superblock.fallbacks {
-            if !transaction.was_present(&fallback.name)? {
-                self.urgent.push(Task::new(What::Object(fallback.name), None));
-            }
-        }
-        self.parts_left.insert(delta.name.to, superblock.parts.len());
-        let inlined = superblock.inlined_parts();
-        for (number, header) in superblock.parts.iter().enumerate() {
-            let is_inlined = inlined.part(number).is_some();
-            if delta::is_present(transaction, header)? {
-                self.stats.delta_parts_fetched += u64::from(!is_inlined);
-                self.part_is_done(delta);
-            } else if is_inlined {
-                self.waiting += 1;
-                // The workers live as long as the driver.
-                let _ = self.jobs.send(Job::Inlined(Arc::clone(delta), number));
-            } else {
-                let what = What::Part(Arc::clone(delta), number);
-                self.parts.push_back(Task::new(what, Some(header.size)));
-            }
-        }
-        if superblock.parts.is_empty() {
-            self.plan.want(&delta.name.to, &delta.want);
-        }
-        Ok(())
-    }
-
-    fn part_is_done(&mut self, delta: &Delta) {
-        let Some(left) = self.parts_left.get_mut(&delta.name.to) else { return };
-        *left = left.saturating_sub(1);
-        if *left == 0 {
-            self.plan.want(&delta.name.to, &delta.want);
-        }
-    }
-
-    /// A part cannot be had. What it should have brought comes object by object, unless only deltas
-    /// may be used.
-    fn part_has_failed(
-        &mut self,
-        delta: &Delta,
-        number: Option<usize>,
-        error: Error,
-    ) -> Result<()> {
-        if self.work.checks.options.deltas == DeltaUse::Required {
-            return Err(error);
-        }
-        let part = number.map_or("an inlined part".to_owned(), |number| format!("part {number}"));
-        let name = delta.name;
-        let warning = format!(
-            "warning: {part} of the static delta {name} is not used, its objects are fetched: {}",
-            error.chain()
-        );
-        self.work.progress.event(Progressed::Warning(&warning));
-        self.part_is_done(delta);
         Ok(())
     }
 
@@ -250,8 +219,12 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
                 self.ready = self.plan.take(HANDED_OUT);
             }
             let Some(name) = self.ready.pop() else { return Ok(None) };
-            if !self.is_present(&name)? {
-                let Some(cache) = self.work.cache_with(&name)? else {
+            if !self.work.has(&name, !self.parts_left.is_empty())? {
+                let cache = self.work.cache_with(&name)?;
+                if self.work.purpose == Purpose::Count && self.count(&name, cache)? {
+                    continue;
+                }
+                let Some(cache) = cache else {
                     return Ok(Some(Task::new(What::Object(name), None)));
                 };
                 self.waiting += 1;
@@ -273,25 +246,30 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
         }
     }
 
-    /// Whether an object is there. Only deltas bring objects before they are looked for.
-    fn is_present(&self, name: &ObjectName) -> Result<bool> {
-        match self.parts_left.is_empty() {
-            true => self.work.receiver.transaction.was_present(name),
-            false => self.work.receiver.transaction.is_present(name),
+    /// Counts an object instead of getting it, and says whether it is done with: of metadata that
+    /// no local cache has the bytes are needed.
+    fn count(&mut self, name: &ObjectName, cache: Option<usize>) -> Result<bool> {
+        match (name.object_type, cache) {
+            (ObjectType::File, None) => self.missing.add_file_of_unknown_size(),
+            (ObjectType::File, Some(_)) => {}
+            (_, Some(cache)) => {
+                let bytes = self.work.caches[cache].load(name)?;
+                self.arrived(name, &bytes)?;
+                return Ok(true);
+            }
+            (_, None) => return Ok(false),
         }
+        self.arrived(name, &[])?;
+        Ok(true)
     }
 
     /// An object is stored now.
     fn arrived(&mut self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
-        let before = self.plan.files_found();
         self.plan.arrived(name, bytes)?;
-        let progress = self.work.progress;
         if name.object_type == ObjectType::File {
-            progress.event(Progressed::Advanced { steps: 1, bytes: 0 });
-        }
-        let found = self.plan.files_found();
-        if found != before {
-            progress.event(Progressed::Total { steps: found, bytes: None });
+            self.tally.file_is_there();
+        } else {
+            self.tally.found(self.plan.files_found());
         }
         Ok(())
     }
@@ -306,7 +284,17 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
             self.asked += 1;
             return;
         };
-        let request = Request { limit: places.limit, collect: SMALL, ..Request::get(url) };
+        task.begun = match task.is_anew {
+            true => None,
+            false => self.work.receiver.begun(&task.kind()),
+        };
+        let (from, unless) = match &task.begun {
+            None => (0, Validators::default()),
+            Some(begun) => (begun.length, begun.validators.clone()),
+        };
+        task.number = self.watch.begins(&url);
+        let (limit, collect) = (places.limit, SMALL);
+        let request = Request { from, unless, limit, collect, ..Request::get(url) };
         self.asked += 1;
         let deliver = move |answer| {
             // After an error the driver is gone.
@@ -319,6 +307,9 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
         match event {
             Event::Answered(task, answer) => {
                 self.asked -= 1;
+                if answer.as_ref().map_or(true, |response| response.body.is_whole()) {
+                    self.watch.ends(task.number);
+                }
                 match answer {
                     Ok(response) => self.answered(task, response),
                     Err(error) => self.failed(task, &error),
@@ -330,6 +321,7 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
             }
             Event::Streamed(task, received) => {
                 self.streaming -= 1;
+                self.watch.ends(task.number);
                 self.done(task, received)
             }
             Event::Inlined(delta, applied) => {
@@ -356,7 +348,8 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
             self.streaming += 1;
             let (work, events) = (self.work, self.events.clone());
             return spawn(self.scope, move || {
-                let received = work.receive(&task, response);
+                let mut task = task;
+                let received = work.receive(&mut task, response);
                 let _ = events.send(Event::Streamed(task, received));
             });
         }
@@ -366,7 +359,8 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
             let _ = self.jobs.send(Job::Body(Box::new((task, response))));
             return Ok(());
         }
-        let received = self.work.receive(&task, response)?;
+        let mut task = task;
+        let received = self.work.receive(&mut task, response)?;
         self.received(task.what, received)
     }
 
@@ -379,6 +373,13 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
                 }
             }
             HttpErrorKind::Stalled => self.window.complained(),
+            HttpErrorKind::Status(206 | 416) if task.begun.is_some() => {
+                // The file has become shorter, what there is of it is all, or the server cannot count.
+                self.work.receiver.forget(&task.kind());
+                task.is_anew = true;
+                self.urgent.push(task);
+                return Ok(());
+            }
             HttpErrorKind::Unreachable => _ = self.pause.complained(task.asked, None),
             _ => {}
         }
@@ -386,6 +387,7 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
         match task.attempts.failed(error, places.urls.len(), &places.retry, dice()) {
             Next::Again(wait) => {
                 log::debug!("{error}; again in {wait:?}");
+                self.tally.retry(error, wait);
                 self.delayed.add(task, wait);
                 Ok(())
             }
@@ -454,6 +456,9 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
             }
             (What::Object(name), Received::Bytes(bytes)) => {
                 self.stats.metadata_objects_fetched += 1;
+                if self.work.purpose == Purpose::Count {
+                    self.missing.add_metadata(&bytes);
+                }
                 self.arrived(&name, &bytes)
             }
             (What::Object(name), Received::Stored(content)) => {
@@ -480,92 +485,5 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
             // Nothing else is imported.
             Received::Applied => Ok(()),
         }
-    }
-
-    /// Takes over a commit with its detached metadata if a local cache has it and the repository
-    /// does not.
-    fn commit_from_cache(&mut self, wanted: &WantedCommit) -> Result<bool> {
-        let name = ObjectName::new(wanted.commit, ObjectType::Commit);
-        if self.work.receiver.transaction.was_present(&name)? {
-            return Ok(false);
-        }
-        let Some(number) = self.work.cache_with(&name)? else { return Ok(false) };
-        let cache = &self.work.caches[number];
-        let bytes = cache.load(&name)?;
-        let detached = cache.load_detached_metadata(&wanted.commit)?;
-        self.commit(wanted, &bytes, detached)?;
-        self.stats.metadata_objects_imported += 1;
-        Ok(true)
-    }
-
-    /// The detached metadata of a commit have come, if there are any. A commit that is there is
-    /// checked with them; another one is asked for.
-    fn detached(&mut self, wanted: WantedCommit, detached: Option<FileBytes>) -> Result<()> {
-        let name = ObjectName::new(wanted.commit, ObjectType::Commit);
-        // A superblock may have brought it.
-        if !self.is_present(&name)? {
-            let size = self.work.sizes.get(&wanted.commit).copied();
-            self.urgent.push(Task::new(What::Commit(wanted, detached), size));
-            return Ok(());
-        }
-        let bytes = self.view.load_metadata(&name)?;
-        let commit = Commit::decode(&bytes).of_object(name)?;
-        let stored = match &detached {
-            Some(_) => None,
-            None => self.stored_detached(&wanted.commit)?,
-        };
-        self.work.checks.check(&Candidate {
-            wanted: &wanted,
-            bytes: &bytes,
-            commit: &commit,
-            detached: detached.as_deref().or(stored.as_deref()),
-            is_stored: true,
-        })?;
-        self.store_detached(&wanted.commit, detached.as_deref())?;
-        let completeness = match self.view.commit_state(&wanted.commit)? {
-            CommitState::Complete => Completeness::Complete,
-            CommitState::Partial | CommitState::PartialFsck => Completeness::Partial,
-        };
-        self.plan.commit_arrived(&wanted.commit, &commit, completeness)
-    }
-
-    /// A commit has come. Nothing is written before all there is to be looked at was.
-    fn commit(
-        &mut self,
-        wanted: &WantedCommit,
-        bytes: &[u8],
-        detached: Option<FileBytes>,
-    ) -> Result<()> {
-        let name = ObjectName::new(wanted.commit, ObjectType::Commit);
-        verify(&name, bytes)?;
-        let commit = Commit::decode(bytes).of_object(name)?;
-        let new = detached.as_deref();
-        let candidate =
-            Candidate { wanted, bytes, commit: &commit, detached: new, is_stored: false };
-        self.work.checks.check(&candidate)?;
-        let transaction = self.work.receiver.transaction;
-        let repo = transaction.repo();
-        // A mark left by fsck has more information than ours.
-        if repo.commit_state(&wanted.commit)? == CommitState::Complete {
-            repo.mark_commit(&wanted.commit, CommitState::Partial)?;
-        }
-        self.store_detached(&wanted.commit, detached.as_deref())?;
-        transaction.write_metadata_as(&name, bytes, Trust::Trusted)?;
-        self.plan.commit_arrived(&wanted.commit, &commit, Completeness::Partial)
-    }
-
-    /// The detached metadata of a commit that are there, also if they are only staged.
-    fn stored_detached(&self, commit: &Checksum) -> Result<Option<FileBytes>> {
-        match self.view.load_metadata(&ObjectName::new(*commit, ObjectType::CommitMeta)) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(Error::MissingMetadata { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn store_detached(&self, commit: &Checksum, detached: Option<&[u8]>) -> Result<()> {
-        let Some(bytes) = detached else { return Ok(()) };
-        let name = ObjectName::new(*commit, ObjectType::CommitMeta);
-        self.work.receiver.transaction.write_metadata_as(&name, bytes, Trust::Trusted)
     }
 }

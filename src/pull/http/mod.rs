@@ -5,19 +5,29 @@
 //! task     what is asked for, and where it is
 //! delay    when to go on after failures
 //! body     a body that goes on where it broke
+//! partial  large bodies as far as they have come, for the next run
 //! receive  one file that has come: verified, then written
 //! delta    which delta a commit is pulled by
 //! work     what the threads work with
 //! driver   the thread that decides what is asked for next
+//! commits  its part that deals with commits
+//! parts    its part that deals with deltas
+//! tally    what it reports
+//! watch    ends it when nothing comes any more
 //! ```
 
 mod body;
+mod commits;
 mod delay;
 mod delta;
 mod driver;
 mod metadata;
+mod partial;
+mod parts;
 mod receive;
+mod tally;
 mod task;
+mod watch;
 mod window;
 mod work;
 
@@ -26,11 +36,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::checks::Checks;
+use super::dry_run::{DeltaTotals, DryRun, Purpose, changes};
 use super::in_summary::{InSummary, all_in, decode_summary};
 use super::local::Importer;
 use super::plan::Plan;
 use super::refs::{InSource, Lookup};
-use super::{DeltaTotals, DeltaUse, PullOptions, PullStats, Want, complete, refs, set_refs};
+use super::space::{Commits, Space};
+use super::{DeltaUse, PullOptions, PullStats, Want, complete, refs, set_refs};
 use crate::checksum::Checksum;
 use crate::error::{Context, Error, Result};
 use crate::keyfile::{KeyFile, text_of};
@@ -42,7 +54,9 @@ use crate::summary::cache::{self, Cache};
 use crate::summary::fetch::{self, Place, RemoteSummary};
 use crate::summary::verify::Asker;
 use crate::summary::{self, Summary, key, store};
-use delta::{Choice, Search};
+use delta::{Choice, Goal, Search};
+use driver::Outcome;
+use partial::Partials;
 use receive::Receiver;
 
 /// A remote to pull from.
@@ -88,22 +102,24 @@ pub fn pull_http(
     progress: &dyn Progress,
 ) -> Result<PullStats> {
     let prepared = Prepared::new(repo, source, options)?;
+    for (target, commit) in &prepared.wanted.refs {
+        progress.event(Event::Resolved { name: &target.to_string(), commit: *commit });
+    }
     let checks = Checks::new(repo, options, source.collection.clone())?;
     let mut transaction = Transaction::begin(repo)?;
     progress.event(Event::Started { task: "pull", total: None });
-    let result = transfer(&transaction, &prepared, &checks, (source, progress));
+    let parties = (source, progress);
+    let result = transfer(&transaction, &prepared, &checks, parties, Purpose::Fetch);
     progress.event(Event::Finished);
-    let (complete, stats) = match result {
-        Ok(done) => done,
+    let Outcome { plan, stats, .. } = match result {
+        Ok((done, _)) => done,
         Err(error) => {
             transaction.abort(Some(&error));
             return Err(error);
         }
     };
-    if options.dry_run {
-        transaction.abort(None);
-        return Ok(stats);
-    }
+    let complete = complete(plan, options);
+    transaction.remove_kept();
     set_refs(&mut transaction, prepared.wanted.refs, options)?;
     transaction.commit()?;
     // It names only what is there now.
@@ -115,6 +131,31 @@ pub fn pull_http(
     }
     summary::auto_update(repo)?;
     Ok(stats)
+}
+
+/// Finds out what [`pull_http`] would do. Dirtrees and dirmetas of commits that do not list what
+/// they reach are fetched, and forgotten again. Nothing in the repository changes.
+///
+/// # Errors
+/// As [`pull_http`], as far as it gets; when what is missing does not fit.
+pub fn dry_run_http(
+    repo: &Repo,
+    source: &Source<'_>,
+    options: &PullOptions,
+    progress: &dyn Progress,
+) -> Result<DryRun> {
+    let source = Source { cache: SummaryCache::None, ..source.clone() };
+    let prepared = Prepared::new(repo, &source, options)?;
+    let checks = Checks::new(repo, options, source.collection.clone())?;
+    let transaction = Transaction::begin(repo)?;
+    progress.event(Event::Started { task: "pull", total: None });
+    let parties = (&source, progress);
+    let result = transfer(&transaction, &prepared, &checks, parties, Purpose::Count);
+    progress.event(Event::Finished);
+    transaction.abort(None);
+    let (outcome, deltas) = result?;
+    let refs = changes(repo, prepared.wanted.refs)?;
+    Ok(DryRun { refs, deltas, missing: outcome.missing })
 }
 
 /// What is known before the first object comes.
@@ -202,21 +243,31 @@ impl Prepared {
     }
 }
 
-/// Gets everything, and returns the commits that are complete now.
+/// Where a pull comes from, and whom it reports to.
+type Parties<'p> = (&'p Source<'p>, &'p dyn Progress);
+
+/// Gets everything, or only counts it.
 fn transfer(
     transaction: &Transaction<'_>,
     prepared: &Prepared,
     checks: &Checks<'_>,
-    (source, progress): (&Source<'_>, &dyn Progress),
-) -> Result<(Vec<Checksum>, PullStats)> {
+    (source, progress): Parties<'_>,
+    purpose: Purpose,
+) -> Result<(Outcome, DeltaTotals)> {
     let options = checks.options;
     let mut plan = Plan::new(options);
     let mut deltas = Vec::new();
     let mut requests = 0;
     let commits = &prepared.wanted.commits;
+    let number = match (commits.len(), options.depth) {
+        (0 | 1, Some(0)) => Commits::One,
+        _ => Commits::More,
+    };
+    let mut space = Space::new(transaction.repo(), number)?;
     if prepared.uses_deltas {
         let offers = (prepared.summary.as_ref(), prepared.indexed_deltas);
-        let mut search = Search::new(transaction, source.origin, checks, offers)?;
+        let goal = Goal { purpose, space };
+        let mut search = Search::new(transaction, source.origin, checks, offers, goal)?;
         for found in commits {
             match search.choose(found)? {
                 Choice::Objects => plan.want(&found.commit, &found.want),
@@ -224,17 +275,20 @@ fn transfer(
                 Choice::Delta(delta) => deltas.push(delta),
             }
         }
-        requests = search.requests;
+        (requests, space) = (search.requests, search.goal.space);
     } else {
         commits.iter().for_each(|found| plan.want(&found.commit, &found.want));
     }
-    if options.dry_run {
-        let stats = PullStats { deltas: totals(transaction, &deltas)?, ..PullStats::default() };
-        return Ok((Vec::new(), stats));
-    }
+    let delta_totals = match purpose {
+        Purpose::Count => totals(transaction, &deltas)?,
+        Purpose::Fetch => DeltaTotals::default(),
+    };
     let shared = Arc::new(body::Shared::default());
     let transport = Arc::clone(source.origin.transport());
-    let receiver = Receiver { transaction, options, transport, shared: Arc::clone(&shared) };
+    let (is_dry, shared_too) = (purpose == Purpose::Count, Arc::clone(&shared));
+    let partials = Partials::new(transaction);
+    let receiver =
+        Receiver { transaction, options, is_dry, partials, transport, shared: shared_too };
     let trust = match options.http_trusted {
         true => options.trust,
         false => Trust::Untrusted,
@@ -245,16 +299,17 @@ fn transfer(
         origin: source.origin,
         receiver,
         checks,
+        purpose,
         caches: caches.collect::<Result<_>>()?,
         sizes: commits.iter().filter_map(|found| Some((found.commit, found.size?))).collect(),
         tombstones: prepared.tombstones,
         progress,
     };
-    let (plan, mut stats) = driver::run(&work, plan, deltas)?;
-    stats.transferred_bytes = shared.transferred.load(Ordering::Relaxed);
+    let mut outcome = driver::run(&work, plan, deltas, space)?;
+    outcome.stats.transferred_bytes = shared.transferred.load(Ordering::Relaxed);
     // As upstream counts them, whether or not there were any.
-    stats.metadata_objects_fetched += requests;
-    Ok((complete(plan, options), stats))
+    outcome.stats.metadata_objects_fetched += requests;
+    Ok((outcome, delta_totals))
 }
 
 /// What deltas consist of, and how much of it is there.

@@ -3,14 +3,14 @@
 use std::io::{Cursor, Read};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::thread;
 
 use super::body::{LastError, Places, ResumingBody, Shared};
 use super::delta::Delta;
 use super::metadata::verify;
+use super::partial::{Partial, Partials};
 use crate::delta::{self, PartBytes};
 use crate::error::{Context, During, Error, Result};
-use crate::http::{Fetch, Request, Response};
+use crate::http::{Fetch, Request, Response, Status};
 use crate::map::FileBytes;
 use crate::object::{ObjectName, ObjectType};
 use crate::pull::{FileModes, PullOptions};
@@ -23,6 +23,9 @@ use crate::repo::{FileObject, RepoMode, Transaction, Trust, check_user_only_mode
 pub(super) struct Receiver<'t, 'r> {
     pub(super) transaction: &'t Transaction<'r>,
     pub(super) options: &'t PullOptions,
+    /// Whether nothing is written.
+    pub(super) is_dry: bool,
+    pub(super) partials: Partials<'t, 'r>,
     pub(super) transport: Arc<Transport>,
     pub(super) shared: Arc<Shared>,
 }
@@ -48,6 +51,22 @@ pub(super) enum Kind {
     Part(Arc<Delta>, usize),
 }
 
+impl Kind {
+    /// The name of its partial body; `None` for what is not kept.
+    fn partial_name(&self) -> Option<String> {
+        match self {
+            Self::Object(name) if name.object_type == ObjectType::File => {
+                Some(format!("{}.filez", name.checksum))
+            }
+            Self::Part(delta, number) => {
+                let superblock = delta.superblock().ok()?;
+                Some(format!("{}.part", superblock.parts.get(*number)?.checksum))
+            }
+            Self::Plain | Self::Object(_) => None,
+        }
+    }
+}
+
 impl Receiver<'_, '_> {
     /// Receives a file whose body is here as a whole, or comes.
     ///
@@ -55,11 +74,12 @@ impl Receiver<'_, '_> {
     /// When it breaks off for good, is no such object, or cannot be written.
     pub(super) fn receive(
         &self,
-        kind: Kind,
+        kind: &Kind,
         response: Response,
+        begun: Option<Partial>,
         places: Places,
     ) -> Result<Received> {
-        match self.once(kind.clone(), response, places.clone()) {
+        match self.once(kind, response, begun, places.clone()) {
             Err(Failure::Content(error)) => self.once_more(kind, places, error),
             received => Ok(received?),
         }
@@ -67,7 +87,7 @@ impl Receiver<'_, '_> {
 
     /// Fetches a file again that was not what it should be: the line may have damaged it, a mirror
     /// may have another one, or it has changed between two pieces. Each mirror has one more chance.
-    fn once_more(&self, kind: Kind, places: Places, error: Error) -> Result<Received> {
+    fn once_more(&self, kind: &Kind, places: Places, error: Error) -> Result<Received> {
         let mirrors = places.urls.len().max(1);
         let mut attempts = Attempts::at((places.mirror + 1) % mirrors);
         let mut damaged = 0;
@@ -78,7 +98,7 @@ impl Receiver<'_, '_> {
             let failed = match self.transport.get(request) {
                 Ok(response) => {
                     let here = Places { mirror: attempts.mirror, ..places.clone() };
-                    let error = match self.once(kind.clone(), response, here) {
+                    let error = match self.once(kind, response, None, here) {
                         Err(Failure::Content(error)) => error,
                         received => return Ok(received?),
                     };
@@ -93,33 +113,67 @@ impl Receiver<'_, '_> {
                 Err(failed) => failed,
             };
             match attempts.failed(&failed, mirrors, &places.retry, dice()) {
-                Next::Again(wait) => thread::sleep(wait),
+                Next::Again(wait) => self.shared.wait(wait),
                 Next::Absent | Next::GiveUp => return Err(origin::failed(&failed)),
             }
         }
     }
 
+    /// Receives a file, of which `begun` may be what an earlier pull has left. Of a large one that
+    /// breaks off for good what has come is kept.
     fn once(
         &self,
-        kind: Kind,
+        kind: &Kind,
         response: Response,
+        begun: Option<Partial>,
         places: Places,
     ) -> std::result::Result<Received, Failure> {
         let is_part = matches!(kind, Kind::Part(..));
-        if response.body.is_whole() {
+        let begun = begun.filter(|begun| response.status == Status::From(begun.length));
+        if response.body.is_whole() && begun.is_none() {
             let bytes = response.body.read_all();
             let bytes = bytes.map_err(|error| Failure::Other(origin::failed(&error)))?;
             self.shared.transferred.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            return self.of_bytes(kind, bytes).map_err(|error| Failure::of(error, is_part));
+            return self.of_bytes(kind.clone(), bytes).map_err(|error| Failure::of(error, is_part));
         }
-        let length = response.length;
+        let before = begun.as_ref().map_or(0, |begun| begun.length);
+        let length = response.length.map(|length| length.saturating_add(before));
+        let name = kind.partial_name();
+        let kept = match (begun, &name, length) {
+            (Some(begun), ..) => Some(begun),
+            (None, Some(name), Some(length)) => {
+                self.partials.begin(name, &response.validators, length)
+            }
+            _ => None,
+        };
         let (transport, shared) = (Arc::clone(&self.transport), Arc::clone(&self.shared));
-        let body = ResumingBody::new(transport, shared, places, response);
+        let body = ResumingBody::new(transport, shared, places, response, kept);
         let (last, pieced) = (body.last_error(), body.is_pieced());
-        self.of_stream(kind, body, length).map_err(|error| match cause(&last) {
-            Some(cause) => Failure::Other(cause),
+        let received = self.of_stream(kind.clone(), body, length);
+        let broken = cause(&last);
+        if let Some(name) = name.filter(|_| received.is_ok() || broken.is_none()) {
+            // It is of no more use, or would lead to the same error.
+            self.partials.remove(&name);
+        }
+        received.map_err(|error| match broken {
+            Some(broken) => Failure::Other(broken),
             None => Failure::of(error, is_part && !pieced.load(Ordering::Relaxed)),
         })
+    }
+
+    /// What an earlier pull has left of a file.
+    pub(super) fn begun(&self, kind: &Kind) -> Option<Partial> {
+        if self.partials.is_empty() {
+            return None;
+        }
+        self.partials.find(&kind.partial_name()?)
+    }
+
+    /// Removes that.
+    pub(super) fn forget(&self, kind: &Kind) {
+        if let Some(name) = kind.partial_name() {
+            self.partials.remove(&name);
+        }
     }
 
     fn of_bytes(&self, kind: Kind, bytes: Vec<u8>) -> Result<Received> {
@@ -199,9 +253,12 @@ impl Receiver<'_, '_> {
         FileBytes::of_object(file, size).during("reading", place())
     }
 
-    /// Stores a dirtree or dirmeta.
+    /// Stores a dirtree or dirmeta, unless it is only counted.
     fn store_metadata(&self, name: &ObjectName, bytes: FileBytes) -> Result<Received> {
         verify(name, &bytes)?;
+        if self.is_dry {
+            return Ok(Received::Bytes(bytes));
+        }
         self.transaction.write_metadata_as(name, &bytes, Trust::Trusted)?;
         Ok(Received::Bytes(bytes))
     }

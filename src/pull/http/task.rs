@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::body::Places;
 use super::delta::Delta;
+use super::partial::Partial;
 use super::receive::Kind;
 use crate::map::FileBytes;
 use crate::object::{ObjectName, ObjectType};
@@ -17,8 +18,14 @@ use crate::repo::{RepoMode, loose_path};
 pub(super) struct Task {
     pub(super) what: What,
     pub(super) attempts: Attempts,
+    /// The number of the last request for it.
+    pub(super) number: u64,
     /// When it was last asked for.
     pub(super) asked: Instant,
+    /// What an earlier pull has left of it, which is not asked for again.
+    pub(super) begun: Option<Partial>,
+    /// Whether that is of no use.
+    pub(super) is_anew: bool,
     /// The largest it may be, in bytes.
     limit: u64,
 }
@@ -46,7 +53,9 @@ impl Task {
             What::Part(..) => size.unwrap_or(MAX_FILE_SIZE),
             _ => MAX_FILE_SIZE,
         };
-        Self { what, attempts: Attempts::default(), asked: Instant::now(), limit }
+        let attempts = Attempts::default();
+        let asked = Instant::now();
+        Self { what, attempts, number: 0, asked, begun: None, is_anew: false, limit }
     }
 
     /// Its path on the server.

@@ -14,6 +14,7 @@ use crate::http::{HttpError, Response};
 use crate::object::{ObjectName, ObjectType};
 use crate::progress::Progress;
 use crate::pull::checks::Checks;
+use crate::pull::dry_run::Purpose;
 use crate::pull::local::Importer;
 use crate::remote::origin::Origin;
 
@@ -46,6 +47,7 @@ pub(super) struct Work<'w, 'r> {
     pub(super) origin: &'w Origin,
     pub(super) receiver: Receiver<'w, 'r>,
     pub(super) checks: &'w Checks<'w>,
+    pub(super) purpose: Purpose,
     /// Repositories on this machine in which objects are looked for first.
     pub(super) caches: Vec<Importer<'w, 'r>>,
     /// The sizes of commit objects, as the summary has them.
@@ -70,8 +72,8 @@ pub(super) fn serve(work: &Work<'_, '_>, waiting: &Mutex<Events<Job>>, events: &
         let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let event = match job {
             Ok(Job::Body(body)) => {
-                let (task, response) = *body;
-                let received = work.receive(&task, response);
+                let (mut task, response) = *body;
+                let received = work.receive(&mut task, response);
                 Event::Worked(task, received)
             }
             Ok(Job::Import(name, cache)) => Event::Imported(name, work.import(&name, cache)),
@@ -88,8 +90,17 @@ pub(super) fn serve(work: &Work<'_, '_>, waiting: &Mutex<Events<Job>>, events: &
 
 impl Work<'_, '_> {
     /// Receives a body.
-    pub(super) fn receive(&self, task: &Task, response: Response) -> Result<Received> {
-        self.receiver.receive(task.kind(), response, task.places(self.origin))
+    pub(super) fn receive(&self, task: &mut Task, response: Response) -> Result<Received> {
+        let begun = task.begun.take();
+        self.receiver.receive(&task.kind(), response, begun, task.places(self.origin))
+    }
+
+    /// Whether an object is there. Only deltas bring objects before they are looked for.
+    pub(super) fn has(&self, name: &ObjectName, has_deltas: bool) -> Result<bool> {
+        match has_deltas {
+            false => self.receiver.transaction.was_present(name),
+            true => self.receiver.transaction.is_present(name),
+        }
     }
 
     /// Takes over an object of a local cache.

@@ -7,12 +7,14 @@ mod detached;
 mod encoders;
 pub(in crate::repo) mod expected;
 mod flush;
+#[cfg(feature = "pull")]
+mod kept;
 mod mark;
 mod pool;
 mod ref_updates;
 pub(in crate::repo) mod replace;
 mod sizes;
-mod space;
+pub(in crate::repo) mod space;
 mod staging;
 mod temporary;
 pub(in crate::repo) mod transaction;

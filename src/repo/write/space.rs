@@ -14,26 +14,66 @@ pub(in crate::repo) struct SpaceBudget {
     blocks_left: AtomicU64,
 }
 
-impl SpaceBudget {
-    /// Checks the file system; `None` when no space has to stay free.
-    pub(in crate::repo) fn of(repo: &Repo) -> Result<Option<Self>> {
-        let limit = repo.config().min_free_space;
+/// The space on the file system of a repository that may be filled.
+#[derive(Clone, Debug)]
+pub(crate) struct Room {
+    limit: MinFreeSpace,
+    block_size: u64,
+    blocks: u64,
+}
+
+impl Repo {
+    /// Looks how much space there is now, without what has to stay free.
+    ///
+    /// # Errors
+    /// When the operating system cannot determine it.
+    pub(crate) fn room(&self) -> Result<Room> {
+        let limit = self.config().min_free_space;
         let stat =
-            rustix::fs::fstatvfs(repo.dir()).during("reading the free space of", repo.path())?;
+            rustix::fs::fstatvfs(self.dir()).during("reading the free space of", self.path())?;
         let block_size = stat.f_frsize.max(1);
         let reserved = match limit {
-            MinFreeSpace::None => return Ok(None),
+            MinFreeSpace::None => 0,
             MinFreeSpace::Percent(percent) => {
                 (stat.f_blocks as f64 * (f64::from(percent) / 100.0)) as u64
             }
             MinFreeSpace::Mebibytes(size) => size.saturating_mul(1 << 20) / block_size,
         };
         let free = if rustix::process::geteuid().is_root() { stat.f_bfree } else { stat.f_bavail };
-        Ok(Some(Self {
-            limit,
-            block_size,
-            blocks_left: AtomicU64::new(free.saturating_sub(reserved)),
-        }))
+        Ok(Room { limit, block_size, blocks: free.saturating_sub(reserved) })
+    }
+}
+
+#[cfg(feature = "pull")]
+impl Room {
+    /// All of it, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.blocks.saturating_mul(self.block_size)
+    }
+
+    /// What has to stay free, in words.
+    pub(crate) fn reserved(&self) -> Option<String> {
+        (self.limit != MinFreeSpace::None).then(|| self.limit.to_string())
+    }
+
+    /// What a file of that many bytes takes at least: where something has to stay free a
+    /// transaction counts blocks, else the file system may pack small files.
+    pub(crate) fn taken_by(&self, bytes: u64) -> u64 {
+        match self.limit {
+            MinFreeSpace::None => bytes,
+            _ => blocks_of(bytes, self.block_size).saturating_mul(self.block_size),
+        }
+    }
+}
+
+impl SpaceBudget {
+    /// Checks the file system; `None` when no space has to stay free.
+    pub(in crate::repo) fn of(repo: &Repo) -> Result<Option<Self>> {
+        if repo.config().min_free_space == MinFreeSpace::None {
+            return Ok(None);
+        }
+        let Room { limit, block_size, blocks } = repo.room()?;
+        Ok(Some(Self { limit, block_size, blocks_left: AtomicU64::new(blocks) }))
     }
 
     /// Reserves the blocks that `bytes` of content need.
@@ -57,8 +97,12 @@ impl SpaceBudget {
     }
 
     fn blocks_of(&self, bytes: u64) -> u64 {
-        bytes / self.block_size + 1
+        blocks_of(bytes, self.block_size)
     }
+}
+
+fn blocks_of(bytes: u64, block_size: u64) -> u64 {
+    bytes / block_size + 1
 }
 
 impl std::fmt::Display for MinFreeSpace {

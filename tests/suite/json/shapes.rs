@@ -219,6 +219,13 @@ fn documents_have_the_shape_that_the_documentation_gives() {
             // These need a server.
             "pull",
             "pull --dry-run",
+            "pull event error",
+            "pull event finished",
+            "pull event progress",
+            "pull event resolved",
+            "pull event retry",
+            "pull event started",
+            "pull event warning",
             "remote refs",
         ];
         let parts = parts.iter().chain(&OF_OWN_COMMANDS);
