@@ -118,9 +118,7 @@ impl<'s> Session<'s> {
             }
             event => progress.event(event),
         };
-        progress.event(Event::Started { task: "static delta", total: None });
         let generated = generate(target, name.from.as_ref(), &options, &passed_on);
-        progress.event(Event::Finished);
         for warning in warnings.into_inner().unwrap_or_else(PoisonError::into_inner) {
             self.warn(format!("delta from {}: {warning}", named(name.from)));
         }

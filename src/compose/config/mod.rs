@@ -459,9 +459,8 @@ mod tests {
     fn all_that_is_wrong_is_told_at_once() {
         let text = "[compose]\nrepo=\ntreefile=t\ncachedir=c\nref=a//b\nspeed=9\ntimeout=4 \
             parsecs\numask=0999\nattempts=0\ncreate-repo=yes\nmetadata=x;version=1\n\
-            extra-args=--dry-run;word\n[sign]\nkeys=1\n[delta]\n[deploy]\n";
+            extra-args=--dry-run;word\n[sign]\nkeys=1\n[delta]\nkeys=1\n[deploy]\n";
         let expected = [
-            "[delta]: not supported yet, osier cannot make static deltas",
             "unknown group [deploy]",
             "[compose] unknown key speed",
             "[compose] ref: Invalid ref name a//b",
@@ -476,6 +475,7 @@ mod tests {
             "[compose] timeout: `4 parsecs` is no duration; write 90s, 30m, 4h or 2d",
             "[compose] attempts: `0` is no number from 1 to 100",
             "[sign] unknown key keys",
+            "[delta] unknown key keys",
         ];
         assert_eq!(problems(text), expected);
     }
