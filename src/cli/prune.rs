@@ -44,6 +44,9 @@ pub(super) struct Args {
     // Written this way because clap strips the full stop from a comment.
     #[arg(long, help = "Only traverse and delete commit objects.")]
     commit_only: bool,
+    /// Then keep only the static deltas from nothing and from the newest N commits, for each commit
+    #[arg(long, value_name = "N", value_parser = count, help_heading = OWN_OPTIONS)]
+    deltas_keep: Option<usize>,
     /// Print a JSON document
     #[arg(long, help_heading = OWN_OPTIONS)]
     json: bool,
@@ -53,6 +56,10 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     // A dry run needs no write permission.
     let repo = if args.no_prune { context.open_repo()? } else { context.open_writable_repo()? };
     let (static_deltas_only, json) = (args.static_deltas_only, args.json);
+    let deltas_keep = args.deltas_keep;
+    if deltas_keep.is_some() && args.no_prune {
+        return Err(Failure::usage("Cannot specify both --deltas-keep and --no-prune"));
+    }
     if args.delete_commit.is_some() && args.no_prune {
         return Err(Failure::usage("Cannot specify both --delete-commit and --no-prune"));
     }
@@ -81,14 +88,18 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         None => {}
     }
     let stats = prune::prune(&repo, &options, &context.progress())?;
+    let deltas = deltas_keep.map(|keep| prune::keep_newest_deltas(&repo, keep)).transpose()?;
     if json {
         let PruneStats { objects_total, objects_deleted, bytes_freed } = stats;
-        let object = json!({
+        let mut object = json!({
             "objects_total": objects_total,
             "objects_deleted": objects_deleted,
             "bytes_freed": bytes_freed,
             "dry_run": options.dry_run,
         });
+        if let Some(deltas) = deltas {
+            object["deltas_deleted"] = deltas.into();
+        }
         return json::print(&object, &context.out);
     }
     let (out, scope) =
@@ -99,7 +110,12 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         (0, _) => writeln!(out, "No unreachable objects"),
         (_, true) => writeln!(out, "Would delete: {count} objects, freeing {size}"),
         (_, false) => writeln!(out, "Deleted {count} objects, {size} freed"),
-    }
+    }?;
+    deltas.map_or(Ok(()), |deltas| writeln!(out, "Deleted {deltas} static deltas"))
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| format!("Invalid number '{text}'"))
 }
 
 fn into_options(args: Args, repo: &Repo) -> Result<PruneOptions, Failure> {
@@ -113,6 +129,7 @@ fn into_options(args: Args, repo: &Repo) -> Result<PruneOptions, Failure> {
         retain_branch_depth,
         only_branch,
         commit_only,
+        deltas_keep: _,
         json: _,
     } = args;
     let depth = depth.map_or(Depth::Unlimited, to_depth);

@@ -173,6 +173,37 @@ pub fn delete_static_deltas(repo: &Repo, to: &Checksum) -> Result<()> {
     remove_deltas(repo, |name| Ok(name.to == *to))
 }
 
+/// Removes static deltas to each commit but those from the newest `keep` commits, by their time,
+/// and the one from nothing; then makes the indexes anew. Commits that are not in the repository
+/// count as the oldest. Returns how many deltas were removed.
+///
+/// # Errors
+/// When a commit cannot be read, or something cannot be removed or written.
+pub fn keep_newest_deltas(repo: &Repo, keep: usize) -> Result<u64> {
+    repo.refuse_links()?;
+    let _lock = repo.lock(LockKind::Exclusive)?;
+    let mut by_target = BTreeMap::<Checksum, Vec<(Option<u64>, DeltaName)>>::new();
+    for name in deltas::list(repo)? {
+        let Some(from) = name.from else { continue };
+        let time = match repo.load_commit(&from) {
+            Ok(commit) => Some(commit.timestamp),
+            Err(Error::MissingMetadata { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        by_target.entry(name.to).or_default().push((time, name));
+    }
+    let mut removed = 0;
+    for mut names in by_target.into_values() {
+        names.sort_by(|one, other| other.cmp(one));
+        for (_, name) in names.iter().skip(keep) {
+            deltas::remove(repo, name)?;
+            removed += 1;
+        }
+    }
+    deltas::reindex(repo)?;
+    Ok(removed)
+}
+
 fn remove_deltas(repo: &Repo, is_gone: impl Fn(&DeltaName) -> Result<bool>) -> Result<()> {
     for name in deltas::list(repo)? {
         if is_gone(&name)? {

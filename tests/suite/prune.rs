@@ -148,6 +148,11 @@ fn deltas_to_commits_that_are_gone_and_summaries_of_remotes_that_are_gone_go_too
             .map(|entry| entry.unwrap().file_name())
             .collect();
         assert_eq!(left, ["cache"], "{arguments:?}");
+        // The indexes still name what is gone, until the next summary.
+        for (program, repo) in [(&ostree, &theirs), (&osier(), &ours)] {
+            program.repo(repo, ["summary", "-u"]).success();
+        }
+        assert_same_repository(&ours, &theirs);
         fs::remove_dir_all(theirs).unwrap();
         fs::remove_dir_all(ours).unwrap();
     }
@@ -314,4 +319,47 @@ fn a_dirtree_that_is_not_what_its_name_says_keeps_everything() {
         "{error}"
     );
     assert_eq!(opened.list_objects().unwrap(), before);
+}
+
+#[test]
+fn deltas_from_the_newest_commits_and_from_nothing_can_be_kept() {
+    let directory = scratch();
+    let repo = history(&osier(), directory.path());
+    let rev = |rev: &str| osier().repo(&repo, ["rev-parse", rev]).line();
+    let [main, parent, older] = ["main", "main^", "main^^"].map(rev);
+    for source in [&["--from=main^", "--from=main^^"][..], &["--empty"]] {
+        let generate = [&["static-delta", "generate", "main"], source].concat();
+        osier().repo(&repo, generate).success();
+    }
+    osier().repo(&repo, ["static-delta", "generate", "main^"]).success();
+    osier().repo(&repo, ["summary", "-u"]).success();
+    let list = || {
+        let list = osier().repo(&repo, ["static-delta", "list"]).success();
+        list.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
+    };
+    let from = |from: &str, to: &str| format!("{from}-{to}");
+    let all = [main.clone(), from(&parent, &main), from(&older, &main), from(&older, &parent)];
+    assert_eq!(list(), all.clone().into());
+    let prune = |keep: &str| {
+        let text = osier().repo(&repo, ["prune", "--deltas-keep", keep]).success();
+        text.lines().last().unwrap().to_owned()
+    };
+    assert_eq!(prune("2"), "Deleted 0 static deltas");
+    assert_eq!(prune("1"), "Deleted 1 static deltas");
+    assert_eq!(list(), [&all[..2], &all[3..]].concat().into_iter().collect());
+    let index = |to: &str| {
+        let to = osier::Checksum::from_hex(to).unwrap();
+        fs::read(repo.join(osier::delta_format::index_path(&to))).ok().map(|bytes| {
+            let index = osier::delta_format::DeltaIndex::decode(&bytes).unwrap();
+            index.deltas.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(index(&main).unwrap().len(), 2);
+    assert_eq!(prune("0"), "Deleted 2 static deltas");
+    assert_eq!(list(), [main.clone()].into());
+    assert_eq!((index(&main), index(&parent)), (Some(vec![main]), None));
+    let message = osier().repo(&repo, ["prune", "--no-prune", "--deltas-keep=1"]).failure();
+    assert_eq!(message, "Cannot specify both --deltas-keep and --no-prune");
+    let message = osier().repo(&repo, ["prune", "--deltas-keep=x"]).failure();
+    assert_eq!(message, "Invalid number 'x'");
 }

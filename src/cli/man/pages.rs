@@ -484,6 +484,10 @@ pub(super) const PAGES: &[Page] = &[
                 "Delete commits that are older than a month, but no branch:",
                 "osier --repo=repo prune --keep-younger-than='1 month ago'",
             ),
+            (
+                "Keep static deltas from three commits to each commit, and from nothing:",
+                "osier --repo=repo prune --refs-only --deltas-keep=3",
+            ),
         ],
         environment: &[OF_REPO[0], OF_REPO[1], ("TZ", "The time zone of --keep-younger-than.")],
         files: FILES_OF_REPO,

@@ -172,6 +172,7 @@ fn documents_have_the_shape_that_the_documentation_gives() {
             ("diff", &["diff", "--sizes", &c3]),
             ("diff", &["diff", "--sizes", "--fs-diff", "--stats", &c3]),
             ("prune", &["prune", "--no-prune"]),
+            ("prune", &["prune", "--deltas-keep=9"]),
             ("remote list", &["remote", "list"]),
             ("static-delta show", &["static-delta", "show", &c1]),
             ("static-delta show", &["static-delta", "show", &fallback]),
