@@ -12,6 +12,8 @@ use osier::repo::Repo;
 #[cfg(feature = "delta")]
 use osier::repo::deltas::DeltaName;
 use osier::units::format_size;
+#[cfg(feature = "delta")]
+use osier::units::percent;
 use serde_json::{Value, json};
 
 use super::context::Context;
@@ -186,12 +188,6 @@ impl Sizes {
     fn delta_document(&self) -> Option<Value> {
         None
     }
-}
-
-/// How many hundredths of the whole the part is, rounded up.
-fn percent(part: u64, whole: u64) -> u64 {
-    let percent = (u128::from(part) * 100).div_ceil(u128::from(whole.max(1)));
-    u64::try_from(percent).unwrap_or(u64::MAX)
 }
 
 fn tree(repo: &Repo, argument: &str) -> Result<DiffTree, Failure> {

@@ -6,9 +6,11 @@ use super::envelope::{DeltaFile, verify};
 use super::machine::{self, PartStats};
 use super::payload::{self, PartBytes};
 use super::refused;
+use crate::checksum::Checksum;
 use crate::delta_format::{PartHeader, Payload, Superblock};
 use crate::error::{Context, Error, Result};
 use crate::object::{ObjectName, ObjectType};
+use crate::progress::{Event, Progress, Silent};
 use crate::repo::{Repo, Transaction, Trust, verify_metadata};
 use crate::sign::VerificationKeys;
 
@@ -21,8 +23,10 @@ pub struct ApplyOptions {
 }
 
 /// What a delta has brought.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApplyStats {
+    /// The commit that the delta leads to.
+    pub commit: Checksum,
     /// Parts that were executed.
     pub parts: u64,
     /// Parts whose objects were all there already.
@@ -37,11 +41,16 @@ pub struct ApplyStats {
 /// # Errors
 /// In upstream's words when the delta cannot be used or is wrong; `Delta is incomplete: N objects
 /// missing` when it did not bring what it lists.
-pub fn apply_offline(repo: &Repo, path: &Path, options: &ApplyOptions) -> Result<ApplyStats> {
+pub fn apply_offline(
+    repo: &Repo,
+    path: &Path,
+    options: &ApplyOptions,
+    progress: &dyn Progress,
+) -> Result<ApplyStats> {
     repo.check_writable()?;
     let delta = DeltaFile::open(repo, path)?;
     let transaction = Transaction::begin(repo)?;
-    match apply(&transaction, &delta, options) {
+    match apply(&transaction, &delta, options, progress) {
         Ok(stats) => {
             transaction.commit()?;
             Ok(stats)
@@ -57,6 +66,7 @@ fn apply(
     transaction: &Transaction<'_>,
     delta: &DeltaFile,
     options: &ApplyOptions,
+    progress: &dyn Progress,
 ) -> Result<ApplyStats> {
     let envelope = delta.envelope()?;
     let required = Requirement::of(transaction.repo())?;
@@ -85,21 +95,30 @@ fn apply(
         let message = "Cannot execute delta offline: contains nonempty http fallback entries";
         return Err(Error::failed(message));
     }
-    let mut stats = ApplyStats::default();
+    let mut stats = ApplyStats {
+        commit: superblock.to,
+        parts: 0,
+        skipped_parts: 0,
+        objects: PartStats::default(),
+    };
+    let _finished = Started::new(&superblock, progress);
     let inlined = superblock.inlined_parts();
     for (number, header) in superblock.parts.iter().enumerate() {
         header.check_version().map_err(refused)?;
         if is_present(transaction, header)? {
             stats.skipped_parts += 1;
+            let (steps, bytes) = (header.objects.len() as u64, header.content_size);
+            progress.event(Event::Advanced { steps, bytes });
             continue;
         }
+        let apply = |part: PartBytes<'_>| apply_part_with(transaction, header, part, progress);
         let applied = match inlined.part(number) {
-            Some(part) => apply_part(transaction, header, PartBytes::Inlined(part)),
+            Some(part) => apply(PartBytes::Inlined(part)),
             None => {
                 let mut file = delta.part(number).map_err(|error| {
                     Error::refused(format!("Opening deltapart '{number}'"), error)
                 })?;
-                apply_part(transaction, header, PartBytes::File(&mut file))
+                apply(PartBytes::File(&mut file))
             }
         };
         stats.objects.add(applied.context(|| format!("Executing delta part {number}"))?);
@@ -189,9 +208,41 @@ pub fn apply_part(
     header: &PartHeader<'_>,
     part: PartBytes<'_>,
 ) -> Result<PartStats> {
+    apply_part_with(transaction, header, part, &Silent)
+}
+
+/// The same; reports every object that is done, with its bytes.
+fn apply_part_with(
+    transaction: &Transaction<'_>,
+    header: &PartHeader<'_>,
+    part: PartBytes<'_>,
+    progress: &dyn Progress,
+) -> Result<PartStats> {
     header.check_version().map_err(refused)?;
     let bytes = payload::read(transaction.repo(), header, part)?;
-    machine::execute(transaction, header.objects, &Payload::new(&bytes))
+    machine::execute(transaction, header.objects, &Payload::new(&bytes), progress)
+}
+
+/// The applying of a delta, which ends when this is dropped.
+struct Started<'p>(&'p dyn Progress);
+
+impl<'p> Started<'p> {
+    fn new(superblock: &Superblock<'_>, progress: &'p dyn Progress) -> Self {
+        let (mut steps, mut bytes) = (0u64, 0u64);
+        for part in &superblock.parts {
+            steps = steps.saturating_add(part.objects.len() as u64);
+            bytes = bytes.saturating_add(part.content_size);
+        }
+        progress.event(Event::Started { task: "static delta", total: None });
+        progress.event(Event::Total { steps, bytes: Some(bytes) });
+        Self(progress)
+    }
+}
+
+impl Drop for Started<'_> {
+    fn drop(&mut self) {
+        self.0.event(Event::Finished);
+    }
 }
 
 /// Refuses a delta whose operations made fewer objects than it lists. Upstream accepts it.

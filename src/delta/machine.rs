@@ -14,6 +14,7 @@ use crate::error::{Context, Error, Result};
 use crate::object::{
     FileHeader, ObjectName, ObjectType, PERMISSION_BITS, S_IFLNK, S_IFMT, S_IFREG,
 };
+use crate::progress::{Event, Progress};
 use crate::repo::{ContentWriter, RepoMode, Transaction, Trust, check_user_only_mode};
 use crate::threads;
 
@@ -48,11 +49,15 @@ pub(super) fn execute(
     transaction: &Transaction<'_>,
     objects: ObjectList<'_>,
     payload: &Payload<'_>,
+    progress: &dyn Progress,
 ) -> Result<PartStats> {
     let total = Mutex::new(PartStats::default());
     let mut units = Units::new(objects, payload);
     let work = |unit: &Unit<'_>| -> Result<()> {
         let stats = Machine::new(transaction, objects, payload, unit).run(unit.operations)?;
+        // Behind the last object there may be operations, too.
+        let steps = u64::from(unit.cursor < objects.len());
+        progress.event(Event::Advanced { steps, bytes: stats.content_bytes });
         total.lock().unwrap_or_else(PoisonError::into_inner).add(stats);
         Ok(())
     };

@@ -62,7 +62,7 @@ pub use apply::{
 };
 pub use cost::{DeltaCost, cost};
 pub use envelope::{DeltaFile, Envelope, verify};
-pub use generate::{Comparison, GenerateOptions, Target, generate};
+pub use generate::{Comparison, GenerateOptions, GenerateStats, KindStats, Target, generate};
 pub use machine::PartStats;
 pub use payload::PartBytes;
 pub use show::{DeltaDescription, OperationCounts, PartDescription, PayloadDescription, describe};

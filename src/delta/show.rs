@@ -126,7 +126,8 @@ pub fn describe(
     repo: &Repo,
     delta: &DeltaFile,
     superblock: &Superblock<'_>,
-    (number, inlined): (usize, Option<&[u8]>),
+    number: usize,
+    inlined: Option<&[u8]>,
 ) -> Result<PayloadDescription> {
     let Some(header) = superblock.parts.get(number) else {
         return Err(Error::failed(format!("the delta has no part {number}")));

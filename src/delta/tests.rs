@@ -10,6 +10,7 @@ use crate::delta_format::{
     Mode, ObjectList, Operation, PartHeader, PatchRecord, Payload, PayloadWriter, Slice,
 };
 use crate::object::{DirMeta, FileHeader, ObjectName, ObjectType, Xattrs};
+use crate::progress::Silent;
 use crate::repo::{FileReader, OpenOptions, Repo, RepoMode, Transaction};
 
 const FILE_MODE: u32 = 0o100_644;
@@ -67,7 +68,7 @@ impl Place {
         let list = ObjectList::encode(objects);
         let bytes = part.encode();
         let list = ObjectList::decode(&list).unwrap();
-        let result = execute(&transaction, list, &Payload::new(&bytes));
+        let result = execute(&transaction, list, &Payload::new(&bytes), &Silent);
         match result {
             Ok(stats) => {
                 transaction.commit().unwrap();

@@ -10,6 +10,7 @@ use osier::delta_format::{
 };
 use osier::gvariant::Value;
 use osier::object::{ObjectName, ObjectType};
+use osier::progress::Silent;
 use osier::repo::{Repo, RepoMode};
 use osier::sign::{Dummy, Engine, SignatureType, VerificationKeys};
 
@@ -63,8 +64,9 @@ fn the_second_of_two_deltas_alone_changes_what_is_not_there() {
     // brought.
     let directory = scratch();
     let repo = Repo::create(&directory.path().join("r"), RepoMode::Archive, None).unwrap();
-    let apply =
-        |name: &str| delta::apply_offline(&repo, &golden_delta(name), &ApplyOptions::default());
+    let apply = |name: &str| {
+        delta::apply_offline(&repo, &golden_delta(name), &ApplyOptions::default(), &Silent)
+    };
     let c1 = golden_commit("c1");
     let message = format!("Commit {c1}, which is the delta source, is not in repository");
     assert_eq!(apply("nobsdiff-inline").unwrap_err().chain(), message);
@@ -134,7 +136,8 @@ fn a_signed_delta_is_applied_only_with_the_right_key() {
     let directory = scratch();
     let repo = Repo::create(&directory.path().join("r"), RepoMode::Archive, None).unwrap();
     let apply = |repo: &Repo, name: &str, keys: Option<VerificationKeys>| {
-        let applied = delta::apply_offline(repo, &golden_delta(name), &ApplyOptions { keys });
+        let applied =
+            delta::apply_offline(repo, &golden_delta(name), &ApplyOptions { keys }, &Silent);
         applied.map_err(|error| error.chain())
     };
     let (right, wrong) = (keys("test.ed25519.pub"), keys("other.ed25519.pub"));
@@ -205,7 +208,7 @@ fn a_delta_that_brings_less_than_it_lists_is_refused_and_leaves_nothing() {
     });
     fs::write(place.join("0"), &part).unwrap();
     let apply = || {
-        let applied = delta::apply_offline(&repo, &place, &ApplyOptions::default());
+        let applied = delta::apply_offline(&repo, &place, &ApplyOptions::default(), &Silent);
         applied.map_err(|error| error.chain())
     };
     assert_eq!(apply().unwrap_err(), "Delta is incomplete: 47 objects missing");
@@ -224,7 +227,7 @@ fn a_delta_that_brings_less_than_it_lists_is_refused_and_leaves_nothing() {
     assert_eq!(repo.list_objects().unwrap(), []);
     // Nor does the commit come back with what is done next.
     let chunked = golden_delta("chunked");
-    delta::apply_offline(&repo, &chunked, &ApplyOptions::default()).unwrap();
+    delta::apply_offline(&repo, &chunked, &ApplyOptions::default(), &Silent).unwrap();
     let c1 = Checksum::from_hex(&golden_commit("c1")).unwrap();
     assert!(!repo.has_object(&ObjectName::new(c1, ObjectType::Commit)).unwrap());
 }
@@ -236,7 +239,7 @@ fn a_superblock_that_lies_is_refused() {
     let message = |change: &dyn Fn(&mut Superblock<'_>)| {
         let place = directory.path().join("delta");
         write_changed(&place, "scratch-inline", change);
-        let applied = delta::apply_offline(&repo, &place, &ApplyOptions::default());
+        let applied = delta::apply_offline(&repo, &place, &ApplyOptions::default(), &Silent);
         applied.unwrap_err().chain()
     };
     let other = Checksum::of(b"other");
@@ -284,13 +287,13 @@ fn an_empty_delta_brings_the_commit_alone() {
     };
     fs::create_dir(&place).unwrap();
     fs::write(place.join("superblock"), empty.encode()).unwrap();
-    let stats = delta::apply_offline(&repo, &place, &ApplyOptions::default()).unwrap();
+    let stats = delta::apply_offline(&repo, &place, &ApplyOptions::default(), &Silent).unwrap();
     assert_eq!((stats.parts, stats.skipped_parts), (0, 1));
     let commit = ObjectName::new(whole.to, ObjectType::Commit);
     assert_eq!(repo.list_objects().unwrap(), [commit]);
     // What is made for signatures and has none is nothing.
     let unsigned = Signed { superblock: &bytes, signatures: Default::default() };
     fs::write(place.join("superblock"), unsigned.encode()).unwrap();
-    let error = delta::apply_offline(&repo, &place, &ApplyOptions::default()).unwrap_err();
+    let error = delta::apply_offline(&repo, &place, &ApplyOptions::default(), &Silent).unwrap_err();
     assert_eq!(error.chain(), "no signatures in static-delta");
 }

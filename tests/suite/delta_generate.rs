@@ -3,12 +3,17 @@
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
+use osier::delta::{self, ApplyOptions, GenerateOptions, Target};
 use osier::delta_format::{Compression, Signed, Superblock};
 use osier::object::ObjectName;
+use osier::progress::{Event, Progress};
+use osier::repo::Repo;
 
 use crate::support::{
-    Program, extract_repo, golden, golden_commit, needs_user_xattrs, osier, ostree, scratch,
+    Program, extract_repo, golden, golden_commit, needs_user_xattrs, osier, osier_path, ostree,
+    program, scratch,
 };
 
 /// The time of the golden deltas.
@@ -16,7 +21,7 @@ const GOLDEN_TIME: &str = "1704164645";
 
 /// A delta without what depends on compression and on the time.
 #[derive(Debug, PartialEq, Eq)]
-struct Shape {
+pub struct Shape {
     name: String,
     metadata: Vec<(String, Vec<u8>)>,
     commit: Vec<u8>,
@@ -26,7 +31,7 @@ struct Shape {
 }
 
 /// Reads a delta from the directory of its superblock. Also returns its size in bytes.
-fn shape(directory: &Path) -> (Shape, u64) {
+pub fn shape(directory: &Path) -> (Shape, u64) {
     let file = fs::read(directory.join("superblock")).unwrap();
     let signed = Signed::decode(&file).unwrap();
     let bytes = signed.as_ref().map_or(&file[..], |signed| signed.superblock);
@@ -376,6 +381,222 @@ fn errors_are_those_of_the_real_program() {
     assert_eq!(failed(&["--memory=x"]), "Invalid size 'x'");
     assert_eq!(
         failed(&["--from=main", "--from=main^", "--filename=x"]),
-        "--filename is for one delta, and there are several --from"
+        "--filename is for one delta, and there would be several"
     );
+}
+
+#[test]
+fn a_delta_that_is_not_small_enough_is_dropped_and_leaves_nothing() {
+    let directory = scratch();
+    let repo = changes(directory.path(), "archive");
+    let run = |arguments: &[&str]| {
+        let output = osier().repo(&repo, [&["static-delta", "generate"], arguments].concat());
+        output.success()
+    };
+    let statistics = |arguments: &[&str]| {
+        let document: serde_json::Value =
+            serde_json::from_str(&run(&[&["--json", "main"], arguments].concat())).unwrap();
+        document["deltas"][0].clone()
+    };
+    let made = statistics(&[]);
+    assert_eq!(made["status"], "made");
+    let number = |value: &serde_json::Value| value.as_u64().unwrap();
+    let figures = &made["statistics"];
+    let bytes = number(&figures["part_bytes"]) + number(&figures["fallbacks"]["bytes"]);
+    let percent = (bytes * 100).div_ceil(number(&figures["loose_bytes"]));
+    let delta = {
+        let prefix = fs::read_dir(repo.join("deltas")).unwrap().next().unwrap().unwrap().path();
+        fs::read_dir(prefix).unwrap().next().unwrap().unwrap().path()
+    };
+    let parts: u64 = (0..number(&figures["parts"]))
+        .map(|part| fs::metadata(delta.join(part.to_string())).unwrap().len())
+        .sum();
+    assert_eq!(number(&figures["part_bytes"]), parts);
+    // Every new object is of one kind, and all together are those that a client would fetch.
+    let kinds = ["rolled", "patched", "whole", "metadata", "fallbacks"];
+    let objects: u64 = kinds.iter().map(|kind| number(&figures[*kind]["objects"])).sum();
+    let sizes = osier().repo(&repo, ["diff", "--sizes", "--json", "main"]).success();
+    let sizes: serde_json::Value = serde_json::from_str(&sizes).unwrap();
+    let new = &sizes["sizes"]["new"];
+    // The commit itself is in the superblock.
+    assert_eq!(objects, number(&new["metadata"]) + number(&new["files"]) - 1);
+    let commit = osier().repo(&repo, ["rev-parse", "main"]).line();
+    let commit = repo.join(format!("objects/{}/{}.commit", &commit[..2], &commit[2..]));
+    let loose = number(&new["bytes"]) - fs::metadata(commit).unwrap().len();
+    assert_eq!(number(&figures["loose_bytes"]), loose);
+    assert!(kinds.iter().all(|kind| number(&figures[*kind]["bytes"]) > 0 || *kind == "fallbacks"));
+
+    let enough = format!("--if-smaller={percent}");
+    assert_eq!(statistics(&[&enough])["status"], "made");
+    assert!(delta.join("superblock").exists());
+    let too_few = format!("--if-smaller={}%", percent - 1);
+    let dropped = statistics(&[&too_few]);
+    assert_eq!((&dropped["status"], &dropped["statistics"]), (&"dropped".into(), figures));
+    assert!(!delta.exists());
+    let text = run(&["main", &too_few]);
+    let last = text.lines().last().unwrap();
+    let start = format!("Delta {} dropped: ", made["name"].as_str().unwrap());
+    assert!(last.starts_with(&start) && last.ends_with(&format!("({percent} %)")), "{text}");
+    // Elsewhere, too; what else is there stays.
+    let outside = directory.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("other"), "").unwrap();
+    let file = format!("--filename={}", outside.join("superblock").display());
+    for inline in [&[][..], &["--inline"]] {
+        run(&[&["main", &file][..], inline].concat());
+        assert!(outside.join("superblock").exists());
+        run(&[&["main", &file, &too_few][..], inline].concat());
+        let mut names: Vec<_> =
+            fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort_unstable();
+        let expected = if inline.is_empty() { vec!["other"] } else { vec!["0", "other"] };
+        if !inline.is_empty() {
+            // A part of the delta before, which the inlined one had left.
+            fs::write(outside.join("0"), "").unwrap();
+            continue;
+        }
+        assert_eq!(names, expected);
+    }
+}
+
+#[test]
+fn the_last_commits_are_sources_of_a_delta_each() {
+    let directory = scratch();
+    let repo = changes(directory.path(), "archive");
+    let tree = format!("--tree=dir={}", directory.path().join("tree").display());
+    osier().repo(&repo, ["commit", "-b", "main", "--timestamp=@3000", &tree]).success();
+    let rev = |rev: &str| osier().repo(&repo, ["rev-parse", rev]).line();
+    let [main, parent, first] = ["main", "main^", "main^^"].map(rev);
+    let generate = |arguments: &[&str]| {
+        let call = ["static-delta", "generate", "--json", "--disable-bsdiff", "main"];
+        let document = osier().repo(&repo, [&call[..], arguments].concat()).success();
+        let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+        let deltas = document["deltas"].as_array().unwrap().clone();
+        let field = |delta: &serde_json::Value, name: &str| delta[name].as_str().map(str::to_owned);
+        deltas
+            .iter()
+            .map(|delta| (field(delta, "from"), field(delta, "status").unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let delta = |from: Option<&String>, status: &str| (from.cloned(), status.to_owned());
+    assert_eq!(generate(&["--from-refs=1"]), [delta(Some(&parent), "made")]);
+    // There are no more commits than that.
+    let expected =
+        [delta(None, "made"), delta(Some(&parent), "exists"), delta(Some(&first), "made")];
+    assert_eq!(generate(&["--from-refs=9", "--empty", "-n"]), expected);
+    let both = ["--from-refs=1", "--from", &first];
+    assert_eq!(generate(&both), [delta(Some(&first), "made"), delta(Some(&parent), "made")]);
+    let list = osier().repo(&repo, ["static-delta", "list"]).success();
+    let mut names = [main.clone(), format!("{parent}-{main}"), format!("{first}-{main}")];
+    names.sort_unstable();
+    let mut list: Vec<_> = list.lines().collect();
+    list.sort_unstable();
+    assert_eq!(list, names);
+    let failed = |arguments: &[&str]| {
+        osier().repo(&repo, [&["static-delta", "generate", "main"], arguments].concat()).failure()
+    };
+    assert_eq!(failed(&["--from-refs=0"]), "Invalid number of commits '0'");
+    assert_eq!(failed(&["--if-smaller=x"]), "Invalid percentage 'x'");
+    let message = "--filename is for one delta, and there would be several";
+    assert_eq!(failed(&["--from-refs=2", "--filename=x"]), message);
+}
+
+/// A phase of an operation: its name, the steps and bytes that there are, and those that were done.
+#[derive(Clone, Debug, Default)]
+struct Phase {
+    task: String,
+    total: (u64, u64),
+    done: (u64, u64),
+    is_over: bool,
+}
+
+/// The phases that an operation goes through.
+fn phases(work: impl FnOnce(&dyn Progress)) -> Vec<Phase> {
+    let phases = Mutex::new(Vec::<Phase>::new());
+    let record = |event: Event<'_>| {
+        let mut phases = phases.lock().unwrap();
+        if let Event::Started { task, total } = event {
+            let total = (total.unwrap_or(0), 0);
+            phases.push(Phase { task: task.to_owned(), total, ..Phase::default() });
+        }
+        let Some(phase) = phases.last_mut() else { return };
+        match event {
+            Event::Total { steps, bytes } => phase.total = (steps, bytes.unwrap()),
+            Event::Advanced { steps, bytes } => {
+                assert!(!phase.is_over);
+                phase.done = (phase.done.0 + steps, phase.done.1 + bytes);
+            }
+            Event::Finished => phase.is_over = true,
+            _ => {}
+        }
+    };
+    work(&record);
+    phases.into_inner().unwrap()
+}
+
+#[test]
+fn progress_goes_from_the_beginning_to_the_end() {
+    let directory = scratch();
+    let path = changes(directory.path(), "archive");
+    let repo = Repo::open(&path).unwrap();
+    let [main, parent] = ["main", "main^"].map(|rev| repo.resolve_rev(rev).unwrap());
+    let file = directory.path().join("superblock");
+    let options = GenerateOptions {
+        file: Some(file.clone()),
+        min_fallback_size: 0,
+        ..GenerateOptions::new(1)
+    };
+    let target = Target::load(&repo, &main).unwrap();
+    let made = phases(|progress| {
+        delta::generate(&target, Some(&parent), &options, progress).unwrap();
+    });
+    let tasks: Vec<&str> = made.iter().map(|phase| phase.task.as_str()).collect();
+    assert_eq!(tasks, ["comparing files", "static delta"]);
+    let client = directory.path().join("client");
+    osier().repo(&client, ["init", "--mode=bare-user-only"]).success();
+    let parent = parent.to_string();
+    osier().repo(&client, ["pull-local", path.to_str().unwrap(), &parent]).success();
+    let client = Repo::open(&client).unwrap();
+    let applied = phases(|progress| {
+        delta::apply_offline(&client, &file, &ApplyOptions::default(), progress).unwrap();
+    });
+    assert_eq!(applied.len(), 1);
+    for phase in made.iter().chain(&applied) {
+        assert!(phase.is_over && phase.total.0 > 20, "{phase:?}");
+        assert_eq!(phase.done.0, phase.total.0, "{phase:?}");
+        // Metadata is not known before, and not counted behind.
+        let (done, total) = (phase.done.1, phase.total.1);
+        assert!(done.abs_diff(total) * 10 < total || total == 0, "{phase:?}");
+    }
+    // Once more: everything is there.
+    let again = phases(|progress| {
+        delta::apply_offline(&client, &file, &ApplyOptions::default(), progress).unwrap();
+    });
+    assert_eq!((again[0].done, again[0].is_over), (again[0].total, true));
+}
+
+#[test]
+fn on_a_terminal_the_last_line_says_what_the_delta_is_made_of() {
+    let Some(script) = program("script") else { return };
+    let directory = scratch();
+    changes(directory.path(), "archive");
+    let line = format!("{} static-delta generate --repo=repo main", osier_path());
+    let script = script.in_directory(directory.path()).with("TERM", "xterm");
+    let shown = script.run(["-qec", &line, "/dev/null"]).success();
+    let last = shown.lines().last().unwrap();
+    assert!(last.contains(" to fetch for ") && last.contains(" of objects ("), "{shown}");
+    for kind in ["rollsum ", "bsdiff ", "whole ", "metadata "] {
+        assert!(last.contains(kind), "{last}");
+    }
+    // With --verbose there is a line for each file.
+    let verbose = osier()
+        .repo(&directory.path().join("repo"), ["static-delta", "generate", "--verbose", "main"]);
+    let text = String::from_utf8(verbose.stderr.clone()).unwrap();
+    verbose.success();
+    for kind in ["bsdiff ", "rollsum ", "whole "] {
+        let count = text
+            .lines()
+            .filter(|line| line.contains(kind) && line.contains(" bytes") && line.contains("OT: "));
+        assert!(count.count() > 0, "{kind}: {text}");
+    }
 }

@@ -81,7 +81,8 @@ pub(super) const PAGES: &[Page] = &[
             client finds the delta after summary -u, and a delta that was made again is refused \
             until then. The delta does not depend on --jobs, and on --memory only if a pair of \
             files needs more: such a file is sent whole. Smaller parts (--max-chunk-size) are \
-            compressed at the same time and make a larger delta.",
+            compressed at the same time and make a larger delta. On a terminal the last line says \
+            what the delta is made of; with --verbose there is a line for each file.",
         examples: &[
             (
                 "From the parent, then for the clients to find it:",
@@ -92,6 +93,11 @@ pub(super) const PAGES: &[Page] = &[
                 "From nothing, in one file:",
                 "osier static-delta generate --repo=repo --empty --inline --min-fallback-size=0 \
                  --filename=host.delta exampleos/22/x86_64/host 2>statistics",
+            ),
+            (
+                "From each of the last three commits, if that is worth the while:",
+                "osier static-delta generate --repo=repo --from-refs=3 --if-smaller=80 --json \
+                 exampleos/22/x86_64/host 2>statistics",
             ),
         ],
         environment: &[

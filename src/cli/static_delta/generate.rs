@@ -1,19 +1,24 @@
 //! `static-delta generate`: makes deltas between commits.
 
+use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use osier::Checksum;
-use osier::delta::{Comparison, GenerateOptions, Target, generate};
+use osier::delta::{Comparison, GenerateOptions, GenerateStats, KindStats, Target, generate};
 use osier::delta_format::{ByteOrder, DeltaName};
 use osier::repo::Repo;
+use osier::repo::walk::history;
 use osier::sign::{SecretKey, SecretKeyFile};
 use osier::signer::Signer;
+use osier::units::{format_size, percent};
+use serde_json::{Value, json};
 
 use super::super::clock;
 use super::super::context::Context;
 use super::super::error::{Failure, warn};
+use super::super::json;
 use super::super::options::{OWN_OPTIONS, path};
 use super::super::signing;
 
@@ -70,6 +75,15 @@ pub(super) struct Args {
     /// Take at most SIZE of memory, as in 512M (default: a quarter of it, at least 1G)
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = OWN_OPTIONS)]
     memory: Option<u64>,
+    /// Make a delta from each of the last N commits before TO, too
+    #[arg(long, value_name = "N", value_parser = commits, help_heading = OWN_OPTIONS)]
+    from_refs: Option<NonZeroUsize>,
+    /// Drop the delta if it takes more than PERCENT of what the objects take
+    #[arg(long, value_name = "PERCENT", value_parser = percentage, help_heading = OWN_OPTIONS)]
+    if_smaller: Option<u64>,
+    /// Print a JSON document
+    #[arg(long, help_heading = OWN_OPTIONS)]
+    json: bool,
     arguments: Vec<String>,
 }
 
@@ -84,42 +98,129 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     if args.empty && !args.from.is_empty() {
         return Err(Failure::failed("Cannot specify both --empty and --from=REV"));
     }
-    if args.from.len() > 1 && args.filename.is_some() {
-        return Err(Failure::failed("--filename is for one delta, and there are several --from"));
-    }
     repo.check_writable()?;
     let sources = sources(&repo, &args, to)?;
+    if sources.len() > 1 && args.filename.is_some() {
+        return Err(Failure::failed("--filename is for one delta, and there would be several"));
+    }
     let to = repo.resolve_rev(to)?;
     let byte_order = byte_order(&args)?;
     let mut target = None;
+    let mut deltas = Vec::new();
+    let progress = context.progress_for(args.json);
     for from in &sources {
         let name = DeltaName { from: *from, to };
         if args.if_not_exists && repo.path().join(name.superblock_path()).exists() {
-            writeln!(context.out, "Delta {name} already exists.")?;
+            if !args.json {
+                writeln!(context.out, "Delta {name} already exists.")?;
+            }
+            deltas.push(document(&name, None));
             continue;
         }
-        let from_text = from.map_or_else(|| "empty".to_owned(), |from| from.to_string());
-        writeln!(context.out, "Generating static delta:\n  From: {from_text}\n  To:   {to}")?;
+        if !args.json {
+            let from = from.map_or_else(|| "empty".to_owned(), |from| from.to_string());
+            writeln!(context.out, "Generating static delta:\n  From: {from}\n  To:   {to}")?;
+        }
         let target = match &target {
             Some(target) => target,
             None => target.insert(Target::load(&repo, &to)?),
         };
         let options = options(&args, byte_order)?;
-        generate(target, from.as_ref(), &options, &context.progress())?;
+        let stats = generate(target, from.as_ref(), &options, &progress)?;
+        if !args.json {
+            report(&name, &stats, context)?;
+        }
+        deltas.push(document(&name, Some(&stats)));
     }
-    Ok(())
+    match args.json {
+        true => json::print(&json!({ "deltas": deltas }), &context.out),
+        false => Ok(()),
+    }
 }
 
 /// The commits that deltas are made from.
 fn sources(repo: &Repo, args: &Args, to: &str) -> Result<Vec<Option<Checksum>>, Failure> {
+    let mut sources = Vec::new();
     if args.empty {
-        return Ok(vec![None]);
+        sources.push(None);
     }
-    let resolved = |rev: &String| Ok(Some(repo.resolve_rev(rev)?));
-    match args.from.is_empty() {
-        true => Ok(vec![Some(repo.resolve_rev(&format!("{to}^"))?)]),
-        false => args.from.iter().map(resolved).collect(),
+    for rev in &args.from {
+        sources.push(Some(repo.resolve_rev(rev)?));
     }
+    if let Some(count) = args.from_refs {
+        let ancestors = history(repo, &repo.resolve_rev(to)?).skip(1).take(count.get());
+        for step in ancestors {
+            let (commit, _) = step?;
+            if !sources.contains(&Some(commit)) {
+                sources.push(Some(commit));
+            }
+        }
+    }
+    if sources.is_empty() {
+        sources.push(Some(repo.resolve_rev(&format!("{to}^"))?));
+    }
+    Ok(sources)
+}
+
+/// Says what has become of a delta: that it was dropped, or on a terminal what it is made of.
+fn report(name: &DeltaName, stats: &GenerateStats, context: &Context) -> Result<(), Failure> {
+    let cost = format!(
+        "{} to fetch for {} of objects ({} %)",
+        format_size(stats.bytes()),
+        format_size(stats.loose_bytes),
+        percent(stats.bytes(), stats.loose_bytes)
+    );
+    if !stats.is_written {
+        return writeln!(context.out, "Delta {name} dropped: {cost}");
+    }
+    if io::stderr().is_terminal() {
+        let GenerateStats { rolled, patched, whole, metadata, fallbacks, .. } = stats;
+        let kinds = [
+            ("rollsum", rolled),
+            ("bsdiff", patched),
+            ("whole", whole),
+            ("metadata", metadata),
+            ("fallback", fallbacks),
+        ];
+        let kinds = kinds.into_iter().filter(|(_, kind)| kind.objects > 0);
+        let kinds: Vec<String> = kinds
+            .map(|(what, KindStats { objects, bytes })| {
+                format!("{what} {objects}, {}", format_size(*bytes))
+            })
+            .collect();
+        warn(&format!("{cost}: {}", kinds.join("; ")));
+    }
+    Ok(())
+}
+
+/// A delta in the document of `--json`; without statistics it was there already.
+fn document(name: &DeltaName, stats: Option<&GenerateStats>) -> Value {
+    let status = match stats {
+        None => "exists",
+        Some(GenerateStats { is_written: true, .. }) => "made",
+        Some(_) => "dropped",
+    };
+    let kind =
+        |KindStats { objects, bytes }: &KindStats| json!({ "objects": objects, "bytes": bytes });
+    let stats = stats.map(|stats| {
+        json!({
+            "parts": stats.parts,
+            "part_bytes": stats.part_bytes,
+            "loose_bytes": stats.loose_bytes,
+            "rolled": kind(&stats.rolled),
+            "patched": kind(&stats.patched),
+            "whole": kind(&stats.whole),
+            "metadata": kind(&stats.metadata),
+            "fallbacks": kind(&stats.fallbacks),
+        })
+    });
+    json!({
+        "name": name.to_string(),
+        "from": name.from.map(|from| from.to_string()),
+        "to": name.to.to_string(),
+        "status": status,
+        "statistics": stats,
+    })
 }
 
 fn byte_order(args: &Args) -> Result<ByteOrder, Failure> {
@@ -150,6 +251,7 @@ fn options(args: &Args, byte_order: ByteOrder) -> Result<GenerateOptions, Failur
         max_chunk_size: bytes(&args.max_chunk_size).unwrap_or(defaults.max_chunk_size),
         byte_order,
         file: args.filename.clone(),
+        if_smaller: args.if_smaller,
         signers: signers(args)?,
         threads: args.jobs,
         memory: args.memory,
@@ -200,6 +302,16 @@ fn megabytes(text: &str) -> u64 {
     });
     let number = if is_negative && number < u64::MAX { number.wrapping_neg() } else { number };
     (number & u64::from(u32::MAX)) * MEGABYTE
+}
+
+fn commits(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| format!("Invalid number of commits '{text}'"))
+}
+
+/// A number, with or without a percent sign.
+fn percentage(text: &str) -> Result<u64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text);
+    number.parse().map_err(|_| format!("Invalid percentage '{text}'"))
 }
 
 fn threads(text: &str) -> Result<NonZeroUsize, String> {

@@ -74,8 +74,8 @@ struct Shown<'d> {
 
 impl Shown<'_> {
     fn payload(&self, number: usize) -> Result<PayloadDescription, Failure> {
-        let part = (number, self.inlined.part(number));
-        Ok(delta::describe(self.repo, self.delta, self.superblock, part)?)
+        let inlined = self.inlined.part(number);
+        Ok(delta::describe(self.repo, self.delta, self.superblock, number, inlined)?)
     }
 
     /// Prints what is known before each part is read, as upstream does.

@@ -43,6 +43,14 @@ impl Job {
         }
     }
 
+    /// The bytes that it counts for in the size of a part. Those of metadata are not known before.
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Self::Metadata(_) | Self::Symlink(_) => 0,
+            Self::Rolled { .. } | Self::Patched { .. } | Self::Plain { .. } => self.weight(),
+        }
+    }
+
     /// Reads it, and compares it with an old file where that is how it is written.
     pub(super) fn prepare(&self, repo: &Repo, budget: &Budget) -> Result<Prepared> {
         match self {

@@ -25,6 +25,7 @@ mod plan;
 mod report;
 mod rollsum;
 mod similar;
+mod stats;
 mod suffix;
 mod superblock;
 mod walk;
@@ -35,6 +36,7 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 pub use options::{Comparison, GenerateOptions};
+pub use stats::{GenerateStats, KindStats};
 
 use crate::checksum::Checksum;
 use crate::delta_format::{DeltaName, Fallback};
@@ -52,6 +54,7 @@ use plan::{Candidate, NewFile, Plan, Tree};
 use report::Report;
 use rollsum::Matches;
 use similar::Pair;
+use stats::Advance;
 use superblock::{FinishedPart, superblock};
 
 /// A commit that deltas lead to. Several deltas to it share what has been read of it.
@@ -74,7 +77,8 @@ impl<'r> Target<'r> {
 /// Makes a delta from a commit, or from nothing, to the target, and writes it into the repository
 /// or where the options say. Indexes and the summary stay as they are.
 ///
-/// What upstream prints while it does so comes as [`Event::Detail`].
+/// What upstream prints while it does so comes as [`Event::Detail`]. A delta that is larger than
+/// the options allow is not written, and one of that name that was there is removed.
 ///
 /// # Errors
 /// When an object is missing or damaged, something cannot be written, or a signer fails. What has
@@ -84,7 +88,7 @@ pub fn generate(
     from: Option<&Checksum>,
     options: &GenerateOptions,
     progress: &dyn Progress,
-) -> Result<()> {
+) -> Result<GenerateStats> {
     let Target { repo, tree: to } = target;
     let name = DeltaName { from: from.copied(), to: to.commit };
     let output = Output::open(repo, &name, options.file.as_deref())?;
@@ -98,11 +102,16 @@ pub fn generate(
         let budget = Budget::new(memory - waiting);
         let work = Work { repo, options, report: &report, budget, waiting, output: &output };
         let (jobs, fallbacks) = work.jobs(plan, progress)?;
-        let parts = work.parts(&jobs, &fallbacks)?;
-        work.report_totals(&jobs, &parts)?;
+        let (parts, mut stats) = work.parts(&jobs, &fallbacks, progress)?;
+        work.report_totals(&jobs, &parts, &mut stats)?;
+        if options.if_smaller.is_some_and(|percent| !stats.is_below(percent)) {
+            output.discard(if options.inline { 0 } else { parts.len() })?;
+            return Ok(stats);
+        }
         let bytes = superblock(repo, &name, options, &parts, &fallbacks)?;
         output.write_superblock(&bytes)?;
-        output.remove_others(parts.len())
+        output.remove_others(parts.len())?;
+        Ok(GenerateStats { is_written: true, ..stats })
     })
 }
 
@@ -142,8 +151,14 @@ impl Work<'_> {
             files.len(),
             symlinks.len()
         ));
-        let choices = candidates.par_iter().map(|candidate| self.choose(candidate));
+        let advance = Advance::compare(progress, count);
+        let choices = candidates.par_iter().map(|candidate| {
+            let choice = self.choose(candidate);
+            advance.step(candidate.new_size);
+            choice
+        });
         let choices: Vec<Choice> = choices.collect::<Result<_>>()?;
+        drop(advance);
         let (mut rolled, mut patched) = (Vec::new(), Vec::new());
         for (candidate, choice) in candidates.into_iter().zip(choices) {
             match choice {
@@ -217,7 +232,15 @@ impl Work<'_> {
     }
 
     /// Prepares all objects, fills the parts, and compresses and writes these.
-    fn parts(&self, jobs: &[Job], fallbacks: &[(Fallback, u64)]) -> Result<Vec<FinishedPart>> {
+    fn parts(
+        &self,
+        jobs: &[Job],
+        fallbacks: &[(Fallback, u64)],
+        progress: &dyn Progress,
+    ) -> Result<(Vec<FinishedPart>, GenerateStats)> {
+        let advance = Advance::write(progress, jobs);
+        let mut stats = GenerateStats::default();
+        fallbacks.iter().for_each(|(fallback, _)| stats.fallbacks.add(fallback.size));
         let finished = Mutex::new(Vec::new());
         let waiting = Budget::new(self.waiting);
         let patches = jobs.iter().filter(|job| matches!(job, Job::Patched { .. })).count();
@@ -229,9 +252,11 @@ impl Work<'_> {
                 self.report.reserve(index);
                 let bytes = part.payload.estimated_size();
                 let taken = waiting.take_working(bytes);
-                let finished = &finished;
+                let (finished, advance) = (&finished, &advance);
                 scope.spawn(move |_| {
+                    let content_size = part.content_size;
                     let done = self.finish(index, part);
+                    advance.compressed(content_size);
                     drop(taken);
                     let mut finished = finished.lock().unwrap_or_else(PoisonError::into_inner);
                     finished.push((index, done));
@@ -250,6 +275,8 @@ impl Work<'_> {
                         }
                         Job::Metadata(_) | Job::Rolled { .. } => {}
                     }
+                    stats.count(job, &prepared);
+                    advance.step(job.size());
                     job.object(&prepared).map_or(Ok(()), |object| parts.add(&object))
                 },
             )?;
@@ -258,7 +285,8 @@ impl Work<'_> {
         })?;
         let mut finished = finished.into_inner().unwrap_or_else(PoisonError::into_inner);
         finished.sort_unstable_by_key(|(index, _)| *index);
-        finished.into_iter().map(|(_, part)| part).collect()
+        let finished = finished.into_iter().map(|(_, part)| part).collect::<Result<_>>();
+        Ok((finished?, stats))
     }
 
     /// Compresses a part and writes it, unless it belongs into the superblock.
@@ -304,19 +332,32 @@ impl Work<'_> {
     }
 
     /// Reports the statistics of the whole.
-    fn report_totals(&self, jobs: &[Job], parts: &[FinishedPart]) -> Result<()> {
+    fn report_totals(
+        &self,
+        jobs: &[Job],
+        parts: &[FinishedPart],
+        stats: &mut GenerateStats,
+    ) -> Result<()> {
         let (mut loose, mut rolled, mut rolled_bytes, mut patched) = (0u64, 0, 0u64, 0);
+        let mut compared = 0u64;
+        let stored = |candidate: &Candidate| {
+            self.repo.stored_size(&ObjectName::new(candidate.pair.new, ObjectType::File))
+        };
         for job in jobs {
             match job {
                 Job::Metadata(name) => loose += self.repo.stored_size(name)?,
                 Job::Plain { name, .. } | Job::Symlink(name) => {
                     loose += self.repo.stored_size(&ObjectName::new(*name, ObjectType::File))?;
                 }
-                Job::Rolled { matches, .. } => {
+                Job::Rolled { matches, candidate } => {
+                    compared += stored(candidate)?;
                     rolled += 1;
                     rolled_bytes += matches.bytes();
                 }
-                Job::Patched { .. } => patched += 1,
+                Job::Patched { candidate, .. } => {
+                    compared += stored(candidate)?;
+                    patched += 1;
+                }
             }
         }
         let uncompressed: u64 = parts.iter().map(|part| part.content_size).sum();
@@ -325,6 +366,9 @@ impl Work<'_> {
             .line(format!("uncompressed={uncompressed} compressed={compressed} loose={loose}"));
         self.report.line(format!("rollsum={rolled} objects, {rolled_bytes} bytes"));
         self.report.line(format!("bsdiff={patched} objects"));
+        stats.parts = parts.len() as u64;
+        stats.part_bytes = compressed;
+        stats.loose_bytes = loose + compared + stats.fallbacks.bytes;
         Ok(())
     }
 }

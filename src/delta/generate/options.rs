@@ -28,6 +28,9 @@ pub struct GenerateOptions {
     pub byte_order: ByteOrder,
     /// The superblock's file, if it is not to be in the repository; parts go beside it.
     pub file: Option<PathBuf>,
+    /// The delta is dropped if what a client fetches of it, the superblock left out, is more than
+    /// so many hundredths of what the new objects take in the repository.
+    pub if_smaller: Option<u64>,
     /// What signs the superblock.
     pub signers: Vec<Arc<dyn Signer>>,
     /// How many threads work; by default as many as there are processors. The delta does not depend
@@ -62,6 +65,7 @@ impl GenerateOptions {
             max_chunk_size: 32 * MEGABYTE,
             byte_order: ByteOrder::Little,
             file: None,
+            if_smaller: None,
             signers: Vec::new(),
             threads: None,
             memory: None,

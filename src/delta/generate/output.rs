@@ -7,11 +7,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
 
 use crate::delta_format::DeltaName;
 use crate::dir::{self, Dir};
 use crate::error::{During, Error, Result};
-use crate::repo::Repo;
+use crate::repo::{Repo, deltas};
 
 /// The permissions of all files, whatever the umask is.
 const FILE_MODE: u32 = 0o644;
@@ -19,7 +20,7 @@ const FILE_MODE: u32 = 0o644;
 /// Takes the files of a delta.
 #[derive(Debug)]
 pub(super) enum Output<'r> {
-    Repository { repo: &'r Repo, directory: PathBuf },
+    Repository { repo: &'r Repo, name: DeltaName, directory: PathBuf },
     Named { directory: Dir, path: PathBuf, superblock: OsString },
 }
 
@@ -30,7 +31,7 @@ impl<'r> Output<'r> {
             let directory = name.directory();
             dir::make_dirs(repo.dir(), &directory, 0o775)
                 .during("creating", repo.path().join(&directory))?;
-            return Ok(Self::Repository { repo, directory });
+            return Ok(Self::Repository { repo, name: *name, directory });
         };
         let Some(superblock) = file.file_name() else {
             return Err(Error::failed("Invalid 'filename' parameter"));
@@ -58,9 +59,29 @@ impl<'r> Output<'r> {
 
     fn write(&self, name: &OsStr, bytes: &[u8]) -> Result<()> {
         match self {
-            Self::Repository { repo, directory } => repo.replace_file(&directory.join(name), bytes),
+            Self::Repository { repo, directory, .. } => {
+                repo.replace_file(&directory.join(name), bytes)
+            }
             Self::Named { directory, path, .. } => {
                 replace(directory, name, bytes).during("writing", path.join(name))
+            }
+        }
+    }
+
+    /// Removes that many parts, which get no superblock, and the superblock of an earlier delta,
+    /// whose parts they have replaced.
+    pub(super) fn discard(&self, parts: usize) -> Result<()> {
+        match self {
+            Self::Repository { repo, name, .. } => deltas::remove(repo, name),
+            Self::Named { directory, path, superblock } => {
+                let parts = (0..parts).map(|number| OsString::from(number.to_string()));
+                for name in std::iter::once(superblock.clone()).chain(parts) {
+                    match dir::remove_file(directory, &name) {
+                        Ok(()) | Err(Errno::NOENT) => {}
+                        Err(error) => return Err(error).during("removing", path.join(name)),
+                    }
+                }
+                Ok(())
             }
         }
     }
@@ -68,7 +89,7 @@ impl<'r> Output<'r> {
     /// Removes parts that an earlier delta of this name has left: those behind the last. What lies
     /// beside a superblock that the user has named, is not touched.
     pub(super) fn remove_others(&self, parts: usize) -> Result<()> {
-        let Self::Repository { repo, directory } = self else { return Ok(()) };
+        let Self::Repository { repo, directory, .. } = self else { return Ok(()) };
         let during = || repo.path().join(directory);
         let opened = Dir::beneath(repo.dir(), directory).during("opening", during())?;
         for name in dir::names(&opened).during("reading", during())? {

@@ -125,6 +125,7 @@ fn documents_have_the_shape_that_the_documentation_gives() {
         };
         let [c1, c3] = ["c1", "c3"].map(golden_commit);
         let fallback = golden("deltas/fallback/superblock").to_str().unwrap().to_owned();
+        let delta = golden("deltas/scratch-inline").to_str().unwrap().to_owned();
         let commit = read(repo, &["show", &c3]);
         let [root, root_meta] = ["root_dirtree", "root_dirmeta"]
             .map(|field| commit[field].as_str().unwrap().to_owned());
@@ -175,6 +176,12 @@ fn documents_have_the_shape_that_the_documentation_gives() {
             ("prune", &["prune", "--deltas-keep=9"]),
             ("remote list", &["remote", "list"]),
             ("static-delta show", &["static-delta", "show", &c1]),
+            ("static-delta list", &["static-delta", "list"]),
+            ("static-delta indexes", &["static-delta", "indexes"]),
+            ("static-delta generate", &["static-delta", "generate", "-n", "--empty", &c3]),
+            ("static-delta generate", &["static-delta", "generate", "-n", "--empty", &c3]),
+            ("static-delta generate", &["static-delta", "generate", "--if-smaller=0", &c3]),
+            ("static-delta apply-offline", &["static-delta", "apply-offline", &delta]),
             ("static-delta show", &["static-delta", "show", &fallback]),
             ("init", &["init", &create]),
             ("init", &["init", &create, "--collection-id=org.example.X"]),
@@ -210,6 +217,8 @@ fn documents_have_the_shape_that_the_documentation_gives() {
         let parts = [
             "commit-statistics",
             "checkout-statistics",
+            "static-delta statistics",
+            "static-delta kind",
             "diff stats",
             "diff sizes",
             "diff objects",
