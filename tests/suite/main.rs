@@ -28,6 +28,8 @@ mod damage;
 mod deflate;
 mod delta;
 mod delta_generate;
+mod delta_hostile;
+mod delta_pairs;
 mod depth;
 mod diff;
 mod differential;
