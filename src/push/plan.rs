@@ -8,7 +8,7 @@ use super::there::There;
 use super::wanted::Moving;
 use super::{Listing, PushOptions};
 use crate::checksum::Checksum;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::object::{ObjectName, ObjectType};
 use crate::repo::{AtHole, CommitState, MAX_METADATA_SIZE, ObjectSet, Reading, Repo, Walk, walk};
 
@@ -173,10 +173,9 @@ fn missing(wanted: &ObjectSet, known: &ObjectSet) -> usize {
 
 fn listed(destination: &dyn Destination) -> Result<ObjectSet> {
     let known = ObjectSet::new();
-    let listed = destination.list_objects(&mut |name| {
+    destination.list_objects(&mut |name| {
         known.insert(name);
-    });
-    listed.context(|| format!("listing the objects of {}", destination.name()))?;
+    })?;
     Ok(known)
 }
 

@@ -34,7 +34,7 @@ impl There {
     /// # Errors
     /// When something cannot be read, or is not what it should be.
     pub(super) fn look(destination: &dyn Destination, wanted: &[RefName]) -> Result<Self> {
-        let refs = destination.list_refs().context(|| listing(destination))?;
+        let refs = destination.list_refs()?;
         let mut config = destination.read(&[CONFIG.to_owned()], MAX_SMALL)?;
         let config = config.pop().flatten();
         if config.is_none() && !refs.is_empty() {
@@ -99,10 +99,6 @@ fn check_conflict(destination: &dyn Destination, name: &RefName, refs: &[RefName
             destination.name()
         ))),
     }
-}
-
-fn listing(destination: &dyn Destination) -> String {
-    format!("listing the refs of {}", destination.name())
 }
 
 /// The settings in the config of a destination.

@@ -1,7 +1,13 @@
 //! `push`: what arrives is an archive that the real program takes, however many push at a time and
 //! whatever interrupts them.
 
+#[cfg(feature = "s3")]
+mod proxy;
 mod races;
+#[cfg(feature = "s3")]
+mod seaweed;
+#[cfg(feature = "s3")]
+mod store;
 pub mod world;
 
 use std::fs;

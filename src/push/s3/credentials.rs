@@ -157,7 +157,9 @@ fn check_credentials(options: &StoreOptions, profile: &Profile) -> Result<()> {
         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
         "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     ];
-    let is_given = variables.iter().any(|name| options.variables.get(name).is_some());
+    let is_anonymous = options.variables.get("AWS_SKIP_SIGNATURE") == Some("true");
+    let is_given =
+        is_anonymous || variables.iter().any(|name| options.variables.get(name).is_some());
     if is_given || profile.contains_key("aws_access_key_id") || options.instance_credentials {
         return Ok(());
     }

@@ -16,7 +16,7 @@ fn reason(error: &object_store::Error) -> String {
     let full = error.to_string();
     // The rest of such an answer repeats the request, with the key that signed it.
     if let (Some(code), message) = (element(&full, "Code"), element(&full, "Message")) {
-        let message = message.map(|message| format!(": {}", quotable(message)));
+        let message = message.map(|message| format!(": {}", shortened(message)));
         let message = message.unwrap_or_default();
         return match hint(code) {
             Some(hint) => format!("{}{message} ({hint})", quotable(code)),
@@ -29,6 +29,11 @@ fn reason(error: &object_store::Error) -> String {
         E::Unauthenticated { .. } => "the credentials are not accepted".to_owned(),
         _ => innermost(error),
     }
+}
+
+/// The first sentence of a message; those that follow may repeat the request.
+fn shortened(message: &str) -> String {
+    quotable(message.split(". ").next().unwrap_or_default())
 }
 
 /// What helps.
@@ -54,7 +59,8 @@ fn innermost(error: &object_store::Error) -> String {
     while let Some(next) = cause.source() {
         cause = next;
     }
-    quotable(&cause.to_string())
+    let text = cause.to_string();
+    quotable(text.split(" (os error ").next().unwrap_or_default())
 }
 
 #[cfg(test)]
