@@ -31,7 +31,7 @@
 //!
 //! # Features
 //!
-//! All but the last are on unless `default-features = false` is set; without any the library is
+//! All but the last two are on unless `default-features = false` is set; without any the library is
 //! small.
 //!
 //! | feature | what it adds |
@@ -46,6 +46,7 @@
 //! | `sign` | [`sign`]: ed25519 and spki signatures |
 //! | `pull` | [`pull::pull_http`] |
 //! | `cli` | the program |
+//! | `s3` | [`push`] into object stores |
 //! | `tls-ring` | TLS with ring, on processors that graviola does not know |
 //!
 //! The command line is not part of the library: the program has it for itself, behind the feature

@@ -6,8 +6,11 @@ use super::pages::{DEFLATE, FILES_OF_REPO, OF_REPO, Page};
 pub(super) const PAGES: &[Page] = &[Page {
     command: "push",
     details: "Publishes refs of the repository, all of its own if none are given, with \
-        everything that their commits reach. DEST is file:///PATH, a directory of this machine; \
-        it becomes an archive if there is nothing. The repository here can have any mode. \
+        everything that their commits reach. DEST is file:///PATH, a directory of this machine, \
+        s3://BUCKET[/PREFIX], a bucket of a store that speaks S3 (in builds with the feature s3), \
+        or NAME, for the url in the group [push \"NAME\"] of the config, which can have \
+        endpoint, region, profile and instance-credentials besides. It becomes an archive if there \
+        is nothing. The repository here can have any mode. \
         Objects that the refs of DEST say are there are not sent; where they say too little the \
         objects there are listed. Content goes first, then metadata, commits, static deltas, \
         refs, and the summary at last, so a push can be killed at any moment, and the next one \
@@ -21,8 +24,21 @@ pub(super) const PAGES: &[Page] = &[Page {
             "One ref, with all of its history:",
             "osier push --repo=repo --depth=-1 file://$PWD/published exampleos/22/x86_64/host",
         ),
+        (
+            "Into a bucket:",
+            "osier push --repo=/srv/repo --endpoint=https://store.example.org s3://published/os",
+        ),
     ],
-    environment: &[OF_REPO[0], OF_REPO[1], DEFLATE],
+    environment: &[
+        OF_REPO[0],
+        OF_REPO[1],
+        DEFLATE,
+        (
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_PROFILE, AWS_REGION, \
+             AWS_ENDPOINT_URL, AWS_CA_BUNDLE",
+            "Credentials and settings for buckets, as the AWS tools read them.",
+        ),
+    ],
     files: FILES_OF_REPO,
     see_also: &["pull", "pull-local", "static-delta", "summary"],
 }];
