@@ -78,6 +78,11 @@ pub enum Event<'a> {
         /// have come.
         bytes: u64,
     },
+    /// How far a transfer from a server is. Comes often, and at least once a second.
+    Transfer(Transfer),
+    /// What verification says of the OpenPGP signatures of a commit, in lines that begin with an
+    /// empty one. Upstream prints them on a terminal only.
+    Signatures(&'a str),
     /// The current phase has ended.
     Finished,
     /// Something went wrong that does not stop the operation. Upstream prints it to standard error.
@@ -88,6 +93,27 @@ pub enum Event<'a> {
     Detail(&'a str),
     /// A line that a program printed which the operation runs.
     Output(&'a str),
+}
+
+/// How far a transfer from a server is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transfer {
+    /// Objects that have come.
+    pub fetched: u64,
+    /// Objects that are known to be wanted, those that have come among them.
+    pub wanted: u64,
+    /// Whether there may be objects that are not known yet.
+    pub grows: bool,
+    /// Requests under way.
+    pub requests: u64,
+    /// Objects that have come and are not written yet.
+    pub unwritten: u64,
+    /// Bytes received.
+    pub bytes: u64,
+    /// Parts of static deltas that have come, and how many there are.
+    pub parts: (u64, u64),
+    /// The same in bytes.
+    pub part_bytes: (u64, u64),
 }
 
 /// Ignores every event.

@@ -79,6 +79,8 @@ mod signing;
 mod static_delta;
 mod suggest;
 mod summary;
+#[cfg(feature = "pull")]
+mod transfer_line;
 #[cfg(feature = "http")]
 mod trivial_httpd;
 #[cfg(feature = "gpg")]

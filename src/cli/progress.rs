@@ -106,6 +106,12 @@ impl Display {
         Self { period: Some(period), ..self }
     }
 
+    #[cfg(feature = "pull")]
+    /// Leaves the terminal to somebody else.
+    pub(super) fn without_bars(self) -> Self {
+        Self { bars: false, ..self }
+    }
+
     /// Reserves standard output for the result.
     pub(super) fn without_lines(self) -> Self {
         Self { lines: false, ..self }

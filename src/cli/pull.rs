@@ -1,6 +1,7 @@
 //! `pull`: gets commits from a remote.
 
 use std::ffi::OsString;
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ use super::options::{OWN_OPTIONS, integer, path};
 use super::pull_events::Events;
 use super::pull_output::{Place, delta_line, dry_run_document, dry_run_text, status_line};
 use super::pulled;
+use super::transfer_line::TransferLine;
 use super::trust::trust;
 
 /// The options of `pull`, in the order of its help.
@@ -181,12 +183,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
             (None, false) => TimestampCheck::None,
         },
     };
-    let mut progress = context.transaction_progress(&repo, args.json || args.json_events);
+    let display = context.transaction_progress(&repo, args.json || args.json_events);
     let period = positive(args.update_frequency).filter(|milliseconds| *milliseconds > 0);
     let period = period.map(|milliseconds| Duration::from_millis(milliseconds.into()));
-    if let Some(period) = period {
-        progress = progress.redrawn_every(period);
-    }
     let started = Instant::now();
     let mut run = |progress: &dyn Progress| {
         let done = transfer(&repo, &remote, &args, (&mut options, progress))?;
@@ -199,6 +198,23 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
             }
         };
         Ok::<_, Failure>((done, document))
+    };
+    let is_plain = args.json || args.json_events || args.dry_run;
+    if !is_plain && io::stdout().is_terminal() {
+        let line = TransferLine::new(display, context.out.clone(), period);
+        let result = run(&line);
+        let text = match &result {
+            Ok((Done::Pulled(stats, place), _)) => {
+                Some(status_line(stats, *place, started.elapsed()))
+            }
+            _ => None,
+        };
+        line.end(text.as_deref())?;
+        return result.map(drop);
+    }
+    let progress = match period {
+        None => display,
+        Some(period) => display.redrawn_every(period),
     };
     if args.json_events {
         let events = Events::new(context.out.clone(), progress, period);

@@ -14,8 +14,12 @@ use crate::{
     error::Error,
     gvariant::Dict,
     object::{ObjectName, ObjectType},
+    progress::{Event, Progress, Silent},
     refspec::{RefName, Refspec},
-    sign::{PolicyError, openpgp::format_c},
+    sign::{
+        PolicyError,
+        openpgp::{self, format_c},
+    },
 };
 
 /// Whether commits may be older than what is there.
@@ -34,6 +38,9 @@ pub enum TimestampCheck {
 /// The checks of one pull.
 pub(super) struct Checks<'o> {
     pub(super) options: &'o PullOptions,
+    /// Is told of signatures.
+    #[cfg(feature = "gpg")]
+    pub(super) progress: &'o dyn Progress,
     /// The collection that commits must be bound to.
     collection: Option<CollectionId>,
     #[cfg(feature = "gpg")]
@@ -71,6 +78,8 @@ impl<'o> Checks<'o> {
         Ok(Self {
             options,
             collection,
+            #[cfg(feature = "gpg")]
+            progress: &Silent,
             #[cfg(feature = "gpg")]
             repo,
             #[cfg(feature = "gpg")]
@@ -137,7 +146,19 @@ impl Checks<'_> {
             error => format!("Can't verify commit: {error}"),
         };
         let verified = policy.verify(candidate.bytes, stored.as_ref());
-        verified.map(drop).map_err(|error| Error::failed(refused(error)))
+        let accepted = verified.map_err(|error| Error::failed(refused(error)))?;
+        if let Some(gpg) = &policy.gpg {
+            let counted = openpgp::counted(&accepted.gpg);
+            let noun = if counted.len() == 1 { "signature" } else { "signatures" };
+            let mut text =
+                format!("\nGPG: Verification enabled, found {} {noun}:\n", counted.len());
+            for report in counted {
+                text.push('\n');
+                text.push_str(&report.describe("  ", &gpg.zone));
+            }
+            self.progress.event(Event::Signatures(&text));
+        }
+        Ok(())
     }
 
     fn check_time(&self, candidate: &Candidate<'_>) -> Result<()> {

@@ -214,6 +214,13 @@ impl Plan {
         self.files
     }
 
+    /// Whether objects may be found that are not known yet.
+    #[cfg(feature = "pull")]
+    pub(super) fn grows(&self) -> bool {
+        let [metadata, _] = &self.wanted;
+        self.unanswered > 0 || !self.wanted_commits.is_empty() || !metadata.is_empty()
+    }
+
     /// Hands out at most this many objects, in no order: dirtrees and dirmetas, or files if there
     /// are none of these. [`Plan::arrived`] is the answer for each. The last one found comes first,
     /// so that few wait.

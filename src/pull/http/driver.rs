@@ -32,6 +32,7 @@ use crate::checksum::Checksum;
 use crate::error::{Error, Result};
 use crate::http::{HttpError, HttpErrorKind, Request, Response, Validators};
 use crate::object::{ObjectName, ObjectType};
+use crate::progress::{Event as Progressed, Transfer};
 use crate::pull::dry_run::Purpose;
 use crate::pull::plan::Plan;
 use crate::pull::space::Space;
@@ -159,7 +160,9 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
             }
             let wait = later.map_or(LOOK, |later| later.saturating_duration_since(Instant::now()));
             let event = incoming.recv_timeout(wait.min(LOOK));
-            self.tally.look();
+            if self.tally.look() {
+                self.report();
+            }
             match event {
                 Ok(event) => {
                     self.watch.stirs();
@@ -176,6 +179,23 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
+    }
+
+    /// Says how far it is.
+    fn report(&self) {
+        let PullStats { metadata_objects_fetched, content_objects_fetched, .. } = self.stats;
+        let files = self.plan.files_found().saturating_sub(self.tally.files_present);
+        let transfer = Transfer {
+            fetched: metadata_objects_fetched + content_objects_fetched,
+            wanted: metadata_objects_fetched + files,
+            grows: self.plan.grows(),
+            requests: (self.asked + self.streaming) as u64,
+            unwritten: self.waiting as u64,
+            bytes: self.work.receiver.shared.transferred.load(Ordering::Relaxed),
+            parts: (self.stats.delta_parts_fetched, self.tally.parts),
+            part_bytes: self.tally.part_bytes,
+        };
+        self.work.progress.event(Progressed::Transfer(transfer));
     }
 
     /// Whether all that is under way waits for the network.
@@ -227,6 +247,7 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
                 let Some(cache) = cache else {
                     return Ok(Some(Task::new(What::Object(name), None)));
                 };
+                self.tally.files_present += u64::from(name.object_type == ObjectType::File);
                 self.waiting += 1;
                 // The workers live as long as the driver.
                 let _ = self.jobs.send(Job::Import(name, cache));
@@ -241,7 +262,10 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
                     let bytes = self.view.load_metadata(&name)?;
                     self.arrived(&name, &bytes)?;
                 }
-                _ => self.arrived(&name, &[])?,
+                object_type => {
+                    self.tally.files_present += u64::from(object_type == ObjectType::File);
+                    self.arrived(&name, &[])?;
+                }
             }
         }
     }
@@ -427,6 +451,9 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
                 self.parts_under_way -= 1;
                 match received {
                     Ok(_) => {
+                        let size =
+                            delta.superblock()?.parts.get(number).map_or(0, |part| part.size);
+                        self.tally.part_bytes.0 = self.tally.part_bytes.0.saturating_add(size);
                         self.stats.delta_parts_fetched += 1;
                         self.part_is_done(&delta);
                         Ok(())

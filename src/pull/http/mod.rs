@@ -105,7 +105,8 @@ pub fn pull_http(
     for (target, commit) in &prepared.wanted.refs {
         progress.event(Event::Resolved { name: &target.to_string(), commit: *commit });
     }
-    let checks = Checks::new(repo, options, source.collection.clone())?;
+    let mut checks = Checks::new(repo, options, source.collection.clone())?;
+    checks.progress = progress;
     let mut transaction = Transaction::begin(repo)?;
     progress.event(Event::Started { task: "pull", total: None });
     let parties = (source, progress);

@@ -33,8 +33,12 @@ impl Driver<'_, '_, '_, '_> {
         let inlined = superblock.inlined_parts();
         for (number, header) in superblock.parts.iter().enumerate() {
             let is_inlined = inlined.part(number).is_some();
+            let own_size = if is_inlined { 0 } else { header.size };
+            self.tally.parts += u64::from(!is_inlined);
+            self.tally.part_bytes.1 = self.tally.part_bytes.1.saturating_add(own_size);
             if delta::is_present(transaction, header)? {
                 self.stats.delta_parts_fetched += u64::from(!is_inlined);
+                self.tally.part_bytes.0 = self.tally.part_bytes.0.saturating_add(own_size);
                 self.part_is_done(delta);
                 continue;
             }

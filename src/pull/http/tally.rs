@@ -25,12 +25,28 @@ pub(super) struct Tally<'w> {
     expected: Option<u64>,
     /// The total that was reported.
     total: (u64, Option<u64>),
+    /// Parts of all deltas that are fetched or there already.
+    pub(super) parts: u64,
+    /// Bytes of such parts that are here, and of all.
+    pub(super) part_bytes: (u64, u64),
+    /// Files that did not have to be fetched.
+    pub(super) files_present: u64,
 }
 
 impl<'w> Tally<'w> {
     pub(super) fn new(progress: &'w dyn Progress, shared: Arc<Shared>) -> Self {
-        let (looked, expected) = (Instant::now(), Some(0));
-        Self { progress, shared, looked, bytes: 0, listed: 0, expected, total: (0, None) }
+        Self {
+            progress,
+            shared,
+            looked: Instant::now(),
+            bytes: 0,
+            listed: 0,
+            expected: Some(0),
+            total: (0, None),
+            parts: 0,
+            part_bytes: (0, 0),
+            files_present: 0,
+        }
     }
 
     /// Takes note of what a commit lists as missing, if it lists anything.
@@ -59,10 +75,11 @@ impl<'w> Tally<'w> {
         }
     }
 
-    /// Reports what has happened in the threads since the last time, but not too often.
-    pub(super) fn look(&mut self) {
+    /// Reports what has happened in the threads since the last time, but not too often: returns
+    /// whether it was time for it.
+    pub(super) fn look(&mut self) -> bool {
         if self.looked.elapsed() < PERIOD {
-            return;
+            return false;
         }
         self.looked = Instant::now();
         let retried = {
@@ -75,6 +92,7 @@ impl<'w> Tally<'w> {
         if self.shared.transferred.load(Ordering::Relaxed) != self.bytes {
             self.advance(0);
         }
+        true
     }
 
     /// A request is repeated after a wait.
