@@ -43,8 +43,10 @@ struct Line {
 
 impl TransferLine {
     pub(super) fn new(display: Display, out: Output, period: Option<Duration>) -> Self {
-        let line = Line { started: Instant::now(), drawn: None, length: 0, is_open: false };
+        let mut line = Line { started: Instant::now(), drawn: None, length: 0, is_open: false };
         let display = display.without_bars();
+        // The command notices a closed output when it writes its result.
+        let _ = line.begin(&out).and_then(|()| out.flush());
         Self { display, out, period: period.unwrap_or(PERIOD), line: Mutex::new(line) }
     }
 
@@ -110,12 +112,10 @@ impl Line {
 
 impl Progress for TransferLine {
     fn event(&self, event: Event<'_>) {
-        // The command notices a closed output when it writes its result.
         let _ = match event {
             Event::Started { .. } => {
-                let mut line = self.lock();
-                line.started = Instant::now();
-                line.begin(&self.out).and_then(|()| self.out.flush())
+                self.lock().started = Instant::now();
+                Ok(())
             }
             Event::Transfer(transfer) => self.show(&transfer),
             Event::Signatures(text) => {

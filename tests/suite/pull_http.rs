@@ -9,6 +9,7 @@ mod oracle;
 mod patience;
 mod secrets;
 mod stalls;
+mod terminal;
 mod tls;
 mod trust;
 
