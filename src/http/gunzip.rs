@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn what_was_compressed_comes_out_whatever_the_pieces() {
-        let text: Vec<u8> = (0..100_000u32).flat_map(u32::to_le_bytes).collect();
+        let text: Vec<u8> = (0..5_000u32).flat_map(u32::to_le_bytes).collect();
         let body = gzip(&text);
         assert_eq!(gunzip(&[&body]).unwrap(), text);
         for size in [1, 7, 5000] {
@@ -91,7 +91,7 @@ mod tests {
             assert_eq!(gunzip(&pieces).unwrap(), text, "{size}");
         }
         assert_eq!(gunzip(&[]).unwrap(), b"");
-        let zeros = vec![0; 10_000_000];
+        let zeros = vec![0; 1_000_000];
         assert_eq!(gunzip(&[&gzip(&zeros)]).unwrap(), zeros);
     }
 
