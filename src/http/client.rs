@@ -26,12 +26,13 @@ pub trait Fetch: Sync {
 /// A client with its pool of connections. Dropping it ends what is under way.
 #[derive(Debug)]
 pub struct Client {
-    jobs: UnboundedSender<Job>,
+    /// `None` is the end.
+    jobs: UnboundedSender<Option<Job>>,
 }
 
-enum Job {
-    Get { request: Request, deliver: Box<dyn FnOnce(Result<Response, HttpError>) + Send> },
-    End,
+struct Job {
+    request: Request,
+    deliver: Box<dyn FnOnce(Result<Response, HttpError>) + Send>,
 }
 
 /// No header, and of HTTP/1.1 no chunk of a body, is larger.
@@ -78,12 +79,12 @@ impl Client {
         deliver: impl FnOnce(Result<Response, HttpError>) + Send + 'static,
     ) {
         // The thread ends only after this sender is gone, or when it was told to.
-        let _ = self.jobs.send(Job::Get { request, deliver: Box::new(deliver) });
+        let _ = self.jobs.send(Some(Job { request, deliver: Box::new(deliver) }));
     }
 
     /// Ends what is under way, also bodies that are being read. Later requests fail.
     pub fn end(&self) {
-        let _ = self.jobs.send(Job::End);
+        let _ = self.jobs.send(None);
     }
 }
 
@@ -97,8 +98,8 @@ impl Fetch for Client {
     }
 }
 
-async fn serve(mut queue: UnboundedReceiver<Job>, exchange: Arc<Exchange>) {
-    while let Some(Job::Get { request, deliver }) = queue.recv().await {
+async fn serve(mut queue: UnboundedReceiver<Option<Job>>, exchange: Arc<Exchange>) {
+    while let Some(Some(Job { request, deliver })) = queue.recv().await {
         let exchange = Arc::clone(&exchange);
         tokio::spawn(async move { deliver(exchange.run(request).await) });
     }

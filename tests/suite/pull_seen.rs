@@ -227,6 +227,8 @@ fn the_last_event_of_a_failed_pull_is_the_error() {
     assert_eq!(last["event"], "error");
     assert_eq!(last["message"], output.failure());
     assert!(last["message"].as_str().unwrap().contains("HTTP 404"), "{last}");
+    // What came before the error would not come again.
+    let repo = destination(directory.path(), &server.url);
     let dry = pull(&repo, &["--dry-run", "--json-events", "origin", "main"]);
     let events = self::events(&dry);
     assert_eq!(events.last().unwrap()["result"]["missing"]["content_objects"], 3);

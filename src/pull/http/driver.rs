@@ -398,7 +398,8 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
             }
             HttpErrorKind::Stalled => self.window.complained(),
             HttpErrorKind::Status(206 | 416) if task.begun.is_some() => {
-                // The file has become shorter, what there is of it is all, or the server cannot count.
+                // The file has become shorter, what there is of it is all, or the server cannot
+                // count.
                 self.work.receiver.forget(&task.kind());
                 task.is_anew = true;
                 self.urgent.push(task);
