@@ -243,11 +243,7 @@ mod tests {
                 later,
                 "Scanning metadata: 9",
             ),
-            (
-                Transfer { wanted: 0, ..base },
-                early,
-                "Receiving objects: 100% (0/0) -/s 0 bytes",
-            ),
+            (Transfer { wanted: 0, ..base }, early, "Receiving objects: 100% (0/0) -/s 0 bytes"),
         ] {
             assert_eq!(text(&transfer, elapsed), expected);
         }

@@ -123,7 +123,11 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         }
         let target = match &target {
             Some(target) => target,
-            None => target.insert(Target::load(&repo, &to)?),
+            None => {
+                let loaded = Target::load(&repo, &to)?;
+                let is_shared = sources.len() > 1;
+                target.insert(if is_shared { loaded.for_several() } else { loaded })
+            }
         };
         let options = options(&args, byte_order)?;
         let stats = generate(target, from.as_ref(), &options, &progress)?;

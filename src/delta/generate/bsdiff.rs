@@ -3,20 +3,22 @@
 //!
 //! The same files give the same patch as with upstream's bsdiff.
 
-use super::suffix::suffix_array;
 use crate::delta_format::PatchRecord;
 
 /// How many more bytes than the current alignment a match must have to become the next one.
 const GAIN: usize = 8;
+
+/// What sorting takes besides the suffix array, in bytes: a number for each two letters.
+const BUCKETS: u64 = 1 << 19;
 
 /// The longest files that can be compared, in bytes: a patch cannot express longer pieces.
 pub(super) const MAX_SIZE: u64 = i32::MAX as u64;
 
 /// The bytes of memory that [`diff`] takes for files of these sizes, with the files themselves.
 pub(super) fn memory(old: u64, new: u64) -> u64 {
-    // The file and its suffix array, and what sorting takes meanwhile; the file, its patch, and the
+    // The file and its suffix array, and the buckets of sorting; the file, its patch, and the
     // largest piece of it.
-    old.saturating_mul(8).saturating_add(new.saturating_mul(3))
+    old.saturating_mul(5).saturating_add(new.saturating_mul(3)).saturating_add(BUCKETS)
 }
 
 /// The patch from an old file to a new one, both of at most [`MAX_SIZE`] bytes.
@@ -32,6 +34,15 @@ pub(super) fn diff(old: &[u8], new: &[u8]) -> Vec<u8> {
         }
     }
     patch
+}
+
+/// The starts of all suffixes of a text in their order, the empty suffix first. The text must have
+/// at most [`MAX_SIZE`] bytes.
+fn suffix_array(text: &[u8]) -> Vec<i32> {
+    let mut array = vec![0; text.len() + 1];
+    array[0] = text.len() as i32;
+    divsufsort::sort_in_place(text, &mut array[1..]);
+    array
 }
 
 /// A position in the new file, and the one in the old file that belongs to it.
@@ -149,7 +160,7 @@ fn extent(places: impl Iterator<Item = (usize, usize)>, old: &[u8], new: &[u8]) 
 /// Finds bytes in the old file.
 struct Index<'b> {
     old: &'b [u8],
-    suffixes: &'b [u32],
+    suffixes: &'b [i32],
 }
 
 impl Index<'_> {
@@ -255,6 +266,19 @@ mod tests {
             pairs.push((old, new));
         }
         pairs
+    }
+
+    #[test]
+    fn suffixes_are_sorted() {
+        let texts = ["", "a", "aa", "ba", "mississippi", "abracadabra", "\0\u{7f}\0\u{7f}\0"];
+        let mut texts: Vec<Vec<u8>> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+        texts.extend([vec![0; 3000], vec![255; 3000], b"abcabcabd".repeat(300)]);
+        texts.extend(pairs().into_iter().map(|(old, _)| old));
+        for text in texts {
+            let mut sorted: Vec<i32> = (0..=text.len() as i32).collect();
+            sorted.sort_by_key(|start| &text[*start as usize..]);
+            assert!(suffix_array(&text) == sorted, "{} bytes", text.len());
+        }
     }
 
     #[test]

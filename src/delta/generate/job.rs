@@ -1,9 +1,10 @@
 //! The objects of a delta in their order, each with how it is written; what is read, compared and
 //! patched for each is independent of the others.
 
+use std::sync::Arc;
+
 use super::bsdiff;
 use super::content;
-use super::order::Budget;
 use super::parts::Object;
 use super::plan::Candidate;
 use super::rollsum::Matches;
@@ -27,7 +28,7 @@ pub(super) enum Job {
 pub(super) enum Prepared {
     Metadata(FileBytes),
     File(FileHeader, FileBytes),
-    Patch(FileHeader, Vec<u8>),
+    Patch(FileHeader, Arc<Vec<u8>>),
 }
 
 /// About the size of a metadata object or symlink, in bytes.
@@ -51,18 +52,24 @@ impl Job {
         }
     }
 
-    /// Reads it, and compares it with an old file where that is how it is written.
-    pub(super) fn prepare(&self, repo: &Repo, budget: &Budget) -> Result<Prepared> {
+    /// The bytes of memory that it takes to prepare it, as far as they matter.
+    pub(super) fn memory(&self) -> u64 {
+        match self {
+            Self::Patched { candidate, .. } => {
+                bsdiff::memory(candidate.old_size, candidate.new_size)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Reads it, or the file that is new in a pair.
+    pub(super) fn read(&self, repo: &Repo) -> Result<Prepared> {
         match self {
             Self::Metadata(name) => Ok(Prepared::Metadata(repo.load_metadata(name)?)),
-            Self::Rolled { candidate, .. } => file(repo, &candidate.pair.new),
-            Self::Plain { name, .. } | Self::Symlink(name) => file(repo, name),
-            Self::Patched { candidate, .. } => {
-                let _taken = budget.take(bsdiff::memory(candidate.old_size, candidate.new_size));
-                let (_, old) = content::load(repo, &candidate.pair.old)?;
-                let (header, new) = content::load(repo, &candidate.pair.new)?;
-                Ok(Prepared::Patch(header, bsdiff::diff(&old, &new)))
+            Self::Rolled { candidate, .. } | Self::Patched { candidate, .. } => {
+                file(repo, &candidate.pair.new)
             }
+            Self::Plain { name, .. } | Self::Symlink(name) => file(repo, name),
         }
     }
 

@@ -17,6 +17,7 @@ mod bsdiff;
 mod compress;
 mod content;
 mod job;
+mod memory;
 mod options;
 mod order;
 mod output;
@@ -24,14 +25,15 @@ mod parts;
 mod plan;
 mod report;
 mod rollsum;
+mod shared;
 mod similar;
 mod stats;
-mod suffix;
 mod superblock;
 mod walk;
+mod xz;
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -46,13 +48,15 @@ use crate::progress::{Event, Progress};
 use crate::repo::Repo;
 use crate::threads;
 use crate::units::format_size;
-use job::Job;
+use job::{Job, Prepared};
+use memory::Limits;
 use order::{Budget, Queue};
 use output::Output;
 use parts::{Part, Parts};
 use plan::{Candidate, NewFile, Plan, Tree};
 use report::Report;
 use rollsum::Matches;
+use shared::Shared;
 use similar::Pair;
 use stats::Advance;
 use superblock::{FinishedPart, superblock};
@@ -62,6 +66,7 @@ use superblock::{FinishedPart, superblock};
 pub struct Target<'r> {
     repo: &'r Repo,
     tree: Tree,
+    shared: Shared,
 }
 
 impl<'r> Target<'r> {
@@ -70,7 +75,14 @@ impl<'r> Target<'r> {
     /// # Errors
     /// When one of its dirtrees is missing or malformed.
     pub fn load(repo: &'r Repo, commit: &Checksum) -> Result<Self> {
-        Ok(Self { repo, tree: Tree::load(repo, commit)? })
+        Ok(Self { repo, tree: Tree::load(repo, commit)?, shared: Shared::default() })
+    }
+
+    /// Keeps what is found out for one delta for the others that will be made, within the budget of
+    /// memory: files that several old commits have are compared once.
+    #[must_use]
+    pub fn for_several(self) -> Self {
+        Self { shared: Shared::kept(), ..self }
     }
 }
 
@@ -89,19 +101,19 @@ pub fn generate(
     options: &GenerateOptions,
     progress: &dyn Progress,
 ) -> Result<GenerateStats> {
-    let Target { repo, tree: to } = target;
+    let Target { repo, tree: to, shared } = target;
     let name = DeltaName { from: from.copied(), to: to.commit };
     let output = Output::open(repo, &name, options.file.as_deref())?;
     threads::run_with(options.threads, || {
         let from = from.map(|from| Tree::load(repo, from)).transpose()?;
         let plan = plan::plan(repo, from.as_ref(), to)?;
         let report = Report::new(progress);
-        let memory = options.memory_limit();
-        // What waits for its turn has a part of its own.
-        let waiting = memory / 4;
-        let budget = Budget::new(memory - waiting);
-        let work = Work { repo, options, report: &report, budget, waiting, output: &output };
+        let limits = Limits::most(options, shared);
+        let budget = Budget::new(limits.work);
+        let work = Work { repo, options, report: &report, budget, limits, shared, output: &output };
         let (jobs, fallbacks) = work.jobs(plan, progress)?;
+        let limits = limits.needed(options, &jobs, rayon::current_num_threads() as u64);
+        let work = Work { budget: Budget::new(limits.work), limits, ..work };
         let (parts, mut stats) = work.parts(&jobs, &fallbacks, progress)?;
         work.report_totals(&jobs, &parts, &mut stats)?;
         if options.if_smaller.is_some_and(|percent| !stats.is_below(percent)) {
@@ -122,8 +134,8 @@ struct Work<'w> {
     report: &'w Report<'w>,
     /// The memory of jobs and compression.
     budget: Budget,
-    /// The bytes of results and of parts that may wait.
-    waiting: u64,
+    limits: Limits,
+    shared: &'w Shared,
     output: &'w Output<'w>,
 }
 
@@ -202,14 +214,14 @@ impl Work<'_> {
             return Ok(Choice::Whole);
         }
         let both = old_size.saturating_add(new_size);
-        {
+        let matches = self.shared.matches(pair, || {
             let _taken = self.budget.take(both);
             let (_, old) = content::load(self.repo, &pair.old)?;
             let (_, new) = content::load(self.repo, &pair.new)?;
-            let matches = rollsum::matches(&old, &new);
-            if matches.suffice() {
-                return Ok(Choice::Rollsum(matches));
-            }
+            Ok(Some(rollsum::matches(&old, &new)).filter(Matches::suffice))
+        })?;
+        if let Some(matches) = matches {
+            return Ok(Choice::Rollsum(matches));
         }
         let memory = bsdiff::memory(old_size, new_size);
         Ok(match self.options.comparison {
@@ -242,7 +254,7 @@ impl Work<'_> {
         let mut stats = GenerateStats::default();
         fallbacks.iter().for_each(|(fallback, _)| stats.fallbacks.add(fallback.size));
         let finished = Mutex::new(Vec::new());
-        let waiting = Budget::new(self.waiting);
+        let waiting = Budget::new(self.limits.parts);
         let patches = jobs.iter().filter(|job| matches!(job, Job::Patched { .. })).count();
         rayon::scope(|scope| {
             let mut number = 0;
@@ -264,9 +276,9 @@ impl Work<'_> {
                 Ok(())
             });
             let mut fallbacks = Some(fallbacks);
-            let queue = Queue { items: jobs, weight: &Job::weight, most: self.waiting };
+            let queue = Queue { items: jobs, weight: &Job::weight, most: self.limits.prepared };
             queue.run(
-                |job| job.prepare(self.repo, &self.budget),
+                |job| self.prepare(job),
                 |job, prepared| {
                     match job {
                         Job::Patched { number, .. } => self.report_patch(*number, patches),
@@ -289,13 +301,29 @@ impl Work<'_> {
         Ok((finished?, stats))
     }
 
+    /// Reads an object, or compares it with an old one unless that has been done for another delta.
+    fn prepare(&self, job: &Job) -> Result<Prepared> {
+        let Job::Patched { candidate, .. } = job else { return job.read(self.repo) };
+        let Candidate { pair, .. } = *candidate;
+        let patch = match self.shared.patch(&pair) {
+            Some(patch) => patch,
+            None => {
+                let _taken = self.budget.take_working(job.memory());
+                let (_, old) = content::load(self.repo, &pair.old)?;
+                let (_, new) = content::load(self.repo, &pair.new)?;
+                Arc::new(bsdiff::diff(&old, &new))
+            }
+        };
+        self.shared.keep(pair, &patch, self.limits.shared);
+        Ok(Prepared::Patch(self.repo.load_file(&pair.new)?.header, patch))
+    }
+
     /// Compresses a part and writes it, unless it belongs into the superblock.
     fn finish(&self, index: usize, part: Part) -> Result<FinishedPart> {
         let Part { payload, objects, content_size } = part;
-        let _taken = self.budget.take(compress::memory(payload.estimated_size()));
         let bytes = payload.encode();
         drop(payload);
-        let file = compress::compress(&bytes)?;
+        let file = compress::compress(&bytes, &self.budget)?;
         drop(bytes);
         self.report.fill(
             index,

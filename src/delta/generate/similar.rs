@@ -15,7 +15,7 @@ pub(super) struct NamedFile {
 }
 
 /// A file that has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Pair {
     pub(super) old: Checksum,
     pub(super) new: Checksum,
