@@ -3,14 +3,11 @@
 use std::path::Path;
 
 use super::envelope::{DeltaFile, verify};
-use super::machine::{self, PartStats};
-use super::payload::{self, PartBytes};
-use super::refused;
-use crate::checksum::Checksum;
-use crate::delta_format::{PartHeader, Payload, Superblock};
+use super::parts::{self, ApplyStats};
+use crate::delta_format::Superblock;
 use crate::error::{Context, Error, Result};
 use crate::object::{ObjectName, ObjectType};
-use crate::progress::{Event, Progress, Silent};
+use crate::progress::Progress;
 use crate::repo::{Repo, Transaction, Trust, verify_metadata};
 use crate::sign::VerificationKeys;
 
@@ -20,19 +17,6 @@ pub struct ApplyOptions {
     /// The keys that a signed delta must be signed with. Without them signatures are not verified,
     /// unless the repository's `core.sign-verify-deltas` says that they have to be.
     pub keys: Option<VerificationKeys>,
-}
-
-/// What a delta has brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ApplyStats {
-    /// The commit that the delta leads to.
-    pub commit: Checksum,
-    /// Parts that were executed.
-    pub parts: u64,
-    /// Parts whose objects were all there already.
-    pub skipped_parts: u64,
-    /// What all parts have brought.
-    pub objects: PartStats,
 }
 
 /// Applies a delta in files, all or nothing. `path` is its directory or its superblock; parts are
@@ -95,35 +79,7 @@ fn apply(
         let message = "Cannot execute delta offline: contains nonempty http fallback entries";
         return Err(Error::failed(message));
     }
-    let mut stats = ApplyStats {
-        commit: superblock.to,
-        parts: 0,
-        skipped_parts: 0,
-        objects: PartStats::default(),
-    };
-    let _finished = Started::new(&superblock, progress);
-    let inlined = superblock.inlined_parts();
-    for (number, header) in superblock.parts.iter().enumerate() {
-        header.check_version().map_err(refused)?;
-        if is_present(transaction, header)? {
-            stats.skipped_parts += 1;
-            let (steps, bytes) = (header.objects.len() as u64, header.content_size);
-            progress.event(Event::Advanced { steps, bytes });
-            continue;
-        }
-        let apply = |part: PartBytes<'_>| apply_part_with(transaction, header, part, progress);
-        let applied = match inlined.part(number) {
-            Some(part) => apply(PartBytes::Inlined(part)),
-            None => {
-                let mut file = delta.part(number).map_err(|error| {
-                    Error::refused(format!("Opening deltapart '{number}'"), error)
-                })?;
-                apply(PartBytes::File(&mut file))
-            }
-        };
-        stats.objects.add(applied.context(|| format!("Executing delta part {number}"))?);
-        stats.parts += 1;
-    }
+    let stats = parts::apply(transaction, delta, &superblock, progress)?;
     check_complete(transaction, &superblock)?;
     // Last, for what an aborted transaction has written comes back with the next one. Upstream
     // writes it first, so a commit without its objects may be what is left of a delta that failed.
@@ -181,68 +137,6 @@ pub fn apply_commit(transaction: &Transaction<'_>, superblock: &Superblock<'_>) 
 
 fn writing() -> String {
     "Writing metadata object".to_owned()
-}
-
-/// Whether all objects of a part are there already, so that it needs not be read.
-///
-/// # Errors
-/// When the operating system cannot determine it.
-pub fn is_present(transaction: &Transaction<'_>, header: &PartHeader<'_>) -> Result<bool> {
-    for object in header.objects.iter() {
-        if !transaction.was_present(&object)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Applies one part: reads it to its end, verifies it against its header and executes it. Objects
-/// that are there already are left alone.
-///
-/// # Errors
-/// `Delta part has too new version N`; `Checksum mismatch in static delta part`; in upstream's
-/// words for broken parts, with the operation that is wrong; for objects that do not have the name
-/// in the header's list.
-pub fn apply_part(
-    transaction: &Transaction<'_>,
-    header: &PartHeader<'_>,
-    part: PartBytes<'_>,
-) -> Result<PartStats> {
-    apply_part_with(transaction, header, part, &Silent)
-}
-
-/// The same; reports every object that is done, with its bytes.
-fn apply_part_with(
-    transaction: &Transaction<'_>,
-    header: &PartHeader<'_>,
-    part: PartBytes<'_>,
-    progress: &dyn Progress,
-) -> Result<PartStats> {
-    header.check_version().map_err(refused)?;
-    let bytes = payload::read(transaction.repo(), header, part)?;
-    machine::execute(transaction, header.objects, &Payload::new(&bytes), progress)
-}
-
-/// The applying of a delta, which ends when this is dropped.
-struct Started<'p>(&'p dyn Progress);
-
-impl<'p> Started<'p> {
-    fn new(superblock: &Superblock<'_>, progress: &'p dyn Progress) -> Self {
-        let (mut steps, mut bytes) = (0u64, 0u64);
-        for part in &superblock.parts {
-            steps = steps.saturating_add(part.objects.len() as u64);
-            bytes = bytes.saturating_add(part.content_size);
-        }
-        progress.event(Event::Started { task: "static delta", total: None });
-        progress.event(Event::Total { steps, bytes: Some(bytes) });
-        Self(progress)
-    }
-}
-
-impl Drop for Started<'_> {
-    fn drop(&mut self) {
-        self.0.event(Event::Finished);
-    }
 }
 
 /// Refuses a delta whose operations made fewer objects than it lists. Upstream accepts it.

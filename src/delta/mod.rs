@@ -49,6 +49,7 @@ mod cost;
 mod envelope;
 mod generate;
 mod machine;
+mod parts;
 mod payload;
 mod show;
 mod source;
@@ -57,13 +58,12 @@ mod spool;
 mod tests;
 mod units;
 
-pub use apply::{
-    ApplyOptions, ApplyStats, Requirement, apply_commit, apply_offline, apply_part, is_present,
-};
+pub use apply::{ApplyOptions, Requirement, apply_commit, apply_offline};
 pub use cost::{DeltaCost, cost};
 pub use envelope::{DeltaFile, Envelope, verify};
 pub use generate::{Comparison, GenerateOptions, GenerateStats, KindStats, Target, generate};
 pub use machine::PartStats;
+pub use parts::{ApplyStats, apply_part, is_present};
 pub use payload::PartBytes;
 pub use show::{DeltaDescription, OperationCounts, PartDescription, PayloadDescription, describe};
 

@@ -94,6 +94,20 @@ impl<'a> Units<'a> {
     }
 }
 
+/// Whether all files that a part reads have been there before.
+pub(super) fn is_independent(
+    transaction: &Transaction<'_>,
+    objects: ObjectList<'_>,
+    payload: &Payload<'_>,
+) -> Result<bool> {
+    let mut units = Units::new(objects, payload);
+    let mut is_independent = true;
+    while is_independent && !units.is_at_end {
+        units.skip_unit(&mut is_independent, transaction)?;
+    }
+    Ok(is_independent)
+}
+
 /// The name of the file at that place in the blob.
 ///
 /// # Errors
