@@ -9,6 +9,7 @@
 //! synthetic  generated repositories
 //! scale      the cost of operations as repositories grow
 //! remote     pulls from a web server
+//! deltas     making and applying static deltas
 //! ```
 //!
 //! Every round starts with fresh directories, because creating files right after deleting a tree is
@@ -18,6 +19,7 @@
 //! with fsync on, as users run them. After each step both must have the same result.
 
 mod child;
+mod deltas;
 mod limit;
 mod place;
 mod remote;
@@ -35,6 +37,9 @@ use crate::progress::Progress;
 use crate::trial::{Scratch, Steps};
 
 pub use child::Measurement;
+pub use deltas::{
+    DeltaCase, DeltaFigures, DeltaRow, DeltasOptions, DeltasReport, SMALLEST_RELEASE, run_deltas,
+};
 pub use limit::Limit;
 pub use remote::{FEWEST_OBJECTS, Protocol, RemoteOptions, RemoteReport, RemoteRow, run_remote};
 pub use sample::{TreeSize, build_sample, measure_tree};

@@ -331,3 +331,40 @@ fn pulls_that_cannot_be_measured_are_refused() {
     );
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn deltas_are_made_and_applied_by_both_programs() {
+    let directory = scratch();
+    let scratch = format!("--scratch={}", directory.path().display());
+    // The program stands in for `ostree` where that is missing.
+    let other = ostree()
+        .map_or_else(|| osier_path().to_owned(), |ostree| ostree.path.display().to_string());
+    let ostree = format!("--ostree={other}");
+    let options = ["bench", "--deltas", "--json", "--size=1", &ostree, &scratch];
+    let document: Value = serde_json::from_str(&own().run(options).success()).unwrap();
+    let deltas = document["deltas"].as_array().unwrap();
+    let cases: Vec<&str> = deltas.iter().map(|delta| delta["case"].as_str().unwrap()).collect();
+    assert_eq!(cases, ["update", "apply-update", "whole", "apply-whole", "image"]);
+    for delta in deltas {
+        let [osier, ostree] =
+            ["osier", "ostree"].map(|side| delta[side]["delta_bytes"].as_f64().unwrap());
+        assert!(osier > 10_000.0 && osier < ostree * 1.01, "{delta}");
+        assert!(delta["times_faster"].as_f64().unwrap() > 0.0, "{delta}");
+    }
+    let failure =
+        |arguments: &[&str]| own().run(["bench", &scratch].iter().chain(arguments)).failure();
+    assert_eq!(failure(&["--size=1"]), "--size goes with --deltas only");
+    assert_eq!(
+        failure(&["--deltas", "--remote"]),
+        "--tree, --refs, --objects, --svg, --scale and --remote cannot be used with --deltas"
+    );
+    assert_eq!(
+        failure(&["--deltas", "--only=commit"]),
+        "no case is called 'commit'; there are update, apply-update, whole, apply-whole, image"
+    );
+    assert_eq!(
+        failure(&["--deltas", "--size=0"]),
+        "a release of less than 1 MB says nothing about deltas"
+    );
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}

@@ -1,6 +1,7 @@
 //! `bench`: osier against the `ostree` of the machine. `ostree` has no such command.
 
 mod chart;
+mod deltas;
 mod json;
 mod remote;
 mod scale;
@@ -60,6 +61,12 @@ pub(super) struct Args {
     /// With --remote: round trips that a proxy adds, in ms; 0 is none (default: 0,100)
     #[arg(long, value_name = "MS", value_delimiter = ',')]
     rtt: Vec<u64>,
+    /// Measure static deltas; --only update, apply-update, whole, apply-whole or image
+    #[arg(long)]
+    deltas: bool,
+    /// With --deltas: MB of a release (default: 60)
+    #[arg(long, value_name = "MB")]
+    size: Option<u64>,
     #[arg(hide = true)]
     arguments: Vec<std::ffi::OsString>,
 }
@@ -79,6 +86,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         scale,
         remote,
         rtt,
+        deltas,
+        size,
         arguments,
     } = args;
     if !arguments.is_empty() {
@@ -93,6 +102,16 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     if remote && (tree.is_some() || refs.is_some() || svg.is_some() || scale.is_some()) {
         return Err(Failure::usage(
             "--tree, --refs, --svg and --scale cannot be used with --remote",
+        ));
+    }
+    if !deltas && size.is_some() {
+        return Err(Failure::usage("--size goes with --deltas only"));
+    }
+    let others =
+        [tree.is_some(), refs.is_some(), objects.is_some(), svg.is_some(), scale.is_some(), remote];
+    if deltas && others.contains(&true) {
+        return Err(Failure::usage(
+            "--tree, --refs, --objects, --svg, --scale and --remote cannot be used with --deltas",
         ));
     }
     let osier = env::current_exe().during("finding", "the running program")?;
@@ -118,6 +137,10 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return context.out.write_str(&scale::of_report(&report, &machine()));
     }
     let ostree = if no_ostree { None } else { ostree.or_else(|| on_path("ostree", &osier)) };
+    if deltas {
+        let options = deltas::Options { osier, ostree, scratch, rounds, size, only, json };
+        return deltas::run(options, context);
+    }
     if remote {
         let options =
             remote::Options { osier, ostree, scratch, rounds, objects, rtts: rtt, only, json };

@@ -15,7 +15,10 @@ use crate::support::{
 /// The documents of commands that `ostree` does not have.
 const OF_OWN_COMMANDS: [&str; 21] = [
     "bench",
+    "bench --deltas",
     "bench --remote",
+    "bench delta",
+    "bench delta side",
     "bench figures",
     "bench limit",
     "bench pull",
@@ -305,6 +308,8 @@ fn documents_of_benchmarks_have_the_shape_that_the_documentation_gives() {
         let beside = format!("{common} --ostree={} --only=commit", ostree.path.display());
         assert_shape("bench", &own(path).run(beside.split(' ')).success());
     }
+    let deltas = "bench --deltas --json --no-ostree --size=1 --scratch=.";
+    assert_shape("bench --deltas", &own(path).run(deltas.split(' ')).success());
     if has_programs(&["nginx", "openssl"]) {
         let remote = "bench --remote --json --no-ostree --objects=20 --rtt=0 --scratch=.";
         assert_shape("bench --remote", &own(path).run(remote.split(' ')).success());
