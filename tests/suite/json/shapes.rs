@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// The documents of commands that `ostree` does not have.
-const OF_OWN_COMMANDS: [&str; 21] = [
+const OF_OWN_COMMANDS: [&str; 24] = [
     "bench",
     "bench --deltas",
     "bench --remote",
