@@ -348,7 +348,7 @@ fn deltas_are_made_and_applied_by_both_programs() {
     for delta in deltas {
         let [osier, ostree] =
             ["osier", "ostree"].map(|side| delta[side]["delta_bytes"].as_f64().unwrap());
-        assert!(osier > 10_000.0 && osier < ostree * 1.01, "{delta}");
+        assert!(osier > 1000.0 && osier < ostree * 1.01 + 100.0, "{delta}");
         assert!(delta["times_faster"].as_f64().unwrap() > 0.0, "{delta}");
     }
     let failure =

@@ -220,11 +220,13 @@ fn edit(bytes: &mut Vec<u8>, dice: &mut Dice) {
 
 /// What an image is made of, in bytes.
 const EXTENT: usize = 1 << 20;
+/// Fewer might all be the same.
+const FEWEST_EXTENTS: u64 = 8;
 
 /// Writes a directory with a disk image; of the second one 35 of 100 extents are new.
 pub(super) fn write_image(tree: &Path, bytes: u64, release: Release) -> Result<()> {
     fs::create_dir(tree).during("creating", tree)?;
-    let extents = (bytes / EXTENT as u64).max(1);
+    let extents = (bytes / EXTENT as u64).max(FEWEST_EXTENTS);
     let make = |number: u64| {
         let is_new =
             release == Release::Second && number > 0 && Dice::new(4, number).below(100) < 35;
