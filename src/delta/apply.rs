@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::complete::check_complete;
 use super::envelope::{DeltaFile, verify};
 use super::parts::{self, ApplyStats};
 use crate::delta_format::Superblock;
@@ -24,7 +25,7 @@ pub struct ApplyOptions {
 ///
 /// # Errors
 /// In upstream's words when the delta cannot be used or is wrong; `Delta is incomplete: N objects
-/// missing` when it did not bring what it lists.
+/// missing` when it did not bring what it lists, or what its commit needs.
 pub fn apply_offline(
     repo: &Repo,
     path: &Path,
@@ -137,24 +138,4 @@ pub fn apply_commit(transaction: &Transaction<'_>, superblock: &Superblock<'_>) 
 
 fn writing() -> String {
     "Writing metadata object".to_owned()
-}
-
-/// Refuses a delta whose operations made fewer objects than it lists. Upstream accepts it.
-fn check_complete(transaction: &Transaction<'_>, superblock: &Superblock<'_>) -> Result<()> {
-    let mut missing = 0u64;
-    let mut view = None;
-    for object in superblock.parts.iter().flat_map(|part| part.objects.iter()) {
-        if transaction.was_present(&object)? {
-            continue;
-        }
-        let view = match &view {
-            Some(view) => view,
-            None => view.insert(transaction.view()?),
-        };
-        missing += u64::from(!view.has_object(&object)?);
-    }
-    match missing {
-        0 => Ok(()),
-        _ => Err(Error::failed(format!("Delta is incomplete: {missing} objects missing"))),
-    }
 }

@@ -45,6 +45,7 @@
 //! files that another one makes; no known generator makes such deltas.
 
 mod apply;
+mod complete;
 mod cost;
 mod envelope;
 mod generate;

@@ -13,7 +13,7 @@ use super::payload::{self, PartBytes};
 use super::refused;
 use super::units;
 use crate::checksum::Checksum;
-use crate::delta_format::{PartHeader, Payload, Superblock};
+use crate::delta_format::{InlinedParts, PartHeader, Payload, Superblock};
 use crate::error::{Context, Error, Result};
 use crate::progress::{Event, Progress, Silent};
 use crate::repo::Transaction;
@@ -46,7 +46,8 @@ pub(super) fn apply(
     superblock: &Superblock<'_>,
     progress: &dyn Progress,
 ) -> Result<ApplyStats> {
-    let parts = Parts { transaction, delta, superblock, progress };
+    let inlined = superblock.inlined_parts();
+    let parts = Parts { transaction, delta, superblock, inlined, progress };
     let _finished = Started::new(superblock, progress);
     let results = threads::run(|| Ok(parts.in_parallel()))?;
     let mut stats = ApplyStats {
@@ -93,6 +94,7 @@ struct Parts<'p> {
     transaction: &'p Transaction<'p>,
     delta: &'p DeltaFile,
     superblock: &'p Superblock<'p>,
+    inlined: InlinedParts<'p>,
     progress: &'p dyn Progress,
 }
 
@@ -167,7 +169,7 @@ impl<'p> Parts<'p> {
     }
 
     fn read<T>(&self, number: usize, apply: impl FnOnce(PartBytes<'_>) -> Result<T>) -> Result<T> {
-        let applied = match self.superblock.inlined_part(number) {
+        let applied = match self.inlined.part(number) {
             Some(part) => apply(PartBytes::Inlined(part)),
             None => {
                 let mut file = self.delta.part(number).map_err(|error| {

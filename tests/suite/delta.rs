@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use osier::Checksum;
 use osier::delta::{self, ApplyOptions};
 use osier::delta_format::{
-    Compression, ENDIANNESS, Endianness, ObjectList, PartHeader, PayloadWriter, Signed, Superblock,
+    Compression, ENDIANNESS, Endianness, ObjectList, Operation, PartHeader, PayloadWriter, Signed,
+    Superblock,
 };
 use osier::gvariant::Value;
-use osier::object::{ObjectName, ObjectType};
+use osier::object::{Commit, ObjectName, ObjectType};
 use osier::progress::Silent;
 use osier::repo::{Repo, RepoMode};
 use osier::sign::{Dummy, Engine, SignatureType, VerificationKeys};
@@ -265,10 +266,11 @@ fn a_superblock_that_lies_is_refused() {
 }
 
 #[test]
-fn an_empty_delta_brings_the_commit_alone() {
+fn a_delta_without_objects_brings_the_commit_alone_if_it_needs_nothing_else() {
     let directory = scratch();
     let repo = Repo::create(&directory.path().join("r"), RepoMode::Archive, None).unwrap();
     let place = directory.path().join("delta");
+    fs::create_dir(&place).unwrap();
     let mark = Value::byte(b'l');
     let none = PartHeader {
         version: 0,
@@ -283,17 +285,71 @@ fn an_empty_delta_brings_the_commit_alone() {
         metadata: vec![(ENDIANNESS, mark.view())],
         parts: vec![none],
         endianness: Endianness::Marked(Default::default()),
-        ..whole
+        ..whole.clone()
     };
-    fs::create_dir(&place).unwrap();
-    fs::write(place.join("superblock"), empty.encode()).unwrap();
-    let stats = delta::apply_offline(&repo, &place, &ApplyOptions::default(), &Silent).unwrap();
-    assert_eq!((stats.parts, stats.skipped_parts), (0, 1));
-    let commit = ObjectName::new(whole.to, ObjectType::Commit);
-    assert_eq!(repo.list_objects().unwrap(), [commit]);
+    let apply = |superblock: &[u8]| {
+        fs::write(place.join("superblock"), superblock).unwrap();
+        let applied = delta::apply_offline(&repo, &place, &ApplyOptions::default(), &Silent);
+        applied.map_err(|error| error.chain())
+    };
+    // Neither the root nor its metadata is there.
+    assert_eq!(apply(&empty.encode()).unwrap_err(), "Delta is incomplete: 2 objects missing");
+    assert_eq!(repo.list_objects().unwrap(), []);
+    delta::apply_offline(&repo, &golden_delta("scratch-inline"), &Default::default(), &Silent)
+        .unwrap();
+    let before = repo.list_objects().unwrap().len();
+    let mut commit = Commit::decode(whole.commit).unwrap();
+    commit.subject = "The same tree".to_owned();
+    let commit = commit.encode();
+    let to = Checksum::of(&commit);
+    let same = Superblock { from: Some(whole.to), to, commit: &commit, ..empty };
+    let stats = apply(&same.encode()).unwrap();
+    assert_eq!((stats.parts, stats.skipped_parts, stats.commit), (0, 1, to));
+    let objects = repo.list_objects().unwrap();
+    assert!(objects.contains(&ObjectName::new(to, ObjectType::Commit)));
+    assert_eq!(objects.len(), before + 1);
     // What is made for signatures and has none is nothing.
     let unsigned = Signed { superblock: &bytes, signatures: Default::default() };
-    fs::write(place.join("superblock"), unsigned.encode()).unwrap();
-    let error = delta::apply_offline(&repo, &place, &ApplyOptions::default(), &Silent).unwrap_err();
-    assert_eq!(error.chain(), "no signatures in static-delta");
+    assert_eq!(apply(&unsigned.encode()).unwrap_err(), "no signatures in static-delta");
+}
+
+/// Its operations make all that it lists.
+#[test]
+fn a_delta_that_does_not_list_what_a_directory_needs_is_refused_and_leaves_nothing() {
+    let directory = scratch();
+    let create =
+        |name: &str| Repo::create(&directory.path().join(name), RepoMode::Archive, None).unwrap();
+    let (whole, repo) = (create("whole"), create("r"));
+    let scratch = golden_delta("scratch-inline");
+    delta::apply_offline(&whole, &scratch, &ApplyOptions::default(), &Silent).unwrap();
+    let c1 = Checksum::from_hex(&golden_commit("c1")).unwrap();
+    let commit = whole.load_commit(&c1).unwrap();
+    let names = [
+        ObjectName::new(commit.root_dirmeta, ObjectType::DirMeta),
+        ObjectName::new(commit.root_dirtree, ObjectType::DirTree),
+    ];
+    let mut payload = PayloadWriter::default();
+    for name in &names {
+        let slice = payload.append(&whole.load_metadata(name).unwrap());
+        payload.push(Operation::Metadata(slice));
+    }
+    let part = [&[Compression::None.byte()][..], &payload.encode()].concat();
+    let list = ObjectList::encode(&names);
+    let place = directory.path().join("delta");
+    write_changed(&place, "scratch-inline", |superblock| {
+        superblock.metadata.retain(|(key, _)| *key == ENDIANNESS);
+        superblock.parts[0].checksum = Checksum::of(&part);
+        let list: &'static [u8] = Box::leak(list.into_boxed_slice());
+        superblock.parts[0].objects = ObjectList::decode(list).unwrap();
+    });
+    fs::write(place.join("0"), &part).unwrap();
+    let error = delta::apply_offline(&repo, &place, &ApplyOptions::default(), &Silent);
+    let root = whole.load_dirtree(&commit.root_dirtree).unwrap();
+    let files = root.files.iter().map(|(_, file)| *file);
+    let dirs = root.dirs.iter().flat_map(|dir| [dir.dirtree, dir.dirmeta]);
+    let needed: std::collections::BTreeSet<Checksum> =
+        files.chain(dirs).filter(|object| *object != commit.root_dirmeta).collect();
+    let expected = format!("Delta is incomplete: {} objects missing", needed.len());
+    assert_eq!(error.unwrap_err().chain(), expected);
+    assert_eq!(repo.list_objects().unwrap(), []);
 }
