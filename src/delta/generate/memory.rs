@@ -1,6 +1,6 @@
-//! How much memory is used at a time. The user sets a limit; less is taken where more would not make
-//! it faster. Neither has an influence on the delta, but for pairs of files that the limit is too
-//! small for.
+//! How much memory is used at a time. The user sets a limit; less is taken where more would not
+//! make it faster. Neither has an influence on the delta, but for pairs of files that the limit is
+//! too small for.
 
 use super::GenerateOptions;
 use super::compress;
