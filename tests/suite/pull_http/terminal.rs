@@ -63,10 +63,13 @@ fn a_pull_shows_what_the_real_program_shows() {
         let (theirs, expected) = shown(&ostree.path, "theirs", call).unwrap();
         assert_eq!(status, expected, "{call:?} {mine} {theirs}");
         let keep = |text: &str| -> Vec<String> {
-            // States in between depend on the time, and errors are red in several ways.
+            // States in between depend on the time. Errors are red and bold, in several ways.
             let states = states(text).into_iter().filter(|state| !state.contains("Receiving"));
-            let plain = states.map(|state| timeless(&state));
-            plain.filter(|state| !state.starts_with('[') || state.len() > 6).collect()
+            let plain = states.map(|state| match state.strip_prefix('[') {
+                Some(style) => style.split_once('m').unwrap().1.trim().to_owned(),
+                None => timeless(&state),
+            });
+            plain.filter(|state| !state.is_empty()).collect()
         };
         let (mine, theirs) = (keep(&mine), keep(&theirs));
         let count = |states: &[String]| -> Vec<String> {
