@@ -64,7 +64,9 @@ fn a_pull_shows_what_the_real_program_shows() {
         assert_eq!(status, expected, "{call:?} {mine} {theirs}");
         let keep = |text: &str| -> Vec<String> {
             // States in between depend on the time. Errors are red and bold, in several ways.
-            let states = states(text).into_iter().filter(|state| !state.contains("Receiving"));
+            let passing = ["Receiving ", "Writing objects: ", "Scanning metadata: "];
+            let is_passing = |state: &String| passing.iter().any(|begin| state.contains(begin));
+            let states = states(text).into_iter().filter(|state| !is_passing(state));
             let plain = states.map(|state| match state.strip_prefix('[') {
                 Some(style) => style.split_once('m').unwrap().1.trim().to_owned(),
                 None => timeless(&state),
