@@ -12,6 +12,8 @@ pub enum Spoil {
     Nothing,
     /// Conditions are taken out, as by a store that does not know them.
     Conditions,
+    /// One in so many is answered with 503, and its connection closed.
+    OneIn(usize),
 }
 
 /// The proxy; its threads end with the test run.
@@ -32,8 +34,9 @@ impl Proxy {
                 let Ok(server) = TcpStream::connect(&to) else { continue };
                 let (from, back) = (client.try_clone().unwrap(), server.try_clone().unwrap());
                 let counter = Arc::clone(&counter);
-                thread::spawn(move || forward(from, server, Some((&counter, spoil))));
-                thread::spawn(move || forward(back, client, None));
+                let answers = client.try_clone().unwrap();
+                thread::spawn(move || requests_to(from, server, answers, (&counter, spoil)));
+                thread::spawn(move || answers_to(back, client));
             }
         });
         Self { url, requests }
@@ -45,26 +48,44 @@ impl Proxy {
     }
 }
 
-fn forward(mut from: TcpStream, mut to: TcpStream, requests: Option<(&AtomicUsize, Spoil)>) {
+fn requests_to(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    mut answers: TcpStream,
+    (counter, spoil): (&AtomicUsize, Spoil),
+) {
     let mut buffer = vec![0; 256 << 10];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
         let bytes = &mut buffer[..length];
-        if let Some((counter, spoil)) = requests {
-            // The client writes the head of a request at once.
-            counter.fetch_add(occurrences(bytes, b" HTTP/1.1\r\n").len(), Ordering::Relaxed);
-            if spoil == Spoil::Conditions {
+        // The client writes the head of a request at once.
+        let heads = occurrences(bytes, b" HTTP/1.1\r\n").len();
+        let before = counter.fetch_add(heads, Ordering::Relaxed);
+        match spoil {
+            Spoil::OneIn(number) if heads > 0 && before % number == number - 1 => {
+                let answer =
+                    b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                let _ = answers.write_all(answer);
+                break;
+            }
+            Spoil::Conditions => {
                 for condition in [&b"\r\nif-match:"[..], b"\r\nif-none-match:"] {
                     for at in occurrences(bytes, condition) {
                         bytes[at + 2] = b'x';
                     }
                 }
             }
+            Spoil::Nothing | Spoil::OneIn(_) => {}
         }
         if to.write_all(bytes).is_err() {
             break;
         }
     }
-    let _ = to.shutdown(Shutdown::Write);
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+fn answers_to(mut from: TcpStream, mut to: TcpStream) {
+    let _ = std::io::copy(&mut from, &mut to);
+    let _ = to.shutdown(Shutdown::Both);
 }
 
 fn occurrences(bytes: &[u8], wanted: &[u8]) -> Vec<usize> {

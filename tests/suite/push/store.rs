@@ -142,6 +142,24 @@ fn a_change_takes_few_requests_and_a_listing_finds_what_is_lost() {
 }
 
 #[test]
+fn a_store_that_throttles_gets_everything_in_the_end() {
+    let Some(shop) = Shop::open("throttled", "archive") else { return };
+    for number in 0..150 {
+        fs::write(shop.world.path().join(format!("tree/dir/{number}")), number.to_string())
+            .unwrap();
+    }
+    fs::write(shop.world.path().join("tree/huge"), Dice::new(2).bytes(20_000_000)).unwrap();
+    let commit = shop.world.commit("src", "main", "tree");
+    let proxy = Proxy::new(&shop.store.gateways[0], Spoil::OneIn(7));
+    let endpoint = format!("--endpoint={}", proxy.url);
+    let sent = shop.document("src", &[&endpoint]);
+    assert_eq!(sent["content_objects_sent"], 155);
+    // Those that were refused came again.
+    assert!(proxy.requests() > 155 + 155 / 7);
+    shop.check(&[("main", &commit)]);
+}
+
+#[test]
 fn eight_builders_at_three_gateways_lose_nothing() {
     let Some(shop) = Shop::open("many", "archive") else { return };
     let commits = push_all(&shop, |number| format!("branch/{number}"));
