@@ -148,8 +148,8 @@ fn with_credentials(mut builder: AmazonS3Builder, profile: &Profile) -> AmazonS3
     builder
 }
 
-/// Without credentials every machine would be asked for its own, which takes minutes where there are
-/// none.
+/// Without credentials every machine would be asked for its own, which takes minutes where there
+/// are none.
 fn check_credentials(options: &StoreOptions, profile: &Profile) -> Result<()> {
     let variables = [
         "AWS_ACCESS_KEY_ID",

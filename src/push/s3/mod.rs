@@ -54,7 +54,8 @@ const LISTED_AT_A_TIME: usize = 32;
 /// So many names come with one request; if there are more, the directories of objects are listed at
 /// the same time.
 const PAGE: usize = 1000;
-/// More objects than that are not listed: a store that never ends its list must not fill the memory.
+/// More objects than that are not listed: a store that never ends its list must not fill the
+/// memory.
 const MOST_OBJECTS: usize = 50_000_000;
 /// How often a condition is tried again that fails although it holds.
 const ATTEMPTS: u32 = 3;

@@ -41,10 +41,13 @@ const PARTS: usize = 3;
 /// Threads that make content.
 const MOST_THREADS: usize = 16;
 
+/// A large file on its way from a thread to a task.
+type Parts = Receiver<Result<Vec<u8>>>;
+
 /// What a thread hands to a task.
 enum Ready {
     Whole { index: usize, path: Path, bytes: Vec<u8>, room: OwnedSemaphorePermit },
-    Large { index: usize, path: Path, parts: Receiver<Result<Vec<u8>>>, room: OwnedSemaphorePermit },
+    Large { index: usize, path: Path, parts: Parts, room: OwnedSemaphorePermit },
     Failed(Error),
 }
 
@@ -243,7 +246,7 @@ impl Task {
         }
     }
 
-    async fn send_parts(&self, path: &Path, parts: Receiver<Result<Vec<u8>>>) -> Result<u64> {
+    async fn send_parts(&self, path: &Path, parts: Parts) -> Result<u64> {
         let failed = |error| failed(&self.place, path.as_ref(), &error);
         let attributes: Attributes = headers(path.as_ref());
         let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
@@ -263,7 +266,7 @@ impl Task {
 /// The inner error is the store's, the outer one that of the content.
 async fn send_each(
     upload: &mut dyn MultipartUpload,
-    mut parts: Receiver<Result<Vec<u8>>>,
+    mut parts: Parts,
 ) -> Result<object_store::Result<u64>> {
     let (mut size, mut under_way) = (0, JoinSet::new());
     loop {

@@ -24,8 +24,8 @@ const NODES: usize = 3;
 const PORTS_OF_A_NODE: usize = 8;
 /// Which of them is the gateway's.
 const GATEWAY: usize = 6;
-/// How long an answer may take, and one of a node that has not found the others yet: it may wait for
-/// them for ever.
+/// How long an answer may take, and one of a node that has not found the others yet: it may wait
+/// for them for ever.
 const ANSWER: Duration = Duration::from_secs(30);
 const FIRST_ANSWER: Duration = Duration::from_secs(2);
 /// How long the nodes may take to find each other.
