@@ -372,12 +372,12 @@ fn the_example_configuration_takes_an_empty_directory_to_a_published_tree_and_an
 #[test]
 fn a_configuration_is_refused_with_all_that_is_wrong_in_it() {
     let Some(world) = World::new() else { return };
-    world.set_config("speed=fast\nattempts=none\n[sign]\nkeys=1\n[delta]\nfrom-parent=true\n");
+    world.set_config("speed=fast\nattempts=none\n[sign]\nkeys=1\n[delta]\nfrom-child=true\n");
     let message = world.tree(&[]).failure();
     let path = world.path("compose.conf");
     let expected = format!(
-        "{}: [delta]: not supported yet, osier cannot make static deltas; [compose] unknown key \
-         speed; [compose] attempts: `none` is no number from 1 to 100; [sign] unknown key keys",
+        "{}: [compose] unknown key speed; [compose] attempts: `none` is no number from 1 to 100; \
+         [sign] unknown key keys; [delta] unknown key from-child",
         path.display()
     );
     assert_eq!(message, expected);
