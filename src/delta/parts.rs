@@ -58,17 +58,15 @@ pub(super) fn apply(
     };
     let mut waiting = Vec::new();
     for (number, result) in results.into_iter().enumerate() {
-        match result {
-            Some(result) => match result? {
-                Outcome::Present => stats.skipped_parts += 1,
-                Outcome::Applied(objects) => {
-                    stats.parts += 1;
-                    stats.objects.add(objects);
-                }
-                Outcome::Waits => waiting.push(number),
-            },
-            // Skipped because one before it failed.
-            None => {}
+        // There is none where one before it failed.
+        let Some(result) = result else { continue };
+        match result? {
+            Outcome::Present => stats.skipped_parts += 1,
+            Outcome::Applied(objects) => {
+                stats.parts += 1;
+                stats.objects.add(objects);
+            }
+            Outcome::Waits => waiting.push(number),
         }
     }
     for number in waiting {

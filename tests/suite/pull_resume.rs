@@ -213,7 +213,7 @@ fn what_is_kept_is_used_only_if_it_fits() {
         // Another version: the server sends all of it.
         kill(&repo, &slow);
         *slow.etag.lock().unwrap() = Some("\"2\"".to_owned());
-        assert_eq!(again(&repo, &mut seen), [resumed.clone()], "{mode}");
+        assert_eq!(again(&repo, &mut seen), std::slice::from_ref(&resumed), "{mode}");
 
         // Garbage: noticed by the checksum, and fetched anew once.
         let repo = destination(directory.path(), mode, &slow.server.url);
@@ -235,7 +235,7 @@ fn what_is_kept_is_used_only_if_it_fits() {
         *slow.etag.lock().unwrap() = None;
         let repo = destination(directory.path(), mode, &slow.server.url);
         kill(&repo, &slow);
-        assert_eq!(again(&repo, &mut seen), [resumed.clone()], "{mode}");
+        assert_eq!(again(&repo, &mut seen), std::slice::from_ref(&resumed), "{mode}");
         *slow.etag.lock().unwrap() = Some("\"1\"".to_owned());
     }
 }

@@ -114,8 +114,11 @@ const FAULTS: [(&str, Outcome, Fault); 27] = {
     ]
 };
 
+/// Whether a request for a path is for a file of a kind.
+type IsAtFault = fn(&str) -> bool;
+
 /// Kinds of files, and whether a request is for one.
-const FILES_AT_FAULT: [(&str, fn(&str) -> bool); 6] = [
+const FILES_AT_FAULT: [(&str, IsAtFault); 6] = [
     ("summary", |path| path == "/summary"),
     ("commitmeta", |path| path.ends_with(".commitmeta")),
     ("commit", |path| path.ends_with(".commit")),
@@ -156,10 +159,7 @@ fn is_slow(fault: &str) -> bool {
 }
 
 /// Runs a check for several kinds of files at a time.
-fn for_files(
-    files: &[(&'static str, fn(&str) -> bool)],
-    check: impl Fn(&str, fn(&str) -> bool) + Sync,
-) {
+fn for_files(files: &[(&'static str, IsAtFault)], check: impl Fn(&str, fn(&str) -> bool) + Sync) {
     thread::scope(|scope| {
         let check = &check;
         let all: Vec<_> =

@@ -75,7 +75,7 @@ fn peers_that_fall_silent_are_replaced() {
     // Each fifth request is never answered, and its connection stays open.
     let count = AtomicUsize::new(0);
     let server = faulty(&source, move |asked, stream| {
-        if !is_file(asked) || count.fetch_add(1, Ordering::SeqCst) % 5 != 0 {
+        if !is_file(asked) || !count.fetch_add(1, Ordering::SeqCst).is_multiple_of(5) {
             return None;
         }
         let _ = std::io::Read::read(stream, &mut [0; 10]);

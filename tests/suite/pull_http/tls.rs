@@ -14,6 +14,9 @@ const SELF_SIGNED: &str = "127.0.0.4";
 const OTHER_NAME: &str = "127.0.0.5";
 const WANTS_CERTIFICATE: &str = "127.0.0.6";
 
+/// Keys of a remote with their values.
+type Settings<'s> = &'s [(&'s str, &'s str)];
+
 const CA: &str = "[ca]\ndefault_ca = own\n[own]\ndatabase = index\nnew_certs_dir = .\n\
     certificate = ca.pem\nprivate_key = ca.key\ndefault_md = sha256\npolicy = any\n\
     rand_serial = yes\nunique_subject = no\nx509_extensions = leaf\n[any]\ncommonName = supplied\n";
@@ -110,7 +113,7 @@ fn certificates_decide_whom_a_pull_trusts() {
     let Some(nginx) = start() else { return };
     let ca = ("tls-ca-path", "@ca.pem");
     pull_from(&nginx, GOOD, &[ca]).success();
-    let refusals: [(&str, &[(&str, &str)], &str); 9] = [
+    let refusals: [(&str, Settings<'_>, &str); 9] = [
         (GOOD, &[("tls-ca-path", "@other-ca.pem")], "UnknownIssuer"),
         // The machine's own authorities do not count beside those of the remote, nor the reverse.
         (GOOD, &[], "certificate"),
