@@ -12,6 +12,9 @@ use super::*;
 /// Kills in all.
 const ROUNDS: usize = 20;
 
+/// Files that may be under way when a kill comes: they are there in part, and come again.
+const UNFINISHED: usize = 20;
+
 /// Starts a pull and kills it after that time; whether it was still running.
 fn killed(repo: &Path, after: Duration) -> bool {
     let mut child = osier().start([&*format!("--repo={}", repo.display()), "pull", "origin"]);
@@ -110,7 +113,8 @@ fn a_pull_that_is_killed_goes_on_where_it_was() {
         let missing: Vec<_> = wanted.iter().filter(|name| !have.contains(name)).collect();
         assert!(missing.len() <= 3, "only of the first commit: {missing:?}");
         let files = asked.iter().filter(|path| path.ends_with(".filez")).count();
-        assert!(files + staged <= files_in(&repo), "{files} came, {staged} were there");
+        let all = files_in(&repo);
+        assert!(files + staged <= all + UNFINISHED, "{files} came, {staged} of {all} were there");
         println!("{mode}: {staged} files were there, {files} came");
         kept += staged;
     }
