@@ -323,7 +323,7 @@ fn pulls_that_cannot_be_measured_are_refused() {
     }
     assert_eq!(
         failure(&["--remote", "--only=commit"]),
-        "no protocol is called 'commit'; there are http1 and http2"
+        "no protocol is called 'commit'; there are http1, http2"
     );
     assert_eq!(
         failure(&["--remote", "--objects=9"]),

@@ -9,7 +9,7 @@ use osier::bench::{
 };
 use serde_json::{Value, json};
 
-use super::{BenchOptions, MB, machine};
+use super::{BenchOptions, MB, chosen, machine};
 use crate::cli::context::Context;
 use crate::cli::error::Failure;
 
@@ -47,16 +47,7 @@ pub(super) fn run(options: Options, context: &mut Context) -> Result<(), Failure
 }
 
 fn cases(names: &[String]) -> Result<Vec<DeltaCase>, Failure> {
-    let known = |name: &String| {
-        DeltaCase::ALL.into_iter().find(|case| case.name() == name).ok_or_else(|| {
-            let names = DeltaCase::ALL.map(DeltaCase::name).join(", ");
-            Failure::failed(format!("no case is called '{name}'; there are {names}"))
-        })
-    };
-    match names {
-        [] => Ok(DeltaCase::ALL.to_vec()),
-        names => names.iter().map(known).collect(),
-    }
+    chosen(names, &DeltaCase::ALL, DeltaCase::name, "case")
 }
 
 fn as_table(report: &DeltasReport, machine: &str) -> String {

@@ -199,6 +199,26 @@ fn on_path(name: &str, this: &Path) -> Option<PathBuf> {
     candidates.into_iter().find(|path| path.canonicalize().is_ok_and(|found| Some(found) != this))
 }
 
+/// What `--only` names of all there is; all of it if it names nothing.
+fn chosen<T: Copy>(
+    names: &[String],
+    all: &[T],
+    name_of: fn(T) -> &'static str,
+    kind: &str,
+) -> Result<Vec<T>, Failure> {
+    let known = |name: &String| {
+        all.iter().copied().find(|one| name_of(*one) == name).ok_or_else(|| {
+            let names: Vec<_> = all.iter().map(|one| name_of(*one)).collect();
+            let names = names.join(", ");
+            Failure::failed(format!("no {kind} is called '{name}'; there are {names}"))
+        })
+    };
+    match names {
+        [] => Ok(all.to_vec()),
+        names => names.iter().map(known).collect(),
+    }
+}
+
 /// Processor and number of cores, to put the figures in context.
 fn machine() -> String {
     let information = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

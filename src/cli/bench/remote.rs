@@ -11,7 +11,7 @@ use osier::bench::{
 use serde_json::{Value, json};
 
 use super::scale::grouped;
-use super::{BenchOptions, MB, machine};
+use super::{BenchOptions, MB, chosen, machine};
 use crate::cli::context::Context;
 use crate::cli::error::Failure;
 
@@ -55,16 +55,7 @@ pub(super) fn run(options: Options, context: &mut Context) -> Result<(), Failure
 }
 
 fn protocols(names: &[String]) -> Result<Vec<Protocol>, Failure> {
-    let known = |name: &String| {
-        Protocol::ALL.into_iter().find(|protocol| protocol.name() == name).ok_or_else(|| {
-            let names = Protocol::ALL.map(Protocol::name).join(" and ");
-            Failure::failed(format!("no protocol is called '{name}'; there are {names}"))
-        })
-    };
-    match names {
-        [] => Ok(Protocol::ALL.to_vec()),
-        names => names.iter().map(known).collect(),
-    }
+    chosen(names, &Protocol::ALL, Protocol::name, "protocol")
 }
 
 /// A program that `--remote` needs.
@@ -279,7 +270,7 @@ mod tests {
         assert_eq!(protocols(&[]).ok(), Some(Protocol::ALL.to_vec()));
         assert_eq!(protocols(&names(&["http2"])).ok(), Some(vec![Protocol::Http2]));
         let Err(Failure::Error(error)) = protocols(&names(&["gopher"])) else { panic!() };
-        assert_eq!(error.to_string(), "no protocol is called 'gopher'; there are http1 and http2");
+        assert_eq!(error.to_string(), "no protocol is called 'gopher'; there are http1, http2");
     }
 
     #[test]
