@@ -16,6 +16,19 @@ pub(super) fn import_wanted(
     checks: &Checks<'_>,
     stats: &mut PullStats,
 ) -> Result<()> {
+    for_each_wanted(importer, plan, |wanted, is_present| match is_present {
+        true => update(importer, wanted, checks, stats),
+        false => import(importer, wanted, checks, stats),
+    })
+}
+
+/// Takes one commit after the other that the plan wants, and tells the plan what `take` returns.
+/// Its second argument is whether the commit is here already.
+pub(super) fn for_each_wanted(
+    importer: &Importer<'_, '_>,
+    plan: &mut Plan,
+    mut take: impl FnMut(&WantedCommit, bool) -> Result<Commit>,
+) -> Result<()> {
     while let Some(wanted) = plan.next_commit() {
         let name = ObjectName::new(wanted.commit, ObjectType::Commit);
         let is_present = importer.is_present(&name)?;
@@ -24,10 +37,7 @@ pub(super) fn import_wanted(
             plan.commit_is_absent(&wanted);
             continue;
         }
-        let commit = match is_present {
-            true => update(importer, &wanted, checks, stats)?,
-            false => import(importer, &wanted, checks, stats)?,
-        };
+        let commit = take(&wanted, is_present)?;
         let completeness = match is_present
             && importer.repo().commit_state(&wanted.commit)? == CommitState::Complete
         {

@@ -2,7 +2,7 @@
 
 use super::checks::Checks;
 use super::local::Importer;
-use super::plan::{Completeness, Plan};
+use super::plan::Plan;
 use super::refs::Target;
 #[cfg(feature = "pull")]
 use super::space::Missing;
@@ -10,7 +10,7 @@ use super::{PullOptions, commits, refs, resolve_local};
 use crate::checksum::Checksum;
 use crate::error::Result;
 use crate::object::{ObjectName, ObjectType};
-use crate::repo::{CommitState, Repo, Transaction};
+use crate::repo::{Repo, Transaction};
 
 /// What a pull is for.
 #[cfg(feature = "pull")]
@@ -157,25 +157,13 @@ fn count_commits(
     checks: &Checks<'_>,
     missing: &mut ObjectTotals,
 ) -> Result<()> {
-    while let Some(wanted) = plan.next_commit() {
-        let name = ObjectName::new(wanted.commit, ObjectType::Commit);
-        let is_present = importer.is_present(&name)?;
-        if wanted.is_parent && !is_present && !importer.is_in_source(&name)? {
-            plan.commit_is_absent(&wanted);
-            continue;
-        }
-        let checked = commits::check(importer, &wanted, checks, is_present)?;
-        let state = importer.repo().commit_state(&wanted.commit)?;
-        let completeness = match is_present && state == CommitState::Complete {
-            true => Completeness::Complete,
-            false => Completeness::Partial,
-        };
+    commits::for_each_wanted(importer, plan, |wanted, is_present| {
+        let checked = commits::check(importer, wanted, checks, is_present)?;
         if !is_present {
             missing.add_metadata(&checked.bytes);
         }
-        plan.commit_arrived(&wanted.commit, &checked.commit, completeness)?;
-    }
-    Ok(())
+        Ok(checked.commit)
+    })
 }
 
 fn count_object(
