@@ -358,6 +358,11 @@ impl<'a> ObjectList<'a> {
         bytes
     }
 
+    /// The bytes of the list.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
     /// The number of objects.
     pub fn len(&self) -> usize {
         self.0.len() / OBJECT_BYTES

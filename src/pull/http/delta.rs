@@ -6,6 +6,7 @@
 //! begin    the superblock: fetched, compared with its digest, its commit verified and written
 //! ```
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::checks::{Candidate, Checks};
@@ -16,7 +17,9 @@ use super::super::space::Space;
 use super::super::{DeltaUse, Want};
 use crate::checksum::Checksum;
 use crate::delta::{self, Envelope, Requirement};
-use crate::delta_format::{DeltaIndex, DeltaName, Superblock, deltas_in_map, index_path};
+use crate::delta_format::{
+    DeltaIndex, DeltaName, ObjectList, PartHeader, Superblock, deltas_in_map, index_path,
+};
 use crate::error::{Error, OfObject, Result};
 use crate::gvariant::Dict;
 use crate::object::{Commit, ObjectName, ObjectType};
@@ -32,13 +35,77 @@ pub(super) struct Delta {
     pub(super) want: Want,
     /// The superblock's file.
     file: Vec<u8>,
+    /// So that the superblock, which may have many parts, is not read again for each.
+    parts: Vec<PartPlace>,
+}
+
+/// What a superblock says of a part, with places in its file.
+struct PartPlace {
+    /// Without the objects.
+    header: PartHeader<'static>,
+    objects: Range<usize>,
+    /// The part itself, if it is inlined.
+    inlined: Option<Range<usize>>,
 }
 
 impl Delta {
-    /// The superblock, which has been read before.
+    fn new(name: DeltaName, want: Want, file: Vec<u8>) -> Result<Self> {
+        let superblock = Envelope::decode(&file)?.superblock()?;
+        let inlined = superblock.inlined_parts();
+        let place = |(number, part): (usize, &PartHeader<'_>)| {
+            let PartHeader { version, checksum, size, content_size, objects } = *part;
+            let none = ObjectList::default();
+            PartPlace {
+                header: PartHeader { version, checksum, size, content_size, objects: none },
+                objects: place_in(&file, objects.bytes()),
+                inlined: inlined.part(number).map(|part| place_in(&file, part)),
+            }
+        };
+        let parts = superblock.parts.iter().enumerate().map(place).collect();
+        Ok(Self { name, want, file, parts })
+    }
+
+    /// The superblock, which is read anew.
     pub(super) fn superblock(&self) -> Result<Superblock<'_>> {
         Envelope::decode(&self.file)?.superblock()
     }
+
+    /// What the superblock says of a part.
+    ///
+    /// # Errors
+    /// When it has no such part.
+    pub(super) fn part(&self, number: usize) -> Result<PartHeader<'_>> {
+        let place = self.place(number)?;
+        let objects = self.file.get(place.objects.clone()).unwrap_or_default();
+        Ok(PartHeader { objects: ObjectList::decode(objects).map_err(refused)?, ..place.header })
+    }
+
+    /// The bytes of a part's file.
+    pub(super) fn part_size(&self, number: usize) -> u64 {
+        self.parts.get(number).map_or(0, |place| place.header.size)
+    }
+
+    /// The checksum of a part's file.
+    pub(super) fn part_checksum(&self, number: usize) -> Option<Checksum> {
+        self.parts.get(number).map(|place| place.header.checksum)
+    }
+
+    /// A part that is in the superblock.
+    pub(super) fn inlined_part(&self, number: usize) -> Option<&[u8]> {
+        let range = self.parts.get(number)?.inlined.clone()?;
+        Some(self.file.get(range).unwrap_or_default())
+    }
+
+    fn place(&self, number: usize) -> Result<&PartPlace> {
+        let missing = || Error::failed(format!("there is no part {number} of {}", self.name));
+        self.parts.get(number).ok_or_else(missing)
+    }
+}
+
+/// Where in a file bytes are that were taken from it.
+fn place_in(file: &[u8], bytes: &[u8]) -> Range<usize> {
+    let start = bytes.as_ptr().addr().saturating_sub(file.as_ptr().addr());
+    start..start.saturating_add(bytes.len())
 }
 
 /// How a commit is pulled.
@@ -248,7 +315,7 @@ impl<'s, 'r> Search<'s, 'r> {
             }
             _ => {}
         }
-        let delta = Delta { name, want: found.want.clone(), file };
+        let delta = Delta::new(name, found.want.clone(), file)?;
         let envelope = Envelope::decode(&delta.file)?;
         self.verify_signature(&envelope)?;
         let superblock = envelope.superblock()?;

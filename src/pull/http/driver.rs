@@ -452,8 +452,7 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
                 self.parts_under_way -= 1;
                 match received {
                     Ok(_) => {
-                        let size =
-                            delta.superblock()?.parts.get(number).map_or(0, |part| part.size);
+                        let size = delta.part_size(number);
                         self.tally.part_bytes.0 = self.tally.part_bytes.0.saturating_add(size);
                         self.stats.delta_parts_fetched += 1;
                         self.part_is_done(&delta);

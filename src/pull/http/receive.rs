@@ -58,10 +58,7 @@ impl Kind {
             Self::Object(name) if name.object_type == ObjectType::File => {
                 Some(format!("{}.filez", name.checksum))
             }
-            Self::Part(delta, number) => {
-                let superblock = delta.superblock().ok()?;
-                Some(format!("{}.part", superblock.parts.get(*number)?.checksum))
-            }
+            Self::Part(delta, number) => Some(format!("{}.part", delta.part_checksum(*number)?)),
             Self::Plain | Self::Object(_) => None,
         }
     }
@@ -226,18 +223,14 @@ impl Receiver<'_, '_> {
 
     /// Executes a part of a delta.
     fn apply(&self, delta: &Delta, number: usize, part: &mut dyn Read) -> Result<Received> {
-        let superblock = delta.superblock()?;
-        let header = &superblock.parts[number];
-        delta::apply_part(self.transaction, header, PartBytes::File(part))?;
+        delta::apply_part(self.transaction, &delta.part(number)?, PartBytes::File(part))?;
         Ok(Received::Applied)
     }
 
     /// Executes a part that is in the superblock.
     pub(super) fn apply_inlined(&self, delta: &Delta, number: usize) -> Result<Received> {
-        let superblock = delta.superblock()?;
-        if let Some(part) = superblock.inlined_part(number) {
-            let header = &superblock.parts[number];
-            delta::apply_part(self.transaction, header, PartBytes::Inlined(part))?;
+        if let Some(part) = delta.inlined_part(number) {
+            delta::apply_part(self.transaction, &delta.part(number)?, PartBytes::Inlined(part))?;
         }
         Ok(Received::Applied)
     }
