@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, RenameFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::{OpenOptions, Repo, RepoMode};
@@ -91,6 +91,7 @@ fn write_skeleton(
     mode: RepoMode,
     collection_id: Option<&CollectionId>,
 ) -> Result<()> {
+    let _turn = Turn::wait(repo, path)?;
     if mode == RepoMode::BareUser {
         probe_user_xattrs(repo, path)?;
     }
@@ -116,6 +117,29 @@ fn write_skeleton(
         }
     }
     Ok(())
+}
+
+/// While it lives, no other process creates a repository in the directory: the names of the files
+/// that are not complete are fixed, so that those of a killed process are replaced.
+struct Turn<'d>(&'d Dir);
+
+impl<'d> Turn<'d> {
+    fn wait(repo: &'d Dir, path: &Path) -> Result<Self> {
+        loop {
+            match rustix::fs::flock(repo, FlockOperation::LockExclusive) {
+                // NFS cannot lock directories.
+                Ok(()) | Err(Errno::BADF | Errno::NOTSUP | Errno::NOLCK) => return Ok(Self(repo)),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error).calling("flock", path),
+            }
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(self.0, FlockOperation::Unlock);
+    }
 }
 
 /// Creates a file, replacing one left by a killed process.

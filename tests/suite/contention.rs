@@ -8,9 +8,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use osier::repo::{Repo, RepoMode};
 
 use crate::support::{
     Dice, Output, Program, long_tests, needs_user_xattrs, osier, ostree, scratch,
@@ -310,5 +313,26 @@ fn assert_whole(repo: &Path) {
     osier().repo(repo, ["fsck", "--quiet"]).success();
     if let Some(ostree) = ostree() {
         ostree.repo(repo, ["fsck", "--quiet"]).success();
+    }
+}
+
+#[test]
+fn several_may_create_the_same_repository_at_once() {
+    const CREATORS: usize = 8;
+    let directory = scratch();
+    for round in 0..40 {
+        let path = directory.path().join(round.to_string());
+        let together = Barrier::new(CREATORS);
+        thread::scope(|scope| {
+            for _ in 0..CREATORS {
+                scope.spawn(|| {
+                    together.wait();
+                    Repo::create(&path, RepoMode::BareUser, None).unwrap();
+                });
+            }
+        });
+        let config = fs::read_to_string(path.join("config")).unwrap();
+        assert_eq!(config, "[core]\nrepo_version=1\nmode=bare-user\n");
+        assert!(!path.join(".config-new").exists());
     }
 }
