@@ -6,7 +6,7 @@
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -59,6 +59,8 @@ struct Shared {
     current: Mutex<Current>,
     /// The signal that came; 0 is none.
     signal: AtomicI32,
+    /// Whether somebody else's line on standard output has no end yet.
+    line_is_open: AtomicBool,
 }
 
 /// The current state.
@@ -112,6 +114,12 @@ impl Display {
         Self { bars: false, ..self }
     }
 
+    /// Somebody else has begun or ended a line on standard output.
+    #[cfg(feature = "pull")]
+    pub(super) fn set_line_is_open(&self, is_open: bool) {
+        self.shared.line_is_open.store(is_open, Ordering::Relaxed);
+    }
+
     /// Reserves standard output for the result.
     pub(super) fn without_lines(self) -> Self {
         Self { lines: false, ..self }
@@ -120,10 +128,13 @@ impl Display {
     /// For an operation that may be killed at any moment: a signal clears the bar and prints the
     /// line that `about` returns.
     pub(super) fn that_leaves(self, about: impl Fn() -> Option<String> + Send + 'static) -> Self {
-        let shared = Arc::clone(&self.shared);
+        let (shared, out) = (Arc::clone(&self.shared), self.out.clone());
         interrupt::listen(Second::Ends, move |signal| {
             // Holding the lock prevents further drawing.
             let _held = shared.clear();
+            if shared.line_is_open.load(Ordering::Relaxed) {
+                let _ = writeln!(out).and_then(|()| out.flush());
+            }
             if let Some(text) = about() {
                 warn(&text);
             }

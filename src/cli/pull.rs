@@ -269,10 +269,12 @@ fn transfer(
     }
     let origin_options = origin_options(args)?;
     let (origin, cache) = match local_path {
-        Some(path) => (Origin::of_directory(&path, origin_options.retry)?, SummaryCache::None),
+        Some(path) => {
+            (Origin::of_directory(&path, origin_options.retry, progress)?, SummaryCache::None)
+        }
         None => {
             let cache = args.cache_dir.as_deref().map_or(SummaryCache::Own, SummaryCache::In);
-            (Origin::open(repo, &remote.name, &config, &origin_options)?, cache)
+            (Origin::open(repo, &remote.name, &config, &origin_options, progress)?, cache)
         }
     };
     let open_cache = |path: &PathBuf| open_source(&context::absolute(path)?);

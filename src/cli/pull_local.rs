@@ -159,7 +159,8 @@ fn pull_deltas(
         let refs = source.list_refs(None, ListRefs::Full)?;
         options.wanted = refs.into_iter().map(|(refspec, _)| Want::Ref(refspec.name)).collect();
     }
-    let origin = Origin::of_directory(source.path(), Retry::default())?;
+    let (progress, started) = (context.transaction_progress(repo, json), Instant::now());
+    let origin = Origin::of_directory(source.path(), Retry::default(), &progress)?;
     let from = Source {
         name: "",
         branches: &[],
@@ -168,7 +169,6 @@ fn pull_deltas(
         cache: SummaryCache::None,
         local_caches: &[],
     };
-    let (progress, started) = (context.transaction_progress(repo, json), Instant::now());
     let stats = pull_http(repo, &from, &options, &progress)?;
     drop(progress);
     if json {

@@ -47,6 +47,7 @@ impl TransferLine {
         let display = display.without_bars();
         // The command notices a closed output when it writes its result.
         let _ = line.begin(&out).and_then(|()| out.flush());
+        display.set_line_is_open(true);
         Self { display, out, period: period.unwrap_or(PERIOD), line: Mutex::new(line) }
     }
 
@@ -61,6 +62,7 @@ impl TransferLine {
             }
             None => line.finish(&self.out)?,
         }
+        self.display.set_line_is_open(false);
         self.out.flush()
     }
 

@@ -1,22 +1,33 @@
 //! The commits of a pull, one after the other, with their parents.
 
-use super::PullStats;
 use super::checks::{Candidate, Checks};
 use super::local::Importer;
 use super::plan::{Completeness, Plan, WantedCommit};
+use super::space::{Commits, Space};
+use super::{PullOptions, PullStats};
 use crate::error::{OfObject, Result};
 use crate::map::FileBytes;
 use crate::object::{Commit, ObjectName, ObjectType};
 use crate::repo::CommitState;
 
+/// What is wanted, and whether it fits, if that is asked.
+pub(super) type Forecast<'f> = (&'f mut Plan, Option<&'f mut Space>);
+
+/// For a pull whose objects take room of their own, all of which are wanted.
+pub(super) fn space(importer: &Importer<'_, '_>, options: &PullOptions) -> Result<Option<Space>> {
+    let is_whole = !options.commit_metadata_only && options.subpaths.is_empty();
+    let takes_room = is_whole && !importer.links_files();
+    takes_room.then(|| Space::new(importer.repo(), Commits::More)).transpose()
+}
+
 /// Imports the commits that the plan wants.
 pub(super) fn import_wanted(
     importer: &Importer<'_, '_>,
-    plan: &mut Plan,
+    (plan, space): Forecast<'_>,
     checks: &Checks<'_>,
     stats: &mut PullStats,
 ) -> Result<()> {
-    for_each_wanted(importer, plan, |wanted, is_present| match is_present {
+    for_each_wanted(importer, (plan, space), |wanted, is_present| match is_present {
         true => update(importer, wanted, checks, stats),
         false => import(importer, wanted, checks, stats),
     })
@@ -26,7 +37,7 @@ pub(super) fn import_wanted(
 /// Its second argument is whether the commit is here already.
 pub(super) fn for_each_wanted(
     importer: &Importer<'_, '_>,
-    plan: &mut Plan,
+    (plan, mut space): Forecast<'_>,
     mut take: impl FnMut(&WantedCommit, bool) -> Result<Commit>,
 ) -> Result<()> {
     while let Some(wanted) = plan.next_commit() {
@@ -44,6 +55,10 @@ pub(super) fn for_each_wanted(
             true => Completeness::Complete,
             false => Completeness::Partial,
         };
+        if let Some(space) = space.as_mut().filter(|_| completeness == Completeness::Partial) {
+            let is_missing = |name: &ObjectName| importer.is_present(name).map(|there| !there);
+            space.add_commit(&wanted.commit, &commit, is_missing)?;
+        }
         plan.commit_arrived(&wanted.commit, &commit, completeness)?;
     }
     Ok(())

@@ -133,7 +133,8 @@ pub fn dry_run_local(repo: &Repo, source: &Repo, options: &PullOptions) -> Resul
     for found in &wanted.commits {
         plan.want(&found.commit, &found.want);
     }
-    count_commits(&importer, &mut plan, &checks, &mut missing)?;
+    let mut space = commits::space(&importer, options)?;
+    count_commits(&importer, (&mut plan, space.as_mut()), &checks, &mut missing)?;
     loop {
         let objects = plan.take(OBJECTS_AT_A_TIME);
         if objects.is_empty() {
@@ -153,11 +154,11 @@ const OBJECTS_AT_A_TIME: usize = 32;
 
 fn count_commits(
     importer: &Importer<'_, '_>,
-    plan: &mut Plan,
+    forecast: commits::Forecast<'_>,
     checks: &Checks<'_>,
     missing: &mut ObjectTotals,
 ) -> Result<()> {
-    commits::for_each_wanted(importer, plan, |wanted, is_present| {
+    commits::for_each_wanted(importer, forecast, |wanted, is_present| {
         let checked = commits::check(importer, wanted, checks, is_present)?;
         if !is_present {
             missing.add_metadata(&checked.bytes);

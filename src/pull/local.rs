@@ -62,6 +62,13 @@ impl<'t, 'r> Importer<'t, 'r> {
         Ok(Self { transaction, source, trust, file_modes, links })
     }
 
+    /// Whether files take no room, because they are links.
+    pub(super) fn links_files(&self) -> bool {
+        let (from, to) = (self.source.mode(), self.repo().mode());
+        let is_same = from == to || (from, to) == (RepoMode::BareUser, RepoMode::BareUserOnly);
+        self.links && is_same
+    }
+
     /// The repository that objects are taken into.
     pub(super) fn repo(&self) -> &'r Repo {
         self.transaction.repo()

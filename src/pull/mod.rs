@@ -31,7 +31,6 @@ mod names;
 mod objects;
 mod plan;
 mod refs;
-#[cfg(feature = "pull")]
 mod space;
 mod usb;
 
@@ -324,9 +323,10 @@ fn import(
     let importer = Importer::new(transaction, source, options.trust, options.file_modes)?;
     let mut plan = Plan::new(options);
     let mut stats = PullStats::default();
+    let mut space = commits::space(&importer, options)?;
     for found in &wanted.commits {
         plan.want(&found.commit, &found.want);
-        commits::import_wanted(&importer, &mut plan, checks, &mut stats)?;
+        commits::import_wanted(&importer, (&mut plan, space.as_mut()), checks, &mut stats)?;
     }
     let plan = objects::import_wanted(&importer, plan, &mut stats, progress)?;
     Ok((complete(plan, options), stats))

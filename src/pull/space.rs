@@ -54,6 +54,7 @@ pub(super) struct Space {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Commits {
     /// Of one, so that nothing can be counted twice.
+    #[cfg(feature = "pull")]
     One,
     /// Perhaps of more.
     More,
@@ -110,6 +111,7 @@ impl Space {
     ///
     /// # Errors
     /// When everything counted so far does not fit.
+    #[cfg(feature = "pull")]
     pub(super) fn add_delta(&mut self, content_bytes: u64) -> Result<()> {
         self.count(content_bytes);
         // Upstream's words.

@@ -16,6 +16,8 @@ pub mod metalink;
 #[cfg(feature = "http")]
 pub mod mirrorlist;
 #[cfg(feature = "http")]
+pub mod mirrors;
+#[cfg(feature = "http")]
 pub mod origin;
 #[cfg(feature = "http")]
 mod secrets;

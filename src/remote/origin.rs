@@ -7,17 +7,18 @@
 //! | meta | `config`, `summary`, `summary.sig`, refs, detached metadata of commits |
 //! | content | all other objects, deltas and their indexes |
 
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::slice;
 use std::sync::Arc;
 use std::thread;
 
 use percent_encoding::percent_decode_str;
 
-use super::attempts::{Attempts, Next, Retry};
+use super::attempts::{Attempts, Need, Next, Retry};
 use super::config::{Location, RemoteConfig, Source};
 use super::cookies::{Jar, Target};
 use super::metalink::{Metalink, MetalinkError};
+use super::mirrors::Mirrors;
 use super::transport::Transport;
 use super::{mirrorlist, secrets};
 use crate::error::{Context, Error, Result};
@@ -25,6 +26,7 @@ use crate::http::{
     Client, ClientOptions, Cookies, Fetch, HttpError, HttpErrorKind, LowSpeed, Proxies, Request,
     Response, Roots, Scheme, Status, Timeouts, Url, UrlError, Validators,
 };
+use crate::progress::{Event, Progress};
 use crate::repo::Repo;
 
 /// The largest file that is held in memory, in bytes: metadata objects, refs, summaries, lists.
@@ -62,15 +64,23 @@ pub enum Side {
 }
 
 /// The places of a remote's files, with a client.
-#[derive(Debug)]
-pub struct Origin {
-    meta: Vec<Url>,
-    content: Vec<Url>,
+pub struct Origin<'p> {
+    meta: Arc<Mirrors>,
+    content: Arc<Mirrors>,
     transport: Arc<Transport>,
     retry: Retry,
     gzip: bool,
     /// The summary that a metalink led to.
     summary: Option<Vec<u8>>,
+    /// What is repeated is reported to it.
+    progress: &'p dyn Progress,
+}
+
+impl fmt::Debug for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { meta, content, .. } = self;
+        f.debug_struct("Origin").field("meta", meta).field("content", content).finish()
+    }
 }
 
 /// What came of asking for a file.
@@ -100,7 +110,7 @@ pub fn local_path(config: &RemoteConfig, url: Option<&str>) -> Option<PathBuf> {
     Some(std::ffi::OsString::from_vec(percent_decode_str(path).collect()).into())
 }
 
-impl Origin {
+impl<'p> Origin<'p> {
     /// Finds the places of a remote of `repo`, whose jar has its cookies. Lists of mirrors are
     /// fetched, and of each a first mirror that answers is looked for; a metalink leads to the
     /// first place that has the summary it describes.
@@ -112,6 +122,7 @@ impl Origin {
         name: &str,
         config: &RemoteConfig,
         options: &OriginOptions,
+        progress: &'p dyn Progress,
     ) -> Result<Self> {
         if let Some(client) = &config.tls.client
             && let Some(token) =
@@ -124,26 +135,27 @@ impl Origin {
         let client_options = client_options(config, options, jar)?;
         let client = Client::new(client_options).map_err(|e| failed(&e))?;
         let mut origin = Self {
-            meta: Vec::new(),
-            content: Vec::new(),
+            meta: mirrors(Vec::new()),
+            content: mirrors(Vec::new()),
             transport: Arc::new(Transport::Http(client)),
             retry: options.retry,
             gzip: options.gzip,
             summary: None,
+            progress,
         };
         let overridden = options.url.as_deref().map(Source::parse);
         match (&config.location, &overridden) {
             (Location::Metalink(url), _) => origin.follow_metalink(url)?,
             (_, Some(source)) | (Location::Url(source), None) => {
-                origin.meta = origin.places(source)?;
+                origin.meta = mirrors(origin.places(source)?);
             }
             (Location::Nowhere, None) => {
                 return Err(Error::failed(format!("No \"url\" option in remote \"{name}\"")));
             }
         }
         origin.content = match config.content.as_ref().filter(|_| overridden.is_none()) {
-            Some(content) => origin.places(content)?,
-            None => origin.meta.clone(),
+            Some(content) => mirrors(origin.places(content)?),
+            None => Arc::clone(&origin.meta),
         };
         Ok(origin)
     }
@@ -152,15 +164,17 @@ impl Origin {
     ///
     /// # Errors
     /// When the directory cannot be opened.
-    pub fn of_directory(path: &Path, retry: Retry) -> Result<Self> {
+    pub fn of_directory(path: &Path, retry: Retry, progress: &'p dyn Progress) -> Result<Self> {
         let (transport, url) = Transport::directory(path)?;
+        let place = mirrors(vec![url]);
         Ok(Self {
-            meta: vec![url.clone()],
-            content: vec![url],
+            meta: Arc::clone(&place),
+            content: place,
             transport: Arc::new(transport),
             retry,
             gzip: false,
             summary: None,
+            progress,
         })
     }
 
@@ -175,18 +189,17 @@ impl Origin {
     fn mirrors(&self, list: &str) -> Result<Vec<Url>> {
         let fetching = || format!("While fetching mirrorlist '{list}'");
         let url = parse_url(list).context(fetching)?;
-        let bytes =
-            match self.fetch_from(slice::from_ref(&url), "", &Ask::default()).context(fetching)? {
-                Fetched::File(bytes, _) => bytes,
-                _ => return Err(absent(&url)).context(fetching),
-            };
+        let bytes = match self.fetch_one(&url, &Ask::default()).context(fetching)? {
+            Fetched::File(bytes, _) => bytes,
+            _ => return Err(absent(&url)).context(fetching),
+        };
         let candidates = mirrorlist::candidates(&bytes)
             .map_err(|error| Error::failed(error.to_string()))
             .context(fetching)?;
         let mut mirrors: Vec<Url> =
             candidates.into_iter().filter_map(|u| Url::parse(u).ok()).collect();
         let answers = |mirror: &Url| {
-            let asked = self.fetch_from(slice::from_ref(mirror), "config", &Ask::default());
+            let asked = self.fetch_one(&mirror.below("config"), &Ask::default());
             matches!(asked, Ok(Fetched::File(..)))
         };
         let first = mirrors.iter().position(answers).ok_or_else(|| {
@@ -199,7 +212,7 @@ impl Origin {
     /// Finds the summary that a metalink describes. Its directory becomes the place of everything.
     fn follow_metalink(&mut self, url: &str) -> Result<()> {
         let url = parse_url(url)?;
-        let document = match self.fetch_from(slice::from_ref(&url), "", &Ask::default())? {
+        let document = match self.fetch_one(&url, &Ask::default())? {
             Fetched::File(bytes, _) => bytes,
             Fetched::Absent | Fetched::NotModified => return Err(absent(&url)),
         };
@@ -208,7 +221,7 @@ impl Origin {
         for target in &metalink.urls {
             match self.metalink_target(&metalink, target) {
                 Ok((base, summary)) => {
-                    (self.meta, self.summary) = (vec![base], Some(summary));
+                    (self.meta, self.summary) = (mirrors(vec![base]), Some(summary));
                     return Ok(());
                 }
                 Err(error) => last = Some(error.chain()),
@@ -221,7 +234,7 @@ impl Origin {
     fn metalink_target(&self, metalink: &Metalink, target: &str) -> Result<(Url, Vec<u8>)> {
         let url = parse_url(target)?;
         let ask = Ask { limit: metalink.size.min(MAX_FILE_SIZE), ..Ask::default() };
-        match self.fetch_from(slice::from_ref(&url), "", &ask)? {
+        match self.fetch_one(&url, &ask)? {
             Fetched::File(bytes, _) => {
                 metalink.check(&bytes).map_err(invalid)?;
                 Ok((url.directory(), bytes))
@@ -235,8 +248,8 @@ impl Origin {
         self.summary.as_deref()
     }
 
-    /// The base URLs of a side.
-    pub fn mirrors_of(&self, side: Side) -> &[Url] {
+    /// The mirrors of a side.
+    pub fn mirrors_of(&self, side: Side) -> &Arc<Mirrors> {
         match side {
             Side::Meta => &self.meta,
             Side::Content => &self.content,
@@ -269,7 +282,7 @@ impl Origin {
         match self.fetch(side, path, &Ask::default())? {
             Fetched::File(bytes, _) => Ok(bytes),
             Fetched::Absent | Fetched::NotModified => {
-                Err(self.mirrors_of(side).last().map_or_else(
+                Err(self.mirrors_of(side).urls().last().map_or_else(
                     || Error::failed(format!("{path}: no place to look for it")),
                     |mirror| absent(&mirror.below(path)),
                 ))
@@ -277,21 +290,24 @@ impl Origin {
         }
     }
 
-    fn fetch_from(&self, mirrors: &[Url], path: &str, ask: &Ask) -> Result<Fetched> {
-        let mut attempts = Attempts::default();
+    /// Gets a small file that has one place.
+    fn fetch_one(&self, url: &Url, ask: &Ask) -> Result<Fetched> {
+        self.fetch_from(&mirrors(vec![url.clone()]), "", ask)
+    }
+
+    fn fetch_from(&self, mirrors: &Arc<Mirrors>, path: &str, ask: &Ask) -> Result<Fetched> {
+        let mut attempts = Attempts::new(mirrors, Need::Optional);
         loop {
-            let url = match (mirrors.get(attempts.mirror), path) {
-                (Some(url), "") => url.clone(),
-                (Some(mirror), path) => mirror.below(path),
-                (None, _) => return Ok(Fetched::Absent),
-            };
+            let Some(url) = attempts.url(path) else { return Ok(Fetched::Absent) };
             let error = match self.attempt(url, ask) {
                 Ok(fetched) => return Ok(fetched),
                 Err(error) => error,
             };
-            match attempts.failed(&error, mirrors.len(), &self.retry, dice()) {
+            match attempts.failed(&error, &self.retry, dice()) {
                 Next::Again(wait) => {
                     log::debug!("{error}; again in {wait:?}");
+                    let HttpError { url, what: reason, .. } = &error;
+                    self.progress.event(Event::Retry { url, reason, wait });
                     thread::sleep(wait);
                 }
                 Next::Absent => return Ok(Fetched::Absent),
@@ -324,6 +340,10 @@ impl Default for Ask {
     fn default() -> Self {
         Self { limit: MAX_FILE_SIZE, unless: Validators::default() }
     }
+}
+
+fn mirrors(urls: Vec<Url>) -> Arc<Mirrors> {
+    Arc::new(Mirrors::new(urls))
 }
 
 fn invalid(error: MetalinkError) -> Error {

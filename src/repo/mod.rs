@@ -77,7 +77,6 @@ pub(crate) use write::bare::check_user_only_mode;
 pub use write::content::{ContentWriter, SourceFile};
 pub use write::expected::Trust;
 pub(crate) use write::replace::Replacement;
-#[cfg(feature = "pull")]
 pub(crate) use write::space::Room;
 pub use write::transaction::{Transaction, TransactionStats};
 

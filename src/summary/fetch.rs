@@ -30,7 +30,7 @@ pub struct Place<'p> {
     /// The remote's name.
     pub remote: &'p str,
     /// The remote's files.
-    pub origin: &'p Origin,
+    pub origin: &'p Origin<'p>,
     /// Summaries that were fetched before; `None` for no use of them.
     pub cache: Option<&'p Cache>,
     /// Whether a cached summary that is not valid is an error, for tests.

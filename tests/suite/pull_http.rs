@@ -5,6 +5,7 @@ mod fallback;
 mod faults;
 mod hostile;
 mod kill;
+mod mirrors;
 mod oracle;
 mod patience;
 mod secrets;

@@ -297,7 +297,7 @@ fn a_pull_to_which_nothing_comes_ends_with_what_it_waits_for() {
         now: 0,
         gzip: false,
     };
-    let origin = Origin::open(&repo, "origin", &config, &origin).unwrap();
+    let origin = Origin::open(&repo, "origin", &config, &origin, &Silent).unwrap();
     let source = Source {
         name: "origin",
         branches: &[],

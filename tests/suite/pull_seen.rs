@@ -1,15 +1,18 @@
 //! What can be seen of a pull: what it would do, and what it is doing.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
 use super::json::shapes::{misfit, schemas};
-use super::support::{Dice, Output, Server, Then, answer, differences, osier, scratch, snapshot};
+use super::support::{
+    Asked, Dice, Output, Server, Then, answer, differences, osier, scratch, snapshot,
+};
 
 /// An archive with two commits on `main`, and the branch `other` at the first one. `option` is one
 /// of `commit`.
@@ -179,13 +182,16 @@ fn names(events: &[Value]) -> Vec<&str> {
 fn events_say_what_happens() {
     let directory = scratch();
     let source = published(directory.path(), "--generate-sizes");
-    let (served, failed) = (source.clone(), AtomicBool::new(false));
+    let (served, failed) = (source.clone(), Mutex::new(HashSet::new()));
+    // Each of these the first time.
+    let fails = move |asked: &Asked| {
+        let is_at_fault = asked.path.ends_with(".commit") || asked.path == "/summary";
+        is_at_fault && failed.lock().unwrap().insert(asked.path.clone())
+    };
     let server = Server::answering(move |asked, stream| {
         let path = served.join(asked.path.trim_start_matches('/'));
         let bytes = match fs::read(path) {
-            _ if asked.path.ends_with(".commit") && !failed.swap(true, Ordering::SeqCst) => {
-                answer("503 Busy", &[], b"")
-            }
+            _ if fails(asked) => answer("503 Busy", &[], b""),
             Ok(bytes) => answer("200 OK", &[], &bytes),
             Err(_) => answer("404 Not Found", &[], b""),
         };
@@ -196,10 +202,11 @@ fn events_say_what_happens() {
     let output = pull(&repo, &["--json-events", "origin", "main"]);
     assert_eq!(output.status, 0, "{output:?}");
     let events = events(&output);
-    assert_eq!(names(&events), ["resolved", "started", "retry", "finished"]);
+    assert_eq!(names(&events), ["retry", "resolved", "started", "retry", "finished"]);
     let commit = rev(&source, "main");
-    assert_eq!([&events[0]["ref"], &events[0]["commit"]], [&json!("origin:main"), &json!(commit)]);
-    let retry = events.iter().find(|event| event["event"] == "retry").unwrap();
+    assert_eq!([&events[1]["ref"], &events[1]["commit"]], [&json!("origin:main"), &json!(commit)]);
+    assert_eq!(events[0]["url"], format!("{}/summary", server.url));
+    let retry = events.iter().rfind(|event| event["event"] == "retry").unwrap();
     let url = format!("{}/objects/{}/{}.commit", server.url, &commit[..2], &commit[2..]);
     assert_eq!(retry["url"], url);
     assert_eq!(retry["reason"], "Server returned HTTP 503");

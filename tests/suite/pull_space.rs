@@ -118,3 +118,22 @@ fn a_delta_that_cannot_fit_is_refused_in_upstreams_words() {
     set_free(&repo, "1MB");
     assert!(pull(&repo, &[]).success().starts_with("1 delta parts, "));
 }
+
+#[test]
+fn what_is_written_from_a_local_repository_has_to_fit_too_but_links_take_nothing() {
+    let directory = scratch();
+    let source = published(directory.path());
+    let commit = osier().repo(&source, ["rev-parse", "main"]).line();
+    let source = source.to_str().unwrap();
+    for arguments in [&["pull-local", source, "main"][..], &["pull-local", "--untrusted", source]] {
+        let repo = destination(directory.path(), ("bare-user", "http://unused"), EVERYTHING);
+        let message = osier().repo(&repo, arguments).failure();
+        assert!(message.starts_with(&format!("Commit {commit} requires ")), "{message}");
+        assert!((600_000..640_000).contains(&needed(&message)), "{message}");
+        assert_eq!(osier().repo(&repo, ["refs", "--list"]).success(), "");
+    }
+    let repo = destination(directory.path(), ("bare-user", "http://unused"), "1MB");
+    osier().repo(&repo, ["pull-local", source, "main"]).success();
+    let repo = destination(directory.path(), ("archive", "http://unused"), EVERYTHING);
+    osier().repo(&repo, ["pull-local", source, "main"]).success();
+}

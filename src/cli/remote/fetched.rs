@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use osier::error::Context as _;
+use osier::progress::Silent;
 use osier::remote::origin::{self, Origin, OriginOptions};
 use osier::remote::{self, Demands};
 use osier::repo::Repo;
@@ -54,7 +55,7 @@ pub(super) fn fetch(
         Err(error) => return Err(error.into()),
     };
     let options = OriginOptions { gzip: true, ..defaults::options() };
-    let origin = Origin::open(repo, name, &config, &options)?;
+    let origin = Origin::open(repo, name, &config, &options, &Silent)?;
     let place =
         Place { remote: name, origin: &origin, cache: cache.as_ref(), refuse_invalid_cache: false };
     let fetched = fetch::fetch(&place, &demands.summary, Asker::Viewer)?;

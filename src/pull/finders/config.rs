@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::summary::{Scope, offer};
 use super::{Candidate, FindOptions, Finder, Place, gpg_of, usable};
 use crate::error::{Context, Result};
+use crate::progress::Silent;
 use crate::refspec::{CollectionId, CollectionRef, RemoteName};
 use crate::remote::origin::{self, Origin};
 use crate::remote::{self, Demands, Location, Remote, RemoteConfig};
@@ -105,7 +106,7 @@ fn fetch_summary(
         verify::verify(&demands.summary, summary.as_deref(), signature, Asker::Pull)?;
         return Ok((Place::Repo(Box::new(source)), summary));
     }
-    let origin = Origin::open(repo, &remote.name, config, options.origin)?;
+    let origin = Origin::open(repo, &remote.name, config, options.origin, &Silent)?;
     let place =
         SummaryPlace { remote: &remote.name, origin: &origin, cache, refuse_invalid_cache: false };
     let summary = fetch::fetch(&place, &demands.summary, Asker::Pull)?.summary;

@@ -96,7 +96,7 @@ pub struct FoundRemote {
 #[derive(Debug)]
 enum Place {
     Repo(Box<Repo>),
-    Server(Box<Remote>, Box<Origin>),
+    Server(Box<Remote>, Box<Origin<'static>>),
 }
 
 /// Finds remotes that have `wanted` refs, the preferred ones first. Those that do not answer, or

@@ -100,7 +100,7 @@ fn fetch(place: &Place, listed: &Listed, demands: &crate::remote::Demands) -> Re
     Ok(Commit::decode(&bytes).of_object(name)?.timestamp)
 }
 
-fn fetch_detached(origin: &Origin, commit: &Checksum) -> Result<Option<Dict>> {
+fn fetch_detached(origin: &Origin<'_>, commit: &Checksum) -> Result<Option<Dict>> {
     let path = path(&ObjectName::new(*commit, ObjectType::Commit)) + "meta";
     Ok(match origin.fetch(Side::Meta, &path, &Ask::default())? {
         Fetched::File(bytes, _) => Some(Dict::decode(&bytes).unwrap_or_default()),

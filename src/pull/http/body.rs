@@ -9,9 +9,10 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 
 use super::partial::Partial;
-use crate::http::{Fetch, HttpError, HttpErrorKind, Request, Response, Status, Url, Validators};
+use crate::http::{Fetch, HttpError, HttpErrorKind, Request, Response, Status, Validators};
 use crate::remote::Transport;
 use crate::remote::attempts::{Attempts, Next, Retry};
+use crate::remote::mirrors::Mirrors;
 use crate::remote::origin::dice;
 
 /// A body that breaks off more often is given up, however little came in between.
@@ -46,9 +47,10 @@ impl Shared {
 /// Where a body can be asked for again.
 #[derive(Clone)]
 pub(super) struct Places {
-    /// The file on each mirror.
-    pub(super) urls: Vec<Url>,
-    /// The mirror that it comes from.
+    pub(super) mirrors: Arc<Mirrors>,
+    /// Its path below each of them.
+    pub(super) path: String,
+    /// The number of the mirror that it comes from.
     pub(super) mirror: usize,
     pub(super) limit: u64,
     pub(super) retry: Retry,
@@ -92,7 +94,7 @@ impl ResumingBody {
         Self {
             transport,
             shared,
-            attempts: Attempts::at(places.mirror),
+            attempts: Attempts::at(&places.mirrors, places.mirror),
             places,
             response,
             offset,
@@ -107,8 +109,7 @@ impl ResumingBody {
     }
 
     /// Whether it has broken off, now or in an earlier run, so that it may be made of parts of two
-    /// versions; to be looked at
-    /// when it has been read.
+    /// versions; to be looked at when it has been read.
     pub(super) fn is_pieced(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.pieced)
     }
@@ -146,7 +147,7 @@ impl ResumingBody {
                     }
                     self.keep(&chunk);
                     // It goes on, so the attempts begin anew.
-                    self.attempts = Attempts::at(self.attempts.mirror);
+                    self.attempts.goes_on();
                     return Ok(Some(chunk));
                 }
                 Err(error) => self.resume(error)?,
@@ -171,10 +172,10 @@ impl ResumingBody {
         if self.breaks > MOST_BREAKS {
             return Err(error);
         }
-        let Places { urls, limit, retry, .. } = &self.places;
+        let Places { path, limit, retry, .. } = &self.places;
         loop {
             log::debug!("{error}; going on at byte {}", self.offset);
-            match self.attempts.failed(&error, urls.len(), retry, dice()) {
+            match self.attempts.failed(&error, retry, dice()) {
                 Next::Again(wait) => {
                     let mut retried =
                         self.shared.retried.lock().unwrap_or_else(PoisonError::into_inner);
@@ -184,7 +185,7 @@ impl ResumingBody {
                 }
                 Next::Absent | Next::GiveUp => return Err(error),
             }
-            let Some(url) = urls.get(self.attempts.mirror) else { return Err(error) };
+            let Some(url) = self.attempts.url(path) else { return Err(error) };
             let ask = |from| {
                 let unless = match from {
                     0 => Validators::default(),

@@ -40,7 +40,7 @@ impl Driver<'_, '_, '_, '_> {
         // A superblock may have brought it.
         if !self.work.has(&name, !self.parts_left.is_empty())? {
             let size = self.work.sizes.get(&wanted.commit).copied();
-            self.urgent.push(Task::new(What::Commit(wanted, detached), size));
+            self.urgent.push(Task::new(self.work.origin, What::Commit(wanted, detached), size));
             return Ok(());
         }
         let bytes = self.view.load_metadata(&name)?;

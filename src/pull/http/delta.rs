@@ -128,7 +128,7 @@ pub(super) struct Goal {
 /// The search for deltas in one pull.
 pub(super) struct Search<'s, 'r> {
     pub(super) transaction: &'s Transaction<'r>,
-    pub(super) origin: &'s Origin,
+    pub(super) origin: &'s Origin<'s>,
     pub(super) checks: &'s Checks<'s>,
     offers: Vec<(DeltaName, Checksum)>,
     /// Whether the server has an index for each commit with deltas.
@@ -154,7 +154,7 @@ impl<'s, 'r> Search<'s, 'r> {
     /// When the summary's map of deltas is malformed.
     pub(super) fn new(
         transaction: &'s Transaction<'r>,
-        origin: &'s Origin,
+        origin: &'s Origin<'s>,
         checks: &'s Checks<'s>,
         (summary, indexed): (Option<&Summary>, bool),
         goal: Goal,

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Memory: the plan has one name for each object that is known. Of bodies at most those of the
-//! requests under way are in memory, each of at most [`SMALL`] bytes, and [`MOST_WAITING`] more
+//! requests under way are in memory, each small ([`Task::request`]), and [`MOST_WAITING`] more
 //! that wait for a worker; larger ones stream.
 
 use std::collections::{HashMap, VecDeque};
@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use super::delay::{Delayed, Pause};
 use super::delta::Delta;
+use super::flights::{Flights, Landing};
 use super::receive::Received;
 use super::tally::Tally;
 use super::task::{Task, What};
@@ -30,7 +31,7 @@ use super::window::Window;
 use super::work::{Event, Job, Work, serve, spawn};
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
-use crate::http::{HttpError, HttpErrorKind, Request, Response, Validators};
+use crate::http::{HttpError, HttpErrorKind, Request, Response};
 use crate::object::{ObjectName, ObjectType};
 use crate::progress::{Event as Progressed, Transfer};
 use crate::pull::dry_run::Purpose;
@@ -41,8 +42,6 @@ use crate::remote::attempts::Next;
 use crate::remote::origin::{self, dice};
 use crate::repo::Repo;
 
-/// Bodies of at most that many bytes are in memory as a whole.
-const SMALL: usize = 64 << 10;
 /// Small bodies that wait for a worker at most; no more requests are made until there are fewer.
 const MOST_WAITING: usize = 128;
 /// Parts of deltas under way at most: each takes memory for what is decompressed.
@@ -92,7 +91,7 @@ pub(super) fn run(
             parts: VecDeque::new(),
             parts_under_way: 0,
             parts_left: HashMap::new(),
-            asked: 0,
+            flights: Flights::default(),
             waiting: 0,
             streaming: 0,
         };
@@ -141,8 +140,7 @@ pub(super) struct Driver<'scope, 'env, 'w, 'r> {
     parts_under_way: usize,
     /// How many parts of the delta to a commit are missing.
     pub(super) parts_left: HashMap<Checksum, usize>,
-    /// Requests without an answer so far.
-    asked: usize,
+    flights: Flights,
     /// Small bodies at the workers.
     pub(super) waiting: usize,
     /// Large bodies that come.
@@ -153,7 +151,7 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
     fn run(&mut self, incoming: &Events<Event>) -> Result<()> {
         loop {
             self.ask_all()?;
-            let under_way = self.asked + self.waiting + self.streaming;
+            let under_way = self.flights.len() + self.waiting + self.streaming;
             let later = [self.delayed.next_due(), self.pause.until()].into_iter().flatten().min();
             if under_way == 0 && later.is_none() {
                 return Ok(());
@@ -162,6 +160,7 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
             let event = incoming.recv_timeout(wait.min(LOOK));
             if self.tally.look() {
                 self.report();
+                self.overtake();
             }
             match event {
                 Ok(event) => {
@@ -189,7 +188,7 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
             fetched: metadata_objects_fetched + content_objects_fetched,
             wanted: metadata_objects_fetched + files,
             grows: self.plan.grows(),
-            requests: (self.asked + self.streaming) as u64,
+            requests: (self.flights.len() + self.streaming) as u64,
             unwritten: self.waiting as u64,
             bytes: self.work.receiver.shared.transferred.load(Ordering::Relaxed),
             parts: (self.stats.delta_parts_fetched, self.tally.parts),
@@ -210,7 +209,9 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
         if !self.pause.is_over(now) {
             return Ok(());
         }
-        while self.asked + self.streaming < self.window.size() && self.waiting < MOST_WAITING {
+        while self.flights.len() + self.streaming < self.window.size()
+            && self.waiting < MOST_WAITING
+        {
             match self.next_task(now)? {
                 Some(task) => self.ask(task),
                 None => break,
@@ -231,7 +232,7 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
         }
         while let Some(wanted) = self.plan.next_commit() {
             if !self.commit_from_cache(&wanted)? {
-                return Ok(Some(Task::new(What::Detached(wanted), None)));
+                return Ok(Some(Task::new(self.work.origin, What::Detached(wanted), None)));
             }
         }
         loop {
@@ -245,7 +246,7 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
                     continue;
                 }
                 let Some(cache) = cache else {
-                    return Ok(Some(Task::new(What::Object(name), None)));
+                    return Ok(Some(Task::new(self.work.origin, What::Object(name), None)));
                 };
                 self.tally.files_present += u64::from(name.object_type == ObjectType::File);
                 self.waiting += 1;
@@ -300,43 +301,62 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
 
     fn ask(&mut self, mut task: Task) {
         task.asked = Instant::now();
-        let places = task.places(self.work.origin);
-        let events = self.events.clone();
-        let Some(url) = places.urls.into_iter().nth(places.mirror) else {
-            let error = HttpError::new("", HttpErrorKind::Invalid, "no place to look for it");
-            let _ = events.send(Event::Answered(task, Err(error)));
-            self.asked += 1;
-            return;
-        };
         task.begun = match task.is_anew {
             true => None,
             false => self.work.receiver.begun(&task.kind()),
         };
-        let (from, unless) = match &task.begun {
-            None => (0, Validators::default()),
-            Some(begun) => (begun.length, begun.validators.clone()),
-        };
-        task.number = self.watch.begins(&url);
-        let (limit, collect) = (places.limit, SMALL);
-        let request = Request { from, unless, limit, collect, ..Request::get(url) };
-        self.asked += 1;
+        let (url, mirror) = (task.attempts.url(&task.path()), task.attempts.mirror());
+        task.number = self.watch.begins(url.as_ref());
+        if let Some(url) = url {
+            self.submit(task.number, mirror, task.request(url));
+        } else {
+            let error = HttpError::new("", HttpErrorKind::Invalid, "no place to look for it");
+            let _ = self.events.send(Event::Answered(task.number, mirror, Err(error)));
+        }
+        self.flights.begins(task.number, task);
+    }
+
+    fn submit(&self, number: u64, mirror: usize, request: Request) {
+        let events = self.events.clone();
         let deliver = move |answer| {
             // After an error the driver is gone.
-            let _ = events.send(Event::Answered(task, answer));
+            let _ = events.send(Event::Answered(number, mirror, answer));
         };
         self.work.origin.transport().submit(request, Box::new(deliver));
     }
 
+    /// Asks other mirrors for what takes too long.
+    fn overtake(&mut self) {
+        for (number, mirror) in self.flights.late(Instant::now()) {
+            let Some(task) = self.flights.task(number) else { continue };
+            if let Some(url) = task.attempts.mirrors().file(mirror, &task.path()) {
+                log::debug!("{url} is asked for, because another mirror takes long");
+                self.submit(number, mirror, task.request(url));
+            }
+        }
+    }
+
     fn handle(&mut self, event: Event) -> Result<()> {
         match event {
-            Event::Answered(task, answer) => {
-                self.asked -= 1;
-                if answer.as_ref().map_or(true, |response| response.body.is_whole()) {
-                    self.watch.ends(task.number);
+            Event::Answered(number, mirror, Ok(response)) => {
+                // Else another mirror was faster.
+                let Some(flight) = self.flights.answered(number, mirror) else { return Ok(()) };
+                if response.body.is_whole() {
+                    self.watch.ends(number);
                 }
-                match answer {
-                    Ok(response) => self.answered(task, response),
-                    Err(error) => self.failed(task, &error),
+                self.answered(flight.landed_at(mirror), response)
+            }
+            Event::Answered(number, mirror, Err(error)) => {
+                match self.flights.failed(number, mirror) {
+                    Landing::Overtaken => Ok(()),
+                    Landing::GoesOn => {
+                        log::debug!("{error}; another mirror is asked already");
+                        Ok(())
+                    }
+                    Landing::Last(flight) => {
+                        self.watch.ends(number);
+                        self.failed(flight.crashed(), &error)
+                    }
                 }
             }
             Event::Worked(task, received) => {
@@ -408,8 +428,7 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
             HttpErrorKind::Unreachable => _ = self.pause.complained(task.asked, None),
             _ => {}
         }
-        let places = task.places(self.work.origin);
-        match task.attempts.failed(error, places.urls.len(), &places.retry, dice()) {
+        match task.attempts.failed(error, self.work.origin.retry(), dice()) {
             Next::Again(wait) => {
                 log::debug!("{error}; again in {wait:?}");
                 self.tally.retry(error, wait);
@@ -433,7 +452,9 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
             What::Detached(wanted) => self.detached(wanted, None),
             What::Commit(wanted, _) if wanted.is_parent => {
                 match self.work.tombstones {
-                    true => self.urgent.push(Task::new(What::Tombstone(wanted), None)),
+                    true => {
+                        self.urgent.push(Task::new(self.work.origin, What::Tombstone(wanted), None))
+                    }
                     false => self.plan.commit_is_absent(&wanted),
                 }
                 Ok(())

@@ -3,6 +3,7 @@
 //! ```text
 //! window   how many requests may be under way, no I/O
 //! task     what is asked for, and where it is
+//! flights  what has no answer yet, and which of it takes too long
 //! delay    when to go on after failures
 //! body     a body that goes on where it broke
 //! partial  large bodies as far as they have come, for the next run
@@ -21,6 +22,7 @@ mod commits;
 mod delay;
 mod delta;
 mod driver;
+mod flights;
 mod metadata;
 mod partial;
 mod parts;
@@ -69,7 +71,7 @@ pub struct Source<'s> {
     /// The collection that its commits must be bound to.
     pub collection: Option<CollectionId>,
     /// Its files.
-    pub origin: &'s Origin,
+    pub origin: &'s Origin<'s>,
     /// Where its summaries are cached.
     pub cache: SummaryCache<'s>,
     /// Repositories on this machine in which objects are looked for first.
@@ -339,7 +341,7 @@ fn totals(transaction: &Transaction<'_>, deltas: &[Arc<delta::Delta>]) -> Result
 }
 
 /// Whether the config of the server says that each commit with deltas has an index.
-fn has_indexed_deltas(origin: &Origin) -> Result<bool> {
+fn has_indexed_deltas(origin: &Origin<'_>) -> Result<bool> {
     let bytes = origin.fetch_existing(Side::Meta, "config")?;
     let malformed = |source| Error::Malformed { what: "config of the remote".to_owned(), source };
     let keyfile = text_of(&bytes).and_then(KeyFile::parse).map_err(malformed)?;
@@ -392,7 +394,7 @@ fn copy_summary(repo: &Repo, fetched: &RemoteSummary) -> Result<()> {
 }
 
 /// Refs on a server without a summary.
-struct OnServer<'o>(&'o Origin);
+struct OnServer<'o>(&'o Origin<'o>);
 
 impl Lookup for OnServer<'_> {
     fn find(&self, name: &RefName) -> Result<InSource> {

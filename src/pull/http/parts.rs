@@ -25,7 +25,7 @@ impl Driver<'_, '_, '_, '_> {
         let mut missing = 0u64;
         for fallback in &superblock.fallbacks {
             if !transaction.was_present(&fallback.name)? {
-                self.urgent.push(Task::new(What::Object(fallback.name), None));
+                self.urgent.push(Task::new(self.work.origin, What::Object(fallback.name), None));
                 missing = missing.saturating_add(fallback.size);
             }
         }
@@ -48,7 +48,7 @@ impl Driver<'_, '_, '_, '_> {
                 let _ = self.jobs.send(Job::Inlined(Arc::clone(delta), number));
             } else {
                 let what = What::Part(Arc::clone(delta), number);
-                self.parts.push_back(Task::new(what, Some(header.size)));
+                self.parts.push_back(Task::new(self.work.origin, what, Some(header.size)));
                 missing = missing.saturating_add(header.size);
             }
         }

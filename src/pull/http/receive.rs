@@ -85,16 +85,17 @@ impl Receiver<'_, '_> {
     /// Fetches a file again that was not what it should be: the line may have damaged it, a mirror
     /// may have another one, or it has changed between two pieces. Each mirror has one more chance.
     fn once_more(&self, kind: &Kind, places: Places, error: Error) -> Result<Received> {
-        let mirrors = places.urls.len().max(1);
-        let mut attempts = Attempts::at((places.mirror + 1) % mirrors);
+        let mirrors = places.mirrors.urls().len();
+        let mut attempts = Attempts::at(&places.mirrors, places.mirror);
+        attempts.damaged();
         let mut damaged = 0;
         log::debug!("{}; it is fetched once more", error.chain());
         loop {
-            let Some(url) = places.urls.get(attempts.mirror) else { return Err(error) };
+            let Some(url) = attempts.url(&places.path) else { return Err(error) };
             let request = Request { limit: places.limit, ..Request::get(url.clone()) };
             let failed = match self.transport.get(request) {
                 Ok(response) => {
-                    let here = Places { mirror: attempts.mirror, ..places.clone() };
+                    let here = Places { mirror: attempts.mirror(), ..places.clone() };
                     let error = match self.once(kind, response, None, here) {
                         Err(Failure::Content(error)) => error,
                         received => return Ok(received?),
@@ -104,12 +105,12 @@ impl Receiver<'_, '_> {
                         let what = format!("While fetching {url}");
                         return Err(Error::During { what, source: Box::new(error) });
                     }
-                    attempts.mirror = (attempts.mirror + 1) % mirrors;
+                    attempts.damaged();
                     continue;
                 }
                 Err(failed) => failed,
             };
-            match attempts.failed(&failed, mirrors, &places.retry, dice()) {
+            match attempts.failed(&failed, &places.retry, dice()) {
                 Next::Again(wait) => self.shared.wait(wait),
                 Next::Absent | Next::GiveUp => return Err(origin::failed(&failed)),
             }

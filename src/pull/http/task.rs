@@ -7,12 +7,16 @@ use super::body::Places;
 use super::delta::Delta;
 use super::partial::Partial;
 use super::receive::Kind;
+use crate::http::{Request, Url, Validators};
 use crate::map::FileBytes;
 use crate::object::{ObjectName, ObjectType};
 use crate::pull::plan::WantedCommit;
-use crate::remote::attempts::Attempts;
+use crate::remote::attempts::{Attempts, Need};
 use crate::remote::origin::{MAX_FILE_SIZE, Origin, Side};
 use crate::repo::{RepoMode, loose_path};
+
+/// Bodies of at most that many bytes are in memory as a whole.
+const SMALL: usize = 64 << 10;
 
 /// A file to get.
 pub(super) struct Task {
@@ -44,22 +48,36 @@ pub(super) enum What {
     Part(Arc<Delta>, usize),
 }
 
+impl What {
+    fn side(&self) -> Side {
+        match self {
+            Self::Detached(_) => Side::Meta,
+            _ => Side::Content,
+        }
+    }
+}
+
 impl Task {
     /// `size` is the size of the commit or part, if it is known.
-    pub(super) fn new(what: What, size: Option<u64>) -> Self {
+    pub(super) fn new(origin: &Origin<'_>, what: What, size: Option<u64>) -> Self {
         let limit = match &what {
             What::Commit(..) => size.unwrap_or(MAX_FILE_SIZE),
             What::Object(name) if name.object_type == ObjectType::File => u64::MAX,
             What::Part(..) => size.unwrap_or(MAX_FILE_SIZE),
             _ => MAX_FILE_SIZE,
         };
-        let attempts = Attempts::default();
+        let need = match &what {
+            What::Detached(_) | What::Tombstone(_) => Need::Optional,
+            What::Commit(wanted, _) if wanted.is_parent => Need::Optional,
+            What::Commit(..) | What::Object(_) | What::Part(..) => Need::Required,
+        };
+        let attempts = Attempts::new(origin.mirrors_of(what.side()), need);
         let asked = Instant::now();
         Self { what, attempts, number: 0, asked, begun: None, is_anew: false, limit }
     }
 
     /// Its path on the server.
-    fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         let object = |name: &ObjectName| format!("objects/{}", loose_path(name, RepoMode::Archive));
         let named = |wanted: &WantedCommit, ty| object(&ObjectName::new(wanted.commit, ty));
         match &self.what {
@@ -81,17 +99,22 @@ impl Task {
     }
 
     /// Where it is.
-    pub(super) fn places(&self, origin: &Origin) -> Places {
-        let side = match self.what {
-            What::Detached(_) => Side::Meta,
-            _ => Side::Content,
-        };
-        let path = self.path();
+    pub(super) fn places(&self, origin: &Origin<'_>) -> Places {
         Places {
-            urls: origin.mirrors_of(side).iter().map(|mirror| mirror.below(&path)).collect(),
-            mirror: self.attempts.mirror,
+            mirrors: Arc::clone(origin.mirrors_of(self.what.side())),
+            path: self.path(),
+            mirror: self.attempts.mirror(),
             limit: self.limit,
             retry: *origin.retry(),
         }
+    }
+
+    /// The request for it, or for the rest of it.
+    pub(super) fn request(&self, url: Url) -> Request {
+        let (from, unless) = match &self.begun {
+            None => (0, Validators::default()),
+            Some(begun) => (begun.length, begun.validators.clone()),
+        };
+        Request { from, unless, limit: self.limit, collect: SMALL, ..Request::get(url) }
     }
 }

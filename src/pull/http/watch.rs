@@ -28,9 +28,9 @@ impl Watch {
     }
 
     /// A file is asked for; the number is for [`Watch::ends`].
-    pub(super) fn begins(&mut self, url: &Url) -> u64 {
+    pub(super) fn begins(&mut self, url: Option<&Url>) -> u64 {
         self.next += 1;
-        self.awaited.insert(self.next, url.clone());
+        self.awaited.extend(url.map(|url| (self.next, url.clone())));
         self.next
     }
 
@@ -75,7 +75,7 @@ mod tests {
     fn only_what_is_awaited_is_named_and_bytes_keep_the_pull_alive() {
         let url = |number: usize| Url::parse(&format!("http://h/{number}")).unwrap();
         let mut watch = Watch::new(Duration::ZERO);
-        let numbers: Vec<u64> = (0..5).map(|number| watch.begins(&url(number))).collect();
+        let numbers: Vec<u64> = (0..5).map(|number| watch.begins(Some(&url(number)))).collect();
         watch.ends(numbers[1]);
         let message = watch.check(0).unwrap_err().chain();
         let files = "http://h/0, http://h/2, http://h/3 and 1 more";

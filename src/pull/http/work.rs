@@ -20,8 +20,9 @@ use crate::remote::origin::Origin;
 
 /// What the driver is told.
 pub(super) enum Event {
-    /// The head of an answer, or why there is none.
-    Answered(Task, Result<Response, HttpError>),
+    /// The head of an answer to the request of that number, of the mirror of that number, or why
+    /// there is none.
+    Answered(u64, usize, Result<Response, HttpError>),
     /// A small body is done with.
     Worked(Task, Result<Received>),
     /// A large body is done with.
@@ -44,7 +45,7 @@ pub(super) enum Job {
 
 /// What one pull works with.
 pub(super) struct Work<'w, 'r> {
-    pub(super) origin: &'w Origin,
+    pub(super) origin: &'w Origin<'w>,
     pub(super) receiver: Receiver<'w, 'r>,
     pub(super) checks: &'w Checks<'w>,
     pub(super) purpose: Purpose,

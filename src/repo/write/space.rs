@@ -44,7 +44,6 @@ impl Repo {
     }
 }
 
-#[cfg(feature = "pull")]
 impl Room {
     /// All of it, in bytes.
     pub(crate) fn bytes(&self) -> u64 {

@@ -120,3 +120,38 @@ fn the_line_changes_as_often_as_asked_and_ends_with_the_result() {
     let piped = Program::other(osier_path(), "osier").repo(&repo, ["pull", "origin", "main"]);
     assert!(!piped.success().contains('\x1b'));
 }
+
+#[test]
+fn the_line_ends_before_what_an_interrupted_pull_says() {
+    let directory = scratch();
+    let source = published(directory.path());
+    let asked_for = directory.path().join("asked");
+    let seen = asked_for.clone();
+    let server = faulty(&source, move |asked, stream| {
+        if !is_file(asked) {
+            return None;
+        }
+        fs::write(&seen, "").unwrap();
+        let _ = std::io::Read::read(stream, &mut [0; 10]);
+        Some(Then::Close)
+    });
+    let repo = destination(directory.path(), "repo", ("bare-user", &server.url));
+    let script = directory.path().join("script");
+    let text = format!(
+        "{} --repo={} pull origin main & pid=$!\n\
+         until [ -e {} ]; do sleep 0.05; done\nkill -TERM $pid\nwait $pid\n",
+        osier_path(),
+        repo.display(),
+        asked_for.display()
+    );
+    fs::write(&script, text).unwrap();
+    let Some(program) = program("script") else { return };
+    let command = format!("sh {}", script.display());
+    let output = program.with("TERM", "xterm").run(["-qec", &command, "/dev/null"]);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let (_, said) = printed.split_once("interrupted: what was written is in ").expect(&printed);
+    assert!(said.contains("/tmp/staging-"), "{printed}");
+    let before = printed.split("interrupted: ").next().unwrap();
+    let line = before.trim_end_matches("warning: ");
+    assert!(line.ends_with("\r\n") || line.ends_with('\n'), "{printed:?}");
+}
