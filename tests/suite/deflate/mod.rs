@@ -11,6 +11,8 @@ use proptest::prelude::*;
 use contents::{Mix, noise};
 use oracle::Oracle;
 
+use crate::support::one_of;
+
 /// What ostree feeds its compressor with.
 const USUAL_STEP: usize = 8192;
 
@@ -18,8 +20,9 @@ const USUAL_STEP: usize = 8192;
 fn every_kind_of_content_becomes_zlibs_bytes_at_every_level() {
     let Some(oracle) = Oracle::start() else { return };
     let mut deflaters: Vec<Deflater> = (1..=9).map(zlib).collect();
-    for (name, content) in contents::all() {
-        for (deflater, level) in deflaters.iter_mut().zip(1..) {
+    for (number, (name, content)) in contents::all().into_iter().enumerate() {
+        let levels = deflaters.iter_mut().zip(1..).skip(number % one_of(3)).step_by(one_of(3));
+        for (deflater, level) in levels {
             let expected = oracle.deflate(level, USUAL_STEP, &content);
             let packed = deflate(deflater, &content, USUAL_STEP);
             assert_same(

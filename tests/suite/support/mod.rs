@@ -71,6 +71,11 @@ pub fn long_tests() -> bool {
     std::env::var_os("OSIER_LONG_TESTS").is_some_and(|value| value == "1")
 }
 
+/// One of every `step` things in the short form of a test, each in the long form.
+pub fn one_of(step: usize) -> usize {
+    if long_tests() { 1 } else { step }
+}
+
 /// Copies a directory with everything in it and about it.
 #[track_caller]
 pub fn copy_all(from: &Path, to: &Path) {
