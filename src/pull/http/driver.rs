@@ -397,7 +397,7 @@ impl<'scope, 'env> Driver<'scope, 'env, '_, '_> {
                 let _ = events.send(Event::Streamed(task, received));
             });
         }
-        if let What::Object(_) | What::Part(..) = task.what {
+        if let What::Object(_) | What::Commit(..) | What::Part(..) = task.what {
             self.waiting += 1;
             // The workers live as long as the driver.
             let _ = self.jobs.send(Job::Body(Box::new((task, response))));

@@ -47,6 +47,8 @@ pub(super) enum Kind {
     Plain,
     /// It is an object.
     Object(ObjectName),
+    /// It is a commit, which is stored once it has been checked.
+    Commit(ObjectName),
     /// It is the part of that number of a delta.
     Part(Arc<Delta>, usize),
 }
@@ -59,7 +61,7 @@ impl Kind {
                 Some(format!("{}.filez", name.checksum))
             }
             Self::Part(delta, number) => Some(format!("{}.part", delta.part_checksum(*number)?)),
-            Self::Plain | Self::Object(_) => None,
+            Self::Plain | Self::Object(_) | Self::Commit(_) => None,
         }
     }
 }
@@ -193,6 +195,7 @@ impl Receiver<'_, '_> {
                 Ok(Received::Stored(content))
             }
             Kind::Object(name) => self.store_metadata(&name, FileBytes::Read(bytes)),
+            Kind::Commit(name) => verified(&name, FileBytes::Read(bytes)),
             Kind::Part(delta, number) => self.apply(&delta, number, &mut bytes.as_slice()),
         }
     }
@@ -217,6 +220,7 @@ impl Receiver<'_, '_> {
                 Ok(Received::Stored(content))
             }
             Kind::Object(name) => self.store_metadata(&name, self.spooled(&mut body)?),
+            Kind::Commit(name) => verified(&name, self.spooled(&mut body)?),
             Kind::Part(delta, number) => self.apply(&delta, number, &mut body),
             Kind::Plain => self.spooled(&mut body).map(Received::Bytes),
         }
@@ -249,12 +253,11 @@ impl Receiver<'_, '_> {
 
     /// Stores a dirtree or dirmeta, unless it is only counted.
     fn store_metadata(&self, name: &ObjectName, bytes: FileBytes) -> Result<Received> {
-        verify(name, &bytes)?;
-        if self.is_dry {
-            return Ok(Received::Bytes(bytes));
+        let received = verified(name, bytes)?;
+        if let (Received::Bytes(bytes), false) = (&received, self.is_dry) {
+            self.transaction.write_metadata_as(name, bytes, Trust::Trusted)?;
         }
-        self.transaction.write_metadata_as(name, &bytes, Trust::Trusted)?;
-        Ok(Received::Bytes(bytes))
+        Ok(received)
     }
 
     /// Stores a file in a mode that is not an archive's, verified as it comes.
@@ -293,6 +296,11 @@ impl Receiver<'_, '_> {
             && self.options.file_modes == FileModes::Any;
         !trusted
     }
+}
+
+fn verified(name: &ObjectName, bytes: FileBytes) -> Result<Received> {
+    verify(name, &bytes)?;
+    Ok(Received::Bytes(bytes))
 }
 
 fn writing() -> String {

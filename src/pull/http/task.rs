@@ -93,6 +93,9 @@ impl Task {
     pub(super) fn kind(&self) -> Kind {
         match &self.what {
             What::Object(name) => Kind::Object(*name),
+            What::Commit(wanted, _) => {
+                Kind::Commit(ObjectName::new(wanted.commit, ObjectType::Commit))
+            }
             What::Part(delta, number) => Kind::Part(Arc::clone(delta), *number),
             _ => Kind::Plain,
         }

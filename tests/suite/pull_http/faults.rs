@@ -26,6 +26,9 @@ pub(super) fn faulty(
         let bytes = match (fs::read(path), from) {
             (Err(_), _) => answer("404 Not Found", &[], b"nothing here"),
             (Ok(bytes), None) => answer("200 OK", &[], &bytes),
+            (Ok(bytes), Some(from)) if from >= bytes.len() => {
+                answer("416 Range Not Satisfiable", &[], b"")
+            }
             (Ok(bytes), Some(from)) => {
                 let range = format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len());
                 answer("206 Partial Content", &[("Content-Range", &range)], &bytes[from..])

@@ -242,7 +242,7 @@ fn bytes_that_are_others_are_fetched_once_more() {
         ("a page", |stream, _| send(stream, &answer("200 OK", &[], b"<!DOCTYPE html>"))),
     ];
     for (name, fault) in faults {
-        for (file, wanted) in [FILES_AT_FAULT[3], FILES_AT_FAULT[5]] {
+        for (file, wanted) in [FILES_AT_FAULT[2], FILES_AT_FAULT[3], FILES_AT_FAULT[5]] {
             for mode in ["bare-user", "archive"] {
                 let server = with_fault(&source, wanted, (fault, 1));
                 let repo = destination(directory.path(), "repo", (mode, &server.url));
