@@ -21,7 +21,7 @@
 //! | trees as entries and images | [`source`], [`labels`], [`composefs`] |
 //! | remotes of a repository, and getting their files | [`remote`] |
 //! | the summary of a repository, and of a remote | [`summary`] |
-//! | operations, free functions that take a repository | [`commit`], [`checkout`], [`delta`], [`diff`], [`export`], [`fsck`], [`prune`], [`refs`] |
+//! | operations, free functions that take a repository | [`commit`], [`checkout`], [`delta`], [`diff`], [`export`], [`find_object`], [`fsck`], [`prune`], [`refs`] |
 //! | operations on two repositories | [`pull`], [`push`] |
 //! | comparing, measuring, packages to a published tree and a disk image | [`mod@compare`], [`mod@bench`], [`compose`] |
 //! | the command line, which belongs to the program | `cli` |
@@ -109,6 +109,7 @@ pub mod diff;
 mod dir;
 pub mod error;
 pub mod export;
+pub mod find_object;
 pub mod fsck;
 pub mod gvariant;
 #[cfg(feature = "http")]

@@ -12,9 +12,9 @@ use super::static_delta;
 #[cfg(feature = "http")]
 use super::trivial_httpd;
 use super::{
-    cat, checkout, checksum, commit, compare, completions, config, create_usb, diff, export, fsck,
-    gpg_sign, init, log, ls, man, prune, pull_local, push, refs, remote, reset, rev_parse, show,
-    sign, summary,
+    cat, checkout, checksum, commit, compare, completions, config, create_usb, diff, export,
+    find_object, fsck, gpg_sign, init, log, ls, man, prune, pull_local, push, refs, remote, reset,
+    rev_parse, show, sign, summary,
 };
 #[cfg(feature = "pull")]
 use super::{find_remotes, pull};
@@ -77,6 +77,7 @@ pub(super) static BUILTINS: Commands = &[
         "Compare directory TARGETDIR against revision REV"
     ),
     command!(export, "export", "COMMIT", "Stream COMMIT to stdout in tar format"),
+    command!(find_object, "find-object", "CHECKSUM[.TYPE]", "Find what uses an object"),
     #[cfg(feature = "pull")]
     command!(
         find_remotes,

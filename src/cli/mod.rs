@@ -35,6 +35,7 @@ mod engine_signatures;
 mod error;
 mod export;
 mod extension;
+mod find_object;
 #[cfg(feature = "pull")]
 mod find_remotes;
 mod fsck;

@@ -22,7 +22,7 @@ use crate::checksum::Checksum;
 use crate::error::{Error, Result};
 use crate::object::ObjectName;
 use crate::repo::tree::TreePath;
-use crate::repo::{AtHole, ObjectSet, Reading, Repo, RepoMode, Walk};
+use crate::repo::{AtHole, NO_VISITOR, ObjectSet, Reading, Repo, RepoMode, Walk};
 use crate::threads::{self, Fold, Opened, fold, pieces};
 
 pub use sizes::{DiffSizes, ObjectSums, WireSums, sizes};
@@ -120,8 +120,14 @@ fn reached(repo: &Repo, commit: &Checksum) -> Result<ObjectSet> {
     log::debug!("Traversing commit {commit}");
     let reached = ObjectSet::new();
     let at_hole = |_: &ObjectName, _: &Error| AtHole::Fail;
-    Walk { repo, reached: &reached, reading: Reading::AsStored, at_hole: &at_hole }
-        .commits(&[*commit])?;
+    Walk {
+        repo,
+        reached: &reached,
+        reading: Reading::AsStored,
+        at_hole: &at_hole,
+        visitor: NO_VISITOR,
+    }
+    .commits(&[*commit])?;
     Ok(reached)
 }
 

@@ -20,7 +20,9 @@ use crate::checksum::Checksum;
 use crate::error::{Context, Error, Result};
 use crate::object::{ObjectName, ObjectType};
 use crate::progress::{Event, Progress};
-use crate::repo::{AtHole, CommitState, Holes, ListRefs, LockKind, ObjectSet, Reading, Repo, Walk};
+use crate::repo::{
+    AtHole, CommitState, Holes, ListRefs, LockKind, NO_VISITOR, ObjectSet, Reading, Repo, Walk,
+};
 use crate::threads;
 
 pub use finding::{Fault, Finding};
@@ -116,7 +118,13 @@ fn verify_in_pool(repo: &Repo, commit: &Checksum, progress: &dyn Progress) -> Re
         Error::MalformedObject { .. } => AtHole::Skip,
         _ => AtHole::Report,
     };
-    let walk = Walk { repo, reached: &reached, reading: Reading::AsStored, at_hole: &at_hole };
+    let walk = Walk {
+        repo,
+        reached: &reached,
+        reading: Reading::AsStored,
+        at_hole: &at_hole,
+        visitor: NO_VISITOR,
+    };
     let not_followed = walk.commits(&[*commit])?;
     let objects = reached.into_sorted();
     let options = FsckOptions::default();
@@ -444,7 +452,8 @@ fn walk(
         Error::Io { .. } | Error::SystemCall { .. } => at_unreadable(name),
         _ => AtHole::Fail,
     };
-    Walk { repo, reached, reading: Reading::AsStored, at_hole: &at_hole }.commits(commits)
+    Walk { repo, reached, reading: Reading::AsStored, at_hole: &at_hole, visitor: NO_VISITOR }
+        .commits(commits)
 }
 
 fn decoded<T>(object: Result<T>) -> Result<Option<T>> {

@@ -3,7 +3,7 @@
 use super::commits::CommitRoot;
 use crate::error::{Error, Result};
 use crate::object::{ObjectName, ObjectType};
-use crate::repo::{AtHole, CommitState, ObjectSet, Reading, Repo, Walk};
+use crate::repo::{AtHole, CommitState, NO_VISITOR, ObjectSet, Reading, Repo, Walk};
 
 /// The commits without what they reach.
 pub(super) fn commits_alone(commits: &[CommitRoot]) -> ObjectSet {
@@ -34,8 +34,14 @@ pub(super) fn from_commits(repo: &Repo, commits: &[CommitRoot]) -> Result<Object
             Error::MissingMetadata { .. } => missing,
             _ => AtHole::Fail,
         };
-        Walk { repo, reached: &set, reading: Reading::Verified, at_hole: &at_hole }
-            .dirtrees(&dirtrees)?;
+        Walk {
+            repo,
+            reached: &set,
+            reading: Reading::Verified,
+            at_hole: &at_hole,
+            visitor: NO_VISITOR,
+        }
+        .dirtrees(&dirtrees)?;
     }
     Ok(set)
 }

@@ -10,7 +10,9 @@ use super::{Listing, PushOptions};
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
 use crate::object::{ObjectName, ObjectType};
-use crate::repo::{AtHole, CommitState, MAX_METADATA_SIZE, ObjectSet, Reading, Repo, Walk, walk};
+use crate::repo::{
+    AtHole, CommitState, MAX_METADATA_SIZE, NO_VISITOR, ObjectSet, Reading, Repo, Walk, walk,
+};
 
 /// More objects than this are not sent without asking which of them are there: a push that was
 /// killed may have sent most of them. Listing a thousand takes one request.
@@ -122,8 +124,14 @@ fn commits(
 fn reached(repo: &Repo, commits: &[Checksum], at_hole: AtHole) -> Result<ObjectSet> {
     let reached = ObjectSet::new();
     let at_hole = |_: &ObjectName, _: &Error| at_hole;
-    Walk { repo, reached: &reached, reading: Reading::AsStored, at_hole: &at_hole }
-        .commits(commits)?;
+    Walk {
+        repo,
+        reached: &reached,
+        reading: Reading::AsStored,
+        at_hole: &at_hole,
+        visitor: NO_VISITOR,
+    }
+    .commits(commits)?;
     Ok(reached)
 }
 

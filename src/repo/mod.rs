@@ -64,7 +64,7 @@ pub(crate) use read::count::count_files;
 pub use read::file::FileObject;
 pub(crate) use read::identity::UNCOMPRESSED_CACHE;
 pub(crate) use read::objects::{MAX_METADATA_SIZE, loose_path};
-pub use read::reachable::{AtHole, Holes, ObjectSet, Reading, Walk};
+pub use read::reachable::{AtHole, Holes, NO_VISITOR, ObjectSet, Reading, Walk};
 pub use read::read_file::{FileContent, FileReader, read_file};
 pub(crate) use read::verified::verify_metadata;
 pub use read::xattrs::{read_xattrs, read_xattrs_at};

@@ -34,6 +34,7 @@ mod depth;
 mod diff;
 mod differential;
 mod export;
+mod find_object;
 mod find_remotes;
 mod fsck;
 mod fuzz_replay;

@@ -1,11 +1,35 @@
-//! The man page of the command that publishes.
+//! The man pages of commands for those who run repositories.
 
 use super::pages::{DEFLATE, FILES_OF_REPO, OF_REPO, Page};
 
 /// The pages.
-pub(super) const PAGES: &[Page] = &[Page {
-    command: "push",
-    details: "Publishes refs of the repository, all of its own if none are given, with \
+pub(super) const PAGES: &[Page] = &[
+    Page {
+        command: "find-object",
+        details: "Lists the commits that have an object, the youngest first, with the refs that lead \
+        to each and the paths of the object in its tree. CHECKSUM is that of a file, dirtree, \
+        dirmeta or commit, as fsck and errors name it; .TYPE may follow. Commits in no ref are \
+        listed, too. What is damaged is warned of, and may hide paths. The exit status is 1 if the \
+        repository neither has nor uses the object.",
+        examples: &[
+            (
+                "Which commits and paths a file belongs to:",
+                "osier find-object --repo=repo $(osier ls --repo=repo -C exampleos/22/x86_64/host \
+             /etc/os-release | awk '{print $5}')",
+            ),
+            (
+                "What is lost with a damaged object that fsck has named:",
+                "osier find-object --repo=/srv/repo \
+             5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03.file",
+            ),
+        ],
+        environment: OF_REPO,
+        files: FILES_OF_REPO,
+        see_also: &["fsck", "ls", "prune"],
+    },
+    Page {
+        command: "push",
+        details: "Publishes refs of the repository, all of its own if none are given, with \
         everything that their commits reach. DEST is file:///PATH, a directory of this machine, \
         s3://BUCKET[/PREFIX], a bucket of a store that speaks S3 (in builds with the feature s3), \
         or NAME, for the url in the group [push \"NAME\"] of the config, which can have \
@@ -17,28 +41,29 @@ pub(super) const PAGES: &[Page] = &[Page {
         goes on where it ended. Refs only move forward, and only if nobody else has moved them \
         meanwhile: any number of builders can push at the same time. The summary is made of the \
         refs that are there; one that is signed is only replaced with a new signature.",
-    examples: &[
-        ("What would be sent:", "osier push --repo=repo --dry-run file://$PWD/published"),
-        ("Publish everything:", "osier push --repo=repo file://$PWD/published"),
-        (
-            "One ref, with all of its history:",
-            "osier push --repo=repo --depth=-1 file://$PWD/published exampleos/22/x86_64/host",
-        ),
-        (
-            "Into a bucket:",
-            "osier push --repo=/srv/repo --endpoint=https://store.example.org s3://published/os",
-        ),
-    ],
-    environment: &[
-        OF_REPO[0],
-        OF_REPO[1],
-        DEFLATE,
-        (
-            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_PROFILE, AWS_REGION, \
+        examples: &[
+            ("What would be sent:", "osier push --repo=repo --dry-run file://$PWD/published"),
+            ("Publish everything:", "osier push --repo=repo file://$PWD/published"),
+            (
+                "One ref, with all of its history:",
+                "osier push --repo=repo --depth=-1 file://$PWD/published exampleos/22/x86_64/host",
+            ),
+            (
+                "Into a bucket:",
+                "osier push --repo=/srv/repo --endpoint=https://store.example.org s3://published/os",
+            ),
+        ],
+        environment: &[
+            OF_REPO[0],
+            OF_REPO[1],
+            DEFLATE,
+            (
+                "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_PROFILE, AWS_REGION, \
              AWS_ENDPOINT_URL, AWS_CA_BUNDLE",
-            "Credentials and settings for buckets, as the AWS tools read them.",
-        ),
-    ],
-    files: FILES_OF_REPO,
-    see_also: &["pull", "pull-local", "static-delta", "summary"],
-}];
+                "Credentials and settings for buckets, as the AWS tools read them.",
+            ),
+        ],
+        files: FILES_OF_REPO,
+        see_also: &["pull", "pull-local", "static-delta", "summary"],
+    },
+];

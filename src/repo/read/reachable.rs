@@ -106,7 +106,12 @@ pub struct Walk<'w> {
     pub reading: Reading,
     /// Decides what happens at an object that cannot be followed. It is in `reached` nevertheless.
     pub at_hole: &'w (dyn Fn(&ObjectName, &Error) -> AtHole + Sync),
+    /// Sees each commit and dirtree that is read, once.
+    pub visitor: &'w (dyn Fn(&ObjectName, &[u8]) + Sync),
 }
+
+/// The visitor of a walk that only collects names.
+pub const NO_VISITOR: &(dyn Fn(&ObjectName, &[u8]) + Sync) = &|_, _| ();
 
 impl Walk<'_> {
     /// Adds commits with their dirtrees, dirmetas and files, but not their parents.
@@ -176,6 +181,7 @@ impl Walk<'_> {
         if name.object_type == ObjectType::Commit {
             let Commit { root_dirtree, root_dirmeta, .. } =
                 Commit::decode(&bytes).of_object(*name)?;
+            (self.visitor)(name, &bytes);
             self.add_directory(root_dirtree, root_dirmeta, &mut new);
             return Ok(new);
         }
@@ -197,6 +203,7 @@ impl Walk<'_> {
                 &mut new,
             );
         }
+        (self.visitor)(name, &bytes);
         Ok(new)
     }
 
@@ -229,8 +236,14 @@ mod tests {
     fn walk(repo: &Repo, root: &Checksum, at_hole: AtHole) -> (Result<Holes>, Vec<ObjectName>) {
         let reached = ObjectSet::new();
         let at_hole = |_: &ObjectName, _: &Error| at_hole;
-        let holes = Walk { repo, reached: &reached, reading: Reading::AsStored, at_hole: &at_hole }
-            .dirtrees(&[*root]);
+        let holes = Walk {
+            repo,
+            reached: &reached,
+            reading: Reading::AsStored,
+            at_hole: &at_hole,
+            visitor: NO_VISITOR,
+        }
+        .dirtrees(&[*root]);
         (holes, reached.into_sorted())
     }
 

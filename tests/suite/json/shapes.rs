@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// The documents of commands that `ostree` does not have.
-const OF_OWN_COMMANDS: [&str; 24] = [
+const OF_OWN_COMMANDS: [&str; 25] = [
     "bench",
     "bench --deltas",
     "bench --remote",
@@ -37,6 +37,7 @@ const OF_OWN_COMMANDS: [&str; 24] = [
     "compose delta",
     "compose image",
     "compose summary",
+    "find-object",
     "push",
 ];
 
