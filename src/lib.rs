@@ -21,7 +21,7 @@
 //! | trees as entries and images | [`source`], [`labels`], [`composefs`] |
 //! | remotes of a repository, and getting their files | [`remote`] |
 //! | the summary of a repository, and of a remote | [`summary`] |
-//! | operations, free functions that take a repository | [`commit`], [`checkout`], [`delta`], [`diff`], [`export`], [`find_object`], [`fsck`], [`prune`], [`refs`] |
+//! | operations, free functions that take a repository | [`commit`], [`checkout`], [`delta`], [`diff`], [`mod@du`], [`export`], [`find_object`], [`fsck`], [`prune`], [`refs`] |
 //! | operations on two repositories | [`pull`], [`push`] |
 //! | comparing, measuring, packages to a published tree and a disk image | [`mod@compare`], [`mod@bench`], [`compose`] |
 //! | the command line, which belongs to the program | `cli` |
@@ -107,6 +107,7 @@ pub mod delta;
 pub mod delta_format;
 pub mod diff;
 mod dir;
+pub mod du;
 pub mod error;
 pub mod export;
 pub mod find_object;

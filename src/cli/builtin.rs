@@ -52,8 +52,17 @@ pub(super) enum RepoOption {
 }
 
 /// Commands that `ostree` does not have: unknown to the program when it is called by that name.
-const OWN: [&str; 8] =
-    ["bench", "compare", "completions", "compose", "find-object", "man", "push", "trivial-httpd"];
+const OWN: [&str; 9] = [
+    "bench",
+    "compare",
+    "completions",
+    "compose",
+    "du",
+    "find-object",
+    "man",
+    "push",
+    "trivial-httpd",
+];
 /// Commands whose exit status is like that of `cmp`: 0 and 1 are answers, so a failure is 2.
 const WITH_VERDICT: [&str; 1] = ["compare"];
 

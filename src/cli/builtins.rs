@@ -12,7 +12,7 @@ use super::static_delta;
 #[cfg(feature = "http")]
 use super::trivial_httpd;
 use super::{
-    cat, checkout, checksum, commit, compare, completions, config, create_usb, diff, export,
+    cat, checkout, checksum, commit, compare, completions, config, create_usb, diff, du, export,
     find_object, fsck, gpg_sign, init, log, ls, man, prune, pull_local, push, refs, remote, reset,
     rev_parse, show, sign, summary,
 };
@@ -76,6 +76,7 @@ pub(super) static BUILTINS: Commands = &[
         "REV_OR_DIR REV_OR_DIR",
         "Compare directory TARGETDIR against revision REV"
     ),
+    command!(du, "du", "[REV...]", "Tell what refs take of the repository"),
     command!(export, "export", "COMMIT", "Stream COMMIT to stdout in tar format"),
     command!(find_object, "find-object", "CHECKSUM[.TYPE]", "Find what uses an object"),
     #[cfg(feature = "pull")]

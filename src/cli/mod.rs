@@ -29,6 +29,7 @@ mod create_usb;
 mod debug;
 mod definition;
 mod diff;
+mod du;
 mod editor;
 mod elsewhere;
 mod engine_signatures;

@@ -33,6 +33,7 @@ mod delta_pairs;
 mod depth;
 mod diff;
 mod differential;
+mod du;
 mod export;
 mod find_object;
 mod find_remotes;

@@ -5,6 +5,32 @@ use super::pages::{DEFLATE, FILES_OF_REPO, OF_REPO, Page};
 /// The pages.
 pub(super) const PAGES: &[Page] = &[
     Page {
+        command: "du",
+        details: "Counts objects and bytes on disk of refs (all of them, or those given, which may be \
+        other revs), each with its history as far as it is there, or of their commits or \
+        directories. An object counts once in each row. EXCLUSIVE is what no other ref has (with \
+        --commits no other commit of any ref), so what would go with it. The last rows are the \
+        objects of all rows together, those that no ref leads to, which prune --refs-only would \
+        remove, and all. Commits count with their detached metadata; deltas and summaries do not \
+        count. With --since the objects of REV do not count: what is left is what the next update \
+        brings to those who have REV.",
+        examples: &[
+            ("What each ref takes:", "osier du --repo=repo"),
+            (
+                "What the next update costs:",
+                "osier du --repo=repo --since=exampleos/22/x86_64/host^ \
+             exampleos/22/x86_64/host",
+            ),
+            (
+                "The directories of a tree, with the size of their content:",
+                "osier du --repo=repo --max-depth=2 --inflated exampleos/22/x86_64/host",
+            ),
+        ],
+        environment: OF_REPO,
+        files: FILES_OF_REPO,
+        see_also: &["diff", "find-object", "prune"],
+    },
+    Page {
         command: "find-object",
         details: "Lists the commits that have an object, the youngest first, with the refs that lead \
         to each and the paths of the object in its tree. CHECKSUM is that of a file, dirtree, \

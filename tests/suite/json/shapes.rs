@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// The documents of commands that `ostree` does not have.
-const OF_OWN_COMMANDS: [&str; 25] = [
+const OF_OWN_COMMANDS: [&str; 27] = [
     "bench",
     "bench --deltas",
     "bench --remote",
@@ -37,6 +37,8 @@ const OF_OWN_COMMANDS: [&str; 25] = [
     "compose delta",
     "compose image",
     "compose summary",
+    "du",
+    "du amount",
     "find-object",
     "push",
 ];
