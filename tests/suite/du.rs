@@ -103,7 +103,7 @@ fn refs_share_objects_and_have_some_for_themselves() {
         assert_eq!(objects(&usage["in_no_ref"]), 0);
         // All others count for what is exclusive, whatever is shown.
         let alone = scene.du(&["main"]);
-        assert_eq!(alone["rows"].as_array().unwrap()[..], [main.clone()]);
+        assert_eq!(alone["rows"].as_array().unwrap()[..], *std::slice::from_ref(main));
         assert_eq!(alone["rows_together"], main["amount"]);
         let inflated = scene.du(&["--inflated", "other"]);
         let content = inflated["rows"][0]["amount"]["inflated_bytes"].as_u64().unwrap();
