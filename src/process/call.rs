@@ -65,6 +65,13 @@ impl Call {
 
     /// In a process group of its own, without input.
     pub(super) fn command(&self) -> Command {
+        let mut command = self.attended();
+        command.stdin(Stdio::null()).process_group(0);
+        command
+    }
+
+    /// In the process group of its caller, whose user it may ask something.
+    pub(super) fn attended(&self) -> Command {
         let mut command = Command::new(&self.executable);
         if let Some(name) = self.argv.first() {
             command.arg0(name);
@@ -73,7 +80,6 @@ impl Call {
             .args(self.argv.iter().skip(1))
             .env_clear()
             .envs(self.environment.iter().map(|(n, v)| (n, v)));
-        command.stdin(Stdio::null()).process_group(0);
         command
     }
 }
@@ -131,11 +137,40 @@ pub fn shell_line_with(set: &[(&str, OsString)], argv: &[impl AsRef<OsStr>]) -> 
 }
 
 fn shell_word(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// Takes a command line apart that [`shell_line`] has made. Nothing else that a shell knows is
+/// understood: `None`.
+pub fn words_of_shell_line(line: &str) -> Option<Vec<String>> {
+    let (mut words, mut word) = (Vec::new(), None::<String>);
+    let mut rest = line;
+    while let Some(c) = rest.chars().next() {
+        rest = &rest[c.len_utf8()..];
+        match c {
+            ' ' => words.extend(word.take()),
+            '\'' => {
+                let (quoted, after) = rest.split_once('\'')?;
+                word.get_or_insert_default().push_str(quoted);
+                rest = after;
+            }
+            '\\' => {
+                rest = rest.strip_prefix('\'')?;
+                word.get_or_insert_default().push('\'');
+            }
+            c if is_plain(c) => word.get_or_insert_default().push(c),
+            _ => return None,
+        }
+    }
+    words.extend(word);
+    Some(words)
+}
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c)
 }
 
 #[cfg(test)]
@@ -174,5 +209,9 @@ mod tests {
         let call = Call::new(&program, &[("PATH".into(), "/usr/bin:/bin".into())]).unwrap();
         let answer = ask(&call, Duration::from_secs(60), &Interrupt::default()).unwrap();
         assert_eq!(String::from_utf8(answer.stdout).unwrap(), words.join("\0") + "\0");
+        assert_eq!(words_of_shell_line(&line).unwrap(), words);
+        for line in ["a;b", "$x", "`x`", "\"x\"", "a\\b", "'open", "a>b", "~", "a\nb", "a|b"] {
+            assert_eq!(words_of_shell_line(line), None, "{line}");
+        }
     }
 }

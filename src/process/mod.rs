@@ -8,6 +8,7 @@
 //! call       a command line: which file it is, its arguments, its environment
 //! log        what a program writes, while it runs and after its end
 //! output     what a program answers that is only asked a question
+//! partner    a program that is talked with over its standard input and output
 //! interrupt  whether the user wants the run to end
 //! ```
 
@@ -15,6 +16,7 @@ pub mod call;
 pub mod interrupt;
 pub mod log;
 pub mod output;
+pub mod partner;
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -28,9 +30,10 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 use crate::error::{During, Result};
 
-pub use call::{Call, find, shell_line, shell_line_with};
+pub use call::{Call, find, shell_line, shell_line_with, words_of_shell_line};
 pub use interrupt::Interrupt;
 pub use output::{ANSWER_TIMEOUT, Answer, ask, ask_with_input};
+pub use partner::Partner;
 
 use log::{Follower, Pass};
 
