@@ -52,7 +52,7 @@ pub(super) enum RepoOption {
 }
 
 /// Commands that `ostree` does not have: unknown to the program when it is called by that name.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "bench",
     "compare",
     "completions",
@@ -61,6 +61,7 @@ const OWN: [&str; 9] = [
     "find-object",
     "man",
     "push",
+    "receive",
     "trivial-httpd",
 ];
 /// Commands whose exit status is like that of `cmp`: 0 and 1 are answers, so a failure is 2.

@@ -13,8 +13,8 @@ use super::static_delta;
 use super::trivial_httpd;
 use super::{
     cat, checkout, checksum, commit, compare, completions, config, create_usb, diff, du, export,
-    find_object, fsck, gpg_sign, init, log, ls, man, prune, pull_local, push, refs, remote, reset,
-    rev_parse, show, sign, summary,
+    find_object, fsck, gpg_sign, init, log, ls, man, prune, pull_local, push, receive, refs,
+    remote, reset, rev_parse, show, sign, summary,
 };
 #[cfg(feature = "pull")]
 use super::{find_remotes, pull};
@@ -114,6 +114,13 @@ pub(super) static BUILTINS: Commands = &[
     #[cfg(not(feature = "pull"))]
     left_out("pull", "this osier is built without the feature 'pull'"),
     command!(push, "push", "DEST [REF...]", "Publish commits"),
+    command!(
+        receive,
+        "receive",
+        "[PATH]",
+        "Receive what is pushed from another machine",
+        RepoOption::Unknown
+    ),
     command!(refs, "refs", "[PREFIX]", "List refs"),
     Builtin {
         name: "remote",

@@ -67,6 +67,7 @@ mod pull_local;
 mod pull_output;
 mod pulled;
 mod push;
+mod receive;
 mod refs;
 mod remote;
 mod reset;

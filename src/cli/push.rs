@@ -1,11 +1,12 @@
 //! `push`: publishes commits. `ostree` has no such command.
 
+use std::env;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use osier::push::{
-    Deltas, Destination, Directory, Listing, Locking, Moves, Named, Place, PushOptions, PushStats,
-    PushedRef, SummaryUpdate, push,
+    Deltas, Destination, Directory, Listing, Locking, Machine, Moves, Named, Place, PushOptions,
+    PushStats, PushedRef, SshOptions, SummaryUpdate, push,
 };
 use osier::refspec::RefName;
 use osier::repo::{OpenOptions, Trust};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::clock;
 use super::context::{self, Context};
-use super::error::Failure;
+use super::error::{self, Failure};
 use super::json;
 use super::options::{integer, path};
 use super::pulled;
@@ -65,6 +66,12 @@ pub(super) struct Args {
     /// Take credentials from this profile of the AWS tools
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
+    /// Call COMMAND instead of ssh (also in OSIER_SSH)
+    #[arg(long, value_name = "COMMAND")]
+    ssh: Option<String>,
+    /// The osier of the other machine (default: osier)
+    #[arg(long, value_name = "PROGRAM")]
+    receiver: Option<String>,
     /// Do not invoke fsync()
     #[arg(long)]
     disable_fsync: bool,
@@ -89,11 +96,13 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         endpoint: args.endpoint.clone().or(named.endpoint),
         region: args.region.clone().or(named.region),
         profile: args.profile.clone().or(named.profile),
+        receiver: args.receiver.clone().or(named.receiver),
         ..named
     };
+    let ssh = args.ssh.clone().or_else(|| env::var("OSIER_SSH").ok());
     let open = OpenOptions { disable_fsync: args.disable_fsync, ..context::open_options()? };
     let options = options(args)?;
-    let destination = open_place(&named, &open)?;
+    let destination = open_place(&named, ssh, &open)?;
     let progress = context.progress_for(json);
     let started = Instant::now();
     let stats = push(&repo, destination.as_ref(), &options, &progress)?;
@@ -124,6 +133,8 @@ fn options(args: Args) -> Result<PushOptions, Failure> {
         endpoint: _,
         region: _,
         profile: _,
+        ssh: _,
+        receiver: _,
         disable_fsync: _,
         dry_run,
         json: _,
@@ -149,10 +160,22 @@ fn options(args: Args) -> Result<PushOptions, Failure> {
     })
 }
 
-fn open_place(named: &Named, open: &OpenOptions) -> Result<Box<dyn Destination>, Failure> {
+fn open_place(
+    named: &Named,
+    ssh: Option<String>,
+    open: &OpenOptions,
+) -> Result<Box<dyn Destination>, Failure> {
     match Place::parse(&named.url)? {
         Place::Directory(path) => Ok(Box::new(Directory::new(&path, open, Trust::Trusted)?)),
         Place::Store { bucket, prefix } => open_store(bucket, prefix, named),
+        Place::Machine(address) => {
+            let options = SshOptions {
+                command: ssh.filter(|command| !command.is_empty()),
+                receiver: named.receiver.clone(),
+                environment: env::vars_os().collect(),
+            };
+            Ok(Box::new(Machine::connect(&address, &options, Box::new(error::warn))?))
+        }
     }
 }
 
@@ -164,8 +187,8 @@ fn open_store(
 ) -> Result<Box<dyn Destination>, Failure> {
     use osier::http::{ClientOptions, Proxies};
     use osier::push::{Bucket, StoreOptions, Variables};
-    use std::env;
-    let Named { endpoint, region, profile, instance_credentials, url: _ } = named.clone();
+    let Named { endpoint, region, profile, instance_credentials, url: _, receiver: _ } =
+        named.clone();
     let variables = env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let store = StoreOptions {

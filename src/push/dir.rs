@@ -76,9 +76,13 @@ impl Directory {
         Ok(self.repo.get_or_init(|| repo))
     }
 
-    fn repo(&self) -> Result<&Repo> {
-        self.repo
-            .get()
+    /// The repository, if there is one yet.
+    pub(super) fn found(&self) -> Option<&Repo> {
+        self.repo.get()
+    }
+
+    pub(super) fn repo(&self) -> Result<&Repo> {
+        self.found()
             .ok_or_else(|| Error::failed(format!("{} is no repository yet", self.path.display())))
     }
 
@@ -128,7 +132,12 @@ impl Directory {
         sync(repo, path.parent())
     }
 
-    fn store_object(
+    /// Stores an object as part of a transaction; returns its bytes.
+    ///
+    /// # Errors
+    /// When it cannot be read or written; unless it is trusted, also when it does not match its
+    /// name.
+    pub(super) fn store_object(
         &self,
         transaction: &Transaction<'_>,
         name: &ObjectName,
@@ -184,7 +193,11 @@ impl Directory {
         }
     }
 
-    fn upload_file(&self, repo: &Repo, path: &str, body: &mut dyn Read) -> Result<u64> {
+    /// Writes a file that is replaced as a whole; returns its bytes.
+    ///
+    /// # Errors
+    /// When it cannot be read or written, or is none of a repository.
+    pub(super) fn upload_file(&self, repo: &Repo, path: &str, body: &mut dyn Read) -> Result<u64> {
         let path = Path::new(check(path)?);
         make_directory(repo, path)?;
         let mut replacement = repo.start_replacement()?;

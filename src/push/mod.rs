@@ -4,6 +4,7 @@
 //! destination  what a place to push to has to do
 //! dir          a directory of this machine
 //! s3           an object store
+//! ssh          a directory of another machine
 //! place        what the user names a destination by
 //! wanted       which refs are pushed, and whether they may move
 //! there        the config and the refs of a destination
@@ -28,6 +29,7 @@ mod place;
 mod plan;
 #[cfg(feature = "s3")]
 mod s3;
+mod ssh;
 mod summary;
 mod there;
 mod wanted;
@@ -50,6 +52,7 @@ pub use place::{Named, Place};
 use plan::Plan;
 #[cfg(feature = "s3")]
 pub use s3::{Bucket, StoreOptions, Variables};
+pub use ssh::{Address, Machine, Received, SshOptions, below, path_of_command, receive, refuse};
 use there::There;
 use wanted::Moving;
 

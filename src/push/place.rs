@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use super::ssh::Address;
 use crate::error::{Error, Result};
 use crate::input::quotable;
 use crate::repo::Repo;
@@ -20,6 +21,8 @@ pub enum Place {
         /// Where in the bucket; empty for the bucket itself.
         prefix: String,
     },
+    /// `ssh://[USER@]HOST[:PORT]/PATH`: a directory of another machine.
+    Machine(Address),
 }
 
 /// A destination as the config of a repository describes it: the group `[push "NAME"]`.
@@ -35,6 +38,8 @@ pub struct Named {
     pub profile: Option<String>,
     /// `instance-credentials`: whether the machine is asked for credentials.
     pub instance_credentials: bool,
+    /// `receiver`: the name or path of osier on another machine.
+    pub receiver: Option<String>,
 }
 
 impl Named {
@@ -56,7 +61,8 @@ impl Named {
                 quotable(text)
             )));
         }
-        const KEYS: [&str; 5] = ["url", "endpoint", "region", "profile", "instance-credentials"];
+        const KEYS: [&str; 6] =
+            ["url", "endpoint", "region", "profile", "instance-credentials", "receiver"];
         if let Some(key) = config.keyfile.keys(&group).find(|key| !KEYS.contains(key)) {
             return Err(Error::failed(format!("[{group}] has an unknown key '{}'", quotable(key))));
         }
@@ -69,6 +75,7 @@ impl Named {
             region: get("region")?,
             profile: get("profile")?,
             instance_credentials: instance.map_err(malformed)?.unwrap_or(false),
+            receiver: get("receiver")?,
         })
     }
 }
@@ -79,7 +86,8 @@ impl Place {
     /// # Errors
     /// When it is none, or one that cannot be pushed to.
     pub fn parse(text: &str) -> Result<Self> {
-        let refused = |why: &str| Err(Error::failed(format!("'{}': {why}", quotable(text))));
+        let refused =
+            |why: &str| Err(Error::failed(format!("'{}': {why}", quotable(&without_user(text)))));
         let Some((scheme, rest)) = text.split_once("://") else {
             return refused("a destination is a URL, such as file:///PATH");
         };
@@ -88,7 +96,7 @@ impl Place {
             "file" => refused("the path after file:// is not absolute"),
             "s3" => Self::store(text, rest),
             "gs" | "az" => refused("only stores that speak S3 are supported yet"),
-            "ssh" => refused("other machines are not supported yet"),
+            "ssh" => Address::parse(rest, decoded).map(Self::Machine),
             "http" | "https" => refused("a web server cannot be pushed to"),
             _ => refused("nothing is known about such URLs"),
         }
@@ -107,9 +115,19 @@ impl Place {
             true => Ok(Self::Store { bucket: bucket.to_owned(), prefix: prefix.to_owned() }),
             false => Err(Error::failed(format!(
                 "'{}': not of the form s3://BUCKET[/PREFIX], of letters, digits, '-', '.' and '_'",
-                quotable(text)
+                quotable(&without_user(text))
             ))),
         }
+    }
+}
+
+/// A URL without the user and the password that it may have.
+fn without_user(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let place = rest.split('/').next().unwrap_or_default();
+    match place.rfind('@') {
+        Some(end) => format!("{scheme}://{}", &rest[end + 1..]),
+        None => url.to_owned(),
     }
 }
 

@@ -127,6 +127,17 @@ pub(super) fn settings(destination: &dyn Destination, config: &Stored) -> Result
     Ok(config)
 }
 
+/// The config of a repository that a push makes.
+pub(super) fn new_config(collection: Option<&CollectionId>) -> String {
+    let mut text = format!("[core]\nrepo_version=1\nmode={}\n", RepoMode::Archive);
+    if let Some(collection) = collection {
+        text.push_str(&format!("collection-id={collection}\n"));
+    }
+    // A client of a repository without a summary looks here.
+    text.push_str("indexed-deltas=true\n");
+    text
+}
+
 /// Makes the destination a repository, unless it is one already, and returns its config.
 ///
 /// # Errors
@@ -135,12 +146,7 @@ pub(super) fn create(
     destination: &dyn Destination,
     collection: Option<&CollectionId>,
 ) -> Result<Stored> {
-    let mut text = format!("[core]\nrepo_version=1\nmode={}\n", RepoMode::Archive);
-    if let Some(collection) = collection {
-        text.push_str(&format!("collection-id={collection}\n"));
-    }
-    // A client of a repository without a summary looks here.
-    text.push_str("indexed-deltas=true\n");
+    let text = new_config(collection);
     match destination.put_if(CONFIG, text.as_bytes(), &Expected::Absent)? {
         // Somebody else has made it one meanwhile.
         Put::Done | Put::Lost => {}

@@ -53,43 +53,78 @@ pub(super) const PAGES: &[Page] = &[
         files: FILES_OF_REPO,
         see_also: &["fsck", "ls", "prune"],
     },
-    Page {
-        command: "push",
-        details: "Publishes refs of the repository, all of its own if none are given, with \
+    PUSH,
+    RECEIVE,
+];
+
+const PUSH: Page = Page {
+    command: "push",
+    details: "Publishes refs of the repository, all of its own if none are given, with \
         everything that their commits reach. DEST is file:///PATH, a directory of this machine, \
         s3://BUCKET[/PREFIX], a bucket of a store that speaks S3 (in builds with the feature s3), \
-        or NAME, for the url in the group [push \"NAME\"] of the config, which can have \
-        endpoint, region, profile and instance-credentials besides. It becomes an archive if there \
-        is nothing. The repository here can have any mode. \
+        ssh://[USER@]HOST[:PORT]/PATH, a directory of another machine, where ssh(1) starts osier \
+        receive, or NAME, for the url in the group [push \"NAME\"] of the config, which can have \
+        endpoint, region, profile, instance-credentials and receiver besides. It becomes an \
+        archive if there is nothing. The repository here can have any mode. \
         Objects that the refs of DEST say are there are not sent; where they say too little the \
         objects there are listed. Content goes first, then metadata, commits, static deltas, \
         refs, and the summary at last, so a push can be killed at any moment, and the next one \
         goes on where it ended. Refs only move forward, and only if nobody else has moved them \
         meanwhile: any number of builders can push at the same time. The summary is made of the \
         refs that are there; one that is signed is only replaced with a new signature.",
-        examples: &[
-            ("What would be sent:", "osier push --repo=repo --dry-run file://$PWD/published"),
-            ("Publish everything:", "osier push --repo=repo file://$PWD/published"),
-            (
-                "One ref, with all of its history:",
-                "osier push --repo=repo --depth=-1 file://$PWD/published exampleos/22/x86_64/host",
-            ),
-            (
-                "Into a bucket:",
-                "osier push --repo=/srv/repo --endpoint=https://store.example.org s3://published/os",
-            ),
-        ],
-        environment: &[
-            OF_REPO[0],
-            OF_REPO[1],
-            DEFLATE,
-            (
-                "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_PROFILE, AWS_REGION, \
+    examples: &[
+        ("What would be sent:", "osier push --repo=repo --dry-run file://$PWD/published"),
+        ("Publish everything:", "osier push --repo=repo file://$PWD/published"),
+        (
+            "One ref, with all of its history:",
+            "osier push --repo=repo --depth=-1 file://$PWD/published exampleos/22/x86_64/host",
+        ),
+        ("To another machine:", "osier push --repo=/srv/repo ssh://builder@example.org/srv/os"),
+        (
+            "Into a bucket:",
+            "osier push --repo=/srv/repo --endpoint=https://store.example.org s3://published/os",
+        ),
+    ],
+    environment: &[
+        OF_REPO[0],
+        OF_REPO[1],
+        DEFLATE,
+        (
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_PROFILE, AWS_REGION, \
              AWS_ENDPOINT_URL, AWS_CA_BUNDLE",
-                "Credentials and settings for buckets, as the AWS tools read them.",
-            ),
-        ],
-        files: FILES_OF_REPO,
-        see_also: &["pull", "pull-local", "static-delta", "summary"],
-    },
-];
+            "Credentials and settings for buckets, as the AWS tools read them.",
+        ),
+        (
+            "OSIER_SSH",
+            "A command line for a shell that is used in place of ssh, such as ssh -i KEY.",
+        ),
+    ],
+    files: FILES_OF_REPO,
+    see_also: &["pull", "pull-local", "receive", "static-delta", "summary"],
+};
+
+const RECEIVE: Page = Page {
+    command: "receive",
+    details: "Receives on standard input what osier push sends to ssh://HOST/PATH, and answers on \
+        standard output; ssh(1) starts it. PATH is a directory that is an archive, or becomes one. \
+        Every object is verified before it gets its name; a directory or commit is only taken \
+        when all that it names is there, and a ref is only set to a commit that is. With --root, \
+        PATH is below DIR; if it is not given, it is that of the command that ssh was asked to run \
+        (SSH_ORIGINAL_COMMAND). As the command of a key in authorized_keys it lets that key push \
+        to repositories below DIR, and do nothing else: \
+        restrict,command=\"osier receive --root=/srv/repos\" ssh-ed25519 ... . With a PATH in that \
+        command the key can push to this one repository, whatever the sender asks for.",
+    examples: &[
+        ("What ssh starts for ssh://example.org/srv/os:", "osier receive /srv/os"),
+        (
+            "Repositories below a directory, as the command of a key:",
+            "osier receive --root=/srv/repos",
+        ),
+    ],
+    environment: &[
+        DEFLATE,
+        ("SSH_ORIGINAL_COMMAND", "What the sender has asked ssh to run, for --root without PATH."),
+    ],
+    files: FILES_OF_REPO,
+    see_also: &["push"],
+};

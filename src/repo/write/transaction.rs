@@ -265,7 +265,6 @@ impl<'r> Transaction<'r> {
     ///
     /// # Errors
     /// When the operating system cannot determine it.
-    #[cfg(feature = "pull")]
     pub(crate) fn is_present(&self, name: &ObjectName) -> Result<bool> {
         let is_file = name.object_type == ObjectType::File;
         match self.stat_staged(name) {

@@ -39,36 +39,41 @@ fn push_all(world: &World, builders: &[(String, String)]) -> Vec<Result<String, 
 
 #[test]
 fn eight_builders_of_eight_refs_lose_nothing() {
-    let world = World::new("archive");
-    let builders = builders(&world, |number| format!("branch/{number}"));
-    // The first ones make the repository.
-    for result in push_all(&world, &builders) {
-        result.unwrap();
+    for world in World::each("archive") {
+        let builders = builders(&world, |number| format!("branch/{number}"));
+        // The first ones make the repository.
+        for result in push_all(&world, &builders) {
+            result.unwrap();
+        }
+        let refs: Vec<String> = (0..BUILDERS).map(|number| format!("branch/{number}")).collect();
+        let expected: Vec<(&str, &str)> = refs
+            .iter()
+            .zip(&builders)
+            .map(|(name, (_, commit))| (&name[..], &commit[..]))
+            .collect();
+        world.check(&expected);
     }
-    let refs: Vec<String> = (0..BUILDERS).map(|number| format!("branch/{number}")).collect();
-    let expected: Vec<(&str, &str)> =
-        refs.iter().zip(&builders).map(|(name, (_, commit))| (&name[..], &commit[..])).collect();
-    world.check(&expected);
 }
 
 #[test]
 fn of_eight_builders_of_one_ref_one_wins_and_the_others_are_told() {
-    let world = World::new("archive");
-    let builders = builders(&world, |_| "main".to_owned());
-    let results = push_all(&world, &builders);
-    let winners: Vec<&String> = builders
-        .iter()
-        .zip(&results)
-        .filter(|(_, result)| result.is_ok())
-        .map(|((_, commit), _)| commit)
-        .collect();
-    let [winner] = winners[..] else { panic!("{results:?}") };
-    for error in results.iter().filter_map(|result| result.as_ref().err()) {
-        let overtaken = format!("was moved to {winner} by somebody else meanwhile");
-        let late = format!("the ref main is at {winner} in ");
-        assert!(error.contains(&overtaken) || error.starts_with(&late), "{error}");
+    for world in World::each("archive") {
+        let builders = builders(&world, |_| "main".to_owned());
+        let results = push_all(&world, &builders);
+        let winners: Vec<&String> = builders
+            .iter()
+            .zip(&results)
+            .filter(|(_, result)| result.is_ok())
+            .map(|((_, commit), _)| commit)
+            .collect();
+        let [winner] = winners[..] else { panic!("{results:?}") };
+        for error in results.iter().filter_map(|result| result.as_ref().err()) {
+            let overtaken = format!("was moved to {winner} by somebody else meanwhile");
+            let late = format!("the ref main is at {winner} in ");
+            assert!(error.contains(&overtaken) || error.starts_with(&late), "{error}");
+        }
+        world.check(&[("main", winner)]);
     }
-    world.check(&[("main", winner)]);
 }
 
 fn start(world: &World) -> Child {

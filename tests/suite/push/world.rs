@@ -1,7 +1,7 @@
 //! A place with repositories to push from, and a directory to push to.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -12,7 +12,23 @@ use crate::support::{Output, Program, osier_path, ostree, scratch};
 /// to commit is in `tree`.
 pub struct World {
     directory: tempfile::TempDir,
+    way: Way,
 }
+
+/// How `dst` is pushed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Directory,
+    /// As if it were on another machine: `ssh` is a script that runs the command here.
+    Ssh,
+}
+
+/// Stands in for ssh.
+const SSH: &str = r#"#!/bin/sh
+while [ $# -gt 2 ]; do shift; done
+[ "$1" = host ] || { echo "no such host: $1" >&2; exit 255; }
+exec /bin/sh -c "$2"
+"#;
 
 /// A file that is sent in pieces.
 pub fn large() -> Vec<u8> {
@@ -21,7 +37,17 @@ pub fn large() -> Vec<u8> {
 
 impl World {
     pub fn new(mode: &str) -> Self {
-        let world = Self { directory: scratch() };
+        Self::by(Way::Directory, mode)
+    }
+
+    /// One for each way.
+    pub fn each(mode: &str) -> [Self; 2] {
+        [Way::Directory, Way::Ssh].map(|way| Self::by(way, mode))
+    }
+
+    pub fn by(way: Way, mode: &str) -> Self {
+        let world = Self { directory: scratch(), way };
+        world.script("ssh", SSH);
         let tree = world.path().join("tree");
         fs::create_dir_all(tree.join("dir")).unwrap();
         fs::write(tree.join("dir/text"), "text\n").unwrap();
@@ -38,9 +64,21 @@ impl World {
         self.directory.path()
     }
 
+    /// Writes a program; returns its path.
+    pub fn script(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        // Another thread may start a program at the same time, which would hold the file open.
+        let written = self.path().join(format!("{name}.new"));
+        fs::write(&written, text).unwrap();
+        fs::set_permissions(&written, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::copy(&written, &path).unwrap();
+        path
+    }
+
     /// osier under its own name.
     pub fn program(&self) -> Program {
-        Program::other(osier_path(), "osier").in_directory(self.path())
+        let program = Program::other(osier_path(), "osier").in_directory(self.path());
+        program.with("OSIER_SSH", self.path().join("ssh"))
     }
 
     pub fn run(&self, repo: &str, arguments: &[&str]) -> Output {
@@ -58,7 +96,24 @@ impl World {
     }
 
     pub fn url_of(&self, name: &str) -> String {
-        format!("file://{}", self.path().join(name).display())
+        let path = self.path().join(name);
+        match self.way {
+            Way::Directory => format!("file://{}", path.display()),
+            Way::Ssh => format!("ssh://host{}", path.display()),
+        }
+    }
+
+    /// Where clients find what is pushed.
+    pub fn public(&self) -> String {
+        format!("file://{}", self.path().join("dst").display())
+    }
+
+    /// What messages call the destination.
+    pub fn place(&self) -> String {
+        match self.way {
+            Way::Directory => self.path().join("dst").display().to_string(),
+            Way::Ssh => self.url(),
+        }
     }
 
     pub fn push(&self, repo: &str, arguments: &[&str]) -> Output {
@@ -66,7 +121,8 @@ impl World {
     }
 
     pub fn push_to(&self, repo: &str, url: &str, arguments: &[&str]) -> Output {
-        self.run(repo, &[&["push", url], arguments].concat())
+        let receiver = format!("--receiver={}", osier_path());
+        self.run(repo, &[&["push", url, &receiver], arguments].concat())
     }
 
     /// What a push prints as JSON.
