@@ -179,6 +179,21 @@ fn open_place(
     }
 }
 
+/// Opens what a compose pushes to.
+///
+/// # Errors
+/// When it cannot be reached, or there is something else.
+#[cfg(feature = "compose")]
+pub(super) fn open_destination(
+    named: &Named,
+    open: &OpenOptions,
+) -> osier::Result<Box<dyn Destination>> {
+    open_place(named, env::var("OSIER_SSH").ok(), open).map_err(|failure| match failure {
+        Failure::Error(error) => error,
+        _ => osier::Error::failed(format!("{} cannot be pushed to", named.url)),
+    })
+}
+
 #[cfg(feature = "s3")]
 fn open_store(
     bucket: String,

@@ -36,6 +36,7 @@
 //! signing    what signs commits and the summary
 //! deltas     static deltas to the commit
 //! publish    ref and summary
+//! pushes     what is published, to other places
 //! image      a published commit to a disk image, step by step
 //! kickstart  the file that installs it
 //! tdl        the template of the guest that installs it
@@ -58,6 +59,7 @@ mod pending;
 mod plan;
 mod preflight;
 mod publish;
+mod pushes;
 mod qemu;
 mod recover;
 mod regular;
@@ -75,13 +77,18 @@ mod verify;
 
 use std::ffi::{OsStr, OsString};
 
+use crate::error::Result;
 use crate::process::Interrupt;
 use crate::progress::Progress;
+use crate::push::{Destination, Named};
 use crate::repo::OpenOptions;
 
 pub use config::ComposeConfig;
 pub use plan::TreeOptions;
 pub use session::Failed;
+
+/// Opens a destination of `[push]`; a directory with these options.
+pub type OpenDestination = fn(&Named, &OpenOptions) -> Result<Box<dyn Destination>>;
 
 /// The inputs that the caller provides for a run, because the library reads neither the environment
 /// nor the clock.
@@ -92,6 +99,8 @@ pub struct Surroundings<'a> {
     pub now: u64,
     /// The options for opening a repository.
     pub open: OpenOptions,
+    /// Opens what is pushed to: credentials and the like come from the environment.
+    pub open_destination: OpenDestination,
     /// The user's interrupt.
     pub interrupt: Interrupt,
     /// Receives progress events.

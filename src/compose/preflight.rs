@@ -170,6 +170,9 @@ pub(super) fn repository(
     locked(&repo, findings);
     if is_served == Served::Yes {
         signatures(&repo, config, keys, findings);
+        if let Some(push) = &config.push {
+            push.problems(&repo).into_iter().for_each(|problem| findings.error(problem));
+        }
     }
     match publish::state(&repo, keys) {
         Ok(SummaryState::Stale) => {

@@ -18,7 +18,7 @@ use super::unapplied::Unapplied;
 const SCHEMA: u32 = 1;
 
 /// The steps of all runs; without a value, a run is at the first.
-const STAGES: [&str; 15] = [
+const STAGES: [&str; 16] = [
     "check",
     "lock",
     "recover",
@@ -29,6 +29,7 @@ const STAGES: [&str; 15] = [
     "delta",
     "publish",
     "read-back",
+    "push",
     "prepare",
     "imagefactory",
     "inspect",
@@ -114,6 +115,8 @@ pub struct Report {
     pub signatures: Vec<String>,
     /// The static deltas to the commit; of a dry run, those that would be made.
     pub deltas: Vec<DeltaFacts>,
+    /// Where the commit was pushed to; of a dry run, where it would be.
+    pub pushes: Vec<PushFacts>,
     /// The programs that ran.
     pub commands: Vec<Command>,
     /// The programs that were found, with their versions.
@@ -175,6 +178,23 @@ pub struct DeltaFacts {
     pub error: Option<String>,
 }
 
+/// A push of the published commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PushFacts {
+    /// The destination, as the configuration names it.
+    pub to: String,
+    /// The commit that the ref was set to there.
+    pub old_commit: Option<Checksum>,
+    /// Objects that were sent.
+    pub objects_sent: u64,
+    /// Files of static deltas that were sent.
+    pub delta_files_sent: u64,
+    /// Bytes of all that was sent.
+    pub bytes_sent: u64,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
 /// A program that ran.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Command {
@@ -220,6 +240,7 @@ impl Report {
             "summary": summary,
             "signatures": self.signatures,
             "deltas": self.deltas.iter().map(DeltaFacts::to_json).collect::<Vec<_>>(),
+            "pushes": self.pushes.iter().map(PushFacts::to_json).collect::<Vec<_>>(),
             "commands": commands,
             "programs": self.programs,
             "lockfile": self.lockfile,
@@ -274,6 +295,7 @@ impl Report {
             summary: SummaryFacts::from_json(of("summary")),
             signatures: strings(of("signatures")),
             deltas: list("deltas").map(DeltaFacts::from_json).collect(),
+            pushes: list("pushes").map(PushFacts::from_json).collect(),
             commands: list("commands").map(Command::from_json).collect(),
             programs: pairs("programs"),
             lockfile: text("lockfile"),
@@ -342,6 +364,41 @@ impl DeltaFacts {
         json!({
             "from": from.map(|from| from.to_hex()), "bytes": bytes, "parts": parts, "fallbacks": fallbacks,
             "made": made, "error": error,
+        })
+    }
+}
+
+impl PushFacts {
+    /// One that has not begun.
+    pub(super) fn planned(to: &str) -> Self {
+        Self { to: to.to_owned(), ..Self::default() }
+    }
+
+    /// One that failed, and why.
+    pub(super) fn failed(to: &str, error: String) -> Self {
+        Self { error: Some(error), ..Self::planned(to) }
+    }
+
+    fn from_json(document: &Value) -> Self {
+        let number = |key: &str| document[key].as_u64().unwrap_or_default();
+        Self {
+            to: document["to"].as_str().unwrap_or_default().to_owned(),
+            old_commit: document["old_commit"]
+                .as_str()
+                .and_then(|hex| Checksum::from_hex(hex).ok()),
+            objects_sent: number("objects_sent"),
+            delta_files_sent: number("delta_files_sent"),
+            bytes_sent: number("bytes_sent"),
+            error: document["error"].as_str().map(str::to_owned),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let Self { to, old_commit, objects_sent, delta_files_sent, bytes_sent, error } = self;
+        json!({
+            "to": to, "old_commit": old_commit.map(|commit| commit.to_hex()),
+            "objects_sent": objects_sent, "delta_files_sent": delta_files_sent,
+            "bytes_sent": bytes_sent, "error": error,
         })
     }
 }
@@ -482,6 +539,17 @@ mod tests {
                     error: None,
                 },
                 DeltaFacts { error: Some("no".to_owned()), ..DeltaFacts::planned(None) },
+            ],
+            pushes: vec![
+                PushFacts {
+                    to: "store".to_owned(),
+                    old_commit: Some(Checksum::of(b"old")),
+                    objects_sent: 4,
+                    delta_files_sent: 5,
+                    bytes_sent: 6,
+                    error: None,
+                },
+                PushFacts::failed("ssh://host/os", "no".to_owned()),
             ],
             commands: commands.into(),
             programs: [pair.clone()].into(),

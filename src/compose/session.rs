@@ -279,7 +279,7 @@ impl Session<'_> {
         self.read_back(name, &new, keys)
     }
 
-    /// Signs a commit that is public already, and refreshes the summary, if need be.
+    /// Signs a commit that is public already, refreshes the summary, and pushes, if need be.
     pub(super) fn confirm(&mut self, name: &RefName, commit: &Checksum) -> Result<()> {
         let keys = self.sign(commit).map_err(|error| {
             during(format!("{name} names {commit}, which is not signed"), error)
@@ -304,7 +304,8 @@ impl Session<'_> {
         }
         self.run.report.summary = Some(publish::facts(self.repo, &keys)?);
         self.forget_pending(name, commit);
-        self.read_back(name, commit, &keys)
+        self.read_back(name, commit, &keys)?;
+        self.push(name, commit, &keys)
     }
 
     fn read_back(&mut self, name: &RefName, commit: &Checksum, keys: &Keys) -> Result<()> {

@@ -10,6 +10,7 @@
 //! sign       with each key that has not signed it yet       likewise
 //! delta      static deltas to it                            likewise
 //! publish    ref and summary, signed with the same keys
+//! push       to other places                     fails: it is published here, and the next run pushes
 //! ```
 
 use std::collections::BTreeSet;
@@ -35,7 +36,7 @@ use super::job::{self, Job};
 use super::pending;
 use super::plan::{self, Before, Plan, TreeOptions};
 use super::preflight::{self, Served};
-use super::report::{CacheFacts, DeltaFacts, Report, Status};
+use super::report::{CacheFacts, DeltaFacts, PushFacts, Report, Status};
 use super::session::{
     Failed, Session, Uses, during, hold, new_report, not_begun, take_findings, waiting,
 };
@@ -82,6 +83,13 @@ pub fn preview(
     let mut report = Report { status: Status::DryRun, ..new_report(&config.tree, surroundings) };
     report.ref_name = Some(plan.ref_name.as_str().to_owned());
     report.old_commit = before.old;
+    if let (Some(push), true) = (&config.tree.push, options.publish) {
+        for to in &push.to {
+            let message = format!("it would be pushed to {to}");
+            surroundings.progress.event(Event::Message(&message));
+            report.pushes.push(PushFacts::planned(to));
+        }
+    }
     if let (Some(config), true) = (&config.tree.delta, options.publish) {
         report.deltas = planned_deltas(config, before.old, surroundings, &report.repo)?;
     }
@@ -190,6 +198,7 @@ impl Session<'_> {
         self.deltas_of_pending(name, before.old, commit, &keys)?;
         self.publish(name, before.old, commit, &keys)
             .map_err(|error| waiting_if(self, error, name, &commit))?;
+        self.push(name, &commit, &keys)?;
         Ok(Status::Published)
     }
 
@@ -219,6 +228,7 @@ impl Session<'_> {
         self.deltas_of_pending(name, old, commit, &keys)?;
         self.publish(name, old, commit, &keys)
             .map_err(|error| waiting_if(self, error, name, &commit))?;
+        self.push(name, &commit, &keys)?;
         Ok(Status::Published)
     }
 

@@ -7,6 +7,7 @@ mod evidence;
 mod failures;
 pub mod kills;
 mod publishing;
+mod pushes;
 mod real;
 mod serving;
 mod signing;

@@ -89,6 +89,7 @@ fn surroundings<'p>(
         environment,
         now: clock::now(),
         open: context::open_options()?,
+        open_destination: super::push::open_destination,
         interrupt,
         progress,
     })

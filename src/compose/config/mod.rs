@@ -19,6 +19,7 @@
 //! errors, and all errors are reported at once.
 
 mod delta;
+mod push;
 mod reader;
 mod sign;
 
@@ -36,19 +37,20 @@ use super::tdl::{Arch, Distribution, check_install_url, check_ostree_url};
 use reader::Reader;
 
 pub use delta::DeltaConfig;
+pub use push::PushConfig;
 pub use sign::{ExecConfig, SignConfig};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComposeConfig {
-    /// The groups `[compose]`, `[sign]` and `[delta]`: packages to a published commit.
+    /// The groups `[compose]`, `[sign]`, `[delta]` and `[push]`: packages to a published commit.
     pub tree: TreeConfig,
     /// The group `[image]`, if the file has one: the commit to a disk image.
     pub image: Option<ImageConfig>,
 }
 
-/// The groups `[compose]`, `[sign]` and `[delta]`. All paths are absolute, or relative to the
-/// current directory if the path of the file was.
+/// The groups `[compose]`, `[sign]`, `[delta]` and `[push]`. All paths are absolute, or relative to
+/// the current directory if the path of the file was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeConfig {
     /// The repository that is published.
@@ -91,6 +93,8 @@ pub struct TreeConfig {
     pub sign: SignConfig,
     /// The group `[delta]`, if the file has one: static deltas are made.
     pub delta: Option<DeltaConfig>,
+    /// The group `[push]`, if the file has one: what is published is pushed on.
+    pub push: Option<PushConfig>,
 }
 
 /// The group `[image]`.
@@ -256,7 +260,7 @@ impl ComposeConfig {
         let mut problems = Vec::new();
         for group in keyfile.groups() {
             match group {
-                "compose" | "sign" | "delta" | "image" => {}
+                "compose" | "sign" | "delta" | "push" | "image" => {}
                 other => problems.push(format!("unknown group [{other}]")),
             }
         }
@@ -271,6 +275,9 @@ impl ComposeConfig {
         if keyfile.has_group("delta") {
             let reader = Reader::new(&keyfile, "delta", directory, &mut problems);
             tree.delta = Some(delta::read(reader, &tree.sign));
+        }
+        if keyfile.has_group("push") {
+            tree.push = Some(push::read(Reader::new(&keyfile, "push", directory, &mut problems)));
         }
         let before = problems.len();
         let image = if keyfile.has_group("image") {
@@ -332,6 +339,7 @@ fn tree(reader: &mut Reader<'_>) -> TreeConfig {
         min_free_mib: reader.number("min-free-mib", 2048, 0..=u64::MAX >> 20),
         sign: SignConfig::default(),
         delta: None,
+        push: None,
     }
 }
 

@@ -135,14 +135,17 @@ impl Keys {
         self.0.iter().filter(|key| key.public.signs_deltas())
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<Arc<dyn Signer>> {
+        self.0.iter().map(|key| Arc::clone(key) as Arc<dyn Signer>).collect()
+    }
+
     /// The content of `summary.sig` for a summary; `None` without keys.
     ///
     /// # Errors
     /// When one of them cannot sign.
     pub(super) fn sign_summary(&self, summary: &[u8]) -> Result<Option<Vec<u8>>> {
-        let signers: Vec<Arc<dyn Signer>> =
-            self.0.iter().map(|key| Arc::clone(key) as Arc<dyn Signer>).collect();
-        summary::signature_of(summary, &signers)
+        summary::signature_of(summary, &self.all())
     }
 
     /// The names of the keys that have signed a summary, as far as `signature`, the content of

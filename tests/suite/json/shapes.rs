@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// The documents of commands that `ostree` does not have.
-const OF_OWN_COMMANDS: [&str; 27] = [
+const OF_OWN_COMMANDS: [&str; 28] = [
     "bench",
     "bench --deltas",
     "bench --remote",
@@ -36,6 +36,7 @@ const OF_OWN_COMMANDS: [&str; 27] = [
     "compose command",
     "compose delta",
     "compose image",
+    "compose push",
     "compose summary",
     "du",
     "du amount",
