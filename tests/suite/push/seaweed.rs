@@ -29,7 +29,7 @@ const GATEWAY: usize = 6;
 const ANSWER: Duration = Duration::from_secs(30);
 const FIRST_ANSWER: Duration = Duration::from_secs(2);
 /// How long the nodes may take to find each other.
-const PATIENCE: Duration = Duration::from_secs(100);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The store.
 pub struct Seaweed {
@@ -66,7 +66,7 @@ impl Seaweed {
             format!("127.0.0.1:{}", ports[node * PORTS_OF_A_NODE + GATEWAY])
         });
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/push/seaweed.sh");
-        let mut shell = Command::new("sh");
+        let mut shell = Command::new("bash");
         shell.arg(script).arg(program).arg(&directory);
         shell.args(ports.iter().map(u16::to_string));
         shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
