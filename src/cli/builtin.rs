@@ -67,7 +67,18 @@ const OWN: [&str; 10] = [
 /// Commands whose exit status is like that of `cmp`: 0 and 1 are answers, so a failure is 2.
 const WITH_VERDICT: [&str; 1] = ["compare"];
 
+/// Commands to which `ostree` gives no arguments.
+const WITHOUT_ARGUMENTS: [&str; 2] = ["fsck", "prune"];
+
 impl Builtin {
+    /// The rest of the usage line after the options, when the program is called by that name.
+    pub(super) fn arguments_for(&self, program: &str) -> &'static str {
+        match stands_in_for_ostree(program) && WITHOUT_ARGUMENTS.contains(&self.name) {
+            true => "",
+            false => self.arguments,
+        }
+    }
+
     /// What the user types after the name of the group.
     pub(super) fn short_name(&self, group: &Self) -> &'static str {
         self.name.strip_prefix(group.name).map_or(self.name, str::trim_start)

@@ -43,7 +43,7 @@ pub(super) static BUILTINS: Commands = &[
     command!(
         compare,
         "compare",
-        "REPO_A REPO_B | --with=PROGRAM TREE",
+        "REPO_A REPO_B | REPO DEST | --with=PROGRAM TREE",
         "Tell whether two repositories are equal",
         RepoOption::Unknown
     ),
@@ -94,7 +94,7 @@ pub(super) static BUILTINS: Commands = &[
         "MOUNT-PATH COLLECTION-ID REF [COLLECTION-ID REF...]",
         "Copy the refs to a USB stick"
     ),
-    command!(fsck, "fsck", "", "Check the repository for consistency"),
+    command!(fsck, "fsck", "[DEST]", "Check the repository for consistency"),
     command!(gpg_sign, "gpg-sign", "COMMIT KEY-ID...", "Sign a commit"),
     command!(init, "init", "", "Initialize a new empty repository"),
     command!(log, "log", "REV", "Show log starting at commit or ref"),
@@ -107,7 +107,7 @@ pub(super) static BUILTINS: Commands = &[
         RepoOption::Unknown,
         |matches, _, all| man::run(from_matches(matches)?, all)
     ),
-    command!(prune, "prune", "", "Search for unreachable objects"),
+    command!(prune, "prune", "[DEST]", "Search for unreachable objects"),
     command!(pull_local, "pull-local", "SRC_REPO [REFS...]", "Copy data from SRC_REPO"),
     #[cfg(feature = "pull")]
     command!(pull, "pull", "REMOTE [BRANCH...]", "Download data from remote repository"),

@@ -7,14 +7,15 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use osier::compare::{
-    CompareOptions, CompareReport, FieldDifference, Finding, ModeReport, Outcome, Side, Subject,
-    Verdict, WithOptions, compare, compare_with,
+    CompareOptions, CompareReport, FieldDifference, Finding, ModeReport, Outcome, Side, Sink,
+    Subject, Verdict, WithOptions, compare, compare_with,
 };
 use osier::error::During as _;
 use osier::repo::{OpenOptions, Repo, RepoMode};
 use serde_json::{Value, json};
 
 use super::context::{self, Context};
+use super::destination::{self, StoreArgs, Target};
 use super::error::Failure;
 use super::json::List;
 use super::options::path;
@@ -42,12 +43,14 @@ pub(super) struct Args {
     /// Print a JSON document
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    store: StoreArgs,
     #[arg(value_parser = path())]
     arguments: Vec<PathBuf>,
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    let Args { exact, with, scratch, limit, summary, json, arguments } = args;
+    let Args { exact, with, scratch, limit, summary, json, store, arguments } = args;
     let limit = match (limit, summary) {
         (Some(_), true) => {
             return Err(Failure::usage("--limit and --summary cannot be used together"));
@@ -62,7 +65,18 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let options = CompareOptions { exact };
     let outcome = match (with, &arguments[..]) {
         (None, [first, second]) if scratch.is_none() => {
-            repositories([first, second], &options, style, context)?
+            let place: Vec<String> = second.to_str().map(str::to_owned).into_iter().collect();
+            let place = place.into_iter().filter(|place| place.contains("://")).collect::<Vec<_>>();
+            match destination::target(&place, store, context)? {
+                Target::Here => repositories([first, second], &options, style, context)?,
+                Target::Directory(path) => repositories([first, &path], &options, style, context)?,
+                #[cfg(feature = "s3")]
+                Target::Store(_) if exact => {
+                    return Err(Failure::usage("--exact is for repositories on this machine"));
+                }
+                #[cfg(feature = "s3")]
+                Target::Store(bucket) => with_store(first, &bucket, style, context)?,
+            }
         }
         (None, [_, _]) => return Err(Failure::usage("--scratch is for --with only")),
         (None, _) => return Err(Failure::usage("REPO_A and REPO_B must be specified")),
@@ -102,19 +116,35 @@ fn repositories(
     let open =
         |path: &Path| Ok::<_, Failure>(Repo::open_with(&context::absolute(path)?, &open_options)?);
     let (first, second) = (open(first)?, open(second)?);
+    print_findings(style, context, |sink| {
+        compare(&first, &second, options, sink, &context.quiet_progress())
+    })
+}
+
+#[cfg(feature = "s3")]
+fn with_store(
+    repo: &Path,
+    bucket: &osier::push::Bucket,
+    style: Style,
+    context: &Context,
+) -> Result<Outcome, Failure> {
+    let open_options = OpenOptions { skip_cache: true, ..context::open_options()? };
+    let repo = Repo::open_with(&context::absolute(repo)?, &open_options)?;
+    print_findings(style, context, |sink| {
+        osier::compare::compare_with_store(&repo, bucket, sink, &context.quiet_progress())
+    })
+}
+
+/// Prints what a comparison of two finds, and its verdict.
+fn print_findings(
+    style: Style,
+    context: &Context,
+    compare: impl FnOnce(&mut Sink<'_>) -> osier::Result<CompareReport>,
+) -> Result<Outcome, Failure> {
     let out = &context.out;
     let mut printer =
         Printer::begin(out, style, ["the first".to_owned(), "the second".to_owned()])?;
-    let result = printer.run(|print| {
-        compare(
-            &first,
-            &second,
-            options,
-            &mut |finding| print(None, &finding),
-            &context.quiet_progress(),
-        )
-    });
-    let report = result?;
+    let report = printer.run(|print| compare(&mut |finding| print(None, &finding)))?;
     if style.json {
         printer.finish(report_fields(&report))?;
     } else {

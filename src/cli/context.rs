@@ -36,6 +36,11 @@ impl Context {
         Self { out, repo, is_ostree: stands_in_for_ostree(program) }
     }
 
+    /// Whether the program stands in for `ostree`.
+    pub(super) fn is_ostree(&self) -> bool {
+        self.is_ostree
+    }
+
     /// The failure with this message about an unknown word. It suggests a known word, unless the
     /// program stands in for `ostree`.
     pub(super) fn unknown_word(&self, message: String, typed: &str, known: &[&str]) -> Failure {

@@ -3,11 +3,14 @@
 use osier::Checksum;
 use osier::fsck::{Fault, Finding, FsckOptions, FsckReport, fsck, fsck_into};
 use osier::progress::{Event, Progress as _};
+#[cfg(feature = "s3")]
+use osier::push::{Bucket, fsck_store, refs_of};
 use osier::refspec::CollectionRef;
 use osier::repo::{ListRefs, Repo};
 use serde_json::{Value, json};
 
 use super::context::Context;
+use super::destination::{self, StoreArgs, Target};
 use super::error::Failure;
 use super::json;
 use super::options::OWN_OPTIONS;
@@ -36,36 +39,122 @@ pub(super) struct Args {
     /// Print a JSON document
     #[arg(long, help_heading = OWN_OPTIONS)]
     json: bool,
+    #[command(flatten)]
+    store: StoreArgs,
+    rest: Vec<String>,
 }
 
 pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    let Args { add_tombstones, quiet, delete, all, verify_bindings, verify_back_refs, json } = args;
-    // The repository need not be writable unless something is to be deleted.
-    let repo = context.open_repo()?;
+    let Args {
+        add_tombstones,
+        quiet,
+        delete,
+        all,
+        verify_bindings,
+        verify_back_refs,
+        json,
+        store,
+        rest,
+    } = args;
     let options = FsckOptions { all, delete, add_tombstones, verify_bindings, verify_back_refs };
+    // The repository need not be writable unless something is to be deleted.
+    let repo = match destination::target(&rest, store, context)? {
+        Target::Here => context.open_repo()?,
+        Target::Directory(path) => destination::open_directory(&path)?,
+        #[cfg(feature = "s3")]
+        Target::Store(bucket) => {
+            let style = if json { Style::Json } else { Style::Text { quiet } };
+            return in_store(&bucket, &options, style, context);
+        }
+    };
     if json {
         return run_json(&repo, &options, context);
     }
+    in_repo(&repo, &options, quiet, context)
+}
+
+fn in_repo(
+    repo: &Repo,
+    options: &FsckOptions,
+    quiet: bool,
+    context: &Context,
+) -> Result<(), Failure> {
     let display = context.progress();
     let progress = |event: Event<'_>| match event {
         Event::Message(_) if quiet => {}
         event => display.event(event),
     };
-    let report = fsck(&repo, &options, &progress)?;
-    let verdict = verdict(&report, delete);
+    let report = fsck(repo, options, &progress)?;
+    let verdict = verdict(&report, options.delete);
     let FsckReport { commits, partial_commits, tombstones, .. } = report;
     for commit in tombstones {
         writeln!(context.out, "Adding tombstone for commit {commit}")?;
     }
     // Upstream reports one or the other.
-    if partial_commits > 0 && !add_tombstones {
+    if partial_commits > 0 && !options.add_tombstones {
         writeln!(context.out, "{partial_commits} partial commits not verified")?;
     }
     verdict?;
+    say_clean(commits, context)
+}
+
+fn say_clean(commits: u64, context: &Context) -> Result<(), Failure> {
     writeln!(
         context.out,
         "object fsck of {commits} commits completed successfully - no errors found."
     )
+}
+
+/// How the result is printed.
+#[cfg(feature = "s3")]
+enum Style {
+    Text { quiet: bool },
+    Json,
+}
+
+#[cfg(feature = "s3")]
+fn in_store(
+    bucket: &Bucket,
+    options: &FsckOptions,
+    style: Style,
+    context: &Context,
+) -> Result<(), Failure> {
+    // All that is wrong is reported in any case.
+    if *options != (FsckOptions { all: options.all, ..FsckOptions::default() }) {
+        return Err(Failure::usage(
+            "of a bucket only the objects are checked, and nothing is changed",
+        ));
+    }
+    let display = match style {
+        Style::Json => context.display().without_lines(),
+        Style::Text { .. } => context.display(),
+    };
+    let display = display.that_leaves_nothing();
+    let progress = |event: Event<'_>| match (&event, &style) {
+        (Event::Message(_), Style::Text { quiet: true }) => {}
+        (Event::Message(_) | Event::Warning(_), Style::Json) => {}
+        _ => display.event(event),
+    };
+    let mut findings = Vec::new();
+    let result = fsck_store(bucket, &mut findings, &progress);
+    match style {
+        Style::Text { .. } => {
+            let report = result?;
+            verdict(&report, false)?;
+            say_clean(report.commits, context)
+        }
+        Style::Json => {
+            let refs = contents_refs(bucket);
+            print_json(&findings, &refs, result.map(|report| (report, false)), context)
+        }
+    }
+}
+
+/// The refs of a bucket, for the findings. If they cannot be read, that is the error already.
+#[cfg(feature = "s3")]
+fn contents_refs(bucket: &Bucket) -> Vec<(String, Checksum)> {
+    let refs = refs_of(bucket).unwrap_or_default().into_iter();
+    refs.map(|(name, commit)| (name.to_string(), commit)).collect()
 }
 
 /// The failure of the command after a complete check.
@@ -109,8 +198,17 @@ fn run_json(repo: &Repo, options: &FsckOptions, context: &Context) -> Result<(),
     refs.extend(of_others.map(|(CollectionRef { collection, name }, commit)| {
         (format!("({}, {})", collection.as_str(), name.as_str()), commit)
     }));
-    let findings: Vec<Value> = findings.iter().map(|finding| record(finding, &refs)).collect();
-    let report = match result {
+    print_json(&findings, &refs, result.map(|report| (report, options.delete)), context)
+}
+
+fn print_json(
+    findings: &[Finding],
+    refs: &[(String, Checksum)],
+    result: osier::Result<(FsckReport, bool)>,
+    context: &Context,
+) -> Result<(), Failure> {
+    let findings: Vec<Value> = findings.iter().map(|finding| record(finding, refs)).collect();
+    let (report, deletes) = match result {
         Ok(report) => report,
         Err(error) => {
             json::print(
@@ -120,7 +218,7 @@ fn run_json(repo: &Repo, options: &FsckOptions, context: &Context) -> Result<(),
             return Err(error.into());
         }
     };
-    let verdict = verdict(&report, options.delete);
+    let verdict = verdict(&report, deletes);
     let FsckReport {
         commits,
         partial_commits,

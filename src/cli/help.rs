@@ -79,7 +79,8 @@ pub(super) fn of_command(program: &str, builtin: &Builtin, table: &clap::Command
             _ => options.application.push(Row::of(&row)),
         }
     }
-    let Builtin { name, arguments, about, .. } = builtin;
+    let Builtin { name, about, .. } = builtin;
+    let arguments = builtin.arguments_for(program);
     let space = if arguments.is_empty() { "" } else { " " };
     let mut text = format!("Usage:\n  {program} {name} [OPTION…]{space}{arguments}\n\n{about}\n");
     let width = options.rows().map(Row::width).max().unwrap_or_default();

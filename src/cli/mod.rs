@@ -28,6 +28,7 @@ mod context;
 mod create_usb;
 mod debug;
 mod definition;
+mod destination;
 mod diff;
 mod du;
 mod editor;

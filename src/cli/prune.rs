@@ -4,15 +4,26 @@ use std::collections::BTreeMap;
 
 use jiff::Zoned;
 use osier::prune::{self, Depth, PruneOptions, PruneStats, Retention, Roots, Scope};
+#[cfg(feature = "s3")]
+use osier::push::{Bucket, Destination, StorePruneOptions, StorePruneStats, prune_store};
 use osier::repo::Repo;
 use osier::units::format_size;
 use osier::{Checksum, date};
 use serde_json::json;
 
+#[cfg(feature = "s3")]
+use super::clock;
 use super::context::Context;
+use super::destination::{self, StoreArgs, Target};
 use super::error::Failure;
 use super::json;
 use super::options::{OWN_OPTIONS, integer};
+#[cfg(feature = "s3")]
+use super::pulled;
+
+/// What was written to a bucket in so many hours is not removed.
+#[cfg(feature = "s3")]
+const DEFAULT_GUARD: u64 = 24;
 
 /// The options of `prune`.
 #[derive(clap::Args)]
@@ -47,14 +58,43 @@ pub(super) struct Args {
     /// Then keep only the static deltas from nothing and from the newest N commits, for each commit
     #[arg(long, value_name = "N", value_parser = count, help_heading = OWN_OPTIONS)]
     deltas_keep: Option<usize>,
+    /// As --no-prune
+    #[arg(long, help_heading = OWN_OPTIONS)]
+    dry_run: bool,
+    /// Keep what was written to a bucket in the last HOURS (default: 24)
+    #[arg(long, value_name = "HOURS", value_parser = hours, help_heading = OWN_OPTIONS)]
+    guard: Option<u64>,
     /// Print a JSON document
     #[arg(long, help_heading = OWN_OPTIONS)]
     json: bool,
+    #[command(flatten)]
+    store: StoreArgs,
+    rest: Vec<String>,
 }
 
-pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    // A dry run needs no write permission.
-    let repo = if args.no_prune { context.open_repo()? } else { context.open_writable_repo()? };
+pub(super) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> {
+    args.no_prune |= args.dry_run;
+    let store = std::mem::take(&mut args.store);
+    match destination::target(&std::mem::take(&mut args.rest), store, context)? {
+        #[cfg(feature = "s3")]
+        Target::Store(bucket) => in_store(&bucket, args, context),
+        _ if args.guard.is_some() => Err(Failure::usage("--guard is for buckets only")),
+        Target::Directory(path) => {
+            let repo = destination::open_directory(&path)?;
+            if !args.no_prune {
+                repo.check_writable()?;
+            }
+            // What was pushed is what refs lead to.
+            args.refs_only = true;
+            in_repo(&repo, args, context)
+        }
+        // A dry run needs no write permission.
+        Target::Here if args.no_prune => in_repo(&context.open_repo()?, args, context),
+        Target::Here => in_repo(&context.open_writable_repo()?, args, context),
+    }
+}
+
+fn in_repo(repo: &Repo, args: Args, context: &Context) -> Result<(), Failure> {
     let (static_deltas_only, json) = (args.static_deltas_only, args.json);
     let deltas_keep = args.deltas_keep;
     if deltas_keep.is_some() && args.no_prune {
@@ -69,26 +109,26 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         return Err(Failure::failed(message));
     }
     let delete_commit = args.delete_commit.clone();
-    let options = into_options(args, &repo)?;
+    let options = into_options(args, repo)?;
     match delete_commit {
         Some(commit) if static_deltas_only => {
             // An invalid checksum has no deltas.
             if let Ok(commit) = Checksum::from_hex(&commit) {
-                prune::delete_static_deltas(&repo, &commit)?;
+                prune::delete_static_deltas(repo, &commit)?;
             }
         }
         Some(commit) => {
             let checksum = Checksum::from_hex(&commit).ok();
             if let Some(checksum) = checksum {
-                prune::check_unreferenced(&repo, &checksum)?;
+                prune::check_unreferenced(repo, &checksum)?;
             }
             repo.enable_tombstones()?;
-            prune::delete_commit(&repo, &checksum.ok_or_else(|| no_such_commit(&commit))?)?;
+            prune::delete_commit(repo, &checksum.ok_or_else(|| no_such_commit(&commit))?)?;
         }
         None => {}
     }
-    let stats = prune::prune(&repo, &options, &context.progress())?;
-    let deltas = deltas_keep.map(|keep| prune::keep_newest_deltas(&repo, keep)).transpose()?;
+    let stats = prune::prune(repo, &options, &context.progress())?;
+    let deltas = deltas_keep.map(|keep| prune::keep_newest_deltas(repo, keep)).transpose()?;
     if json {
         let PruneStats { objects_total, objects_deleted, bytes_freed } = stats;
         let mut object = json!({
@@ -114,6 +154,71 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     deltas.map_or(Ok(()), |deltas| writeln!(out, "Deleted {deltas} static deltas"))
 }
 
+/// Removes what no ref of a bucket reaches.
+#[cfg(feature = "s3")]
+fn in_store(bucket: &Bucket, args: Args, context: &Context) -> Result<(), Failure> {
+    let Args { no_prune, refs_only: _, depth, guard, json, .. } = args;
+    if args.delete_commit.is_some()
+        || args.keep_younger_than.is_some()
+        || args.static_deltas_only
+        || !args.retain_branch_depth.is_empty()
+        || !args.only_branch.is_empty()
+        || args.commit_only
+        || args.deltas_keep.is_some()
+    {
+        return Err(Failure::usage("of a bucket only --depth and --guard decide what is kept"));
+    }
+    let options = StorePruneOptions {
+        depth: pulled::generations(Some(depth.unwrap_or(-1)))?,
+        guard: guard.unwrap_or(DEFAULT_GUARD).saturating_mul(3600),
+        now: clock::now(),
+        dry_run: no_prune,
+    };
+    let progress = context.progress_for(json);
+    let stats = prune_store(bucket, &options, &progress)?;
+    drop(progress);
+    let StorePruneStats {
+        objects_total,
+        objects_deleted,
+        objects_young,
+        delta_files_deleted,
+        bytes_freed,
+    } = stats;
+    if json {
+        let document = json!({
+            "objects_total": objects_total,
+            "objects_deleted": objects_deleted,
+            "bytes_freed": bytes_freed,
+            "dry_run": no_prune,
+            "destination": Destination::name(bucket),
+            "objects_young": objects_young,
+            "delta_files_deleted": delta_files_deleted,
+        });
+        return json::print(&document, &context.out);
+    }
+    let (out, size) = (&context.out, format_size(bytes_freed));
+    writeln!(out, "Total objects: {objects_total}")?;
+    let deltas = match delta_files_deleted {
+        0 => String::new(),
+        number => format!(" and {number} files of static deltas"),
+    };
+    match (objects_deleted + delta_files_deleted, no_prune) {
+        (0, _) => writeln!(out, "No unreachable objects"),
+        (_, true) => {
+            writeln!(out, "Would delete: {objects_deleted} objects{deltas}, freeing {size}")
+        }
+        (_, false) => writeln!(out, "Deleted {objects_deleted} objects{deltas}, {size} freed"),
+    }?;
+    match objects_young {
+        0 => Ok(()),
+        number => writeln!(out, "Too young to delete: {number} objects"),
+    }
+}
+
+fn hours(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("Invalid number of hours '{text}'"))
+}
+
 fn count(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| format!("Invalid number '{text}'"))
 }
@@ -130,7 +235,11 @@ fn into_options(args: Args, repo: &Repo) -> Result<PruneOptions, Failure> {
         only_branch,
         commit_only,
         deltas_keep: _,
+        dry_run: _,
+        guard: _,
         json: _,
+        store: _,
+        rest: _,
     } = args;
     let depth = depth.map_or(Depth::Unlimited, to_depth);
     let by_branch =

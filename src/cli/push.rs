@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::clock;
 use super::context::{self, Context};
+use super::destination;
 use super::error::{self, Failure};
 use super::json;
 use super::options::{integer, path};
@@ -102,13 +103,13 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
     let ssh = args.ssh.clone().or_else(|| env::var("OSIER_SSH").ok());
     let open = OpenOptions { disable_fsync: args.disable_fsync, ..context::open_options()? };
     let options = options(args)?;
-    let destination = open_place(&named, ssh, &open)?;
+    let to = open_place(&named, ssh, &open)?;
     let progress = context.progress_for(json);
     let started = Instant::now();
-    let stats = push(&repo, destination.as_ref(), &options, &progress)?;
+    let stats = push(&repo, to.as_ref(), &options, &progress)?;
     drop(progress);
     if json {
-        return json::print(&document(destination.name(), &stats), &context.out);
+        return json::print(&document(to.name(), &stats), &context.out);
     }
     for PushedRef { name, old, new } in &stats.refs {
         let old = old.filter(|old| old != new).map(|old| format!(" (was {old})"));
@@ -200,32 +201,12 @@ fn open_store(
     prefix: String,
     named: &Named,
 ) -> Result<Box<dyn Destination>, Failure> {
-    use osier::http::{ClientOptions, Proxies};
-    use osier::push::{Bucket, StoreOptions, Variables};
-    let Named { endpoint, region, profile, instance_credentials, url: _, receiver: _ } =
-        named.clone();
-    let variables = env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let store = StoreOptions {
-        bucket,
-        prefix,
-        endpoint,
-        region,
-        profile,
-        instance_credentials,
-        variables: Variables(variables.filter(|(name, _)| name.starts_with("AWS_")).collect()),
-        home: env::home_dir(),
-        http: ClientOptions {
-            proxies: Proxies::from_environment(|name| env::var(name).ok()),
-            ..ClientOptions::default()
-        },
-    };
-    Ok(Box::new(Bucket::new(&store)?))
+    Ok(Box::new(destination::bucket(bucket, prefix, named.clone())?))
 }
 
 #[cfg(not(feature = "s3"))]
 fn open_store(_: String, _: String, _: &Named) -> Result<Box<dyn Destination>, Failure> {
-    Err(Failure::failed("this osier is built without the feature 's3'"))
+    Err(destination::without_stores())
 }
 
 fn document(destination: &str, stats: &PushStats) -> Value {

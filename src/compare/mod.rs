@@ -23,6 +23,8 @@
 mod fields;
 mod objects;
 mod refs;
+#[cfg(feature = "s3")]
+mod store;
 mod summary;
 mod with;
 
@@ -37,6 +39,8 @@ use crate::repo::{LockKind, Repo};
 use crate::threads;
 
 pub use fields::FieldDifference;
+#[cfg(feature = "s3")]
+pub use store::compare_with_store;
 pub use with::{ModeReport, WithOptions, compare_with};
 
 /// What counts as a difference.

@@ -152,7 +152,7 @@ impl Item {
 }
 
 /// The name of an object's file.
-pub(super) fn object_path(name: &ObjectName) -> String {
+pub(crate) fn object_path(name: &ObjectName) -> String {
     format!("objects/{}", loose_path(name, RepoMode::Archive))
 }
 
@@ -166,6 +166,7 @@ pub(super) fn object_of_path(path: &str) -> Option<ObjectName> {
         "dirtree" => ObjectType::DirTree,
         "dirmeta" => ObjectType::DirMeta,
         "commit" => ObjectType::Commit,
+        "commitmeta" => ObjectType::CommitMeta,
         _ => return None,
     };
     let checksum = Checksum::from_hex(&format!("{prefix}{digits}")).ok()?;

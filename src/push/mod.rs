@@ -12,6 +12,10 @@
 //! deltas       which static deltas are sent, and the indexes that clients find them in
 //! content      what is sent of an object
 //! summary      the summary of a destination, made of the refs that are there
+//! store        what an object store has to do for the following
+//! survey       what a store has, and what its commits reach
+//! prune        removes what no ref of a store reaches
+//! fsck         checks the objects of a store
 //! ```
 //!
 //! What arrives is an archive, from which every client can pull. Content goes first, then metadata,
@@ -25,12 +29,20 @@ mod content;
 mod deltas;
 mod destination;
 mod dir;
+#[cfg(feature = "s3")]
+mod fsck;
 mod place;
 mod plan;
 #[cfg(feature = "s3")]
+mod prune;
+#[cfg(feature = "s3")]
 mod s3;
 mod ssh;
+#[cfg(feature = "s3")]
+mod store;
 mod summary;
+#[cfg(feature = "s3")]
+mod survey;
 mod there;
 mod wanted;
 
@@ -44,15 +56,25 @@ use crate::refspec::RefName;
 use crate::repo::{LockKind, Repo};
 use crate::signer::Signer;
 
+#[cfg(feature = "s3")]
+pub(crate) use destination::object_path;
 pub use destination::{
     Batch, Body, Conditions, Destination, Expected, Hold, Item, Put, Stored, Version,
 };
 pub use dir::Directory;
+#[cfg(feature = "s3")]
+pub use fsck::fsck_store;
 pub use place::{Named, Place};
 use plan::Plan;
 #[cfg(feature = "s3")]
+pub use prune::{StorePruneOptions, StorePruneStats, prune_store};
+#[cfg(feature = "s3")]
 pub use s3::{Bucket, StoreOptions, Variables};
 pub use ssh::{Address, Machine, Received, SshOptions, below, path_of_command, receive, refuse};
+#[cfg(feature = "s3")]
+pub use store::{Listed, Store, Take};
+#[cfg(feature = "s3")]
+pub use survey::{Contents, contents, refs_of};
 use there::There;
 use wanted::Moving;
 

@@ -10,6 +10,8 @@ mod seaweed;
 mod ssh;
 #[cfg(feature = "s3")]
 mod store;
+#[cfg(feature = "s3")]
+mod upkeep;
 pub mod world;
 
 use std::fs;

@@ -189,7 +189,9 @@ pub(super) const PAGES: &[Page] = &[
     Page {
         command: "compare",
         details: "Compares objects, refs, summaries, detached metadata and tombstones of two \
-            repositories, or of what osier and another program make of one tree.",
+            repositories, or of what osier and another program make of one tree. DEST is where \
+            push has published to: of a bucket, s3://BUCKET[/PREFIX], refs, names of objects and \
+            deltas, and detached metadata are compared.",
         examples: &[
             ("Compare two repositories:", "cp -a repo copy && osier compare repo copy"),
             (
@@ -359,7 +361,8 @@ pub(super) const PAGES: &[Page] = &[
     Page {
         command: "fsck",
         details: "Checks that every commit has all that it reaches, and that each object is what \
-            its name says.",
+            its name says. With DEST it checks what push has published there instead, and of a \
+            bucket, s3://BUCKET[/PREFIX], reports all that is wrong and changes nothing.",
         examples: &[
             ("Check everything, and list all that is wrong:", "osier --repo=repo fsck --all"),
             ("A record for each finding, for programs:", "osier --repo=repo fsck --json"),
@@ -473,7 +476,9 @@ pub(super) const PAGES: &[Page] = &[
     Page {
         command: "prune",
         details: "Deletes objects that no ref reaches. Without --refs-only all commits are kept, \
-            whether or not a ref names them.",
+            whether or not a ref names them. With DEST, where push has published to, objects \
+            there are deleted that no ref there reaches; in a bucket, s3://BUCKET[/PREFIX], only \
+            --depth and --guard decide what is kept.",
         examples: &[
             ("See what would go:", "osier --repo=repo prune --refs-only --no-prune"),
             (
@@ -488,10 +493,14 @@ pub(super) const PAGES: &[Page] = &[
                 "Keep static deltas from three commits to each commit, and from nothing:",
                 "osier --repo=repo prune --refs-only --deltas-keep=3",
             ),
+            (
+                "See what would go where push has published to:",
+                "osier prune --dry-run file://$PWD/server",
+            ),
         ],
         environment: &[OF_REPO[0], OF_REPO[1], ("TZ", "The time zone of --keep-younger-than.")],
         files: FILES_OF_REPO,
-        see_also: &["fsck", "refs"],
+        see_also: &["fsck", "push", "refs"],
     },
     Page {
         command: "pull-local",

@@ -9,6 +9,8 @@
 //! crypto       the digests that requests are signed with
 //! window       how many requests are under way
 //! send         many files at a time
+//! fetch        opens many objects at a time
+//! list         the names of files
 //! headers      content types, and how long caches keep what
 //! failure      what a store says when it refuses something
 //! ```
@@ -17,7 +19,9 @@ mod connector;
 mod credentials;
 mod crypto;
 mod failure;
+mod fetch;
 mod headers;
+mod list;
 mod profile;
 mod send;
 mod window;
@@ -28,14 +32,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::aws::AmazonS3;
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectStore, PutMode, PutOptions, PutPayload, UpdateVersion};
+use object_store::{
+    GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, UpdateVersion,
+};
 use tokio::runtime::Runtime;
 
 use super::destination::{
     Batch, Conditions, Destination, Expected, Hold, Put, Stored, Version, object_of_path,
 };
 use crate::error::{Error, Result};
-use crate::object::ObjectName;
+use crate::object::{ObjectName, ObjectType};
+use crate::push::store::{Listed, Store, Take};
 use crate::refspec::RefName;
 use failure::failed;
 use headers::headers;
@@ -49,14 +56,8 @@ const REFS: &str = "refs/heads";
 const OBJECTS: &str = "objects";
 /// Small files that are read at a time.
 const READ_AT_A_TIME: usize = 32;
-/// Directories of objects that are listed at a time.
-const LISTED_AT_A_TIME: usize = 32;
-/// So many names come with one request; if there are more, the directories of objects are listed at
-/// the same time.
-const PAGE: usize = 1000;
-/// More objects than that are not listed: a store that never ends its list must not fill the
-/// memory.
-const MOST_OBJECTS: usize = 50_000_000;
+/// Files that are removed at a time where each takes a request.
+const REMOVED_AT_A_TIME: usize = 64;
 /// How often a condition is tried again that fails although it holds.
 const ATTEMPTS: u32 = 3;
 /// What no version has.
@@ -106,63 +107,6 @@ impl Bucket {
         Path::parse(&full).map_err(|error| Error::failed(format!("{}: {error}", self.name)))
     }
 
-    /// The names of all files below a directory, relative to it.
-    async fn list(&self, directory: &str, found: &mut dyn FnMut(&str)) -> Result<()> {
-        self.list_some(directory, usize::MAX, found).await.map(drop)
-    }
-
-    /// The same, but ends after so many; whether there were no more.
-    async fn list_some(
-        &self,
-        directory: &str,
-        most: usize,
-        found: &mut dyn FnMut(&str),
-    ) -> Result<bool> {
-        let path = self.path(directory)?;
-        let mut files = self.store.list(Some(&path));
-        let mut number = 0;
-        loop {
-            let next = files.try_next().await;
-            let next = next.map_err(|error| failed(&self.name, directory, &error))?;
-            let Some(file) = next else { return Ok(true) };
-            number += 1;
-            if number > most {
-                return Ok(false);
-            }
-            let below = file.location.as_ref().strip_prefix(path.as_ref());
-            if let Some(name) = below.and_then(|rest| rest.strip_prefix('/')) {
-                found(name);
-            }
-        }
-    }
-
-    async fn list_all_objects(&self, found: &mut dyn FnMut(ObjectName)) -> Result<()> {
-        let mut names = Vec::new();
-        let mut take = |name: &str| names.extend(object_of_path(name));
-        if self.list_some(OBJECTS, PAGE, &mut take).await? {
-            names.into_iter().for_each(found);
-            return Ok(());
-        }
-        let directory = |first: u8| async move {
-            let mut names = Vec::new();
-            let prefix = format!("{first:02x}");
-            let mut take = |name: &str| names.extend(object_of_path(&format!("{prefix}/{name}")));
-            self.list(&format!("{OBJECTS}/{first:02x}"), &mut take).await.map(|()| names)
-        };
-        let mut directories =
-            stream::iter(0..=255u8).map(directory).buffer_unordered(LISTED_AT_A_TIME);
-        let mut number = 0;
-        while let Some(names) = directories.try_next().await? {
-            number += names.len();
-            if number > MOST_OBJECTS {
-                let message = format!("{} lists more than {MOST_OBJECTS} objects", self.name);
-                return Err(Error::failed(message));
-            }
-            names.into_iter().for_each(&mut *found);
-        }
-        Ok(())
-    }
-
     async fn read_one(&self, name: &str, limit: u64) -> Result<Option<Stored>> {
         let path = self.path(name)?;
         let failed = |error| failed(&self.name, name, &error);
@@ -192,6 +136,24 @@ impl Bucket {
         let options = PutOptions { mode, attributes, ..PutOptions::default() };
         let payload = PutPayload::from(bytes.to_vec());
         self.store.put_opts(&path, payload, options).await.map(drop)
+    }
+
+    async fn remove_all(&self, paths: Vec<Path>) -> Result<()> {
+        let failed = |error| failed(&self.name, "", &error);
+        let many = stream::iter(paths.clone().into_iter().map(Ok)).boxed();
+        match self.store.delete_stream(many).try_for_each(async |_| Ok(())).await {
+            Err(error) if is_unknown(&error) => {}
+            removed => return removed.map_err(failed),
+        }
+        // Some stores take one name at a time only.
+        let one = |path: Path| async move {
+            match self.store.delete(&path).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(error),
+            }
+        };
+        let removals = stream::iter(paths).map(one).buffer_unordered(REMOVED_AT_A_TIME);
+        removals.try_for_each(async |()| Ok(())).await.map_err(failed)
     }
 
     /// The condition that a file has this version.
@@ -278,13 +240,21 @@ impl Destination for Bucket {
 
     fn list_refs(&self) -> Result<Vec<RefName>> {
         let mut names = Vec::new();
-        let mut take = |name: &str| names.extend(RefName::parse(name));
-        self.runtime.block_on(self.list(REFS, &mut take))?;
+        let mut take = |file: &Listed<'_>| names.extend(RefName::parse(file.name));
+        self.runtime.block_on(self.list_some(REFS, usize::MAX, &mut take))?;
         Ok(names)
     }
 
     fn list_objects(&self, found: &mut dyn FnMut(ObjectName)) -> Result<()> {
-        self.runtime.block_on(self.list_all_objects(found))
+        let mut take = |file: &Listed<'_>| {
+            // Detached metadata changes.
+            let object = object_of_path(file.name);
+            object
+                .filter(|name| name.object_type != ObjectType::CommitMeta)
+                .into_iter()
+                .for_each(&mut *found);
+        };
+        self.runtime.block_on(self.list_fanned(OBJECTS, &mut take))
     }
 
     fn read(&self, names: &[String], limit: u64) -> Result<Vec<Option<Stored>>> {
@@ -307,5 +277,23 @@ impl Destination for Bucket {
 
     fn hold(&self) -> Result<Hold<'_>> {
         Ok(Hold::default())
+    }
+}
+
+impl Store for Bucket {
+    fn list(&self, directory: &str, found: &mut dyn FnMut(&Listed<'_>)) -> Result<()> {
+        match directory {
+            OBJECTS => self.runtime.block_on(self.list_fanned(OBJECTS, found)),
+            other => self.runtime.block_on(self.list_some(other, usize::MAX, found)).map(drop),
+        }
+    }
+
+    fn fetch(&self, objects: &[ObjectName], take: &Take<'_>) -> Result<()> {
+        fetch::fetch(self, objects, take)
+    }
+
+    fn remove(&self, names: &[String]) -> Result<()> {
+        let paths = names.iter().map(|name| self.path(name)).collect::<Result<Vec<Path>>>()?;
+        self.runtime.block_on(self.remove_all(paths))
     }
 }

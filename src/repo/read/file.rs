@@ -46,7 +46,7 @@ enum Content {
 /// Where the bytes of a `.filez` come from.
 enum Stored {
     File(File),
-    #[cfg(feature = "pull")]
+    #[cfg(any(feature = "pull", feature = "s3"))]
     Stream(Box<dyn Read + Send>),
 }
 
@@ -54,7 +54,7 @@ impl Read for Stored {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::File(file) => file.read(buffer),
-            #[cfg(feature = "pull")]
+            #[cfg(any(feature = "pull", feature = "s3"))]
             Self::Stream(stream) => stream.read(buffer),
         }
     }
@@ -64,7 +64,7 @@ impl std::fmt::Debug for Stored {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File(file) => file.fmt(f),
-            #[cfg(feature = "pull")]
+            #[cfg(any(feature = "pull", feature = "s3"))]
             Self::Stream(_) => f.write_str("Stream"),
         }
     }
@@ -156,7 +156,7 @@ impl FileObject {
     ///
     /// # Errors
     /// When the header is malformed or `stream` fails.
-    #[cfg(feature = "pull")]
+    #[cfg(any(feature = "pull", feature = "s3"))]
     pub(crate) fn of_archive_stream(
         stream: Box<dyn Read + Send>,
         length: Option<u64>,

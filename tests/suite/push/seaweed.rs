@@ -72,17 +72,26 @@ impl Seaweed {
         shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let store = Self { gateways, _shell: shell.spawn().unwrap() };
         let started = Instant::now();
-        for gateway in &store.gateways {
-            let is_ready = || {
-                let is_done = |path: &str, body: &[u8]| {
-                    let answer = request(gateway, ("PUT", path), body, FIRST_ANSWER);
-                    answer.is_some_and(|answer| answer.is_success())
-                };
-                is_done("/ready", b"") && is_done("/ready/file", b"x")
-            };
-            while !is_ready() {
+        let wait_for = |gateway: &str, is_there: &dyn Fn() -> bool| {
+            while !is_there() {
                 assert!(started.elapsed() < PATIENCE, "{gateway} is not ready");
                 std::thread::sleep(Duration::from_millis(100));
+            }
+        };
+        let is_done = |gateway: &str, call: (&str, &str)| {
+            let answer = request(gateway, call, b"", FIRST_ANSWER);
+            answer.is_some_and(|answer| answer.is_success())
+        };
+        for (node, gateway) in store.gateways.iter().enumerate() {
+            let file = format!("/ready/{node}");
+            wait_for(gateway, &|| {
+                is_done(gateway, ("PUT", "/ready")) && is_done(gateway, ("PUT", &file))
+            });
+        }
+        // What is written at one gateway shows at the others.
+        for gateway in &store.gateways {
+            for node in 0..NODES {
+                wait_for(gateway, &|| is_done(gateway, ("GET", &format!("/ready/{node}"))));
             }
         }
         store
@@ -95,10 +104,45 @@ impl Seaweed {
         assert!(answer.is_success(), "{answer:?}");
     }
 
+    /// Waits until all gateways have the same file of that name.
+    #[track_caller]
+    pub fn settle(&self, path: &str) {
+        let started = Instant::now();
+        let bodies = || {
+            self.gateways.each_ref().map(|gateway| {
+                request(gateway, ("GET", path), b"", ANSWER).map(|answer| answer.body)
+            })
+        };
+        loop {
+            let [one, two, three] = bodies();
+            if one.is_some() && one == two && two == three {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "the gateways differ in {path}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// What a client without credentials gets.
     #[track_caller]
     pub fn get(&self, path: &str) -> Answer {
         request(&self.gateways[0], ("GET", path), b"", ANSWER).unwrap()
+    }
+}
+
+impl Seaweed {
+    /// Writes a file, as whoever has no name.
+    #[track_caller]
+    pub fn put(&self, path: &str, body: &[u8]) {
+        let answer = request(&self.gateways[0], ("PUT", path), body, ANSWER).unwrap();
+        assert!(answer.is_success(), "{answer:?}");
+    }
+
+    /// Removes a file, as whoever has no name.
+    #[track_caller]
+    pub fn delete(&self, path: &str) {
+        let answer = request(&self.gateways[0], ("DELETE", path), b"", ANSWER).unwrap();
+        assert!(answer.head.contains(" 204 "), "{answer:?}");
     }
 }
 

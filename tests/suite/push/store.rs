@@ -15,15 +15,15 @@ use super::world::World;
 use crate::support::{Dice, Output, Program, has_programs, long_tests, osier, ostree, program};
 
 /// A bucket of its own for a test, and repositories to push from.
-struct Shop {
-    world: World,
-    store: &'static Seaweed,
+pub struct Shop {
+    pub world: World,
+    pub store: &'static Seaweed,
     bucket: String,
 }
 
 impl Shop {
     #[track_caller]
-    fn open(bucket: &str, mode: &str) -> Option<Self> {
+    pub fn open(bucket: &str, mode: &str) -> Option<Self> {
         let store = seaweed()?;
         let world = World::new(mode);
         // Other test runs have stores of their own.
@@ -31,27 +31,27 @@ impl Shop {
         Some(Self { world, store, bucket: bucket.to_owned() })
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("s3://{}/os", self.bucket)
     }
 
     /// Where clients find what is pushed.
-    fn public(&self, gateway: usize) -> String {
+    pub fn public(&self, gateway: usize) -> String {
         format!("http://{}/{}/os", self.store.gateways[gateway], self.bucket)
     }
 
-    fn program(&self) -> Program {
+    pub fn program(&self) -> Program {
         let program = self.world.program();
         program
             .with("AWS_ACCESS_KEY_ID", "osieraccess")
             .with("AWS_SECRET_ACCESS_KEY", "osiersecret")
     }
 
-    fn endpoint(&self, gateway: usize) -> String {
+    pub fn endpoint(&self, gateway: usize) -> String {
         format!("--endpoint=http://{}", self.store.gateways[gateway])
     }
 
-    fn push(&self, repo: &str, arguments: &[&str]) -> Output {
+    pub fn push(&self, repo: &str, arguments: &[&str]) -> Output {
         self.push_by(&self.program(), repo, arguments)
     }
 
@@ -70,7 +70,8 @@ impl Shop {
     /// The real program, or osier where there is none, mirrors everything, and finds it whole with
     /// these refs.
     #[track_caller]
-    fn check(&self, refs: &[(&str, &str)]) {
+    pub fn check(&self, refs: &[(&str, &str)]) {
+        self.store.settle(&format!("/{}/os/summary", self.bucket));
         let client = self.world.path().join("client");
         let _ = fs::remove_dir_all(&client);
         let program = ostree().unwrap_or_else(osier).in_directory(self.world.path());
