@@ -22,8 +22,8 @@ use super::protocols::{MOST_FAILURES, Protocols, ServerProtocol, Version};
 use super::reading::{self, Pace, Reading, memory_for_waiting};
 use super::request::Body;
 use super::{
-    ClientOptions, Cookies, HttpError, HttpErrorKind, Request, Response, Scheme, Status, Url,
-    Validators,
+    ClientOptions, Cookies, HttpError, HttpErrorKind, Request, Response, Scheme, Signatures,
+    Status, Url, Validators,
 };
 
 /// The most that is read of the body of an answer that is no success, so that its connection can be
@@ -35,6 +35,9 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 /// connection after some number of requests, nginx after 1,000, and those that are on their way by
 /// then have to be sent on another one.
 const MOST_REFUSALS: u32 = 50;
+
+/// A request as it is sent.
+type Prepared = hyper::Request<Empty<Bytes>>;
 
 pub(super) struct Pools {
     pub(super) plain: Pool<Connector, Empty<Bytes>>,
@@ -133,7 +136,7 @@ impl Exchange {
         let (mut refusals, mut failures) = (0, 0);
         let protocol = self.pools.protocols(url);
         loop {
-            let prepared = self.prepare(request, url)?;
+            let prepared = self.signed(self.prepare(request, url)?, url).await?;
             let asked = Instant::now();
             let version = protocol.as_ref().map_or(Version::Http2, ServerProtocol::version);
             let answer = async {
@@ -178,11 +181,7 @@ impl Exchange {
         }
     }
 
-    fn prepare(
-        &self,
-        request: &Request,
-        url: &Url,
-    ) -> Result<hyper::Request<Empty<Bytes>>, HttpError> {
+    fn prepare(&self, request: &Request, url: &Url) -> Result<Prepared, HttpError> {
         let invalid = |what: String| HttpError::new(url, HttpErrorKind::Invalid, what);
         let mut prepared = hyper::Request::get(url.request_target())
             .body(Empty::new())
@@ -248,6 +247,31 @@ impl Exchange {
             }
         }
         Ok(prepared)
+    }
+
+    /// Adds the headers that sign it.
+    async fn signed(&self, mut request: Prepared, url: &Url) -> Result<Prepared, HttpError> {
+        for Signatures(sign) in &self.options.signatures {
+            let failed = |what: String| HttpError::new(url, HttpErrorKind::Invalid, what);
+            let (sign, escaped) = (Arc::clone(sign), url.without_plus_signs());
+            let target = escaped.request_target();
+            let signing = tokio::task::spawn_blocking(move || sign(&escaped));
+            let headers = signing.await.map_err(|error| failed(error.to_string()))?;
+            let headers = headers.map_err(failed)?;
+            if headers.is_empty() {
+                continue;
+            }
+            *request.uri_mut() = target.parse().map_err(|_| failed("no URL to sign".to_owned()))?;
+            for (name, value) in headers {
+                let name = HeaderName::try_from(name).map_err(|error| failed(error.to_string()))?;
+                let value = HeaderValue::try_from(value);
+                let mut value = value.map_err(|error| failed(error.to_string()))?;
+                value.set_sensitive(true);
+                request.headers_mut().insert(name, value);
+            }
+            break;
+        }
+        Ok(request)
     }
 
     async fn respond(

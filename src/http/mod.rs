@@ -49,7 +49,8 @@ mod url;
 pub use client::{Client, Fetch};
 pub use error::{HttpError, HttpErrorKind};
 pub use options::{
-    ClientOptions, Cookies, Downgrade, LowSpeed, PrivateHeaders, Proxies, Roots, Timeouts,
+    ClientOptions, Cookies, Downgrade, LowSpeed, PrivateHeaders, Proxies, Roots, Sign, Signatures,
+    Timeouts,
 };
 #[cfg(feature = "s3")]
 pub(crate) use raw::{Raw, RawError};

@@ -29,6 +29,8 @@ pub struct ClientOptions {
     pub http2: bool,
     /// The cookies for each URL that is asked for, after redirects too.
     pub cookies: Option<Cookies>,
+    /// What signs requests; the first one that knows a URL counts.
+    pub signatures: Vec<Signatures>,
 }
 
 /// Headers that are secrets. They come before [`ClientOptions::headers`] of the same name.
@@ -56,6 +58,21 @@ type CookiesOf = dyn Fn(&Url) -> Option<String> + Send + Sync;
 impl std::fmt::Debug for Cookies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Cookies")
+    }
+}
+
+/// Headers that depend on the request and its time, such as the signatures of object stores. The
+/// path of what is signed has no plus sign: that comes as `%2B`.
+#[derive(Clone)]
+pub struct Signatures(pub Arc<Sign>);
+
+/// Makes the headers for a URL, as `(name, value)`; none for the URL of another server. It is
+/// called on a thread that may block.
+pub type Sign = dyn Fn(&Url) -> Result<Vec<(String, String)>, String> + Send + Sync;
+
+impl std::fmt::Debug for Signatures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Signatures")
     }
 }
 
@@ -136,6 +153,7 @@ impl Default for ClientOptions {
             client_certificate: None,
             http2: true,
             cookies: None,
+            signatures: Vec::new(),
         }
     }
 }

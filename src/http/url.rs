@@ -105,6 +105,11 @@ impl Url {
         Self { path_and_query: format!("{base}/{path}"), ..self.clone() }
     }
 
+    /// The same, with `%2B` for each plus sign: some servers take that for a space.
+    pub(super) fn without_plus_signs(&self) -> Self {
+        Self { path_and_query: self.path_and_query.replace('+', "%2B"), ..self.clone() }
+    }
+
     /// What a reference, as in a `Location` header, means from here. Credentials stay only on the
     /// same server.
     ///

@@ -69,7 +69,7 @@ use plan::Plan;
 #[cfg(feature = "s3")]
 pub use prune::{StorePruneOptions, StorePruneStats, prune_store};
 #[cfg(feature = "s3")]
-pub use s3::{Bucket, StoreOptions, Variables};
+pub use s3::{Bucket, StoreOptions, Variables, to_pull_from};
 pub use ssh::{Address, Machine, Received, SshOptions, below, path_of_command, receive, refuse};
 #[cfg(feature = "s3")]
 pub use store::{Listed, Store, Take};

@@ -50,6 +50,14 @@ pub mod key {
     pub const TOKEN_FILE: &str = "token-file";
     /// The file of headers that the remote's servers are sent. Only osier has this key.
     pub const HTTP_HEADER_FILE: &str = "http-header-file";
+    /// The URL of the store that has an `s3://` bucket. Only osier has this key and the next ones.
+    pub const ENDPOINT: &str = "endpoint";
+    /// The region of the bucket.
+    pub const REGION: &str = "region";
+    /// The profile of the AWS tools that has credentials.
+    pub const PROFILE: &str = "profile";
+    /// Whether the machine is asked for credentials.
+    pub const INSTANCE_CREDENTIALS: &str = "instance-credentials";
     /// The message for users who have yet to configure the remote.
     pub const UNCONFIGURED_STATE: &str = "unconfigured-state";
     /// The program that fetches from this remote instead.
@@ -89,6 +97,8 @@ pub struct RemoteConfig {
     pub http2: bool,
     /// Files of secrets that the remote's servers are sent.
     pub secrets: SecretFiles,
+    /// How the store of `s3://` URLs is reached.
+    pub store: StoreSettings,
     /// Set by a system whose user has yet to configure the remote: what to say instead of pulling.
     pub unconfigured_state: Option<String>,
     /// The program that fetches from this remote instead.
@@ -181,6 +191,19 @@ pub struct SecretFiles {
     pub headers: Option<PathBuf>,
 }
 
+/// How the store of a bucket is reached, as far as the remote says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// The URL of the store.
+    pub endpoint: Option<String>,
+    /// The region of the bucket.
+    pub region: Option<String>,
+    /// A profile of the AWS tools.
+    pub profile: Option<String>,
+    /// Whether the machine is asked for credentials.
+    pub instance_credentials: bool,
+}
+
 /// A client certificate with its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
@@ -226,6 +249,12 @@ impl RemoteConfig {
             secrets: SecretFiles {
                 token: keys.text(key::TOKEN_FILE)?.map(PathBuf::from),
                 headers: keys.text(key::HTTP_HEADER_FILE)?.map(PathBuf::from),
+            },
+            store: StoreSettings {
+                endpoint: keys.text_unless_empty(key::ENDPOINT)?,
+                region: keys.text_unless_empty(key::REGION)?,
+                profile: keys.text_unless_empty(key::PROFILE)?,
+                instance_credentials: keys.boolean(key::INSTANCE_CREDENTIALS, false)?,
             },
             unconfigured_state: keys.text(key::UNCONFIGURED_STATE)?,
             custom_backend: keys.text(key::CUSTOM_BACKEND)?,
@@ -434,6 +463,7 @@ mod tests {
             collection_id: None,
             http2: true,
             secrets: SecretFiles { token: None, headers: None },
+            store: StoreSettings::default(),
             unconfigured_state: None,
             custom_backend: None,
         };

@@ -22,6 +22,8 @@ pub mod origin;
 #[cfg(feature = "http")]
 mod secrets;
 #[cfg(feature = "http")]
+pub mod stores;
+#[cfg(feature = "http")]
 mod transport;
 #[cfg(feature = "gpg")]
 mod verification;
@@ -46,7 +48,7 @@ use config::{config_error, group_of};
 
 pub use config::{
     ClientCertificate, KeyPlace, Location, RemoteConfig, SIGNATURE_TYPES, SecretFiles, SignVerify,
-    Source, Tls, Verification, VerificationKey, key,
+    Source, StoreSettings, Tls, Verification, VerificationKey, key,
 };
 pub use keyring::import_keys;
 #[cfg(feature = "http")]

@@ -19,6 +19,7 @@ use super::config::{Location, RemoteConfig, Source};
 use super::cookies::{Jar, Target};
 use super::metalink::{Metalink, MetalinkError};
 use super::mirrors::Mirrors;
+use super::stores::{self, Stores};
 use super::transport::Transport;
 use super::{mirrorlist, secrets};
 use crate::error::{Context, Error, Result};
@@ -52,6 +53,8 @@ pub struct OriginOptions {
     pub gzip: bool,
     /// The time, in seconds since 1970, at which cookies may have expired.
     pub now: i64,
+    /// What opens `s3://` URLs.
+    pub stores: Option<Stores>,
 }
 
 /// Which list of base URLs a file is looked for in.
@@ -70,6 +73,8 @@ pub struct Origin<'p> {
     transport: Arc<Transport>,
     retry: Retry,
     gzip: bool,
+    /// The buckets among the base URLs.
+    buckets: stores::Opened,
     /// The summary that a metalink led to.
     summary: Option<Vec<u8>>,
     /// What is repeated is reported to it.
@@ -132,7 +137,10 @@ impl<'p> Origin<'p> {
             return Err(Error::failed(format!("keys in tokens are not supported: {token}")));
         }
         let jar = Jar::load(repo, name)?;
-        let client_options = client_options(config, options, jar)?;
+        let buckets = stores::open(config, options.url.as_deref(), options.stores.as_ref())?;
+        let mut client_options = client_options(config, options, jar)?;
+        client_options.signatures =
+            buckets.iter().map(|(_, store)| store.signatures.clone()).collect();
         let client = Client::new(client_options).map_err(|e| failed(&e))?;
         let mut origin = Self {
             meta: mirrors(Vec::new()),
@@ -140,6 +148,7 @@ impl<'p> Origin<'p> {
             transport: Arc::new(Transport::Http(client)),
             retry: options.retry,
             gzip: options.gzip,
+            buckets,
             summary: None,
             progress,
         };
@@ -173,6 +182,7 @@ impl<'p> Origin<'p> {
             transport: Arc::new(transport),
             retry,
             gzip: false,
+            buckets: Vec::new(),
             summary: None,
             progress,
         })
@@ -180,7 +190,10 @@ impl<'p> Origin<'p> {
 
     fn places(&self, source: &Source) -> Result<Vec<Url>> {
         match source {
-            Source::Base(text) => Ok(vec![parse_url(text)?]),
+            Source::Base(text) => match self.buckets.iter().find(|(url, _)| url == text) {
+                Some((_, store)) => Ok(vec![store.base.clone()]),
+                None => Ok(vec![parse_url(text)?]),
+            },
             Source::MirrorList(url) => self.mirrors(url),
         }
     }

@@ -295,6 +295,7 @@ fn a_pull_to_which_nothing_comes_ends_with_what_it_waits_for() {
         retry: Retry::default(),
         low_speed: None,
         now: 0,
+        stores: None,
         gzip: false,
     };
     let origin = Origin::open(&repo, "origin", &config, &origin, &Silent).unwrap();

@@ -84,6 +84,15 @@ impl StoreOptions {
 /// # Errors
 /// When there are no credentials, or something is malformed.
 pub(super) fn store(options: &StoreOptions, window: &Arc<Window>) -> Result<AmazonS3> {
+    let built = builder(options, window)?.build();
+    built.map_err(|error| Error::failed(format!("{}: {error}", options.name())))
+}
+
+/// What the client of the store is made from.
+///
+/// # Errors
+/// When there are no credentials, or something is malformed.
+pub(super) fn builder(options: &StoreOptions, window: &Arc<Window>) -> Result<AmazonS3Builder> {
     let profile = options.profile()?;
     let mut builder = AmazonS3Builder::new();
     for (variable, value) in &options.variables.0 {
@@ -115,7 +124,7 @@ pub(super) fn store(options: &StoreOptions, window: &Arc<Window>) -> Result<Amaz
     if let (Some(bundle), Roots::System) = (options.variables.get("AWS_CA_BUNDLE"), &http.roots) {
         http.roots = Roots::File(bundle.into());
     }
-    let built = builder
+    Ok(builder
         .with_bucket_name(&options.bucket)
         .with_virtual_hosted_style_request(false)
         .with_allow_http(true)
@@ -129,9 +138,7 @@ pub(super) fn store(options: &StoreOptions, window: &Arc<Window>) -> Result<Amaz
             },
             max_retries: 8,
             retry_timeout: Duration::from_secs(120),
-        })
-        .build();
-    built.map_err(|error| Error::failed(format!("{}: {error}", options.name())))
+        }))
 }
 
 fn with_credentials(mut builder: AmazonS3Builder, profile: &Profile) -> AmazonS3Builder {

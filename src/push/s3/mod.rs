@@ -11,6 +11,7 @@
 //! send         many files at a time
 //! fetch        opens many objects at a time
 //! list         the names of files
+//! signing      what lets a pull read the files
 //! headers      content types, and how long caches keep what
 //! failure      what a store says when it refuses something
 //! ```
@@ -24,6 +25,7 @@ mod headers;
 mod list;
 mod profile;
 mod send;
+mod signing;
 mod window;
 
 use std::sync::Arc;
@@ -49,6 +51,7 @@ use headers::headers;
 use window::Window;
 
 pub use credentials::{StoreOptions, Variables};
+pub use signing::to_pull_from;
 
 /// The directory of refs.
 const REFS: &str = "refs/heads";

@@ -36,6 +36,7 @@ fn find(scene: &Scene, mounts: &[&str], names: &[&str]) -> Vec<FoundRemote> {
         low_speed: None,
         gzip: false,
         now: 0,
+        stores: None,
     };
     let trust = Trust { now: jiff::Timestamp::now().as_second(), ..Trust::default() };
     let options = FindOptions {

@@ -146,7 +146,8 @@ impl Seaweed {
     }
 }
 
-fn free_ports(number: usize) -> Vec<u16> {
+/// Ports that nobody listens at.
+pub fn free_ports(number: usize) -> Vec<u16> {
     let listeners: Vec<TcpListener> =
         (0..number).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()

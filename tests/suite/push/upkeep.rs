@@ -189,3 +189,35 @@ fn directories_and_names_of_destinations_are_kept_up_too() {
     assert_eq!(said, "Total objects: 8\nNo unreachable objects\n");
     assert!(Path::new(&world.path().join("dst/objects")).is_dir());
 }
+
+#[test]
+fn a_pull_reads_a_bucket_with_signed_requests() {
+    let Some(shop) = Shop::open("private", "bare-user-only") else { return };
+    let first = shop.world.commit("src", "main", "tree");
+    shop.push("src", &[]).success();
+    fs::write(shop.world.path().join("tree/dir/new"), "new\n").unwrap();
+    let second = shop.world.commit("src", "main", "tree");
+    shop.world.run("src", &["static-delta", "generate", "main"]).success();
+    shop.push("src", &[]).success();
+
+    let endpoint = shop.endpoint(0).replace("--", "--set=");
+    let call = ["remote", "add", "--no-gpg-verify", &endpoint, "origin", "s3://private/os"];
+    shop.world.run("client", &["init", "--mode=bare-user-only"]).success();
+    shop.world.run("client", &call).success();
+    let client = Path::new("client");
+    let latest = ["pull", "origin", "main"];
+    let nobody = shop.world.program().repo(client, latest).failure();
+    assert!(nobody.starts_with("s3://private/os: there are no credentials"), "{nobody}");
+    // The store lets in whoever does not sign at all, but not with a wrong signature.
+    let wrong = shop.program().with("AWS_SECRET_ACCESS_KEY", "wrongsecret");
+    let error = wrong.repo(client, latest).failure();
+    assert!(error.starts_with("s3://private/os: SignatureDoesNotMatch: "), "{error}");
+    assert!(!error.contains("wrongsecret"), "{error}");
+
+    shop.program().repo(client, ["pull", "origin", &format!("main@{first}")]).success();
+    shop.program().repo(client, ["pull", "--require-static-deltas", "origin", "main"]).success();
+    shop.world.run("client", &["fsck"]).success();
+    assert_eq!(shop.world.run("client", &["rev-parse", "origin:main"]).line(), second);
+    let listed = shop.program().repo(client, ["remote", "refs", "origin"]).success();
+    assert_eq!(listed, "origin:main\n");
+}
