@@ -2,6 +2,8 @@
 //! whatever interrupts them.
 
 #[cfg(feature = "s3")]
+mod ceph;
+#[cfg(feature = "s3")]
 mod proxy;
 mod races;
 mod real_ssh;
