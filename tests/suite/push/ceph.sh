@@ -11,6 +11,7 @@ finish() {
   wait
   cd / && rm -rf "$directory"
 }
+trap 'finish; exit' HUP INT TERM
 
 # start NODE NAME COMMAND...
 start() {

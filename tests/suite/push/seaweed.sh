@@ -11,6 +11,7 @@ finish() {
   for port in "${ports[@]}"; do rm -f /tmp/seaweedfs-*-"$port.sock"; done
   cd / && rm -rf "$directory"
 }
+trap 'finish; exit' HUP INT TERM
 
 # start NODE NAME ARGUMENT...
 start() {
