@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 
 use super::{Operation, Operations, Slice, bytes_in};
-use crate::gvariant::{DecodeError, Encoder, Type, Variant};
+use crate::gvariant::{DecodeError, Encoder, Type, Variant, offset_width};
 use crate::object::Xattrs;
 
 const PAYLOAD_TYPE: &str = "(a(uuu)aa(ayay)ayay)";
@@ -197,28 +197,31 @@ impl PayloadWriter {
             + self.xattr_bytes
     }
 
-    /// Serialises the payload.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut encoder = Encoder::with_capacity(self.blob.len() + self.operations.len() + 64);
-        let mut tuple = encoder.begin(4);
-        for mode in &self.modes {
+    /// Serialises the payload. The blob is most of it, and is moved rather than copied.
+    pub fn encode(self) -> Vec<u8> {
+        let Self { modes, xattrs, blob: mut bytes, operations, .. } = self;
+        let mut head = Encoder::new();
+        for mode in &modes {
             for number in [mode.uid, mode.gid, mode.mode] {
-                encoder.put(&number.to_be_bytes());
+                head.put(&number.to_be_bytes());
             }
         }
-        tuple.end_child(&encoder);
-        let mut array = encoder.begin(1);
-        for set in &self.xattrs {
-            encoder.put(set);
-            array.end_child(&encoder);
+        let modes_end = head.len();
+        let mut array = head.begin(1);
+        for set in &xattrs {
+            head.put(set);
+            array.end_child(&head);
         }
-        encoder.end_array(array);
-        tuple.end_child(&encoder);
-        encoder.put(&self.blob);
-        tuple.end_child(&encoder);
-        encoder.put(&self.operations);
-        encoder.end_tuple(tuple);
-        encoder.finish()
+        head.end_array(array);
+        let head = head.finish();
+        let ends = [bytes.len() + head.len(), head.len(), modes_end];
+        bytes.splice(0..0, head);
+        bytes.extend_from_slice(&operations);
+        let width = offset_width(bytes.len(), ends.len());
+        for end in ends {
+            bytes.extend(end.to_le_bytes().into_iter().take(width));
+        }
+        bytes
     }
 }
 

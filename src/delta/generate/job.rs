@@ -33,6 +33,8 @@ pub(super) enum Prepared {
 
 /// About the size of a metadata object or symlink, in bytes.
 const SMALL: u64 = 4 << 10;
+/// A job takes long if it has more than so small a share of all work.
+const LONG_SHARE: u64 = 32;
 
 impl Job {
     /// The bytes that are held for it once it is prepared.
@@ -97,6 +99,16 @@ impl Job {
             _ => return None,
         })
     }
+}
+
+/// The jobs that take longest, by their indices, the longest first: where one of them came last,
+/// all but one thread would wait for it.
+pub(super) fn longest(jobs: &[Job]) -> Vec<usize> {
+    let total: u64 = jobs.iter().map(Job::memory).fold(0, u64::saturating_add);
+    let is_long = |index: &usize| jobs[*index].memory() > total / LONG_SHARE;
+    let mut longest: Vec<usize> = (0..jobs.len()).filter(is_long).collect();
+    longest.sort_by_key(|index| std::cmp::Reverse(jobs[*index].memory()));
+    longest
 }
 
 fn file(repo: &Repo, name: &Checksum) -> Result<Prepared> {

@@ -3,9 +3,7 @@
 //! too small for.
 
 use super::GenerateOptions;
-use super::compress;
 use super::job::Job;
-use super::rollsum::Matches;
 use super::shared::Shared;
 
 /// The memory that may be taken, in bytes.
@@ -21,13 +19,6 @@ pub(super) struct Limits {
     pub(super) shared: u64,
 }
 
-/// Bytes of a second of comparing, and of compressing patches and other content: about, but in this
-/// proportion.
-const COMPARED: u64 = 8_000_000;
-const COMPRESSED_PATCHES: u64 = 8_000_000;
-const COMPRESSED: u64 = 1_500_000;
-/// What a thread may take that does not compress, in bytes.
-const OTHER: u64 = 64 << 20;
 /// Prepared objects: enough that no thread waits for another one.
 const PREPARED: u64 = 32 << 20;
 
@@ -42,73 +33,18 @@ impl Limits {
         Self { work: memory - 3 * eighth, prepared: eighth, parts: eighth, shared }
     }
 
-    /// What these jobs need with so many threads, as far as these limits allow.
+    /// What these jobs need with so many threads, as far as these limits allow. Work takes no more
+    /// than it needs by itself.
     pub(super) fn needed(self, options: &GenerateOptions, jobs: &[Job], threads: u64) -> Self {
-        let total: Costs = jobs.iter().map(Costs::of).sum();
-        let part = options.max_chunk_size.min(total.payload);
-        let compressions = total.compressions(threads);
-        let compression = compress::memory(part);
-        let others = threads.saturating_sub(compressions).saturating_mul(OTHER);
-        let largest = jobs.iter().map(Job::memory).max().unwrap_or_default();
-        let work = compressions.saturating_mul(compression).saturating_add(others).max(largest);
+        let patches = jobs.iter().filter(|job| matches!(job, Job::Patched { .. }));
+        let largest = patches.map(Job::weight).max().unwrap_or_default();
+        // The largest patch may be begun first, and has half of it then.
+        let prepared = largest.saturating_mul(2).max(PREPARED);
+        let payload = jobs.iter().map(Job::size).fold(0, u64::saturating_add);
+        let part = options.max_chunk_size.min(payload);
         // Some more, because parts are rarely as large as they are meant to be.
-        let parts = (compressions + 1).saturating_mul(part.saturating_add(part / 8));
-        Self {
-            work: self.work.min(work),
-            prepared: self.prepared.min(PREPARED),
-            parts: self.parts.min(parts),
-            ..self
-        }
-    }
-}
-
-/// What jobs cost.
-#[derive(Clone, Copy, Debug, Default)]
-struct Costs {
-    /// Bytes before compression.
-    payload: u64,
-    /// Milliseconds of comparing.
-    comparing: u64,
-    /// Milliseconds of compressing.
-    compressing: u64,
-}
-
-impl Costs {
-    fn of(job: &Job) -> Self {
-        let milliseconds = |bytes: u64, speed: u64| bytes.saturating_mul(1000) / speed;
-        match job {
-            Job::Metadata(_) | Job::Symlink(_) => Self::default(),
-            Job::Plain { size, .. } => {
-                let compressing = milliseconds(*size, COMPRESSED);
-                Self { payload: *size, comparing: 0, compressing }
-            }
-            Job::Rolled { candidate, matches } => {
-                let rest = candidate.new_size.saturating_sub(Matches::bytes(matches));
-                Self { payload: rest, comparing: 0, compressing: milliseconds(rest, COMPRESSED) }
-            }
-            Job::Patched { candidate, .. } => Self {
-                payload: candidate.new_size,
-                comparing: milliseconds(candidate.old_size, COMPARED),
-                compressing: milliseconds(candidate.new_size, COMPRESSED_PATCHES),
-            },
-        }
-    }
-
-    /// How many threads have to compress so that no work is left at the end.
-    fn compressions(self, threads: u64) -> u64 {
-        let all = self.comparing.saturating_add(self.compressing).max(1);
-        let rounded = self.compressing.saturating_mul(threads).saturating_add(all / 2) / all;
-        rounded.clamp(1, threads.max(1))
-    }
-}
-
-impl std::iter::Sum for Costs {
-    fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
-        costs.fold(Self::default(), |sum, more| Self {
-            payload: sum.payload.saturating_add(more.payload),
-            comparing: sum.comparing.saturating_add(more.comparing),
-            compressing: sum.compressing.saturating_add(more.compressing),
-        })
+        let parts = (threads + 1).saturating_mul(part.saturating_add(part / 8));
+        Self { prepared: self.prepared.min(prepared), parts: self.parts.min(parts), ..self }
     }
 }
 
@@ -137,14 +73,13 @@ mod tests {
     }
 
     #[test]
-    fn content_is_compressed_by_all_threads_and_patches_beside_comparing() {
-        let part = compress::memory(32 * MB);
+    fn no_more_waits_than_is_of_use() {
         let whole = limits(&[plain(500 * MB)], 2, 100 << 30);
-        assert_eq!((whole.work, whole.parts), (2 * part, 3 * 36 * MB));
-        let update = limits(&[patched(50 * MB), patched(50 * MB), plain(2 * MB)], 2, 100 << 30);
-        assert_eq!(update.work, part + OTHER);
-        let large = limits(&[patched(100 * MB), patched(1)], 2, 100 << 30);
-        assert_eq!(large.work, patched(100 * MB).memory());
+        assert_eq!((whole.prepared, whole.parts), (PREPARED, 3 * 36 * MB));
+        let update = limits(&[patched(40 * MB), patched(5 * MB), plain(2 * MB)], 2, 100 << 30);
+        assert_eq!((update.prepared, update.parts), (80 * MB, 3 * 36 * MB));
+        let small = limits(&[patched(12 * MB), plain(4 * MB)], 2, 100 << 30);
+        assert_eq!((small.prepared, small.parts), (PREPARED, 3 * 18 * MB));
     }
 
     #[test]

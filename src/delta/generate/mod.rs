@@ -276,7 +276,9 @@ impl Work<'_> {
                 Ok(())
             });
             let mut fallbacks = Some(fallbacks);
-            let queue = Queue { items: jobs, weight: &Job::weight, most: self.limits.prepared };
+            let first = job::longest(jobs);
+            let (weight, most) = (&Job::weight, self.limits.prepared);
+            let queue = Queue { items: jobs, weight, first: &first, most };
             queue.run(
                 |job| self.prepare(job),
                 |job, prepared| {
@@ -322,7 +324,6 @@ impl Work<'_> {
     fn finish(&self, index: usize, part: Part) -> Result<FinishedPart> {
         let Part { payload, objects, content_size } = part;
         let bytes = payload.encode();
-        drop(payload);
         let file = compress::compress(&bytes, &self.budget)?;
         drop(bytes);
         self.report.fill(

@@ -1,6 +1,6 @@
 //! Work that is done in parallel and whose results are used in their order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +14,9 @@ pub(super) struct Queue<'q, T> {
     pub(super) items: &'q [T],
     /// The bytes that the result of an item takes.
     pub(super) weight: &'q (dyn Fn(&T) -> u64 + Sync),
+    /// Items that take long, by their indices: work on them begins in this order before that on
+    /// others, as far as their results take no more than half of what may wait.
+    pub(super) first: &'q [usize],
     /// The bytes of results that may wait.
     pub(super) most: u64,
 }
@@ -33,18 +36,27 @@ impl<T: Sync> Queue<'_, T> {
     ) -> Result<()> {
         let results = Results::<R>::default();
         let (work, results) = (&work, &results);
-        rayon::scope(|scope| {
-            let (mut started, mut waiting) = (0, 0);
+        let (first, first_weight) = self.first();
+        rayon::scope_fifo(|scope| {
+            let start = |number: usize| {
+                let item = &self.items[number];
+                scope.spawn_fifo(move |_| results.put(number, work(item)));
+            };
+            first.iter().copied().for_each(start);
+            let first: HashSet<usize> = first.into_iter().collect();
+            let (mut started, mut waiting) = (0, first_weight);
             for (index, item) in self.items.iter().enumerate() {
                 while let Some(next) = self.items.get(started) {
-                    let weight = (self.weight)(next);
-                    let is_full = waiting + weight > self.most || started - index >= MOST_RESULTS;
-                    if is_full && started > index {
-                        break;
+                    if !first.contains(&started) {
+                        let weight = (self.weight)(next);
+                        let is_full =
+                            waiting + weight > self.most || started - index >= MOST_RESULTS;
+                        if is_full && started > index {
+                            break;
+                        }
+                        start(started);
+                        waiting += weight;
                     }
-                    let number = started;
-                    scope.spawn(move |_| results.put(number, work(next)));
-                    waiting += weight;
                     started += 1;
                 }
                 let result = results.take(index);
@@ -53,6 +65,19 @@ impl<T: Sync> Queue<'_, T> {
             }
             Ok(())
         })
+    }
+
+    /// The items that are begun first, and the weight of their results.
+    fn first(&self) -> (Vec<usize>, u64) {
+        let mut sum = 0;
+        let fits = |index: &usize| {
+            let weight = (self.weight)(&self.items[*index]);
+            let is_within = sum + weight <= self.most / 2;
+            sum += if is_within { weight } else { 0 };
+            is_within
+        };
+        let first = self.first.iter().copied().filter(fits).collect();
+        (first, sum)
     }
 }
 
@@ -168,7 +193,7 @@ mod tests {
         let items: Vec<u64> = (0..500).collect();
         let waiting = Mutex::new((0u64, 0u64));
         let mut seen = Vec::new();
-        let queue = Queue { items: &items, weight: &|_| 10, most: 100 };
+        let queue = Queue { items: &items, weight: &|_| 10, first: &[], most: 100 };
         threads::run(|| {
             queue.run(
                 |item| {
@@ -190,9 +215,33 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_long_is_begun_first_and_used_in_its_turn() {
+        let items: Vec<u64> = (0..50).collect();
+        let begun = Mutex::new(Vec::new());
+        let mut seen = Vec::new();
+        let queue =
+            Queue { items: &items, weight: &|item| *item, first: &[49, 40, 30, 7], most: 180 };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let work = |item: &u64| {
+            begun.lock().unwrap().push(*item);
+            Ok(())
+        };
+        let consume = |item: &u64, ()| {
+            seen.push(*item);
+            Ok(())
+        };
+        pool.install(|| queue.run(work, consume)).unwrap();
+        let mut begun = begun.into_inner().unwrap();
+        // Half of 180 has room for 49 and 40 only.
+        assert_eq!((begun[..3].to_vec(), begun.len()), (vec![49, 40, 0], 50));
+        begun.sort_unstable();
+        assert_eq!((begun, seen), (items.clone(), items));
+    }
+
+    #[test]
     fn the_first_error_counts() {
         let items: Vec<u64> = (0..100).collect();
-        let queue = Queue { items: &items, weight: &|_| 1, most: 1000 };
+        let queue = Queue { items: &items, weight: &|_| 1, first: &[99, 98], most: 1000 };
         for _ in 0..20 {
             let mut consumed = 0;
             let failed = threads::run(|| {
