@@ -3,6 +3,8 @@
 //!
 //! The same files give the same patch as with upstream's bsdiff.
 
+use std::collections::VecDeque;
+
 use crate::delta_format::PatchRecord;
 
 /// How many more bytes than the current alignment a match must have to become the next one.
@@ -24,7 +26,7 @@ pub(super) fn memory(old: u64, new: u64) -> u64 {
 /// The patch from an old file to a new one, both of at most [`MAX_SIZE`] bytes.
 pub(super) fn diff(old: &[u8], new: &[u8]) -> Vec<u8> {
     let suffixes = suffix_array(old);
-    let index = Index { old, suffixes: &suffixes };
+    let index = Index::new(old, &suffixes);
     let last = Aligned { new: 0, old: 0 };
     let mut scan = Scan { old, new, position: 0, found: Match::default(), last };
     let mut patch = Vec::new();
@@ -161,9 +163,39 @@ fn extent(places: impl Iterator<Item = (usize, usize)>, old: &[u8], new: &[u8]) 
 struct Index<'b> {
     old: &'b [u8],
     suffixes: &'b [i32],
+    /// How the suffixes begin that a binary search looks at in its first steps: that in the middle,
+    /// the two of the next step, the four after them, and so on. The suffixes themselves are all
+    /// over the memory.
+    beginnings: Vec<u64>,
 }
 
-impl Index<'_> {
+/// How many bytes of a suffix are a beginning.
+const BEGINNING: usize = 8;
+/// Stands for the beginning of a suffix that is too short. One of zeros is looked at, too.
+const UNKNOWN: u64 = 0;
+/// How many steps have beginnings: as many as stay in the cache of a processor.
+const MAX_STEPS: u32 = 16;
+
+/// The first bytes as a number, in the order of bytes; `None` if there are too few.
+fn beginning(bytes: &[u8]) -> Option<u64> {
+    bytes.first_chunk::<BEGINNING>().map(|first| u64::from_be_bytes(*first))
+}
+
+impl<'b> Index<'b> {
+    fn new(old: &'b [u8], suffixes: &'b [i32]) -> Self {
+        // The last steps are near to each other.
+        let steps = suffixes.len().ilog2().saturating_sub(4).min(MAX_STEPS);
+        let mut index = Self { old, suffixes, beginnings: vec![0; (1 << steps) - 1] };
+        let mut ranges = VecDeque::from([(0, suffixes.len() - 1)]);
+        for number in 0..index.beginnings.len() {
+            let Some((low, high)) = ranges.pop_front() else { break };
+            let middle = low + (high - low) / 2;
+            index.beginnings[number] = beginning(index.suffix(middle)).unwrap_or(UNKNOWN);
+            ranges.extend([(low, middle), (middle, high)]);
+        }
+        index
+    }
+
     /// The longest beginning of `wanted` in the old file, as far as a binary search finds it.
     ///
     /// A suffix that is itself a beginning of `wanted` counts as greater, though it is less: such
@@ -173,13 +205,17 @@ impl Index<'_> {
         // What the suffixes at both ends have in common with `wanted`, as far as that is known. All
         // suffixes between them have the lesser of the two.
         let (mut low_common, mut high_common) = (0, 0);
+        let first = beginning(wanted);
+        let mut step = 0;
         while high - low >= 2 {
             let middle = low + (high - low) / 2;
-            let suffix = self.suffix(middle);
-            let known = low_common.min(high_common);
-            let common = known + common_length(&suffix[known..], &wanted[known..]);
-            let is_less =
-                common < suffix.len().min(wanted.len()) && suffix[common] < wanted[common];
+            let (common, is_less) = match (first, self.beginnings.get(step)) {
+                (Some(first), Some(found)) if *found != UNKNOWN && first != *found => {
+                    ((first ^ found).leading_zeros() as usize / 8, *found < first)
+                }
+                _ => self.compare(middle, wanted, low_common.min(high_common)),
+            };
+            step = step * 2 + 1 + usize::from(is_less);
             match is_less {
                 true => (low, low_common) = (middle, common),
                 false => (high, high_common) = (middle, common),
@@ -192,6 +228,15 @@ impl Index<'_> {
             true => Match { old: self.old.len() - at_low.len(), length: low_length },
             false => Match { old: self.old.len() - at_high.len(), length: high_length },
         }
+    }
+
+    /// How many bytes a suffix and `wanted` have in common (some are known), and whether the
+    /// suffix is less.
+    fn compare(&self, place: usize, wanted: &[u8], known: usize) -> (usize, bool) {
+        let suffix = self.suffix(place);
+        let common = known + common_length(&suffix[known..], &wanted[known..]);
+        let is_less = common < suffix.len().min(wanted.len()) && suffix[common] < wanted[common];
+        (common, is_less)
     }
 
     fn suffix(&self, place: usize) -> &[u8] {
