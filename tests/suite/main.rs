@@ -30,6 +30,7 @@ mod delta;
 mod delta_generate;
 mod delta_hostile;
 mod delta_pairs;
+mod delta_segments;
 mod depth;
 mod diff;
 mod differential;
