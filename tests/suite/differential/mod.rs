@@ -19,22 +19,22 @@ use pair::Pair;
 
 #[test]
 fn generated_trees_become_the_same_repository_in_archive_mode() {
-    generated_trees("archive", if long_tests() { 100 } else { 8 });
+    generated_trees("archive", if long_tests() { 100 } else { 5 });
 }
 
 #[test]
 fn generated_trees_become_the_same_repository_in_bare_mode() {
-    generated_trees("bare", if long_tests() { 100 } else { 8 });
+    generated_trees("bare", if long_tests() { 100 } else { 5 });
 }
 
 #[test]
 fn generated_trees_become_the_same_repository_in_bare_user_mode() {
-    generated_trees("bare-user", if long_tests() { 100 } else { 8 });
+    generated_trees("bare-user", if long_tests() { 100 } else { 5 });
 }
 
 #[test]
 fn generated_trees_become_the_same_repository_in_bare_user_only_mode() {
-    generated_trees("bare-user-only", if long_tests() { 100 } else { 8 });
+    generated_trees("bare-user-only", if long_tests() { 100 } else { 5 });
 }
 
 fn generated_trees(mode: &str, cases: u32) {
