@@ -1,5 +1,5 @@
-//! `push` into three nodes of Ceph, of which one is killed meanwhile. Only in the long form: it takes
-//! minutes.
+//! `push` into three nodes of Ceph, of which one is killed meanwhile. Only in the long form: it
+//! takes minutes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
