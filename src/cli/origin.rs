@@ -38,7 +38,14 @@ fn stores() -> Option<Stores> {
             return Err(osier::Error::failed(format!("{url}: not a bucket")));
         };
         let StoreSettings { endpoint, region, profile, instance_credentials } = settings.clone();
-        let named = Named { url: url.to_owned(), endpoint, region, profile, instance_credentials };
+        let named = Named {
+            url: url.to_owned(),
+            endpoint,
+            region,
+            profile,
+            instance_credentials,
+            ..Named::default()
+        };
         push::to_pull_from(&super::destination::store_options(bucket, prefix, named))
     };
     Some(Stores(Arc::new(open)))
