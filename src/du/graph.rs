@@ -51,20 +51,25 @@ impl Graph {
             .collect();
         let mut graph =
             Self { names, begins, stored: Vec::new(), inflated: Vec::new(), below: Vec::new() };
-        // One that goes meanwhile takes nothing.
-        let stored = |name: &ObjectName| {
-            let beside = match name.object_type {
-                ObjectType::Commit => {
-                    let detached = ObjectName::new(name.checksum, ObjectType::CommitMeta);
-                    repo.stored_size(&detached).unwrap_or(0)
-                }
-                _ => 0,
-            };
-            repo.stored_size(name).unwrap_or(0).saturating_add(beside)
-        };
-        graph.stored = graph.names.par_iter().map(stored).collect();
         let failed = Mutex::new(Vec::new());
         let fail = |error| failed.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+        let stored = |name: &ObjectName| match repo.stored_size(name) {
+            Ok(size) => size,
+            // One that goes meanwhile takes nothing.
+            Err(Error::MissingFile { .. } | Error::MissingMetadata { .. }) => 0,
+            Err(error) => {
+                fail(error);
+                0
+            }
+        };
+        let with_detached = |name: &ObjectName| match name.object_type {
+            ObjectType::Commit => {
+                let detached = ObjectName::new(name.checksum, ObjectType::CommitMeta);
+                stored(name).saturating_add(stored(&detached))
+            }
+            _ => stored(name),
+        };
+        graph.stored = graph.names.par_iter().map(with_detached).collect();
         if sizes == Sizes::Inflated {
             let inflated = |(name, stored): (&ObjectName, &u64)| match name.object_type {
                 ObjectType::File => match repo.load_file(&name.checksum) {
