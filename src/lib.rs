@@ -10,7 +10,7 @@
 //! | --- | --- |
 //! | bytes | [`checksum`], [`gvariant`] with the error of all decoders; `dir`: files by directory descriptors |
 //! | bytes from outside | [`input`]: as much as is allowed, quoted in errors |
-//! | text and formats | [`keyfile`], [`refspec`], [`date`], [`deflate`], [`units`]; `map`: files in memory |
+//! | text and formats | [`keyfile`], [`refspec`], [`pattern`], [`date`], [`deflate`], [`units`]; `map`: files in memory |
 //! | objects as values, no I/O | [`object`] |
 //! | static deltas as values, no I/O | [`delta_format`] |
 //! | events and errors, HTTP | [`error`], [`progress`], [`http`] |
@@ -120,6 +120,7 @@ pub mod keyfile;
 pub mod labels;
 mod map;
 pub mod object;
+pub mod pattern;
 pub mod process;
 pub mod progress;
 pub mod prune;

@@ -1,4 +1,6 @@
-//! Sizes and shares for people; sizes as GLib writes them.
+//! Sizes, shares and durations for people; sizes as GLib writes them.
+
+use std::time::Duration;
 
 /// Writes a number of bytes in decimal units: `1 byte`, `118 bytes` with a space; `1.0 kB` and
 /// larger units with one decimal and a no-break space (U+00A0), which is what `g_format_size`
@@ -29,9 +31,55 @@ pub fn percent(part: u64, whole: u64) -> u64 {
     u64::try_from(percent).unwrap_or(u64::MAX)
 }
 
+/// Reads a number with its unit: `90s`, `30m`, `4h`, `2d`, `12w`. `None` for anything else, for
+/// nothing, and for more than a century, so that adding it to the clock does not overflow.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let (unit_at, unit) = text.char_indices().next_back()?;
+    let seconds_each = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        'w' => 7 * 86_400,
+        _ => return None,
+    };
+    let number = &text[..unit_at];
+    // No sign and no blank.
+    let number: u64 = match number.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => number.parse().ok()?,
+        false => return None,
+    };
+    let seconds = number.checked_mul(seconds_each)?;
+    (1..=100 * 366 * 86_400).contains(&seconds).then(|| Duration::from_secs(seconds))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_have_one_unit() {
+        for (text, seconds) in
+            [("90s", 90), ("30m", 1800), ("4h", 14_400), ("2d", 172_800), ("12w", 7_257_600)]
+        {
+            assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in [
+            "",
+            "4",
+            "h",
+            "0s",
+            "-1s",
+            "+1s",
+            "4 h",
+            "1h30m",
+            "4é",
+            "99999999999999999999d",
+            "99999d",
+        ] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn hundredths_are_rounded_up() {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::keyfile::KeyFile;
+use crate::units::parse_duration;
 
 /// Reads a group.
 pub(super) struct Reader<'c> {
@@ -157,7 +158,7 @@ impl<'c> Reader<'c> {
         self.has_key(key).then(|| self.number(key, *range.start(), range))
     }
 
-    /// A number with its unit: `90s`, `30m`, `4h`, `2d`.
+    /// A number with its unit: `90s`, `30m`, `4h`, `2d`, `1w`.
     pub(super) fn duration(&mut self, key: &str, default: Duration) -> Duration {
         let Some(text) = self.text(key) else { return default };
         match parse_duration(&text) {
@@ -210,44 +211,4 @@ impl<'c> Reader<'c> {
 /// A number of digits alone: no sign, no blank.
 fn digits(text: &str) -> Option<u64> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    let unit = match text.as_bytes().last()? {
-        b's' => 1,
-        b'm' => 60,
-        b'h' => 3600,
-        b'd' => 86_400,
-        _ => return None,
-    };
-    let seconds = digits(&text[..text.len() - 1])?.checked_mul(unit)?;
-    // A century is long enough, and adding it to the clock does not overflow.
-    (1..=100 * 366 * 86_400).contains(&seconds).then(|| Duration::from_secs(seconds))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_one_unit() {
-        for (text, seconds) in [("90s", 90), ("30m", 1800), ("4h", 14_400), ("2d", 172_800)] {
-            assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text}");
-        }
-        for text in [
-            "",
-            "4",
-            "h",
-            "0s",
-            "-1s",
-            "+1s",
-            "4 h",
-            "1h30m",
-            "4é",
-            "99999999999999999999d",
-            "99999d",
-        ] {
-            assert_eq!(parse_duration(text), None, "{text}");
-        }
-    }
 }
