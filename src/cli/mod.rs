@@ -13,6 +13,7 @@ use std::process::ExitCode;
 mod bench;
 mod builtin;
 mod builtins;
+mod by_policy;
 mod cat;
 mod checkout;
 mod checksum;

@@ -1,28 +1,30 @@
 //! `prune`: removes what no commit needs.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Zoned;
 use osier::prune::{self, Depth, PruneOptions, PruneStats, Retention, Roots, Scope};
 #[cfg(feature = "s3")]
 use osier::push::{Bucket, Destination, StorePruneOptions, StorePruneStats, prune_store};
 use osier::repo::Repo;
-use osier::units::format_size;
+use osier::units::{format_size, parse_duration};
 use osier::{Checksum, date};
 use serde_json::json;
 
+use super::by_policy;
 #[cfg(feature = "s3")]
 use super::clock;
 use super::context::Context;
 use super::destination::{self, StoreArgs, Target};
 use super::error::Failure;
 use super::json;
-use super::options::{OWN_OPTIONS, integer};
+use super::options::{OWN_OPTIONS, integer, path};
 #[cfg(feature = "s3")]
 use super::pulled;
 
-/// What was written to a bucket in so many hours is not removed.
-#[cfg(feature = "s3")]
+/// What came in so many hours is not removed from a bucket, or by a policy in no ref.
 const DEFAULT_GUARD: u64 = 24;
 
 /// The options of `prune`.
@@ -64,6 +66,12 @@ pub(super) struct Args {
     /// Keep what was written to a bucket in the last HOURS (default: 24)
     #[arg(long, value_name = "HOURS", value_parser = hours, help_heading = OWN_OPTIONS)]
     guard: Option<u64>,
+    /// Keep what the key file FILE says, while others write
+    #[arg(long, value_name = "FILE", value_parser = path(), help_heading = OWN_OPTIONS)]
+    policy: Option<PathBuf>,
+    /// Keep what no ref leads to if it came in this time, such as 12h or 7d (default: 24h)
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = OWN_OPTIONS)]
+    keep_unreferenced_younger_than: Option<Duration>,
     /// Print a JSON document
     #[arg(long, help_heading = OWN_OPTIONS)]
     json: bool,
@@ -95,6 +103,9 @@ pub(super) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> 
 }
 
 fn in_repo(repo: &Repo, args: Args, context: &Context) -> Result<(), Failure> {
+    if args.policy.is_some() || args.keep_unreferenced_younger_than.is_some() {
+        return by_policy::run(repo, &with_policy(args)?, context);
+    }
     let (static_deltas_only, json) = (args.static_deltas_only, args.json);
     let deltas_keep = args.deltas_keep;
     if deltas_keep.is_some() && args.no_prune {
@@ -154,6 +165,33 @@ fn in_repo(repo: &Repo, args: Args, context: &Context) -> Result<(), Failure> {
     deltas.map_or(Ok(()), |deltas| writeln!(out, "Deleted {deltas} static deltas"))
 }
 
+/// What a policy goes with.
+fn with_policy(args: Args) -> Result<by_policy::Request, Failure> {
+    if args.delete_commit.is_some()
+        || args.keep_younger_than.is_some()
+        || args.static_deltas_only
+        || !args.retain_branch_depth.is_empty()
+        || !args.only_branch.is_empty()
+        || args.commit_only
+        || args.deltas_keep.is_some()
+        || args.policy.is_some() && args.depth.is_some()
+    {
+        return Err(Failure::usage("with --policy only the policy decides what is kept"));
+    }
+    if args.policy.is_none() && !args.refs_only {
+        let message = "--keep-unreferenced-younger-than goes with --policy or --refs-only";
+        return Err(Failure::usage(message));
+    }
+    Ok(by_policy::Request {
+        file: args.policy,
+        depth: args.depth.map_or(Depth::Unlimited, to_depth),
+        guard: args.keep_unreferenced_younger_than,
+        default_guard: Duration::from_secs(DEFAULT_GUARD * 3600),
+        dry_run: args.no_prune,
+        json: args.json,
+    })
+}
+
 /// Removes what no ref of a bucket reaches.
 #[cfg(feature = "s3")]
 fn in_store(bucket: &Bucket, args: Args, context: &Context) -> Result<(), Failure> {
@@ -165,12 +203,14 @@ fn in_store(bucket: &Bucket, args: Args, context: &Context) -> Result<(), Failur
         || !args.only_branch.is_empty()
         || args.commit_only
         || args.deltas_keep.is_some()
+        || args.policy.is_some()
     {
         return Err(Failure::usage("of a bucket only --depth and --guard decide what is kept"));
     }
+    let hours = Duration::from_secs(guard.unwrap_or(DEFAULT_GUARD).saturating_mul(3600));
     let options = StorePruneOptions {
         depth: pulled::generations(Some(depth.unwrap_or(-1)))?,
-        guard: guard.unwrap_or(DEFAULT_GUARD).saturating_mul(3600),
+        guard: args.keep_unreferenced_younger_than.unwrap_or(hours).as_secs(),
         now: clock::now(),
         dry_run: no_prune,
     };
@@ -219,6 +259,13 @@ fn hours(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("Invalid number of hours '{text}'"))
 }
 
+fn duration(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        None if text == "0" => Ok(Duration::ZERO),
+        parsed => parsed.ok_or_else(|| format!("Invalid duration '{text}'; write 12h, 30d or 12w")),
+    }
+}
+
 fn count(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| format!("Invalid number '{text}'"))
 }
@@ -237,6 +284,8 @@ fn into_options(args: Args, repo: &Repo) -> Result<PruneOptions, Failure> {
         deltas_keep: _,
         dry_run: _,
         guard: _,
+        policy: _,
+        keep_unreferenced_younger_than: _,
         json: _,
         store: _,
         rest: _,

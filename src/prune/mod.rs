@@ -9,9 +9,11 @@
 //! removes, never an incomplete commit. The same holds for a power loss, because the removal of
 //! commits is synced before anything else is removed.
 
+mod by_policy;
 mod commits;
 mod reach;
 mod sweep;
+mod table;
 
 use std::collections::BTreeMap;
 
@@ -25,6 +27,10 @@ use crate::remote;
 use crate::repo::deltas::{self, DeltaName};
 use crate::repo::{LockKind, Repo};
 use crate::threads;
+
+pub use by_policy::{
+    Keep, Pace, Policy, PolicyOptions, PolicyReport, PolicyRow, RowOf, Rule, Tag, prune_by_policy,
+};
 
 /// What to remove.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

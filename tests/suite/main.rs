@@ -51,6 +51,7 @@ mod labels;
 mod library;
 mod progress;
 mod prune;
+mod prune_policy;
 mod pull_http;
 mod pull_limits;
 mod pull_local;

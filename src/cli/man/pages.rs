@@ -478,7 +478,14 @@ pub(super) const PAGES: &[Page] = &[
         details: "Deletes objects that no ref reaches. Without --refs-only all commits are kept, \
             whether or not a ref names them. With DEST, where push has published to, objects \
             there are deleted that no ref there reaches; in a bucket, s3://BUCKET[/PREFIX], only \
-            --depth and --guard decide what is kept.",
+            --depth and --guard decide what is kept. With --policy a key file decides. A group \
+            [refs \"PATTERN\"] is for the refs that match and that no group before it matches; * \
+            stands for characters but slashes, ** for any. keep=N keeps so many commits of each, \
+            keep-younger-than=30d those down to the first that is older, and \
+            keep-tagged=KEY;KEY=VALUE those with such metadata. Refs without a group are kept \
+            whole. [deltas \"PATTERN\"] has the same keys for the commits that static deltas lead \
+            to, and sources=N for the newest commits that they come from. [unreferenced] has \
+            keep-younger-than for what no ref leads to. Others can write meanwhile.",
         examples: &[
             ("See what would go:", "osier --repo=repo prune --refs-only --no-prune"),
             (
@@ -488,6 +495,11 @@ pub(super) const PAGES: &[Page] = &[
             (
                 "Delete commits that are older than a month, but no branch:",
                 "osier --repo=repo prune --keep-younger-than='1 month ago'",
+            ),
+            (
+                "See what each rule of a policy would remove:",
+                "printf '[refs \"exampleos/**\"]\\nkeep=10\\nkeep-younger-than=30d\\n' > policy && \
+                 osier --repo=repo prune --policy=policy --dry-run",
             ),
             (
                 "Keep static deltas from three commits to each commit, and from nothing:",

@@ -181,6 +181,10 @@ fn documents_have_the_shape_that_the_documentation_gives() {
             ("diff", &["diff", "--sizes", "--fs-diff", "--stats", &c3]),
             ("prune", &["prune", "--no-prune"]),
             ("prune", &["prune", "--deltas-keep=9"]),
+            (
+                "prune",
+                &["prune", "--dry-run", "--refs-only", "--keep-unreferenced-younger-than=1h"],
+            ),
             ("remote list", &["remote", "list"]),
             ("static-delta show", &["static-delta", "show", &c1]),
             ("static-delta list", &["static-delta", "list"]),
