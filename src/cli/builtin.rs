@@ -52,7 +52,7 @@ pub(super) enum RepoOption {
 }
 
 /// Commands that `ostree` does not have: unknown to the program when it is called by that name.
-const OWN: [&str; 10] = [
+const OWN: [&str; 11] = [
     "bench",
     "compare",
     "completions",
@@ -60,6 +60,7 @@ const OWN: [&str; 10] = [
     "du",
     "find-object",
     "man",
+    "metalink",
     "push",
     "receive",
     "trivial-httpd",

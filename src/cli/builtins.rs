@@ -9,8 +9,6 @@ use super::builtin::{Action, Builtin, Commands, RepoOption, command, from_matche
 use super::compose;
 #[cfg(feature = "delta")]
 use super::static_delta;
-#[cfg(feature = "http")]
-use super::trivial_httpd;
 use super::{
     cat, checkout, checksum, commit, compare, completions, config, create_usb, diff, du, export,
     find_object, fsck, gpg_sign, init, log, ls, man, prune, pull_local, push, receive, refs,
@@ -18,6 +16,8 @@ use super::{
 };
 #[cfg(feature = "pull")]
 use super::{find_remotes, pull};
+#[cfg(feature = "http")]
+use super::{metalink, trivial_httpd};
 
 /// All of them.
 pub(super) static BUILTINS: Commands = &[
@@ -107,6 +107,10 @@ pub(super) static BUILTINS: Commands = &[
         RepoOption::Unknown,
         |matches, _, all| man::run(from_matches(matches)?, all)
     ),
+    #[cfg(feature = "http")]
+    command!(metalink, "metalink", "", "Write the metalink of the summary"),
+    #[cfg(not(feature = "http"))]
+    left_out("metalink", "this osier is built without the feature 'http'"),
     command!(prune, "prune", "[DEST]", "Search for unreachable objects"),
     command!(pull_local, "pull-local", "SRC_REPO [REFS...]", "Copy data from SRC_REPO"),
     #[cfg(feature = "pull")]

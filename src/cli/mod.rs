@@ -52,6 +52,8 @@ mod json;
 mod log;
 mod ls;
 mod man;
+#[cfg(feature = "http")]
+mod metalink;
 mod name;
 mod options;
 #[cfg(feature = "pull")]

@@ -196,9 +196,17 @@ fn every_command_has_a_man_page_with_every_option() {
 
 #[test]
 fn the_name_ostree_has_neither_command() {
-    for command in
-        ["completions", "man", "bench", "compare", "compose", "du", "find-object", "push"]
-    {
+    for command in [
+        "completions",
+        "man",
+        "bench",
+        "compare",
+        "compose",
+        "du",
+        "find-object",
+        "metalink",
+        "push",
+    ] {
         let output = osier().run([command, "bash"]);
         assert_eq!(output.failure(), format!("Unknown command '{command}'"));
     }

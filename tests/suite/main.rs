@@ -49,6 +49,7 @@ mod interruption;
 mod json;
 mod labels;
 mod library;
+mod metalink;
 mod progress;
 mod prune;
 mod prune_policy;

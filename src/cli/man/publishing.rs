@@ -53,6 +53,31 @@ pub(super) const PAGES: &[Page] = &[
         files: FILES_OF_REPO,
         see_also: &["fsck", "ls", "prune"],
     },
+    Page {
+        command: "metalink",
+        details: "Writes the metalink of the repository's summary: its size, SHA-256 and SHA-512, \
+        and the mirrors that have it. A remote with metalink=URL of this document pulls from these \
+        mirrors, and refuses a summary that is not the one described. A mirror is the URL of a \
+        repository; its country in two letters, or -, and a preference from 1 to 100 may follow. \
+        The mirrors of the highest preference come first. Without one the first mirror has 100, \
+        and each one after it one less. FILE of --mirrors has one a line; # begins a comment. \
+        FILE of --output is replaced as a whole.",
+        examples: &[
+            (
+                "A metalink with two mirrors:",
+                "osier metalink --repo=repo --mirror='https://mirror.example.org/os DE' \
+             --mirror='http://mirror.example.net/pub/os US 50'",
+            ),
+            (
+                "What would be written, as JSON:",
+                "osier metalink --repo=repo --mirror=https://mirror.example.org/os \
+             --output=metalink.xml --dry-run --json",
+            ),
+        ],
+        environment: OF_REPO,
+        files: FILES_OF_REPO,
+        see_also: &["pull", "remote", "summary"],
+    },
     PUSH,
     RECEIVE,
 ];

@@ -14,12 +14,15 @@
 //! everything in them. `preference` is not looked at: the order is that of the document.
 
 mod markup;
+mod write;
 
 use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::http::Url;
 
 use markup::{Element, Markup, Parser};
+
+pub use write::{Described, Mirror};
 
 /// No document has more URLs that are worth a try.
 const MAX_URLS: usize = 1000;

@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// The documents of commands that `ostree` does not have.
-const OF_OWN_COMMANDS: [&str; 28] = [
+const OF_OWN_COMMANDS: [&str; 29] = [
     "bench",
     "bench --deltas",
     "bench --remote",
@@ -41,6 +41,7 @@ const OF_OWN_COMMANDS: [&str; 28] = [
     "du",
     "du amount",
     "find-object",
+    "metalink",
     "push",
 ];
 
