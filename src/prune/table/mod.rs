@@ -56,13 +56,21 @@ impl Table {
         &self,
         of: impl Fn(&Checksum) -> T + Sync,
     ) -> Vec<Option<T>> {
-        let each: Vec<T> = self.commits.iter().map(of).collect();
-        let best = |runs: &Runs| {
-            let of_run = |(first, last): &(u32, u32)| {
-                each.get(*first as usize..=*last as usize).and_then(|all| all.iter().copied().max())
-            };
-            runs.iter().filter_map(of_run).max()
+        // Level by level the best of 1, 2, 4 ... commits, so that two of them are that of any run.
+        let mut levels: Vec<Vec<T>> = vec![self.commits.iter().map(of).collect()];
+        while let Some(last) = levels.last().filter(|last| last.len() > 1 << (levels.len() - 1)) {
+            let width = 1 << (levels.len() - 1);
+            let next = last.iter().zip(&last[width..]).map(|(one, other)| *one.max(other));
+            let next = next.collect();
+            levels.push(next);
+        }
+        let of_run = |(first, last): &(u32, u32)| {
+            let length = last.checked_sub(*first)?.checked_add(1)?;
+            let level = levels.get(length.ilog2() as usize)?;
+            let second = (last + 1).checked_sub(1 << length.ilog2())?;
+            Some(*level.get(*first as usize)?.max(level.get(second as usize)?))
         };
+        let best = |runs: &Runs| runs.iter().filter_map(of_run).max();
         self.classes.par_iter().map(best).collect()
     }
 
@@ -142,5 +150,24 @@ impl Table {
             .into_iter()
             .map(|runs| (!runs.is_empty()).then(|| classes.number(runs)))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_of_a_class_is_that_of_its_commits() {
+        let commits: Vec<Checksum> = (0..13u8).map(|number| Checksum::of(&[number])).collect();
+        let worth = |commit: &Checksum| commit.as_bytes()[0];
+        let ranges = (0..13u32).flat_map(|first| (first..13).map(move |last| (first, last)));
+        let classes: Vec<Runs> = ranges.map(|run| Runs::from([run])).collect();
+        let table = Table { commits, classes, ..Table::default() };
+        for (class, best) in table.best(worth).into_iter().enumerate() {
+            let expected = table.of_class(class as u32).map(worth).max();
+            assert_eq!(best, expected, "{:?}", table.classes[class]);
+            assert!(best.is_some());
+        }
     }
 }
