@@ -45,6 +45,7 @@
 //! files that another one makes; no known generator makes such deltas.
 
 mod apply;
+mod check;
 mod complete;
 mod cost;
 mod envelope;
@@ -60,6 +61,7 @@ mod tests;
 mod units;
 
 pub use apply::{ApplyOptions, Requirement, apply_commit, apply_offline};
+pub use check::check;
 pub use cost::{DeltaCost, cost};
 pub use envelope::{DeltaFile, Envelope, verify};
 pub use generate::{Comparison, GenerateOptions, GenerateStats, KindStats, Target, generate};
