@@ -4,13 +4,13 @@
 //! All dirtrees of the repository are read once, to learn which lead to the object. Then only these
 //! are followed from each commit.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
 use crate::object::{Commit, DirTreeReader, ObjectName, ObjectType};
-use crate::progress::{Event, Progress};
+use crate::progress::{Event, Progress, Silent};
 use crate::repo::tree::TreePath;
 use crate::repo::{AtHole, ListRefs, ObjectSet, Reading, Repo, Walk, walk};
 use crate::threads;
@@ -94,6 +94,36 @@ impl Wanted {
     }
 }
 
+/// What is looked for at the same time.
+enum Sought<'s> {
+    One(Wanted),
+    These(&'s BTreeSet<ObjectName>),
+}
+
+impl Sought<'_> {
+    /// The object that is meant by a checksum found in a place of that type.
+    fn find(&self, checksum: &[u8; 32], object_type: ObjectType) -> Option<ObjectName> {
+        let name = ObjectName::new(Checksum::from_bytes(*checksum), object_type);
+        let is_sought = match self {
+            Self::One(wanted) => wanted.is(checksum, object_type),
+            Self::These(names) => names.contains(&name),
+        };
+        is_sought.then_some(name)
+    }
+
+    fn has(&self, checksum: &[u8; 32], object_type: ObjectType) -> bool {
+        self.find(checksum, object_type).is_some()
+    }
+
+    /// How many different objects can be found.
+    fn count(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::These(names) => names.len(),
+        }
+    }
+}
+
 /// Finds the commits that use an object, the youngest first, and gives each to `found`, with
 /// `most_paths` of its paths at most. Commits that no ref leads to are among them. Objects that are
 /// missing are passed over; ones that are damaged are warned of.
@@ -109,10 +139,10 @@ pub fn find_object<E: From<Error>>(
 ) -> Result<(), E> {
     let commits = repo.list_commits_starting_with("")?;
     progress.event(Event::Started { task: "looking at trees", total: None });
-    let ways = Ways::find(repo, wanted, &commits, progress);
+    let ways = Ways::find(repo, Sought::One(wanted), &commits, progress);
     progress.event(Event::Finished);
     let ways = ways?;
-    let refs = refs_by_commit(repo)?;
+    let refs = refs_by_commit(repo, refs_of(repo)?, AtDamage::Fail)?;
     let mut users = Vec::new();
     for commit in commits {
         let name = ObjectName::new(commit, ObjectType::Commit);
@@ -123,32 +153,115 @@ pub fn find_object<E: From<Error>>(
     }
     users.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
     for (timestamp, commit) in users {
-        let (paths, has_more) = match ways.lead_on(&ObjectName::new(commit, ObjectType::Commit)) {
+        let by_object = match ways.lead_on(&ObjectName::new(commit, ObjectType::Commit)) {
             true => ways.paths(repo, &repo.load_commit(&commit)?, most_paths)?,
-            false => (Vec::new(), false),
+            false => Paths::new(),
         };
+        let (paths, has_more) = limited(by_object.into_values().flatten().collect(), most_paths);
         let refs = refs.get(&commit).cloned().unwrap_or_default();
         found(Use { commit, timestamp, refs, paths, has_more })?;
     }
     Ok(())
 }
 
-/// The refs whose histories have each commit.
-fn refs_by_commit(repo: &Repo) -> Result<BTreeMap<Checksum, Vec<RefToUse>>> {
+/// Finds what uses each of some objects, as far as it can be seen: commits and dirtrees that are
+/// missing or damaged are passed over. A commit uses itself, with time 0 if it cannot be read.
+/// `refs` are those that are looked at, with their commits.
+///
+/// # Errors
+/// When a directory of objects cannot be listed.
+pub(crate) fn uses_of(
+    repo: &Repo,
+    objects: &BTreeSet<ObjectName>,
+    refs: Vec<(String, Checksum)>,
+    most_paths: usize,
+) -> Result<BTreeMap<ObjectName, Vec<Use>>> {
+    let commits = repo.list_commits_starting_with("")?;
+    let ways = Ways::find(repo, Sought::These(objects), &commits, &Silent)?;
+    let refs = refs_by_commit(repo, refs, AtDamage::Stop)?;
+    let refs_to = |commit: &Checksum| refs.get(commit).cloned().unwrap_or_default();
+    let mut uses: BTreeMap<ObjectName, Vec<Use>> = BTreeMap::new();
+    for name in objects {
+        if matches!(name.object_type, ObjectType::Commit | ObjectType::CommitMeta) {
+            let commit = name.checksum;
+            let timestamp = repo.load_commit(&commit).map_or(0, |commit| commit.timestamp);
+            let (paths, has_more, refs) = (Vec::new(), false, refs_to(&commit));
+            uses.entry(*name).or_default().push(Use { commit, timestamp, refs, paths, has_more });
+        }
+    }
+    for commit in commits {
+        let Ok(decoded) = repo.load_commit(&commit) else { continue };
+        if !ways.lead_on(&ObjectName::new(commit, ObjectType::Commit)) {
+            continue;
+        }
+        for (name, paths) in ways.paths(repo, &decoded, most_paths)? {
+            let ((paths, has_more), refs) = (limited(paths, most_paths), refs_to(&commit));
+            let timestamp = decoded.timestamp;
+            uses.entry(name).or_default().push(Use { commit, timestamp, refs, paths, has_more });
+        }
+    }
+    for uses in uses.values_mut() {
+        uses.sort_unstable_by(|a, b| b.timestamp.cmp(&a.timestamp).then(a.commit.cmp(&b.commit)));
+    }
+    Ok(uses)
+}
+
+/// At most that many paths, and whether there are more.
+fn limited(mut paths: Vec<String>, most: usize) -> (Vec<String>, bool) {
+    let has_more = paths.len() > most;
+    paths.truncate(most);
+    (paths, has_more)
+}
+
+/// All refs, as they are shown, with their commits.
+fn refs_of(repo: &Repo) -> Result<Vec<(String, Checksum)>> {
     let own = repo.list_refs(None, ListRefs::Full)?.into_iter();
     let own = own.map(|(refspec, commit)| (refspec.to_string(), commit));
     let mirrored = repo.list_collection_refs(None)?.into_iter();
-    let mirrored = mirrored.map(|(name, commit)| (name.to_string(), commit));
+    Ok(own.chain(mirrored.map(|(name, commit)| (name.to_string(), commit))).collect())
+}
+
+/// What happens at a commit of a history that is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AtDamage {
+    Fail,
+    /// The history ends there.
+    Stop,
+}
+
+/// The refs whose histories have each commit.
+fn refs_by_commit(
+    repo: &Repo,
+    tips: Vec<(String, Checksum)>,
+    at_damage: AtDamage,
+) -> Result<BTreeMap<Checksum, Vec<RefToUse>>> {
     let mut refs: BTreeMap<Checksum, Vec<RefToUse>> = BTreeMap::new();
-    for (name, tip) in own.chain(mirrored) {
+    for (name, tip) in tips {
+        if at_damage == AtDamage::Stop {
+            // It names the commit, whatever is there.
+            refs.entry(tip).or_default().push(RefToUse { name: name.clone(), ahead: 0 });
+        }
         for (step, ahead) in walk::history(repo, &tip).zip(0..) {
             let commit = match step {
-                Ok((commit, _)) => commit,
+                Ok((commit, decoded)) => {
+                    // The parent may be damaged, and is named by this one.
+                    let parent = decoded.parent.filter(|_| at_damage == AtDamage::Stop);
+                    if let Some(parent) = parent {
+                        let ahead = ahead + 1;
+                        refs.entry(parent)
+                            .or_default()
+                            .push(RefToUse { name: name.clone(), ahead });
+                    }
+                    commit
+                }
                 // A ref to nothing leads to no use.
                 Err(Error::MissingMetadata { .. }) => break,
+                Err(_) if at_damage == AtDamage::Stop => break,
                 Err(error) => return Err(error),
             };
-            refs.entry(commit).or_default().push(RefToUse { name: name.clone(), ahead });
+            if at_damage == AtDamage::Fail {
+                refs.entry(commit).or_default().push(RefToUse { name: name.clone(), ahead });
+            }
         }
     }
     refs.values_mut().for_each(|refs| refs.sort_unstable());
@@ -156,22 +269,22 @@ fn refs_by_commit(repo: &Repo) -> Result<BTreeMap<Checksum, Vec<RefToUse>>> {
 }
 
 /// The commits and dirtrees that lead to the object.
-struct Ways {
-    wanted: Wanted,
+struct Ways<'s> {
+    sought: Sought<'s>,
     leading: HashSet<ObjectName>,
 }
 
-impl Ways {
+impl<'s> Ways<'s> {
     fn find(
         repo: &Repo,
-        wanted: Wanted,
+        sought: Sought<'s>,
         commits: &[Checksum],
         progress: &dyn Progress,
     ) -> Result<Self> {
         let reached = ObjectSet::new();
         let users: Mutex<Users> = Mutex::default();
         let visitor = |name: &ObjectName, bytes: &[u8]| {
-            let (below, uses_it) = references(wanted, name, bytes);
+            let (below, uses_it) = references(&sought, name, bytes);
             let mut users = users.lock().unwrap_or_else(PoisonError::into_inner);
             users.direct.extend(uses_it.then_some(*name));
             for dirtree in below {
@@ -185,7 +298,11 @@ impl Ways {
         let walk = Walk {
             repo,
             reached: &reached,
-            reading: Reading::AsStored,
+            reading: match sought {
+                Sought::One(_) => Reading::AsStored,
+                // What a damaged dirtree refers to, no commit has.
+                Sought::These(_) => Reading::Verified,
+            },
             at_hole: &at_hole,
             visitor: &visitor,
         };
@@ -200,7 +317,7 @@ impl Ways {
                 waiting.extend(of.get(&name.checksum).into_iter().flatten());
             }
         }
-        Ok(Self { wanted, leading })
+        Ok(Self { sought, leading })
     }
 
     /// Whether a commit or dirtree leads to the object.
@@ -208,45 +325,45 @@ impl Ways {
         self.leading.contains(name)
     }
 
-    /// Where the object is in the tree of a commit, and whether it is elsewhere, too.
-    fn paths(&self, repo: &Repo, commit: &Commit, most: usize) -> Result<(Vec<String>, bool)> {
-        let mut paths = Vec::new();
+    /// Where each object is in the tree of a commit: one path more than `most` if there are more.
+    fn paths(&self, repo: &Repo, commit: &Commit, most: usize) -> Result<Paths> {
+        let mut found = Found { paths: Paths::new(), most };
         let root = (commit.root_dirtree, commit.root_dirmeta);
         let mut waiting = vec![(TreePath::default(), root.0, root.1)];
         while let Some((path, dirtree, dirmeta)) = waiting.pop() {
-            if self.wanted.is(dirtree.as_bytes(), ObjectType::DirTree)
-                || self.wanted.is(dirmeta.as_bytes(), ObjectType::DirMeta)
-            {
-                paths.push(path.text());
+            let dir = [(dirtree, ObjectType::DirTree), (dirmeta, ObjectType::DirMeta)];
+            for (checksum, object_type) in dir {
+                if let Some(name) = self.sought.find(checksum.as_bytes(), object_type) {
+                    found.push(name, path.text());
+                }
             }
             let name = ObjectName::new(dirtree, ObjectType::DirTree);
             if self.lead_on(&name) {
                 path.check_depth()?;
-                self.look_into(&repo.load_metadata(&name)?, &path, (&mut paths, &mut waiting));
+                self.look_into(&repo.load_metadata(&name)?, &path, (&mut found, &mut waiting));
             }
-            if paths.len() > most {
-                paths.truncate(most);
-                return Ok((paths, true));
+            if self.sought.count() == 1 && found.paths.values().any(|paths| paths.len() > most) {
+                break;
             }
         }
-        Ok((paths, false))
+        Ok(found.paths)
     }
 
     /// Adds what is found in a directory, and what is to be looked into next.
-    fn look_into(&self, bytes: &[u8], path: &TreePath, (paths, waiting): Findings<'_>) {
+    fn look_into(&self, bytes: &[u8], path: &TreePath, (found, waiting): Findings<'_>) {
         // The first reading has found it sound.
         let Ok(reader) = DirTreeReader::new(bytes) else { return };
         for file in reader.files().flatten() {
-            if self.wanted.is(file.checksum, ObjectType::File) {
-                paths.push(path.child_text(file.name));
+            if let Some(name) = self.sought.find(file.checksum, ObjectType::File) {
+                found.push(name, path.child_text(file.name));
             }
         }
         let begin = waiting.len();
         for dir in reader.dirs().flatten() {
             let dirtree = Checksum::from_bytes(*dir.dirtree);
             let leads = self.lead_on(&ObjectName::new(dirtree, ObjectType::DirTree))
-                || self.wanted.is(dir.dirtree, ObjectType::DirTree)
-                || self.wanted.is(dir.dirmeta, ObjectType::DirMeta);
+                || self.sought.has(dir.dirtree, ObjectType::DirTree)
+                || self.sought.has(dir.dirmeta, ObjectType::DirMeta);
             if leads {
                 waiting.push((path.child(dir.name), dirtree, Checksum::from_bytes(*dir.dirmeta)));
             }
@@ -256,8 +373,26 @@ impl Ways {
     }
 }
 
-/// The paths that were found, and the directories to look into: path, dirtree, dirmeta.
-type Findings<'f> = (&'f mut Vec<String>, &'f mut Vec<(TreePath, Checksum, Checksum)>);
+/// The paths of objects in one tree.
+type Paths = BTreeMap<ObjectName, Vec<String>>;
+
+/// What is found in a tree.
+struct Found {
+    paths: Paths,
+    most: usize,
+}
+
+impl Found {
+    fn push(&mut self, name: ObjectName, path: String) {
+        let paths = self.paths.entry(name).or_default();
+        if paths.len() <= self.most {
+            paths.push(path);
+        }
+    }
+}
+
+/// What is found, and the directories to look into: path, dirtree, dirmeta.
+type Findings<'f> = (&'f mut Found, &'f mut Vec<(TreePath, Checksum, Checksum)>);
 
 /// What refers to what, as it is found.
 #[derive(Default)]
@@ -269,9 +404,9 @@ struct Users {
 }
 
 /// The dirtrees that a commit or dirtree refers to, and whether it refers to the object.
-fn references(wanted: Wanted, name: &ObjectName, bytes: &[u8]) -> (Vec<Checksum>, bool) {
+fn references(sought: &Sought<'_>, name: &ObjectName, bytes: &[u8]) -> (Vec<Checksum>, bool) {
     let is_dir = |dirtree: &[u8; 32], dirmeta: &[u8; 32]| {
-        wanted.is(dirtree, ObjectType::DirTree) || wanted.is(dirmeta, ObjectType::DirMeta)
+        sought.has(dirtree, ObjectType::DirTree) || sought.has(dirmeta, ObjectType::DirMeta)
     };
     if name.object_type == ObjectType::Commit {
         let Ok(Commit { root_dirtree, root_dirmeta, .. }) = Commit::decode(bytes) else {
@@ -281,7 +416,7 @@ fn references(wanted: Wanted, name: &ObjectName, bytes: &[u8]) -> (Vec<Checksum>
     }
     let Ok(reader) = DirTreeReader::new(bytes) else { return (Vec::new(), false) };
     let mut files = reader.files().flatten();
-    let mut uses_it = files.any(|file| wanted.is(file.checksum, ObjectType::File));
+    let mut uses_it = files.any(|file| sought.has(file.checksum, ObjectType::File));
     let mut below = Vec::new();
     for dir in reader.dirs().flatten() {
         uses_it |= is_dir(dir.dirtree, dir.dirmeta);

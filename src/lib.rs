@@ -23,6 +23,7 @@
 //! | the summary of a repository, and of a remote | [`summary`] |
 //! | operations, free functions that take a repository | [`commit`], [`checkout`], [`delta`], [`diff`], [`mod@du`], [`export`], [`find_object`], [`fsck`], [`prune`], [`refs`] |
 //! | operations on two repositories | [`pull`], [`push`] |
+//! | repairing, which is checking and fetching | [`mod@repair`] |
 //! | comparing, measuring, packages to a published tree and a disk image | [`mod@compare`], [`mod@bench`], [`compose`] |
 //! | the command line, which belongs to the program | `cli` |
 //!
@@ -129,6 +130,7 @@ pub mod push;
 pub mod refs;
 pub mod refspec;
 pub mod remote;
+pub mod repair;
 pub mod repo;
 #[cfg(feature = "sign")]
 pub mod sign;

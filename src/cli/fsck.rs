@@ -14,6 +14,7 @@ use super::destination::{self, StoreArgs, Target};
 use super::error::Failure;
 use super::json;
 use super::options::OWN_OPTIONS;
+use super::repair::Request;
 
 /// The options of `fsck`.
 #[derive(clap::Args)]
@@ -36,6 +37,18 @@ pub(super) struct Args {
     /// Verify back-references (implies --verify-bindings)
     #[arg(long)]
     verify_back_refs: bool,
+    /// Fetch again what is damaged or missing, and list what is lost
+    #[arg(long, help_heading = OWN_OPTIONS)]
+    repair: bool,
+    /// Fetch from SOURCE: a remote, or the path or URL of a repository (may be repeated)
+    #[arg(long, value_name = "SOURCE", help_heading = OWN_OPTIONS)]
+    from: Vec<String>,
+    /// With --repair, only list what would be fetched
+    #[arg(long, help_heading = OWN_OPTIONS)]
+    dry_run: bool,
+    /// Go on where a check with this option was interrupted
+    #[arg(long, help_heading = OWN_OPTIONS)]
+    resume: bool,
     /// Print a JSON document
     #[arg(long, help_heading = OWN_OPTIONS)]
     json: bool,
@@ -52,21 +65,43 @@ pub(super) fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
         all,
         verify_bindings,
         verify_back_refs,
+        repair,
+        from,
+        dry_run,
+        resume,
         json,
         store,
         rest,
     } = args;
-    let options = FsckOptions { all, delete, add_tombstones, verify_bindings, verify_back_refs };
+    let options =
+        FsckOptions { all, delete, add_tombstones, verify_bindings, verify_back_refs, resume };
+    if !repair && (dry_run || !from.is_empty()) {
+        return Err(Failure::usage("--from and --dry-run need --repair"));
+    }
+    if repair && (delete || add_tombstones || verify_bindings || verify_back_refs) {
+        return Err(Failure::usage(
+            "--repair conflicts with --delete, --add-tombstones, --verify-bindings and \
+             --verify-back-refs",
+        ));
+    }
     // The repository need not be writable unless something is to be deleted.
     let repo = match destination::target(&rest, store, context)? {
         Target::Here => context.open_repo()?,
         Target::Directory(path) => destination::open_directory(&path)?,
+        #[cfg(feature = "s3")]
+        Target::Store(_) if repair => {
+            return Err(Failure::usage("what is in a bucket is repaired by another push"));
+        }
         #[cfg(feature = "s3")]
         Target::Store(bucket) => {
             let style = if json { Style::Json } else { Style::Text { quiet } };
             return in_store(&bucket, &options, style, context);
         }
     };
+    if repair {
+        let request = Request { from, dry_run, resume, quiet, json };
+        return super::repair::run(&repo, request, context);
+    }
     if json {
         return run_json(&repo, &options, context);
     }
@@ -226,6 +261,7 @@ fn print_json(
         corrupted,
         unreadable_objects,
         tombstones,
+        partial,
     } = report;
     let document = json!({
         "ok": verdict.is_ok(),
@@ -233,6 +269,7 @@ fn print_json(
         "error": null,
         "commits": commits,
         "partial_commits": partial_commits,
+        "partial": partial.iter().map(Checksum::to_hex).collect::<Vec<_>>(),
         "damaged_commits": damaged_commits,
         "corrupted": corrupted,
         "unreadable_objects": unreadable_objects,

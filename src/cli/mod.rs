@@ -74,6 +74,7 @@ mod push;
 mod receive;
 mod refs;
 mod remote;
+mod repair;
 mod reset;
 mod rev_parse;
 mod secret_file;

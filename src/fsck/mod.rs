@@ -9,7 +9,8 @@
 
 pub(crate) mod bindings;
 mod finding;
-mod verify;
+pub(crate) mod record;
+pub(crate) mod verify;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,6 +27,7 @@ use crate::repo::{
 use crate::threads;
 
 pub use finding::{Fault, Finding};
+use record::Record;
 use verify::{Problem, unreadable, verify};
 
 /// What to check.
@@ -42,6 +44,9 @@ pub struct FsckOptions {
     pub verify_bindings: bool,
     /// Check that the refs in the bindings of all commits point back to them.
     pub verify_back_refs: bool,
+    /// Go on where an earlier check with this option was interrupted, and keep a record of how far
+    /// this one has come.
+    pub resume: bool,
 }
 
 /// What was found.
@@ -51,6 +56,8 @@ pub struct FsckReport {
     pub commits: u64,
     /// Commits left out because they are partial.
     pub partial_commits: u64,
+    /// Those of `partial_commits` that are partial on purpose, sorted.
+    pub partial: Vec<Checksum>,
     /// Those of `partial_commits` that an earlier check found damaged.
     pub damaged_commits: u64,
     /// Whether objects are missing or corrupted.
@@ -265,6 +272,9 @@ impl<'r> Check<'r> {
                 CommitState::Complete => complete.push(commit),
                 state => {
                     report.partial_commits += 1;
+                    if state == CommitState::Partial {
+                        report.partial.push(commit);
+                    }
                     if state == CommitState::PartialFsck {
                         report.damaged_commits += 1;
                         let message =
@@ -325,7 +335,7 @@ impl<'r> Check<'r> {
 
         self.progress
             .event(Event::Started { task: "fsck objects", total: Some(objects.len() as u64) });
-        let mut problems = self.verify_all(&objects);
+        let mut problems = self.verify_or_resume(&objects);
         for (name, error) in not_followed {
             if let Err(place) = problems.binary_search_by_key(&name, |(name, _)| *name) {
                 problems.insert(place, (name, unreadable(&name, error)));
@@ -334,6 +344,30 @@ impl<'r> Check<'r> {
         let result = self.report_problems(commits, problems);
         self.progress.event(Event::Finished);
         result
+    }
+
+    /// Verifies objects, with a record of what is done if that is wanted. It is removed when all
+    /// is done.
+    fn verify_or_resume(&self, objects: &[ObjectName]) -> Vec<(ObjectName, Problem)> {
+        if !self.options.resume {
+            return self.verify_all(objects);
+        }
+        let mut record = Record::open(self.repo);
+        let ends = |problems: &[(ObjectName, Problem)]| {
+            let ends = |(_, problem): &(_, Problem)| !matches!(problem, Problem::Missing);
+            !self.goes_on() && problems.iter().any(ends)
+        };
+        let skip = |steps| self.progress.event(Event::Advanced { steps, bytes: 0 });
+        let mut is_whole = true;
+        let problems = record.verify(objects, skip, |piece| {
+            let problems = self.verify_all(piece);
+            is_whole = !ends(&problems);
+            (problems, is_whole)
+        });
+        if is_whole {
+            record.finish();
+        }
+        problems
     }
 
     /// Whether the check continues after corruption.

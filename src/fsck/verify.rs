@@ -10,7 +10,7 @@ use crate::object::{ObjectName, ObjectType};
 use crate::repo::{self, Repo, RepoMode};
 
 /// What is wrong with an object.
-pub(super) enum Problem {
+pub(crate) enum Problem {
     /// It is not there.
     Missing,
     /// Its bytes do not match its name.
@@ -21,7 +21,7 @@ pub(super) enum Problem {
 }
 
 impl Problem {
-    pub(super) fn fault(&self) -> Fault {
+    pub(crate) fn fault(&self) -> Fault {
         match self {
             Self::Missing => Fault::Missing,
             Self::Corrupted(_) => Fault::Corrupted,
@@ -30,7 +30,7 @@ impl Problem {
     }
 
     /// Describes what is wrong with the object.
-    pub(super) fn message(&self, name: &ObjectName) -> String {
+    pub(crate) fn message(&self, name: &ObjectName) -> String {
         match self {
             Self::Missing => format!("Object missing: {name}"),
             Self::Corrupted(error) | Self::Unreadable(error) => error.chain(),
@@ -39,7 +39,7 @@ impl Problem {
 }
 
 /// Reads an object, compares it with its name and checks its structure against its type.
-pub(super) fn verify(repo: &Repo, name: &ObjectName) -> Result<(), Problem> {
+pub(crate) fn verify(repo: &Repo, name: &ObjectName) -> Result<(), Problem> {
     let result = match name.object_type {
         ObjectType::File => verify_file(repo, name),
         _ => verify_metadata(repo, name),
@@ -53,7 +53,7 @@ pub(super) fn verify(repo: &Repo, name: &ObjectName) -> Result<(), Problem> {
 }
 
 /// The description of an object that could not be read.
-pub(super) fn unreadable(name: &ObjectName, error: Error) -> Problem {
+pub(crate) fn unreadable(name: &ObjectName, error: Error) -> Problem {
     let error = Error::During { what: "could not be read".to_owned(), source: Box::new(error) };
     Problem::Unreadable(of_object(name, error))
 }

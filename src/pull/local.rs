@@ -62,6 +62,11 @@ impl<'t, 'r> Importer<'t, 'r> {
         Ok(Self { transaction, source, trust, file_modes, links })
     }
 
+    /// The same, but every object becomes a file of its own.
+    pub(super) fn that_copies(self) -> Self {
+        Self { links: false, ..self }
+    }
+
     /// Whether files take no room, because they are links.
     pub(super) fn links_files(&self) -> bool {
         let (from, to) = (self.source.mode(), self.repo().mode());

@@ -9,6 +9,7 @@
 //! dry_run  what a pull would do, without doing it
 //! objects  dirtrees and dirmetas level by level, then files, each in parallel
 //! local    one object of a repository on this machine: verified, then linked, copied or written anew
+//! named    single objects by their names, for repairs
 //! space    whether what is missing fits
 //! usb      refs of collections on removable media
 //! finders  which remotes and removable media have refs of collections, and pulling from them
@@ -27,6 +28,7 @@ mod finders;
 mod http;
 mod in_summary;
 mod local;
+mod named;
 mod names;
 mod objects;
 mod plan;
@@ -62,6 +64,8 @@ pub use http::{Source, SummaryCache, dry_run_http, pull_http};
 use in_summary::{InSummary, decode_summary};
 pub use local::FileModes;
 use local::Importer;
+pub(crate) use named::Supplier;
+pub use named::Supply;
 use plan::Plan;
 use refs::{InRepo, Target};
 pub use usb::{USB_REPO, UsbOptions, create_usb};

@@ -261,6 +261,15 @@ impl RemoteConfig {
         })
     }
 
+    /// That of a server which is no remote: nothing but the URL, or the list of mirrors.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn of_url(url: &str) -> Result<Self> {
+        let location = Location::Url(Source::parse(url));
+        Self::parse("", &[]).map(|config| Self { location, ..config })
+    }
+
     /// The collection of the remote's refs.
     ///
     /// # Errors

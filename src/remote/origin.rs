@@ -136,7 +136,8 @@ impl<'p> Origin<'p> {
             let token = token.display();
             return Err(Error::failed(format!("keys in tokens are not supported: {token}")));
         }
-        let jar = Jar::load(repo, name)?;
+        // What is no remote has no jar.
+        let jar = if name.is_empty() { Jar::default() } else { Jar::load(repo, name)? };
         let buckets = stores::open(config, options.url.as_deref(), options.stores.as_ref())?;
         let mut client_options = client_options(config, options, jar)?;
         client_options.signatures =

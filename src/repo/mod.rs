@@ -76,7 +76,7 @@ pub use write::adopt::Adoptable;
 pub(crate) use write::bare::check_user_only_mode;
 pub use write::content::{ContentWriter, SourceFile};
 pub use write::expected::Trust;
-pub(crate) use write::replace::Replacement;
+pub(crate) use write::replace::{Replacement, random_letters};
 pub(crate) use write::space::Room;
 pub use write::transaction::{Transaction, TransactionStats};
 

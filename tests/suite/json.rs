@@ -305,6 +305,7 @@ fn a_check_prints_a_document_whatever_it_finds() {
             "error": null,
             "commits": 7,
             "partial_commits": 0,
+            "partial": [],
             "damaged_commits": 0,
             "corrupted": false,
             "unreadable_objects": 0,

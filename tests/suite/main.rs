@@ -62,6 +62,7 @@ mod pull_space;
 mod push;
 mod reading;
 mod remote;
+mod repair;
 mod repository;
 mod sign;
 mod sign_cli;

@@ -362,7 +362,12 @@ pub(super) const PAGES: &[Page] = &[
         command: "fsck",
         details: "Checks that every commit has all that it reaches, and that each object is what \
             its name says. With DEST it checks what push has published there instead, and of a \
-            bucket, s3://BUCKET[/PREFIX], reports all that is wrong and changes nothing.",
+            bucket, s3://BUCKET[/PREFIX], reports all that is wrong and changes nothing. With --repair \
+            it fetches what is damaged or missing from each SOURCE in turn: a remote, whose \
+            demands on signatures its commits must fulfil, or the path or URL of a repository. A \
+            damaged object stays until a verified copy takes its place. What no source has is \
+            listed with the commits, refs and paths that need it. What a commit that is partial on \
+            purpose lacks is not fetched. --resume keeps a record of what is verified, and goes on from it.",
         examples: &[
             ("Check everything, and list all that is wrong:", "osier --repo=repo fsck --all"),
             ("A record for each finding, for programs:", "osier --repo=repo fsck --json"),
@@ -370,6 +375,12 @@ pub(super) const PAGES: &[Page] = &[
                 "Remove damaged objects, so that a pull fetches them again:",
                 "osier --repo=repo fsck --delete",
             ),
+            (
+                "Fetch what is damaged from a mirror, and what that lacks from a copy:",
+                "osier --repo=repo fsck --repair --from=origin --from=/srv/copy",
+            ),
+            ("What is lost, without a source:", "osier --repo=repo fsck --repair"),
+            ("What would be fetched:", "osier --repo=repo fsck --repair --dry-run --from=origin"),
         ],
         environment: OF_REPO,
         files: &[
@@ -378,8 +389,9 @@ pub(super) const PAGES: &[Page] = &[
             FILES_OF_REPO[2],
             FILES_OF_REPO[3],
             ("REPO/state/COMMIT.commitpartial", "Marks a commit whose objects are not all there."),
+            ("REPO/tmp/cache/fsck-progress", "How far a check with --resume has come."),
         ],
-        see_also: &["prune", "compare"],
+        see_also: &["prune", "compare", "find-object", "pull"],
     },
     Page {
         command: "gpg-sign",

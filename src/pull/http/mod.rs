@@ -14,6 +14,7 @@
 //! commits  its part that deals with commits
 //! parts    its part that deals with deltas
 //! tally    what it reports
+//! named    single files, without a driver
 //! watch    ends it when nothing comes any more
 //! ```
 
@@ -24,6 +25,7 @@ mod delta;
 mod driver;
 mod flights;
 mod metadata;
+mod named;
 mod partial;
 mod parts;
 mod receive;
@@ -58,6 +60,7 @@ use crate::summary::verify::Asker;
 use crate::summary::{self, Summary, key, store};
 use delta::{Choice, Goal, Search};
 use driver::Outcome;
+pub(super) use named::Server;
 use partial::Partials;
 use receive::Receiver;
 

@@ -15,6 +15,7 @@ mod ref_updates;
 pub(in crate::repo) mod replace;
 mod sizes;
 pub(in crate::repo) mod space;
+mod staged;
 mod staging;
 mod temporary;
 pub(in crate::repo) mod transaction;

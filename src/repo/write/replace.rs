@@ -157,7 +157,7 @@ fn descriptor_path(file: &File) -> String {
 }
 
 /// Six random letters and digits, as `mkdtemp` uses.
-pub(in crate::repo) fn random_letters() -> Result<String> {
+pub(crate) fn random_letters() -> Result<String> {
     const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut bytes = [0u8; 6];
     let filled = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty())

@@ -11,6 +11,7 @@
 //! names of objects, which osier recognises; `ostree`, which takes over such directories too, would
 //! not. It ignores `osier/`, and removes it with the rest when it is done.
 
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -26,9 +27,11 @@ use super::mark::{self, UNFINISHED_PREFIX};
 use super::replace::{REPLACEMENT_PREFIX, random_letters};
 use crate::dir::{self, Dir};
 use crate::error::{During, Error, Result};
+use crate::object::ObjectName;
 use crate::repo::Repo;
 use crate::repo::fan_out::FanOuts;
 use crate::repo::lock::{LockKind, try_lock, try_lock_removable};
+use crate::repo::read::objects::loose_path;
 use crate::threads;
 
 /// A locked staging directory. Dropping it removes it if it is empty, else it is left for the next
@@ -59,7 +62,7 @@ enum Part {
 
 const PREFIX: &str = "staging-";
 /// The name of the directory of osier's objects in a staging directory.
-const OWN: &str = "osier";
+pub(super) const OWN: &str = "osier";
 const LOCK_SUFFIX: &str = "-lock";
 const COMMIT_SUFFIX: &str = ".commit";
 /// The extension of detached metadata, the only objects that are ever replaced by a new version.
@@ -212,9 +215,12 @@ impl<'r> Staging<'r> {
     }
 
     /// Moves every object into `objects/`, commits last. One that is there already stays, except
-    /// detached metadata, which the new version replaces. The directories are synced: after this
-    /// the objects survive a power loss, and a commit is never there without what it needs.
-    pub(in crate::repo) fn move_into_place(&self) -> Result<()> {
+    /// detached metadata, which the new version replaces, and what is known to be damaged. The
+    /// directories are synced: after this the objects survive a power loss, and a commit is never
+    /// there without what it needs.
+    pub(in crate::repo) fn move_into_place(&self, damaged: &HashSet<ObjectName>) -> Result<()> {
+        let damaged: BTreeSet<String> =
+            damaged.iter().map(|name| loose_path(name, self.repo.mode())).collect();
         let mut directories = names_in(&self.dir).during("listing", self.own_path())?;
         directories.retain(|name| is_fan_out(name));
         if directories.is_empty() {
@@ -222,7 +228,7 @@ impl<'r> Staging<'r> {
         }
         let move_all = |directories: &[String], part| {
             let with_rest = directories.par_iter().filter_map(|prefix| {
-                let rest = self.move_fan_out(prefix, part);
+                let rest = self.move_fan_out(prefix, part, &damaged);
                 rest.map(|rest| rest.then(|| prefix.clone())).transpose()
             });
             threads::run(|| with_rest.collect::<Result<Vec<_>>>())
@@ -236,7 +242,7 @@ impl<'r> Staging<'r> {
 
     /// Moves one part of an object directory and returns whether something is left for another
     /// part.
-    fn move_fan_out(&self, prefix: &str, part: Part) -> Result<bool> {
+    fn move_fan_out(&self, prefix: &str, part: Part, damaged: &BTreeSet<String>) -> Result<bool> {
         let staged_path = || self.own_path().join(prefix);
         let staged = rustix::fs::openat(&self.dir, prefix, DIRECTORY, Mode::empty())
             .during("opening", staged_path())?;
@@ -276,10 +282,14 @@ impl<'r> Staging<'r> {
         let target = dir::make_dirs(self.repo.objects_dir(), prefix, 0o777);
         let target = File::from(target.during("opening", target_path())?);
         for name in now {
-            let flags = if name.ends_with(DETACHED_SUFFIX) {
-                RenameFlags::empty()
-            } else {
-                RenameFlags::NOREPLACE
+            let is_damaged = damaged.contains(&format!("{prefix}/{name}"));
+            if is_damaged || name.ends_with(DETACHED_SUFFIX) {
+                set_directory_aside(self.repo, &target, &name)
+                    .during("moving aside", target_path().join(&name))?;
+            }
+            let flags = match is_damaged || name.ends_with(DETACHED_SUFFIX) {
+                true => RenameFlags::empty(),
+                false => RenameFlags::NOREPLACE,
             };
             match rename(&staged, &target, &name, flags) {
                 Ok(()) => {}
@@ -422,17 +432,40 @@ pub(in crate::repo) fn rename(
     }
 }
 
+/// Makes sure that a file can take the place of an object.
+pub(super) fn make_way(repo: &Repo, name: &ObjectName) -> Result<()> {
+    let moved = repo.at_object(name, |dir, file_name| set_directory_aside(repo, dir, file_name));
+    match moved {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error).during("moving aside", repo.object_path(name)),
+    }
+}
+
+/// Moves a directory, which no rename replaces by a file, out of the place of an object. It expires
+/// in `tmp/` like other leftovers.
+fn set_directory_aside(repo: &Repo, dir: impl AsFd, name: &str) -> Result<(), Errno> {
+    match dir::stat(&dir, name) {
+        Ok(stat) if dir::is_directory(&stat) => {}
+        Ok(_) | Err(Errno::NOENT) => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    let tmp = repo.tmp().map_err(|_| Errno::NOTDIR)?;
+    let aside = || Ok(format!("damaged-{}", random_letters().map_err(|_| Errno::IO)?));
+    let rename = |aside: &String| dir::rename((&dir, name), (tmp, aside), RenameFlags::NOREPLACE);
+    dir::at_free_name(aside, rename, |error, _| Err(error)).map(drop)
+}
+
 /// Whether a name belongs to a commit or its detached metadata.
 fn belongs_to_commit(name: &str) -> bool {
     name.ends_with(COMMIT_SUFFIX) || name.ends_with(DETACHED_SUFFIX)
 }
 
 /// Whether a name belongs to one of the 256 object directories.
-fn is_fan_out(name: &str) -> bool {
+pub(super) fn is_fan_out(name: &str) -> bool {
     name.len() == 2 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-fn staging_names(repo: &Repo) -> Result<Vec<String>> {
+pub(super) fn staging_names(repo: &Repo) -> Result<Vec<String>> {
     let mut names = names_in(repo.tmp()?).during("listing", repo.path().join("tmp"))?;
     names.retain(|name| name.starts_with(PREFIX) && !name.ends_with(LOCK_SUFFIX));
     names.sort_unstable();
@@ -440,7 +473,7 @@ fn staging_names(repo: &Repo) -> Result<Vec<String>> {
 }
 
 /// The names in a directory, without `.` and `..`; names that are not UTF-8 are ignored.
-fn names_in(dir: impl std::os::fd::AsFd) -> Result<Vec<String>, Errno> {
+pub(super) fn names_in(dir: impl std::os::fd::AsFd) -> Result<Vec<String>, Errno> {
     let mut names = Vec::new();
     for entry in rustix::fs::Dir::read_from(dir)? {
         let entry = entry?;
@@ -452,7 +485,7 @@ fn names_in(dir: impl std::os::fd::AsFd) -> Result<Vec<String>, Errno> {
     Ok(names)
 }
 
-fn lock_name(name: &str) -> String {
+pub(super) fn lock_name(name: &str) -> String {
     format!("{name}{LOCK_SUFFIX}")
 }
 

@@ -7,7 +7,7 @@
 //! refs still last). A kill at any moment therefore leaves a repository in which every ref points
 //! to a complete commit.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
@@ -51,6 +51,8 @@ pub struct Transaction<'r> {
     presence: Presence,
     /// The objects in each of its parents, the nearest first.
     presence_of_parents: Vec<Presence>,
+    /// Objects that are damaged: they count as missing, and what is written takes their place.
+    damaged: HashSet<ObjectName>,
     /// Objects that a thread of this transaction has written, is writing, or has found.
     claimed: Mutex<HashSet<ObjectName>>,
     sizes: Sizes,
@@ -105,6 +107,16 @@ impl<'r> Transaction<'r> {
     /// # Errors
     /// [`Error::LockTimeout`], or when the repository cannot be written to.
     pub fn begin(repo: &'r Repo) -> Result<Self> {
+        Self::begin_to_replace(repo, HashSet::new())
+    }
+
+    /// The same for a transaction in which these objects count as missing, whatever is in their
+    /// places. They stay there until what was written instead replaces them, each in one step and
+    /// as another file: other links to a damaged one do not change.
+    ///
+    /// # Errors
+    /// As [`Transaction::begin`].
+    pub(crate) fn begin_to_replace(repo: &'r Repo, damaged: HashSet<ObjectName>) -> Result<Self> {
         repo.check_writable()?;
         repo.refuse_links()?;
         if repo.mode() == RepoMode::BareSplitXattrs && !repo.options().write_bare_split_xattrs {
@@ -125,6 +137,7 @@ impl<'r> Transaction<'r> {
             space,
             presence: Presence::default(),
             presence_of_parents: parents.map(|_| Presence::default()).collect(),
+            damaged,
             claimed: Mutex::default(),
             sizes: Sizes::default(),
             refs: RefUpdates::default(),
@@ -134,6 +147,12 @@ impl<'r> Transaction<'r> {
             temporary_number: AtomicU64::new(0),
             _lock: lock,
         })
+    }
+
+    /// Of the damaged objects only these are replaced; what an earlier transaction has staged
+    /// instead of the others has not been verified.
+    pub(crate) fn replace_only(&mut self, written: &BTreeSet<ObjectName>) {
+        self.damaged.retain(|name| written.contains(name));
     }
 
     /// The repository that is being written to.
@@ -220,7 +239,7 @@ impl<'r> Transaction<'r> {
 
     /// Determines whether the object must be written; if so, claims it for the caller.
     pub(in crate::repo) fn claim(&self, name: &ObjectName) -> Result<Claim> {
-        if self.presence.has_listed(name)
+        if self.presence.has_listed(name) && !self.damaged.contains(name)
             || !self.claimed.lock().unwrap_or_else(PoisonError::into_inner).insert(*name)
         {
             return Ok(Claim::Done);
@@ -276,6 +295,10 @@ impl<'r> Transaction<'r> {
 
     /// Whether the repository itself or its staging directory has the object.
     pub(super) fn is_stored(&self, name: &ObjectName) -> Result<bool> {
+        // What an earlier transaction has staged may be damaged, too.
+        if self.damaged.contains(name) {
+            return Ok(false);
+        }
         if self.staging.resumed && self.stat_staged(name).is_ok() {
             return Ok(true);
         }
@@ -326,7 +349,7 @@ impl<'r> Transaction<'r> {
             // objects.
             synced.inspect_err(|_| self.staging.discard())?;
         }
-        self.staging.move_into_place()?;
+        self.staging.move_into_place(&self.damaged)?;
         staging::clean_tmp(self.repo)?;
         self.refs.write(self.repo)?;
         Ok(self.stats())
@@ -427,7 +450,12 @@ impl<'r> Transaction<'r> {
                 .join(&loose)
         };
         let work_dir = self.work_dir();
-        let replaces = self.stages || name.object_type == ObjectType::CommitMeta;
+        let replaces = self.stages
+            || name.object_type == ObjectType::CommitMeta
+            || self.damaged.contains(name);
+        if !self.stages && replaces {
+            staging::make_way(self.repo, name)?;
+        }
         let flags = if replaces { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
         let renamed = self.at_target(name, |dir, file_name| {
             match dir::rename((work_dir, temporary), (dir, file_name), flags) {

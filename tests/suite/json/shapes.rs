@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// The documents of commands that `ostree` does not have.
-const OF_OWN_COMMANDS: [&str; 29] = [
+const OF_OWN_COMMANDS: [&str; 32] = [
     "bench",
     "bench --deltas",
     "bench --remote",
@@ -42,6 +42,9 @@ const OF_OWN_COMMANDS: [&str; 29] = [
     "du amount",
     "find-object",
     "metalink",
+    "fsck --repair",
+    "fsck lost",
+    "fsck restored",
     "push",
 ];
 
