@@ -21,6 +21,7 @@
 //! | trees as entries and images | [`source`], [`labels`], [`composefs`] |
 //! | remotes of a repository, and getting their files | [`remote`] |
 //! | the summary of a repository, and of a remote | [`summary`] |
+//! | objects as JSON | `json` |
 //! | operations, free functions that take a repository | [`commit`], [`checkout`], [`delta`], [`diff`], [`mod@du`], [`export`], [`find_object`], [`fsck`], [`prune`], [`refs`] |
 //! | operations on two repositories | [`pull`], [`push`] |
 //! | repairing, which is checking and fetching | [`mod@repair`] |
@@ -117,6 +118,8 @@ pub mod gvariant;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod input;
+#[cfg(feature = "cli")]
+pub mod json;
 pub mod keyfile;
 pub mod labels;
 mod map;
