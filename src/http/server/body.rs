@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::future::Future;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
-use super::exchange::{Answer, Part};
+use super::exchange::{Answer, Part, Stream};
 
 /// What is read from a file at a time, in bytes.
 const PIECE_SIZE: u64 = 64 << 10;
@@ -25,8 +25,9 @@ const TIME_TO_LEAVE: Duration = Duration::from_millis(50);
 /// The body of an answer.
 pub(super) struct Outgoing {
     parts: VecDeque<Part>,
-    /// What the client has been promised and has not got, in bytes.
-    promised: u64,
+    /// What the client has been promised and has not got, in bytes; `None` for content whose length
+    /// is not known.
+    promised: Option<u64>,
     /// What is still sent of it.
     allowed: u64,
     reading: Option<JoinHandle<io::Result<Vec<u8>>>>,
@@ -36,13 +37,13 @@ pub(super) struct Outgoing {
 impl Outgoing {
     pub(super) fn new(answer: Answer) -> Self {
         let promised = answer.length();
-        let allowed = answer.cut.unwrap_or(promised);
+        let allowed = answer.cut.or(promised).unwrap_or(u64::MAX);
         Self { parts: answer.body.into(), promised, allowed, reading: None, leaving: None }
     }
 
     fn sent(&mut self, bytes: Bytes) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let length = bytes.len() as u64;
-        self.promised = self.promised.saturating_sub(length);
+        self.promised = self.promised.map(|promised| promised.saturating_sub(length));
         self.allowed = self.allowed.saturating_sub(length);
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
@@ -61,11 +62,16 @@ impl Body for Outgoing {
             let read = ready!(Pin::new(reading).poll(context));
             this.reading = None;
             return match read.map_err(io::Error::other).flatten() {
+                // Only a stream without a length has a piece with nothing in it: its end.
+                Ok(bytes) if bytes.is_empty() => {
+                    this.parts.pop_front();
+                    Pin::new(this).poll_frame(context)
+                }
                 Ok(bytes) => this.sent(bytes.into()),
                 Err(error) => Poll::Ready(Some(Err(error))),
             };
         }
-        if this.promised == 0 {
+        if this.promised == Some(0) {
             return Poll::Ready(None);
         }
         if this.allowed == 0 {
@@ -75,7 +81,7 @@ impl Body for Outgoing {
             ready!(leaving.as_mut().poll(context));
             return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
         }
-        while this.parts.front().is_some_and(|part| part.length() == 0) {
+        while this.parts.front().is_some_and(|part| part.length() == Some(0)) {
             this.parts.pop_front();
         }
         match this.parts.front_mut() {
@@ -96,16 +102,24 @@ impl Body for Outgoing {
                     Some(tokio::task::spawn_blocking(move || read(&file, offset, length)));
                 Pin::new(this).poll_frame(context)
             }
+            Some(Part::Stream(stream, left)) => {
+                let most = left.unwrap_or(PIECE_SIZE).min(this.allowed).min(PIECE_SIZE);
+                let (stream, is_known) = (stream.clone(), left.is_some());
+                *left = left.map(|left| left - most);
+                this.reading =
+                    Some(tokio::task::spawn_blocking(move || read_on(&stream, most, is_known)));
+                Pin::new(this).poll_frame(context)
+            }
             None => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.promised == 0
+        self.promised == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.promised)
+        self.promised.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
@@ -114,4 +128,15 @@ fn read(file: &File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
     file.read_exact_at(&mut bytes, offset)?;
     Ok(bytes)
+}
+
+/// Reads the next bytes of a stream: so many if it `must` have them, else at most so many.
+fn read_on(stream: &Stream, most: u64, must: bool) -> io::Result<Vec<u8>> {
+    let mut content = stream.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut bytes = Vec::with_capacity(usize::try_from(most).map_err(io::Error::other)?);
+    (&mut *content).take(most).read_to_end(&mut bytes)?;
+    match must && (bytes.len() as u64) < most {
+        true => Err(io::ErrorKind::UnexpectedEof.into()),
+        false => Ok(bytes),
+    }
 }

@@ -68,6 +68,8 @@ mod tests {
         Received {
             method: Method::Get,
             path: b"/".to_vec(),
+            raw_path: "/".to_owned(),
+            query: None,
             host: None,
             headers: headers.collect(),
         }

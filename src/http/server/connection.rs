@@ -190,7 +190,9 @@ fn received(request: &Request<Incoming>) -> Option<Received> {
         return None;
     }
     let path = percent_decode_str(request.uri().path()).collect::<Vec<u8>>();
-    Some(Received { method, path: without_dots(&path), host, headers })
+    let (raw_path, query) = (request.uri().path().to_owned(), request.uri().query());
+    let query = query.map(str::to_owned);
+    Some(Received { method, path: without_dots(&path), raw_path, query, host, headers })
 }
 
 fn is_host(host: &str) -> bool {

@@ -1,8 +1,10 @@
 //! What a server has been asked for, and what it answers.
 
+use std::fmt;
 use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// What a client wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,10 @@ pub struct Received {
     pub method: Method,
     /// The path, decoded, without `.` and `..`.
     pub path: Vec<u8>,
+    /// The path as it was sent, not decoded.
+    pub raw_path: String,
+    /// What follows the first `?`, not decoded.
+    pub query: Option<String>,
     /// Host and port that the client has asked, if it says so.
     pub host: Option<String>,
     /// The headers in their order, with names in lower case. Values have visible ASCII characters,
@@ -46,6 +52,18 @@ pub struct Answer {
 pub(super) enum Part {
     Bytes(Arc<[u8]>, Range<u64>),
     File(Arc<File>, Range<u64>),
+    /// So many bytes of a stream, or all that it has.
+    Stream(Stream, Option<u64>),
+}
+
+/// Content that can be read once, on one thread at a time.
+#[derive(Clone)]
+pub(super) struct Stream(pub(super) Arc<Mutex<Box<dyn Read + Send>>>);
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stream")
+    }
 }
 
 impl Received {
@@ -69,12 +87,32 @@ impl Answer {
         self
     }
 
+    /// The same with a header unless it has that one, as an answer with several ranges has its own
+    /// type.
+    #[must_use]
+    pub fn or_with(self, name: &'static str, value: impl Into<String>) -> Self {
+        match self.header(name) {
+            Some(_) => self,
+            None => self.with(name, value),
+        }
+    }
+
     /// The same with this body.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Arc<[u8]>>) -> Self {
         let body = body.into();
         let length = body.len() as u64;
         self.body.push(Part::Bytes(body, 0..length));
+        self
+    }
+
+    /// The same with what `content` has as its body, read as it is sent: exactly `length` bytes, or
+    /// everything up to its end where no length is given. When it fails, or ends before that, the
+    /// connection is closed.
+    #[must_use]
+    pub fn with_stream(mut self, content: impl Read + Send + 'static, length: Option<u64>) -> Self {
+        let stream = Stream(Arc::new(Mutex::new(Box::new(content))));
+        self.body.push(Part::Stream(stream, length));
         self
     }
 
@@ -93,20 +131,22 @@ impl Answer {
     /// on a bad line. An empty body stays whole.
     #[must_use]
     pub fn cut_in_half(mut self) -> Self {
-        let length = self.length();
+        let length = self.length().unwrap_or(0);
         self.cut = (length > 0).then_some(length / 2);
         self
     }
 
-    /// The length of the body in bytes.
-    pub(super) fn length(&self) -> u64 {
+    /// The length of the body in bytes, if it is known.
+    pub(super) fn length(&self) -> Option<u64> {
         self.body.iter().map(Part::length).sum()
     }
 }
 
 impl Part {
-    pub(super) fn length(&self) -> u64 {
-        let (Self::Bytes(_, range) | Self::File(_, range)) = self;
-        range.end - range.start
+    pub(super) fn length(&self) -> Option<u64> {
+        match self {
+            Self::Bytes(_, range) | Self::File(_, range) => Some(range.end - range.start),
+            Self::Stream(_, length) => *length,
+        }
     }
 }

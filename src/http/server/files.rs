@@ -1,7 +1,7 @@
 //! The files below a directory, as answers.
 //!
-//! No path leads out of the directory, neither by `..` nor by a symbolic link, and only what all
-//! users of the machine may read is served.
+//! No path leads out of the directory, neither by `..` nor by a symbolic link, and unless
+//! [`Audience::Process`] is given only what all users of the machine may read is served.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -32,6 +32,16 @@ const LOOKUPS: usize = 8;
 #[derive(Debug)]
 pub struct Files {
     dir: Dir,
+    audience: Audience,
+}
+
+/// Which files are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Those that every user of the machine may read.
+    Everybody,
+    /// Those that this process may read.
+    Process,
 }
 
 impl Files {
@@ -40,7 +50,24 @@ impl Files {
     /// # Errors
     /// When it is not there or is no directory.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { dir: Dir::open(path)? })
+        Ok(Self { dir: Dir::open(path)?, audience: Audience::Everybody })
+    }
+
+    /// Those of an open directory.
+    #[cfg(feature = "serve")]
+    pub(crate) fn of(dir: Dir, audience: Audience) -> Self {
+        Self { dir, audience }
+    }
+
+    /// The answer with one file; `None` when there is none at the path, which is decoded and
+    /// relative. A directory is none.
+    #[cfg(feature = "serve")]
+    pub(crate) fn find(&self, path: &[u8], request: &Received) -> Option<Answer> {
+        match self.file(path, request) {
+            Ok(answer) => Some(answer),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::ISDIR) => None,
+            Err(error) => Some(Answer::new(status(error))),
+        }
     }
 
     /// Whether the directory has been removed.
@@ -66,7 +93,7 @@ impl Files {
         };
         let Ok(stat) = rustix::fs::fstat(&found) else { return Answer::new(500) };
         match FileType::from_raw_mode(stat.st_mode) {
-            _ if !is_public(&stat) => Answer::new(403),
+            _ if !self.may_serve(&stat) => Answer::new(403),
             FileType::Directory if relative.ends_with(b"/") => self.directory(relative, request),
             FileType::Directory => redirect(path, request),
             _ => self.file(relative, request).unwrap_or_else(|error| Answer::new(status(error))),
@@ -96,7 +123,7 @@ impl Files {
         let file = self.open_beneath(path, flags)?;
         let stat = rustix::fs::fstat(&file)?;
         let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        if !is_file || !is_public(&stat) {
+        if !is_file || !self.may_serve(&stat) {
             return Err(Errno::ACCESS);
         }
         let size = u64::try_from(stat.st_size).map_err(|_| Errno::IO)?;
@@ -115,6 +142,10 @@ impl Files {
         let (bytes, size): (Arc<[u8]>, u64) = (bytes.as_slice().into(), bytes.len() as u64);
         let part = |range| Part::Bytes(Arc::clone(&bytes), range);
         Ok(content(request, &State::new(etag, stat.st_mtime), size, part))
+    }
+
+    fn may_serve(&self, stat: &Stat) -> bool {
+        self.audience == Audience::Process || is_public(stat)
     }
 
     /// Opens what is at a path; links are followed as far as they stay below the directory.
@@ -226,6 +257,29 @@ fn content(
             }
         },
     }
+}
+
+/// The answer with this file, or with what the client wants of it.
+#[cfg(feature = "serve")]
+pub(crate) fn whole(request: &Received, etag: String, file: File, size: u64) -> Answer {
+    let file = Arc::new(file);
+    let part = |range| Part::File(Arc::clone(&file), range);
+    content(request, &State { etag, modified: None }, size, part)
+}
+
+/// The answer with these bytes, or with what the client wants of them.
+#[cfg(feature = "serve")]
+pub(crate) fn bytes(request: &Received, etag: String, bytes: Vec<u8>) -> Answer {
+    let size = bytes.len() as u64;
+    let bytes: Arc<[u8]> = bytes.into();
+    let part = |range| Part::Bytes(Arc::clone(&bytes), range);
+    content(request, &State { etag, modified: None }, size, part)
+}
+
+/// Whether the client has the content with this `ETag` already.
+#[cfg(feature = "serve")]
+pub(crate) fn is_known(request: &Received, etag: &str) -> bool {
+    State { etag: etag.to_owned(), modified: None }.is_known(request)
 }
 
 fn content_range(range: &Range<u64>, size: u64) -> String {

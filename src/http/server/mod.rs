@@ -27,4 +27,6 @@ mod stall;
 
 pub use connection::{Server, ServerOptions};
 pub use exchange::{Answer, Method, Received};
-pub use files::Files;
+pub use files::{Audience, Files};
+#[cfg(feature = "serve")]
+pub(crate) use files::{bytes, is_known, whole};
