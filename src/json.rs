@@ -3,9 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::Result;
 use crate::checksum::Checksum;
 use crate::date;
+use crate::error::Result;
 use crate::gvariant::{Dict, Variant};
 use crate::object::{Commit, Xattrs, key};
 use crate::repo::{CommitState, FileObject, Repo};

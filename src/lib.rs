@@ -25,7 +25,7 @@
 //! | operations, free functions that take a repository | [`commit`], [`checkout`], [`delta`], [`diff`], [`mod@du`], [`export`], [`find_object`], [`fsck`], [`prune`], [`refs`] |
 //! | operations on two repositories | [`pull`], [`push`] |
 //! | repairing, which is checking and fetching | [`mod@repair`] |
-//! | comparing, measuring, packages to a published tree and a disk image | [`mod@compare`], [`mod@bench`], [`compose`] |
+//! | comparing, measuring, packages to a published tree and a disk image, a repository over HTTP | [`mod@compare`], [`mod@bench`], [`compose`], [`serve`] |
 //! | the command line, which belongs to the program | `cli` |
 //!
 //! A tree is walked with [`repo::walk::entries`] and a history with [`repo::walk::history`];
@@ -47,6 +47,7 @@
 //! | `http` | [`http`] |
 //! | `sign` | [`sign`]: ed25519 and spki signatures |
 //! | `pull` | [`pull::pull_http`] |
+//! | `serve` | [`serve`] |
 //! | `cli` | the program |
 //! | `s3` | [`push`] into object stores |
 //! | `tls-ring` | TLS with ring, on processors that graviola does not know |
@@ -118,7 +119,7 @@ pub mod gvariant;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod input;
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "serve"))]
 pub mod json;
 pub mod keyfile;
 pub mod labels;
@@ -135,6 +136,8 @@ pub mod refspec;
 pub mod remote;
 pub mod repair;
 pub mod repo;
+#[cfg(feature = "serve")]
+pub mod serve;
 #[cfg(feature = "sign")]
 pub mod sign;
 pub mod signer;

@@ -63,6 +63,7 @@ const OWN: [&str; 11] = [
     "metalink",
     "push",
     "receive",
+    "serve",
     "trivial-httpd",
 ];
 /// Commands whose exit status is like that of `cmp`: 0 and 1 are answers, so a failure is 2.
@@ -140,7 +141,7 @@ macro_rules! command {
 pub(super) use command;
 
 /// A command whose features are off.
-#[cfg(not(all(feature = "bench", feature = "compose", feature = "pull")))]
+#[cfg(not(all(feature = "bench", feature = "compose", feature = "pull", feature = "serve")))]
 pub(super) const fn left_out(name: &'static str, reason: &'static str) -> Builtin {
     Builtin { name, arguments: "", about: "", action: Action::Refuse(reason) }
 }

@@ -2,11 +2,13 @@
 
 #[cfg(feature = "bench")]
 use super::bench;
-#[cfg(not(all(feature = "bench", feature = "compose", feature = "pull")))]
+#[cfg(not(all(feature = "bench", feature = "compose", feature = "pull", feature = "serve")))]
 use super::builtin::left_out;
 use super::builtin::{Action, Builtin, Commands, RepoOption, command, from_matches};
 #[cfg(feature = "compose")]
 use super::compose;
+#[cfg(feature = "serve")]
+use super::serve;
 #[cfg(feature = "delta")]
 use super::static_delta;
 use super::{
@@ -134,6 +136,10 @@ pub(super) static BUILTINS: Commands = &[
     },
     command!(reset, "reset", "REF COMMIT", "Reset a REF to a previous COMMIT"),
     command!(rev_parse, "rev-parse", "REV", "Output the target of a rev"),
+    #[cfg(feature = "serve")]
+    command!(serve, "serve", "", "Serve the repository over HTTP"),
+    #[cfg(not(feature = "serve"))]
+    left_out("serve", "this osier is built without the feature 'serve'"),
     command!(sign, "sign", "COMMIT KEY-ID...", "Sign a commit"),
     command!(show, "show", "OBJECT", "Output a metadata object"),
     #[cfg(feature = "delta")]

@@ -78,6 +78,8 @@ mod repair;
 mod reset;
 mod rev_parse;
 mod secret_file;
+#[cfg(feature = "serve")]
+mod serve;
 mod show;
 mod sign;
 #[cfg(feature = "gpg")]

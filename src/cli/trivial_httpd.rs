@@ -314,7 +314,7 @@ fn has_cookie(request: &Received, name: &str, value: &str) -> bool {
 }
 
 /// A text from outside on one line of the log.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for character in text.chars() {
         match character.is_control() {

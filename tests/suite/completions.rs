@@ -206,6 +206,7 @@ fn the_name_ostree_has_neither_command() {
         "find-object",
         "metalink",
         "push",
+        "serve",
     ] {
         let output = osier().run([command, "bash"]);
         assert_eq!(output.failure(), format!("Unknown command '{command}'"));

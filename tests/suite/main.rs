@@ -64,6 +64,7 @@ mod reading;
 mod remote;
 mod repair;
 mod repository;
+mod serve;
 mod sign;
 mod sign_cli;
 mod sign_gpg;

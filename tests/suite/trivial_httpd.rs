@@ -18,25 +18,25 @@ const HELLO_DATE: &str = "Thu, 02 Jan 2020 03:04:05 GMT";
 
 /// What a server sends until it closes the connection.
 #[derive(Debug, PartialEq, Eq)]
-struct Reply {
-    status: u16,
+pub struct Reply {
+    pub status: u16,
     /// Names in lower case.
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
 }
 
 impl Reply {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
-    fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         str::from_utf8(&self.body).unwrap()
     }
 }
 
 /// Sends bytes and reads to the end.
-fn send(port: u16, bytes: &[u8]) -> Vec<u8> {
+pub fn send(port: u16, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(bytes).unwrap();
@@ -45,7 +45,7 @@ fn send(port: u16, bytes: &[u8]) -> Vec<u8> {
     reply
 }
 
-fn parse(reply: &[u8]) -> Reply {
+pub fn parse(reply: &[u8]) -> Reply {
     let end = reply.windows(4).position(|window| window == b"\r\n\r\n");
     let end = end.unwrap_or_else(|| panic!("no head: {:?}", String::from_utf8_lossy(reply)));
     let mut lines = str::from_utf8(&reply[..end]).unwrap().split("\r\n");

@@ -80,6 +80,7 @@ pub(super) const PAGES: &[Page] = &[
     },
     PUSH,
     RECEIVE,
+    SERVE,
 ];
 
 const PUSH: Page = Page {
@@ -152,4 +153,37 @@ const RECEIVE: Page = Page {
     ],
     files: FILES_OF_REPO,
     see_also: &["push"],
+};
+
+const SERVE: Page = Page {
+    command: "serve",
+    details: "Serves the repository over HTTP until it gets SIGINT or SIGTERM: its files for ostree \
+        pull and osier pull, and pages to look at it in a browser, with refs, commits, signatures, \
+        trees, files, comparisons and a search by path. Every page is also a JSON document, for \
+        those that send Accept: application/json or add ?format=json. Nothing is written. A \
+        repository of any mode looks like an archive to those who pull; what is not stored \
+        compressed is compressed as it is sent. It listens on the loopback unless --address says \
+        otherwise; then whoever reaches the address can read everything in the repository. On the \
+        loopback it answers to localhost, to addresses and to the names of --host only, so that no \
+        web site can read it through a browser.",
+    examples: &[
+        ("Serve it for this machine, at http://127.0.0.1:8080/:", "osier serve --repo=repo"),
+        (
+            "For other machines, with a log of requests:",
+            "osier serve --repo=/srv/repo --address=0.0.0.0 --port=80 --log-file=/var/log/osier",
+        ),
+        ("On any free port, for a script:", "osier serve --repo=repo --port=0 --json"),
+        (
+            "Pull from it:",
+            "osier remote add --repo=other --no-sign-verify origin http://127.0.0.1:8080 && \
+             osier pull --repo=other origin exampleos/22/x86_64/host",
+        ),
+    ],
+    environment: &[
+        OF_REPO[0],
+        OF_REPO[1],
+        ("OSTREE_GPG_HOME", "The OpenPGP keyrings of the system."),
+    ],
+    files: FILES_OF_REPO,
+    see_also: &["pull", "push", "trivial-httpd"],
 };

@@ -20,11 +20,12 @@ const SECTIONS: [&str; 9] = [
 ];
 
 /// Pages with examples that need more than a repository: packages, a network,
-/// keys, deltas, minutes of time.
-const NOT_RUN: [&str; 7] = [
+/// keys, deltas, minutes of time, or that run until they get a signal.
+const NOT_RUN: [&str; 8] = [
     "osier-bench",
     "osier-compose",
     "osier-remote-gpg-import",
+    "osier-serve.",
     "osier-static-delta-apply-offline",
     "osier-static-delta-delete",
     "osier-static-delta-show",

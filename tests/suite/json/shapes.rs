@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// The documents of commands that `ostree` does not have.
-const OF_OWN_COMMANDS: [&str; 32] = [
+const OF_OWN_COMMANDS: [&str; 44] = [
     "bench",
     "bench --deltas",
     "bench --remote",
@@ -46,6 +46,18 @@ const OF_OWN_COMMANDS: [&str; 32] = [
     "fsck lost",
     "fsck restored",
     "push",
+    "serve",
+    "serve commit",
+    "serve commit brief",
+    "serve diff",
+    "serve directory",
+    "serve entry",
+    "serve error",
+    "serve file",
+    "serve objects",
+    "serve pages",
+    "serve refs",
+    "serve search",
 ];
 
 /// Blocks of docs/json.md that give the shape of a document, by their names.
