@@ -52,7 +52,7 @@ pub(super) enum RepoOption {
 }
 
 /// Commands that `ostree` does not have: unknown to the program when it is called by that name.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "bench",
     "compare",
     "completions",
