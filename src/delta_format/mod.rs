@@ -39,7 +39,7 @@ pub use index::{DeltaIndex, STATIC_DELTAS, deltas_in_map, map_of_deltas};
 pub use name::{DeltaName, index_path};
 pub use operation::{Operation, Operations, Slice};
 pub use part::{Compression, Mode, Payload, PayloadWriter};
-pub use patch::{Patch, PatchRecord};
+pub use patch::{Patch, PatchRecord, put_difference};
 pub use signed::{SIGNATURE_PREFIX, Signed};
 pub use superblock::{
     ENDIANNESS, Fallback, InlinedParts, ObjectList, PartHeader, SUPERBLOCK_TYPE, Superblock,

@@ -89,12 +89,28 @@ impl PatchRecord<'_> {
     /// # Panics
     /// When `seek` is `i64::MIN`, which the format cannot express.
     pub fn encode_into(&self, seek: i64, patch: &mut Vec<u8>) {
-        assert!(seek != i64::MIN, "a seek has 63 bits and a sign");
-        let sign = if seek < 0 { SIGN } else { 0 };
-        let numbers = [self.diff.len() as u64, self.extra.len() as u64, seek.unsigned_abs() | sign];
-        numbers.iter().for_each(|number| patch.extend_from_slice(&number.to_le_bytes()));
+        put_lengths(self.diff.len(), self.extra.len(), seek, patch);
         patch.extend_from_slice(self.diff);
         patch.extend_from_slice(self.extra);
+    }
+}
+
+/// Appends the record that makes `new` of as many bytes `old`, and then `extra`, to a patch. The
+/// difference is in the patch alone: it may be as large as a file.
+///
+/// # Panics
+/// When `seek` is `i64::MIN`, which the format cannot express.
+pub fn put_difference(patch: &mut Vec<u8>, new: &[u8], old: &[u8], extra: &[u8], seek: i64) {
+    put_lengths(new.len().min(old.len()), extra.len(), seek, patch);
+    patch.extend(new.iter().zip(old).map(|(new, old)| new.wrapping_sub(*old)));
+    patch.extend_from_slice(extra);
+}
+
+fn put_lengths(diff: usize, extra: usize, seek: i64, patch: &mut Vec<u8>) {
+    assert!(seek != i64::MIN, "a seek has 63 bits and a sign");
+    let sign = if seek < 0 { SIGN } else { 0 };
+    for number in [diff as u64, extra as u64, seek.unsigned_abs() | sign] {
+        patch.extend_from_slice(&number.to_le_bytes());
     }
 }
 
@@ -125,6 +141,13 @@ mod tests {
         assert_eq!(Patch::new(&bytes, 2).count(), 1);
         assert_eq!(bytes[16..24], 7u64.to_le_bytes());
         assert_eq!(bytes[42..50], (20 | SIGN).to_le_bytes());
+    }
+
+    #[test]
+    fn a_difference_is_a_record() {
+        let mut bytes = Vec::new();
+        put_difference(&mut bytes, b"bcd", b"aac", b"xy", -4);
+        assert_eq!(bytes, patch(&[(&[1, 2, 1], b"xy", -4)]));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::delta_format::PatchRecord;
+use crate::delta_format::put_difference;
 
 /// How many more bytes than the current alignment a match must have to become the next one.
 const GAIN: usize = 8;
@@ -18,9 +18,8 @@ pub(super) const MAX_SIZE: u64 = i32::MAX as u64;
 
 /// The bytes of memory that [`diff`] takes for files of these sizes, with the files themselves.
 pub(super) fn memory(old: u64, new: u64) -> u64 {
-    // The file and its suffix array, and the buckets of sorting; the file, its patch, and the
-    // largest piece of it.
-    old.saturating_mul(5).saturating_add(new.saturating_mul(3)).saturating_add(BUCKETS)
+    // The file and its suffix array, and the buckets of sorting; the file and its patch.
+    old.saturating_mul(5).saturating_add(new.saturating_mul(2)).saturating_add(BUCKETS)
 }
 
 /// The patch from an old file to a new one, both of at most [`MAX_SIZE`] bytes.
@@ -133,14 +132,13 @@ impl Scan<'_> {
         }
         let start = Aligned { new: next.new - backward, old: next.old - backward };
         let (old_end, new_end) = (last.old + forward, last.new + forward);
-        let pairs = new[last.new..new_end].iter().zip(&old[last.old..old_end]);
-        let diff: Vec<u8> = pairs.map(|(new, old)| new.wrapping_sub(*old)).collect();
-        let record = PatchRecord {
-            old_position: last.old as i64,
-            diff: &diff,
-            extra: &new[new_end..start.new],
-        };
-        record.encode_into(start.old as i64 - old_end as i64, patch);
+        put_difference(
+            patch,
+            &new[last.new..new_end],
+            &old[last.old..old_end],
+            &new[new_end..start.new],
+            start.old as i64 - old_end as i64,
+        );
         start
     }
 }
@@ -256,7 +254,7 @@ fn common_length(one: &[u8], other: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delta_format::Patch;
+    use crate::delta_format::{Patch, PatchRecord};
 
     fn applied(old: &[u8], patch: &[u8], size: usize) -> Vec<u8> {
         let mut new = Vec::new();

@@ -43,7 +43,7 @@ impl Limits {
         let payload = jobs.iter().map(Job::size).fold(0, u64::saturating_add);
         let part = options.max_chunk_size.min(payload);
         // Some more, because parts are rarely as large as they are meant to be.
-        let parts = (threads + 1).saturating_mul(part.saturating_add(part / 8));
+        let parts = threads.saturating_mul(part.saturating_add(part / 8));
         Self { prepared: self.prepared.min(prepared), parts: self.parts.min(parts), ..self }
     }
 }
@@ -75,11 +75,11 @@ mod tests {
     #[test]
     fn no_more_waits_than_is_of_use() {
         let whole = limits(&[plain(500 * MB)], 2, 100 << 30);
-        assert_eq!((whole.prepared, whole.parts), (PREPARED, 3 * 36 * MB));
+        assert_eq!((whole.prepared, whole.parts), (PREPARED, 2 * 36 * MB));
         let update = limits(&[patched(40 * MB), patched(5 * MB), plain(2 * MB)], 2, 100 << 30);
-        assert_eq!((update.prepared, update.parts), (80 * MB, 3 * 36 * MB));
+        assert_eq!((update.prepared, update.parts), (80 * MB, 2 * 36 * MB));
         let small = limits(&[patched(12 * MB), plain(4 * MB)], 2, 100 << 30);
-        assert_eq!((small.prepared, small.parts), (PREPARED, 3 * 18 * MB));
+        assert_eq!((small.prepared, small.parts), (PREPARED, 2 * 18 * MB));
     }
 
     #[test]
