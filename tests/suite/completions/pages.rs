@@ -25,7 +25,7 @@ const NOT_RUN: [&str; 8] = [
     "osier-bench",
     "osier-compose",
     "osier-remote-gpg-import",
-    "osier-serve.",
+    "osier-serve",
     "osier-static-delta-apply-offline",
     "osier-static-delta-delete",
     "osier-static-delta-show",
