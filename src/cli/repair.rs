@@ -11,6 +11,7 @@ use osier::progress::Progress;
 use osier::pull::{PullOptions, Supply};
 use osier::refspec::CollectionId;
 use osier::remote::RemoteConfig;
+#[cfg(feature = "http")]
 use osier::remote::origin::local_path;
 use osier::remote::{self, Remote};
 use osier::repair::{
@@ -135,6 +136,12 @@ fn of_remote<'p>(
     };
     let collection = config.collection()?;
     Ok(Opened { name: remote.name.clone(), place, collection, options })
+}
+
+/// Without HTTP no URL of a remote is read, so [`connect`] refuses it.
+#[cfg(not(feature = "http"))]
+fn local_path(_: &RemoteConfig, _: Option<&str>) -> Option<std::path::PathBuf> {
+    None
 }
 
 #[cfg(feature = "pull")]
